@@ -1,0 +1,44 @@
+"""The mathematics of deep networks in NumPy, for many networks at once.
+
+A network is a chain of layers y = f(Wx + b). Here K networks of one shape are trained together: every
+array of a network gets a leading axis K, and one network is K = 1. A numeric hyperparameter is a scalar
+or has shape (K,), one value per network.
+
+    letter        meaning                                                shape
+    K             networks in the stack
+    N             rows (of a batch, or of the data)
+    I, O          inputs and outputs of a layer
+    P             parameters of one network
+    x             input of a layer, one row per example                  (K or 1, N, I)
+    W, b          weights and biases                                     (K, I, O), (K, 1, O)
+    z             x W + b                                                (K, N, O)
+    y             f(z), the next layer's x                               (K, N, O)
+    dz, dW, ...   dLoss/dz, dLoss/dW, ...                                the shape of z, W, ...
+    t             target of a row: one-hot class, 0 or 1, or a value     (K or 1, N, O)
+    g             gradient of all parameters                             (K, P)
+    step          number of the update, counted from 1
+
+Rows stand in x as rows, so the textbook's Wx is written x W. No result of one network depends on its
+neighbours in the stack: trained alone or among others, it is the same to the last bit.
+"""
+
+from nncore.autoencoder import train_autoencoder
+from nncore.model import Model
+from nncore.network import Shape
+from nncore.pca import fit_pca
+from nncore.stack import Network, Stack, start
+from nncore.training import Data, Rows, predict, train
+
+__all__ = [
+    "Data",
+    "Model",
+    "Network",
+    "Rows",
+    "Shape",
+    "Stack",
+    "fit_pca",
+    "predict",
+    "start",
+    "train",
+    "train_autoencoder",
+]

@@ -1,0 +1,60 @@
+"""Hyperparameters of a stack: a scalar, or one value per network, checked and cast in one place."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+def checked(
+    member: str,
+    argument: str,
+    value: ArrayLike,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> Array:
+    """Return the hyperparameter as float64, shape () or (K,), after checking its range.
+
+    Beyond the range that is asked for, it must be a number that float32 can hold.
+
+    Raises   ValueError naming argument, value, rule, network and member
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise ValueError(f"{argument} must be a number or one number per network, but is {value!r} ({member})")
+    array = array.astype(np.float64)
+    rules = {
+        f"> {above}": above is None or array > above,
+        f">= {at_least}": at_least is None or array >= at_least,
+        f"< {below}": below is None or array < below,
+        f"<= {at_most}": at_most is None or array <= at_most,
+        "finite": np.isfinite(array),
+        "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
+    }
+    for rule, holds in rules.items():
+        _require(member, argument, array, rule, np.broadcast_to(holds, array.shape))
+    return array
+
+
+def _require(member: str, argument: str, array: Array, rule: str, holds: Array) -> None:
+    if holds.all():
+        return
+    if array.ndim == 0:
+        raise ValueError(f"{argument} must be {rule}, but is {array[()]} ({member})")
+    network = int(np.argmin(holds))
+    raise ValueError(
+        f"{argument} must be {rule}, but network {network} of {len(array)} has {array[network]} ({member})"
+    )
+
+
+def column(value: Array, dtype: np.dtype[Any]) -> Array:
+    """Spread a checked hyperparameter over the parameters of its network: (K, 1) or (1, 1), in `dtype`.
+
+    The cast matters: a float64 rate would silently turn a float32 stack into float64.
+    """
+    return value.reshape(-1, 1).astype(dtype)

@@ -1,0 +1,83 @@
+"""Models on disk: a folder with `model.json` and `arrays.npz`. No code, no pickle.
+
+The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds
+the checksum of the arrays' file. Loading refuses arrays that were changed and a JSON that does not describe a
+model; it calls nothing but these dataclasses.
+"""
+
+import json
+from dataclasses import fields, is_dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from nncore.autoencoder import Encoder
+from nncore.hyperparameters import Array
+from nncore.members import Member
+from nncore.model import Classes, Model, Values
+from nncore.network import Shape
+from nncore.pca import Pca
+from nncore.scaling import Standardise
+
+FORMAT = 1
+KINDS = {kind.__name__: kind for kind in (Classes, Encoder, Member, Model, Pca, Shape, Standardise, Values)}
+
+
+def save(model: Model, folder: Path) -> None:
+    """Write the model into a new folder."""
+    folder.mkdir(parents=True)
+    arrays: list[Array] = []
+    content = _encode(model, arrays)
+    np.savez(folder / "arrays.npz", *arrays)
+    checksum = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+    text = json.dumps({"format": FORMAT, "arrays_sha256": checksum, "model": content}, indent=1)
+    (folder / "model.json").write_text(text, encoding="utf-8")
+
+
+def load(folder: Path) -> Model:
+    """Read a model back. Raises ValueError naming the folder and the cause if it cannot be read."""
+    try:
+        return _load(folder)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, BadZipFile, RecursionError) as error:
+        raise ValueError(f"{folder} does not hold a model that can be read: {error}") from None
+
+
+def _load(folder: Path) -> Model:
+    document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    if document["format"] != FORMAT:
+        raise ValueError(f"its format is {document['format']!r}, this version reads {FORMAT}")
+    if sha256((folder / "arrays.npz").read_bytes()).hexdigest() != document["arrays_sha256"]:
+        raise ValueError("arrays.npz was changed or cut short after it was written")
+    with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
+        model = _decode(document["model"], [archive[name] for name in archive.files])
+    if not isinstance(model, Model):
+        raise ValueError("model.json describes something else")
+    return model
+
+
+def _encode(value: Any, arrays: list[Array]) -> Any:
+    """Plain JSON for a value; its arrays are appended to `arrays`."""
+    if isinstance(value, np.ndarray):
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if is_dataclass(value):
+        content = {field.name: _encode(getattr(value, field.name), arrays) for field in fields(value)}
+        return {"kind": type(value).__name__, **content}
+    if isinstance(value, tuple):
+        return [_encode(item, arrays) for item in value]
+    return value
+
+
+def _decode(content: Any, arrays: list[Array]) -> Any:
+    """The value that `_encode` turned into this content."""
+    if isinstance(content, list):
+        return tuple(_decode(item, arrays) for item in content)
+    if not isinstance(content, dict):
+        return content
+    if "array" in content:
+        return arrays[content["array"]]
+    kind = KINDS[content["kind"]]
+    return kind(**{name: _decode(item, arrays) for name, item in content.items() if name != "kind"})

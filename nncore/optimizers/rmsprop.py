@@ -1,0 +1,36 @@
+"""RMSprop."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.hyperparameters import Array, checked, column
+from nncore.optimizers.base import Optimizer, State, zeros
+
+
+def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike = 1e-8) -> Optimizer:
+    """RMSprop: each parameter's step is divided by the root mean square of its recent gradients.
+
+        v <- rho v + (1 - rho) g^2                mean of squared gradients
+        W <- W - eta g / (sqrt(v) + epsilon)
+
+    Shapes   each hyperparameter: scalar or (K,)
+    Dtype    the parameter's; 1 - rho in float64, then cast
+    Range    eta > 0;  0 <= rho < 1;  epsilon > 0
+    Raises   ValueError naming argument, value, rule and network
+    Source   Tieleman & Hinton (2012), "Neural networks for machine learning", lecture 6.5
+    """
+    learning_rate = checked("rmsprop", "learning_rate", learning_rate, above=0)
+    rho = checked("rmsprop", "rho", rho, at_least=0, below=1)
+    epsilon = checked("rmsprop", "epsilon", epsilon, above=0)
+
+    def update(W: Array, g: Array, state: State, step: int) -> None:
+        v = state["v"]
+        v *= column(rho, W.dtype)
+        v += column(1 - rho, W.dtype) * (g * g)
+        change = np.sqrt(v)
+        change += column(epsilon, W.dtype)
+        np.divide(g, change, out=change)
+        change *= column(learning_rate, W.dtype)
+        W -= change
+
+    return Optimizer(zeros("v"), update)

@@ -1,0 +1,24 @@
+"""Stochastic gradient descent."""
+
+from numpy.typing import ArrayLike
+
+from nncore.hyperparameters import Array, checked, column
+from nncore.optimizers.base import Optimizer, State, zeros
+
+
+def sgd(learning_rate: ArrayLike) -> Optimizer:
+    """Gradient descent on a mini-batch: a step of size eta down the gradient.
+
+        W <- W - eta g
+
+    Shapes   learning_rate: scalar or (K,)
+    Range    eta > 0
+    Raises   ValueError naming argument, value, rule and network
+    Source   Robbins & Monro (1951), "A stochastic approximation method"
+    """
+    learning_rate = checked("sgd", "learning_rate", learning_rate, above=0)
+
+    def update(W: Array, g: Array, state: State, step: int) -> None:
+        W -= column(learning_rate, W.dtype) * g
+
+    return Optimizer(zeros(), update)

@@ -1,0 +1,20 @@
+"""The command `nnsweep`, which is also `python -m pipeline`."""
+
+import sys
+import time
+
+
+def main() -> None:
+    """Run the command; a Ctrl-C ends it in one line, even while Python still loads it."""
+    began = time.monotonic()
+    try:
+        from pipeline.configuration import command
+
+        command(began)
+    except KeyboardInterrupt:
+        sys.stderr.write("nnsweep: interrupted\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

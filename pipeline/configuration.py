@@ -1,0 +1,182 @@
+"""From the command line to a run: Hydra composes the configuration, and that is all it does.
+
+Hydra can also start jobs, and then calls whatever a configuration's `hydra` part names. Here it never does:
+runs and multiruns are ours, and that part has no effect on them. DictConfig ends here: everything else sees
+`Settings`.
+"""
+
+import argparse
+import difflib
+import itertools
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from pipeline.errors import SettingError
+from pipeline.run import run
+from pipeline.settings.building import build_settings
+from pipeline.settings.run_settings import Settings
+
+HERE = Path(__file__).parent
+CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
+WIDTH_OF_PIPES = 160  # columns of a table that goes to no terminal
+
+
+def command(began: float) -> None:
+    """Do what the command line says; `began` is the time on the monotonic clock when the process did."""
+    signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as a Ctrl-C does
+    arguments = _arguments()
+    with _errors_as_lines():
+        if arguments.experimental_rerun is not None:
+            raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
+        if any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)):
+            _show(arguments)
+        else:
+            _run(arguments, began)
+
+
+def checked(config: DictConfig) -> Settings:
+    """The settings of a composed configuration; SettingError if one is wrong."""
+    return build_settings(_plain(config))
+
+
+def jobs(overrides: list[str]) -> Iterator[list[str]]:
+    """The overrides of every job of a multirun: the combinations of all values that are listed."""
+    alternatives = []
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    for override in parser.parse_overrides(overrides):
+        if override.is_sweep_override():
+            name = override.get_key_element()
+            alternatives.append([f"{name}={value}" for value in override.sweep_string_iterator()])
+        else:
+            alternatives.append([str(override.input_line)])
+    for job in itertools.product(*alternatives):
+        yield list(job)
+
+
+def _arguments() -> argparse.Namespace:
+    """The command line as Hydra's own parser reads it, its errors in one line."""
+    parser = get_args_parser()
+    parser.error = lambda message: _fail(f"{message} (settings are given as name=value)", 2)  # type: ignore[method-assign]
+    return parser.parse_args()
+
+
+def _run(arguments: argparse.Namespace, began: float) -> None:
+    """Compose and check every job, then run them one after the other."""
+    with _hydra(arguments):
+        overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
+        configs = [hydra.compose(arguments.config_name or "config", overrides=job) for job in overrides]
+    settings = [checked(config) for config in configs]
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal:
+        console = Console(markup=False, highlight=False, width=WIDTH_OF_PIPES)
+    for one, config in zip(settings, configs, strict=True):
+        run(one, _plain(config), OmegaConf.to_yaml(config, resolve=True), console, began)
+        began = time.monotonic()
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    """Let Hydra show the configuration, or complete a line. It sets up logging, so that must be its own."""
+    if not arguments.shell_completion:
+        with _hydra(arguments):
+            ours = hydra.compose("config", return_hydra_config=True)
+            given = hydra.compose(arguments.config_name or "config", arguments.overrides, return_hydra_config=True)
+        for name in ("callbacks", "hydra_logging", "job_logging", "launcher", "sweeper"):
+            if ours.hydra[name] != given.hydra[name]:
+                raise SettingError(f"hydra.{name} must stay as it is: it can name any code")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
+    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
+
+
+@contextmanager
+def _hydra(arguments: argparse.Namespace) -> Iterator[None]:
+    """Hydra, ready to compose from our folder and from the user's."""
+    search_path = create_config_search_path(arguments.config_path or str(CONF))
+    if arguments.config_dir is not None:
+        folder = Path(arguments.config_dir).absolute()
+        if not folder.is_dir():
+            raise SettingError(f"--config-dir must be a folder, but there is none at {folder}")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    hydra.version.setbase("1.3")
+    Hydra.create_main_hydra2("nnsweep", search_path)
+    try:
+        yield
+    except ValueError as error:  # Hydra has no class of its own for some mistakes
+        raise SettingError(_composition_error(error)) from None
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return {str(name): value for name, value in plain.items()} if isinstance(plain, dict) else {}
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Turn exceptions into one line and an exit code: 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
+    try:
+        yield
+    except SettingError as error:
+        _fail(str(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(_composition_error(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; what is finished is kept", 130)
+    except Exception as error:
+        if os.environ.get("NNSWEEP_TRACEBACK"):
+            traceback.print_exc()
+        text = " ".join(str(error).split())
+        _fail(f"{type(error).__name__}: {text} (a fault of ours; NNSWEEP_TRACEBACK=1 shows where)", 1)
+
+
+def _composition_error(error: Exception) -> str:
+    """Hydra's message in one line; for a name that does not exist, with the nearest one that does."""
+    message = " ".join(str(error).partition("Config search path")[0].split())
+    unknown = re.search(r"Could not override '([^']+)'", message)
+    if unknown:
+        near = difflib.get_close_matches(unknown[1], sorted(_names(_defaults())), n=1)
+        message = f"there is no setting {unknown[1]}" + (f"; did you mean {near[0]}?" if near else "")
+        message += f" (+{unknown[1]}=... adds one to a mapping that takes any)"
+    return message
+
+
+def _defaults() -> dict[str, Any]:
+    """The configuration without overrides."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return _plain(hydra.compose("config"))
+
+
+def _names(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted name of every setting."""
+    for name, value in config.items():
+        yield prefix + name
+        if isinstance(value, dict):
+            yield from _names(value, f"{prefix}{name}.")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"nnsweep: {message}\n")
+    sys.exit(code)

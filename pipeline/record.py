@@ -1,0 +1,89 @@
+"""What a run leaves behind: its folder, its journal, its summary, and the tracker that follows along."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import SettingError
+from pipeline.journal import Journal
+from pipeline.reports.summary import empty_summary
+from pipeline.settings.run_settings import Settings
+
+
+class Record:
+    """Opens the run's folder, journal and tracker; `summary` is filled in as the run goes."""
+
+    def __init__(self, settings: Settings, config: dict[str, Any], config_text: str, began: float) -> None:
+        self._began = self._mark = began
+        runs = settings.runs.absolute()
+        self.folder = _new_folder(runs / settings.name)
+        (self.folder / "config.yaml").write_text(config_text, encoding="utf-8")
+        self.summary = empty_summary(self.folder.name)
+        self.journal = Journal(self.folder / "journal.jsonl")
+        self._status = ""
+        description = settings.tracking.describe(runs)
+        self.journal.append("run", run_id=self.folder.name, version=__version__, settings=config, tracking=description)
+        self._tracker = settings.tracking.start(self.journal.path)
+
+    def time(self, stage: str) -> float:
+        """Note the seconds since the last noted stage under this one's name."""
+        now = time.monotonic()
+        seconds = now - self._mark
+        self.summary["timings"][f"{stage}_s"] = round(seconds, 3)
+        self._mark = now
+        return seconds
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Write the journal's last event as the block is left; blocks may be nested."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            self._end("KILLED")
+            raise
+        except BaseException:
+            self._end("FAILED")
+            raise
+        self._end("FINISHED")
+
+    def close(self, say: Callable[[str], None]) -> None:
+        """Write summary.json, wait for the tracker, and add to it what the tracker did."""
+        self.journal.close()
+        self._write_summary()  # already now: waiting for a server may be cut short
+        self._mark = time.monotonic()
+        tracked = self._tracker.finish(say)
+        self.time("tracking")
+        if tracked:
+            model = tracked.pop("model")
+            self.summary["mlflow"] = tracked
+            if model:
+                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias")}
+        self._write_summary()
+
+    def _write_summary(self) -> None:
+        self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
+        text = json.dumps(self.summary, indent=1)
+        (self.folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+
+    def _end(self, status: str) -> None:
+        if not self._status:
+            self._status = status
+            self.summary["status"] = status.lower()
+            self.journal.append("end", status=status)
+
+
+def _new_folder(parent: Path) -> Path:
+    folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(2)}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SettingError(
+            f"runs: must be a folder that can be written to, but {folder} cannot be made ({error.strerror}); "
+            "choose another with runs=..."
+        ) from None
+    return folder

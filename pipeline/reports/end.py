@@ -1,0 +1,43 @@
+"""The last lines of a run: who won, where everything is, how to look at it."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+
+def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> None:
+    """Print the champion, its scores and the run's folder."""
+    best = summary["best"]
+    validation = {name: value["mean"] for name, value in best["validation"].items()}
+    parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
+    lines = {
+        "champion": f"trial {best['trial']}: {parameters}",
+        "validation": _scores(validation),
+        "test": _scores(best["test"]),
+        "folder": str(folder),
+    }
+    _print(console, lines)
+
+
+def print_tracked(console: Console, summary: dict[str, Any], view_command: str | None) -> None:
+    """Print how long the run took, and how to look at it in MLflow if it is there."""
+    timings, model, tracked = summary["timings"], summary["model"], summary["mlflow"]
+    lines = {"time": f"{timings['total_s']:.1f} s in all, {timings['sweep_s']:.1f} s of it the sweep"}
+    if model["version"]:
+        lines["model"] = f"models:/{model['name']}@{model['alias']} (version {model['version']})"
+    if tracked:
+        if view_command:
+            lines["MLflow UI"] = view_command
+        server = "http://127.0.0.1:5000" if view_command else tracked["tracking_uri"].rstrip("/")
+        lines["then open" if view_command else "MLflow UI"] = f"{server}/#/experiments/{tracked['experiment_id']}/runs"
+    _print(console, lines)
+
+
+def _print(console: Console, lines: dict[str, str]) -> None:
+    for name, text in lines.items():
+        console.print(f"{name:<11}{text}", soft_wrap=True)
+
+
+def _scores(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())

@@ -1,0 +1,1 @@
+"""Which trials to run. A search proposes trials and owns no loop."""

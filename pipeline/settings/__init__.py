@@ -1,0 +1,1 @@
+"""The settings of a run as frozen dataclasses: typed, checked, complete."""

@@ -1,0 +1,77 @@
+"""What the pluggable stages are: settings that are called with one artefact and return the next."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Protocol, get_type_hints, runtime_checkable
+
+from pydantic import AfterValidator
+
+from pipeline.artefacts import Dataset, Development, RawRows, Task, View
+from pipeline.sweep.space import Space, Trial
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where the rows come from; what is known of them before they are loaded."""
+
+    @property
+    def task(self) -> Task:
+        """What there is to predict."""
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns a raw row has."""
+
+    def __call__(self) -> Dataset:
+        """Load all rows."""
+
+
+@runtime_checkable
+class Splitter(Protocol):
+    """How rows are divided."""
+
+    def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
+        """The development rows, and apart from them the test rows."""
+
+
+@runtime_checkable
+class Preparation(Protocol):
+    """How raw rows become numbers to learn from."""
+
+    def __call__(self, development: Development) -> View:
+        """Fit on the training rows, apply to both parts."""
+
+
+@runtime_checkable
+class Reduction(Protocol):
+    """How a view gets fewer columns."""
+
+    def check(self, n_columns: int) -> None:
+        """Raise ValueError if so many columns cannot be reduced so."""
+
+    def __call__(self, view: View) -> View:
+        """Fit on the training rows, apply to both parts."""
+
+
+@runtime_checkable
+class Search(Protocol):
+    """Which trials are run."""
+
+    def ask(self, space: Space) -> list[Trial]:
+        """The trials to run."""
+
+
+def _like(kind: Any) -> Callable[[Any], Any]:
+    """A check that settings are called as this kind is: isinstance alone takes whatever can be called."""
+
+    def check(stage: Any) -> Any:
+        if get_type_hints(type(stage).__call__) != get_type_hints(kind.__call__):
+            raise ValueError(f"must be a {kind.__name__.lower()}, but {type(stage).__name__} is none")
+        return stage
+
+    return check
+
+
+SourceSetting = Annotated[Source, AfterValidator(_like(Source))]
+SplitterSetting = Annotated[Splitter, AfterValidator(_like(Splitter))]
+PreparationSetting = Annotated[Preparation, AfterValidator(_like(Preparation))]
+ReductionSetting = Annotated[Reduction, AfterValidator(_like(Reduction))]

@@ -1,0 +1,101 @@
+"""Reduce: fewer columns that still tell the rows apart, fitted on the training rows alone."""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+import nncore.pca
+from nncore.autoencoder import Encoder, autoencoder_shape, train_autoencoder
+from nncore.members import Member
+from nncore.stack import Network
+from nncore.training import Data, Rows
+from pipeline.artefacts import View
+from pipeline.errors import SettingError
+from pipeline.settings.members import ActivationSetting
+from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
+
+Components = PositiveInt | Literal["auto"]
+
+
+def n_components(setting: Components, n_columns: int) -> int:
+    """The number of components: the setting, or for auto half the columns, at least 1 and at most 32.
+
+    Raises   ValueError if there are fewer columns than components
+    """
+    if setting == "auto":
+        return min(32, max(1, n_columns // 2))
+    if setting > n_columns:
+        raise ValueError(f"reduce.n_components must be at most the number of columns, {n_columns}, but is {setting}")
+    return setting
+
+
+@dataclass(frozen=True, config=STRICT)
+class Keep:
+    """No reduction: the networks see the prepared columns."""
+
+    def check(self, n_columns: int) -> None:
+        """See Reduction; any number can be kept."""
+
+    def __call__(self, view: View) -> View:
+        """The same view."""
+        return view
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pca:
+    """Projection to the principal components with the most variance."""
+
+    n_components: Components
+
+    def check(self, n_columns: int) -> None:
+        """See Reduction."""
+        n_components(self.n_components, n_columns)
+
+    def __call__(self, view: View) -> View:
+        """Fit on the training rows, apply to both parts."""
+        x = view.data.train.x
+        try:
+            return reduced(view, nncore.pca.fit_pca(x, n_components(self.n_components, x.shape[1])))
+        except ValueError as error:
+            raise SettingError(f"reduce.{error}") from None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Autoencoder:
+    """The code of an autoencoder, a network that must reproduce its input through n_components numbers.
+
+    hidden   sizes of the layers before the code; the decoder mirrors them
+    seed     initial weights and the order of the rows
+    """
+
+    n_components: Components
+    hidden: tuple[PositiveInt, ...]
+    activation: ActivationSetting
+    learning_rate: PositiveFloat
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    seed: NonNegativeInt
+
+    def check(self, n_columns: int) -> None:
+        """See Reduction."""
+        n_components(self.n_components, n_columns)
+
+    def __call__(self, view: View) -> View:
+        """Train on the training rows with Adam, apply to both parts."""
+        x = view.data.train.x
+        n_code = n_components(self.n_components, x.shape[1])
+        shape = autoencoder_shape(x.shape[1], self.hidden, n_code, self.activation, self.batch_size)
+        adam = Member("nncore.optimizers.adam.adam", (("learning_rate", self.learning_rate),))
+        try:
+            encoder, _ = train_autoencoder(shape, Network("autoencoder", self.seed, adam), x, self.epochs)
+        except ValueError as error:
+            raise SettingError(f"reduce.learning_rate={self.learning_rate:g}: {error}") from None
+        return reduced(view, encoder)
+
+
+def reduced(view: View, transform: nncore.pca.Pca | Encoder) -> View:
+    """The view with one more transform."""
+    data = Data(*(Rows(np.ascontiguousarray(transform(rows.x)), rows.t) for rows in view.data))
+    return replace(view, transforms=(*view.transforms, transform), data=data)

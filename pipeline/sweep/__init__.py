@@ -1,0 +1,1 @@
+"""The sweep: from a space to trials, stacks, slices and results."""

@@ -1,0 +1,1 @@
+"""What is kept of a run beyond its folder. One process writes, following the journal."""

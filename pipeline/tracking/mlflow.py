@@ -1,0 +1,269 @@
+"""The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
+
+python -m pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
+"""
+
+import fcntl
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+import nncore
+from nncore import model_file
+from pipeline.journal import Reader
+from pipeline.tracking import model_code
+from pipeline.tracking.model_code import answer
+
+PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
+METRICS_PER_BATCH = 1000
+LONGEST_PARAMETER = 6000
+SECONDS_TO_FINISH = 30  # after the driver is gone
+HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+DRIVER_GONE = threading.Event()
+
+
+class Writer:
+    """Turns the journal's events into MLflow runs."""
+
+    def __init__(self, journal: Path) -> None:
+        self._folder = journal.parent
+        self._acknowledged = (self._folder / "tracking.jsonl").open("a", encoding="utf-8")
+        self._trials: dict[str, dict[str, Any]] = {}
+        self._open: dict[str, TrialRun] = {}
+        self._parent = ""
+
+    def handle(self, happened: dict[str, Any]) -> None:
+        """Write one event of the journal."""
+        getattr(self, f"_on_{happened['event']}", lambda happened: None)(happened)
+
+    def give_up(self) -> None:
+        """Something went wrong: do not leave a run behind that seems to go on."""
+        if self._parent:
+            with suppress(MlflowException):
+                self._client.set_terminated(self._parent, "FAILED")
+
+    def _on_run(self, happened: dict[str, Any]) -> None:
+        self._tracking = happened["tracking"]
+        self._client = open_store(self._tracking["uri"])
+        self._experiment_id = self._experiment()
+        run = self._client.create_run(
+            self._experiment_id,
+            start_time=happened["time"],
+            run_name=happened["run_id"],
+            tags={"kind": "sweep", "code_version": happened["version"]},
+        )
+        self._parent = run.info.run_id
+        parameters = [Param(name, value[:LONGEST_PARAMETER]) for name, value in flat(happened["settings"])]
+        for at in range(0, len(parameters), PARAMETERS_PER_BATCH):
+            self._client.log_batch(self._parent, params=parameters[at : at + PARAMETERS_PER_BATCH])
+        self._client.log_artifact(self._parent, str(self._folder / "config.yaml"))
+        where = {"tracking_uri": self._tracking["uri"], "experiment_id": self._experiment_id, "run_id": self._parent}
+        self._acknowledge("run", **where)
+
+    def _on_plan(self, happened: dict[str, Any]) -> None:
+        self._trials = happened["trials"]
+
+    def _on_slice(self, happened: dict[str, Any]) -> None:
+        for key, report in happened["networks"].items():
+            trial = self._open.setdefault(key, TrialRun(key, self._trials[key], happened["started"]))
+            trial.add(report, happened["time"])
+            if report["diverged"]:
+                self._write(self._open.pop(key), "FAILED")
+            elif happened["last"]:
+                self._write(self._open.pop(key), "FINISHED")
+
+    def _on_champion(self, happened: dict[str, Any]) -> None:
+        stages = ("validation", "test")
+        metrics = [
+            Metric(f"{stage}_{name}", value, happened["time"], 0)
+            for stage in stages
+            for name, value in happened[stage].items()
+        ]
+        self._client.log_batch(self._parent, metrics=metrics, tags=[RunTag("champion", happened["label"])])
+        self._client.log_artifact(self._parent, str(self._folder / "leaderboard.csv"))
+        name = self._tracking["model"]
+        model_version = log_model(self._folder / "model", self._parent, name)
+        self._client.set_registered_model_alias(name, "champion", model_version)
+        self._acknowledge("model", name=name, version=model_version, alias="champion")
+
+    def _on_end(self, happened: dict[str, Any]) -> None:
+        for trial in self._open.values():
+            self._write(trial, "KILLED")
+        self._client.set_terminated(self._parent, happened["status"], happened["time"])
+        self._acknowledge("end", status=happened["status"])
+
+    def _experiment(self) -> str:
+        """The experiment's id; it is made if there is none."""
+        name = self._tracking["experiment"]
+        try:
+            return str(self._client.create_experiment(name, self._tracking["artifacts"]))
+        except MlflowException:  # it is there, or another run made it just now
+            found = self._client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise MlflowException(f"experiment {name} was deleted: restore it, or choose another name=...")
+        return str(found.experiment_id)
+
+    def _write(self, trial: "TrialRun", status: str) -> None:
+        """One nested run in three calls."""
+        tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
+        run_id = self._client.create_run(self._experiment_id, start_time=trial.started, tags=tags).info.run_id
+        parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
+        metrics = trial.metrics()
+        self._client.log_batch(run_id, metrics[:METRICS_PER_BATCH], parameters)
+        for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
+            self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
+        self._client.set_terminated(run_id, status, trial.ended)
+        self._acknowledge("trial", trial=trial.key, run_id=run_id)
+
+    def _acknowledge(self, what: str, **content: Any) -> None:
+        self._acknowledged.write(json.dumps({"event": what, **content}) + "\n")
+        self._acknowledged.flush()
+
+
+class TrialRun:
+    """What is known of one trial so far."""
+
+    def __init__(self, key: str, description: dict[str, Any], started: int) -> None:
+        self.key = key
+        self.description = description
+        self.started = self.ended = started
+        self._diverged: tuple[int, str] | None = None
+        self._curves: dict[str, list[tuple[float, int]]] = {}
+
+    def add(self, report: dict[str, Any], time_ms: int) -> None:
+        """Add one slice's report."""
+        for name, values in report["curves"].items():
+            self._curves.setdefault(name, []).extend((value, time_ms) for value in values)
+        self._diverged = report["diverged"]
+        self.ended = time_ms
+
+    def tags(self) -> dict[str, str]:
+        """What to filter and group by."""
+        tags = {"kind": "trial", "trial_key": self.key}
+        tags |= {axis: self.description["parameters"][axis] for axis in ("optimizer", "regularizer")}
+        if self._diverged:
+            tags["stop_reason"] = "diverged in epoch {}: {}".format(*self._diverged)
+        return tags
+
+    def metrics(self) -> list[Metric]:
+        """The curves by epoch, and each curve's last value under a name of its own."""
+        curves = [
+            Metric(name, value, time_ms, epoch)
+            for name, points in self._curves.items()
+            for epoch, (value, time_ms) in enumerate(points, start=1)
+        ]
+        final = [
+            Metric(name.replace("/", "_"), points[-1][0], points[-1][1], 0) for name, points in self._curves.items()
+        ]
+        return curves + final
+
+
+def open_store(uri: str) -> MlflowClient:
+    """A client of a store that answers; a local SQLite file is made ready first, by one process at a time."""
+    mlflow.set_tracking_uri(uri)
+    if not uri.startswith("sqlite:///"):
+        patience = {name: os.environ.get(name, value) for name, value in PATIENCE.items()}
+        os.environ |= HASTE  # a server that is not there is noticed in seconds
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        os.environ |= patience  # one that is there may be restarted meanwhile
+        return client
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # readers do not wait for us, and commits are cheaper
+        connection.close()
+        event.listen(Engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=NORMAL"))
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # makes the tables
+    return client
+
+
+def log_model(folder: Path, run_id: str, name: str) -> str:
+    """Log the model in `folder` under the run and register it; returns its version.
+
+    The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle.
+    """
+    content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
+    example = pd.DataFrame(content["data"], columns=content["columns"], dtype="float64")
+    signature = mlflow.models.infer_signature(example, answer(model_file.load(folder), example))
+    packages = [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
+    with mlflow.start_run(run_id):
+        info = mlflow.pyfunc.log_model(
+            name="champion",
+            python_model=model_code.__file__,
+            artifacts={"model": str(folder)},
+            code_paths=[str(Path(nncore.__file__).parent)],
+            signature=signature,
+            input_example=example,
+            pip_requirements=packages,
+            registered_model_name=name,
+        )
+    return str(info.registered_model_version)
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings with dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, str(value)
+
+
+def _wait_for_driver() -> None:
+    """Standard input is a pipe from the driver: it ends when the driver does. What hangs then is given up."""
+    sys.stdin.read()
+    DRIVER_GONE.set()
+    time.sleep(SECONDS_TO_FINISH)
+    os._exit(1)
+
+
+def follow(journal: Path) -> None:
+    """Write what the journal says until its last event, or until the driver is gone."""
+    driver = threading.Thread(target=_wait_for_driver, daemon=True)
+    driver.start()
+    writer, reader = Writer(journal), Reader(journal)
+    try:
+        _follow(writer, reader)
+    except Exception:
+        writer.give_up()
+        raise
+
+
+def _follow(writer: Writer, reader: Reader) -> None:
+    while True:
+        driver_gone = DRIVER_GONE.is_set()
+        for happened in reader.events():
+            writer.handle(happened)
+            if happened["event"] == "end":
+                return
+        if driver_gone:
+            writer.handle({"event": "end", "status": "KILLED", "time": int(time.time() * 1000)})
+            return
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    os.nice(10)  # the cores are for training
+    follow(Path(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""Starts and awaits the process that writes to MLflow. The driver itself never imports MLflow.
+
+The writer (pipeline.tracking.mlflow) follows the journal at low priority, so that its start and its work
+cost the sweep little, and survives the Ctrl-C that ends the driver.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+from pydantic.dataclasses import dataclass
+
+from pipeline.settings.strict import STRICT, Name
+from pipeline.tracking.base import Tracker
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def _address(uri: str) -> str:
+    """Check an address of a store; that of an SQLite file becomes absolute."""
+    scheme, _, rest = uri.partition("://")
+    if uri == "auto" or (scheme in ("http", "https") and rest):
+        return uri
+    if scheme == "sqlite" and len(rest) > 1:
+        return f"sqlite:///{Path(rest[1:]).absolute()}"
+    if scheme != "sqlite" and scheme.partition("+")[0] in DATABASES and rest:
+        return uri
+    raise ValueError(f"must be auto, http://host:port, or a database such as sqlite:///file.db, but is {uri}")
+
+
+@dataclass(frozen=True, config=STRICT)
+class Mlflow:
+    """Track in MLflow.
+
+    uri          a tracking server (http://...) or database (sqlite:///...); auto: a file in the folder of runs
+    experiment   the experiment's name
+    model        the name under which the champion is registered
+    """
+
+    uri: Annotated[str, AfterValidator(_address)]
+    experiment: Name
+    model: Name
+
+    def describe(self, runs: Path) -> dict[str, Any]:
+        """Where and under which names to write."""
+        artifacts = None if self._uri(runs).startswith("http") else (runs / "artifacts" / self.experiment).as_uri()
+        return {
+            "uri": self._uri(runs),
+            "experiment": self.experiment,
+            "artifacts": artifacts,
+            "model": self.model,
+        }
+
+    def start(self, journal: Path) -> Tracker:
+        """Start the writer."""
+        return WriterProcess(journal)
+
+    def view_command(self, runs: Path) -> str | None:
+        """See Tracking.view_command; a server that is there already needs none."""
+        uri = self._uri(runs)
+        if uri.startswith("http"):
+            return None
+        server = f"{shlex.quote(sys.executable)} -m mlflow server --backend-store-uri {shlex.quote(uri)}"
+        return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {server} --host 127.0.0.1 --port 5000 --workers 1"
+
+    def _uri(self, runs: Path) -> str:
+        return f"sqlite:///{runs / 'mlflow.db'}" if self.uri == "auto" else self.uri
+
+
+class WriterProcess:
+    """The running writer. It stops by itself after the journal's last event, or soon after this process dies."""
+
+    def __init__(self, journal: Path) -> None:
+        self._acknowledged = journal.with_name("tracking.jsonl")
+        self._log = journal.with_name("tracking.log")
+        ours = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal)],
+                env=os.environ | {"PYTHONPATH": path},  # and not the current folder, where another pipeline.py may lie
+                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            )
+
+    def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """See Tracker.finish."""
+        while self._process.poll() is None:
+            try:
+                self._process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                written = sum(line["event"] == "trial" for line in self._acknowledgements())
+                say(f"MLflow: {written} trials written so far")
+        if self._process.stdin:
+            self._process.stdin.close()
+        acknowledged = {line["event"]: line for line in self._acknowledgements()}
+        if self._process.returncode != 0 or "end" not in acknowledged:
+            said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
+            say(f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder holds all")
+        if "run" not in acknowledged:
+            return None
+        run = {key: acknowledged["run"][key] for key in ("tracking_uri", "experiment_id", "run_id")}
+        return run | {"model": acknowledged.get("model")}
+
+    def _acknowledgements(self) -> list[dict[str, Any]]:
+        if not self._acknowledged.exists():
+            return []
+        lines = self._acknowledged.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -1,0 +1,81 @@
+"""Law 1, seen from outside: equal digests however a sweep is executed and packed."""
+
+import pytest
+from running import FEW, command, composed, journal, run_here, summary, swept_here
+
+SETTINGS = ("training.epochs=3", "tracking=none")
+FULL = ("tracking=none",)
+PACKINGS = {
+    "local": ("execution=local",),
+    "local, width 1": ("execution=local", "stacks.width=1"),
+    "local, width 7, short slices": ("execution=local", "stacks.width=7", "stacks.slice_seconds=0.01"),
+    "local, unlimited width": ("execution=local", "stacks.width=unlimited"),
+    "Ray, 1 CPU": ("execution=ray", "execution.cpus=1", "stacks.width=7"),
+    "Ray, 2 CPUs": ("execution=ray", "execution.cpus=2"),
+    "Ray, 2 CPUs, unlimited width, short slices": (
+        "execution=ray",
+        "execution.cpus=2",
+        "stacks.width=unlimited",
+        "stacks.slice_seconds=0.1",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS)
+
+
+@pytest.mark.parametrize("packing", [name for name in PACKINGS if "Ray" not in name])
+def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
+    found = swept_here(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
+    assert found["digest"] == expected["digest"]
+    assert found["best"] == expected["best"]
+    assert found["trials"]["finished"] == 112
+    if "width 7" in packing:
+        assert found["work"]["widest_stack"] == 7
+        assert found["work"]["slices"] > found["work"]["stacks"] == 16
+    if "unlimited" in packing:
+        assert found["work"]["stacks"] == 1
+
+
+def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path):
+    """The main job ran on a Ray with one CPU per core."""
+    local = run_here(*composed("execution=local", "tracking=none", f"runs={tmp_path}", "stacks.width=unlimited"))
+    assert local["digest"] == main_job.summary["digest"]
+    assert local["best"] == main_job.summary["best"]
+
+
+@pytest.mark.slow
+def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
+    digests = {}
+    for name, packing in PACKINGS.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        command(folder, *FULL, *packing)
+        digests[name] = summary(folder)["digest"]
+        slices = [event for event in journal(folder) if event["event"] == "slice"]
+        assert summary(folder)["work"]["widest_stack"] == max(len(event["networks"]) for event in slices)
+    assert len(set(digests.values())) == 1, digests
+
+
+@pytest.mark.parametrize(
+    "change", ["seed=1", "training.seed=1", "split.seed=1", "training.batch_size=31", "reduce=none"]
+)
+def test_law_1_digest_depends_on_what_is_computed(change, tmp_path):
+    before, after = swept_here(tmp_path, *SETTINGS, *FEW), swept_here(tmp_path, *SETTINGS, *FEW, change)
+    assert before["digest"] != after["digest"]
+
+
+@pytest.mark.parametrize("data", ["breast_cancer", "diabetes"])
+def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
+    settings = (*SETTINGS, f"data={data}", "reduce=autoencoder", "reduce.epochs=3")
+    wide = swept_here(tmp_path, *settings, "stacks.width=unlimited")
+    narrow = swept_here(tmp_path, *settings, "stacks.width=5", "stacks.slice_seconds=0.001")
+    assert wide["digest"] == narrow["digest"]
+    assert wide["work"]["slices"] < narrow["work"]["slices"]
+
+
+def test_law_1_running_again_gives_the_same_digest(expected, tmp_path):
+    settings, config = composed(*SETTINGS, "execution=local", f"runs={tmp_path}")
+    assert run_here(settings, config)["digest"] == expected["digest"]

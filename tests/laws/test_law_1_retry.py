@@ -1,0 +1,51 @@
+"""Law 1, retries: a slice whose worker is killed is trained again, with the same result."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from running import processes, summary, swept_here
+
+SETTINGS = ("training.epochs=60", "tracking=none", "stacks.slice_seconds=0.5")
+
+
+def run_and_kill_workers(folder, *overrides, times):
+    """Run on Ray, and kill a worker that trains, so many times."""
+    others = set(processes("ray::train_slice"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *SETTINGS, *overrides],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    killed = set()
+    while len(killed) < times and process.poll() is None:
+        for worker in set(processes("ray::train_slice")) - others - killed:
+            time.sleep(0.1)  # into its work
+            os.kill(worker, signal.SIGKILL)
+            killed.add(worker)
+            break
+        time.sleep(0.05)
+    _, errors = process.communicate(timeout=120)
+    assert len(killed) == times
+    return process.returncode, errors
+
+
+@pytest.mark.slow
+def test_law_1_digest_after_workers_were_killed(tmp_path):
+    code, errors = run_and_kill_workers(tmp_path, times=3)
+    assert code == 0, errors
+    assert summary(tmp_path)["digest"] == swept_here(tmp_path / "undisturbed", "training.epochs=60")["digest"]
+
+
+@pytest.mark.slow
+def test_without_retries_a_killed_worker_is_one_line_and_exit_code_1(tmp_path):
+    code, errors = run_and_kill_workers(tmp_path, "stages.sweep.retries=0", times=1)
+    assert code == 1
+    (line,) = errors.splitlines()
+    assert line.startswith("nnsweep: WorkerCrashedError: ")
+    assert summary(tmp_path)["status"] == "failed"

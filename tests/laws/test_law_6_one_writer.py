@@ -1,0 +1,47 @@
+"""Law 6, one writer: one process per run talks to MLflow; workers never do, and training does not wait for it."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from running import FEW
+
+
+def test_law_6_only_the_writer_ever_opens_the_store(main_job):
+    assert len(main_job.openers) == 1
+    (line,) = main_job.openers.values()
+    assert "pipeline.tracking.mlflow" in line
+
+
+def test_law_6_workers_never_load_mlflow(main_job):
+    """MLflow needs SQLAlchemy for its store, and that maps compiled files of its own into the process."""
+    assert len(main_job.workers) >= 2
+    assert any("numpy" in maps for maps in main_job.workers.values())
+    assert not [maps for maps in main_job.workers.values() if "sqlalchemy" in maps or "libsqlite" in maps]
+
+
+@pytest.mark.slow
+def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
+    program = Path(__file__).parents[1] / "program_worker_modules.py"
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
+    packages = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"numpy", "nncore", "pipeline"} <= packages
+    assert not packages & {"mlflow", "sklearn", "scipy", "hydra", "pandas", "rich"}
+    assert find_spec("mlflow")  # it could have been loaded
+
+
+@pytest.mark.slow
+def test_law_6_the_driver_never_loads_mlflow(tmp_path):
+    program = (
+        "import sys; from pipeline.configuration import command; import time\n"
+        f"sys.argv = {['nnsweep', *FEW, 'execution=local', 'training.epochs=1', f'runs={tmp_path}']}\n"
+        "command(time.monotonic())\n"
+        "assert 'mlflow' not in sys.modules and 'ray' not in sys.modules\n"
+        "print('clean')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("clean\n")
+    assert "MLflow UI" in done.stdout

@@ -1,0 +1,157 @@
+"""Law 7, fail early, fail clearly: a wrong setting ends before anything starts, in one line, with exit code 2."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from running import command, composed, summary
+
+from pipeline.configuration import command as run_command
+
+# what is wrong: (overrides, words that the line must hold)
+WRONG = {
+    "misspelt group": (["redcue=pca"], ["redcue", "did you mean reduce?"]),
+    "misspelt option": (["reduce=pcaa"], ["reduce/pcaa", "autoencoder none pca"]),
+    "misspelt setting": (["training.epochz=3"], ["training.epochz", "did you mean training.epochs?"]),
+    "unknown setting": (["+training.foo=3"], ["training.foo is not a setting"]),
+    "unknown setting of a stage": (["+reduce.foo=3"], ["reduce.foo is not a setting"]),
+    "missing setting": (["~training.epochs"], ["training.epochs must be given"]),
+    "text for a number": (["training.epochs=abc"], ["training.epochs = 'abc'", "valid integer"]),
+    "fraction for a whole number": (["training.epochs=2.5"], ["training.epochs = 2.5", "valid integer"]),
+    "zero epochs": (["training.epochs=0"], ["training.epochs = 0", "greater than 0"]),
+    "negative seed": (["seed=-1"], ["seed = -1", "greater than or equal to 0"]),
+    "empty layer": (["network.hidden=[64,0]"], ["network.hidden.1 = 0", "greater than 0"]),
+    "unknown activation": (["network.activation._target_=nncore.activations.rleu"], ["network.activation", "rleu"]),
+    "test share above one": (["split.test=2"], ["split.test = 2", "less than 1"]),
+    "no training rows": (["split.test=0.9"], ["validation + test must be below 1", "1.1"]),
+    "more components than columns": (["reduce.n_components=65"], ["reduce.n_components", "at most", "64", "65"]),
+    "no components": (["reduce.n_components=0"], ["reduce.n_components = 0", "greater than 0", "'auto'"]),
+    "unknown optimizer": (["+optimizer@space.optimizer.adan=adan"], ["optimizer/adan", "adam momentum rmsprop sgd"]),
+    "optimizer without a function": (["+space.optimizer.adan.learning_rate=[1]"], ["space.optimizer.adan", "_target_"]),
+    "optimizers as text": (["space.optimizer=adam"], ["space.optimizer = 'adam'"]),
+    "no optimizers": (
+        [f"~space.optimizer.{n}" for n in ("sgd", "momentum", "rmsprop", "adam")],
+        ["space", "optimizer"],
+    ),
+    "negative rate": (["space.optimizer.adam.learning_rate=[1,-1]"], ["space.optimizer.adam", "> 0", "-1"]),
+    "rate not a number": (["space.optimizer.adam.learning_rate=[nan]"], ["learning_rate", "nan"]),
+    "no rates": (["space.optimizer.adam.learning_rate=[]"], ["learning_rate must list at least one value"]),
+    "text for a rate": (["space.optimizer.adam.learning_rate=fast"], ["learning_rate must be a number", "fast"]),
+    "missing rate": (["~space.optimizer.adam.learning_rate"], ["learning_rate must be given for adam"]),
+    "unknown hyperparameter": (["+space.optimizer.adam.beta3=1"], ["beta3 is not a setting of adam", "beta1, beta2"]),
+    "mixing share above one": (["space.regularizer.elastic_net.l1_ratio=2"], ["l1_ratio must be <= 1", "2.0"]),
+    "metric of another task": (["select.metric=r2"], ["select.metric", "loss or accuracy", "r2"]),
+    "metric of another task, other way": (["data=diabetes", "select.metric=accuracy"], ["select.metric", "loss or r2"]),
+    "name that is a path": (["name=../x"], ["name", "letters, digits", "'../x'"]),
+    "no workers": (["execution.cpus=0"], ["execution.cpus = 0", "'auto'"]),
+    "unknown width": (["stacks.width=none"], ["stacks.width = 'none'", "'auto' or 'unlimited'"]),
+    "unknown store": (["tracking.uri=foo"], ["tracking.uri", "sqlite", "foo"]),
+    "a stage without resources": (["~stages.load"], ["stages.load must be given"]),
+    "negative retries": (["stages.load.retries=-1"], ["stages.load.retries = -1"]),
+    "stage in the wrong place": (
+        ["data._target_=pipeline.stages.reduce.Keep", "~data.name", "name=x"],
+        ["data", "Source"],
+    ),
+    "broken syntax": (["training.epochs=[1"], ["[1"]),
+    "true for a number": (["training.epochs=true"], ["training.epochs = True", "valid integer"]),
+    "true for a seed": (["seed=true"], ["seed = True", "valid integer"]),
+    "true for a width": (["stacks.width=true"], ["stacks.width = True"]),
+    "list in a list": (["space.optimizer.adam.learning_rate=[[0.1]]"], ["learning_rate", "[0.1]"]),
+    "rate too large for float32": (["space.optimizer.adam.learning_rate=[1e39]"], ["learning_rate", "1e37"]),
+    "epsilon too small for float32": (["+space.optimizer.adam.epsilon=1e-60"], ["epsilon", "1e-37"]),
+    "a loss for an activation": (
+        ["network.activation._target_=nncore.losses.squared_error"],
+        ["network.activation", "nncore.losses.squared_error does not make an activation"],
+    ),
+    "an activation for an initializer": (
+        ["network.initializer._target_=nncore.activations.relu"],
+        ["network.initializer", "does not make an initializer"],
+    ),
+    "a regularizer for an optimizer": (
+        ["+regularizer@space.optimizer.x=none"],
+        ["space.optimizer.x", "nncore.regularizers.none does not make an optimizer"],
+    ),
+    "a function that makes no member": (
+        ["+space.optimizer.x={_target_: nncore.members.find, name: nncore.members.find}"],
+        ["space.optimizer.x", "does not make an optimizer"],
+    ),
+    "softmax over one output": (
+        ["loss@network.loss.binary=softmax_cross_entropy"],
+        ["network.loss", "binary must be a loss for binary targets"],
+    ),
+    "likelihood of bits for values": (
+        ["loss@network.loss.regression=sigmoid_cross_entropy"],
+        ["network.loss", "regression must be a loss for real targets"],
+    ),
+    "no loss for several classes": (["~network.loss.multiclass"], ["network.loss.multiclass must be given"]),
+    "too little of a processor": (["stages.sweep.cpus=0.00001"], ["stages.sweep.cpus", "0.01"]),
+    "one and a half devices": (["stages.sweep.gpus=1.5"], ["stages.sweep", "gpus must be a whole number", "1.5"]),
+    "more processors than there will be": (
+        ["execution.cpus=1", "stages.load.cpus=2"],
+        ["stages.load.cpus must be at most execution.cpus=1", "2"],
+    ),
+    "slices without end": (["stacks.slice_seconds=1e308"], ["stacks.slice_seconds", "3600"]),
+    "a database in memory": (["tracking.uri=sqlite://"], ["tracking.uri", "sqlite:///file.db", "sqlite://"]),
+    "a server without a name": (["tracking.uri=http://"], ["tracking.uri", "http://"]),
+    "no such folder": (["--config-dir", "nowhere"], ["--config-dir must be a folder", "nowhere"]),
+    "an option that is none": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
+    "a list where one value belongs": (["reduce=pca,none"], ["reduce=pca,none", "--multirun"]),
+    "reduction in the place of the preparation": (
+        ["prepare._target_=pipeline.stages.reduce.Keep"],
+        ["prepare", "must be a preparation, but Keep is none"],
+    ),
+    "group set to nothing": (["training=null"], ["NoneType"]),
+    "wrong in the second job": (["-m", "training.epochs=1,0"], ["training.epochs = 0"]),
+    "misspelt in the third job": (["-m", "reduce=none,pca,pcaa"], ["reduce/pcaa"]),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monkeypatch, capsys):
+    overrides, words = WRONG[wrong]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nnsweep", *overrides])
+    with pytest.raises(SystemExit) as ended:
+        run_command(time.monotonic())
+    printed = capsys.readouterr()
+    assert ended.value.code == 2
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("nnsweep: ")
+    assert all(word in line for word in words), line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["misspelt group", "zero epochs", "negative rate", "misspelt in the third job"])
+def test_law_7_the_command_itself_ends_before_ray_is_even_loaded(wrong, tmp_path):
+    program = (
+        "import atexit, sys; atexit.register(lambda: print('ray' in sys.modules, 'pipeline' in sys.modules))\n"
+        f"sys.argv = {['nnsweep', *WRONG[wrong][0]]}\n"
+        "from pipeline.__main__ import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == "False True\n"
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("execution", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_law_7_an_error_that_only_the_data_show_is_one_line_too(execution, tmp_path):
+    """1,617 validation rows leave too few training rows for 64 components, which only shows once they are split."""
+    settings = ("reduce.n_components=64", "split.validation=0.9", "split.test=0.07", "tracking=none")
+    done = command(tmp_path, *settings, f"execution={execution}", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "reduce.n_components must be from 1 to" in line
+    assert summary(tmp_path)["status"] == "failed"
+
+
+def test_law_7_every_trial_is_built_before_the_first_task(tmp_path):
+    """The one wrong trial of many, the last, is found as the settings are made."""
+    from pipeline.errors import SettingError
+
+    rates = ",".join(["0.01"] * 200 + ["0"])
+    with pytest.raises(SettingError, match="learning_rate must be > 0"):
+        composed(f"space.optimizer.adam.learning_rate=[{rates}]")

@@ -1,0 +1,212 @@
+"""Law 8, no code from data: nothing is unpickled, and configuration names only what lives in the packages."""
+
+import ast
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import command, composed, swept_here
+
+from nncore import model_file
+from nncore.members import Member, find
+from pipeline.configuration import command as run_command
+from pipeline.errors import SettingError
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [*ROOT.glob("nncore/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
+HARMFUL_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "code", "pty", "runpy"}
+HARMFUL_CALLS = {"eval", "exec", "compile", "__import__", "breakpoint"}
+HARMFUL_NAMES = {
+    "read_pickle",
+    "to_pickle",
+    "unsafe_load",
+    "full_load",
+    "instantiate",
+    "cloudpickle",
+    "system",
+    "popen",
+}
+
+
+def test_law_8_the_sources_neither_unpickle_nor_evaluate():
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
+                assert not {name.split(".")[0] for name in names} & HARMFUL_MODULES, path
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in HARMFUL_CALLS, f"{path}:{node.lineno}"
+                assert called.rpartition(".")[2] not in HARMFUL_NAMES, f"{path}:{node.lineno}"
+                if called in ("np.load", "numpy.load"):
+                    assert "allow_pickle=False" in ast.unparse(node), f"{path}:{node.lineno}"
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, (os.environ["BOMB"],))
+
+
+@pytest.fixture
+def bomb(tmp_path, monkeypatch):
+    monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
+    yield pickle.dumps(Bomb())
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return Path(swept_here(tmp_path_factory.mktemp("model"))["model"]["path"])
+
+
+def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, tmp_path):
+    """The whole file a pickle, or an array of objects inside it, the checksum made to fit."""
+    from hashlib import sha256
+
+    for kind in ("whole", "member"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        if kind == "whole":
+            (folder / "arrays.npz").write_bytes(bomb)
+        else:
+            np.savez(folder / "arrays.npz", np.array([Bomb()], dtype=object), allow_pickle=True)
+            assert zipfile.is_zipfile(folder / "arrays.npz")
+        document = json.loads((model_folder / "model.json").read_text())
+        document["arrays_sha256"] = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+        (folder / "model.json").write_text(json.dumps(document))
+        with pytest.raises(ValueError, match="does not hold a model that can be read"):
+            model_file.load(folder)
+
+
+def test_law_8_a_model_file_cannot_name_foreign_functions(model_folder, tmp_path):
+    document = (model_folder / "model.json").read_text()
+    (tmp_path / "arrays.npz").write_bytes((model_folder / "arrays.npz").read_bytes())
+    (tmp_path / "model.json").write_text(document.replace("nncore.activations.relu", "os.getcwd"))
+    with pytest.raises(ValueError, match="inside nncore"):
+        model_file.load(tmp_path).answers(np.zeros((1, 64)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "nncore", "nncore.members.import_module", "nncore._x.y", "nncore.activations.np", "nncore.x.y", ""],
+)
+def test_law_8_members_are_public_functions_of_nncore(name):
+    with pytest.raises(ValueError, match="nncore"):
+        find(name)
+    with pytest.raises(ValueError, match="nncore"):
+        Member(name).build()
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data._target_=os.getcwd",
+        "reduce._target_=subprocess.Popen",
+        "reduce._target_=pipeline.stages.reduce.Member",
+        "reduce._target_=pipeline.run.time.sleep",
+        "tracking._target_=pipeline.tracking.process.subprocess.Popen",
+        "space.optimizer.adam._target_=os.system",
+        "network.activation._target_=builtins.print",
+        "network.loss.binary._target_=pipeline.run.run",
+    ],
+)
+def test_law_8_targets_are_ours(override):
+    path = override.partition("._target_")[0]
+    with pytest.raises(SettingError, match=path):
+        composed(override)
+
+
+HARMFUL_SETTINGS = {
+    "callback": "+hydra.callbacks.x={_target_: os.mkdir, path: exploded}",
+    "launcher": "hydra.launcher._target_=os.mkdir",
+    "job logging": "+hydra.job_logging.handlers.x={class: os.mkdir, path: exploded}",
+    "hydra logging": "+hydra.hydra_logging.handlers.x={class: os.mkdir, path: exploded}",
+}
+
+
+@pytest.mark.parametrize(
+    ("harmful", "option"),
+    [
+        ("callback", ()),
+        ("callback", ("--multirun",)),
+        ("callback", ("--cfg", "job")),
+        ("launcher", ("--multirun",)),
+        ("job logging", ()),
+        ("job logging", ("--info", "all")),
+        ("hydra logging", ()),
+        ("hydra logging", ("--help",)),
+        ("hydra logging", ("--hydra-help",)),
+    ],
+)
+def test_law_8_hydras_own_settings_run_nothing(harmful, option, tmp_path, monkeypatch, capsys):
+    """Given on the command line or hidden in a file of a group: Hydra would call what they name."""
+    setting = HARMFUL_SETTINGS[harmful]
+    path, _, value = setting.partition("=")
+    folder = tmp_path / "conf" / "space"
+    folder.mkdir(parents=True)
+    nested = "".join("  " * depth + f"{name}:\n" for depth, name in enumerate(path.lstrip("+").split(".")[:-1]))
+    last = "  " * (path.count(".")) + f"{path.rpartition('.')[2]}: {value}\n"
+    (folder / "mine.yaml").write_text(f"# @package _global_\n{nested}{last}")
+    monkeypatch.chdir(tmp_path)
+    for given in ([setting], ["--config-dir", "conf", "+space@_global_=mine"]):
+        monkeypatch.setattr(
+            sys, "argv", ["nnsweep", *option, *given, "tracking.uri=wrong"]
+        )  # runs end here at the latest
+        with pytest.raises(SystemExit) as ended:
+            run_command(time.monotonic())
+        assert ended.value.code == 2
+        assert not (tmp_path / "exploded").exists()
+        assert (
+            "must stay as it is" if option and option != ("--multirun",) else "tracking.uri"
+        ) in capsys.readouterr().err
+
+
+def test_law_8_hydras_option_that_unpickles_is_not_offered(bomb, tmp_path):
+    (tmp_path / "config.pickle").write_bytes(bomb)
+    for option in (
+        ["--experimental-rerun", "config.pickle"],
+        ["--experimental-rerun=config.pickle"],
+        ["--exp", "config.pickle"],  # argparse completes it
+        ["--e=config.pickle", "--cfg", "job"],
+    ):
+        done = command(tmp_path, *option, check=False)
+        assert done.returncode == 2
+        assert "unpickles" in done.stderr
+
+
+def test_law_8_the_logged_model_has_no_pickle_and_loads_where_pickle_is_forbidden(main_job, tmp_path):
+    (logged,) = main_job.folder.glob("runs/artifacts/digits/models/*/artifacts")
+    files = [path for path in logged.rglob("*") if path.is_file()]
+    assert not [path for path in files if path.suffix in (".pkl", ".pickle", ".joblib")]
+    assert {path.suffix for path in files if "nncore" not in path.parts} <= {
+        ".py",
+        ".json",
+        ".npz",
+        ".yaml",
+        ".txt",
+        "",
+    }
+    program = (
+        "import sys, json, mlflow, pandas as pd\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'pipeline': raise ImportError('our package is not installed here')\n"
+        "sys.meta_path.insert(0, Block())\n"
+        f"mlflow.set_tracking_uri('sqlite:///{main_job.folder}/runs/mlflow.db')\n"
+        "model = mlflow.pyfunc.load_model('models:/digits@champion')\n"
+        "import nncore; print(nncore.__file__)\n"
+    )
+    environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
+    )
+    assert Path(done.stdout.splitlines()[-1]).is_relative_to(logged)  # the model brought what it needs

@@ -1,0 +1,221 @@
+"""The command line as people use it: choices, multirun, the console command, completion, live progress."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import FEW, command, processes, summary, swept_here
+
+from pipeline.execution.base import TaskOptions
+from pipeline.execution.ray import RayExecutor
+
+NNSWEEP = Path(sys.executable).with_name("nnsweep")
+LOCAL = ("execution=local", "tracking=none", "training.epochs=2")
+
+
+@pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
+@pytest.mark.parametrize("data", ["digits", "breast_cancer", "diabetes"])
+def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
+    found = swept_here(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
+    assert found["status"] == "finished"
+    assert found["trials"]["finished"] == 7
+    assert found["mlflow"] is None
+    test = found["best"]["test"]
+    if data == "diabetes":
+        assert set(test) == {"loss", "r2", "root_mean_squared_error"}
+        assert test["r2"] > 0.25
+        assert 45 < test["root_mean_squared_error"] < 70  # the target's standard deviation is 77
+    else:
+        assert set(test) == {"loss", "accuracy"}
+        assert test["accuracy"] > 0.9
+    assert (tmp_path / data / found["run_id"] / "model" / "model.json").exists()
+
+
+@pytest.mark.slow
+def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
+    command(tmp_path, "data=breast_cancer", "reduce=autoencoder", "tracking=none", "training.epochs=2")
+    found = summary(tmp_path)
+    assert found["status"] == "finished"
+    assert found["digest"] == swept_here(
+        tmp_path / "here", "data=breast_cancer", "reduce=autoencoder", "training.epochs=2"
+    )["digest"]  # fmt: skip
+    assert processes("raylet", str(tmp_path)) == {}
+
+
+def test_select_by_another_metric(tmp_path):
+    by_loss, by_accuracy = (swept_here(tmp_path, f"select.metric={metric}") for metric in ("loss", "accuracy"))
+    assert by_loss["digest"] == by_accuracy["digest"]
+    best = [one["best"]["validation"] for one in (by_loss, by_accuracy)]
+    assert best[0]["loss"]["mean"] <= best[1]["loss"]["mean"]
+    assert best[0]["accuracy"]["mean"] <= best[1]["accuracy"]["mean"]
+
+
+def test_multirun_runs_every_combination(tmp_path):
+    done = command(
+        tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
+    )
+    assert done.returncode == 2  # reduce=none has no n_components, and that is known before the first job
+    assert list(tmp_path.iterdir()) == []
+    done = command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
+    assert done.stdout.count("champion ") == 4
+    assert done.stderr == ""
+    runs = list(tmp_path.glob("runs/digits/*/summary.json"))
+    assert len(runs) == 4
+    assert len({re.search('"digest": "(.+)"', path.read_text())[1] for path in runs}) == 4
+
+
+@pytest.mark.slow
+def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
+    """config.yaml is whole: given as the configuration, it makes the same run."""
+    first = command(tmp_path, *LOCAL, "data=diabetes", "seed=3")
+    assert first.stderr == ""
+    (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
+    shutil.copy(config, tmp_path / "again.yaml")
+    command(tmp_path, "--config-dir", ".", "--config-name", "again")
+    digests = {re.search('"digest": "(.+)"', path.read_text())[1] for path in tmp_path.glob("runs/*/*/summary.json")}
+    assert len(list(tmp_path.glob("runs/diabetes/*/summary.json"))) == 2
+    assert len(digests) == 1
+
+
+def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
+    done = command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
+    assert done.stdout.count("champion ") == 2  # digits and diabetes
+    found = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
+    startups = sorted(one["timings"]["startup_s"] for one in found)
+    assert startups[0] < 0.1  # nothing had to be loaded again
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["diabetes", "digits"]
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
+    (tmp_path / "pipeline.py").write_text("raise SystemExit('this is the wrong one')\n")
+    done = subprocess.run(
+        [str(NNSWEEP), "execution=local", "training.epochs=1", *FEW], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout
+    assert summary(tmp_path)["model"]["version"] == "1"
+
+
+def test_an_own_space_in_an_own_folder(tmp_path):
+    folder = tmp_path / "my_conf" / "space"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "defaults:\n"
+        "  - /optimizer@optimizer.adam: adam\n"
+        "  - /regularizer@regularizer.l2: l2\n"
+        "  - _self_\n"
+        "_target_: pipeline.sweep.space.Space\n"
+        "optimizer: {adam: {learning_rate: [0.001, 0.01], beta1: [0.8, 0.9]}}\n"
+        "regularizer: {l2: {strength: [0, 0.001, 0.01]}}\n"
+    )
+    command(tmp_path, "--config-dir", "my_conf", "space=mine", *LOCAL)
+    found = summary(tmp_path)
+    assert found["trials"]["planned"] == 2 * 2 * 3
+    (path,) = tmp_path.glob("runs/*/*/leaderboard.csv")
+    tried = {tuple(line.split(",")[3:5]) for line in path.read_text().splitlines()[1:]}
+    assert tried == {(rate, beta1) for rate in ("0.001", "0.01") for beta1 in ("0.8", "0.9")}
+
+
+def test_the_console_command_does_the_same(tmp_path):
+    subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
+    assert summary(tmp_path)["digest"] == swept_here(tmp_path / "module", "training.epochs=2")["digest"]
+
+
+def test_shell_completion_of_the_console_command(tmp_path):
+    """As bash does it: install the completion, type a beginning, ask for what may follow."""
+    script = tmp_path / "complete.sh"
+    script.write_text(
+        f'export PATH="{NNSWEEP.parent}:$PATH"\n'
+        'eval "$(nnsweep -sc install=bash)"\n'
+        "for typed in 'nnsweep reduce=' 'nnsweep training.ep'; do\n"
+        '    COMP_LINE="$typed" COMP_POINT=${#typed} COMP_WORDS=($typed) COMP_CWORD=1 COMPREPLY=()\n'
+        "    hydra_bash_completion\n"
+        '    echo "${COMPREPLY[@]}"\n'
+        "done\n"
+    )
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, cwd=tmp_path, check=True)
+    groups, settings = done.stdout.splitlines()
+    assert set(groups.split()) == {"reduce=autoencoder", "reduce=none", "reduce=pca"}
+    assert settings.startswith("training.epochs=")
+    assert done.stderr == ""
+
+
+def test_in_a_terminal_progress_is_a_live_bar(tmp_path):
+    """A pseudo-terminal of 140 columns stands for a person's."""
+    terminal, other_end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "execution=local", "tracking=none", "training.epochs=8"],
+        cwd=tmp_path,
+        stdout=other_end,
+        stderr=other_end,
+        env=environment,
+    )
+    os.close(other_end)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        seen += piece
+    os.close(terminal)
+    assert process.wait() == 0
+    text = seen.decode()
+    assert "━" in text
+    assert "\x1b[" in text  # redrawn in place
+    shown = re.findall(r"(\d+) of 112 trials, (\d+) network-epochs/s, (\d+) s left, best validation loss 0\.\d+", text)
+    assert len(shown) >= 3
+    done = [int(trials) for trials, _, _ in shown]
+    assert done == sorted(done)
+    assert done[-1] == 112
+    assert "The best 10 of 112 trials" in text
+
+
+def test_all_trials_diverged_is_said_in_one_line(tmp_path):
+    spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    done = command(
+        tmp_path, "data=diabetes", *LOCAL, *spaces, "space.optimizer.sgd.learning_rate=[1e20,1e30]", check=False
+    )
+    assert done.returncode == 2
+    assert "all 14 trials diverged" in done.stderr.splitlines()[-1]
+    found = summary(tmp_path)
+    assert found["status"] == "failed"
+    assert found["trials"] == {"planned": 14, "finished": 0, "stopped": 0, "diverged": 14}
+    (leaderboard,) = tmp_path.glob("runs/*/*/leaderboard.csv")
+    assert leaderboard.read_text().count("diverged in epoch 1: train/loss was nan") == 14
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
+    (tmp_path / "runs").write_text("a file where the folder of runs should be")
+    done = command(tmp_path, *LOCAL, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("nnsweep: runs: must be a folder that can be written to")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wish", ["stages.sweep.cpus=1000", "stages.load.gpus=1000"])
+def test_resources_that_ray_does_not_have_are_refused_instead_of_awaited(wish, tmp_path):
+    done = command(tmp_path, "tracking=none", wish, check=False)
+    assert done.returncode == 2
+    setting = wish.partition("=")[0]
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(rf"nnsweep: {setting} must be at most the \d+ that Ray has, but is 1000", line)
+    assert summary(tmp_path)["status"] == "failed"
+
+
+def test_an_executor_knows_what_it_can_run():
+    executor = RayExecutor({"CPU": 2.0, "GPU": 1.0})
+    executor.check(TaskOptions(2, 1, 0))
+    with pytest.raises(ValueError, match=r"cpus must be at most the 2 that Ray has, but is 2\.5"):
+        executor.check(TaskOptions(2.5, 0, 0))
+    with pytest.raises(ValueError, match="gpus must be at most the 1 that Ray has, but is 2"):
+        executor.check(TaskOptions(1, 2, 0))

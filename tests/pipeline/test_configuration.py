@@ -1,0 +1,132 @@
+"""The configuration tree: every file is composed and built, and its first line says how to pick it."""
+
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import hydra
+import pytest
+import yaml
+from discovery import ACTIVATIONS, LOSSES, OPTIMIZERS, REGULARIZERS
+from running import composed
+
+from pipeline.configuration import CONF, command, jobs
+
+FILES = sorted(CONF.glob("*/*.yaml"))
+MEMBERS = {"optimizer", "regularizer", "activation", "initializer", "loss"}
+
+
+def identity(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def how_to_pick(path: Path) -> str:
+    """The override at the end of a file's first line: "# What it is: folder=file"."""
+    first = path.read_text().splitlines()[0]
+    text, _, pick = first.rpartition(": ")
+    assert text.startswith("# ")
+    assert len(text) > 5
+    return pick
+
+
+@pytest.mark.parametrize("path", FILES, ids=identity)
+def test_every_file_is_composed_and_built_as_its_first_line_says(path):
+    pick = how_to_pick(path)
+    group, _, name = pick.partition("=")
+    assert (group.partition("@")[0], name) == (path.parent.name, path.stem)
+    settings, config = composed(pick)
+    assert settings.trials()
+    assert path.parent.name in {*config, *MEMBERS}
+
+
+@pytest.mark.parametrize(
+    ("folder", "members"),
+    [("optimizer", OPTIMIZERS), ("regularizer", REGULARIZERS), ("activation", ACTIVATIONS), ("loss", LOSSES)],
+)
+def test_every_member_of_nncore_has_its_file(folder, members):
+    named = {yaml.safe_load(path.read_text())["_target_"] for path in (CONF / folder).glob("*.yaml")}
+    assert named == {member.name for member in members}
+
+
+def test_the_default_space_is_the_one_that_is_promised():
+    settings, _ = composed()
+    trials = settings.trials()
+    assert len(trials) == 112
+    assert {trial.optimizer_name for trial in trials} == {"sgd", "momentum", "rmsprop", "adam"}
+    assert {trial.regularizer_name for trial in trials} == {"none", "l1", "l2", "elastic_net"}
+    assert settings.training.epochs == 30
+    assert len({str(trial.parameters) for trial in trials}) == 112
+    assert [trial.number for trial in trials] == list(range(112))
+
+
+def test_the_space_can_be_changed_from_the_command_line():
+    settings, _ = composed(
+        "space.optimizer.adam.learning_rate=[1e-4,1e-2]",
+        "+space.optimizer.adam.beta1=[0.8,0.9,0.95]",
+        "~space.optimizer.sgd",
+        "~space.optimizer.momentum",
+        "~space.optimizer.rmsprop",
+        "~space.regularizer.l1",
+        "~space.regularizer.elastic_net",
+    )
+    trials = settings.trials()
+    assert len(trials) == 2 * 3 * (1 + 2)
+    assert trials[0].parameters == {
+        "optimizer": "adam",
+        "optimizer.learning_rate": 1e-4,
+        "optimizer.beta1": 0.8,
+        "regularizer": "none",
+    }
+    assert trials[-1].label == "adam 0.01 beta1=0.95, l2 0.001"
+
+
+def test_the_loss_follows_the_task():
+    from pipeline.artefacts import Facts
+
+    for data, n_outputs, loss in (
+        ("digits", 10, "softmax_cross_entropy"),
+        ("breast_cancer", 1, "sigmoid_cross_entropy"),
+        ("diabetes", 1, "squared_error"),
+    ):
+        settings, _ = composed(f"data={data}")
+        shape = settings.shape(Facts(5, n_outputs, 10, 10))
+        assert shape.loss.name == f"nncore.losses.{loss}"
+        assert shape.sizes == (5, 64, n_outputs)
+
+
+def test_cfg_job_prints_the_whole_configuration(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["nnsweep", "--cfg", "job", "data=diabetes", "training.epochs=7"])
+    command(time.monotonic())
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["training"]["epochs"] == 7
+    assert printed["data"]["name"] == "diabetes"
+    assert set(composed()[1]) == set(printed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_contents_page_names_every_folder():
+    page = (CONF / "config.yaml").read_text()
+    for folder in {path.parent.name for path in FILES} - MEMBERS:
+        assert f"  - {folder}: " in page
+
+
+def readme_commands():
+    """The commands of the README that run a sweep, as lists of overrides."""
+    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
+    commands = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("    nnsweep ")]
+    return [[word for word in words if word != "-m"] for words in commands]
+
+
+@pytest.mark.parametrize("overrides", readme_commands(), ids=" ".join)
+def test_every_command_of_the_readme_is_right(overrides):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        every = list(jobs(overrides))
+    for job in every:
+        settings, _ = composed(*job)
+        assert settings.trials()
+
+
+def test_the_readme_has_commands():
+    assert len(readme_commands()) >= 8

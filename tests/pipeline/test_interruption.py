@@ -1,0 +1,258 @@
+"""Ctrl-C, a polite kill, a kill, and a writer that fails: what is finished stays, and nothing is left running."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from running import FEW, command, journal, processes, summary
+
+LONG = ("training.epochs=400", "stacks.slice_seconds=0.3")
+
+
+def started(folder, *overrides):
+    """The command, running in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *LONG, *overrides],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_slices(folder, n=2, seconds=60):
+    """Wait until some slices are in the journal."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        paths = list(folder.glob("runs/*/*/journal.jsonl"))
+        if paths and paths[0].read_text().count('"event": "slice"') >= n:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no slice came")
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert condition()
+
+
+def tracked_runs(folder):
+    """The parent and its children in MLflow."""
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    client = MlflowClient()
+    (experiment,) = (one for one in client.search_experiments() if one.name == "digits")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (parent,) = (run for run in runs if run.data.tags["kind"] == "sweep")
+    return parent, [run for run in runs if run.data.tags["kind"] == "trial"]
+
+
+@pytest.mark.parametrize(
+    ("execution", "sent"),
+    [
+        ("ray", signal.SIGINT),
+        pytest.param("local", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("local", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
+    ours = set(processes("ray"))
+    process = started(tmp_path, f"execution={execution}")
+    wait_for_slices(tmp_path, 4)
+    process.send_signal(sent)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "nnsweep: interrupted; what is finished is kept\n"
+    assert "Traceback" not in output
+    found = summary(tmp_path)
+    assert found["status"] == "killed"
+    assert found["timings"]["sweep_s"] > 0
+    parent, trials = tracked_runs(tmp_path)
+    assert parent.info.status == "KILLED"
+    begun = {key for event in journal(tmp_path) if event["event"] == "slice" for key in event["networks"]}
+    assert {run.data.tags["trial_key"] for run in trials} == begun
+    assert {run.info.status for run in trials} <= {"KILLED", "FINISHED"}
+    assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"]
+    assert "KILLED" in {run.info.status for run in trials}
+    wait_until(lambda: not set(processes("ray")) - ours)  # Ray has stopped
+    assert processes("pipeline.tracking.mlflow", str(tmp_path)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
+    ours = set(processes("ray"))
+    process = started(tmp_path, "tracking=none")
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "nnsweep: interrupted; what is finished is kept\n"
+    wait_until(lambda: not set(processes("ray")) - ours, seconds=8)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
+    ours = set(processes("ray"))
+    process = started(tmp_path, "tracking=none")
+    wait_for_slices(tmp_path)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert len(errors.splitlines()) == 1
+    assert summary(tmp_path)["status"] == "killed"
+    wait_until(lambda: not set(processes("ray")) - ours, seconds=8)
+
+
+@pytest.mark.slow
+def test_a_stage_that_failed_on_ray_is_not_said_to_be_done(tmp_path):
+    done = command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
+    assert done.returncode == 2
+    assert "split.validation=0.0001 and split.test=0.2 do not fit the data" in done.stderr
+    assert [event["stage"] for event in journal(tmp_path) if event["event"] == "stage"] == ["load"]
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_writer_along(tmp_path):
+    process = started(tmp_path, "execution=local")
+    wait_for_slices(tmp_path)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not processes("pipeline.tracking.mlflow", str(tmp_path)))
+    parent, trials = tracked_runs(tmp_path)
+    assert parent.info.status == "KILLED"
+    assert {run.info.status for run in trials} <= {"KILLED", "FINISHED"}
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
+    overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "execution=local", "name=digits"]
+    command(tmp_path, "data=diabetes", *overrides, "training.epochs=3")
+    _, trials = tracked_runs(tmp_path)
+    failed = [run for run in trials if run.info.status == "FAILED"]
+    assert len(failed) == 7
+    assert len(trials) == 14
+    assert {run.data.params["optimizer.learning_rate"] for run in failed} == {"1e+30"}
+    assert all("diverged in epoch 1: train/loss was" in run.data.tags["stop_reason"] for run in failed)
+    assert summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7}
+
+
+@pytest.fixture
+def mute_server():
+    """A server that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("answer", ["refused", pytest.param("mute", marks=pytest.mark.slow)])
+def test_a_server_that_is_not_there_costs_seconds_and_one_line(answer, mute_server, tmp_path):
+    uri = mute_server if answer == "mute" else "http://127.0.0.1:9"
+    began = time.monotonic()
+    done = command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
+    assert time.monotonic() - began < 40
+    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
+    found = summary(tmp_path)
+    assert (found["status"], found["mlflow"], found["trials"]["finished"]) == ("finished", None, 7)
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(mute_server, tmp_path):
+    process = started(tmp_path, *FEW, "training.epochs=2", "execution=local", f"tracking.uri={mute_server}")
+    wait_until(lambda: list(tmp_path.glob("runs/*/*/summary.json")))
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "champion " in output
+    assert len(errors.splitlines()) == 1
+    assert summary(tmp_path)["status"] == "finished"
+    wait_until(lambda: not processes("pipeline.tracking.mlflow", str(tmp_path)), seconds=60)
+
+
+@pytest.mark.slow
+def test_a_deleted_experiment_is_named_in_the_warning(tmp_path):
+    settings = (*FEW, "execution=local", "training.epochs=1")
+    command(tmp_path, *settings)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    client = MlflowClient()
+    client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
+    done = command(tmp_path, *settings)
+    assert "experiment digits was deleted: restore it, or choose another" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "artifacts").write_text("a file where the folder of artifacts should be")
+    done = command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
+    parent, trials = tracked_runs(tmp_path)
+    assert parent.info.status == "FAILED"
+    assert trials == []
+    assert summary(tmp_path)["status"] == "finished"
+
+
+def test_when_mlflow_fails_the_sweep_goes_on_and_one_line_warns(tmp_path):
+    (tmp_path / "broken.db").write_text("this is no database" * 100)
+    done = command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")
+    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
+    found = summary(tmp_path)
+    assert found["status"] == "finished"
+    assert found["trials"]["finished"] == 112
+    assert found["mlflow"] is None
+    assert "not a database" in next(tmp_path.glob("runs/*/*/tracking.log")).read_text()
+
+
+@pytest.mark.slow
+def test_two_runs_can_begin_in_one_new_store_at_once(tmp_path):
+    arguments = [sys.executable, "-m", "pipeline", "execution=local", "training.epochs=1"]
+    both = [subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert "warning" not in output
+    versions = [json.loads(path.read_text())["model"]["version"] for path in tmp_path.glob("runs/*/*/summary.json")]
+    assert sorted(versions) == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_the_printed_command_opens_mlflows_interface(main_job):
+    """The very line that was printed, but for the port, which may be taken."""
+    import urllib.request
+
+    (line,) = (line for line in main_job.output.splitlines() if line.startswith("MLflow UI"))
+    server = line.removeprefix("MLflow UI").strip().replace("--port 5000", "--port 5913")
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec env {server}"], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        experiment = main_job.summary["mlflow"]["experiment_id"]
+        address = f"http://127.0.0.1:5913/api/2.0/mlflow/experiments/get?experiment_id={experiment}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with urllib.request.urlopen(address) as answer:
+                    assert json.load(answer)["experiment"]["name"] == "digits"
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+        with urllib.request.urlopen("http://127.0.0.1:5913/") as page:
+            assert b"MLflow" in page.read()
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

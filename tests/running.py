@@ -1,0 +1,75 @@
+"""Ways to run the pipeline for real: as a user does, or in this process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from pipeline.configuration import CONF, checked
+from pipeline.run import run
+from pipeline.settings.run_settings import Settings
+
+FEW = (  # 7 trials instead of 112
+    *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
+    "space.optimizer.adam.learning_rate=[0.003]",
+)
+QUICK = ("training.epochs=3", "tracking=none", "execution=local")
+
+
+def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
+    """The settings of a command line, and the configuration they were made of."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    return checked(config), OmegaConf.to_container(config, resolve=True)
+
+
+def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+    """Run in this process; the summary."""
+    with Path(os.devnull).open("w") as nowhere:
+        return run(settings, config, "", Console(file=nowhere), time.monotonic())
+
+
+def swept_here(folder: Path, *overrides: str) -> dict[str, Any]:
+    """Run a quick sweep in this process; the summary."""
+    return run_here(*composed(*QUICK, f"runs={folder}", *overrides))
+
+
+def command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline` in a folder, as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", *overrides], cwd=folder, capture_output=True, text=True, timeout=300
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """The summary of the only run in a folder."""
+    (path,) = folder.glob("runs/*/*/summary.json")
+    return json.loads(path.read_text())
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """The journal of the only run in a folder."""
+    (path,) = folder.glob("runs/*/*/journal.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def processes(*words: str) -> dict[int, str]:
+    """The command lines of running processes that contain all these words, by process id."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has ended meanwhile
+            continue
+        if line and all(word in line for word in words) and int(path.name) != os.getpid():
+            found[int(path.name)] = line
+    return found
