@@ -22,20 +22,25 @@ Rows stand in x as rows, so the textbook's Wx is written x W. No result of one n
 neighbours in the stack: trained alone or among others, it is the same to the last bit.
 """
 
-from nncore.autoencoder import train_autoencoder
+from nncore.autoencoder import autoencoder_shape, train_autoencoder
+from nncore.members import Member
 from nncore.model import Model
-from nncore.network import Shape
+from nncore.network import predict
 from nncore.pca import fit_pca
+from nncore.shape import Layer, Shape
 from nncore.stack import Network, Stack, start
-from nncore.training import Data, Rows, predict, train
+from nncore.training import Data, Rows, train
 
 __all__ = [
     "Data",
+    "Layer",
+    "Member",
     "Model",
     "Network",
     "Rows",
     "Shape",
     "Stack",
+    "autoencoder_shape",
     "fit_pca",
     "predict",
     "start",

@@ -1,31 +1,38 @@
 """Activation functions y = f(z), each with its derivative just below it.
 
-A member returns an `Activation`, two pure functions: `forward(z) -> y` and, by the chain rule,
-`backward(dy, z, y) -> dz = dy f'(z)`. All arrays have one shape and dtype.
+A member returns an `Activation`, two functions of arrays of one shape (K, N, O) and dtype:
+
+    forward(z, out) -> y                 f(z)
+    backward(dy, z, y, out) -> dz        by the chain rule, dz = dy f'(z)
+
+Both may write their answer into `out`, an array of that shape that is not one of the others, or return one that
+they were given. All are safe up to |z| = 1e4 and beyond: nothing overflows.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
 
 
 class Activation(NamedTuple):
     """f and the map from dLoss/dy to dLoss/dz."""
 
-    forward: Callable[[Array], Array]
-    backward: Callable[[Array, Array, Array], Array]
+    forward: Callable[[Array, Array], Array]
+    backward: Callable[[Array, Array, Array, Array], Array]
 
 
 def identity() -> Activation:
     """y = z;  f'(z) = 1."""
 
-    def forward(z: Array) -> Array:
+    def forward(z: Array, out: Array) -> Array:
         return z
 
-    def backward(dy: Array, z: Array, y: Array) -> Array:
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
         return dy
 
     return Activation(forward, backward)
@@ -34,11 +41,152 @@ def identity() -> Activation:
 def relu() -> Activation:
     """y = max(z, 0);  f'(z) = 1 where z > 0, else 0 (also at the kink, z = 0)."""
 
-    def forward(z: Array) -> Array:
-        return np.maximum(z, 0)
+    def forward(z: Array, out: Array) -> Array:
+        return np.maximum(z, 0, out=out)
 
-    def backward(dy: Array, z: Array, y: Array) -> Array:
-        return dy * (z > 0)
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        return np.multiply(dy, z > 0, out=out)
+
+    return Activation(forward, backward)
+
+
+def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
+    """y = max(z, a z);  f'(z) = 1 where z > 0, else a (the slope).
+
+    Range    0 <= a <= 1
+    Source   Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models"
+    """
+    slope = checked("leaky_relu", "slope", slope, at_least=0, at_most=1)
+
+    def forward(z: Array, out: Array) -> Array:
+        return np.maximum(z, np.multiply(z, column(slope, z), out=out), out=out)
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        np.multiply(dy, column(slope, z), out=out)
+        np.copyto(out, dy, where=z > 0)
+        return out
+
+    return Activation(forward, backward)
+
+
+def elu(alpha: ArrayLike = 1.0) -> Activation:
+    """y = z where z > 0, else alpha (exp(z) - 1);  f'(z) = 1 where z > 0, else y + alpha.
+
+    Range    alpha > 0
+    Source   Clevert, Unterthiner & Hochreiter (2015), arXiv:1511.07289
+    """
+    alpha = checked("elu", "alpha", alpha, above=0)
+
+    def forward(z: Array, out: Array) -> Array:
+        np.expm1(np.minimum(z, 0, out=out), out=out)
+        out *= column(alpha, z)
+        np.copyto(out, z, where=z > 0)
+        return out
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        np.add(y, column(alpha, z), out=out)
+        np.copyto(out, 1, where=z > 0)
+        out *= dy
+        return out
+
+    return Activation(forward, backward)
+
+
+def selu() -> Activation:
+    """y = s elu(z, a), with s and a such that activations tend to mean 0 and variance 1;  f'(z) = s elu'(z, a).
+
+    Source   Klambauer et al. (2017), arXiv:1706.02515, equation 2 and appendix A.1 (the numbers)
+    """
+    scale, plain = 1.0507009873554804934193349852946, elu(1.6732632423543772848170429916717)
+
+    def forward(z: Array, out: Array) -> Array:
+        y = plain.forward(z, out)
+        y *= scale
+        return y
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        dz = plain.backward(dy, z, y / scale, out)
+        dz *= scale
+        return dz
+
+    return Activation(forward, backward)
+
+
+def gelu() -> Activation:
+    """y = z (1 + tanh u) / 2 with u = c (z + d z^3);  f'(z) = (1 + tanh u + z (1 - tanh^2 u) u') / 2.
+
+    c = sqrt(2 / pi), d = 0.044715, u' = c (1 + 3 d z^2).
+
+    Source   Hendrycks & Gimpel (2016), arXiv:1606.08415, section 2
+    Differs  from z Phi(z), which this form of the paper approximates: NumPy has no normal distribution
+             function Phi; the two are at most 5e-4 apart
+    """
+    c, d = np.sqrt(2 / np.pi).item(), 0.044715
+
+    def tanh_u(z: Array, out: Array) -> Array:
+        np.multiply(z, z, out=out)
+        out *= c * d
+        out += c
+        out *= z
+        return np.tanh(out, out=out)
+
+    def forward(z: Array, out: Array) -> Array:
+        tanh_u(z, out)
+        out += 1
+        out *= z
+        out *= 0.5
+        return out
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        th = tanh_u(z, out)
+        slope = z * z
+        slope *= 3 * c * d
+        slope += c
+        slope *= z
+        slope *= 1 - th * th
+        out += slope
+        out += 1
+        out *= dy
+        out *= 0.5
+        return out
+
+    return Activation(forward, backward)
+
+
+def silu() -> Activation:
+    """y = z s with s = sigmoid(z);  f'(z) = s + y (1 - s).
+
+    Source   Elfwing, Uchibe & Doya (2017), arXiv:1702.03118
+    """
+    s = sigmoid().forward
+
+    def forward(z: Array, out: Array) -> Array:
+        return np.multiply(z, s(z, out), out=out)
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        sigma = s(z, out)
+        sigma += y * (1 - sigma)
+        sigma *= dy
+        return sigma
+
+    return Activation(forward, backward)
+
+
+def softplus() -> Activation:
+    """y = log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|));  f'(z) = sigmoid(z).
+
+    Source   Dugas et al. (2001), "Incorporating second-order functional knowledge for better option pricing"
+    """
+
+    def forward(z: Array, out: Array) -> Array:
+        np.abs(z, out=out)
+        np.negative(out, out=out)
+        np.log1p(np.exp(out, out=out), out=out)
+        out += np.maximum(z, 0)
+        return out
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        return np.multiply(dy, sigmoid().forward(z, out), out=out)
 
     return Activation(forward, backward)
 
@@ -49,12 +197,18 @@ def sigmoid() -> Activation:
     Written with tanh, sigmoid(z) = (1 + tanh(z / 2)) / 2, which cannot overflow.
     """
 
-    def forward(z: Array) -> Array:
-        half = z.dtype.type(0.5)
-        return half * (1 + np.tanh(half * z))
+    def forward(z: Array, out: Array) -> Array:
+        np.multiply(z, 0.5, out=out)
+        np.tanh(out, out=out)
+        out += 1
+        out *= 0.5
+        return out
 
-    def backward(dy: Array, z: Array, y: Array) -> Array:
-        return dy * y * (1 - y)
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        np.subtract(1, y, out=out)
+        out *= y
+        out *= dy
+        return out
 
     return Activation(forward, backward)
 
@@ -62,10 +216,13 @@ def sigmoid() -> Activation:
 def tanh() -> Activation:
     """y = tanh(z);  f'(z) = 1 - y^2."""
 
-    def forward(z: Array) -> Array:
-        return np.tanh(z)
+    def forward(z: Array, out: Array) -> Array:
+        return np.tanh(z, out=out)
 
-    def backward(dy: Array, z: Array, y: Array) -> Array:
-        return dy * (1 - y * y)
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        np.multiply(y, y, out=out)
+        np.subtract(1, out, out=out)
+        out *= dy
+        return out
 
     return Activation(forward, backward)

@@ -2,31 +2,54 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 from nncore.members import Member
-from nncore.network import Shape
-from nncore.stack import Network, Stack, start
-from nncore.training import Data, Report, Rows, predict, train
+from nncore.network import predict, run_layers
+from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape, check_parameters, views
+from nncore.stack import Network, start
+from nncore.training import Data, Report, Rows, train
 
-IDENTITY = Member("nncore.activations.identity")
+SQUARED_ERROR = Member("nncore.losses.squared_error")
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """The first half of a trained autoencoder.
+class Autoencoder:
+    """A trained autoencoder; called with rows, it encodes them.
 
-    shape        the layers up to the code
-    parameters   (1, P)
+    shape        as `autoencoder_shape` makes it: as many layers before the code as behind it
+    parameters   (1, n_numbers)
     """
 
     shape: Shape
     parameters: Array
 
+    def __post_init__(self) -> None:
+        check_parameters(self.parameters, self.shape)
+
     def __call__(self, x: Array) -> Array:
-        """Encode rows (N, I) as codes (N, O)."""
-        return predict(self.parameters, self.shape, x)[0]
+        """Encode rows (N, I) as codes (N, n_components)."""
+        return self._run(x, slice(0, self._half))
+
+    def decode(self, code: Array) -> Array:
+        """Rows (N, I) for codes (N, n_components)."""
+        return self._answer(self._run(code, slice(self._half, None)))
+
+    def reconstruct(self, x: Array) -> Array:
+        """What comes out when the rows x (N, I) go in."""
+        return self._answer(predict(self.parameters, self.shape, x)[0])
+
+    @property
+    def _half(self) -> int:
+        return len(self.shape.layers) // 2
+
+    def _run(self, x: Array, part: slice) -> Array:
+        sizes, layers = self.shape.sizes[part], self.shape.layers[part]
+        own = tuple(replace(layer, tied_to=None) for layer in layers)
+        shape = Shape(sizes[0], own, self.shape.loss, batch_size=self.shape.batch_size, dtype=self.shape.dtype)
+        return run_layers(views(self.parameters, self.shape)[part], shape, x[None])[0]
+
+    def _answer(self, z: Array) -> Array:
+        return self.shape.functions.loss.answer(z[None])[0]
 
 
 def autoencoder_shape(
@@ -34,16 +57,40 @@ def autoencoder_shape(
     hidden: tuple[int, ...],
     n_components: int,
     activation: Member,
+    *,
+    loss: Member = SQUARED_ERROR,
+    normalisation: Member = UNNORMALISED,
+    tied: bool = False,
     batch_size: int = 32,
     dtype: str = "float32",
 ) -> Shape:
-    """A symmetric network: inputs, hidden, code, hidden backwards, inputs; code and output are linear."""
-    sizes = (n_inputs, *hidden, n_components, *reversed(hidden), n_inputs)
-    half = (*(activation for _ in hidden), IDENTITY)
-    return Shape(sizes, half + half, Member("nncore.losses.squared_error"), batch_size=batch_size, dtype=dtype)
+    """A symmetric network: inputs, hidden, code, hidden backwards, inputs; code and output are linear.
+
+    Denoising is the regularizer input_noise, a sparse code the regularizer activity, which bears on the code alone.
+
+    loss            what comes out against what went in, such as sigmoid_cross_entropy for inputs from 0 to 1
+    normalisation   of the hidden layers
+    tied            whether each layer behind the code has the transposed weights of its mirror image
+    """
+    n_layers = 2 * (len(hidden) + 1)
+    outputs = (*hidden, n_components, *reversed(hidden), n_inputs)
+    layers = []
+    for index, n_outputs in enumerate(outputs):
+        linear = index in (len(hidden), n_layers - 1)
+        own = index <= len(hidden) or not tied
+        layers.append(
+            Layer(
+                n_outputs,
+                IDENTITY if linear else activation,
+                UNNORMALISED if linear else normalisation,
+                tied_to=None if own else n_layers - 1 - index,
+                sparse=index == len(hidden),
+            )
+        )
+    return Shape(n_inputs, tuple(layers), loss, batch_size=batch_size, dtype=dtype)
 
 
-def train_autoencoder(shape: Shape, network: Network, x: Array, epochs: int) -> tuple[Encoder, Report]:
+def train_autoencoder(shape: Shape, network: Network, x: Array, epochs: int) -> tuple[Autoencoder, Report]:
     """Train a network of `autoencoder_shape` to reproduce the rows x (N, I), and watch it by the same rows.
 
     Raises   ValueError if the training diverges
@@ -54,16 +101,4 @@ def train_autoencoder(shape: Shape, network: Network, x: Array, epochs: int) -> 
     if report.diverged:
         epoch, cause = report.diverged
         raise ValueError(f"the autoencoder diverged in epoch {epoch}: {cause}; a smaller learning rate may help")
-    return encoder(stack), report
-
-
-def encoder(stack: Stack) -> Encoder:
-    """The first half of the autoencoder in a stack of one."""
-    n_layers = len(stack.shape.activations) // 2
-    shape = replace(
-        stack.shape, sizes=stack.shape.sizes[: n_layers + 1], activations=stack.shape.activations[:n_layers]
-    )
-    weights, biases = shape.n_weights, shape.n_parameters - shape.n_weights
-    first_bias = stack.shape.n_weights
-    halves = (stack.parameters[:, :weights], stack.parameters[:, first_bias : first_bias + biases])
-    return Encoder(shape, np.concatenate(halves, axis=1))
+    return Autoencoder(shape, stack.answer(network.key)), report

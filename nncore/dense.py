@@ -2,22 +2,29 @@
 
 import numpy as np
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 
 
-def forward(x: Array, W: Array, b: Array) -> Array:
-    """z = x W + b: (K or 1, N, I), (K, I, O), (K, 1, O) -> (K, N, O)."""
-    z: Array = np.matmul(x, W)
-    z += b
-    return z
+def forward(x: Array, W: Array, b: Array, out: Array) -> Array:
+    """z = x W + b, written into `out`: (K or 1, N, I), (K, I, O), (K, 1, O) -> (K, N, O)."""
+    np.matmul(x, W, out=out)
+    out += b
+    return out
 
 
-def backward_parameters(x: Array, dz: Array, dW: Array, db: Array) -> None:
-    """dW = x^T dz and db = sum of dz over the rows, written into dW (K, I, O) and db (K, 1, O)."""
-    np.matmul(x.swapaxes(1, 2), dz, out=dW)
-    np.matmul(np.ones((1, 1, dz.shape[1]), dz.dtype), dz, out=db)  # a sum as a product: 3 times faster
+def backward_weights(x: Array, dz: Array, out: Array) -> None:
+    """dW = x^T dz, written into `out`: (K or 1, N, I), (K, N, O) -> (K, I, O)."""
+    np.matmul(x.swapaxes(1, 2), dz, out=out)
 
 
-def backward_input(W: Array, dz: Array) -> Array:
-    """dx = dz W^T: (K, N, O), (K, I, O) -> (K, N, I)."""
-    return np.matmul(dz, W.swapaxes(1, 2))
+def backward_biases(dz: Array, ones: Array, out: Array) -> None:
+    """db = sum of dz over the rows, written into `out` (K, 1, O).
+
+    A sum as a product with ones (1, 1, N): 3 times faster.
+    """
+    np.matmul(ones, dz, out=out)
+
+
+def backward_input(W: Array, dz: Array, out: Array) -> Array:
+    """dx = dz W^T, written into `out`: (K, I, O), (K, N, O) -> (K, N, I)."""
+    return np.matmul(dz, W.swapaxes(1, 2), out=out)

@@ -1,11 +1,9 @@
 """Hyperparameters of a stack: a scalar, or one value per network, checked and cast in one place."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[Any]
+from nncore.backend import Array, beside
 
 
 def checked(
@@ -17,8 +15,11 @@ def checked(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    whole: bool = False,
 ) -> Array:
-    """Return the hyperparameter as float64, shape () or (K,), after checking its range.
+    """Return the hyperparameter as float64, shape (1,) or (K,), after checking its range.
+
+    Never (): NumPy computes powers of scalars and of arrays by different routines, which round differently.
 
     Beyond the range that is asked for, it must be a number that float32 can hold.
 
@@ -34,11 +35,12 @@ def checked(
         f"< {below}": below is None or array < below,
         f"<= {at_most}": at_most is None or array <= at_most,
         "finite": np.isfinite(array),
+        "a whole number": not whole or array == np.round(array),
         "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
     }
     for rule, holds in rules.items():
         _require(member, argument, array, rule, np.broadcast_to(holds, array.shape))
-    return array
+    return array.reshape(-1)
 
 
 def _require(member: str, argument: str, array: Array, rule: str, holds: Array) -> None:
@@ -52,9 +54,10 @@ def _require(member: str, argument: str, array: Array, rule: str, holds: Array) 
     )
 
 
-def column(value: Array, dtype: np.dtype[Any]) -> Array:
-    """Spread a checked hyperparameter over the parameters of its network: (K, 1) or (1, 1), in `dtype`.
+def column(value: Array, like: Array) -> Array:
+    """Spread a checked hyperparameter over the arrays of its networks: (K, 1, ...) or (1, 1, ...), as `like` is.
 
-    The cast matters: a float64 rate would silently turn a float32 stack into float64.
+    The cast to the dtype of `like` matters: a float64 rate would silently turn a float32 stack into float64.
     """
-    return value.reshape(-1, 1).astype(dtype)
+    spread = value.reshape(-1, *(1 for _ in like.shape[1:])).astype(like.dtype)
+    return spread if type(like) is np.ndarray else beside(spread, like)

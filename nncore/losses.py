@@ -1,46 +1,69 @@
 """Losses as negative log-likelihoods: what the network's output z says of the target t.
 
-A member returns a `Loss`: which targets it takes, and three pure functions of the output z (K, N, O) and the
-target t (K or 1, N, O):
+A member returns a `Loss`: which targets it takes, and functions of the output z (K, N, outputs) and the target
+t (K or 1, N, O):
 
-    value(z, t)      mean over the rows of -log p(t | z), shape (K,)
-    gradient(z, t)   (value, dz) with dz = dValue/dz, shape (K, N, O)
+    value(z, t)      -log p(t | z) of each row, summed over its targets, shape (K, N)
+    gradient(z, t)   (value, dz), dz the derivative of each row's value by its z, shape (K, N, outputs)
     answer(z)        what the output means: probabilities or expected values, shape (K, N, O)
 
 z is the last layer's x W + b, before any squashing: each loss owns the function that turns it into a
-probability, so value and gradient stay exact where that function saturates.
+probability, so value and gradient stay exact where that function saturates. What training minimises is the
+mean over the rows: `mean_value` and `mean_gradient`.
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nncore.activations import sigmoid
-from nncore.hyperparameters import Array
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+
+Targets = Literal["one-hot", "binary", "real", "count"]
 
 
 class Loss(NamedTuple):
     """Value, gradient and meaning of the output under one distribution.
 
-    targets   what t holds: "one-hot" (over the O classes), "binary" (0 or 1 in each output), or "real"
+    targets              what t holds: "one-hot" (over the O classes), "binary" (0 or 1 in each), "real" values,
+                         or "count" (0, 1, 2, ...)
+    outputs_per_target   how many outputs speak of one target
+    deviation            the standard deviation that the output predicts, where it predicts one, (K, N, O)
     """
 
-    targets: Literal["one-hot", "binary", "real"]
+    targets: Targets
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], tuple[Array, Array]]
     answer: Callable[[Array], Array]
+    outputs_per_target: int = 1
+    deviation: Callable[[Array], Array] | None = None
 
 
-def _mean_over_rows(loss: Array) -> Array:
-    """(K, N, O) -> (K,): sum over the outputs, mean over the rows."""
-    return loss.sum(axis=2).mean(axis=1)
+def mean_value(loss: Loss, z: Array, t: Array, weights: Array | None = None) -> Array:
+    """The mean over the rows (K,); weights (K or 1, N) have mean 1 over all rows of the data."""
+    return _mean(loss.value(z, t), weights)
+
+
+def mean_gradient(loss: Loss, z: Array, t: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """(mean_value, its derivative by z): dz = weight dL / N of each row."""
+    value, dz = loss.gradient(z, t)
+    dz /= z.shape[1]
+    if weights is not None:
+        dz *= weights[:, :, None]
+    return _mean(value, weights), dz
+
+
+def _mean(value: Array, weights: Array | None) -> Array:
+    return (value if weights is None else value * weights).mean(axis=1)
 
 
 def softmax_cross_entropy() -> Loss:
     """Categorical distribution: t is one-hot, or a distribution over the O classes.
 
-    p = softmax(z),  -log p(t | z) = -sum_o t_o log p_o,  dz = (p - t) / N
+    p = softmax(z),  -log p(t | z) = -sum_o t_o log p_o,  dz = p - t (for sum t = 1)
     """
 
     def log_softmax(z: Array) -> Array:
@@ -48,11 +71,11 @@ def softmax_cross_entropy() -> Loss:
         return shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
 
     def value(z: Array, t: Array) -> Array:
-        return -_mean_over_rows(t * log_softmax(z))
+        return -(t * log_softmax(z)).sum(axis=2)
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
         log_p = log_softmax(z)
-        return -_mean_over_rows(t * log_p), (np.exp(log_p) - t) / z.dtype.type(z.shape[1])
+        return -(t * log_p).sum(axis=2), np.exp(log_p) - t
 
     def answer(z: Array) -> Array:
         return np.exp(log_softmax(z))
@@ -61,22 +84,22 @@ def softmax_cross_entropy() -> Loss:
 
 
 def sigmoid_cross_entropy() -> Loss:
-    """Bernoulli distribution: t is 0 or 1 (or a probability), independently for each output.
+    """Bernoulli distribution: t is 0 or 1 (or a probability), independently for each output (multi-label).
 
-    p = sigmoid(z),  -log p(t | z) = log(1 + exp(z)) - t z,  dz = (p - t) / N
+    p = sigmoid(z),  -log p(t | z) = log(1 + exp(z)) - t z,  dz = p - t
     """
 
     def softplus(z: Array) -> Array:
         return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))  # log(1 + exp(z)) without overflow
 
     def value(z: Array, t: Array) -> Array:
-        return _mean_over_rows(softplus(z) - t * z)
+        return (softplus(z) - t * z).sum(axis=2)
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
-        return value(z, t), (answer(z) - t) / z.dtype.type(z.shape[1])
+        return value(z, t), answer(z) - t
 
     def answer(z: Array) -> Array:
-        return sigmoid().forward(z)
+        return sigmoid().forward(z, np.empty_like(z))
 
     return Loss("binary", value, gradient, answer)
 
@@ -84,16 +107,102 @@ def sigmoid_cross_entropy() -> Loss:
 def squared_error() -> Loss:
     """Gaussian distribution with variance 1, without its constant: t is a value.
 
-    -log p(t | z) = sum_o (z_o - t_o)^2 / 2,  dz = (z - t) / N
+    -log p(t | z) = (z - t)^2 / 2,  dz = z - t
     """
 
     def value(z: Array, t: Array) -> Array:
-        return _mean_over_rows((z - t) ** 2) / 2
+        return ((z - t) ** 2).sum(axis=2) / 2
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
-        return value(z, t), (z - t) / z.dtype.type(z.shape[1])
+        return value(z, t), z - t
+
+    return Loss("real", value, gradient, _as_it_is)
+
+
+def gaussian() -> Loss:
+    """Gaussian distribution with predicted variance, without its constant: z holds O means, then O log-variances.
+
+    m, s = z;  -log p(t | z) = (s + (t - m)^2 / exp(s)) / 2,  dm = (m - t) / exp(s),  ds = (1 - (t - m)^2 / exp(s)) / 2
+
+    Source   Nix & Weigend (1994), "Estimating the mean and variance of the target probability distribution"
+    """
+
+    def parts(z: Array, t: Array) -> tuple[Array, Array, Array]:
+        mean, log_variance = np.split(z, 2, axis=2)
+        return mean - t, log_variance, np.exp(-log_variance)
+
+    def value(z: Array, t: Array) -> Array:
+        error, log_variance, precision = parts(z, t)
+        return (log_variance + error * error * precision).sum(axis=2) / 2
+
+    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
+        error, _, precision = parts(z, t)
+        d_mean = error * precision
+        return value(z, t), np.concatenate([d_mean, (1 - error * d_mean) / 2], axis=2)
 
     def answer(z: Array) -> Array:
-        return z
+        return np.split(z, 2, axis=2)[0]
 
-    return Loss("real", value, gradient, answer)
+    def deviation(z: Array) -> Array:
+        return np.exp(np.split(z, 2, axis=2)[1] / 2)
+
+    return Loss("real", value, gradient, answer, 2, deviation)
+
+
+def absolute_error() -> Loss:
+    """Laplace distribution with scale 1, without its constant: t is a value; z tends to the median.
+
+    -log p(t | z) = |z - t|,  dz = sign(z - t), 0 at the kink
+    """
+
+    def value(z: Array, t: Array) -> Array:
+        return np.abs(z - t).sum(axis=2)
+
+    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
+        return value(z, t), np.sign(z - t)
+
+    return Loss("real", value, gradient, _as_it_is)
+
+
+def huber(delta: ArrayLike = 1.0) -> Loss:
+    """Gaussian in the middle, Laplace in the tails, without its constant: t is a value; outliers pull less.
+
+    e = z - t;  e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2);  dz = e, cut to +-delta
+
+    Range    delta > 0, in units of the target
+    Source   Huber (1964), "Robust estimation of a location parameter"
+    """
+    delta = checked("huber", "delta", delta, above=0)
+
+    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
+        limit = column(delta, z)
+        error = z - t
+        cut = np.clip(error, -limit, limit)
+        return (cut * (error - cut / 2)).sum(axis=2), cut
+
+    def value(z: Array, t: Array) -> Array:
+        return gradient(z, t)[0]
+
+    return Loss("real", value, gradient, _as_it_is)
+
+
+def poisson() -> Loss:
+    """Poisson distribution, without its constant log t!: t is a count, z the logarithm of the expected count.
+
+    -log p(t | z) = exp(z) - t z,  dz = exp(z) - t
+    """
+
+    def value(z: Array, t: Array) -> Array:
+        return (np.exp(z) - t * z).sum(axis=2)
+
+    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
+        return value(z, t), np.exp(z) - t
+
+    def answer(z: Array) -> Array:
+        return np.exp(z)
+
+    return Loss("count", value, gradient, answer)
+
+
+def _as_it_is(z: Array) -> Array:
+    return z

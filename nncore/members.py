@@ -4,23 +4,63 @@ Configuration files, stacks and model files name functions; they never carry cod
 `nncore` can be named.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Union
 
-Argument = float | int | str | bool
+import numpy as np
+
+Argument = Union[float, int, str, bool, "Member"]
 
 
 @dataclass(frozen=True)
 class Member:
-    """The function `name`, such as "nncore.optimizers.adam.adam", and its keyword arguments."""
+    """The function `name`, such as "nncore.optimizers.adam.adam", and its keyword arguments.
+
+    An argument may be a member itself: Lookahead wraps an optimizer, a warm-up is followed by a schedule.
+    """
 
     name: str
     arguments: tuple[tuple[str, Argument], ...] = ()
 
     def build(self) -> Any:
         """Call the function. Raises ValueError if the name is not that of a function inside nncore."""
-        return find(self.name)(**dict(self.arguments))
+        built = {name: value.build() if isinstance(value, Member) else value for name, value in self.arguments}
+        return find(self.name)(**built)
+
+    @property
+    def short(self) -> str:
+        """The function's own name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def kind(self) -> str:
+        """What members must share to be computed together: everything but the values of their numbers."""
+        return f"{self.name}({', '.join(f'{name}={_kind(value)}' for name, value in self.arguments)})"
+
+
+def build_together(members: Sequence[Member]) -> Any:
+    """One call for K members of one kind, whose numbers become arrays (K,)."""
+    columns = zip(*(member.arguments for member in members), strict=True)
+    return find(members[0].name)(**{column[0][0]: _together([value for _, value in column]) for column in columns})
+
+
+def _together(values: list[Argument]) -> Any:
+    nested = [value for value in values if isinstance(value, Member)]
+    if nested:
+        return build_together(nested)
+    return np.array(values) if _is_number(values[0]) else values[0]
+
+
+def _kind(value: Argument) -> str:
+    if isinstance(value, Member):
+        return value.kind
+    return "" if _is_number(value) else repr(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def find(name: str) -> Any:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nncore.autoencoder import Encoder
-from nncore.hyperparameters import Array
-from nncore.network import Shape
+from nncore.autoencoder import Autoencoder
+from nncore.backend import Array
+from nncore.network import predict
 from nncore.pca import Pca
 from nncore.scaling import Standardise
-from nncore.training import predict
+from nncore.shape import Shape, check_parameters
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Classes:
         one_hot = (y[:, None] == self.labels).astype(np.float32)
         return one_hot[:, 1:] if len(self.labels) == 2 else one_hot
 
-    def columns(self, answer: Array) -> dict[str, Array]:
+    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
         """The most probable label, and the probability of each label, from the loss's answer (N, O)."""
         probabilities = np.concatenate([1 - answer, answer], axis=1) if len(self.labels) == 2 else answer
         each = {f"probability_{label}": probabilities[:, index] for index, label in enumerate(self.labels)}
@@ -40,9 +40,10 @@ class Values:
         """Values (N,) as standardised float32 targets (N, 1)."""
         return self.scaling(y[:, None])
 
-    def columns(self, answer: Array) -> dict[str, Array]:
-        """The values in their own unit, from the loss's answer (N, 1)."""
-        return {"prediction": self.scaling.undo(answer)[:, 0]}
+    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
+        """The values, and the deviations if some are predicted, in their own unit, from the loss's answers (N, 1)."""
+        values = {"prediction": self.scaling.undo(answer)[:, 0]}
+        return values if deviation is None else values | {"deviation": (deviation * self.scaling.scale)[:, 0]}
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,18 @@ class Model:
 
     columns      names of the raw columns, in order
     transforms   applied to the raw rows one after the other
-    parameters   (1, P) of one network of `shape`
+    parameters   (1, n_numbers) of one network of `shape`
     meaning      what its outputs stand for
     """
 
     columns: tuple[str, ...]
-    transforms: tuple[Standardise | Pca | Encoder, ...]
+    transforms: tuple[Standardise | Pca | Autoencoder, ...]
     shape: Shape
     parameters: Array
     meaning: Classes | Values
+
+    def __post_init__(self) -> None:
+        check_parameters(self.parameters, self.shape)
 
     def outputs(self, x: Array) -> Array:
         """The network's outputs z (N, O) for raw rows (N, I).
@@ -76,5 +80,9 @@ class Model:
         return predict(self.parameters, self.shape, x)[0]
 
     def answers(self, x: Array) -> dict[str, Array]:
-        """Columns by name for raw rows (N, I): "prediction" and, for classes, "probability_<label>" of each."""
-        return self.meaning.columns(self.shape.functions.loss.answer(self.outputs(x)[None])[0])
+        """Columns by name for raw rows (N, I).
+
+        "prediction", for classes "probability_<label>" of each, and "deviation" where the loss predicts one.
+        """
+        loss, z = self.shape.functions.loss, self.outputs(x)[None]  # (1, N, outputs)
+        return self.meaning.columns(loss.answer(z)[0], loss.deviation(z)[0] if loss.deviation else None)

@@ -1,8 +1,8 @@
 """Models on disk: a folder with `model.json` and `arrays.npz`. No code, no pickle.
 
-The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds
-the checksum of the arrays' file. Loading refuses arrays that were changed and a JSON that does not describe a
-model; it calls nothing but these dataclasses.
+The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds the
+checksums of the arrays' file and of its own content. Loading refuses what was changed or cut short after it was
+written, and what does not describe a model; it calls nothing but these dataclasses.
 """
 
 import json
@@ -14,16 +14,16 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from nncore.autoencoder import Encoder
-from nncore.hyperparameters import Array
+from nncore.autoencoder import Autoencoder
+from nncore.backend import Array
 from nncore.members import Member
 from nncore.model import Classes, Model, Values
-from nncore.network import Shape
 from nncore.pca import Pca
 from nncore.scaling import Standardise
+from nncore.shape import Layer, Shape
 
-FORMAT = 1
-KINDS = {kind.__name__: kind for kind in (Classes, Encoder, Member, Model, Pca, Shape, Standardise, Values)}
+FORMAT = 2
+KINDS = {kind.__name__: kind for kind in (Autoencoder, Classes, Layer, Member, Model, Pca, Shape, Standardise, Values)}
 
 
 def save(model: Model, folder: Path) -> None:
@@ -33,7 +33,8 @@ def save(model: Model, folder: Path) -> None:
     content = _encode(model, arrays)
     np.savez(folder / "arrays.npz", *arrays)
     checksum = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
-    text = json.dumps({"format": FORMAT, "arrays_sha256": checksum, "model": content}, indent=1)
+    document = {"format": FORMAT, "arrays_sha256": checksum, "model_sha256": _checksum(content), "model": content}
+    text = json.dumps(document, indent=1)
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 
@@ -51,11 +52,17 @@ def _load(folder: Path) -> Model:
         raise ValueError(f"its format is {document['format']!r}, this version reads {FORMAT}")
     if sha256((folder / "arrays.npz").read_bytes()).hexdigest() != document["arrays_sha256"]:
         raise ValueError("arrays.npz was changed or cut short after it was written")
+    if _checksum(document["model"]) != document["model_sha256"]:
+        raise ValueError("model.json was changed after it was written")
     with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
         model = _decode(document["model"], [archive[name] for name in archive.files])
     if not isinstance(model, Model):
         raise ValueError("model.json describes something else")
     return model
+
+
+def _checksum(content: Any) -> str:
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _encode(value: Any, arrays: list[Array]) -> Any:

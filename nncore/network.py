@@ -1,146 +1,154 @@
-"""A chain of dense layers, and the chain rule that gives the gradient of its loss.
-
-All parameters of a network lie in one row of a buffer (K, P), first the weights of every layer, then the
-biases. The layers are views into it, so that an optimizer's step or a penalty is one operation on the
-buffer while each layer still has its W and b.
-"""
+"""A chain of layers y = f(norm(x W + b)) (+ x), and the chain rule that gives the gradient of its loss."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from nncore import dense
-from nncore.activations import Activation
-from nncore.hyperparameters import Array
-from nncore.losses import Loss
-from nncore.members import Member
-from nncore.randomness import generator
+from nncore.backend import Array
+from nncore.losses import mean_gradient
+from nncore.scratch import Scratch
+from nncore.shape import Shape, View, views
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What networks must share to be trained together.
+class Hooks(Protocol):
+    """What regularizers do inside the network while it learns."""
 
-    sizes         inputs of the first layer, then outputs of each layer
-    activations   one per layer; the last is usually nncore.activations.identity
-    loss          what the last layer's y means and costs
-    initializer   where the weights start
-    batch_size    rows per step; the last batch of an epoch may be smaller
-    dtype         "float32" or "float64"
-    """
+    def drop(self, layer: int, x: Array) -> Array:
+        """What the layer gets to see of its input x (K or 1, N, I)."""
 
-    sizes: tuple[int, ...]
-    activations: tuple[Member, ...]
-    loss: Member
-    initializer: Member = Member("nncore.initializers.he_normal")
-    batch_size: int = 32
-    dtype: str = "float32"
+    def backward_drop(self, layer: int, dx: Array) -> None:
+        """The derivative by what the layer saw becomes, in place, that by its input."""
 
-    def __post_init__(self) -> None:
-        if len(self.sizes) < 2 or min(self.sizes) < 1:
-            raise ValueError(f"sizes must be at least two numbers >= 1, but are {self.sizes}")
-        if len(self.activations) != len(self.sizes) - 1:
-            raise ValueError(
-                f"activations must be one per layer, but are {len(self.activations)} of {len(self.sizes) - 1}"
-            )
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be >= 1, but is {self.batch_size}")
-        if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
-
-    @property
-    def n_weights(self) -> int:
-        """Weights of one network, without the biases."""
-        return sum(inputs * outputs for inputs, outputs in pairwise(self.sizes))
-
-    @property
-    def n_parameters(self) -> int:
-        """P: weights and biases of one network."""
-        return self.n_weights + sum(self.sizes[1:])
-
-    @cached_property
-    def functions(self) -> "Functions":
-        """The activations and the loss, ready to call."""
-        return Functions(tuple(member.build() for member in self.activations), self.loss.build())
+    def add_activity(self, layer: int, y: Array, dy: Array) -> None:
+        """Add the derivative of a penalty on the layer's y to dy, in place."""
 
 
-class Functions(NamedTuple):
-    """The functions that a shape names."""
+class NoHooks:
+    """Nothing happens inside the network."""
 
-    activations: tuple[Activation, ...]
-    loss: Loss
+    def drop(self, layer: int, x: Array) -> Array:
+        """See Hooks."""
+        return x
 
+    def backward_drop(self, layer: int, dx: Array) -> None:
+        """See Hooks."""
 
-class Layer(NamedTuple):
-    """Views into a parameter buffer: W (K, I, O) and b (K, 1, O)."""
-
-    W: Array
-    b: Array
-
-
-def layers(buffer: Array, sizes: Sequence[int]) -> list[Layer]:
-    """The layers of the networks in `buffer` (K, P), as views: writing to a layer writes to the buffer."""
-    weights, biases = [], []
-    start = 0
-    for inputs, outputs in pairwise(sizes):
-        stop = start + inputs * outputs
-        weights.append(buffer[:, start:stop].reshape(-1, inputs, outputs))  # (K, I, O)
-        start = stop
-    for outputs in sizes[1:]:
-        biases.append(buffer[:, start : start + outputs].reshape(-1, 1, outputs))  # (K, 1, O)
-        start += outputs
-    return [Layer(W, b) for W, b in zip(weights, biases, strict=True)]
-
-
-def initial_parameters(shape: Shape, seed: int) -> Array:
-    """The parameters (P,) at which a network with this seed starts: drawn weights, biases of zero.
-
-    Random   layer l is drawn from generator(seed, "initial weights", l)
-    """
-    draw = shape.initializer.build()
-    buffer = np.zeros((1, shape.n_parameters), shape.dtype)
-    for index, layer in enumerate(layers(buffer, shape.sizes)):
-        random = generator(seed, "initial weights", index)
-        layer.W[0] = draw(random, *layer.W.shape[1:])
-    return buffer[0]
+    def add_activity(self, layer: int, y: Array, dy: Array) -> None:
+        """See Hooks."""
 
 
 class Passed(NamedTuple):
-    """What one layer saw and said in the forward pass, kept for the backward pass."""
+    """What one layer saw and said in the forward pass, kept for the backward pass.
+
+    x      what it saw
+    n      what its activation got: x W + b, normalised
+    y      what its activation said
+    out    what the next layer saw: y, and + x if it is residual
+    kept   what its normalisation needs on the way back
+    """
 
     x: Array
-    z: Array
+    n: Array
     y: Array
+    out: Array
+    kept: Any
 
 
-def forward(parameters: Array, shape: Shape, x: Array) -> list[Passed]:
-    """Pass x (K or 1, N, I) through every layer: y = f(x W + b). The last y is the network's output."""
+def outputs(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch) -> Array:
+    """The answer z (K, N, O) to x (K or 1, N, I): no row depends on another. It lies in scratch."""
+    normalisations, activations = shape.functions.normalisations, shape.functions.activations
+    for index, (layer, view) in enumerate(zip(shape.layers, at, strict=False)):
+        z = dense.forward(x, view.W, view.b, _room(scratch, "z", index, view, x))
+        n = normalisations[index].infer(z, view)
+        y = activations[index].forward(n, scratch(("y", index), z))
+        x = np.add(y, x, out=scratch(("sum", index), z)) if layer.residual else y
+    return x
+
+
+def forward(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch, hooks: Hooks) -> tuple[Array, list[Passed]]:
+    """The training pass: the output z (K, N, O), and what each layer must remember for the way back."""
+    normalisations, activations = shape.functions.normalisations, shape.functions.activations
     passed = []
-    for layer, f in zip(layers(parameters, shape.sizes), shape.functions.activations, strict=True):
-        z = dense.forward(x, layer.W, layer.b)
-        passed.append(Passed(x, z, f.forward(z)))
-        x = passed[-1].y
-    return passed
+    for index, (layer, view) in enumerate(zip(shape.layers, at, strict=True)):
+        seen = hooks.drop(index, x)
+        z = dense.forward(seen, view.W, view.b, _room(scratch, "z", index, view, seen))
+        n, kept = normalisations[index].train(z, view)
+        y = activations[index].forward(n, scratch(("y", index), z))
+        x = np.add(y, x, out=scratch(("sum", index), z)) if layer.residual else y
+        passed.append(Passed(seen, n, y, x, kept))
+    return x, passed
 
 
-def gradient(parameters: Array, shape: Shape, x: Array, t: Array, out: Array) -> Array:
-    """Write dLoss/dParameters into `out` (K, P) and return the loss (K,), a mean over the rows.
+def backward(
+    at: Sequence[View], d: Sequence[View], shape: Shape, passed: list[Passed], dy: Array, scratch: Scratch, hooks: Hooks
+) -> None:
+    """Write the gradient of every parameter into the views `d`; dy is the derivative by the output.
 
-    The chain rule, from the last layer to the first: dz = dy f'(z), then dW = x^T dz, db = sum dz and,
-    for the layer before, dy = dz W^T.
+    The chain rule, from the last layer to the first: dn = dy f'(n), dz by the normalisation, then dW = x^T dz,
+    db = sum dz and, for the layer before, dy = dz W^T (and + dy past a residual layer).
     """
-    passed = forward(parameters, shape, x)
-    loss, dy = shape.functions.loss.gradient(passed[-1].y, t)
-    chain = zip(
-        layers(parameters, shape.sizes), layers(out, shape.sizes), passed, shape.functions.activations, strict=True
-    )
-    for index, (layer, d, (x, z, y), f) in reversed(list(enumerate(chain))):
-        dz = f.backward(dy, z, y)
-        dense.backward_parameters(x, dz, d.W, d.b)
+    ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
+    tied: dict[int, Array] = {}  # what layers that share weights add to their owner's gradient
+    for index in reversed(range(len(passed))):
+        layer, view, (x, n, y, out, kept) = shape.layers[index], at[index], passed[index]
+        hooks.add_activity(index, out, dy)
+        dn = shape.functions.activations[index].backward(dy, n, y, scratch(("dn", index), n))
+        dz = shape.functions.normalisations[index].backward(dn, kept, view, d[index])
+        dense.backward_biases(dz, ones, d[index].b)
+        if layer.tied_to is None:
+            dense.backward_weights(x, dz, d[index].W)
+            if index in tied:
+                d[index].W[...] += tied[index]
+        else:
+            share = np.matmul(dz.swapaxes(1, 2), x)  # (K, O, I), as the owner's W is the other way round
+            tied[layer.tied_to] = tied[layer.tied_to] + share if layer.tied_to in tied else share
         if index > 0:  # nobody asks for the derivative by the data
-            dy = dense.backward_input(layer.W, dz)
+            dx = dense.backward_input(view.W, dz, scratch(("dx", index), dz, (*dz.shape[:2], view.W.shape[1])))
+            hooks.backward_drop(index, dx)
+            dy = np.add(dx, dy, out=dx) if layer.residual else dx
+
+
+def gradient(
+    at: Sequence[View],
+    d: Sequence[View],
+    shape: Shape,
+    x: Array,
+    t: Array,
+    scratch: Scratch,
+    weights: Array | None = None,
+    hooks: Hooks | None = None,
+) -> Array:
+    """Write dLoss/dParameters into the views `d` and return the loss (K,), a mean over the rows.
+
+    weights (K or 1, N) weigh the rows; their mean over the data is 1.
+    """
+    hooks = hooks or NoHooks()
+    z, passed = forward(at, shape, x, scratch, hooks)
+    loss, dz = mean_gradient(shape.functions.loss, z, t, weights)
+    backward(at, d, shape, passed, dz, scratch, hooks)
     return loss
+
+
+ROWS_AT_ONCE = 512  # in evaluation; fixed, because the number of rows decides how a product is rounded
+
+
+def predict(numbers: Array, shape: Shape, x: Array) -> Array:
+    """The outputs of the networks `numbers` (K, n_numbers) for the rows x (N, I): (K, N, outputs)."""
+    return run_layers(views(numbers, shape), shape, x[None])
+
+
+def run_layers(at: Sequence[View], shape: Shape, x: Array) -> Array:
+    """What the given layers, the first of `shape`, make of x (K or 1, N, I): (K, N, O), a new array."""
+    scratch = Scratch()
+    pieces = [
+        outputs(at, shape, x[:, start : start + ROWS_AT_ONCE], scratch).copy()
+        for start in range(0, x.shape[1], ROWS_AT_ONCE)
+    ]
+    return np.concatenate(pieces, axis=1)
+
+
+def _room(scratch: Scratch, name: str, index: int, view: View, x: Array) -> Array:
+    """Where the layer's x W + b (K, N, O) goes."""
+    return scratch((name, index), view.W, (len(view.W), x.shape[1], view.W.shape[2]))

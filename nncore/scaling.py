@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 
 
 @dataclass(frozen=True)

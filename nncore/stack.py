@@ -1,117 +1,227 @@
 """A stack: K networks of one shape on their way through training, as plain arrays.
 
-Networks of one stack may differ in seed, optimizer, regularizer and in every numeric hyperparameter.
-Neighbours with the same optimizer form a group, whose rows of the buffer are updated in one operation: a
-stack sorted by optimizer and regularizer has the fewest groups.
+Networks of one stack may differ in seed, optimizer, schedule, regularizers and in every numeric hyperparameter.
+Neighbours with the same member form a group, whose rows of the buffer are worked on in one operation: a
+stack sorted by optimizer and regularizers has the fewest groups.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore.hyperparameters import Array
-from nncore.members import Member, find
-from nncore.network import Shape, initial_parameters
-from nncore.optimizers.base import Optimizer, State
-from nncore.regularizers import Regularizer
+from nncore.backend import Array, on_host
+from nncore.losses import Loss
+from nncore.members import Member, build_together
+from nncore.optimizers.base import Optimizer
+from nncore.regularizers.base import Activity, Average, Disturbance, Dropout, EarlyStopping
+from nncore.schedules import Schedule
+from nncore.shape import Shape, initial_numbers
+
+State = dict[str, Array]
+CONSTANT = Member("nncore.schedules.constant")
 
 
 @dataclass(frozen=True)
 class Network:
     """One network to train: who it is, where its randomness comes from, how it learns.
 
-    key           its name in reports
-    seed          integer >= 0; initial weights and the order of the rows come from it
-    optimizer     such as Member("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))
-    regularizer   such as Member("nncore.regularizers.l2", (("strength", 0.0001),))
+    key            its name in reports
+    seed           integer >= 0; initial weights, the order of the rows and every other draw come from it
+    optimizer      such as Member("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))
+    regularizers   such as (Member("nncore.regularizers.penalties.l2", (("strength", 0.0001),)),), one of a kind
+    schedule       of the learning rate
     """
 
     key: str
     seed: int
     optimizer: Member
-    regularizer: Member = Member("nncore.regularizers.none")
+    regularizers: tuple[Member, ...] = ()
+    schedule: Member = CONSTANT
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """All its members by their slot."""
+        slots = {f"regularizer {index}": member for index, member in enumerate(self.regularizers)}
+        return {"optimizer": self.optimizer, "schedule": self.schedule, **slots}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of its members: networks of equal kinds stand well together in a stack."""
+        return tuple(member.kind for member in self.members.values())
+
+
+class Group(NamedTuple):
+    """Neighbours whose members in one slot are of one kind.
+
+    rows     which networks of the stack
+    member   what the members' function made of all their numbers
+    kind     of the members
+    own      the group's rows in the state arrays of this kind
+    """
+
+    rows: slice
+    member: Any
+    kind: str
+    own: slice
 
 
 @dataclass(frozen=True)
 class Stack:
     """K networks after `epoch` epochs.
 
-    parameters        (K, P)
-    optimizer_state   by name, each (K, ...); rows of networks whose optimizer has no such state stay zero
+    parameters   (K, n_numbers): the parameters, then the running statistics
+    state        what members remember: "<kind>|<name>", a row for each network that has such a member
+    stopped      the parameters (n_numbers,) with which networks answer that were stopped and have left, by key
     """
 
     shape: Shape
     networks: tuple[Network, ...]
     epoch: int
     parameters: Array
-    optimizer_state: State
+    state: State
+    stopped: State = field(default_factory=dict)
 
     def take(self, keep: Sequence[int]) -> "Stack":
-        """A stack of its own with the networks at these positions."""
-        return replace(
-            self,
-            networks=tuple(self.networks[index] for index in keep),
-            parameters=self.parameters[list(keep)],
-            optimizer_state={name: array[list(keep)] for name, array in self.optimizer_state.items()},
-        )
+        """A stack of its own with the networks at these positions, and those that were stopped."""
+        state = {}
+        owners = _owners(self.networks)
+        for key, array in self.state.items():
+            rows = owners[key.rpartition("|")[0]]
+            kept = [rows[index] for index in keep if index in rows]
+            if kept:
+                state[key] = array[kept]
+        networks = tuple(self.networks[index] for index in keep)
+        parameters = self.parameters[list(keep)]
+        return replace(self, networks=networks, parameters=parameters, state=state, stopped=dict(self.stopped))
 
-    def optimizers(self) -> list[tuple[slice, Optimizer]]:
-        """Each group's rows and its optimizer."""
-        return _groups(self.networks, lambda network: network.optimizer)
+    def groups(self) -> list[tuple[Group, State]]:
+        """Every group, in the order in which they work, with views of its state."""
+        return [(group, _own_state(group, self.state)) for group in _groups(self.networks)]
 
-    def regularizers(self) -> list[tuple[slice, Regularizer]]:
-        """Each group's rows and its regularizer."""
-        return _groups(self.networks, lambda network: network.regularizer)
+    def answers(self) -> Array:
+        """The parameters (K, n_numbers) with which the networks answer: averaged, or the best, where they are to be."""
+        return best_of(self.groups(), averaged(self.groups(), self.parameters))
 
-    def fingerprint(self, index: int) -> str:
-        """SHA-256 of one network's parameters: equal if and only if they are the same to the last bit."""
-        return sha256(self.parameters[index].tobytes()).hexdigest()
+    def answer(self, key: str) -> Array:
+        """The parameters (1, n_numbers) with which one network answers, stopped or not. KeyError if it diverged."""
+        if key in self.stopped:
+            return self.stopped[key][None]
+        positions = [index for index, network in enumerate(self.networks) if network.key == key]
+        if not positions:
+            raise KeyError(key)
+        return self.answers()[positions]
+
+
+def averaged(groups: Sequence[tuple[Group, State]], parameters: Array) -> Array:
+    """The parameters, of networks with an average that."""
+    return _replaced(groups, Average, parameters, lambda group, state, W: group.member.answer(W, state))
+
+
+def best_of(groups: Sequence[tuple[Group, State]], parameters: Array) -> Array:
+    """The parameters, of networks with early stopping their best so far."""
+    return _replaced(groups, EarlyStopping, parameters, lambda group, state, W: state.get("weights", W))
+
+
+def _replaced(groups: Sequence[tuple[Group, State]], kind: type, parameters: Array, by: Any) -> Array:
+    chosen = [(group, state) for group, state in groups if isinstance(group.member, kind)]
+    result = parameters.copy() if chosen else parameters
+    for group, state in chosen:
+        result[group.rows] = by(group, state, parameters[group.rows])
+    return result
+
+
+def fingerprint(parameters: Array) -> str:
+    """SHA-256 of one network's parameters: equal if and only if they are the same to the last bit."""
+    return sha256(on_host(parameters).tobytes()).hexdigest()
 
 
 def start(shape: Shape, networks: Sequence[Network]) -> Stack:
     """The networks before their first step.
 
-    Raises   ValueError naming the hyperparameter, its value, its rule and the network, if one is illegal
+    Raises   ValueError naming the hyperparameter, its value, its rule and the network, if one is illegal or does
+             not go with another
     """
-    initial = {seed: initial_parameters(shape, seed) for seed in {network.seed for network in networks}}
-    parameters = np.stack([initial[network.seed] for network in networks])  # (K, P)
+    initial = {seed: initial_numbers(shape, seed) for seed in {network.seed for network in networks}}
+    parameters = np.stack([initial[network.seed] for network in networks])  # (K, n_numbers)
+    groups = _groups(networks)
+    check_networks(networks, shape.functions.loss)
     state: State = {}
-    for rows, optimizer in _groups(networks, lambda network: network.optimizer):
-        for name, array in optimizer.init(parameters[rows]).items():
-            whole = state.setdefault(name, np.zeros((len(networks), *array.shape[1:]), array.dtype))
-            whole[rows] = array
+    owners = _owners(networks)
+    for group in groups:
+        n_owners = len(owners[group.kind])
+        for name, array in _initial_state(group.member, parameters[group.rows], shape.n_parameters).items():
+            whole = state.setdefault(f"{group.kind}|{name}", np.zeros((n_owners, *array.shape[1:]), array.dtype))
+            whole[group.own] = array
     return Stack(shape, tuple(networks), 0, parameters, state)
 
 
-def _groups(networks: Sequence[Network], choose: Callable[[Network], Member]) -> list[tuple[slice, Any]]:
-    """Runs of networks with the same function: (rows, the function's result with one number per network)."""
-    groups: list[tuple[slice, Any]] = []
-    first = 0
-    for _, run in groupby((choose(network) for network in networks), _kind):
-        members = list(run)
-        rows = slice(first, first + len(members))
-        groups.append((rows, find(members[0].name)(**_one_per_network(members))))
+def _initial_state(member: Any, numbers: Array, n_parameters: int) -> State:
+    if isinstance(member, Optimizer):
+        return member.init(numbers[:, :n_parameters])
+    if isinstance(member, Schedule):
+        return member.init(len(numbers))
+    return member.init(numbers) if isinstance(member, Average | EarlyStopping) else {}
+
+
+def check_networks(networks: Sequence[Network], loss: Loss) -> None:
+    """Refuse members that do not go together.
+
+    Raises   ValueError naming them
+    """
+    exact: dict[int, str] = {}  # networks whose optimizer needs an objective that stays, and its name
+    for group in _groups(networks):
+        name = group.kind.partition("(")[0].rpartition(".")[2]
+        rows = range(group.rows.start, group.rows.stop)
+        if isinstance(group.member, Optimizer) and group.member.exact:
+            exact |= dict.fromkeys(rows, name)
+        if isinstance(group.member, Disturbance) and loss.targets not in group.member.targets:
+            raise ValueError(f"{name} is for {' or '.join(group.member.targets)} targets, not for {loss.targets} ones")
+        if isinstance(group.member, Disturbance | Dropout | Activity) and set(rows) & set(exact):
+            optimizer = exact[min(set(rows) & set(exact))]
+            raise ValueError(f"{name} changes the objective in each step, but {optimizer} needs one that stays")
+    for index, network in enumerate(networks):
+        names = [member.name for member in network.regularizers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"regularizers must be one of a kind, but network {index} of {len(networks)} has {names}")
+
+
+def _groups(networks: Sequence[Network]) -> list[Group]:
+    """All groups, slot by slot: optimizers, schedules, then regularizers in the order in which networks name them."""
+    everyone, owners = [network.members for network in networks], _owners(networks)
+    slots = max(everyone, key=len, default={})
+    return [group for slot in slots for group in _groups_of([members.get(slot) for members in everyone], owners)]
+
+
+def _groups_of(members: Sequence[Member | None], owners: dict[str, dict[int, int]]) -> list[Group]:
+    """The groups in one slot, given each network's member there."""
+    found, first = [], 0
+    for _, run in groupby(members, lambda member: member and member.kind):
+        one_kind = list(run)
+        rows = slice(first, first + len(one_kind))
         first = rows.stop
-    return groups
+        there = [member for member in one_kind if member]
+        if there:
+            begin = owners[there[0].kind][rows.start]
+            own = slice(begin, begin + len(there))
+            found.append(Group(rows, build_together(there), there[0].kind, own))
+    return found
 
 
-def _kind(member: Member) -> tuple[Any, ...]:
-    """What members must share to be computed together: all but the values of their numbers."""
-    return member.name, *((name, None if _is_number(value) else value) for name, value in member.arguments)
+def _owners(networks: Sequence[Network]) -> dict[str, dict[int, int]]:
+    """For each kind of member, the positions of the networks that have one: {position: 0, 1, 2, ...}."""
+    owners: dict[str, dict[int, int]] = {}
+    for index, network in enumerate(networks):
+        for member in network.members.values():
+            rows = owners.setdefault(member.kind, {})
+            rows[index] = len(rows)
+    return owners
 
 
-def _one_per_network(members: Sequence[Member]) -> dict[str, Any]:
-    """The members' arguments, numbers as arrays (K,)."""
-    columns = zip(*(member.arguments for member in members), strict=True)
-    return {
-        column[0][0]: np.array([value for _, value in column]) if _is_number(column[0][1]) else column[0][1]
-        for column in columns
-    }
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _own_state(group: Group, state: State) -> State:
+    """Views of the group's state, by name."""
+    prefix = f"{group.kind}|"
+    return {key.removeprefix(prefix): a[group.own] for key, a in state.items() if key.startswith(prefix)}

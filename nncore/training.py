@@ -1,26 +1,29 @@
 """Training by mini-batch gradient descent: epochs of seeded batches, many networks at once."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array, on_host
+from nncore.crew import Crew
+from nncore.losses import mean_value
 from nncore.metrics import Metric
-from nncore.network import Shape, forward, gradient
-from nncore.optimizers.base import State
-from nncore.randomness import generator
-from nncore.stack import Network, Stack
-
-ROWS_AT_ONCE = 512  # in evaluation; fixed, because the number of rows decides how a product is rounded
+from nncore.network import predict
+from nncore.stack import Stack, fingerprint
+from nncore.watch import Watch
 
 
 class Rows(NamedTuple):
-    """Examples: inputs x (N, I) and targets t (N, O), both of the stack's dtype."""
+    """Examples: inputs x (N, I), targets t (N, O), and how much each row counts (N,), all of the stack's dtype.
+
+    Only the ratios of the weights matter; None: all count alike.
+    """
 
     x: Array
     t: Array
+    weights: Array | None = None
 
 
 class Data(NamedTuple):
@@ -35,103 +38,75 @@ class Report:
     """What became of one network in some consecutive epochs.
 
     curves       by metric, one value per epoch; an epoch that diverged has none
-    diverged     why the network was stopped, and in which epoch (from 1); None while it is well
-    fingerprint  SHA-256 of its parameters after the last epoch; "" if it diverged
+    diverged     why the network was given up, and in which epoch (from 1); None while it is well
+    stopped      why its training ended early, and after which epoch; None while it goes on
+    epoch        the epoch whose weights it answers with: its best, if it has early stopping, else its last
+    fingerprint  SHA-256 of the parameters that it answers with after the last epoch; "" if it diverged
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
     diverged: tuple[int, str] | None = None
+    stopped: tuple[int, str] | None = None
+    epoch: int = 0
     fingerprint: str = ""
 
 
 def train(
-    stack: Stack, data: Data, until: int, metrics: dict[str, Metric], loss_limit: float = 1e6
+    stack: Stack, data: Data, until: int, metrics: Mapping[str, Metric], loss_limit: float = 1e6
 ) -> tuple[Stack, dict[str, Report]]:
     """Train from the stack's epoch to the epoch `until`; return the new stack and a report per network.
 
     A pure function: the given stack is not changed. Training in one go or in slices gives the same bits.
-    A network whose loss is not finite or above `loss_limit` leaves the stack at the end of that epoch.
+    A network whose loss is not finite or above `loss_limit` leaves the stack at the end of that epoch; so does
+    one that is stopped early, whose answering parameters are then in the stack's `stopped`.
 
-    Reports  the curves "train/loss" (mean over the epoch's batches, without the penalty),
-             "validation/loss" and one "validation/<name>" for each metric
-    Random   the order of the rows in epoch e is drawn from generator(seed, "batches", e)
+    Reports  the curves "train/loss" (mean over the epoch's batches, without penalties), "validation/loss" and one
+             "validation/<name>" for each metric, of the parameters that the network would answer with
+    Random   the order of the rows in epoch e is drawn from generator(seed, "batches", e); regularizers say theirs
     """
     stack = stack.take(range(len(stack.networks)))
+    data = Data(*(_weighed(rows) for rows in data))
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
+        crew, watch = Crew(stack), Watch(stack)
         while stack.epoch < until and stack.networks:
-            train_loss = _epoch(stack, data.train)
+            train_loss = crew.epoch(data.train.x, data.train.t, data.train.weights, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
-            curves = {"train/loss": train_loss} | _validate(stack, data.validation, metrics)
-            well = _record(reports, stack, curves, loss_limit)
-            if len(well) < len(stack.networks):
-                stack = stack.take(well)
-    for index, network in enumerate(stack.networks):
-        reports[network.key].fingerprint = stack.fingerprint(index)
+            answers = watch.answers()
+            curves = {"train/loss": train_loss} | _validate(stack, answers, data.validation, metrics)
+            stops = watch.observe(answers, curves, stack.epoch)
+            go_on = _record(reports, stack, curves, stops, loss_limit)
+            if len(go_on) < len(stack.networks):
+                _leave(reports, stack, watch)
+                stack = stack.take(go_on)
+                crew, watch = Crew(stack), Watch(stack)
+        _leave(reports, stack, watch)
     return stack, reports
 
 
-def predict(parameters: Array, shape: Shape, x: Array) -> Array:
-    """The outputs of the networks `parameters` (K, P) for the rows x (N, I): (K, N, O)."""
-    pieces = [
-        forward(parameters, shape, x[None, at : at + ROWS_AT_ONCE])[-1].y for at in range(0, len(x), ROWS_AT_ONCE)
-    ]
-    return np.concatenate(pieces, axis=1)
+def _weighed(rows: Rows) -> Rows:
+    """Rows whose weights, if there are any, are (1, N) and have mean 1."""
+    if rows.weights is None:
+        return rows
+    return rows._replace(weights=(rows.weights / rows.weights.mean())[None])
 
 
-def _epoch(stack: Stack, rows: Rows) -> Array:
-    """One pass over the rows in place; returns the mean loss (K,) of its batches."""
-    order = _order(stack.networks, len(rows.x), stack.epoch)
-    size = stack.shape.batch_size
-    step = stack.epoch * -(-len(rows.x) // size)
-    g = np.empty_like(stack.parameters)
-    penalties, updates = _penalties(stack, g), _updates(stack, g)
-    total = np.zeros(len(stack.networks))
-    for at in range(0, len(rows.x), size):
-        batch = order[:, at : at + size]  # (K or 1, n)
-        total += gradient(stack.parameters, stack.shape, rows.x[batch], rows.t[batch], out=g) * batch.shape[1]
-        for add_gradient, W, dW in penalties:
-            add_gradient(W, dW)
-        step += 1
-        for update, W, dW, state in updates:
-            update(W, dW, state, step)
-    return total / len(rows.x)
-
-
-def _penalties(stack: Stack, g: Array) -> list[tuple[Callable[[Array, Array], None], Array, Array]]:
-    """For each regularizer's group: what it adds, and views of the group's weights and their gradient."""
-    n = stack.shape.n_weights
-    return [
-        (regularizer.add_gradient, stack.parameters[rows, :n], g[rows, :n])
-        for rows, regularizer in stack.regularizers()
-    ]
-
-
-def _updates(stack: Stack, g: Array) -> list[tuple[Callable[[Array, Array, State, int], None], Array, Array, State]]:
-    """For each optimizer's group: its step, and views of the group's parameters, gradient and state."""
-    return [
-        (optimizer.update, stack.parameters[rows], g[rows], {n: a[rows] for n, a in stack.optimizer_state.items()})
-        for rows, optimizer in stack.optimizers()
-    ]
-
-
-def _order(networks: tuple[Network, ...], n_rows: int, epoch: int) -> Array:
-    """The order in which each network sees the rows: (K, N), or (1, N) if all have one seed."""
-    seeds = {network.seed for network in networks}
-    drawn = {seed: generator(seed, "batches", epoch).permutation(n_rows) for seed in seeds}
-    return np.stack(list(drawn.values()) if len(drawn) == 1 else [drawn[network.seed] for network in networks])
-
-
-def _validate(stack: Stack, rows: Rows, metrics: dict[str, Metric]) -> dict[str, Array]:
+def _validate(stack: Stack, answers: Array, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:
     """Loss and metrics (K,) on the validation rows."""
-    y, t = predict(stack.parameters, stack.shape, rows.x), rows.t[None]
-    values = {"validation/loss": stack.shape.functions.loss.value(y, t)}
-    return values | {f"validation/{name}": metric(y, t) for name, metric in metrics.items()}
+    loss = stack.shape.functions.loss
+    z, t = predict(answers, stack.shape, rows.x), rows.t[None]
+    values = {"validation/loss": mean_value(loss, z, t, rows.weights)}
+    if metrics:
+        y = loss.answer(z)
+        values |= {f"validation/{name}": metric(y, t, rows.weights) for name, metric in metrics.items()}
+    return {name: on_host(value) for name, value in values.items()}
 
 
-def _record(reports: dict[str, Report], stack: Stack, curves: dict[str, Array], loss_limit: float) -> list[int]:
-    """Add one epoch to the reports; the positions of the networks that did not diverge in it."""
-    well = []
+def _record(
+    reports: dict[str, Report], stack: Stack, curves: dict[str, Array], stops: list[str], loss_limit: float
+) -> list[int]:
+    """Add one epoch to the reports; the positions of the networks that go on."""
+    go_on = []
     for index, network in enumerate(stack.networks):
         report, values = reports[network.key], {name: float(curve[index]) for name, curve in curves.items()}
         wild = [name for name in ("train/loss", "validation/loss") if not values[name] <= loss_limit]  # so NaN is wild
@@ -140,5 +115,20 @@ def _record(reports: dict[str, Report], stack: Stack, curves: dict[str, Array], 
             continue
         for name, value in values.items():
             report.curves.setdefault(name, []).append(value)
-        well.append(index)
-    return well
+        if stops[index]:
+            report.stopped = (stack.epoch, stops[index])
+        else:
+            go_on.append(index)
+    return go_on
+
+
+def _leave(reports: dict[str, Report], stack: Stack, watch: Watch) -> None:
+    """Note what each network answers with; keep that of the networks that were stopped just now."""
+    answers, epochs = watch.final_answers(), watch.answering_epochs(stack.epoch)
+    for index, network in enumerate(stack.networks):
+        report = reports[network.key]
+        if report.diverged:
+            continue
+        report.epoch, report.fingerprint = epochs[index], fingerprint(answers[index])
+        if report.stopped:
+            stack.stopped[network.key] = answers[index].copy()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from nncore.autoencoder import Encoder
-from nncore.hyperparameters import Array
+from nncore.autoencoder import Autoencoder
+from nncore.backend import Array
 from nncore.model import Classes, Values
 from nncore.pca import Pca
 from nncore.scaling import Standardise
@@ -44,7 +44,7 @@ class View:
     """The development rows as the networks see them, and the way that led there from raw rows."""
 
     columns: tuple[str, ...]
-    transforms: tuple[Standardise | Pca | Encoder, ...]
+    transforms: tuple[Standardise | Pca | Autoencoder, ...]
     meaning: Classes | Values
     data: Data
 

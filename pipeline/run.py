@@ -96,7 +96,8 @@ class _Work:
         settings, sizes = self.settings, upstream.facts
         training, shape = settings.training, settings.shape(sizes)
         workers = self.executor.workers
-        planned = plan(trials, shape, training.seed, training.epochs, sizes.n_train, workers, settings.stacks)
+        networks = settings.networks(trials)
+        planned = plan(networks, shape, training.epochs, sizes.n_train, workers, settings.stacks)
         described = {trial.key: {"label": trial.label, "parameters": trial.parameters} for trial in trials}
         self.record.journal.append("plan", trials=described, epochs=training.epochs)
         self.record.summary["work"] |= plan_summary(planned)

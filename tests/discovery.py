@@ -3,18 +3,32 @@
 import inspect
 import pkgutil
 from importlib import import_module
-from types import ModuleType
-from typing import Any, get_type_hints
+from types import ModuleType, UnionType
+from typing import Any, get_args, get_type_hints
 
 import nncore
 from nncore.activations import Activation
+from nncore.initializers import Initializer
 from nncore.losses import Loss
 from nncore.members import Member
+from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer
-from nncore.regularizers import Regularizer
+from nncore.regularizers.base import Regularizer
+from nncore.schedules import Schedule
 
 # A value for each hyperparameter that has no default.
-SAMPLE = {"learning_rate": 0.03, "strength": 0.01}
+SAMPLE = {
+    "learning_rate": 0.03,
+    "strength": 0.01,
+    "limit": 0.5,
+    "deviation": 0.1,
+    "alpha": 0.3,
+    "epochs": 3,
+    "every": 2,
+    "value": 0.1,
+    "optimizer": Member("nncore.optimizers.adam.adam", (("learning_rate", 0.03),)),
+    "then": Member("nncore.schedules.cosine", (("epochs", 3),)),
+}
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
@@ -25,12 +39,13 @@ def modules(package: ModuleType) -> list[ModuleType]:
 
 def members(kind: Any) -> list[Member]:
     """Every public function of nncore that returns this kind, with a value for each required argument."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     found = []
     for module in modules(nncore):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_"):
                 continue
-            if get_type_hints(function).get("return") == kind:
+            if get_type_hints(function).get("return") in kinds:
                 required = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
                 found.append(Member(f"{module.__name__}.{name}", tuple((name, SAMPLE[name]) for name in required)))
     return found
@@ -38,10 +53,37 @@ def members(kind: Any) -> list[Member]:
 
 def short(member: Member) -> str:
     """The last part of a member's name, for test ids."""
-    return member.name.rpartition(".")[2]
+    return member.short
+
+
+def with_arguments(member: Member, **arguments: Any) -> Member:
+    """The member with other hyperparameters; those it does not have go to the member inside it."""
+    own = inspect.signature(function_of(member)).parameters
+    inner = {name: value for name, value in arguments.items() if name not in own}
+    kept = {n: with_arguments(v, **inner) if isinstance(v, Member) else v for n, v in member.arguments}
+    return Member(member.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
+
+
+def function_of(member: Member) -> Any:
+    """The function that a member names."""
+    module, _, name = member.name.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def numbers_of(member: Member) -> dict[str, float]:
+    """Every numeric hyperparameter of the member by name, required or not, with its value."""
+    found = {}
+    for name, parameter in inspect.signature(function_of(member)).parameters.items():
+        value = dict(member.arguments).get(name, parameter.default)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found[name] = value
+    return found
 
 
 ACTIVATIONS = members(Activation)
+INITIALIZERS = members(Initializer)
 LOSSES = members(Loss)
+NORMALISATIONS = members(Normalisation)
 OPTIMIZERS = members(Optimizer)
 REGULARIZERS = members(Regularizer)
+SCHEDULES = members(Schedule)

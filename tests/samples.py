@@ -1,63 +1,112 @@
 """Small stacks and data that tests train."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from discovery import OPTIMIZERS, REGULARIZERS
+from discovery import OPTIMIZERS, REGULARIZERS, SCHEDULES
 
 from nncore.members import Member
 from nncore.metrics import accuracy
-from nncore.network import Shape
+from nncore.optimizers.base import Step
+from nncore.regularizers.base import Activity, Disturbance, Dropout
+from nncore.scratch import Scratch
+from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Data, Report, Rows, train
 
 RELU = Member("nncore.activations.relu")
 TANH = Member("nncore.activations.tanh")
-IDENTITY = Member("nncore.activations.identity")
 SOFTMAX = Member("nncore.losses.softmax_cross_entropy")
+SIGMOID = Member("nncore.losses.sigmoid_cross_entropy")
 SQUARED = Member("nncore.losses.squared_error")
+BATCH_NORM = Member("nncore.normalisations.batch_norm")
 METRICS = {"accuracy": accuracy}
 
 
-def shape(sizes: Sequence[int] = (5, 7, 3), activation: Member = RELU, loss: Member = SOFTMAX, **rest: object) -> Shape:
-    activations = (*(activation for _ in sizes[2:]), IDENTITY)
-    return Shape(tuple(sizes), activations, loss, **{"batch_size": 8, **rest})
+def shape(
+    sizes: Sequence[int] = (5, 7, 3),
+    activation: Member = RELU,
+    loss: Member = SOFTMAX,
+    normalisation: Member = UNNORMALISED,
+    residual: bool = False,
+    **rest: Any,
+) -> Shape:
+    """A chain of dense layers; where the loss wants two outputs for a target, the last layer has them."""
+    hidden = [
+        Layer(outputs, activation, normalisation, residual and outputs == inputs)
+        for inputs, outputs in pairwise(sizes[:-1])
+    ]
+    last = Layer(sizes[-1] * loss.build().outputs_per_target, IDENTITY)
+    return Shape(sizes[0], (*hidden, last), loss, **{"batch_size": 8, **rest})
 
 
 def targets(loss: Member, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
     """Targets that a loss understands."""
-    if loss.name.endswith("softmax_cross_entropy"):
+    kind = loss.build().targets
+    if kind == "one-hot":
         return np.eye(n_outputs)[random.integers(n_outputs, size=n_rows)]
-    if loss.name.endswith("sigmoid_cross_entropy"):
+    if kind == "binary":
         return random.integers(2, size=(n_rows, n_outputs)).astype(float)
+    if kind == "count":
+        return random.poisson(1.5, size=(n_rows, n_outputs)).astype(float)
     return random.normal(size=(n_rows, n_outputs))
 
 
-def data(of: Shape, n_train: int = 37, n_validation: int = 19, seed: int = 0) -> Data:
+def data(of: Shape, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False) -> Data:
     """Random rows for a shape; the sizes are odd, so that no vector or batch is full."""
     random = np.random.default_rng(seed)
+    n_targets = of.sizes[-1] // of.loss.build().outputs_per_target
 
     def rows(n: int) -> Rows:
         x = random.normal(size=(n, of.sizes[0]))
-        return Rows(x.astype(of.dtype), targets(of.loss, random, n, of.sizes[-1]).astype(of.dtype))
+        weights = random.uniform(0.2, 3, size=n).astype(of.dtype) if weighted else None
+        return Rows(x.astype(of.dtype), targets(of.loss, random, n, n_targets).astype(of.dtype), weights)
 
     return Data(rows(n_train), rows(n_validation))
 
 
-def member(name: str, **arguments: float) -> Member:
+def member(name: str, **arguments: Any) -> Member:
     """A member of nncore by its short name."""
-    (found,) = [one for one in OPTIMIZERS + REGULARIZERS if one.name.endswith(f".{name}")]
+    (found,) = [one for one in OPTIMIZERS + REGULARIZERS + SCHEDULES if one.short == name]
     return Member(found.name, tuple(arguments.items()))
 
 
-def mixed_networks(seeds: Sequence[int] = (0, 1)) -> list[Network]:
-    """Every optimizer with every regularizer, with rates, strengths and seeds that differ."""
+def network(
+    key: str = "it", seed: int = 0, optimizer: Member | None = None, *regularizers: Member, **rest: Any
+) -> Network:
+    """A network that learns by plain gradient descent, unless said otherwise."""
+    return Network(key, seed, optimizer or member("sgd", learning_rate=0.1), regularizers, **rest)
+
+
+def goes_with(regularizer: Member, optimizer: Member, loss: Member) -> bool:
+    """Whether they may meet in one network."""
+    built = regularizer.build()
+    if isinstance(built, Disturbance) and loss.build().targets not in built.targets:
+        return False
+    return not (optimizer.build().exact and isinstance(built, Disturbance | Dropout | Activity))
+
+
+def varied(member: Member, share: float) -> Member:
+    """The member with its required numbers a little larger."""
+    return Member(
+        member.name,
+        tuple((n, v * (1 + share) if isinstance(v, float) else v) for n, v in member.arguments),
+    )
+
+
+def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Member = SOFTMAX) -> list[Network]:
+    """Networks in which every optimizer, regularizer and schedule occurs, with numbers and seeds that differ."""
     networks = []
-    for index, (optimizer, regularizer) in enumerate((o, r) for o in OPTIMIZERS for r in REGULARIZERS):
-        arguments = tuple((name, value * (1 + index / 10)) for name, value in regularizer.arguments)
-        rate = (("learning_rate", 0.01 * (1 + index / 7)),)
-        seed = seeds[index % len(seeds)]
-        networks.append(Network(f"{index}", seed, Member(optimizer.name, rate), Member(regularizer.name, arguments)))
+    for index in range(max(len(OPTIMIZERS), len(REGULARIZERS))):
+        optimizer = varied(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
+        chosen = {REGULARIZERS[(index * step + 3) % len(REGULARIZERS)] for step in (1, 5)}
+        fit = sorted((one for one in chosen if goes_with(one, optimizer, loss)), key=lambda one: one.name)
+        regularizers = tuple(varied(one, index / 40) for one in fit)
+        schedule = SCHEDULES[index % len(SCHEDULES)]
+        networks.append(Network(f"{index}", seeds[index % len(seeds)], optimizer, regularizers, schedule))
     return networks
 
 
@@ -75,7 +124,11 @@ def in_slices(stack: Stack, ends: Sequence[int], on: Data) -> dict[str, Report]:
         stack, reports = train(stack, on, end, METRICS)
         for key, report in reports.items():
             before = joined.setdefault(key, Report())
-            for name, values in report.curves.items():
-                before.curves.setdefault(name, []).extend(values)
-            before.diverged, before.fingerprint = report.diverged, report.fingerprint
+            curves = {name: before.curves.get(name, []) + values for name, values in report.curves.items()}
+            joined[key] = replace(Report(**asdict(report)), curves=before.curves | curves)
     return joined
+
+
+def step(number: int = 1, of: Shape | None = None, **rest: Any) -> Step:
+    """A step of networks of one dense layer, or of a shape."""
+    return Step(number, of or shape((5, 3)), Scratch(), **rest)

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import Array, checked, column
-from nncore.optimizers.base import Optimizer, State, zeros
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
 
 
 def adam(
@@ -27,17 +28,16 @@ def adam(
     beta2 = checked("adam", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("adam", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: int) -> None:
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
         m, v = state["m"], state["v"]
-        m *= column(beta1, W.dtype)
-        m += column(1 - beta1, W.dtype) * g
-        v *= column(beta2, W.dtype)
-        v += column(1 - beta2, W.dtype) * (g * g)
-        change = v * column(1 / (1 - beta2**step), W.dtype)
+        change = step.scratch("change", W)
+        update_mean(m, g, beta1, change)
+        update_mean(v, np.multiply(g, g, out=change), beta2, change)
+        np.multiply(v, column(1 / (1 - beta2**step.number), W), out=change)
         np.sqrt(change, out=change)
-        change += column(epsilon, W.dtype)
+        change += column(epsilon, W)
         np.divide(m, change, out=change)
-        change *= column(learning_rate / (1 - beta1**step), W.dtype)
+        change *= step.rate(learning_rate / (1 - beta1**step.number), W)
         W -= change
 
     return Optimizer(zeros("m", "v"), update)

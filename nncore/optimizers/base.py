@@ -5,18 +5,65 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
+from nncore.hyperparameters import column
+from nncore.scratch import Scratch
+from nncore.shape import Shape
 
 State = dict[str, Array]
 
 
+class Step(NamedTuple):
+    """What a rule may know of the step it takes.
+
+    number      of the step, counted from 1
+    shape       of the networks
+    scratch     working arrays
+    factor      what the schedule makes of the learning rate, (K,) or (1,)
+    share       the batch's rows as a share of all rows: over an epoch these add up to 1
+    last        whether it is the last step of an epoch
+    objective   (W, networks) -> loss and penalties (K,) of parameters W (K, P), a mean over the epoch's batches
+    networks    which of the stack's networks the step is for
+    """
+
+    number: int
+    shape: Shape
+    scratch: Scratch
+    factor: Array = np.ones(1)
+    share: float = 1.0
+    last: bool = True
+    objective: Callable[[Array, slice], Array] | None = None
+    networks: slice = slice(None)
+
+    def of(self, networks: slice) -> "Step":
+        """The step of some of the networks."""
+        return self._replace(factor=self.factor[networks], networks=networks)
+
+    def rate(self, learning_rate: Array, W: Array) -> Array:
+        """The learning rate of this step, (K, 1) or (1, 1), in the dtype of W."""
+        return column(learning_rate * self.factor, W)
+
+
 class Optimizer(NamedTuple):
-    """How a rule starts and how it steps; see the package's docstring."""
+    """How a rule starts and how it steps; see the package's docstring.
+
+    exact   whether it needs the gradient of one fixed objective, without random disturbance
+    """
 
     init: Callable[[Array], State]
-    update: Callable[[Array, Array, State, int], None]
+    update: Callable[[Array, Array, State, Step], None]
+    exact: bool = False
 
 
 def zeros(*names: str) -> Callable[[Array], State]:
     """An `init` whose named arrays are zero."""
     return lambda W: {name: np.zeros_like(W) for name in names}
+
+
+def update_mean(mean: Array, value: Array, beta: Array, room: Array) -> None:
+    """mean <- beta mean + (1 - beta) value, in place; `room` is used up, and may be `value` itself.
+
+    1 - beta in float64, then cast.
+    """
+    mean *= column(beta, mean)
+    mean += np.multiply(value, column(1 - beta, mean), out=room)

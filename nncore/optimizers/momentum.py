@@ -1,9 +1,11 @@
 """Gradient descent with momentum."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import Array, checked, column
-from nncore.optimizers.base import Optimizer, State, zeros
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Optimizer, State, Step, zeros
 
 
 def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
@@ -21,10 +23,10 @@ def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     learning_rate = checked("momentum", "learning_rate", learning_rate, above=0)
     momentum = checked("momentum", "momentum", momentum, at_least=0, below=1)
 
-    def update(W: Array, g: Array, state: State, step: int) -> None:
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
         v = state["v"]
-        v *= column(momentum, W.dtype)
+        v *= column(momentum, W)
         v += g
-        W -= column(learning_rate, W.dtype) * v
+        W -= np.multiply(step.rate(learning_rate, W), v, out=step.scratch("change", W))
 
     return Optimizer(zeros("v"), update)

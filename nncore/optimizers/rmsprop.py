@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import Array, checked, column
-from nncore.optimizers.base import Optimizer, State, zeros
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
 
 
 def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike = 1e-8) -> Optimizer:
@@ -23,14 +24,14 @@ def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike 
     rho = checked("rmsprop", "rho", rho, at_least=0, below=1)
     epsilon = checked("rmsprop", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: int) -> None:
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
         v = state["v"]
-        v *= column(rho, W.dtype)
-        v += column(1 - rho, W.dtype) * (g * g)
-        change = np.sqrt(v)
-        change += column(epsilon, W.dtype)
+        change = np.multiply(g, g, out=step.scratch("change", W))
+        update_mean(v, change, rho, change)
+        np.sqrt(v, out=change)
+        change += column(epsilon, W)
         np.divide(g, change, out=change)
-        change *= column(learning_rate, W.dtype)
+        change *= step.rate(learning_rate, W)
         W -= change
 
     return Optimizer(zeros("v"), update)

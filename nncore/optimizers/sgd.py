@@ -1,9 +1,11 @@
 """Stochastic gradient descent."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import Array, checked, column
-from nncore.optimizers.base import Optimizer, State, zeros
+from nncore.backend import Array
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, State, Step, zeros
 
 
 def sgd(learning_rate: ArrayLike) -> Optimizer:
@@ -18,7 +20,7 @@ def sgd(learning_rate: ArrayLike) -> Optimizer:
     """
     learning_rate = checked("sgd", "learning_rate", learning_rate, above=0)
 
-    def update(W: Array, g: Array, state: State, step: int) -> None:
-        W -= column(learning_rate, W.dtype) * g
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
+        W -= np.multiply(step.rate(learning_rate, W), g, out=step.scratch("change", W))
 
     return Optimizer(zeros(), update)

@@ -39,7 +39,10 @@ def print_leaderboard(console: Console, ranking: list[Result], n_trials: int, to
 
 
 def _row(rank: int | None, result: Result) -> dict[str, object]:
-    status = "diverged in epoch {}: {}".format(*result.diverged) if result.diverged else "finished"
+    if result.diverged:
+        status = "diverged in epoch {}: {}".format(*result.diverged)
+    else:
+        status = "stopped after epoch {}: {}".format(*result.stopped) if result.stopped else "finished"
     return {
         "rank": rank or "",
         "trial": result.trial.key,

@@ -50,8 +50,8 @@ def sweep_summary(results: Results, seconds: float, steps_per_epoch: int) -> dic
     everything = results.by_key.values()
     counts = {
         "planned": len(everything),
-        "finished": sum(result.finished for result in everything),
-        "stopped": 0,  # by early stopping, which there is none of yet
+        "finished": sum(result.finished and result.stopped is None for result in everything),
+        "stopped": sum(result.stopped is not None for result in everything),
         "diverged": sum(result.diverged is not None for result in everything),
     }
     epochs_per_s = results.epochs_trained / seconds

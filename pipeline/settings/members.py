@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Callable
 from itertools import product
-from typing import Annotated, Any, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import BeforeValidator
 
@@ -11,8 +12,10 @@ from nncore.activations import Activation
 from nncore.initializers import Initializer
 from nncore.losses import Loss
 from nncore.members import Member, find
+from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer
-from nncore.regularizers import Regularizer
+from nncore.regularizers.base import Regularizer
+from nncore.schedules import Schedule
 
 
 def choices(kind: Any, node: Any) -> tuple[Member, ...]:
@@ -27,14 +30,22 @@ def choices(kind: Any, node: Any) -> tuple[Member, ...]:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/optimizer hold, but is {node!r}")
     name = str(node["_target_"])
     function = find(name)
-    if not inspect.isfunction(function) or get_type_hints(function).get("return") != kind:
+    hints = get_type_hints(function) if inspect.isfunction(function) else {}
+    if hints.get("return") not in (get_args(kind) if isinstance(kind, UnionType) else (kind,)):
         raise ValueError(f"{name} does not make {_article(kind)}")
-    arguments = {key: value if isinstance(value, list) else [value] for key, value in node.items() if key != "_target_"}
+    arguments = {key: _alternatives(hints.get(key), value) for key, value in node.items() if key != "_target_"}
     _check_arguments(function, arguments)
     members = tuple(Member(name, tuple(zip(arguments, values, strict=True))) for values in product(*arguments.values()))
     for one in members:
         one.build()
     return members
+
+
+def _alternatives(hint: Any, value: Any) -> list[Any]:
+    """The values that one hyperparameter is to take: a list's, a member's settings, or the value alone."""
+    if hint in (Optimizer, Schedule):
+        return list(choices(hint, value))
+    return value if isinstance(value, list) else [value]
 
 
 def _check_arguments(function: Any, arguments: dict[str, list[Any]]) -> None:
@@ -47,7 +58,7 @@ def _check_arguments(function: Any, arguments: dict[str, list[Any]]) -> None:
         if not values:
             raise ValueError(f"{name} must list at least one value, but is []")
         for value in values:
-            if not isinstance(value, int | float | str):
+            if not isinstance(value, int | float | str | Member):
                 raise ValueError(f"{name} must be a value or a list of values, but holds {value!r}")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
@@ -55,7 +66,7 @@ def _check_arguments(function: Any, arguments: dict[str, list[Any]]) -> None:
 
 
 def _article(kind: Any) -> str:
-    name = "Initializer" if kind is Initializer else kind.__name__
+    name = {Initializer: "Initializer", Regularizer: "Regularizer"}.get(kind) or kind.__name__
     return f"{'an' if name[0] in 'AEIO' else 'a'} {name.lower()}"
 
 
@@ -75,6 +86,9 @@ def _one(kind: Any) -> Callable[[Any], Member]:
 
 ActivationSetting = Annotated[Member, BeforeValidator(_one(Activation))]
 InitializerSetting = Annotated[Member, BeforeValidator(_one(Initializer))]
+NormalisationSetting = Annotated[Member, BeforeValidator(_one(Normalisation))]
+ScheduleSetting = Annotated[Member, BeforeValidator(_one(Schedule))]
+RegularizerSetting = Annotated[Member, BeforeValidator(_one(Regularizer))]
 LossSetting = Annotated[Member, BeforeValidator(_one(Loss))]
 OptimizerChoices = Annotated[tuple[Member, ...], BeforeValidator(lambda node: choices(Optimizer, node))]
 RegularizerChoices = Annotated[tuple[Member, ...], BeforeValidator(lambda node: choices(Regularizer, node))]

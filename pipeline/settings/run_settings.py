@@ -7,10 +7,18 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from nncore.members import Member
-from nncore.network import Shape
+from nncore.shape import Layer, Shape
+from nncore.stack import Network, check_networks
 from pipeline.artefacts import Facts
 from pipeline.execution.base import Execution, TaskOptions
-from pipeline.settings.members import ActivationSetting, InitializerSetting, LossSetting
+from pipeline.settings.members import (
+    ActivationSetting,
+    InitializerSetting,
+    LossSetting,
+    NormalisationSetting,
+    RegularizerSetting,
+    ScheduleSetting,
+)
 from pipeline.settings.strict import STRICT, Name, NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline.stages.kinds import PreparationSetting, ReductionSetting, Search, SourceSetting, SplitterSetting
 from pipeline.stages.select import Best
@@ -30,18 +38,23 @@ class Losses:
     regression: LossSetting
 
     def __post_init__(self) -> None:
-        for kind, targets in (("multiclass", "one-hot"), ("binary", "binary"), ("regression", "real")):
+        for kind, targets in (("multiclass", ["one-hot"]), ("binary", ["binary"]), ("regression", ["real", "count"])):
             loss: Member = getattr(self, kind)
-            if loss.build().targets != targets:
-                raise ValueError(f"{kind} must be a loss for {targets} targets, but {loss.name} is for others")
+            if loss.build().targets not in targets:
+                raise ValueError(f"{kind} must be a loss for {targets[0]} targets, but {loss.name} is for others")
 
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkSettings:
-    """The networks of the sweep: hidden layers, and the loss, which follows the task."""
+    """The networks of the sweep: hidden layers, and the loss, which follows the task.
+
+    residual   hidden layers that keep their width add their input to what they say
+    """
 
     hidden: tuple[PositiveInt, ...]
     activation: ActivationSetting
+    normalisation: NormalisationSetting
+    residual: bool
     initializer: InitializerSetting
     loss: Losses
 
@@ -53,12 +66,16 @@ class Training:
     batch_size   rows per step
     seed         initial weights and the order of the rows
     loss_limit   a network with a larger loss has diverged and is stopped
+    schedule     of the learning rate, for every trial
+    regularizers by name, those that every trial gets besides its own
     """
 
     epochs: PositiveInt
     batch_size: PositiveInt
     seed: NonNegativeInt
     loss_limit: PositiveFloat
+    schedule: ScheduleSetting
+    regularizers: dict[str, RegularizerSetting]
 
 
 @dataclass(frozen=True, config=STRICT | {"arbitrary_types_allowed": True})
@@ -86,6 +103,16 @@ class Settings:
         """Raise ValueError if settings that are right by themselves do not go together."""
         self.select.check(self.data.task)
         self.reduce.check(self.data.n_columns)
+        different = list({network.kinds: network for network in self.networks(self.trials())}.values())
+        for loss in self._losses():
+            if loss.build().targets == "count" and self.prepare.scale_targets:
+                raise ValueError(
+                    f"prepare.scale_targets must be false for {loss.short}, as it takes counts, but is true"
+                )
+            try:
+                check_networks(different, loss.build())
+            except ValueError as error:
+                raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
         for stage in get_args(StageName):
             if stage not in self.stages:
                 raise ValueError(f"stages.{stage} must be given, with cpus, gpus and retries")
@@ -98,16 +125,34 @@ class Settings:
         """Every trial of the sweep."""
         return self.search.ask(self.space)
 
+    def networks(self, trials: list[Trial]) -> list[Network]:
+        """The networks to train, one per trial."""
+        training, always = self.training, tuple(self.training.regularizers.values())
+        return [
+            Network(trial.key, training.seed, trial.optimizer, (trial.regularizer, *always), training.schedule)
+            for trial in trials
+        ]
+
+    def _losses(self) -> list[Member]:
+        """The losses that the task may come to use."""
+        losses = self.network.loss
+        return [losses.regression] if self.data.task == "regression" else [losses.multiclass, losses.binary]
+
     def shape(self, facts: Facts) -> Shape:
         """The shape of the networks for a view of these sizes; the loss follows the task."""
         kind: Any = self.data.task
         if kind == "classification":
             kind = "binary" if facts.n_outputs == 1 else "multiclass"
-        activations = (*(self.network.activation for _ in self.network.hidden), Member("nncore.activations.identity"))
+        loss: Member = getattr(self.network.loss, kind)
+        settings, layers, width = self.network, [], facts.n_inputs
+        for outputs in settings.hidden:
+            residual = settings.residual and outputs == width
+            layers.append(Layer(outputs, settings.activation, settings.normalisation, residual))
+            width = outputs
         return Shape(
-            sizes=(facts.n_inputs, *self.network.hidden, facts.n_outputs),
-            activations=activations,
-            loss=getattr(self.network.loss, kind),
+            inputs=facts.n_inputs,
+            layers=(*layers, Layer(facts.n_outputs * loss.build().outputs_per_target)),
+            loss=loss,
             initializer=self.network.initializer,
             batch_size=self.training.batch_size,
         )

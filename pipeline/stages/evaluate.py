@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from nncore.losses import mean_value
 from nncore.model import Model, Values
-from nncore.network import Shape
+from nncore.shape import Shape
 from nncore.stack import Stack
 from pipeline.artefacts import RawRows, Task, View
 from pipeline.sweep.training import METRICS
@@ -11,8 +12,7 @@ from pipeline.sweep.training import METRICS
 
 def assemble(view: View, shape: Shape, stack: Stack, key: str) -> Model:
     """The model of one network, from raw row to answer."""
-    position = [network.key for network in stack.networks].index(key)
-    return Model(view.columns, view.transforms, shape, stack.parameters[position : position + 1], view.meaning)
+    return Model(view.columns, view.transforms, shape, stack.answer(key), view.meaning)
 
 
 def evaluate(model: Model, test: RawRows) -> dict[str, float]:
@@ -20,7 +20,9 @@ def evaluate(model: Model, test: RawRows) -> dict[str, float]:
     z = model.outputs(test.x)[None]  # (1, N, O)
     t = model.meaning.targets(test.y)[None]
     task: Task = "regression" if isinstance(model.meaning, Values) else "classification"
-    scores = {"loss": model.shape.functions.loss.value(z, t)} | {n: f(z, t) for n, f in METRICS[task].items()}
+    loss = model.shape.functions.loss
+    y = loss.answer(z)
+    scores = {"loss": mean_value(loss, z, t)} | {name: metric(y, t, None) for name, metric in METRICS[task].items()}
     final = {name: float(value[0]) for name, value in scores.items()}
     if task == "regression":
         error = model.answers(test.x)["prediction"] - test.y

@@ -37,6 +37,10 @@ class Splitter(Protocol):
 class Preparation(Protocol):
     """How raw rows become numbers to learn from."""
 
+    @property
+    def scale_targets(self) -> bool:
+        """Whether a regression's targets are brought to a common scale."""
+
     def __call__(self, development: Development) -> View:
         """Fit on the training rows, apply to both parts."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 from nncore.model import Classes, Values
 from nncore.scaling import Standardise
 from nncore.training import Data, Rows
@@ -13,14 +13,20 @@ from pipeline.settings.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class Standard:
-    """Every column, and a regression's target, to mean 0 and standard deviation 1 (constant columns to 0)."""
+    """Every column to mean 0 and standard deviation 1 (constant columns to 0).
+
+    scale_targets   whether a regression's target is scaled so, too
+    """
+
+    scale_targets: bool
 
     def __call__(self, development: Development) -> View:
         """Fit on the training rows, apply to the training and validation rows."""
         scaling = _fit(development.train.x)
         meaning: Classes | Values
         if development.labels is None:
-            meaning = Values(_fit(development.train.y[:, None]))
+            as_it_is = Standardise(np.zeros(1), np.ones(1))
+            meaning = Values(_fit(development.train.y[:, None]) if self.scale_targets else as_it_is)
         else:
             meaning = Classes(development.labels)
         parts = (development.train, development.validation)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from nncore import model_file
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 from nncore.model import Model
 from pipeline.artefacts import Development
 

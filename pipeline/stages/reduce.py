@@ -6,14 +6,14 @@ from typing import Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+import nncore.autoencoder
 import nncore.pca
-from nncore.autoencoder import Encoder, autoencoder_shape, train_autoencoder
 from nncore.members import Member
 from nncore.stack import Network
 from nncore.training import Data, Rows
 from pipeline.artefacts import View
 from pipeline.errors import SettingError
-from pipeline.settings.members import ActivationSetting
+from pipeline.settings.members import ActivationSetting, LossSetting, RegularizerSetting
 from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
 
 Components = PositiveInt | Literal["auto"]
@@ -66,17 +66,23 @@ class Pca:
 class Autoencoder:
     """The code of an autoencoder, a network that must reproduce its input through n_components numbers.
 
-    hidden   sizes of the layers before the code; the decoder mirrors them
-    seed     initial weights and the order of the rows
+    hidden         sizes of the layers before the code; the decoder mirrors them
+    loss           what comes out against what went in
+    tied           whether the decoder's weights are the encoder's, transposed
+    seed           initial weights and the order of the rows
+    regularizers   by name: input_noise makes it a denoising one, activity a sparse one
     """
 
     n_components: Components
     hidden: tuple[PositiveInt, ...]
     activation: ActivationSetting
+    loss: LossSetting
+    tied: bool
     learning_rate: PositiveFloat
     epochs: PositiveInt
     batch_size: PositiveInt
     seed: NonNegativeInt
+    regularizers: dict[str, RegularizerSetting]
 
     def check(self, n_columns: int) -> None:
         """See Reduction."""
@@ -86,16 +92,19 @@ class Autoencoder:
         """Train on the training rows with Adam, apply to both parts."""
         x = view.data.train.x
         n_code = n_components(self.n_components, x.shape[1])
-        shape = autoencoder_shape(x.shape[1], self.hidden, n_code, self.activation, self.batch_size)
+        shape = nncore.autoencoder.autoencoder_shape(
+            x.shape[1], self.hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
+        )
         adam = Member("nncore.optimizers.adam.adam", (("learning_rate", self.learning_rate),))
         try:
-            encoder, _ = train_autoencoder(shape, Network("autoencoder", self.seed, adam), x, self.epochs)
+            network = Network("autoencoder", self.seed, adam, tuple(self.regularizers.values()))
+            trained, _ = nncore.autoencoder.train_autoencoder(shape, network, x, self.epochs)
         except ValueError as error:
             raise SettingError(f"reduce.learning_rate={self.learning_rate:g}: {error}") from None
-        return reduced(view, encoder)
+        return reduced(view, trained)
 
 
-def reduced(view: View, transform: nncore.pca.Pca | Encoder) -> View:
+def reduced(view: View, transform: nncore.pca.Pca | nncore.autoencoder.Autoencoder) -> View:
     """The view with one more transform."""
     data = Data(*(Rows(np.ascontiguousarray(transform(rows.x)), rows.t) for rows in view.data))
     return replace(view, transforms=(*view.transforms, transform), data=data)

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.hyperparameters import Array
+from nncore.backend import Array
 from nncore.randomness import generator
 from pipeline.artefacts import Dataset, Development, RawRows
 from pipeline.errors import SettingError

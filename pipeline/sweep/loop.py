@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import NamedTuple
 
-from nncore.network import Shape
+from nncore.shape import Shape
 from nncore.training import Report
 from pipeline.artefacts import Task
 from pipeline.execution.base import Executor, Handle, TaskOptions

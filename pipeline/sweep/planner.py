@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 import pydantic.dataclasses
 from pydantic import Field, Strict
 
-from nncore.network import Shape
+from nncore.shape import Shape
 from nncore.stack import Network
 from pipeline.settings.strict import STRICT, PositiveInt
-from pipeline.sweep.space import Trial
 
 # One network's step costs about its products at this rate, some passes over its parameters and
 # activations, and its share of what Python spends on a step of the whole stack. Measured on one core.
@@ -42,17 +41,16 @@ class Plan:
     epochs_per_slice: int
 
 
-def plan(trials: list[Trial], shape: Shape, seed: int, epochs: int, n_rows: int, workers: int, stacks: Stacks) -> Plan:
-    """Deal the trials out to stacks of about equal width and mixed content.
+def plan(networks: list[Network], shape: Shape, epochs: int, n_rows: int, workers: int, stacks: Stacks) -> Plan:
+    """Deal the networks out to stacks of about equal width and mixed content.
 
     Within a stack networks with one optimizer stand together, so that they step in one operation.
     """
-    networks = [Network(trial.key, seed, trial.optimizer, trial.regularizer) for trial in trials]
     n_stacks = ceil(len(networks) / _width(stacks, shape, len(networks), workers))
     if stacks.width == "auto":
         n_stacks = min(ceil(n_stacks / workers) * workers, len(networks))  # no worker idle in the last round
     hands = [networks[first::n_stacks] for first in range(n_stacks)]
-    ordered = tuple(tuple(sorted(hand, key=lambda n: (n.optimizer.name, n.regularizer.name))) for hand in hands)
+    ordered = tuple(tuple(sorted(hand, key=lambda network: network.kinds)) for hand in hands)
     steps_per_epoch = ceil(n_rows / shape.batch_size)
     epoch_seconds = steps_per_epoch * (PYTHON_S_PER_STEP + len(hands[0]) * network_step_seconds(shape))
     epochs_per_slice = min(epochs, max(1, int(stacks.slice_seconds / epoch_seconds)))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from nncore.training import Report
 from pipeline.sweep.space import Trial
@@ -14,14 +15,18 @@ class Result:
 
     curves       by metric, one value per epoch
     diverged     (epoch, cause), or None
-    fingerprint  SHA-256 of its weights after the last epoch; "" before that, or if it diverged
-    finished     trained to the last epoch
+    stopped      (epoch, cause) if it was stopped early, or None
+    epoch        the epoch whose weights it answers with
+    fingerprint  SHA-256 of these weights; "" before training has ended, or if it diverged
+    finished     its training has ended, at the last epoch or early, and it has an answer
     """
 
     trial: Trial
     seed: int
     curves: dict[str, list[float]] = field(default_factory=dict)
     diverged: tuple[int, str] | None = None
+    stopped: tuple[int, str] | None = None
+    epoch: int = 0
     fingerprint: str = ""
     finished: bool = False
 
@@ -29,21 +34,21 @@ class Result:
         """Add the report of one slice; `last` says that training ended with it."""
         for name, values in report.curves.items():
             self.curves.setdefault(name, []).extend(values)
-        self.diverged = report.diverged
-        self.finished = last and report.diverged is None
+        self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.epoch
+        self.finished = report.diverged is None and (last or report.stopped is not None)
         self.fingerprint = report.fingerprint if self.finished else ""
 
     @property
     def final(self) -> dict[str, float]:
-        """Every curve's last value."""
-        return {name: values[-1] for name, values in self.curves.items()}
+        """Every curve's value in the epoch whose weights it answers with."""
+        return {name: values[self.epoch - 1] for name, values in self.curves.items()}
 
 
 class Results:
     """All networks of a sweep, by key, and how far they are.
 
     n_slices         slices that were added
-    n_over           networks that are finished or diverged
+    n_over           networks whose training has ended
     epochs_trained   network-epochs that were computed
     epochs_left      network-epochs still to come
     metric           what the ranking goes by, such as "validation/loss"
@@ -60,18 +65,18 @@ class Results:
         self.metric = f"validation/{metric}"
 
     def add(self, reports: dict[str, Report], start: int, until: int) -> int:
-        """Add the reports of one slice; returns how many of its networks go on or are finished."""
+        """Add the reports of one slice; returns how many of its networks go on."""
         self.n_slices += 1
         for key, report in reports.items():
             result = self.by_key[key]
             result.add(report, last=until == self._epochs)
-            stopped = report.diverged[0] if report.diverged else until
-            self.epochs_trained += stopped - start
-            self.epochs_left -= (self._epochs if report.diverged else until) - start
+            left_at = report.diverged or report.stopped
+            self.epochs_trained += (left_at[0] if left_at else until) - start
+            self.epochs_left -= (self._epochs if left_at else until) - start
             self.n_over += result.finished or report.diverged is not None
             if result.finished and (self.best is None or self._place(result) < self._place(self.best)):
                 self.best = result
-        return sum(report.diverged is None for report in reports.values())
+        return sum(report.diverged is None and report.stopped is None for report in reports.values())
 
     def ranking(self) -> list[Result]:
         """The finished networks, best first; of equals, the first trial first."""
@@ -89,6 +94,7 @@ class Results:
         """
         state = sha256()
         for key, result in self.by_key.items():
-            content = [key, result.seed, result.trial.parameters, result.curves, result.diverged, result.fingerprint]
+            content: list[Any] = [key, result.seed, result.trial.parameters, result.curves]
+            content += [result.diverged, result.stopped, result.epoch, result.fingerprint]
             state.update(json.dumps(content, sort_keys=True).encode())
         return state.hexdigest()

@@ -35,7 +35,7 @@ class Scheduler:
         return chosen
 
     def finished(self, done: Slice, networks_left: int) -> None:
-        """A slice came to its end, and this many networks of its stack are still well."""
+        """A slice came to its end, and this many networks of its stack go on."""
         self._running.remove(done)
         if networks_left and done.until < self._plan.epochs:
             self._ready.appendleft(self._slice(done.stack, done.until))

@@ -5,9 +5,11 @@ from typing import Any
 
 import pydantic.dataclasses
 
-from nncore.members import Argument, Member
+from nncore.members import Member
 from pipeline.settings.members import OptimizerChoices, RegularizerChoices
 from pipeline.settings.strict import STRICT
+
+BARE = ("learning_rate", "strength", "rate", "patience", "limit", "alpha", "decay", "deviation")
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
@@ -39,13 +41,10 @@ class Trial:
         return f"{self.number:04d}"
 
     @property
-    def parameters(self) -> dict[str, Argument]:
+    def parameters(self) -> dict[str, Any]:
         """Flat, with dotted names: {"optimizer": "adam", "optimizer.learning_rate": 0.001, ...}."""
-        flat: dict[str, Any] = {"optimizer": self.optimizer_name}
-        flat |= {f"optimizer.{name}": value for name, value in self.optimizer.arguments}
-        flat["regularizer"] = self.regularizer_name
-        flat |= {f"regularizer.{name}": value for name, value in self.regularizer.arguments}
-        return flat
+        optimizer = _flat("optimizer", self.optimizer_name, self.optimizer)
+        return optimizer | _flat("regularizer", self.regularizer_name, self.regularizer)
 
     @property
     def optimizer_label(self) -> str:
@@ -64,7 +63,20 @@ class Trial:
 
 
 def _label(name: str, member: Member) -> str:
-    """The name, its main hyperparameter as a bare number, the others with their names."""
-    bare = ("learning_rate", "strength")
-    shown = [f"{value}" if argument in bare else f"{argument}={value}" for argument, value in member.arguments]
+    """The name, its main hyperparameter as a bare number, the others with their names, members in brackets."""
+    shown = []
+    for argument, value in member.arguments:
+        if isinstance(value, Member):
+            shown.append(f"({_label(value.short, value)})")
+        else:
+            shown.append(f"{value}" if argument in BARE else f"{argument}={value}")
     return " ".join([name, *shown])
+
+
+def _flat(axis: str, name: str, member: Member) -> dict[str, Any]:
+    """The member's name and hyperparameters, with dotted names below `axis`."""
+    flat: dict[str, Any] = {axis: name}
+    for argument, value in member.arguments:
+        inner = f"{axis}.{argument}"
+        flat |= _flat(inner, value.short, value) if isinstance(value, Member) else {inner: value}
+    return flat

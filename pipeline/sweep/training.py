@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nncore.metrics import Metric, accuracy, r2
-from nncore.network import Shape
+from nncore.shape import Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Report, train
 from pipeline.artefacts import Task, View

@@ -87,7 +87,7 @@ class Writer:
             trial.add(report, happened["time"])
             if report["diverged"]:
                 self._write(self._open.pop(key), "FAILED")
-            elif happened["last"]:
+            elif happened["last"] or report["stopped"]:
                 self._write(self._open.pop(key), "FINISHED")
 
     def _on_champion(self, happened: dict[str, Any]) -> None:
@@ -146,13 +146,15 @@ class TrialRun:
         self.description = description
         self.started = self.ended = started
         self._diverged: tuple[int, str] | None = None
+        self._stopped: tuple[int, str] | None = None
+        self._epoch = 0
         self._curves: dict[str, list[tuple[float, int]]] = {}
 
     def add(self, report: dict[str, Any], time_ms: int) -> None:
         """Add one slice's report."""
         for name, values in report["curves"].items():
             self._curves.setdefault(name, []).extend((value, time_ms) for value in values)
-        self._diverged = report["diverged"]
+        self._diverged, self._stopped, self._epoch = report["diverged"], report["stopped"], report["epoch"]
         self.ended = time_ms
 
     def tags(self) -> dict[str, str]:
@@ -161,18 +163,19 @@ class TrialRun:
         tags |= {axis: self.description["parameters"][axis] for axis in ("optimizer", "regularizer")}
         if self._diverged:
             tags["stop_reason"] = "diverged in epoch {}: {}".format(*self._diverged)
+        elif self._stopped:
+            tags["stop_reason"] = "stopped after epoch {}: {}".format(*self._stopped)
         return tags
 
     def metrics(self) -> list[Metric]:
-        """The curves by epoch, and each curve's last value under a name of its own."""
+        """The curves by epoch, and under names of their own their values in the epoch whose weights answer."""
         curves = [
             Metric(name, value, time_ms, epoch)
             for name, points in self._curves.items()
             for epoch, (value, time_ms) in enumerate(points, start=1)
         ]
-        final = [
-            Metric(name.replace("/", "_"), points[-1][0], points[-1][1], 0) for name, points in self._curves.items()
-        ]
+        at = (self._epoch or 0) - 1  # of one that diverged, the last
+        final = [Metric(name.replace("/", "_"), *points[at], 0) for name, points in self._curves.items()]
         return curves + final
 
 

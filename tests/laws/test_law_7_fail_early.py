@@ -27,7 +27,7 @@ WRONG = {
     "no training rows": (["split.test=0.9"], ["validation + test must be below 1", "1.1"]),
     "more components than columns": (["reduce.n_components=65"], ["reduce.n_components", "at most", "64", "65"]),
     "no components": (["reduce.n_components=0"], ["reduce.n_components = 0", "greater than 0", "'auto'"]),
-    "unknown optimizer": (["+optimizer@space.optimizer.adan=adan"], ["optimizer/adan", "adam momentum rmsprop sgd"]),
+    "unknown optimizer": (["+optimizer@space.optimizer.adan=adan"], ["optimizer/adan", "rmsprop rmsprop_centred sgd"]),
     "optimizer without a function": (["+space.optimizer.adan.learning_rate=[1]"], ["space.optimizer.adan", "_target_"]),
     "optimizers as text": (["space.optimizer=adam"], ["space.optimizer = 'adam'"]),
     "no optimizers": (
@@ -70,7 +70,36 @@ WRONG = {
     ),
     "a regularizer for an optimizer": (
         ["+regularizer@space.optimizer.x=none"],
-        ["space.optimizer.x", "nncore.regularizers.none does not make an optimizer"],
+        ["space.optimizer.x", "nncore.regularizers.penalties.none does not make an optimizer"],
+    ),
+    "an optimizer for a regularizer": (
+        ["+optimizer@space.regularizer.x=lion"],
+        ["space.regularizer.x", "nncore.optimizers.lion.lion does not make a regularizer"],
+    ),
+    "a wrong rate inside another optimizer": (
+        ["+optimizer@space.optimizer.lookahead=lookahead", "space.optimizer.lookahead.optimizer.learning_rate=-1"],
+        ["space.optimizer.lookahead", "learning_rate must be > 0", "-1"],
+    ),
+    "a schedule inside an optimizer": (
+        ["+optimizer@space.optimizer.x=lookahead", "space.optimizer.x.optimizer._target_=nncore.schedules.constant"],
+        ["space.optimizer.x", "nncore.schedules.constant does not make an optimizer"],
+    ),
+    "a wrong schedule": (["schedule@training.schedule=cosine", "training.schedule.epochs=0"], ["epochs must be > 0"]),
+    "a regularizer that the targets do not allow": (
+        ["data=diabetes", "+regularizer@space.regularizer.smooth=label_smoothing"],
+        ["space.regularizer", "label_smoothing is for one-hot or binary targets"],
+    ),
+    "an optimizer that the regularizer does not allow": (
+        ["+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@training.regularizers.drop=dropout"],
+        ["training.regularizers", "dropout changes the objective in each step, but lbfgs needs one that stays"],
+    ),
+    "one regularizer twice": (
+        ["+regularizer@training.regularizers.l2=l2", "+training.regularizers.l2.strength=0.1"],
+        ["training.regularizers", "one of a kind"],
+    ),
+    "scaled counts": (
+        ["data=diabetes", "loss@network.loss.regression=poisson"],
+        ["prepare.scale_targets must be false for poisson", "true"],
     ),
     "a function that makes no member": (
         ["+space.optimizer.x={_target_: nncore.members.find, name: nncore.members.find}"],
@@ -98,8 +127,8 @@ WRONG = {
     "an option that is none": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
     "a list where one value belongs": (["reduce=pca,none"], ["reduce=pca,none", "--multirun"]),
     "reduction in the place of the preparation": (
-        ["prepare._target_=pipeline.stages.reduce.Keep"],
-        ["prepare", "must be a preparation, but Keep is none"],
+        ["prepare._target_=pipeline.stages.reduce.Keep", "~prepare.scale_targets"],
+        ["prepare", "an instance of Preparation"],
     ),
     "group set to nothing": (["training=null"], ["NoneType"]),
     "wrong in the second job": (["-m", "training.epochs=1,0"], ["training.epochs = 0"]),

@@ -1,20 +1,34 @@
 """Every derivative against the directional derivative: (L(p + h d) - L(p - h d)) / 2h = <dL/dp, d>."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, REGULARIZERS, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from samples import shape, targets
+from samples import RELU, TANH, member, shape, targets
 
-from nncore.network import gradient, initial_parameters
+from nncore.autoencoder import autoencoder_shape
+from nncore.losses import mean_gradient, mean_value
+from nncore.network import forward, gradient, predict
+from nncore.regularizers.base import Penalty
+from nncore.regularizers.draws import Draws
+from nncore.regularizers.inside import Inside
+from nncore.scratch import Scratch
+from nncore.shape import Layer, initial_numbers, views
 
 H = 1e-6
+PENALTIES = [one for one in REGULARIZERS if isinstance(one.build(), Penalty)]
 
 
 def directional(f, at, direction):
     return (f(at + H * direction) - f(at - H * direction)) / (2 * H)
+
+
+def answer(f, z):
+    return f.forward(z, np.empty_like(z)).copy()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
@@ -22,9 +36,9 @@ def directional(f, at, direction):
 @given(z=arrays(float, (2, 3, 4), elements=st.floats(-30, 30)), dy=arrays(float, (2, 3, 4), elements=st.floats(-2, 2)))
 def test_activation(activation, z, dy):
     f = activation.build()
-    z = np.where(np.abs(z) < 1e-3, 0.5, z)  # relu's kink is tested apart
-    dz = f.backward(dy, z, f.forward(z))
-    expected = directional(f.forward, z, np.ones_like(z)) * dy
+    z = np.where(np.abs(z) < 1e-3, 0.5, z)  # kinks are tested apart
+    dz = f.backward(dy, z, answer(f, z), np.empty_like(z))
+    expected = directional(lambda at: answer(f, at), z, np.ones_like(z)) * dy
     np.testing.assert_allclose(dz, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -33,66 +47,153 @@ def test_activation(activation, z, dy):
 def test_activation_is_finite_at_extremes(activation, dtype):
     f = activation.build()
     z = np.array([[[-1e4, -50, 0, 50, 1e4]]], dtype)
-    y = f.forward(z)
-    dz = f.backward(np.ones_like(z), z, y)
+    y = answer(f, z)
+    dz = f.backward(np.ones_like(z), z, y, np.empty_like(z))
     assert np.isfinite(y).all()
     assert np.isfinite(dz).all()
     assert y.dtype == dz.dtype == dtype
 
 
-def test_relu_has_slope_0_at_its_kink():
-    f = next(member for member in ACTIVATIONS if short(member) == "relu").build()
+@pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky_relu", 0.01), ("elu", 1), ("selu", 1.75809934)])
+def test_at_its_kink_the_slope_is_that_from_below(name, slope):
+    (f,) = (one.build() for one in ACTIVATIONS if one.short == name)
     z = np.zeros((1, 1, 1))
-    assert f.backward(np.ones_like(z), z, f.forward(z))[0, 0, 0] == 0
+    assert f.backward(np.ones_like(z), z, answer(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES, ids=short)
-def test_loss(loss):
-    random = np.random.default_rng(0)
-    z, direction = random.normal(scale=3, size=(2, 3, 6, 4))
+def test_loss(loss, weighted):
+    random, f = np.random.default_rng(0), loss.build()
+    z, direction = random.normal(scale=2, size=(2, 3, 6, 4 * f.outputs_per_target))
     t = targets(loss, random, 6, 4)[None]
-    value, dz = loss.build().gradient(z, t)
-    np.testing.assert_array_equal(value, loss.build().value(z, t))
-    expected = directional(lambda at: loss.build().value(at, t), z, direction)
-    np.testing.assert_allclose((dz * direction).sum(axis=(1, 2)), expected, rtol=1e-7)
+    weights = random.uniform(0.5, 2, size=(1, 6)) if weighted else None
+    value, dz = mean_gradient(f, z, t, weights)
+    np.testing.assert_array_equal(value, mean_value(f, z, t, weights))
+    expected = directional(lambda at: mean_value(f, at, t, weights), z, direction)
+    np.testing.assert_allclose((dz * direction).sum(axis=(1, 2)), expected, rtol=1e-6)
+
+
+EXPONENTIAL = {"poisson", "gaussian"}  # exp(1e4) is no number
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_loss_is_finite_at_extremes(loss, dtype):
-    z = np.array([[[-1e4, 1e4, 0], [1e4, 1e4, 1e4]]], dtype)
+    f = loss.build()
+    size = 30 if loss.short in EXPONENTIAL else 1e4
+    z = size * np.array([[[-1, 1, 0], [1, 1, 1]]], dtype)
+    z = np.concatenate([z] * f.outputs_per_target, axis=2)
     t = np.array([[[1, 0, 0], [0, 0, 1]]], dtype)
-    value, dz = loss.build().gradient(z, t)
-    answer = loss.build().answer(z)
-    assert np.isfinite(value).all()
-    assert np.isfinite(dz).all()
-    assert np.isfinite(answer).all()
-    assert value.dtype == dz.dtype == answer.dtype == dtype
+    value, dz = f.gradient(z, t)
+    answer = f.answer(z)
+    for array in (value, dz, answer):
+        assert np.isfinite(array).all()
+        assert array.dtype == dtype
 
 
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
-def test_regularizer(regularizer):
+@pytest.mark.parametrize("penalty", PENALTIES, ids=short)
+def test_penalty(penalty):
     random = np.random.default_rng(0)
     W, direction = random.normal(size=(2, 3, 40))
-    penalty = regularizer.build()
+    built = penalty.build()
     dW = np.full_like(W, 2.0)
-    penalty.add_gradient(W, dW)
-    expected = directional(penalty.value, W, direction)
+    built.add_gradient(W, dW)
+    expected = directional(built.value, W, direction)
     np.testing.assert_allclose(((dW - 2.0) * direction).sum(axis=1), expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("sizes", [(4, 3), (4, 6, 3), (4, 6, 5, 3)])
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
-def test_the_chain_rule_through_a_whole_network(activation, loss, sizes):
-    of = shape(sizes, activation, loss, dtype="float64")
+def assert_the_chain_rule_holds(of, t, weights=None):
+    """The gradient of a whole network, at biases, scales and shifts that are not what they begin with."""
     random = np.random.default_rng(1)
-    x, t = random.normal(size=(1, 9, 4)), targets(loss, random, 9, 3)[None]
-    parameters = np.stack([initial_parameters(of, seed) for seed in range(3)])
-    parameters += 0.1 * random.normal(size=parameters.shape)  # biases too
-    direction = random.normal(size=parameters.shape)
-    g = np.empty_like(parameters)
-    gradient(parameters, of, x, t, out=g)
-    scratch = np.empty_like(parameters)
-    expected = directional(lambda at: gradient(at, of, x, t, out=scratch), parameters, direction)
-    np.testing.assert_allclose((g * direction).sum(axis=1), expected, rtol=1e-5, atol=1e-8)
+    x = random.normal(size=(1, t.shape[1], of.inputs))
+    numbers = np.stack([initial_numbers(of, seed) for seed in range(3)])
+    numbers[:, : of.n_parameters] += 0.1 * random.normal(size=(3, of.n_parameters))
+    direction = np.zeros_like(numbers)
+    direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
+    g, scratch = np.empty((3, of.n_parameters)), Scratch()
+
+    def loss(at, out):
+        return gradient(views(at.copy(), of), views(out, of), of, x, t, scratch, weights)
+
+    loss(numbers, g)
+    expected = directional(lambda at: loss(at, np.empty_like(g)), numbers, direction)
+    np.testing.assert_allclose((g * direction[:, : of.n_parameters]).sum(axis=1), expected, rtol=2e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("sizes", [(4, 3), (4, 6, 3), (4, 6, 5, 3)])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+def test_the_chain_rule_through_every_activation(activation, sizes):
+    of = shape(sizes, activation, dtype="float64")
+    assert_the_chain_rule_holds(of, targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=short)
+def test_the_chain_rule_from_every_loss(loss):
+    of = shape((4, 6, 3), TANH, loss, dtype="float64")
+    random = np.random.default_rng(2)
+    t = targets(of.loss, random, 9, 3)[None]
+    assert_the_chain_rule_holds(of, t)
+    assert_the_chain_rule_holds(of, t, random.uniform(0.1, 3, size=(1, 9)))
+
+
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+def test_the_chain_rule_through_normalisations_and_residual_layers(normalisation, residual):
+    of = shape((4, 6, 6, 6, 3), TANH, normalisation=normalisation, residual=residual, dtype="float64")
+    assert any(layer.residual for layer in of.layers) == residual
+    assert_the_chain_rule_holds(of, targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 5)])
+def test_the_chain_rule_through_an_autoencoder(hidden, tied):
+    of = autoencoder_shape(7, hidden, 3, TANH, tied=tied, dtype="float64")
+    assert_the_chain_rule_holds(of, np.random.default_rng(2).normal(size=(1, 9, 7)))
+
+
+def test_the_chain_rule_where_two_layers_share_the_weights_of_a_third():
+    of = shape((4, 5, 3), TANH, dtype="float64")
+    layers = (Layer(5, TANH), Layer(4, TANH, tied_to=0), Layer(5, RELU), Layer(4, TANH, tied_to=0), Layer(3))
+    assert_the_chain_rule_holds(replace(of, layers=layers), targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
+    """Within one step the same numbers are dropped each time, so that there is something to differentiate."""
+    of = shape((4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64")
+    random, everyone = np.random.default_rng(1), slice(None)
+    x, t = random.normal(size=(1, 9, 4)), targets(of.loss, random, 9, 3)[None]
+    numbers = np.stack([initial_numbers(of, seed) for seed in range(3)])
+    direction = np.zeros_like(numbers)
+    direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
+    dropouts = [(everyone, member("dropout", rate=0.3, input_rate=0.2).build())]
+    activities = [(slice(1, 3), member("activity", strength=0.5).build())]
+    hooks = Inside(3, of, Scratch(), dropouts, activities, Draws([0, 1, 2], 0))
+    g, scratch = np.empty((3, of.n_parameters)), Scratch()
+
+    def objective(at, out):
+        """The loss and, for the second and third network, the penalty, summed up by hand."""
+        layers = views(at.copy(), of)
+        loss = gradient(layers, views(out, of), of, x, t, scratch, None, hooks)
+        _, passed = forward(layers, of, x, Scratch(), hooks)
+        penalty = sum(np.abs(one.out).sum(axis=(1, 2)) for one in passed[:-1]) * 0.5 / 9
+        return loss + penalty * np.array([0, 1, 1])
+
+    objective(numbers, g)
+    expected = directional(lambda at: objective(at, np.empty_like(g)), numbers, direction)
+    np.testing.assert_allclose((g * direction[:, : of.n_parameters]).sum(axis=1), expected, rtol=2e-5)
+    plain = np.empty_like(g)
+    gradient(views(numbers.copy(), of), views(plain, of), of, x, t, scratch)
+    assert not np.allclose(plain, g)
+
+
+def test_a_residual_layer_adds_its_input():
+    of = shape((4, 4, 3), RELU, residual=True, dtype="float64")
+    plain = shape((4, 4, 3), RELU, dtype="float64")
+    numbers = initial_numbers(of, 0)[None]
+    views(numbers, of)[0].W[...] = 0  # then the branch says nothing
+    x = np.random.default_rng(0).normal(size=(9, 4))
+    last = views(numbers, of)[1]
+    np.testing.assert_allclose(predict(numbers, of, x)[0], x @ last.W[0] + last.b[0])
+    assert not predict(numbers, plain, x).any()

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from discovery import REGULARIZERS, short
 
 from nncore.hyperparameters import checked, column
 
@@ -10,14 +9,11 @@ from nncore.hyperparameters import checked, column
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("value", "shape"), [(0.1, (1, 1)), ([0.1, 0.2, 0.3], (3, 1)), (3, (1, 1))])
 def test_a_column_has_one_row_per_network_and_the_dtype_of_the_parameters(value, shape, dtype):
-    spread = column(checked("it", "rate", value), np.dtype(dtype))
+    W = np.ones((3, 4), dtype)
+    spread = column(checked("it", "rate", value), W)
     assert spread.shape == shape
-    assert (spread * np.ones((3, 4), dtype)).dtype == dtype  # a float64 rate would make float64 of a float32 stack
-
-
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
-def test_a_penalty_keeps_float32(regularizer):
-    assert regularizer.build().value(np.ones((3, 4), np.float32)).dtype == np.float32
+    assert (spread * W).dtype == dtype  # a float64 rate would make float64 of a float32 stack
+    assert column(checked("it", "rate", value), W[:, :, None]).shape == (*shape, 1)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +23,7 @@ def test_a_penalty_keeps_float32(regularizer):
         ([1, 0], {"above": 0}, "rate must be > 0, but network 1 of 2 has 0.0 (it)"),
         (-1, {"at_least": 0}, "rate must be >= 0, but is -1.0 (it)"),
         (1, {"below": 1}, "rate must be < 1, but is 1.0 (it)"),
+        (2.5, {"whole": True}, "rate must be a whole number, but is 2.5 (it)"),
         (1.5, {"at_most": 1}, "rate must be <= 1, but is 1.5 (it)"),
         ([1, float("nan")], {}, "rate must be finite, but network 1 of 2 has nan (it)"),
         (1e38, {}, "rate must be 0, or from 1e-37 to 1e37 in size, but is 1e+38 (it)"),
@@ -44,4 +41,6 @@ def test_what_is_wrong_is_named(value, limits, message):
 
 def test_what_is_right_is_kept():
     for value in (0, 1, 1e-37, 1e37, [0.5, 0.25]):
-        np.testing.assert_array_equal(checked("it", "rate", value, at_least=0), value)
+        kept = checked("it", "rate", value, at_least=0)
+        np.testing.assert_array_equal(kept, value)
+        assert kept.shape == (np.shape(value) or (1,))

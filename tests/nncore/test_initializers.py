@@ -1,40 +1,88 @@
 """Initial weights: their mean, variance and bounds, measured."""
 
 import numpy as np
-from samples import RELU, shape
+import pytest
+from discovery import INITIALIZERS, short
+from samples import BATCH_NORM, RELU, TANH, shape
 
-from nncore.initializers import glorot_uniform, he_normal
 from nncore.members import Member
-from nncore.network import forward, initial_parameters, layers
+from nncore.network import NoHooks, forward
+from nncore.scratch import Scratch
+from nncore.shape import initial_numbers, views
 
 INPUTS, OUTPUTS = 300, 500
+VARIANCES = {"he": 2 / INPUTS, "lecun": 1 / INPUTS, "glorot": 2 / (INPUTS + OUTPUTS)}
+DRAWN = [f"{scale}_{kind}" for scale in VARIANCES for kind in ("normal", "uniform")]
 
 
-def test_he_normal():
-    W = he_normal()(np.random.default_rng(0), INPUTS, OUTPUTS)
-    assert abs(W.mean()) < 1e-3
-    assert abs(W.var() * INPUTS / 2 - 1) < 0.01
-    assert abs((np.abs(W) > 1.96 * W.std()).mean() - 0.05) < 2e-3  # as a normal distribution has it
+def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):
+    return Member(f"nncore.initializers.{name}", tuple(arguments.items())).build()(np.random.default_rng(seed), *dims)
 
 
-def test_glorot_uniform():
-    W = glorot_uniform()(np.random.default_rng(0), INPUTS, OUTPUTS)
-    assert abs(W.mean()) < 1e-3
-    assert abs(W.var() * (INPUTS + OUTPUTS) / 2 - 1) < 0.01
-    bound = np.sqrt(6 / (INPUTS + OUTPUTS))
-    assert 0.999 * bound < np.abs(W).max() <= bound
+def test_every_initializer_is_measured():
+    assert {short(one) for one in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
 
 
-def test_he_keeps_the_spread_through_many_relu_layers():
-    of = shape((256,) * 9, RELU, dtype="float64")
-    x = np.random.default_rng(0).normal(size=(1, 500, 256))
-    spread = [passed.z.std() for passed in forward(initial_parameters(of, 0)[None], of, x)]
+@pytest.mark.parametrize("name", DRAWN)
+def test_mean_and_variance(name):
+    W, variance = drawn(name), VARIANCES[name.partition("_")[0]]
+    assert abs(W.mean()) < 4 * np.sqrt(variance / W.size)
+    assert abs(W.var() / variance - 1) < 0.01
+    assert abs(W.var(axis=0).mean() / W.var(axis=1).mean() - 1) < 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in DRAWN if "normal" in name])
+def test_a_normal_one_has_normal_tails(name):
+    W = drawn(name)
+    assert abs((np.abs(W) > 1.96 * W.std()).mean() - 0.05) < 2e-3
+    assert np.abs(W).max() > 4 * W.std()
+
+
+@pytest.mark.parametrize("name", [name for name in DRAWN if "uniform" in name])
+def test_a_uniform_one_fills_its_bounds(name):
+    W, bound = drawn(name), np.sqrt(3 * VARIANCES[name.partition("_")[0]])
+    assert 0.999 * bound < W.max() <= bound
+    assert -0.999 * bound > W.min() >= -bound
+    assert abs((np.abs(W) < bound / 2).mean() - 0.5) < 5e-3
+
+
+def test_zeros_and_constant():
+    assert not drawn("zeros").any()
+    assert set(drawn("constant", value=-0.25).ravel()) == {-0.25}
+
+
+@pytest.mark.parametrize("dims", [(30, 50), (50, 30), (40, 40), (1, 7), (7, 1)])
+def test_orthogonal_has_orthonormal_rows_or_columns(dims):
+    W = drawn("orthogonal", dims=dims, gain=2.0) / 2
+    small = W @ W.T if dims[0] <= dims[1] else W.T @ W
+    np.testing.assert_allclose(small, np.eye(min(dims)), atol=1e-12)
+
+
+def test_orthogonal_is_uniform_among_rotations():
+    """Each entry of a uniform 3 x 3 rotation (or reflection) is uniform from -1 to 1; determinants of both signs."""
+    many = np.stack([drawn("orthogonal", seed, (3, 3)) for seed in range(3000)])
+    assert abs(many.mean(axis=0)).max() < 0.05
+    assert abs(many.var(axis=0) * 3 - 1).max() < 0.1
+    assert abs((np.linalg.det(many) > 0).mean() - 0.5) < 0.05
+    assert abs((abs(many) < 0.5).mean() - 0.5) < 0.02
+
+
+@pytest.mark.parametrize(("name", "activation"), [("he_normal", RELU), ("he_uniform", RELU), ("glorot_normal", TANH)])
+def test_the_spread_lasts_through_many_layers(name, activation):
+    of = shape((256,) * 9, activation, dtype="float64", initializer=Member(f"nncore.initializers.{name}"))
+    x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
+    _, passed = forward(views(initial_numbers(of, 0)[None], of), of, x, Scratch(), NoHooks())
+    spread = [layer.n.std() for layer in passed]
     assert 0.7 < spread[-1] / spread[0] < 1.4
 
 
-def test_biases_start_at_zero_and_layers_differ():
-    of = shape((6, 6, 6), initializer=Member("nncore.initializers.glorot_uniform"))
-    first, second = layers(initial_parameters(of, 3)[None], of.sizes)
-    assert not first.b.any()
-    assert not second.b.any()
+def test_biases_start_at_zero_scales_at_one_and_layers_differ():
+    of = shape((6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Member("nncore.initializers.glorot_uniform"))
+    first, second, _ = views(initial_numbers(of, 3)[None], of)
+    for layer in (first, second):
+        assert not layer.b.any()
+        assert not layer.shift.any()
+        assert not layer.mean.any()
+        assert (layer.scale == 1).all()
+        assert (layer.variance == 1).all()
     assert not np.array_equal(first.W, second.W)

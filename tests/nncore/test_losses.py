@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, gammaln, softmax
 from scipy.stats import norm
+from scipy.stats import poisson as scipy_poisson
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
-from nncore.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from nncore.losses import gaussian, mean_value, poisson, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from nncore.metrics import accuracy, r2
 
 RANDOM = np.random.default_rng(0)
@@ -17,14 +18,14 @@ CLASSES = RANDOM.integers(4, size=50)
 def test_softmax_cross_entropy_is_sklearns_log_loss():
     t = np.eye(4)[CLASSES][None]
     expected = [log_loss(CLASSES, softmax(z, axis=1), labels=range(4)) for z in Z]
-    np.testing.assert_allclose(softmax_cross_entropy().value(Z, t), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_value(softmax_cross_entropy(), Z, t), expected, rtol=1e-12)
     np.testing.assert_allclose(softmax_cross_entropy().answer(Z), softmax(Z, axis=2), rtol=1e-12)
 
 
 def test_sigmoid_cross_entropy_is_sklearns_log_loss_of_two_classes():
     z, t = Z[:, :, :1], (CLASSES > 1).astype(float)[None, :, None]
     expected = [log_loss(CLASSES > 1, expit(one[:, 0])) for one in z]
-    np.testing.assert_allclose(sigmoid_cross_entropy().value(z, t), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_value(sigmoid_cross_entropy(), z, t), expected, rtol=1e-12)
     np.testing.assert_allclose(sigmoid_cross_entropy().answer(z), expit(z), rtol=1e-12)
 
 
@@ -33,26 +34,51 @@ def test_sigmoid_of_one_output_is_softmax_of_two():
     two = np.concatenate([np.zeros_like(z), z], axis=2)
     both = np.concatenate([1 - t, t], axis=2)
     np.testing.assert_allclose(
-        sigmoid_cross_entropy().value(z, t), softmax_cross_entropy().value(two, both), rtol=1e-12
+        mean_value(sigmoid_cross_entropy(), z, t), mean_value(softmax_cross_entropy(), two, both), rtol=1e-12
     )
 
 
 def test_squared_error_is_the_gaussian_log_likelihood_without_its_constant():
     t = RANDOM.normal(size=(1, 50, 4))
     expected = [-norm.logpdf(t[0], loc=z).sum(axis=1).mean() - 4 * 0.5 * np.log(2 * np.pi) for z in Z]
-    np.testing.assert_allclose(squared_error().value(Z, t), expected, rtol=1e-12)
+    np.testing.assert_allclose(mean_value(squared_error(), Z, t), expected, rtol=1e-12)
+
+
+def test_gaussian_is_the_log_likelihood_without_its_constant_and_tells_its_deviation():
+    t, z = RANDOM.normal(size=(1, 50, 2)), np.concatenate([Z[:, :, :2], Z[:, :, 2:] / 2], axis=2)
+    loss, deviation = gaussian(), np.exp(z[:, :, 2:] / 2)
+    expected = [-norm.logpdf(t[0], m, s).sum(axis=1).mean() for m, s in zip(z[:, :, :2], deviation, strict=True)]
+    np.testing.assert_allclose(mean_value(loss, z, t) + np.log(2 * np.pi), expected, rtol=1e-12)
+    np.testing.assert_allclose(loss.deviation(z), deviation, rtol=1e-12)
+    np.testing.assert_array_equal(loss.answer(z), z[:, :, :2])
+
+
+def test_poisson_is_the_log_likelihood_without_its_constant():
+    t, z = RANDOM.poisson(2, size=(1, 50, 4)).astype(float), Z / 3
+    expected = [-scipy_poisson.logpmf(t[0], np.exp(one)).sum(axis=1).mean() for one in z]
+    constant = gammaln(t + 1).sum(axis=2).mean()
+    np.testing.assert_allclose(mean_value(poisson(), z, t) + constant, expected, rtol=1e-12)
+    np.testing.assert_allclose(poisson().answer(z), np.exp(z), rtol=1e-12)
 
 
 def test_accuracy_is_sklearns():
     t = np.eye(4)[CLASSES][None]
+    weights = RANDOM.uniform(size=50)
+    weights /= weights.mean()
     np.testing.assert_allclose(accuracy(Z, t), [accuracy_score(CLASSES, z.argmax(axis=1)) for z in Z])
+    expected = [accuracy_score(CLASSES, z.argmax(axis=1), sample_weight=weights) for z in Z]
+    np.testing.assert_allclose(accuracy(Z, t, weights[None]), expected)
     binary = (CLASSES > 1).astype(float)[None, :, None]
-    expected = [accuracy_score(CLASSES > 1, z[:, 0] > 0) for z in Z]
-    np.testing.assert_allclose(accuracy(Z[:, :, :1], binary), expected)
+    expected = [accuracy_score(CLASSES > 1, expit(z[:, 0]) > 0.5) for z in Z]
+    np.testing.assert_allclose(accuracy(expit(Z[:, :, :1]), binary), expected)
 
 
 def test_r2_is_sklearns():
     t = RANDOM.normal(size=(1, 50, 1))
+    weights = RANDOM.uniform(size=50)
+    weights /= weights.mean()
     np.testing.assert_allclose(r2(Z[:, :, :1], t), [r2_score(t[0], z[:, :1]) for z in Z], rtol=1e-12)
+    expected = [r2_score(t[0], z[:, :1], sample_weight=weights) for z in Z]
+    np.testing.assert_allclose(r2(Z[:, :, :1], t, weights[None]), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="targets that differ"):
         r2(Z[:, :, :1], np.ones((1, 50, 1)))

@@ -1,43 +1,42 @@
 """Models: from raw row to answer, and through a file and back."""
 
 import json
-from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
-from samples import IDENTITY, RELU, SOFTMAX, SQUARED, TANH, data, member, shape
+from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, network, shape
 
 from nncore import model_file
-from nncore.autoencoder import autoencoder_shape, encoder
+from nncore.autoencoder import Autoencoder, autoencoder_shape
 from nncore.members import Member
 from nncore.model import Classes, Model, Values
-from nncore.network import Shape, initial_parameters
 from nncore.pca import fit_pca
 from nncore.scaling import Standardise
-from nncore.stack import Network, start
+from nncore.shape import initial_numbers
+from nncore.stack import start
 
 X = np.random.default_rng(0).normal(size=(20, 6))
 SCALING = Standardise(X.mean(axis=0), X.std(axis=0))
 
 
 def model(reduction, meaning, n_outputs, loss=SOFTMAX):
-    of = Shape((3, 5, n_outputs), (RELU, IDENTITY), loss)
     transforms = (SCALING,) if reduction is None else (SCALING, reduction)
-    if reduction is None:
-        of = replace(of, sizes=(6, 5, n_outputs))
-    return Model(tuple("abcdef"), transforms, of, initial_parameters(of, 0)[None], meaning)
+    of = shape((6 if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
+    return Model(tuple("abcdef"), transforms, of, initial_numbers(of, 0)[None], meaning)
 
 
 def coder():
-    of = autoencoder_shape(6, (4,), 3, TANH)
-    return encoder(start(of, [Network("it", 1, member("sgd", learning_rate=0.1))]))
+    of = autoencoder_shape(6, (4,), 3, TANH, tied=True)
+    return Autoencoder(of, start(of, [network("it", 1)]).answer("it"))
 
 
-SIGMOID = Member("nncore.losses.sigmoid_cross_entropy")
+GAUSSIAN = Member("nncore.losses.gaussian")
 MODELS = {
     "classes": model(None, Classes(np.array([2, 5, 7])), 3),
     "pca, text labels": model(fit_pca(X, 3), Classes(np.array(["no", "yes", "zebra"])), 3),
     "two classes": model(coder(), Classes(np.array(["benign", "malignant"])), 1, SIGMOID),
+    "values with deviations": model(None, Values(Standardise(np.array([100.0]), np.array([7.0]))), 1, GAUSSIAN),
     "values": model(coder(), Values(Standardise(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
 }
 
@@ -73,6 +72,14 @@ def test_values_come_in_their_own_unit():
     np.testing.assert_allclose(one.answers(X)["prediction"], one.outputs(X)[:, 0] * 7 + 100, rtol=1e-6)
 
 
+def test_predicted_deviations_come_in_their_own_unit_too():
+    one = MODELS["values with deviations"]
+    answers, z = one.answers(X), one.outputs(X)
+    np.testing.assert_allclose(answers["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(answers["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
+    assert "deviation" not in MODELS["values"].answers(X)
+
+
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"rows must have 6 columns, but have shape \(20, 5\)"):
         MODELS["classes"].outputs(X[:, :5])
@@ -84,9 +91,12 @@ def saved(tmp_path):
     return tmp_path / "model"
 
 
-def edit(folder, change):
+def edit(folder, change, sign=True):
+    """Change model.json, and its checksums too: then it is the content that is refused."""
     document = json.loads((folder / "model.json").read_text())
     change(document)
+    if sign:
+        document["model_sha256"] = sha256(json.dumps(document["model"], sort_keys=True).encode()).hexdigest()
     (folder / "model.json").write_text(json.dumps(document))
 
 
@@ -97,11 +107,19 @@ def edit(folder, change):
         (lambda folder: (folder / "arrays.npz").unlink(), "No such file"),
         (lambda folder: (folder / "model.json").write_text('{"format": 1'), "Expecting"),
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "cut short"),
-        (lambda folder: edit(folder, lambda d: d.update(format=2)), "format is 2"),
+        (lambda folder: edit(folder, lambda d: d.update(format=1)), "format is 1, this version reads 2"),
         (lambda folder: edit(folder, lambda d: d["model"].update(kind="Shape")), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update(kind="os.system")), "os.system"),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
         (lambda folder: edit(folder, lambda d: d["model"]["shape"].update(batch_size=0)), "batch_size must be >= 1"),
+        (
+            lambda folder: edit(folder, lambda d: d["model"]["shape"]["layers"][0].update(outputs=6)),
+            "parameters must be",
+        ),
+        (
+            lambda folder: edit(folder, lambda d: d["model"].update(columns=list("fedcba")), sign=False),
+            "model.json was",
+        ),
         (lambda folder: edit(folder, lambda d: d.update(model=d["model"]["shape"])), "something else"),
     ],
 )
@@ -109,26 +127,3 @@ def test_a_spoilt_file_is_refused_with_its_folder_and_the_cause(saved, spoil, me
     spoil(saved)
     with pytest.raises(ValueError, match=f"{saved} does not hold a model that can be read: .*{message}"):
         model_file.load(saved)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sizes": (5,)}, "sizes must be"),
-        ({"sizes": (5, 0, 3)}, "sizes must be"),
-        ({"activations": (RELU,)}, "one per layer"),
-        ({"batch_size": 0}, "batch_size must be >= 1"),
-        ({"dtype": "float16"}, "dtype must be float32 or float64"),
-    ],
-)
-def test_an_impossible_shape_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(shape(), **change)
-
-
-def test_a_batch_larger_than_the_data_is_one_batch():
-    of = shape(batch_size=1000)
-    network = Network("it", 0, member("sgd", learning_rate=0.1))
-    from samples import trained
-
-    assert len(trained(of, [network], 2, data(of))["it"].curves["train/loss"]) == 2

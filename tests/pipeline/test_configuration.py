@@ -8,13 +8,13 @@ from pathlib import Path
 import hydra
 import pytest
 import yaml
-from discovery import ACTIVATIONS, LOSSES, OPTIMIZERS, REGULARIZERS
+from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from running import composed
 
 from pipeline.configuration import CONF, command, jobs
 
 FILES = sorted(CONF.glob("*/*.yaml"))
-MEMBERS = {"optimizer", "regularizer", "activation", "initializer", "loss"}
+MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
 
 
 def identity(path: Path) -> str:
@@ -33,7 +33,7 @@ def how_to_pick(path: Path) -> str:
 @pytest.mark.parametrize("path", FILES, ids=identity)
 def test_every_file_is_composed_and_built_as_its_first_line_says(path):
     pick = how_to_pick(path)
-    group, _, name = pick.partition("=")
+    group, _, name = pick.removeprefix("+").partition("=")
     assert (group.partition("@")[0], name) == (path.parent.name, path.stem)
     settings, config = composed(pick)
     assert settings.trials()
@@ -42,7 +42,15 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path):
 
 @pytest.mark.parametrize(
     ("folder", "members"),
-    [("optimizer", OPTIMIZERS), ("regularizer", REGULARIZERS), ("activation", ACTIVATIONS), ("loss", LOSSES)],
+    [
+        ("optimizer", OPTIMIZERS),
+        ("regularizer", REGULARIZERS),
+        ("schedule", SCHEDULES),
+        ("activation", ACTIVATIONS),
+        ("normalisation", NORMALISATIONS),
+        ("initializer", INITIALIZERS),
+        ("loss", LOSSES),
+    ],
 )
 def test_every_member_of_nncore_has_its_file(folder, members):
     named = {yaml.safe_load(path.read_text())["_target_"] for path in (CONF / folder).glob("*.yaml")}

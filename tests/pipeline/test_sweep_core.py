@@ -10,16 +10,18 @@ from samples import shape
 
 from nncore.training import Report
 from pipeline.journal import Journal, Reader
+from pipeline.reports.summary import sweep_summary
 from pipeline.sweep.planner import Plan, Stacks, network_step_seconds, plan
 from pipeline.sweep.results import Results
 from pipeline.sweep.scheduler import Scheduler, Slice
 
-TRIALS = composed()[0].trials()
+SETTINGS = composed()[0]
+TRIALS = SETTINGS.trials()
 SHAPE = shape((32, 64, 10), batch_size=32)
 
 
 def planned(width="auto", workers=2, trials=TRIALS, of=SHAPE, epochs=30, seconds=1.0):
-    return plan(trials, of, 0, epochs, 1078, workers, Stacks(width, seconds))
+    return plan(SETTINGS.networks(trials), of, epochs, 1078, workers, Stacks(width, seconds))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7, 200])
@@ -97,10 +99,9 @@ def test_the_scheduler_drops_a_stack_without_networks_and_prefers_stacks_on_thei
     assert scheduler.done
 
 
-def report(loss, fingerprint="f", diverged=None, epochs=5):
-    return Report(
-        {"validation/loss": [loss] * epochs, "validation/accuracy": [1 - loss] * epochs}, diverged, fingerprint
-    )
+def report(loss, fingerprint="f", diverged=None, epochs=5, stopped=None, epoch=10):
+    curves = {"validation/loss": [loss] * epochs, "validation/accuracy": [1 - loss] * epochs}
+    return Report(curves, diverged, stopped, epoch, fingerprint)
 
 
 def results(metric="loss", n=4):
@@ -118,6 +119,19 @@ def test_results_count_what_is_done_and_know_the_best():
     assert found.best is found.by_key[keys[0]]
     assert found.by_key[keys[1]].diverged[0] == 7
     assert len(found.by_key[keys[0]].curves["validation/loss"]) == 10
+
+
+def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
+    found = results()
+    keys = list(found.by_key)
+    early = Report({"validation/loss": [0.5, 0.1, 0.4, 0.6]}, None, (4, "why"), 2, "f")
+    assert found.add({keys[0]: early, keys[1]: report(0.3, epoch=5)}, 0, 5) == 1
+    assert (found.n_over, found.epochs_trained, found.epochs_left) == (1, 9, 25)
+    assert found.best is found.by_key[keys[0]]
+    assert found.best.final == {"validation/loss": 0.1}
+    assert [result.trial.key for result in found.ranking()] == [keys[0]]
+    counts = sweep_summary(found, 1.0, 1)["trials"]
+    assert counts == {"planned": 4, "finished": 0, "stopped": 1, "diverged": 0}
 
 
 @pytest.mark.parametrize(("metric", "best"), [("loss", 1), ("accuracy", 1)])
@@ -138,6 +152,7 @@ def test_the_digest_sees_every_part_of_a_result():
         return found.digest()
 
     digests = [digest(), digest(loss=0.5000001), digest(fingerprint="g"), digest(diverged=(1, "why"))]
+    digests += [digest(stopped=(9, "why")), digest(epoch=8)]
     digests.append(Results(TRIALS[:1], 1, 10, "loss").digest())
     digests.append(Results(TRIALS[1:2], 0, 10, "loss").digest())
     assert len({*digests}) == len(digests)

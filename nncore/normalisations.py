@@ -1,0 +1,123 @@
+"""Normalisations: z brought to mean 0 and variance 1, then to a scale and a shift that are learnt.
+
+    n = (z - mean) / sqrt(variance + epsilon)
+    y = scale n + shift
+
+A member returns a `Normalisation`. Its functions take z (K, N, O) and a view `at` of one layer's parameters,
+which holds scale, shift and, for batch normalisation, the running mean and variance, each (K, 1, O):
+
+    train(z, at) -> (y, kept)             in training; may bring the running statistics up to date
+    infer(z, at) -> y                     when the network answers: no row depends on another
+    backward(dy, kept, at, d) -> dz       writes d.scale and d.shift
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+
+
+class Affine(Protocol):
+    """The part of a layer's parameters, or of their gradient, that belongs to its normalisation."""
+
+    @property
+    def scale(self) -> Array: ...  # noqa: D102
+    @property
+    def shift(self) -> Array: ...  # noqa: D102
+    @property
+    def mean(self) -> Array: ...  # noqa: D102
+    @property
+    def variance(self) -> Array: ...  # noqa: D102
+
+
+class Normalisation(NamedTuple):
+    """The three functions, and what a layer must hold for them.
+
+    learns     whether it has scale and shift
+    remembers  whether it has a running mean and variance
+    """
+
+    learns: bool
+    remembers: bool
+    train: Callable[[Array, Affine], tuple[Array, Any]]
+    infer: Callable[[Array, Affine], Array]
+    backward: Callable[[Array, Any, Affine, Affine], Array]
+
+
+def none() -> Normalisation:
+    """y = z."""
+    return Normalisation(False, False, lambda z, at: (z, None), lambda z, at: z, lambda dy, kept, at, d: dy)
+
+
+def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalisation:
+    """Mean and variance of each output over the rows of the batch; answers use their running means.
+
+    running <- running + momentum (batch's - running), the batch's variance with N - 1 in the denominator.
+
+    Range    0 < momentum <= 1;  epsilon > 0
+    Source   Ioffe & Szegedy (2015), arXiv:1502.03167, algorithms 1 and 2
+    """
+    momentum = checked("batch_norm", "momentum", momentum, above=0, at_most=1)
+    epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
+
+    def train(z: Array, at: Affine) -> tuple[Array, Any]:
+        mean, variance, kept = _normal(z, 1, epsilon)
+        n_rows = z.shape[1]
+        at.mean[...] += column(momentum, z) * (mean - at.mean)
+        at.variance[...] += column(momentum, z) * (variance * (n_rows / max(n_rows - 1, 1)) - at.variance)
+        return kept[0] * at.scale + at.shift, kept
+
+    def infer(z: Array, at: Affine) -> Array:
+        return (z - at.mean) * (at.scale / np.sqrt(at.variance + column(epsilon, z))) + at.shift
+
+    def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
+        return _backward(dy, kept, at, d, 1)
+
+    return Normalisation(True, True, train, infer, backward)
+
+
+def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
+    """Mean and variance of each row over the outputs of the layer: the same in training and in answers.
+
+    Range    epsilon > 0
+    Source   Ba, Kiros & Hinton (2016), arXiv:1607.06450, equation 4
+    """
+    epsilon = checked("layer_norm", "epsilon", epsilon, above=0)
+
+    def train(z: Array, at: Affine) -> tuple[Array, Any]:
+        _, _, kept = _normal(z, 2, epsilon)
+        return kept[0] * at.scale + at.shift, kept
+
+    def infer(z: Array, at: Affine) -> Array:
+        return train(z, at)[0]
+
+    def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
+        return _backward(dy, kept, at, d, 2)
+
+    return Normalisation(True, False, train, infer, backward)
+
+
+def _normal(z: Array, axis: int, epsilon: Array) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Mean and variance along the axis, and (n, 1 / sqrt(variance + epsilon))."""
+    mean = z.mean(axis=axis, keepdims=True)
+    n = z - mean
+    variance = (n * n).mean(axis=axis, keepdims=True)
+    inverse = 1 / np.sqrt(variance + column(epsilon, z))
+    n *= inverse
+    return mean, variance, (n, inverse)
+
+
+def _backward(dy: Array, kept: tuple[Array, Array], at: Affine, d: Affine, axis: int) -> Array:
+    """dz = (dn - mean(dn) - n mean(dn n)) / sqrt(variance + epsilon), with dn = dy scale."""
+    n, inverse = kept
+    np.sum(dy, axis=1, keepdims=True, out=d.shift)
+    np.sum(dy * n, axis=1, keepdims=True, out=d.scale)
+    dn = dy * at.scale
+    dz = dn - n * (dn * n).mean(axis=axis, keepdims=True)
+    dz -= dn.mean(axis=axis, keepdims=True)
+    dz *= inverse
+    return dz

@@ -1,0 +1,38 @@
+"""Adagrad."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Optimizer, State, Step
+
+
+def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLike = 1e-10) -> Optimizer:
+    """Adagrad: each parameter's step is divided by the root of all its squared gradients so far.
+
+        s <- s + g^2                              s starts at `initial`
+        W <- W - eta g / (sqrt(s) + epsilon)
+
+    Shapes   each hyperparameter: scalar or (K,)
+    Range    eta > 0;  initial >= 0;  epsilon > 0
+    Raises   ValueError naming argument, value, rule and network
+    Source   Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning", figure 1
+    """
+    learning_rate = checked("adagrad", "learning_rate", learning_rate, above=0)
+    initial = checked("adagrad", "initial", initial, at_least=0)
+    epsilon = checked("adagrad", "epsilon", epsilon, above=0)
+
+    def init(W: Array) -> State:
+        return {"s": np.zeros_like(W) + column(initial, W)}
+
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
+        change = np.multiply(g, g, out=step.scratch("change", W))
+        state["s"] += change
+        np.sqrt(state["s"], out=change)
+        change += column(epsilon, W)
+        np.divide(g, change, out=change)
+        change *= step.rate(learning_rate, W)
+        W -= change
+
+    return Optimizer(init, update)

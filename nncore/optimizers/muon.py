@@ -1,0 +1,81 @@
+"""Muon."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.adam import adam
+from nncore.optimizers.adamw import decay
+from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.shape import views
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+ROUNDS = 5
+
+
+def muon(
+    learning_rate: ArrayLike,
+    momentum: ArrayLike = 0.95,
+    weight_decay: ArrayLike = 0.0,
+    adam_learning_rate: ArrayLike = 0.001,
+    beta1: ArrayLike = 0.9,
+    beta2: ArrayLike = 0.999,
+    epsilon: ArrayLike = 1e-8,
+) -> Optimizer:
+    """Muon: each weight matrix moves along its mean gradient made orthogonal; everything else by Adam.
+
+        m <- mu m + (1 - mu) g,  n = mu m + (1 - mu) g
+        X = n / |n|, then five times X <- a X + (b A + c A^2) X with A = X X^T      singular values towards 1
+        W <- W - eta lambda W
+        W <- W - eta sqrt(max(1, O / I)) X
+
+    Shapes   each hyperparameter: scalar or (K,)
+    Range    eta > 0;  0 <= mu < 1 (momentum);  lambda >= 0 (weight_decay);  adam_learning_rate > 0;
+             0 <= beta1, beta2 < 1;  epsilon > 0
+    Raises   ValueError naming argument, value, rule and network
+    Source   Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks"
+    Differs  the products are in the parameter's dtype, in the source in bfloat16; biases, scales and shifts go by
+             Adam with adam_learning_rate, beta1, beta2 and epsilon and do not decay (AdamW with decay on weights
+             only)
+    """
+    learning_rate = checked("muon", "learning_rate", learning_rate, above=0)
+    momentum = checked("muon", "momentum", momentum, at_least=0, below=1)
+    weight_decay = checked("muon", "weight_decay", weight_decay, at_least=0)
+    adam_learning_rate = checked("muon", "adam_learning_rate", adam_learning_rate, above=0)
+    beta1 = checked("muon", "beta1", beta1, at_least=0, below=1)
+    beta2 = checked("muon", "beta2", beta2, at_least=0, below=1)
+    epsilon = checked("muon", "epsilon", epsilon, above=0)
+    rule = adam(adam_learning_rate, beta1, beta2, epsilon)
+
+    def init(W: Array) -> State:
+        return {**zeros("m")(W), **{f"adam.{name}": array for name, array in rule.init(W).items()}}
+
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
+        n = step.shape.n_weights
+        m, change = state["m"], step.scratch("direction", W)
+        update_mean(m, g, momentum, change)
+        np.multiply(g, column(1 - momentum, W), out=change)
+        change += m * column(momentum, W)
+        decay(W, step, learning_rate * weight_decay)
+        for layer, own, moved in zip(step.shape.layers, views(W, step.shape), views(change, step.shape), strict=True):
+            if layer.tied_to is None:
+                inputs, outputs = own.W.shape[1:]
+                size = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
+                own.W[...] -= size * orthogonal(moved.W)
+        rest = {name: state[f"adam.{name}"][:, n:] for name in ("m", "v")}
+        rule.update(W[:, n:], g[:, n:], rest, step)
+
+    return Optimizer(init, update)
+
+
+def orthogonal(G: Array) -> Array:
+    """Matrices (K, I, O) with the singular vectors of G and singular values near 1 (0.7 to 1.2)."""
+    a, b, c = COEFFICIENTS
+    X = G if G.shape[1] <= G.shape[2] else G.swapaxes(1, 2)
+    size = np.sqrt((X * X).sum(axis=2).sum(axis=1))[:, None, None]
+    X = X / np.maximum(size, 1e-7)
+    for _ in range(ROUNDS):
+        A = X @ X.swapaxes(1, 2)
+        X = a * X + (b * A + c * (A @ A)) @ X
+    return X if G.shape[1] <= G.shape[2] else X.swapaxes(1, 2)

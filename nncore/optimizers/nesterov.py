@@ -1,0 +1,36 @@
+"""Nesterov's momentum."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Optimizer, State, Step, zeros
+
+
+def nesterov(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
+    """Nesterov's momentum: the gradient is followed once more along the velocity that it has just changed.
+
+        v <- mu v + g                             velocity
+        W <- W - eta (g + mu v)
+
+    Shapes   each hyperparameter: scalar or (K,)
+    Range    eta > 0;  0 <= mu < 1 (momentum)
+    Raises   ValueError naming argument, value, rule and network
+    Source   Nesterov (1983); this form: Sutskever et al. (2013), "On the importance of initialization and
+             momentum in deep learning"
+    Differs  W is the point looked ahead to, where the gradient is taken, as in most libraries
+    """
+    learning_rate = checked("nesterov", "learning_rate", learning_rate, above=0)
+    momentum = checked("nesterov", "momentum", momentum, at_least=0, below=1)
+
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
+        v = state["v"]
+        v *= column(momentum, W)
+        v += g
+        change = np.multiply(column(momentum, W), v, out=step.scratch("change", W))
+        change += g
+        change *= step.rate(learning_rate, W)
+        W -= change
+
+    return Optimizer(zeros("v"), update)

@@ -1,0 +1,61 @@
+"""Weight averaging: a network answers with a mean over its way, which lies flatter than any point of it."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.backend import Array
+from nncore.hyperparameters import checked, column
+from nncore.optimizers.base import Step
+from nncore.regularizers.base import Average, State
+
+
+def ema(decay: ArrayLike = 0.999) -> Average:
+    """Exponential moving average: after each step A <- decay A + (1 - decay) W; after the first, A = W.
+
+    Running statistics of batch normalisation are averaged along.
+
+    Range    0 <= decay < 1
+    Source   Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging"
+    """
+    decay = checked("ema", "decay", decay, at_least=0, below=1)
+
+    def observe(W: Array, state: State, step: Step, epoch: int) -> None:
+        A = state["A"]
+        if step.number == 1:
+            A[...] = W
+            return
+        A += np.multiply(column(1 - decay, W), np.subtract(W, A, out=step.scratch("towards", W)))
+
+    return Average(_copy, observe, _answer)
+
+
+def swa(start: ArrayLike = 10) -> Average:
+    """Stochastic weight averaging: the plain mean of the weights at the ends of all epochs after `start`.
+
+    Until then, the weights themselves.
+
+    Running statistics of batch normalisation are averaged along.
+
+    Range    start >= 0, in epochs
+    Source   Izmailov et al. (2018), arXiv:1803.05407, Algorithm 1
+    Differs  from the paper, where the running statistics are made anew by one more pass over the rows
+    """
+    start = checked("swa", "start", start, at_least=0, whole=True)
+
+    def observe(W: Array, state: State, step: Step, epoch: int) -> None:
+        if not step.last:
+            return
+        n = np.maximum(epoch - start, 1)  # epochs in the mean; until the first of them it is W
+        A, n = state["A"], column(np.broadcast_to(n, len(W)), W)
+        A += (W - A) / n
+        np.copyto(A, W, where=n == 1)
+
+    return Average(_copy, observe, _answer)
+
+
+def _copy(W: Array) -> State:
+    return {"A": W.copy()}
+
+
+def _answer(W: Array, state: State) -> Array:
+    return state["A"].copy()

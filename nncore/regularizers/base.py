@@ -1,0 +1,96 @@
+"""The kinds of regularizers, by the place where they act. K networks at a time, as everywhere."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from nncore.backend import Array
+from nncore.optimizers.base import Step
+from nncore.regularizers.draws import Draw
+from nncore.shape import View
+
+State = dict[str, Array]
+
+
+class Penalty(NamedTuple):
+    """Added to the loss.
+
+    value          the penalty (K,) of parameters W (K, weights)
+    add_gradient   adds its derivative to dW, in place
+    biases         whether W holds all parameters, and not only the weights
+    """
+
+    value: Callable[[Array], Array]
+    add_gradient: Callable[[Array, Array], None]
+    biases: bool = False
+
+
+class Constraint(NamedTuple):
+    """Acts on the parameters, in place.
+
+    before   (W, step): before the optimizer's step, W (K, P)
+    after    (layers): after it, views of each layer
+    """
+
+    before: Callable[[Array, Step], None] = lambda W, step: None
+    after: Callable[[Sequence[View]], None] = lambda layers: None
+
+
+class Clipping(NamedTuple):
+    """clip(g) bounds the gradient (K, P) of loss and penalties, in place."""
+
+    clip: Callable[[Array], None]
+
+
+class Disturbance(NamedTuple):
+    """Acts on the rows of each batch, in training only.
+
+    disturb   (x, t, draw): changes x (K, N, I) and t (K, N, O) in place
+    targets   which kinds of targets it can be used with
+    """
+
+    disturb: Callable[[Array, Array, Draw], None]
+    targets: tuple[str, ...] = ("one-hot", "binary", "real", "count")
+
+
+class Dropout(NamedTuple):
+    """The share (K,) or (1,) of a layer's inputs that is left out: of the rows' own columns, and of hidden layers'."""
+
+    input_rate: Array
+    rate: Array
+
+
+class Activity(NamedTuple):
+    """add_gradient(y, dy): the derivative of a penalty on a layer's y (K, N, O), added to dy in place."""
+
+    add_gradient: Callable[[Array, Array], None]
+
+
+class Average(NamedTuple):
+    """Which weights a network answers with: a mean over its way, not its last ones.
+
+    init      the state, from the numbers W (K, n_numbers) of the networks
+    observe   (W, state, step, epoch): after each step; epoch from 1
+    answer    (W, state): the numbers to answer with, a new array
+    """
+
+    init: Callable[[Array], State]
+    observe: Callable[[Array, State, Step, int], None]
+    answer: Callable[[Array, State], Array]
+
+
+class EarlyStopping(NamedTuple):
+    """Ends a network's training, and says which weights were the best.
+
+    watch     the curve that it goes by
+    restore   whether the network answers with its best weights in the end, rather than its last
+    init      the state, from the numbers W (K, n_numbers) of the networks
+    observe   (W, state, value, epoch): after each epoch, the curve's value (K,); returns which networks stop, (K,)
+    """
+
+    watch: str
+    restore: bool
+    init: Callable[[Array], State]
+    observe: Callable[[Array, State, Array, int], Array]
+
+
+Regularizer = Penalty | Constraint | Clipping | Disturbance | Dropout | Activity | Average | EarlyStopping

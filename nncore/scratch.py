@@ -1,0 +1,22 @@
+"""Arrays that are used again from step to step, so that training does not ask for memory in every step."""
+
+from collections.abc import Hashable
+
+import numpy as np
+
+from nncore.backend import Array
+
+
+class Scratch:
+    """Working arrays by name. What one holds is meaningless until it is written, and lost at its next use."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Hashable, Array] = {}
+
+    def __call__(self, name: Hashable, like: Array, shape: tuple[int, ...] | None = None) -> Array:
+        """An array of this name, of the shape (or that of `like`), the dtype and the place of `like`."""
+        shape = like.shape if shape is None else shape
+        key = (name, shape, like.dtype)
+        if key not in self._arrays:
+            self._arrays[key] = np.empty_like(like, shape=shape, order="C")
+        return self._arrays[key]

@@ -1,0 +1,91 @@
+"""The seam between NumPy and CuPy: the same source trains where the arrays lie, and brings nothing back unasked.
+
+On a GPU the arrays are CuPy's; everywhere else a stand-in that refuses to mix with the host's arrays as CuPy's do.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import standin_device
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
+from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, data, member, mixed_networks, network, shape
+
+from nncore.backend import module_of, on_gpu, on_host
+from nncore.stack import start
+from nncore.training import Data, Rows, train
+
+
+def moved(stack, on, to):
+    """A stack and data where `to` brings arrays. What is one number per network stays with the host."""
+    state = {key: array if array.ndim == 1 else to(array) for key, array in stack.state.items()}
+    rows = [Rows(to(x), to(t), None if weights is None else to(weights)) for x, t, weights in on]
+    return replace(stack, parameters=to(stack.parameters), state=state), Data(*rows)
+
+
+def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
+    """Train here and there; the results agree, and there they lie there."""
+    on = data(of, weighted=weighted)
+    metrics = METRICS if of.loss == SOFTMAX else {}
+    here, expected = train(start(of, networks), on, epochs, metrics)
+    stack, there = moved(start(of, networks), on, to)
+    after, found = train(stack, there, epochs, metrics)
+    assert type(after.parameters) is type(stack.parameters)
+    for one in networks:
+        for name, curve in expected[one.key].curves.items():
+            np.testing.assert_allclose(found[one.key].curves[name], curve, rtol=tolerance, atol=tolerance)
+        if one.key in {network.key for network in here.networks} | set(here.stopped):
+            np.testing.assert_allclose(
+                on_host(after.answer(one.key)), here.answer(one.key), rtol=tolerance, atol=tolerance
+            )
+
+
+CASES = [
+    *[(short(one), shape(), [network("it", 0, one)]) for one in OPTIMIZERS],
+    *[(short(one), shape((5, 7, 6, 3)), [network("it", 0, None, one)]) for one in REGULARIZERS],
+    *[(short(one), shape(), [network("it", 0, schedule=one)]) for one in SCHEDULES],
+    *[(short(one), shape(activation=one), [network()]) for one in ACTIVATIONS],
+    *[
+        (short(one), shape((5, 7, 4), loss=one), [network("it", 0, member("sgd", learning_rate=0.01))])
+        for one in LOSSES
+    ],
+    *[(short(one), shape((5, 7, 7, 3), normalisation=one, residual=True), [network()]) for one in NORMALISATIONS],
+    ("mixed", shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),
+]
+every_case = pytest.mark.parametrize(("name", "of", "networks"), CASES, ids=[name for name, *_ in CASES])
+
+
+@every_case
+def test_the_same_source_trains_on_a_device(name, of, networks):
+    """Bit for bit, because the stand-in computes as the host does."""
+    both_ways(of, networks, standin_device.asarray, tolerance=0, weighted=name == "mixed")
+
+
+def test_the_stand_in_refuses_what_cupy_refuses():
+    there, here = standin_device.asarray(np.ones(3)), np.ones(3)
+    for mix in (
+        lambda: there + here,
+        lambda: np.add(here, there),
+        lambda: np.concatenate([there, here]),
+        lambda: here + there,
+    ):
+        with pytest.raises(TypeError, match="meets one of the device"):
+            mix()
+    for fetch in (lambda: float(there[0:1]), there.tobytes):
+        with pytest.raises(TypeError, match=r"fetched from the device with get"):
+            fetch()
+    assert module_of(there) is standin_device
+    assert module_of(here) is np
+    np.testing.assert_array_equal((there * 2 + 1).get(), [3, 3, 3])
+
+
+@pytest.mark.gpu
+@every_case
+def test_the_same_source_trains_on_a_gpu(name, of, networks):
+    pytest.importorskip("cupy", reason="CuPy is not installed: the GPU's part of the seam is not tested here")
+    import cupy
+
+    if not cupy.cuda.is_available():
+        pytest.skip("there is no GPU: the GPU's part of the seam is not tested here")
+    of = replace(of, dtype="float64")
+    both_ways(of, networks, on_gpu, tolerance=1e-6, weighted=name == "mixed")

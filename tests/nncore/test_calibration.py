@@ -1,0 +1,266 @@
+"""Calibration against slow loops, scikit-learn, scipy's minimiser and closed forms, and its laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_expit, log_softmax, logit, softmax
+from sklearn.calibration import calibration_curve
+
+from nncore.calibration import expected_calibration_error, fit_temperature, reliability, with_temperature
+
+RANDOM = np.random.default_rng(0)
+TEMPERATURES = np.array([0.2, 1.0, 3.5])
+
+
+def one_hot(probabilities, random):
+    """Classes drawn from probabilities (K, N, O)."""
+    chosen = random.uniform(size=(*probabilities.shape[:2], 1)) > probabilities.cumsum(axis=2)
+    return np.eye(probabilities.shape[2])[chosen.sum(axis=2)]
+
+
+Z = RANDOM.normal(scale=2, size=(3, 400, 4))
+T = one_hot(softmax(Z / TEMPERATURES[:, None, None], axis=2), RANDOM)  # (K, N, O): each network has its own
+P = softmax(Z, axis=2)
+YES = (RANDOM.uniform(size=Z[:, :, :1].shape) < expit(Z[:, :, :1] / TEMPERATURES[:, None, None])).astype(float)
+
+
+def slow_error(p, t, n_bins):
+    """Expected calibration error of one network p (N, O) against t (N, O), row by row."""
+    bins = [[] for _ in range(n_bins)]
+    for row, target in zip(p.tolist(), t.tolist(), strict=True):
+        row, target = ([1 - row[0], row[0]], [1 - target[0], target[0]]) if len(row) == 1 else (row, target)
+        top = max(range(len(row)), key=row.__getitem__)
+        (m,) = [m for m in range(n_bins) if m / n_bins < row[top] <= (m + 1) / n_bins]
+        bins[m].append((row[top], target[top] == max(target)))
+    gaps = [abs(sum(c for c, _ in one) / len(one) - sum(r for _, r in one) / len(one)) if one else 0 for one in bins]
+    return sum(len(one) / len(p) * gap for one, gap in zip(bins, gaps, strict=True))
+
+
+@pytest.mark.parametrize("n_bins", [1, 2, 10, 15, 100])
+def test_expected_calibration_error_is_that_of_a_slow_loop(n_bins):
+    expected = [slow_error(p, t, n_bins) for p, t in zip(P, T, strict=True)]
+    np.testing.assert_allclose(expected_calibration_error(P, T, n_bins), expected, rtol=1e-12)
+    p = expit(Z[:, :, :1])
+    expected = [slow_error(one, t, n_bins) for one, t in zip(p, YES, strict=True)]
+    np.testing.assert_allclose(expected_calibration_error(p, YES, n_bins), expected, rtol=1e-12)
+
+
+def test_expected_calibration_error_by_hand():
+    p = np.full((3, 10, 1), 0.8)
+    t = np.zeros((3, 10, 1))
+    t[0, :8] = 1  # as often as it says
+    t[1, :5] = 1
+    np.testing.assert_allclose(expected_calibration_error(p, t), [0, 0.3, 0.8], atol=1e-15)
+    np.testing.assert_allclose(expected_calibration_error(1 - p, 1 - t), [0, 0.3, 0.8], atol=1e-15)  # class 0
+    sure = np.array([[[1.0], [1.0], [0.0], [0.0]]])
+    np.testing.assert_array_equal(expected_calibration_error(sure, np.array([[[1], [0], [0], [0]]])), [0.25])
+    even = np.full((1, 1, 1), 0.5)  # says class 0, as in metrics.accuracy
+    assert expected_calibration_error(even, 0 * even) == expected_calibration_error(even, 2 * even) == 0.5
+    assert reliability(even, 0 * even, 1).accuracy == 1
+    two_bins = np.array([[[0.6], [0.6], [0.9], [0.9]]])  # gaps 0.4 above and 0.4 below: in one bin they cancel
+    t = np.array([[[1], [1], [1], [0]]])
+    np.testing.assert_allclose(expected_calibration_error(two_bins, t), [0.4], rtol=1e-14)
+    np.testing.assert_allclose(expected_calibration_error(two_bins, t, 1), [0.0], atol=1e-15)
+
+
+def test_a_bin_holds_its_upper_edge_and_not_its_lower():
+    p = np.array([[0.5, 0.625, 0.75, 0.75, 0.875, 1.0]])[:, :, None]
+    np.testing.assert_array_equal(reliability(p, np.ones_like(p), 4).counts, [[0, 1, 3, 2]])
+    np.testing.assert_array_equal(reliability(p, np.ones_like(p), 8).counts, [[0, 0, 0, 1, 1, 2, 1, 1]])
+
+
+@pytest.mark.parametrize("n_bins", [1, 7, 15])
+def test_reliability_is_sklearns_calibration_curve(n_bins):
+    found = reliability(P, T, n_bins)
+    for k in range(3):
+        confidence, right = P[k].max(axis=1), P[k].argmax(axis=1) == T[k].argmax(axis=1)
+        accuracy, mean_confidence = calibration_curve(right, confidence, n_bins=n_bins)  # leaves out empty bins
+        some = found.counts[k] > 0
+        np.testing.assert_allclose(found.accuracy[k][some], accuracy, rtol=1e-13)
+        np.testing.assert_allclose(found.confidence[k][some], mean_confidence, rtol=1e-13)
+        np.testing.assert_array_equal(found.counts[k], np.histogram(confidence, bins=n_bins, range=(0, 1))[0])
+        assert np.isnan(found.accuracy[k][~some]).all()
+        assert np.isnan(found.confidence[k][~some]).all()
+
+
+def test_a_network_that_is_not_a_number_has_no_calibration_and_leaves_its_neighbours_alone():
+    p, z = P.copy(), Z.copy()
+    p[1, 5], z[1, 5, 2] = np.nan, np.nan
+    np.testing.assert_array_equal(np.isnan(expected_calibration_error(p, T)), [False, True, False])
+    np.testing.assert_array_equal(expected_calibration_error(p, T)[::2], expected_calibration_error(P, T)[::2])
+    for bad in (np.nan, np.inf, -np.inf):
+        z[1, 5, 2] = bad
+        found = fit_temperature(z, T)
+        np.testing.assert_array_equal(np.isnan(found), [False, True, False])
+        np.testing.assert_array_equal(found[::2], fit_temperature(Z, T)[::2])
+    t = T.copy()
+    t[1, 0, 0] = np.nan
+    np.testing.assert_array_equal(np.isnan(fit_temperature(Z, t)), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(with_temperature(Z, found)).all(axis=(1, 2)), [False, True, False])
+
+
+def minimiser(loss):
+    """The T of least loss, by scipy's bounded search in log T."""
+    found = minimize_scalar(
+        lambda u: loss(np.exp(u)), bounds=np.log([1e-2, 1e2]), method="bounded", options={"xatol": 1e-11}
+    )
+    return np.exp(found.x)
+
+
+def test_temperature_is_scipys_minimiser():
+    expected = [minimiser(lambda T_, k=k: -(T[k] * log_softmax(Z[k] / T_, axis=1)).sum()) for k in range(3)]
+    np.testing.assert_allclose(fit_temperature(Z, T), expected, rtol=1e-6)
+    z = Z[:, :, :1]
+    expected = [minimiser(lambda T_, k=k: -log_expit((2 * YES[k] - 1) * z[k] / T_).sum()) for k in range(3)]
+    np.testing.assert_allclose(fit_temperature(z, YES), expected, rtol=1e-6)
+
+
+def test_temperature_of_targets_that_are_distributions():
+    t = softmax(Z / TEMPERATURES[:, None, None], axis=2)
+    np.testing.assert_allclose(fit_temperature(Z, t), TEMPERATURES, rtol=1e-12)  # the loss is least where p = t
+    t = expit(Z[:, :, :1] / TEMPERATURES[:, None, None])
+    np.testing.assert_allclose(fit_temperature(Z[:, :, :1], t), TEMPERATURES, rtol=1e-12)
+
+
+@pytest.mark.parametrize("a", [0.05, 2.0, 90.0])
+def test_temperature_closed_forms(a):
+    """All rows have one z, and a share f of them class 1: p must be f."""
+    t = (np.arange(8) < 6).astype(float)  # f = 3/4
+    np.testing.assert_allclose(fit_temperature(np.full((1, 8, 1), a), t[None, :, None]), a / logit(0.75), rtol=1e-12)
+    z = np.tile([a, 0, 0], (1, 8, 1))
+    classes = np.array([0, 0, 0, 0, 0, 0, 1, 2])  # exp(a / T) / (exp(a / T) + 2) = 3/4
+    np.testing.assert_allclose(fit_temperature(z, np.eye(3)[classes][None]), a / np.log(6), rtol=1e-12)
+
+
+def test_temperature_is_found_again_from_data():
+    random = np.random.default_rng(1)
+    z = random.normal(scale=2, size=(3, 40_000, 4))
+    t = one_hot(softmax(z / TEMPERATURES[:, None, None], axis=2), random)
+    np.testing.assert_allclose(fit_temperature(z, t), TEMPERATURES, rtol=0.03)
+
+
+def test_temperature_at_the_ends_and_where_it_changes_nothing():
+    right, wrong = np.eye(4)[Z[0].argmax(axis=1)], np.eye(4)[Z[0].argmin(axis=1)]
+    t = np.stack([right, wrong, right])
+    z = np.stack([Z[0], Z[0], np.zeros_like(Z[0]) + 0.1])
+    np.testing.assert_allclose(fit_temperature(z, t), [1e-2, 1e2, 1], rtol=1e-15)
+    np.testing.assert_allclose(fit_temperature(1e4 * Z, T), 1e2, rtol=1e-15)
+    np.testing.assert_allclose(fit_temperature(1e-4 * Z, T), 1e-2, rtol=1e-15)
+    np.testing.assert_allclose(fit_temperature(Z[:1].astype("float32") * 1e36, T[:1]), 1e2, rtol=1e-15)
+
+
+def test_temperature_mends_calibration():
+    random = np.random.default_rng(2)
+    z = random.normal(scale=2, size=(1, 20_000, 4))
+    t = one_hot(softmax(z / 3.5, axis=2), random)
+    mended = softmax(with_temperature(z, fit_temperature(z, t)), axis=2)
+    assert expected_calibration_error(softmax(z, axis=2), t) > 0.2
+    assert expected_calibration_error(mended, t) < 0.02
+
+
+def test_float32_outputs_have_a_float64_temperature():
+    z = Z.astype("float32")
+    found = fit_temperature(z, T.astype("float32"))
+    assert found.dtype == "float64"
+    np.testing.assert_array_equal(found, fit_temperature(z.astype("float64"), T))
+    assert with_temperature(z, found).dtype == "float32"
+    np.testing.assert_allclose(with_temperature(Z, 2), np.ldexp(Z, -1), rtol=0)
+    np.testing.assert_array_equal(with_temperature(Z, [1, 2, 4])[2], np.ldexp(Z[2], -2))
+
+
+def test_the_layout_in_memory_does_not_matter():
+    random = np.random.default_rng(0)
+    z = random.normal(scale=0.3, size=(3000, 20, 4))  # so many networks, as one in some hundred would differ
+    t = np.eye(4)[random.integers(4, size=(3000, 20))]
+    for function, array in ((fit_temperature, z), (expected_calibration_error, softmax(z, axis=2))):
+        turned = np.asfortranarray(array), np.asfortranarray(t)
+        np.testing.assert_array_equal(function(*turned), function(array, t))
+
+
+sizes = st.tuples(st.integers(1, 5), st.integers(1, 40), st.integers(1, 6), st.integers(0, 999))
+
+
+def drawn(size, scale, dtype):
+    """Outputs, probabilities and targets; few rows are often separated perfectly."""
+    K, N, O, seed = size  # noqa: E741
+    random = np.random.default_rng(seed)
+    z = (random.standard_t(3, size=(K, N, O)) * scale).astype(dtype)
+    two = np.concatenate([np.zeros_like(z), z], axis=2) if O == 1 else z
+    p = softmax(two, axis=2)
+    t = one_hot(softmax(two.astype(float) / 2, axis=2), random).astype(dtype)
+    return (z, p[:, :, 1:], t[:, :, 1:]) if O == 1 else (z, p, t)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=sizes, scale=st.sampled_from([0.01, 1, 30]), dtype=st.sampled_from(["float32", "float64"]))
+def test_law_one_network_alone_has_the_bits_it_has_among_others(size, scale, dtype):
+    z, p, t = drawn(size, scale, dtype)
+    before = z.copy(), p.copy(), t.copy()
+    functions = {
+        expected_calibration_error: (p, dtype),
+        lambda p, t: reliability(p, t, 5).confidence: (p, dtype),
+        lambda p, t: reliability(p, t, 5).accuracy: (p, dtype),
+        lambda p, t: reliability(p, t, 5).counts: (p, "int64"),
+        fit_temperature: (z, "float64"),
+        lambda z, t: with_temperature(z, 1.7): (z, dtype),
+    }
+    for function, (given_, its_dtype) in functions.items():
+        together = function(given_, t)
+        assert (len(together), together.dtype) == (len(z), its_dtype)
+        alone = [function(given_[k : k + 1], t[k : k + 1])[0] for k in range(len(z))]
+        np.testing.assert_array_equal(together, alone)
+        np.testing.assert_array_equal(function(np.asfortranarray(given_), np.asfortranarray(t)), together)
+        shared = [function(given_[k : k + 1], t[:1])[0] for k in range(len(z))]
+        np.testing.assert_array_equal(function(given_, t[:1]), shared)
+    for array, copy in zip((z, p, t), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=sizes, scale=st.sampled_from([0.01, 1, 30]), temperature=st.floats(1e-2, 1e2))
+def test_law_temperature_keeps_the_most_probable_class(size, scale, temperature):
+    z, _, _ = drawn(size, scale, "float32")
+    cooled = with_temperature(z, temperature)
+    np.testing.assert_array_equal(
+        np.take_along_axis(cooled, z.argmax(axis=2)[:, :, None], 2)[:, :, 0], cooled.max(axis=2)
+    )
+    np.testing.assert_array_equal(np.sign(cooled), np.sign(z))
+    np.testing.assert_array_equal(with_temperature(Z, fit_temperature(Z, T)).argmax(axis=2), Z.argmax(axis=2))
+
+
+@settings(max_examples=60, deadline=None)
+@given(size=sizes, scale=st.sampled_from([0.01, 1, 30]), factor=st.floats(0.8, 1.25))
+def test_law_no_other_temperature_has_a_smaller_loss(size, scale, factor):
+    z, _, t = drawn(size, scale, "float64")
+    two, both = (np.concatenate([0 * z, z], axis=2), np.concatenate([1 - t, t], axis=2)) if size[2] == 1 else (z, t)
+    best = fit_temperature(z, t)
+    other = np.clip(best * factor, 1e-2, 1e2)
+    at_best, at_other = (
+        -(both * log_softmax(two / one[:, None, None], axis=2)).sum(axis=(1, 2)) for one in (best, other)
+    )
+    assert (at_best <= at_other * (1 + 1e-12) + 1e-300).all()
+
+
+def test_illegal_arguments():
+    for n_bins in (0, -3, 2.5):
+        with pytest.raises(ValueError, match=f"n_bins must be a whole number >= 1, but is {n_bins}"):
+            expected_calibration_error(P, T, n_bins)
+    for function, first in ((expected_calibration_error, P), (reliability, P), (fit_temperature, Z)):
+        with pytest.raises(ValueError, match=r"t must have the shape of [pz], \(3, 400, 4\).*but has \(3, 400, 3\)"):
+            function(first, T[:, :, :3])
+    with pytest.raises(
+        ValueError, match=r"p must hold probabilities from 0 to 1, but .* network 0 of 3 go from .* to \d"
+    ):
+        expected_calibration_error(Z, T)
+    with pytest.raises(ValueError, match=r"network 2 of 3 go from .* to 1\.5"):
+        expected_calibration_error(np.where(np.arange(3)[:, None, None] == 2, 1.5 * T, P), T)
+    with pytest.raises(ValueError, match=r"network 1 of 3 go from -0\.5 to"):
+        expected_calibration_error(np.where((np.arange(3) == 1)[:, None, None] & (Z[:, :, :1] > 0), -0.5, P), T)
+    np.testing.assert_array_equal(reliability((1 + 1e-6) * T, T, 2).counts, [[0, 400]] * 3)  # rounding is legal
+    for illegal, k in ((0, 0), ([1, 2, -1], 2), ([1, np.inf, 1], 1)):
+        with pytest.raises(ValueError, match=f"temperature must be > 0 and finite, but network {k} of 3 has"):
+            with_temperature(Z, illegal)
+    with pytest.raises(ValueError, match=r"one for each of 3 networks, but its shape is \(2,\)"):
+        with_temperature(Z, [1, 2])

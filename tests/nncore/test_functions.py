@@ -1,0 +1,146 @@
+"""Activations, losses, normalisations, schedules, clipping and averages against torch's values."""
+
+import numpy as np
+import pytest
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES
+from references import assert_meets, reference
+from samples import member, step
+
+from nncore.losses import mean_gradient, mean_value
+from nncore.members import Member
+from nncore.shape import View
+
+REFERENCE = reference("functions")
+
+
+def cases(kind):
+    return [(name, case) for name, several in REFERENCE[kind].items() for case in several]
+
+
+def named(values):
+    return [f"{name} {index}" for index, (name, _) in enumerate(values)]
+
+
+@pytest.mark.parametrize(("name", "case"), cases("activations"), ids=named(cases("activations")))
+def test_activation_is_torchs(name, case):
+    f = Member(f"nncore.activations.{name}", tuple(case["arguments"].items())).build()
+    z = np.array(case["z"]).reshape(1, -1, 3)
+    y = f.forward(z, np.empty_like(z))
+    assert_meets(y.ravel(), case["y"], floor=1e-14)
+    assert_meets(f.backward(np.ones_like(z), z, y, np.empty_like(z)).ravel(), case["dy_dz"], floor=1e-14)
+
+
+@pytest.mark.parametrize(("name", "case"), cases("losses"), ids=named(cases("losses")))
+def test_loss_is_torchs(name, case):
+    loss = Member(f"nncore.losses.{name}", tuple(case["arguments"].items())).build()
+    z, t = np.array(case["z"])[None], np.array(case["t"])[None]
+    weights = None if case["weights"] is None else np.array(case["weights"])[None] / np.mean(case["weights"])
+    value, dz = mean_gradient(loss, z, t, weights)
+    assert_meets(value, [case["value"]])
+    assert_meets(mean_value(loss, z, t, weights), [case["value"]])
+    assert_meets(dz[0], case["dz"])
+
+
+def test_label_smoothing_is_torchs():
+    case = REFERENCE["label_smoothing"]
+    z = np.array(case["z"])[None]
+    t = np.eye(z.shape[2])[case["classes"]][None]
+    member("label_smoothing", strength=case["smoothing"]).build().disturb(None, t, None)
+    value, dz = mean_gradient(Member("nncore.losses.softmax_cross_entropy").build(), z, t)
+    assert_meets(value, [case["value"]])
+    assert_meets(dz[0], case["dz"])
+
+
+def test_class_weights_are_torchs():
+    """As weights of the rows, each row's that of its class."""
+    case = REFERENCE["class_weights"]
+    z = np.array(case["z"])[None]
+    t = np.eye(z.shape[2])[case["classes"]][None]
+    weights = np.array(case["weight"])[case["classes"]][None]
+    value, dz = mean_gradient(Member("nncore.losses.softmax_cross_entropy").build(), z, t, weights / weights.mean())
+    assert_meets(value, [case["value"]])
+    assert_meets(dz[0], case["dz"])
+
+
+@pytest.mark.parametrize(("kind", "name"), [("batch", "batch_norm"), ("layer", "layer_norm")])
+def test_normalisation_is_torchs(kind, name):
+    case = REFERENCE["normalisations"][kind]
+    norm = Member(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
+    scale, shift = (np.array(case[key])[None, None] for key in ("scale", "shift"))
+    none = np.empty(0)
+    at = View(none, none, scale, shift, np.zeros_like(scale), np.ones_like(scale))
+    for batch in case["batches"]:
+        y, kept = norm.train(np.array(batch["x"])[None], at)
+        d = View(none, none, np.empty_like(scale), np.empty_like(shift))
+        dz = norm.backward(np.array(batch["dy"])[None], kept, at, d)
+        assert_meets(y[0], batch["outputs"])
+        assert_meets(dz[0], batch["dx"])
+        assert_meets(d.scale.ravel(), batch["dscale"])
+        assert_meets(d.shift.ravel(), batch["dshift"])
+    if kind == "batch":
+        assert_meets(at.mean.ravel(), case["running_mean"])
+        assert_meets(at.variance.ravel(), case["running_variance"])
+    assert_meets(norm.infer(np.array(case["inference"]["x"])[None], at)[0], case["inference"]["outputs"])
+
+
+def schedule(name, arguments):
+    inner = {k: schedule(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
+    return member(name, **inner)
+
+
+@pytest.mark.parametrize("case", REFERENCE["schedules"], ids=lambda case: case["schedule"])
+def test_schedule_is_torchs(case):
+    one = schedule(case["schedule"], case["arguments"]).build()
+    state, factors = one.init(1), []
+    if "losses" in case:
+        for loss in case["losses"]:
+            one.observe(np.array([loss]), state)
+            factors.append(float(one.factor(0, state)[0]))
+    else:
+        factors = [float(one.factor(epoch, state)[0]) for epoch in range(len(case["factors"]))]
+    assert_meets(factors, case["factors"])
+    assert len(set(case["factors"])) > 2
+
+
+def test_a_constant_schedule_is_one():
+    assert member("constant").build().factor(7.25, {}) == 1
+
+
+def test_everything_has_reference_values():
+    assert set(REFERENCE["activations"]) == {one.short for one in ACTIVATIONS}
+    assert set(REFERENCE["losses"]) == {one.short for one in LOSSES}
+    assert {case["schedule"] for case in REFERENCE["schedules"]} == {one.short for one in SCHEDULES} - {"constant"}
+    assert {f"{kind}_norm" for kind in REFERENCE["normalisations"]} == {one.short for one in NORMALISATIONS} - {"none"}
+
+
+@pytest.mark.parametrize("case", REFERENCE["clipping"]["norm"])
+def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
+    g = np.array([case["gradient"]])
+    norm = np.sqrt((g**2).sum())
+    member("clip_norm", limit=case["limit"]).build().clip(g)
+    added = (norm + case["added_to_norm"]) / norm if norm > case["limit"] else 1
+    assert_meets(g[0], np.array(case["clipped"]) * added)
+
+
+@pytest.mark.parametrize("case", REFERENCE["clipping"]["value"])
+def test_clipping_by_value_is_torchs(case):
+    g = np.array([case["gradient"]])
+    member("clip_value", limit=case["limit"]).build().clip(g)
+    assert_meets(g[0], case["clipped"])
+
+
+def averaged(average):
+    state, found = average.init(np.zeros((1, len(REFERENCE["averages"]["sequence"][0])))), []
+    for number, W in enumerate(REFERENCE["averages"]["sequence"], start=1):
+        average.observe(np.array([W]), state, step(number, last=True), number)
+        found.append(average.answer(np.array([W]), state)[0])
+    return found
+
+
+@pytest.mark.parametrize("case", REFERENCE["averages"]["ema"])
+def test_ema_is_torchs(case):
+    assert_meets(averaged(member("ema", decay=case["decay"]).build()), case["averaged"])
+
+
+def test_swa_is_torchs():
+    assert_meets(averaged(member("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"])

@@ -1,0 +1,266 @@
+"""What each regularizer does, measured."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import BATCH_NORM, RELU, SIGMOID, SQUARED, TANH, data, member, network, shape, trained
+
+from nncore.autoencoder import autoencoder_shape
+from nncore.network import gradient
+from nncore.regularizers.draws import Draws
+from nncore.regularizers.inside import Inside
+from nncore.scratch import Scratch
+from nncore.shape import initial_numbers, views
+from nncore.stack import start
+from nncore.training import Data, Rows, train
+
+EVERYONE = slice(None)
+
+
+def draw(seeds=(0,), step=0, epoch=0):
+    draws = Draws(list(seeds), epoch)
+    for _ in range(step + 1):
+        draws.next_step()
+    return draws.of(EVERYONE)
+
+
+def ends(of, *networks, epochs=4, on=None):
+    """The parameters after training, per network."""
+    stack, _ = train(start(of, networks), on or data(of), epochs, {})
+    return stack.parameters
+
+
+@pytest.mark.parametrize("name", ["l1", "l2", "elastic_net", "weight_decay"])
+def test_biases_scales_and_shifts_are_spared_unless_asked(name):
+    """On rows of zeros only biases get a gradient: weights move by the penalty alone."""
+    of = shape((5, 3), loss=SQUARED, dtype="float64")
+    zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
+    for biases in (False, True):
+        one = network("it", 0, member("sgd", learning_rate=0.1), member(name, strength=0.1, biases=biases))
+        stack = start(of, [one])
+        stack.parameters[:, of.n_weights :] = 0.5
+        after, _ = train(stack, Data(zeros, zeros), 1, {})
+        plain, _ = train(replace(stack, networks=(network(),), state={}), Data(zeros, zeros), 1, {})
+        moved = after.parameters != plain.parameters
+        assert moved[:, : of.n_weights].all()
+        assert moved[:, of.n_weights :].all() == biases == moved[:, of.n_weights :].any()
+
+
+def test_weight_decay_and_adam_are_adamw():
+    of, rate, amount = shape(dtype="float64"), 0.01, 0.3
+    adamw = network("a", 0, member("adamw", learning_rate=rate, weight_decay=amount))
+    both = network("b", 0, member("adam", learning_rate=rate), member("weight_decay", strength=rate * amount))
+    found = ends(of, adamw, both)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    assert np.abs(found[0] - ends(of, network("c", 0, member("adam", learning_rate=rate)))).max() > 1e-3
+
+
+def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
+    of = shape((5, 7, 3), dtype="float64")
+    found = ends(of, network("it", 0, member("sgd", learning_rate=0.5), member("max_norm", limit=0.7)), epochs=6)
+    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in views(found, of)]
+    assert max(one.max() for one in norms) <= 0.7 + 1e-12
+    assert np.isclose(np.concatenate(norms), 0.7).sum() >= 3
+    assert np.concatenate(norms).min() < 0.69
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    of = shape((200, 300, 2))
+    x = np.ones((1, 500, 300), np.float32)
+    inside = Inside(2, of, Scratch(), [(slice(1, 2), member("dropout", rate=0.3).build())], [], Draws([4, 5], 0))
+    seen = inside.drop(1, x)
+    np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
+    assert abs((seen[1] == 0).mean() - 0.3) < 0.005
+    assert abs(seen[1].mean() - 1) < 0.01
+    assert abs((seen[1] == 0).mean(axis=0).std() - np.sqrt(0.21 / 500)) < 0.003  # independent from row to row
+    dx = np.full((2, 500, 300), 2.0, np.float32)
+    inside.backward_drop(1, dx)
+    np.testing.assert_array_equal(dx, 2 * seen)
+    assert inside.drop(0, x) is x  # the rows' own columns have a rate of their own
+
+
+def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():
+    like, draws = np.empty((1, 50, 40)), Draws([0], 0)
+    draws.next_step()
+    first = draws.of(EVERYONE).uniform("dropout", like, 1)
+    np.testing.assert_array_equal(first, draws.of(EVERYONE).uniform("dropout", like, 1))  # within a step the same
+    draws.next_step()
+    others = [draws.of(EVERYONE).uniform("dropout", like, 1), draw(epoch=1).uniform("dropout", like, 1)]
+    others += [draw().uniform("dropout", like, 2), draw(seeds=(1,)).uniform("dropout", like, 1)]
+    for other in others:
+        assert (first == other).mean() < 0.01
+    np.testing.assert_array_equal(first, draw().uniform("dropout", like, 1))
+
+
+def test_a_trained_network_answers_without_dropout():
+    of = shape()
+    on = data(of)
+    stack, reports = train(start(of, [network("it", 0, None, member("dropout", rate=0.5))]), on, 2, {})
+    from nncore.losses import mean_value
+    from nncore.network import predict
+
+    z = predict(stack.parameters, of, on.validation.x)
+    expected = mean_value(of.functions.loss, z, on.validation.t[None])[0]
+    assert reports["it"].curves["validation/loss"][-1] == expected
+
+
+def test_input_noise_has_its_deviation():
+    x = np.zeros((2, 400, 50))
+    member("input_noise", deviation=0.3).build().disturb(x, None, draw((0, 1)))
+    assert abs(x.std() - 0.3) < 0.005
+    assert abs(x.mean()) < 0.005
+    assert abs(np.corrcoef(x[0].ravel(), x[1].ravel())[0, 1]) < 0.03
+
+
+def test_mixup_mixes_rows_and_targets_alike():
+    x = np.random.default_rng(0).normal(size=(1, 64, 3))
+    t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays so under every mixture
+    before = x.copy()
+    member("mixup", alpha=0.4).build().disturb(x, t, draw())
+    np.testing.assert_allclose(t, x[:, :, :2] * 2 + 1, rtol=1e-12)
+    assert not np.allclose(x, before)
+    np.testing.assert_allclose(x.mean(axis=1), before.mean(axis=1), rtol=1e-9)  # partners are a permutation
+
+
+def test_the_shares_of_mixup_are_of_the_beta_distribution():
+    from scipy.stats import beta, kstest
+
+    shares = []
+    for step in range(600):
+        x = np.eye(2)[None].repeat(1, axis=0)  # two rows: a partner is the row itself or the other one
+        member("mixup", alpha=0.5).build().disturb(x, np.zeros((1, 2, 1)), draw(step=step))
+        if x[0, 0, 1] > 0:
+            shares.append(x[0, 0, 0])
+    assert 200 < len(shares) < 400
+    assert kstest(shares, beta(0.5, 0.5).cdf).pvalue > 0.01
+    x = np.random.default_rng(0).normal(size=(1, 9, 2))
+    kept = x.copy()
+    member("mixup", alpha=0.0).build().disturb(x, np.zeros((1, 9, 1)), draw())
+    np.testing.assert_array_equal(x, kept)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(4, [0.925, 0.025]), (1, [0.95, 0.05])])
+def test_label_smoothing_gives_every_class_its_share(n, expected):
+    t = np.eye(4)[None, :2, :n].copy()
+    member("label_smoothing", strength=0.1).build().disturb(None, t, None)
+    np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_clipping_by_norm_keeps_the_direction(dtype):
+    g = np.random.default_rng(0).normal(size=(5, 100)).astype(dtype) * np.array([[0.001], [0.1], [1], [10], [0]], dtype)
+    before = g.copy()
+    member("clip_norm", limit=2.0).build().clip(g)
+    norms = np.sqrt((g.astype(float) ** 2).sum(axis=1))
+    np.testing.assert_array_equal(g[:2], before[:2])
+    np.testing.assert_allclose(norms[2:4], 2, rtol=1e-6)
+    np.testing.assert_allclose(g[3] / before[3], np.full(100, norms[3] / np.sqrt((before[3] ** 2).sum())), rtol=1e-5)
+    assert not g[4].any()
+
+
+def test_clipping_sees_the_penalty_too():
+    """With a gradient of almost nothing but penalty, a step is as long as the limit allows."""
+    of = shape((5, 3), loss=SQUARED, dtype="float64")
+    zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
+    clipped = network(
+        "it", 0, member("sgd", learning_rate=1.0), member("l2", strength=5.0), member("clip_norm", limit=0.1)
+    )
+    before = start(of, [clipped])
+    after, _ = train(before, Data(zeros, zeros), 1, {})
+    assert np.sqrt(((after.parameters - before.parameters) ** 2).sum()) == pytest.approx(0.1)
+
+
+def test_early_stopping_stops_and_restores_the_best_weights():
+    of = shape(dtype="float64")
+    on = data(of)
+    free = trained(of, [network("it", 0, member("sgd", learning_rate=0.8))], 40, on)["it"]
+    curve = free.curves["validation/loss"]
+    best = int(np.argmin(curve)) + 1
+    early = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=6))
+    stack, reports = train(start(of, [early]), on, 40, {})
+    report = reports["it"]
+    first_wait = next(e for e in range(7, 41) if min(curve[e - 6 : e]) >= min(curve[: e - 6]))
+    assert report.stopped[0] == first_wait < 40
+    assert report.curves["validation/loss"] == curve[:first_wait]
+    assert report.epoch == int(np.argmin(curve[:first_wait])) + 1
+    assert f"in epoch {report.epoch}" in report.stopped[1]
+    at_best, _ = train(start(of, [network("it", 0, member("sgd", learning_rate=0.8))]), on, report.epoch, {})
+    np.testing.assert_array_equal(stack.answer("it"), at_best.parameters)
+    assert stack.networks == ()
+    patient = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=1000))
+    whole, reports = train(start(of, [patient]), on, 40, {})
+    assert reports["it"].stopped is None
+    assert reports["it"].epoch == best < 40  # never stopped, and still it answers with its best
+    with pytest.raises(KeyError):
+        whole.answer("nobody")
+
+
+def test_early_stopping_without_restoring_and_by_the_training_loss():
+    of = shape(dtype="float64")
+    stop = member("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
+    report = trained(of, [network("it", 0, member("sgd", learning_rate=0.05), stop)], 100)["it"]
+    curve = report.curves["train/loss"]
+    assert report.stopped[0] == report.epoch == len(curve) < 100
+    assert curve[-3] - min(curve[-2:]) < 0.05
+    with pytest.raises(ValueError, match="watch must be validation/loss or train/loss, but is 'loss'"):
+        member("early_stopping", watch="loss").build()
+
+
+def test_networks_stop_at_their_own_time():
+    of = shape()
+    networks = [
+        network(f"{rate}", 0, member("sgd", learning_rate=rate), member("early_stopping", patience=2))
+        for rate in (0.01, 0.3, 0.9, 2.0)
+    ]
+    reports = trained(of, networks, 30)
+    ended = {report.stopped[0] if report.stopped else 30 for report in reports.values()}
+    assert len(ended) >= 3
+
+
+def test_averages_are_what_is_validated_and_answered_with():
+    of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64")
+    on = data(of)
+    plain = [train(start(of, [network()]), on, epoch, {})[0].parameters for epoch in range(1, 7)]
+    stack, reports = train(start(of, [network("it", 0, None, member("swa", start=2))]), on, 6, {})
+    np.testing.assert_allclose(stack.answer("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
+    np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
+    curve, free = reports["it"].curves, trained(of, [network()], 6, on)["it"].curves
+    assert curve["train/loss"] == free["train/loss"]
+    assert curve["validation/loss"][:3] == free["validation/loss"][:3]
+    assert curve["validation/loss"][3:] != free["validation/loss"][3:]
+
+
+def test_the_activity_penalty_is_the_gradient_of_what_it_says():
+    """strength times the sum of |y| of the code, as a mean over the rows, against the directional derivative."""
+    of = autoencoder_shape(6, (5,), 3, TANH, dtype="float64", batch_size=9)
+    random, strength, h = np.random.default_rng(0), 0.7, 1e-6
+    x = random.normal(size=(1, 9, 6))
+    p = np.stack([initial_numbers(of, 0)])
+    direction, g = random.normal(size=p.shape), np.empty_like(p)
+    activity = member("activity", strength=strength).build()
+    inside = Inside(1, of, Scratch(), [], [(EVERYONE, activity)], Draws([0], 0))
+    gradient(views(p, of), views(g, of), of, x, x, Scratch(), None, inside)
+
+    def objective(p):
+        layers = views(p, of)
+        code = np.tanh(x @ layers[0].W + layers[0].b) @ layers[1].W + layers[1].b
+        z = np.tanh(code @ layers[2].W + layers[2].b) @ layers[3].W + layers[3].b
+        return ((z - x) ** 2).sum() / 2 / 9 + strength * np.abs(code).sum() / 9
+
+    expected = (objective(p + h * direction) - objective(p - h * direction)) / (2 * h)
+    assert (g * direction).sum() == pytest.approx(expected, rel=1e-7)
+
+
+def test_every_kind_of_regularizer_may_meet_in_one_network():
+    everything = [
+        member("l1", strength=1e-4), member("l2", strength=1e-4), member("elastic_net", strength=1e-4),
+        member("weight_decay", strength=1e-4), member("max_norm", limit=3.0), member("dropout", rate=0.1),
+        member("activity", strength=1e-3), member("input_noise", deviation=0.1), member("mixup", alpha=0.2),
+        member("label_smoothing", strength=0.1), member("clip_norm", limit=1.0), member("clip_value", limit=1.0),
+        member("early_stopping", patience=3), member("ema", decay=0.9),
+    ]  # fmt: skip
+    of = shape((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
+    report = trained(of, [network("it", 0, member("adam", learning_rate=0.01), *everything)], 5)["it"]
+    assert report.diverged is None
+    assert len(report.curves["validation/loss"]) >= 4
