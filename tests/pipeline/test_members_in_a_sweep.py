@@ -1,0 +1,140 @@
+"""Members of nncore in a whole sweep: mixed, nested, scheduled, stopped early; and what comes of them."""
+
+import csv
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from running import FEW, command, composed, summary, swept_here
+
+from nncore import model_file
+
+STOP = "+regularizer@training.regularizers.stop=early_stopping"
+EVERYTHING = (
+    *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
+    "+optimizer@space.optimizer.muon=muon",
+    "+optimizer@space.optimizer.lookahead=lookahead",
+    "space.optimizer.lookahead.optimizer.learning_rate=[0.001,0.01]",
+    "+optimizer@space.optimizer.nadam=nadam",
+    "+regularizer@space.regularizer.dropout=dropout",
+    "+regularizer@space.regularizer.mixup=mixup",
+    STOP,
+    "+training.regularizers.stop.patience=1",
+    "+regularizer@training.regularizers.ema=ema",
+    "+training.regularizers.ema.decay=0.9",
+    "schedule@training.schedule=warm_up",
+    "schedule@training.schedule.then=reduce_on_plateau",
+    "normalisation@network.normalisation=batch_norm",
+    "activation@network.activation=gelu",
+    "network.hidden=[16,16]",
+    "network.residual=true",
+    "training.epochs=12",
+)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("sweep"), *EVERYTHING, "stacks.width=unlimited")
+
+
+def leaderboard(found):
+    with (Path(found["model"]["path"]).parent / "leaderboard.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(swept, tmp_path):
+    narrow = swept_here(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
+    assert narrow["digest"] == swept["digest"]
+    assert narrow["best"] == swept["best"]
+    assert narrow["work"]["slices"] > 2 * narrow["work"]["stacks"] > 20
+
+
+def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epoch(swept):
+    counts = swept["trials"]
+    assert counts["stopped"] > 10
+    assert counts["finished"] + counts["stopped"] + counts["diverged"] == counts["planned"] == 8 * 9
+    rows = leaderboard(swept)
+    stopped = [row for row in rows if row["status"].startswith("stopped after epoch")]
+    assert len(stopped) == counts["stopped"]
+    for row in stopped:
+        lowest = row["status"].partition("was lowest, ")[2].partition(",")[0]
+        assert float(row["validation/loss"]) == pytest.approx(float(lowest), rel=1e-5)
+
+
+def test_the_champion_of_all_that_is_a_model_that_answers(swept):
+    assert swept["best"]["test"]["accuracy"] > 0.9
+    model = model_file.load(Path(swept["model"]["path"]))
+    answers = model.answers(np.zeros((2, 64)))
+    total = sum(column for name, column in answers.items() if name.startswith("probability"))
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+    assert {layer.normalisation.short for layer in model.shape.layers} == {"batch_norm", "none"}
+    assert [layer.residual for layer in model.shape.layers] == [False, True, False]
+
+
+def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
+    settings, _ = composed(
+        *FEW, "+optimizer@space.optimizer.lookahead=lookahead", "+space.optimizer.lookahead.every=[3,7]"
+    )
+    trials = [trial for trial in settings.trials() if trial.optimizer_name == "lookahead"]
+    assert len(trials) == 2 * 7
+    parameters = trials[0].parameters
+    assert parameters["optimizer.optimizer"] == "adam"
+    assert parameters["optimizer.optimizer.learning_rate"] == 0.001
+    assert parameters["optimizer.every"] == 3
+    assert trials[0].optimizer_label == "lookahead (adam 0.001) every=3"
+
+
+@pytest.mark.parametrize(
+    ("loss", "overrides"),
+    [
+        ("gaussian", ()),
+        ("absolute_error", ()),
+        ("huber", ()),
+        ("poisson", ("prepare.scale_targets=false", "space.optimizer.adam.learning_rate=[0.003,0.01]")),
+    ],
+)
+def test_regression_by_another_likelihood(loss, overrides, tmp_path):
+    few = (*FEW, "data=diabetes", f"loss@network.loss.regression={loss}", "training.epochs=60", STOP, *overrides)
+    found = swept_here(tmp_path, *few, "tracking=none")
+    assert found["best"]["test"]["r2"] > 0.2
+    model = model_file.load(Path(found["model"]["path"]))
+    settings, _ = composed("data=diabetes")
+    rows = settings.data().rows
+    answers = model.answers(rows.x)
+    assert answers["prediction"].shape == (442,)
+    assert 0 < answers["prediction"].min() < 100 < 200 < answers["prediction"].max() < 700
+    assert ("deviation" in answers) == (loss == "gaussian")
+    if loss == "gaussian":  # about two thirds of the values lie within one predicted deviation
+        within = np.abs(answers["prediction"] - rows.y) < answers["deviation"]
+        assert 0.4 < within.mean() < 0.8
+
+
+def test_a_tied_denoising_sparse_autoencoder_as_the_reduction(tmp_path):
+    found = swept_here(
+        tmp_path, *FEW, "reduce=autoencoder", "reduce.tied=true", "reduce.epochs=10",
+        "+regularizer@reduce.regularizers.noise=input_noise", "+regularizer@reduce.regularizers.sparse=activity",
+    )  # fmt: skip
+    assert found["best"]["test"]["accuracy"] > 0.8
+
+
+@pytest.mark.slow
+def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tmp_path):
+    command(
+        tmp_path,
+        *FEW,
+        "execution=local",
+        "training.epochs=40",
+        STOP,
+    )
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    client, found = MlflowClient(), summary(tmp_path)
+    runs = client.search_runs([found["mlflow"]["experiment_id"]], "tags.kind = 'trial'")
+    stopped = [run for run in runs if "stopped after epoch" in run.data.tags.get("stop_reason", "")]
+    assert len(stopped) == found["trials"]["stopped"] > 0
+    for run in stopped:
+        assert run.info.status == "FINISHED"
+        curve = [point.value for point in client.get_metric_history(run.info.run_id, "validation/loss")]
+        assert run.data.metrics["validation_loss"] == pytest.approx(min(curve))
+        assert len(curve) < 40
