@@ -43,8 +43,7 @@ def assert_packing_does_not_matter(of, networks, on=None, epochs=3, size=1):
 def assert_place_does_not_matter(one, of):
     others = mixed_networks()
     alone = trained(of, [one])["it"]
-    for position in (0, 3, len(others)):
-        assert trained(of, [*others[:position], one, *others[position:]])["it"] == alone
+    assert trained(of, [*others[:3], one, *others[3:]])["it"] == alone
     assert len(alone.fingerprint) == 64
 
 

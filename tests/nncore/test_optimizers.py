@@ -105,6 +105,7 @@ ROSENBROCK_RATE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_walks_down_the_valley_of_rosenbrock(optimizer):
     """From (-1.2, 1), where the value is 24.2, to near (1, 1), where it is 0."""

@@ -30,14 +30,42 @@ def how_to_pick(path: Path) -> str:
     return pick
 
 
-@pytest.mark.parametrize("path", FILES, ids=identity)
-def test_every_file_is_composed_and_built_as_its_first_line_says(path):
-    pick = how_to_pick(path)
+TOGETHER = [path for path in FILES if how_to_pick(path).startswith("+")]  # these do not exclude each other
+IN_PLACE = [path for path in FILES if path not in TOGETHER]
+
+
+def parts_of(pick):
+    """Folder, place and file of "+folder@place=file"."""
     group, _, name = pick.removeprefix("+").partition("=")
-    assert (group.partition("@")[0], name) == (path.parent.name, path.stem)
-    settings, config = composed(pick)
+    return *group.partition("@")[::2], name
+
+
+@pytest.mark.parametrize("path", IN_PLACE, ids=identity)
+def test_every_file_is_composed_and_built_as_its_first_line_says(path):
+    folder, _, name = parts_of(how_to_pick(path))
+    assert (folder, name) == (path.parent.name, path.stem)
+    settings, config = composed(how_to_pick(path))
     assert settings.trials()
     assert path.parent.name in {*config, *MEMBERS}
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "regularizer"])
+def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(kind):
+    """All of a folder together."""
+    files = [path for path in TOGETHER if path.parent.name == kind]
+    assert len(files) > 10
+    settings, config = composed(*(how_to_pick(path) for path in files))
+    labels = {trial.optimizer_name for trial in settings.trials()} | {
+        trial.regularizer_name for trial in settings.trials()
+    }
+    for path in files:
+        folder, place, name = parts_of(how_to_pick(path))
+        assert (folder, name) == (path.parent.name, path.stem)
+        node = config
+        for part in place.split("."):
+            node = node[part]
+        assert node["_target_"].endswith(f".{name}")
+        assert name in labels or name in settings.training.regularizers
 
 
 @pytest.mark.parametrize(
