@@ -6,7 +6,7 @@ the running statistics of batch normalisation, which it only keeps. The layers a
 an optimizer's step or a penalty is one operation on the buffer while each layer still has its W and b.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -74,6 +74,10 @@ class Shape:
             raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
         for index, (layer, sizes) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
             self._check_layer(index, layer, sizes)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What it was made of; the functions that it has built meanwhile cannot be pickled."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def _check_layer(self, index: int, layer: Layer, sizes: tuple[int, int]) -> None:
         inputs, outputs = sizes

@@ -1,5 +1,6 @@
 """Whole training: against torch's loss curves on real data, and what training promises."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -127,3 +128,11 @@ def test_members_that_do_not_go_together_are_refused():
         start(shape(), [network(), network("b", 0, member("lbfgs"), drop)])
     with pytest.raises(ValueError, match="regularizers must be one of a kind, but network 1 of 2 has"):
         start(shape(), [network(), network("b", 0, None, drop, member("dropout", rate=0.1))])
+
+
+def test_a_stack_can_be_pickled_after_it_was_trained():
+    """As multiprocessing and Ray's channels do; nothing that comes from disk is ever unpickled."""
+    stack, _ = train(start(shape(), [network()]), data(shape()), 1, {})
+    again = pickle.loads(pickle.dumps(stack))
+    assert again.shape == stack.shape
+    assert train(again, data(shape()), 3, {})[1] == train(stack, data(shape()), 3, {})[1]
