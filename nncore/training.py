@@ -40,7 +40,8 @@ class Report:
     curves       by metric, one value per epoch; an epoch that diverged has none
     diverged     why the network was given up, and in which epoch (from 1); None while it is well
     stopped      why its training ended early, and after which epoch; None while it goes on
-    epoch        the epoch whose weights it answers with: its best, if it has early stopping, else its last
+    epoch        the epoch whose weights it answers with: its best, if it has early stopping, else its last; 0 if it
+                 diverged
     fingerprint  SHA-256 of the parameters that it answers with after the last epoch; "" if it diverged
     """
 
@@ -128,6 +129,7 @@ def _leave(reports: dict[str, Report], stack: Stack, watch: Watch) -> None:
     for index, network in enumerate(stack.networks):
         report = reports[network.key]
         if report.diverged:
+            report.epoch, report.fingerprint = 0, ""
             continue
         report.epoch, report.fingerprint = epochs[index], fingerprint(answers[index])
         if report.stopped:

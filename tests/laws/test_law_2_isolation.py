@@ -59,6 +59,17 @@ def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
     assert reports[low] == free[low]
 
 
+def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
+    of = shape((5, 3), loss=SQUARED)
+    slow = network("slow", 0, member("sgd", learning_rate=3.0))
+    fast = network("fast", 1, member("sgd", learning_rate=1e30))
+    alone = trained(of, [slow], 30)
+    together = trained(of, [slow, fast], 30)
+    assert together["fast"].diverged[0] < together["slow"].diverged[0]
+    assert together["slow"] == alone["slow"]
+    assert (alone["slow"].epoch, alone["slow"].fingerprint) == (0, "")
+
+
 def test_law_2_training_ends_when_all_have_diverged():
     of = shape(loss=SQUARED)
     wild = [network(str(seed), seed, member("sgd", learning_rate=1e30)) for seed in range(3)]
