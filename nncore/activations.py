@@ -194,14 +194,15 @@ def softplus() -> Activation:
 def sigmoid() -> Activation:
     """y = 1 / (1 + exp(-z));  f'(z) = y (1 - y).
 
-    Written with tanh, sigmoid(z) = (1 + tanh(z / 2)) / 2, which cannot overflow.
+    With e = exp(-|z|), which cannot overflow, y = 1 / (1 + e) where z >= 0, else e / (1 + e): exact in both tails.
     """
 
     def forward(z: Array, out: Array) -> Array:
-        np.multiply(z, 0.5, out=out)
-        np.tanh(out, out=out)
-        out += 1
-        out *= 0.5
+        e = np.exp(np.negative(np.abs(z, out=out), out=out), out=out)
+        below = z < 0
+        y = 1 / (1 + e)
+        np.copyto(out, 1, where=~below)
+        out *= y
         return out
 
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:

@@ -36,11 +36,6 @@ def on_gpu(array: Array) -> Array:
     return copy
 
 
-def is_on_host(array: Array) -> bool:
-    """Whether the array lies in the computer's own memory."""
-    return module_of(array) is np
-
-
 def gather_rows(rows: Array, index: Array, out: Array) -> Array:
     """rows[index] along the first axis, written into `out`."""
     if type(rows) is np.ndarray:

@@ -32,7 +32,7 @@ def checked(
     rules = {
         f"> {above}": above is None or array > above,
         f">= {at_least}": at_least is None or array >= at_least,
-        f"< {below}": below is None or array < below,
+        f"< {below}": below is None or array.astype(np.float32) < below,  # in float32 too
         f"<= {at_most}": at_most is None or array <= at_most,
         "finite": np.isfinite(array),
         "a whole number": not whole or array == np.round(array),

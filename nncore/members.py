@@ -6,8 +6,9 @@ Configuration files, stacks and model files name functions; they never carry cod
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
-from typing import Any, Union
+from typing import Any, Union, get_type_hints
 
 import numpy as np
 
@@ -26,8 +27,7 @@ class Member:
 
     def build(self) -> Any:
         """Call the function. Raises ValueError if the name is not that of a function inside nncore."""
-        built = {name: value.build() if isinstance(value, Member) else value for name, value in self.arguments}
-        return find(self.name)(**built)
+        return _call(self.name, {n: v.build() if isinstance(v, Member) else v for n, v in self.arguments})
 
     @property
     def short(self) -> str:
@@ -36,31 +36,49 @@ class Member:
 
     @property
     def kind(self) -> str:
-        """What members must share to be computed together: everything but the values of their numbers."""
-        return f"{self.name}({', '.join(f'{name}={_kind(value)}' for name, value in self.arguments)})"
+        """What members must share to be computed together: everything but numbers of which each network has its own."""
+        shared = shared_arguments(self.name)
+        return f"{self.name}({', '.join(f'{name}={_kind(value, name in shared)}' for name, value in self.arguments)})"
 
 
 def build_together(members: Sequence[Member]) -> Any:
     """One call for K members of one kind, whose numbers become arrays (K,)."""
-    columns = zip(*(member.arguments for member in members), strict=True)
-    return find(members[0].name)(**{column[0][0]: _together([value for _, value in column]) for column in columns})
+    shared = shared_arguments(members[0].name)
+    built: dict[str, Any] = {}
+    for column in zip(*(member.arguments for member in members), strict=True):
+        name, values = column[0][0], [value for _, value in column]
+        nested = [value for value in values if isinstance(value, Member)]
+        built[name] = build_together(nested) if nested else values[0] if name in shared else np.array(values)
+    return _call(members[0].name, built)
 
 
-def _together(values: list[Argument]) -> Any:
-    nested = [value for value in values if isinstance(value, Member)]
-    if nested:
-        return build_together(nested)
-    return np.array(values) if _is_number(values[0]) else values[0]
+def shared_arguments(name: str) -> dict[str, type]:
+    """The arguments of this function that are one for all networks, a flag, a text or a size; and their types."""
+    return {argument: hint for argument, hint in _hints(name).items() if hint in (bool, int, str)}
 
 
-def _kind(value: Argument) -> str:
+@lru_cache
+def _hints(name: str) -> dict[str, Any]:
+    return {argument: hint for argument, hint in get_type_hints(find(name)).items() if argument != "return"}
+
+
+def _call(name: str, arguments: dict[str, Any]) -> Any:
+    """Call the function. Raises ValueError naming what is not of the type that it asks for."""
+    function, hints = find(name), _hints(name)
+    for argument, value in arguments.items():
+        hint = hints.get(argument)
+        if isinstance(hint, type) and type(value) is not hint:
+            what = {bool: "true or false", int: "a whole number", str: "a text"}.get(
+                hint, f"a member that makes {hint}"
+            )
+            raise ValueError(f"{argument} must be {what}, but is {value!r} ({function.__name__})")
+    return function(**arguments)
+
+
+def _kind(value: Argument, shared: bool) -> str:
     if isinstance(value, Member):
         return value.kind
-    return "" if _is_number(value) else repr(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return repr(value) if shared else ""
 
 
 def find(name: str) -> Any:

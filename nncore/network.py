@@ -144,7 +144,7 @@ def run_layers(at: Sequence[View], shape: Shape, x: Array) -> Array:
     scratch = Scratch()
     pieces = [
         outputs(at, shape, x[:, start : start + ROWS_AT_ONCE], scratch).copy()
-        for start in range(0, x.shape[1], ROWS_AT_ONCE)
+        for start in range(0, max(x.shape[1], 1), ROWS_AT_ONCE)
     ]
     return np.concatenate(pieces, axis=1)
 

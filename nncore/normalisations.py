@@ -56,7 +56,8 @@ def none() -> Normalisation:
 def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalisation:
     """Mean and variance of each output over the rows of the batch; answers use their running means.
 
-    running <- running + momentum (batch's - running), the batch's variance with N - 1 in the denominator.
+    running <- running + momentum (batch's - running), the batch's variance with N - 1 in the denominator. A last
+    batch of one row leaves them. All rows count alike, whatever their weights.
 
     Range    0 < momentum <= 1;  epsilon > 0
     Source   Ioffe & Szegedy (2015), arXiv:1502.03167, algorithms 1 and 2
@@ -67,8 +68,9 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     def train(z: Array, at: Affine) -> tuple[Array, Any]:
         mean, variance, kept = _normal(z, 1, epsilon)
         n_rows = z.shape[1]
-        at.mean[...] += column(momentum, z) * (mean - at.mean)
-        at.variance[...] += column(momentum, z) * (variance * (n_rows / max(n_rows - 1, 1)) - at.variance)
+        if n_rows > 1:  # one row has no variance
+            at.mean[...] += column(momentum, z) * (mean - at.mean)
+            at.variance[...] += column(momentum, z) * (variance * (n_rows / (n_rows - 1)) - at.variance)
         return kept[0] * at.scale + at.shift, kept
 
     def infer(z: Array, at: Affine) -> Array:

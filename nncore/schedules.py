@@ -5,7 +5,7 @@ A member returns a `Schedule`. Its factor multiplies the optimizer's learning ra
 
     factor(epoch, state)     the factor at this time, (1,) or (K,); epoch: a number or (K,)
     init(K)                  the state before the first epoch: arrays (K,), by name; most schedules have none
-    observe(loss, state)     told the validation loss (K,) after each epoch, changes the state in place
+    observe(loss, state, epoch)   told the validation loss (K,) after each epoch, counted from 1; changes the state
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Schedule(NamedTuple):
 
     factor: Callable[[Any, State], Array]
     init: Callable[[int], State] = lambda n_networks: {}
-    observe: Callable[[Array, State], None] = lambda loss, state: None
+    observe: Callable[[Array, State, int], None] = lambda loss, state, epoch: None
 
 
 def constant() -> Schedule:
@@ -77,10 +77,10 @@ def cosine(epochs: ArrayLike, end: ArrayLike = 0.0) -> Schedule:
 def warm_restarts(epochs: ArrayLike, growth: ArrayLike = 1, end: ArrayLike = 0.0) -> Schedule:
     """A cosine from 1 to end that begins anew when it is through, each time `growth` times as long.
 
-    Range    epochs > 0 of the first;  growth >= 1;  0 <= end <= 1
+    Range    epochs >= 1 of the first;  growth >= 1;  0 <= end <= 1
     Source   Loshchilov & Hutter (2016), arXiv:1608.03983, equation 5
     """
-    epochs = checked("warm_restarts", "epochs", epochs, above=0)
+    epochs = checked("warm_restarts", "epochs", epochs, at_least=1)
     growth = checked("warm_restarts", "growth", growth, at_least=1)
     end = checked("warm_restarts", "end", end, at_least=0, at_most=1)
 
@@ -107,7 +107,13 @@ def warm_up(epochs: ArrayLike, then: Schedule, start: ArrayLike = 0.1) -> Schedu
         rising = start + (1 - start) * np.minimum(epoch / epochs, 1)
         return np.where(epoch < epochs, rising, then.factor(np.maximum(epoch - epochs, 0), state))
 
-    return Schedule(factor, then.init, then.observe)
+    def observe(loss: Array, state: State, epoch: int) -> None:
+        before = {name: array.copy() for name, array in state.items()}
+        then.observe(loss, state, epoch)
+        for name, array in state.items():
+            np.copyto(array, before[name], where=epoch <= epochs)
+
+    return Schedule(factor, then.init, observe)
 
 
 def one_cycle(epochs: ArrayLike, peak_at: ArrayLike = 0.3, start: ArrayLike = 0.04, end: ArrayLike = 4e-6) -> Schedule:
@@ -140,7 +146,8 @@ def reduce_on_plateau(
 ) -> Schedule:
     """The rate is multiplied by `factor` when the validation loss has not fallen for more than `patience` epochs.
 
-    Fallen means below (1 - threshold) times the best so far. After a reduction, `cooldown` epochs do not count.
+    Fallen means by more than the share `threshold` of its size below the best so far. After a reduction, `cooldown`
+    epochs do not count.
     Each network goes by its own loss.
 
     Range    0 < factor < 1;  patience, cooldown >= 0, in epochs;  threshold >= 0;  0 <= lowest <= 1
@@ -155,8 +162,11 @@ def reduce_on_plateau(
         zeros = np.zeros(n_networks)
         return {"factor": zeros + 1, "best": zeros + np.inf, "bad": zeros.copy(), "cooling": zeros.copy()}
 
-    def observe(loss: Array, state: State) -> None:
-        fell = (loss < state["best"] * (1 - threshold)) | (np.isinf(state["best"]) & np.isfinite(loss))
+    def observe(loss: Array, state: State, epoch: int) -> None:
+        best = state["best"]
+        fell = np.where(
+            np.isinf(best), np.isfinite(loss), loss < best - threshold * np.abs(np.where(np.isinf(best), 0, best))
+        )
         np.copyto(state["best"], loss, where=fell)
         cooling = state["cooling"] > 0
         state["cooling"] -= cooling

@@ -66,14 +66,34 @@ class Shape:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
-        if not self.layers or min(self.sizes) < 1:
-            raise ValueError(f"sizes must be at least two numbers >= 1, but are {self.sizes}")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be >= 1, but is {self.batch_size}")
+        if not self.layers or any(type(size) is not int or size < 1 for size in self.sizes):
+            raise ValueError(f"sizes must be at least two whole numbers >= 1, but are {self.sizes}")
+        if type(self.batch_size) is not int or self.batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number >= 1, but is {self.batch_size}")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
+        self._check_functions()
         for index, (layer, sizes) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
             self._check_layer(index, layer, sizes)
+
+    def _check_functions(self) -> None:
+        """The members do their part, and batch normalisation has batches."""
+        functions = self.functions
+        kinds = [(f, Activation) for f in functions.activations] + [
+            (n, Normalisation) for n in functions.normalisations
+        ]
+        for built, kind in [*kinds, (functions.loss, Loss)]:
+            if not isinstance(built, kind):
+                raise ValueError(
+                    f"a layer or loss must be made of members of their kind, but one is no {kind.__name__}"
+                )
+        if self.batch_size == 1 and any(normalisation.remembers for normalisation in functions.normalisations):
+            raise ValueError("batch_size must be >= 2 for batch normalisation, but is 1")
+        if self.layers[-1].outputs % functions.loss.outputs_per_target:
+            raise ValueError(
+                f"{self.loss.short} needs {functions.loss.outputs_per_target} outputs for each target, "
+                f"but the last layer has {self.layers[-1].outputs}"
+            )
 
     def __getstate__(self) -> dict[str, object]:
         """What it was made of; the functions that it has built meanwhile cannot be pickled."""

@@ -17,11 +17,21 @@ from nncore.backend import Array, on_host
 from nncore.losses import Loss
 from nncore.members import Member, build_together
 from nncore.optimizers.base import Optimizer
-from nncore.regularizers.base import Activity, Average, Disturbance, Dropout, EarlyStopping
+from nncore.regularizers.base import (
+    Activity,
+    Average,
+    Clipping,
+    Constraint,
+    Disturbance,
+    Dropout,
+    EarlyStopping,
+    Regularizer,
+)
 from nncore.schedules import Schedule
 from nncore.shape import Shape, initial_numbers
 
 State = dict[str, Array]
+MOVING = Activity | Clipping | Constraint | Disturbance | Dropout  # these do not go with an exact optimizer
 CONSTANT = Member("nncore.schedules.constant")
 
 
@@ -61,12 +71,14 @@ class Group(NamedTuple):
     member   what the members' function made of all their numbers
     kind     of the members
     own      the group's rows in the state arrays of this kind
+    whole    whether its networks step once per epoch
     """
 
     rows: slice
     member: Any
     kind: str
     own: slice
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ class Stack:
 
     def take(self, keep: Sequence[int]) -> "Stack":
         """A stack of its own with the networks at these positions, and those that were stopped."""
+        keep = [range(len(self.networks))[index] for index in keep]
         state = {}
         owners = _owners(self.networks)
         for key, array in self.state.items():
@@ -95,7 +108,7 @@ class Stack:
             if kept:
                 state[key] = array[kept]
         networks = tuple(self.networks[index] for index in keep)
-        parameters = self.parameters[list(keep)]
+        parameters = self.parameters[keep]
         return replace(self, networks=networks, parameters=parameters, state=state, stopped=dict(self.stopped))
 
     def groups(self) -> list[tuple[Group, State]]:
@@ -103,17 +116,17 @@ class Stack:
         return [(group, _own_state(group, self.state)) for group in _groups(self.networks)]
 
     def answers(self) -> Array:
-        """The parameters (K, n_numbers) with which the networks answer: averaged, or the best, where they are to be."""
-        return best_of(self.groups(), averaged(self.groups(), self.parameters))
+        """The parameters (K, n_numbers) with which the networks answer, a copy: averaged or best, where asked for."""
+        return best_of(self.groups(), averaged(self.groups(), self.parameters.copy()))
 
     def answer(self, key: str) -> Array:
         """The parameters (1, n_numbers) with which one network answers, stopped or not. KeyError if it diverged."""
         if key in self.stopped:
-            return self.stopped[key][None]
+            return self.stopped[key][None].copy()
         positions = [index for index, network in enumerate(self.networks) if network.key == key]
         if not positions:
             raise KeyError(key)
-        return self.answers()[positions]
+        return self.take(positions).answers()
 
 
 def averaged(groups: Sequence[tuple[Group, State]], parameters: Array) -> Array:
@@ -145,10 +158,10 @@ def start(shape: Shape, networks: Sequence[Network]) -> Stack:
     Raises   ValueError naming the hyperparameter, its value, its rule and the network, if one is illegal or does
              not go with another
     """
+    check_networks(networks, shape.functions.loss)
     initial = {seed: initial_numbers(shape, seed) for seed in {network.seed for network in networks}}
     parameters = np.stack([initial[network.seed] for network in networks])  # (K, n_numbers)
     groups = _groups(networks)
-    check_networks(networks, shape.functions.loss)
     state: State = {}
     owners = _owners(networks)
     for group in groups:
@@ -168,46 +181,64 @@ def _initial_state(member: Any, numbers: Array, n_parameters: int) -> State:
 
 
 def check_networks(networks: Sequence[Network], loss: Loss) -> None:
-    """Refuse members that do not go together.
+    """Refuse networks that cannot be told apart, and members that do not do their part or do not go together.
 
     Raises   ValueError naming them
     """
-    exact: dict[int, str] = {}  # networks whose optimizer needs an objective that stays, and its name
-    for group in _groups(networks):
-        name = group.kind.partition("(")[0].rpartition(".")[2]
-        rows = range(group.rows.start, group.rows.stop)
-        if isinstance(group.member, Optimizer) and group.member.exact:
-            exact |= dict.fromkeys(rows, name)
-        if isinstance(group.member, Disturbance) and loss.targets not in group.member.targets:
-            raise ValueError(f"{name} is for {' or '.join(group.member.targets)} targets, not for {loss.targets} ones")
-        if isinstance(group.member, Disturbance | Dropout | Activity) and set(rows) & set(exact):
-            optimizer = exact[min(set(rows) & set(exact))]
-            raise ValueError(f"{name} changes the objective in each step, but {optimizer} needs one that stays")
+    if len({network.key for network in networks}) < max(len(networks), 1):
+        raise ValueError(f"networks must be at least one, with keys that differ, but are {[n.key for n in networks]}")
     for index, network in enumerate(networks):
-        names = [member.name for member in network.regularizers]
-        if len(set(names)) < len(names):
-            raise ValueError(f"regularizers must be one of a kind, but network {index} of {len(networks)} has {names}")
+        try:
+            _check_network(network, loss)
+        except ValueError as error:
+            raise ValueError(f"{error}, in network {index} of {len(networks)}, {network.key!r}") from None
+
+
+def _check_network(network: Network, loss: Loss) -> None:
+    if type(network.seed) is not int or network.seed < 0:
+        raise ValueError(f"seed must be a whole number >= 0, but is {network.seed!r}")
+    built = {slot: member.build() for slot, member in network.members.items()}
+    for slot, member in built.items():
+        wanted = {"optimizer": Optimizer, "schedule": Schedule}.get(slot, Regularizer)
+        if not isinstance(member, wanted):
+            raise ValueError(f"{network.members[slot].short} does not make what is asked for as {slot}")
+        name = network.members[slot].short
+        if isinstance(member, Disturbance) and loss.targets not in member.targets:
+            raise ValueError(f"{name} is for {' or '.join(member.targets)} targets, not for {loss.targets} ones")
+        if built["optimizer"].exact and isinstance(member, MOVING):
+            optimizer = network.optimizer.short
+            raise ValueError(f"{name} changes the objective or the step, but {optimizer} needs them as they are")
+    names = [member.short for member in network.regularizers]
+    if len(set(names)) < len(names) or sum(isinstance(member, Average) for member in built.values()) > 1:
+        raise ValueError(f"regularizers must be one of a kind, and one average, but are {', '.join(names)}")
 
 
 def _groups(networks: Sequence[Network]) -> list[Group]:
-    """All groups, slot by slot: optimizers, schedules, then regularizers in the order in which networks name them."""
+    """All groups, slot by slot: optimizers, schedules, then regularizers in the order in which networks name them.
+
+    Networks that step once per epoch are in other groups than those that step with every batch.
+    """
     everyone, owners = [network.members for network in networks], _owners(networks)
     slots = max(everyone, key=len, default={})
-    return [group for slot in slots for group in _groups_of([members.get(slot) for members in everyone], owners)]
+    wholes = {
+        kind: optimizer.build().whole for kind, optimizer in {n.optimizer.kind: n.optimizer for n in networks}.items()
+    }
+    whole = [wholes[network.optimizer.kind] for network in networks]
+    return [group for slot in slots for group in _groups_of([m.get(slot) for m in everyone], whole, owners)]
 
 
-def _groups_of(members: Sequence[Member | None], owners: dict[str, dict[int, int]]) -> list[Group]:
+def _groups_of(members: Sequence[Member | None], whole: list[bool], owners: dict[str, dict[int, int]]) -> list[Group]:
     """The groups in one slot, given each network's member there."""
     found, first = [], 0
-    for _, run in groupby(members, lambda member: member and member.kind):
+    for _, run in groupby(zip(members, whole, strict=True), lambda one: (one[0] and one[0].kind, one[1])):
         one_kind = list(run)
         rows = slice(first, first + len(one_kind))
         first = rows.stop
-        there = [member for member in one_kind if member]
+        there = [member for member, _ in one_kind if member]
         if there:
             begin = owners[there[0].kind][rows.start]
             own = slice(begin, begin + len(there))
-            found.append(Group(rows, build_together(there), there[0].kind, own))
+            found.append(Group(rows, build_together(there), there[0].kind, own, one_kind[0][1]))
     return found
 
 

@@ -11,6 +11,7 @@ from nncore.crew import Crew
 from nncore.losses import mean_value
 from nncore.metrics import Metric
 from nncore.network import predict
+from nncore.shape import Shape
 from nncore.stack import Stack, fingerprint
 from nncore.watch import Watch
 
@@ -18,7 +19,8 @@ from nncore.watch import Watch
 class Rows(NamedTuple):
     """Examples: inputs x (N, I), targets t (N, O), and how much each row counts (N,), all of the stack's dtype.
 
-    Only the ratios of the weights matter; None: all count alike.
+    Only the ratios of the weights matter; None: all count alike. They weigh the loss and the metrics; to batch
+    normalisation and mixup all rows are alike.
     """
 
     x: Array
@@ -61,12 +63,13 @@ def train(
     A network whose loss is not finite or above `loss_limit` leaves the stack at the end of that epoch; so does
     one that is stopped early, whose answering parameters are then in the stack's `stopped`.
 
+    Raises   ValueError naming what is wrong with the rows
     Reports  the curves "train/loss" (mean over the epoch's batches, without penalties), "validation/loss" and one
              "validation/<name>" for each metric, of the parameters that the network would answer with
     Random   the order of the rows in epoch e is drawn from generator(seed, "batches", e); regularizers say theirs
     """
     stack = stack.take(range(len(stack.networks)))
-    data = Data(*(_weighed(rows) for rows in data))
+    data = Data(*(_checked(rows, name, stack.shape) for name, rows in zip(Data._fields, data, strict=True)))
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
         crew, watch = Crew(stack), Watch(stack)
@@ -85,11 +88,24 @@ def train(
     return stack, reports
 
 
-def _weighed(rows: Rows) -> Rows:
-    """Rows whose weights, if there are any, are (1, N) and have mean 1."""
+def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
+    """The rows, if they are what the shape takes; weights, if there are any, as (1, N) with mean 1."""
+    n_targets = shape.layers[-1].outputs // shape.functions.loss.outputs_per_target
+    for letter, array, width in (("x", rows.x, shape.inputs), ("t", rows.t, n_targets)):
+        if array.shape != (len(rows.x), width) or len(array) < 1 or array.dtype != shape.dtype:
+            raise ValueError(
+                f"the {name} rows' {letter} must be {shape.dtype} of shape (N, {width}), N >= 1 alike for x and t, "
+                f"but is {array.dtype} of shape {array.shape}"
+            )
     if rows.weights is None:
         return rows
-    return rows._replace(weights=(rows.weights / rows.weights.mean())[None])
+    if (
+        rows.weights.shape != (len(rows.x),)
+        or not (rows.weights >= 0).all()
+        or not 0 < float(rows.weights.sum()) < np.inf
+    ):
+        raise ValueError(f"the {name} rows' weights must be {len(rows.x)} numbers >= 0, not all 0 and none of them inf")
+    return rows._replace(weights=(rows.weights / rows.weights.mean()).astype(shape.dtype)[None])
 
 
 def _validate(stack: Stack, answers: Array, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:

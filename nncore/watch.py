@@ -38,7 +38,7 @@ class Watch:
     def observe(self, answers: Array, curves: dict[str, Array], epoch: int) -> list[str]:
         """Tell schedules and early stopping how the epoch went; why each network stops, or ""."""
         for rows, schedule, state in self._schedules:
-            schedule.observe(curves["validation/loss"][rows], state)
+            schedule.observe(curves["validation/loss"][rows], state, epoch)
         causes = [""] * len(self._parameters)
         for rows, stopping, state in self._stoppings:
             stops = stopping.observe(answers[rows], state, curves[stopping.watch][rows], epoch)

@@ -80,8 +80,7 @@ def _normalisation(norm: Normalisation, inputs: Inputs) -> Found:
 def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
     of = shape((3, 4, 2), dtype=inputs.dtype)
     W, slope = inputs(1, of.n_parameters), inputs(2, of.n_parameters)
-    factor, state = np.linspace(0.5, 1, len(W)), rule.init(W)
-    factor = np.full(len(W), 0.7)
+    factor, state = np.full(len(W), 0.7), rule.init(W)
 
     def objective(W: np.ndarray, networks: slice) -> np.ndarray:
         return (W * W / 2 + slope * W).sum(axis=1).astype(float)
@@ -90,7 +89,7 @@ def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
     for number in range(1, 8):
         g = W + slope
         before = g.copy()
-        rule.update(W, g, state, Step(number, of, scratch, factor, 0.5, number % 2 == 0, objective))
+        rule.update(W, g, state, Step(number, of, scratch, factor, number % 2 == 0, objective))
         inputs.given.append((g, before))
     return {"W": W, **{f"state {name}": array for name, array in state.items()}}
 
@@ -123,7 +122,7 @@ def _draws(inputs: Inputs) -> Draws:
 
 def _disturbance(disturbance: kinds.Disturbance, inputs: Inputs) -> Found:
     x, t = inputs(1, 5, 3), inputs(2, 5, 2)
-    disturbance.disturb(x, t, _draws(inputs).of(EVERYONE))
+    disturbance.disturb(x, t, "one-hot", _draws(inputs).of(EVERYONE))
     return {"x": x, "t": t}
 
 
@@ -158,7 +157,7 @@ def _schedule(schedule: Schedule, inputs: Inputs) -> Found:
     state, factors = schedule.init(n), []
     for epoch in range(30):
         factors.append(np.broadcast_to(schedule.factor(epoch + 0.25, state), n).copy())
-        schedule.observe(inputs(50 + epoch).astype(float), state)
+        schedule.observe(inputs(50 + epoch).astype(float), state, epoch + 1)
     return {"factors": np.stack(factors, axis=1), **state}
 
 

@@ -11,10 +11,10 @@ from discovery import OPTIMIZERS, REGULARIZERS, SCHEDULES
 from nncore.members import Member
 from nncore.metrics import accuracy
 from nncore.optimizers.base import Step
-from nncore.regularizers.base import Activity, Disturbance, Dropout
+from nncore.regularizers.base import Average, Disturbance
 from nncore.scratch import Scratch
 from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape
-from nncore.stack import Network, Stack, start
+from nncore.stack import MOVING, Network, Stack, start
 from nncore.training import Data, Report, Rows, train
 
 RELU = Member("nncore.activations.relu")
@@ -86,7 +86,7 @@ def goes_with(regularizer: Member, optimizer: Member, loss: Member) -> bool:
     built = regularizer.build()
     if isinstance(built, Disturbance) and loss.build().targets not in built.targets:
         return False
-    return not (optimizer.build().exact and isinstance(built, Disturbance | Dropout | Activity))
+    return not (optimizer.build().exact and isinstance(built, MOVING))
 
 
 def varied(member: Member, share: float) -> Member:
@@ -104,6 +104,8 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Member = SOFTMAX) -> lis
         optimizer = varied(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
         chosen = {REGULARIZERS[(index * step + 3) % len(REGULARIZERS)] for step in (1, 5)}
         fit = sorted((one for one in chosen if goes_with(one, optimizer, loss)), key=lambda one: one.name)
+        if sum(isinstance(one.build(), Average) for one in fit) > 1:
+            fit = fit[:-1]
         regularizers = tuple(varied(one, index / 40) for one in fit)
         schedule = SCHEDULES[index % len(SCHEDULES)]
         networks.append(Network(f"{index}", seeds[index % len(seeds)], optimizer, regularizers, schedule))

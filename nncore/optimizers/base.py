@@ -20,7 +20,6 @@ class Step(NamedTuple):
     shape       of the networks
     scratch     working arrays
     factor      what the schedule makes of the learning rate, (K,) or (1,)
-    share       the batch's rows as a share of all rows: over an epoch these add up to 1
     last        whether it is the last step of an epoch
     objective   (W, networks) -> loss and penalties (K,) of parameters W (K, P), a mean over the epoch's batches
     networks    which of the stack's networks the step is for
@@ -30,7 +29,6 @@ class Step(NamedTuple):
     shape: Shape
     scratch: Scratch
     factor: Array = np.ones(1)
-    share: float = 1.0
     last: bool = True
     objective: Callable[[Array, slice], Array] | None = None
     networks: slice = slice(None)
@@ -47,11 +45,13 @@ class Step(NamedTuple):
 class Optimizer(NamedTuple):
     """How a rule starts and how it steps; see the package's docstring.
 
-    exact   whether it needs the gradient of one fixed objective, without random disturbance
+    whole   whether it takes one step per epoch, by the mean gradient of all its batches, between which W stays
+    exact   whether it needs one fixed objective: nothing that disturbs it, and nothing that moves W besides
     """
 
     init: Callable[[Array], State]
     update: Callable[[Array, Array, State, Step], None]
+    whole: bool = False
     exact: bool = False
 
 

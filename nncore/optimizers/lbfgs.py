@@ -6,7 +6,6 @@ from numpy.typing import ArrayLike
 from nncore.backend import Array, on_host
 from nncore.hyperparameters import checked, column
 from nncore.optimizers.base import Optimizer, State, Step
-from nncore.optimizers.gradient_descent import gather
 
 SUFFICIENT = 1e-4
 HALVINGS = 30
@@ -21,8 +20,9 @@ def lbfgs(learning_rate: ArrayLike = 1.0, memory: int = 10) -> Optimizer:
         W <- W + t d, d = -H g: t starts at eta (in the first step at eta min(1, 1 / sum |g|)) and halves until
         f(W + t d) <= f(W) + 1e-4 t g.d; if 30 halvings do not reach that, W stays
 
-    f is the loss with its penalties as a mean over the batches of the epoch, g its gradient, gathered over them:
-    between the steps W stays. A line search costs one pass over the rows for each t.
+    f is the loss with its penalties as a mean over the batches of the epoch, g its gradient, gathered over them. A
+    line search costs one pass over the rows for each t. With batch normalisation f changes a little from epoch to
+    epoch, as the batches do.
 
     Shapes   learning_rate: scalar or (K,); memory is one whole number >= 1
     Range    eta > 0
@@ -35,23 +35,19 @@ def lbfgs(learning_rate: ArrayLike = 1.0, memory: int = 10) -> Optimizer:
 
     def init(W: Array) -> State:
         pairs = np.zeros_like(W, shape=(len(W), memory, W.shape[1]))
-        named = {name: np.zeros_like(W) for name in ("gathered", "W", "g")}
+        named = {name: np.zeros_like(W) for name in ("W", "g")}
         return {**named, "s": pairs, "y": pairs.copy(), "steps": np.zeros(len(W))}
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        gathered = gather(g, state["gathered"], step)
-        if not step.last:
-            return
         first = state["steps"] == 0
-        _remember(state, W, gathered, first)
-        d = -_two_loops(gathered, state["s"], state["y"])
-        scale = np.where(first, np.minimum(1, 1 / np.maximum(_host(np.abs(gathered).sum(axis=1)), 1e-300)), 1)
-        state["W"][...], state["g"][...] = W, gathered
+        _remember(state, W, g, first)
+        d = -_two_loops(g, state["s"], state["y"])
+        scale = np.where(first, np.minimum(1, 1 / np.maximum(_host(np.abs(g).sum(axis=1)), 1e-300)), 1)
+        state["W"][...], state["g"][...] = W, g
         state["steps"] += 1
-        _line_search(W, d, gathered, learning_rate * step.factor * scale, step)
-        gathered[...] = 0
+        _line_search(W, d, g, learning_rate * step.factor * scale, step)
 
-    return Optimizer(init, update, exact=True)
+    return Optimizer(init, update, whole=True, exact=True)
 
 
 def _remember(state: State, W: Array, g: Array, first: Array) -> None:

@@ -35,4 +35,4 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
             np.add(slow, change, out=slow, where=turn)
             np.copyto(W, slow, where=turn)
 
-    return Optimizer(init, update, optimizer.exact)
+    return Optimizer(init, update, optimizer.whole, optimizer.exact)

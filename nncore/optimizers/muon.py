@@ -35,9 +35,9 @@ def muon(
              0 <= beta1, beta2 < 1;  epsilon > 0
     Raises   ValueError naming argument, value, rule and network
     Source   Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks"
-    Differs  the products are in the parameter's dtype, in the source in bfloat16; biases, scales and shifts go by
-             Adam with adam_learning_rate, beta1, beta2 and epsilon and do not decay (AdamW with decay on weights
-             only)
+    Differs  the first and the last weight matrix go by Muon too; the products are in the parameter's dtype, in the
+             source in bfloat16; biases, scales and shifts go by Adam with adam_learning_rate, beta1, beta2 and
+             epsilon and do not decay (AdamW with decay on weights only)
     """
     learning_rate = checked("muon", "learning_rate", learning_rate, above=0)
     momentum = checked("muon", "momentum", momentum, at_least=0, below=1)

@@ -24,7 +24,7 @@ def radam(
     Range    eta > 0;  0 <= beta1, beta2 < 1;  epsilon > 0
     Raises   ValueError naming argument, value, rule and network
     Source   Liu et al. (2019), arXiv:1908.03265, Algorithm 2
-    Differs  from the paper: the denominator is trusted from l > 5 (there 4), as in torch
+    Differs  from the paper: the denominator is trusted from l > 5 (there 4), and has an epsilon, as in torch
     """
     learning_rate = checked("radam", "learning_rate", learning_rate, above=0)
     beta1 = checked("radam", "beta1", beta1, at_least=0, below=1)

@@ -20,6 +20,7 @@ def rmsprop_centred(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: Ar
     Range    eta > 0;  0 <= rho < 1;  epsilon > 0
     Raises   ValueError naming argument, value, rule and network
     Source   Graves (2013), arXiv:1308.0850, equations 38 to 41
+    Beware   where a gradient stays the same for long, its deviation vanishes and the step grows to eta g / epsilon
     Differs  from the paper: epsilon stands outside the root, and there is no momentum. Rounding can make
              v - m^2 negative, which counts as 0
     """

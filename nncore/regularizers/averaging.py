@@ -16,6 +16,7 @@ def ema(decay: ArrayLike = 0.999) -> Average:
 
     Range    0 <= decay < 1
     Source   Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging"
+    Differs  from the source, which averages all steps alike
     """
     decay = checked("ema", "decay", decay, at_least=0, below=1)
 

@@ -44,11 +44,11 @@ class Clipping(NamedTuple):
 class Disturbance(NamedTuple):
     """Acts on the rows of each batch, in training only.
 
-    disturb   (x, t, draw): changes x (K, N, I) and t (K, N, O) in place
+    disturb   (x, t, kind, draw): changes x (K, N, I) and t (K, N, O), targets of this kind, in place
     targets   which kinds of targets it can be used with
     """
 
-    disturb: Callable[[Array, Array, Draw], None]
+    disturb: Callable[[Array, Array, str, Draw], None]
     targets: tuple[str, ...] = ("one-hot", "binary", "real", "count")
 
 

@@ -18,7 +18,7 @@ def input_noise(deviation: ArrayLike) -> Disturbance:
     """
     deviation = checked("input_noise", "deviation", deviation, at_least=0)
 
-    def disturb(x: Array, t: Array, draw: Draw) -> None:
+    def disturb(x: Array, t: Array, targets: str, draw: Draw) -> None:
         x += column(deviation, x) * draw.normal("input noise", x)
 
     return Disturbance(disturb)
@@ -35,7 +35,7 @@ def mixup(alpha: ArrayLike) -> Disturbance:
     """
     alpha = checked("mixup", "alpha", alpha, at_least=0)
 
-    def disturb(x: Array, t: Array, draw: Draw) -> None:
+    def disturb(x: Array, t: Array, targets: str, draw: Draw) -> None:
         each = zip(np.broadcast_to(alpha, len(x)), draw.generators("mixup"), strict=True)
         drawn = [(random.permutation(x.shape[1]), random.beta(a, a) if a else 1.0) for a, random in each]
         partners = beside(np.stack([order for order, _ in drawn])[:, :, None], x)  # (K, N, 1)
@@ -54,8 +54,8 @@ def label_smoothing(strength: ArrayLike) -> Disturbance:
     """
     strength = checked("label_smoothing", "strength", strength, at_least=0, below=1)
 
-    def disturb(x: Array, t: Array, draw: Draw) -> None:
+    def disturb(x: Array, t: Array, targets: str, draw: Draw) -> None:
         t *= column(1 - strength, t)
-        t += column(strength, t) / max(t.shape[2], 2)
+        t += column(strength, t) / (2 if targets == "binary" else t.shape[2])
 
     return Disturbance(disturb, ("one-hot", "binary"))

@@ -13,8 +13,8 @@ def early_stopping(
 ) -> EarlyStopping:
     """A network stops when its curve has not fallen for `patience` epochs, and answers with its best weights.
 
-    Fallen means by more than min_delta below the best so far. The best weights are those of the epoch with the lowest
-    value; they count also for a network that is never stopped.
+    Fallen means by more than min_delta below where it last had fallen to. The best weights are those of the epoch
+    with the lowest value; they count also for a network that is never stopped.
 
     Range    patience >= 1, in epochs;  min_delta >= 0, in units of the curve;
              watch: "validation/loss" or "train/loss";  restore: whether to answer with the best weights

@@ -9,8 +9,8 @@ from pydantic.dataclasses import dataclass
 import nncore.autoencoder
 import nncore.pca
 from nncore.members import Member
-from nncore.stack import Network
-from nncore.training import Data, Rows
+from nncore.stack import Network, check_networks
+from nncore.training import Data
 from pipeline.artefacts import View
 from pipeline.errors import SettingError
 from pipeline.settings.members import ActivationSetting, LossSetting, RegularizerSetting
@@ -87,6 +87,17 @@ class Autoencoder:
     def check(self, n_columns: int) -> None:
         """See Reduction."""
         n_components(self.n_components, n_columns)
+        loss = self.loss.build()
+        if loss.targets not in ("real", "binary") or loss.outputs_per_target > 1:
+            raise ValueError(f"reduce.loss must be one for values, but is {self.loss.short}")
+        try:
+            check_networks([self._network()], loss)
+        except ValueError as error:
+            raise ValueError(f"reduce.regularizers: {error}") from None
+
+    def _network(self) -> Network:
+        adam = Member("nncore.optimizers.adam.adam", (("learning_rate", self.learning_rate),))
+        return Network("autoencoder", self.seed, adam, tuple(self.regularizers.values()))
 
     def __call__(self, view: View) -> View:
         """Train on the training rows with Adam, apply to both parts."""
@@ -95,10 +106,8 @@ class Autoencoder:
         shape = nncore.autoencoder.autoencoder_shape(
             x.shape[1], self.hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
         )
-        adam = Member("nncore.optimizers.adam.adam", (("learning_rate", self.learning_rate),))
         try:
-            network = Network("autoencoder", self.seed, adam, tuple(self.regularizers.values()))
-            trained, _ = nncore.autoencoder.train_autoencoder(shape, network, x, self.epochs)
+            trained, _ = nncore.autoencoder.train_autoencoder(shape, self._network(), x, self.epochs)
         except ValueError as error:
             raise SettingError(f"reduce.learning_rate={self.learning_rate:g}: {error}") from None
         return reduced(view, trained)
@@ -106,5 +115,5 @@ class Autoencoder:
 
 def reduced(view: View, transform: nncore.pca.Pca | nncore.autoencoder.Autoencoder) -> View:
     """The view with one more transform."""
-    data = Data(*(Rows(np.ascontiguousarray(transform(rows.x)), rows.t) for rows in view.data))
+    data = Data(*(rows._replace(x=np.ascontiguousarray(transform(rows.x))) for rows in view.data))
     return replace(view, transforms=(*view.transforms, transform), data=data)

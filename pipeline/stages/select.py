@@ -11,7 +11,7 @@ from pipeline.sweep.training import METRICS
 
 @dataclass(frozen=True, config=STRICT)
 class Best:
-    """The trial with the best validation metric after its last epoch; of equals, the first."""
+    """The trial with the best validation metric of the weights it answers with; of equals, the first."""
 
     metric: Literal["loss", "accuracy", "r2"]
 

@@ -59,6 +59,7 @@ def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
     assert len(set(digests.values())) == 1, digests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["seed=1", "training.seed=1", "split.seed=1", "training.batch_size=31", "reduce=none"]
 )
@@ -67,6 +68,7 @@ def test_law_1_digest_depends_on_what_is_computed(change, tmp_path):
     assert before["digest"] != after["digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["breast_cancer", "diabetes"])
 def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
     settings = (*SETTINGS, f"data={data}", "reduce=autoencoder", "reduce.epochs=3")

@@ -66,18 +66,21 @@ def test_law_1_holds_for_every_schedule(schedule, dtype):
     assert_place_does_not_matter(network("it", 5, schedule=schedule), shape(dtype=dtype))
 
 
+@pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
 def test_law_1_holds_for_every_activation(activation, dtype):
     assert_packing_does_not_matter(shape(activation=activation, dtype=dtype), mixed_networks())
 
 
+@pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("loss", LOSSES, ids=short)
 def test_law_1_holds_for_every_loss(loss, dtype):
     assert_packing_does_not_matter(shape(loss=loss, dtype=dtype), mixed_networks(loss=loss))
 
 
+@pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
@@ -92,6 +95,7 @@ def test_law_1_holds_with_weighted_rows(dtype):
     assert_packing_does_not_matter(of, mixed_networks(), data(of, weighted=True), size=3)
 
 
+@pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("tied", [False, True])
 def test_law_1_holds_for_autoencoders(tied, dtype):
@@ -100,6 +104,7 @@ def test_law_1_holds_for_autoencoders(tied, dtype):
     assert_packing_does_not_matter(of, mixed_networks(loss=of.loss), Data(Rows(x, x), Rows(x, x)), size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1, 1), (5, 1), (64, 10), (3, 2, 1), (33, 65, 17, 10), (30, 15, 2)])
 def test_law_1_holds_for_odd_sizes(sizes):
     of = shape(sizes, batch_size=13, normalisation=BATCH_NORM)
@@ -107,7 +112,7 @@ def test_law_1_holds_for_odd_sizes(sizes):
     assert_packing_does_not_matter(of, mixed_networks(seeds=(3,)), on, epochs=2, size=4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(order=st.permutations(range(len(mixed_networks()))), cuts=st.sets(st.integers(1, 17), max_size=4))
 def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     networks, of = mixed_networks(), shape()
@@ -117,7 +122,7 @@ def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     assert {key: report for part in parts for key, report in part.items()} == whole
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(cuts=st.sets(st.integers(1, 7)))
 def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
     of = shape((5, 7, 6, 3), normalisation=BATCH_NORM)
@@ -133,7 +138,8 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
 @pytest.mark.slow
 def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regularizer):
     if goes_with(regularizer, optimizer, SOFTMAX):
-        assert_place_does_not_matter(network("it", 5, optimizer, regularizer), shape())
+        one, others = network("it", 5, optimizer, regularizer), mixed_networks()[:3]
+        assert trained(shape(), [one])["it"] == trained(shape(), [others[0], one, *others[1:]])["it"]
 
 
 def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alone():

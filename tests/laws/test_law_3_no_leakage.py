@@ -14,6 +14,7 @@ from pipeline.sweep.loop import Sweep, run_sweep
 from pipeline.sweep.training import train_slice
 
 DATA = ["digits", "breast_cancer", "diabetes"]
+MOSTLY_SLOW = ["digits", *(pytest.param(one, marks=pytest.mark.slow) for one in DATA[1:])]
 
 
 def settings_for(data, reduce, folder):
@@ -48,7 +49,7 @@ def rows_of(part, dataset):
 
 
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", MOSTLY_SLOW)
 def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, reduce, tmp_path):
     settings, config = settings_for(data, reduce, tmp_path)
     dataset = settings.data()
@@ -62,7 +63,7 @@ def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, re
 
 
 @pytest.mark.parametrize("reduce", [Pca("auto"), Keep(), "autoencoder"], ids=["pca", "none", "autoencoder"])
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", MOSTLY_SLOW)
 def test_law_3_spoilt_validation_rows_change_nothing_that_is_fitted(data, reduce, tmp_path):
     settings, _ = settings_for(data, "autoencoder", tmp_path)
     reduction = settings.reduce if reduce == "autoencoder" else reduce

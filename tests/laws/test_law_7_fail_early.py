@@ -91,11 +91,23 @@ WRONG = {
     ),
     "an optimizer that the regularizer does not allow": (
         ["+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@training.regularizers.drop=dropout"],
-        ["training.regularizers", "dropout changes the objective in each step, but lbfgs needs one that stays"],
+        ["training.regularizers", "dropout changes the objective or the step, but lbfgs needs them as they are"],
     ),
     "one regularizer twice": (
         ["+regularizer@training.regularizers.l2=l2", "+training.regularizers.l2.strength=0.1"],
         ["training.regularizers", "one of a kind"],
+    ),
+    "a number for a flag": (
+        ["+space.regularizer.l2.biases=1"],
+        ["space.regularizer.l2", "biases must be true or false, but is 1"],
+    ),
+    "a wrong regularizer of the autoencoder": (
+        ["reduce=autoencoder", "+regularizer@reduce.regularizers.x=label_smoothing"],
+        ["reduce.regularizers", "label_smoothing is for one-hot or binary targets"],
+    ),
+    "a loss that says nothing of values": (
+        ["reduce=autoencoder", "loss@reduce.loss=softmax_cross_entropy"],
+        ["reduce.loss must be one for values, but is softmax_cross_entropy"],
     ),
     "scaled counts": (
         ["data=diabetes", "loss@network.loss.regression=poisson"],

@@ -134,6 +134,7 @@ HARMFUL_SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harmful", "option"),
     [

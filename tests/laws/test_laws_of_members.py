@@ -38,7 +38,7 @@ def explicit(member: Member) -> Member:
 
 @every_member
 @both_types
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(who=st.lists(st.integers(0, 50), min_size=2, max_size=6))
 def test_law_1_a_stack_of_k_equals_k_stacks_of_one(member, dtype, who):
     together = exercise(member.build(), Inputs(who, dtype))

@@ -53,14 +53,9 @@ def one_thread():
         yield
 
 
-@parametrize_with_checks([kind() for kind in KINDS])
-def test_scikit_learn_has_nothing_to_object(estimator, check):
-    check(estimator)
-
-
 @pytest.mark.slow
-@parametrize_with_checks([kind(**QUICK, **setting) for setting in SETTINGS for kind in KINDS])
-def test_scikit_learn_has_nothing_to_object_with_other_settings(estimator, check):
+@parametrize_with_checks([kind(**args) for args in ({}, *({**QUICK, **one} for one in SETTINGS)) for kind in KINDS])
+def test_scikit_learn_has_nothing_to_object(estimator, check):
     check(estimator)
 
 
@@ -132,6 +127,7 @@ def test_without_a_hidden_layer_lbfgs_finds_the_linear_model(network, oracle, lo
     np.testing.assert_allclose(*(getattr(one, ANSWERS[type(network)])(X) for one in (network, oracle)), 1e-3, 1e-4)
 
 
+@pytest.mark.slow
 @NO_CONVERGENCE
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize(("load", "margin"), [(load_digits, 0.02), (load_breast_cancer, 0.02), (load_diabetes, 0.05)])
@@ -220,6 +216,7 @@ def test_training_ends_when_the_loss_no_longer_falls_or_rises_too_far():
         NetworkRegressor(solver="sgd", learning_rate_init=50).fit(FLOWERS, SPECIES)
 
 
+@pytest.mark.slow
 def test_a_search_in_a_pipeline():
     pipeline = make_pipeline(StandardScaler(), AutoencoderReducer(**QUICK), NetworkClassifier(**QUICK))
     grid = {"networkclassifier__solver": ["adam", "lbfgs", "lion", NADAM], "networkclassifier__alpha": [0.001, 1.0]}

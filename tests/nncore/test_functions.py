@@ -45,7 +45,7 @@ def test_label_smoothing_is_torchs():
     case = REFERENCE["label_smoothing"]
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
-    member("label_smoothing", strength=case["smoothing"]).build().disturb(None, t, None)
+    member("label_smoothing", strength=case["smoothing"]).build().disturb(None, t, "one-hot", None)
     value, dz = mean_gradient(Member("nncore.losses.softmax_cross_entropy").build(), z, t)
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])
@@ -94,7 +94,7 @@ def test_schedule_is_torchs(case):
     state, factors = one.init(1), []
     if "losses" in case:
         for loss in case["losses"]:
-            one.observe(np.array([loss]), state)
+            one.observe(np.array([loss]), state, 1)
             factors.append(float(one.factor(0, state)[0]))
     else:
         factors = [float(one.factor(epoch, state)[0]) for epoch in range(len(case["factors"]))]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from samples import RELU, TANH, member, shape, targets
+from scipy.special import expit
 
 from nncore.autoencoder import autoencoder_shape
 from nncore.losses import mean_gradient, mean_value
@@ -59,6 +60,13 @@ def test_at_its_kink_the_slope_is_that_from_below(name, slope):
     (f,) = (one.build() for one in ACTIVATIONS if one.short == name)
     z = np.zeros((1, 1, 1))
     assert f.backward(np.ones_like(z), z, answer(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-15)])
+def test_sigmoid_is_exact_in_both_tails(dtype, tolerance):
+    (f,) = (one.build() for one in ACTIVATIONS if one.short == "sigmoid")
+    z = np.linspace(-80, 80, 321).astype(dtype).reshape(1, -1, 3)
+    np.testing.assert_allclose(answer(f, z), expit(z.astype(np.longdouble)).astype(float), rtol=4 * tolerance)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

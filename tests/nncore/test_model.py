@@ -111,7 +111,10 @@ def edit(folder, change, sign=True):
         (lambda folder: edit(folder, lambda d: d["model"].update(kind="Shape")), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update(kind="os.system")), "os.system"),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
-        (lambda folder: edit(folder, lambda d: d["model"]["shape"].update(batch_size=0)), "batch_size must be >= 1"),
+        (
+            lambda folder: edit(folder, lambda d: d["model"]["shape"].update(batch_size=0)),
+            "whole number >= 1",
+        ),
         (
             lambda folder: edit(folder, lambda d: d["model"]["shape"]["layers"][0].update(outputs=6)),
             "parameters must be",

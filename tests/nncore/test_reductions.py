@@ -85,6 +85,7 @@ def test_encoding_and_decoding_is_reconstructing(digits):
         assert ((trained.reconstruct(x) - x) ** 2).mean() < (x**2).mean()
 
 
+@pytest.mark.slow
 def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
     untied, tied = (autoencoder_shape(12, (), 3, RELU, tied=one, batch_size=len(x), dtype="float64") for one in (0, 1))
@@ -96,6 +97,7 @@ def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digi
     assert subspace_angles(encoder.W[0], pca.components.T).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_a_denoising_autoencoder_removes_noise(digits):
     x = digits.astype(np.float32)
     noisy = x + np.random.default_rng(1).normal(scale=0.7, size=x.shape).astype(np.float32)

@@ -10,11 +10,13 @@ from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, data, member, netw
 from sklearn.datasets import load_digits
 
 from nncore.members import Member
-from nncore.shape import Layer, Shape
+from nncore.network import predict
+from nncore.shape import Layer, Shape, views
 from nncore.stack import start
 from nncore.training import Data, Rows, train
 
 REFERENCE = reference("training")
+GAUSSIAN = Member("nncore.losses.gaussian")
 GELU = Member("nncore.activations.gelu")
 LAYER_NORM = Member("nncore.normalisations.layer_norm")
 
@@ -107,8 +109,13 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
     [
         ({"layers": ()}, "sizes must be"),
         ({"layers": (Layer(0), Layer(3))}, "sizes must be"),
-        ({"batch_size": 0}, "batch_size must be >= 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
+        ({"batch_size": 8.0}, "batch_size must be a whole number >= 1, but is 8.0"),
+        ({"layers": (Layer(7, RELU, BATCH_NORM), Layer(3)), "batch_size": 1}, "must be >= 2 for batch normalisation"),
+        ({"loss": Member("nncore.activations.relu")}, "one is no Loss"),
+        ({"layers": (Layer(3, SOFTMAX),)}, "one is no Activation"),
+        ({"loss": GAUSSIAN}, "gaussian needs 2 outputs for each target, but the last layer has 3"),
         ({"layers": (Layer(4, residual=True),)}, "a residual layer must keep its width, but layer 0 goes from 5 to 4"),
         ({"layers": (Layer(4, tied_to=0),)}, "tied_to must name an earlier layer"),
         ({"layers": (Layer(4), Layer(5, tied_to=1))}, "tied_to must name an earlier layer"),
@@ -124,9 +131,14 @@ def test_members_that_do_not_go_together_are_refused():
     smoothing, drop = member("label_smoothing", strength=0.1), member("dropout")
     with pytest.raises(ValueError, match="label_smoothing is for one-hot or binary targets, not for real ones"):
         start(shape(loss=SQUARED), [network("it", 0, None, smoothing)])
-    with pytest.raises(ValueError, match="dropout changes the objective in each step, but lbfgs needs one that stays"):
+    with pytest.raises(
+        ValueError, match="dropout changes the objective or the step, but lbfgs needs them as they are, in net"
+    ):
         start(shape(), [network(), network("b", 0, member("lbfgs"), drop)])
-    with pytest.raises(ValueError, match="regularizers must be one of a kind, but network 1 of 2 has"):
+    with pytest.raises(
+        ValueError,
+        match="regularizers must be one of a kind, and one average, but are dropout, dropout, in network 1 of 2, 'b'",
+    ):
         start(shape(), [network(), network("b", 0, None, drop, member("dropout", rate=0.1))])
 
 
@@ -136,3 +148,123 @@ def test_a_stack_can_be_pickled_after_it_was_trained():
     again = pickle.loads(pickle.dumps(stack))
     assert again.shape == stack.shape
     assert train(again, data(shape()), 3, {})[1] == train(stack, data(shape()), 3, {})[1]
+
+
+WRONG = member("sgd", learning_rate=-1.0)
+X, T = np.zeros((9, 5), np.float32), np.zeros((9, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (Rows(X, T[:8]), "train rows' t must be float32 of shape .N, 3., .* but is float32 of shape .8, 3."),
+        (Rows(X, np.concatenate([T, T])), "train rows' t"),
+        (Rows(X, T[:, :1]), "train rows' t .*shape .9, 1."),
+        (Rows(X[:, :4], T), "train rows' x must be float32 of shape .N, 5., .* but is float32 of shape .9, 4."),
+        (Rows(X.astype(float), T), "train rows' x must be float32 .* but is float64"),
+        (Rows(X[:0], T[:0]), "train rows' x .* N >= 1"),
+        (Rows(X, T, np.ones(8)), "train rows' weights must be 9 numbers >= 0"),
+        (Rows(X, T, np.full(9, -1.0)), "train rows' weights"),
+        (Rows(X, T, np.zeros(9)), "weights must be 9 numbers >= 0, not all 0"),
+        (Rows(X, T, np.full(9, np.nan)), "train rows' weights"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(rows, message):
+    with pytest.raises(ValueError, match=message):
+        train(start(shape(), [network()]), Data(rows, data(shape()).validation), 1, {})
+
+
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ([network(), network()], "networks must be at least one, with keys that differ, but are .'it', 'it'."),
+        ([], "networks must be at least one"),
+        ([network(), network("b", -1)], "seed must be a whole number >= 0, but is -1, in network 1 of 2, 'b'"),
+        ([network("b", True)], "seed must be a whole number"),
+        ([network("b", 0, member("l2", strength=0.1))], "l2 does not make what is asked for as optimizer"),
+        ([network("b", 0, None, member("constant"))], "constant does not make what is asked for as regularizer 0"),
+        ([network("b", 0, None, member("ema"), member("swa"))], "one of a kind, and one average, but are ema, swa"),
+        (
+            [network("a"), network("b", 0, member("muon", learning_rate=0.1)), network("c", 0, WRONG)],
+            "learning_rate must be > 0, but is -1.0 .sgd., in network 2 of 3, 'c'",
+        ),
+        ([network("a", 0, None, member("l2", strength=0.1, biases=1))], "biases must be true or false, but is 1 .l2."),
+        ([network("a", 0, member("lbfgs", memory=2.5))], "memory must be a whole number, but is 2.5 .lbfgs."),
+        ([network("a", 0, None, member("early_stopping", watch=3))], "watch must be a text, but is 3"),
+        ([network("a", 0, member("lookahead", optimizer=member("constant")))], "optimizer must be a member that makes"),
+        ([network("a", 0, member("lbfgs"), member("clip_norm", limit=0.1))], "clip_norm changes the objective or"),
+    ],
+)  # fmt: skip
+def test_networks_that_cannot_be_trained_are_refused_by_their_place(networks, message):
+    with pytest.raises(ValueError, match=message):
+        start(shape(), networks)
+
+
+def test_what_is_one_for_all_makes_groups_of_its_own():
+    """A size cannot be one per network: networks with another memory are computed apart."""
+    of = shape()
+    networks = [network(f"{i}", 0, member("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
+    together = trained(of, networks, 8)
+    for one in networks:
+        assert trained(of, [one], 8)[one.key] == together[one.key]
+    assert together["0"].fingerprint == together["1"].fingerprint != together["2"].fingerprint
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (member("weight_decay", strength=0.05),),
+        (member("clip_norm", limit=0.1), member("l2", strength=0.1)),
+        (member("max_norm", limit=0.5),),
+        (member("ema", decay=0.9),),
+        (member("swa", start=1),),
+    ],
+)
+def test_one_step_per_epoch_is_one_step_for_everything(members):
+    """In batches of 8 beside others, as in one batch of all rows: but for rounding."""
+    small, large = shape(dtype="float64", batch_size=8), shape(dtype="float64", batch_size=1000)
+    on, gd = data(small), member("gradient_descent", learning_rate=0.3)
+    for optimizer in (gd, member("lookahead", optimizer=gd, every=3)):
+        one = network("it", 0, optimizer, *members, schedule=member("exponential", gamma=0.9))
+        beside = [network("a", 1, None, *members), one, network("b", 2, None, *members)]
+        found, _ = train(start(small, beside), on, 10, {})
+        expected, _ = train(start(large, [one]), on, 10, {})
+        assert_meets(found.answer("it"), expected.answer("it"), 1e-10)
+
+
+def test_a_last_batch_of_one_row_leaves_the_running_statistics():
+    of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64", batch_size=36)  # 37 rows
+    still = network("it", 0, member("sgd", learning_rate=1e-15))
+    stack, _ = train(start(of, [still]), data(of), 60, {})
+    (layer, _) = views(stack.parameters, of)
+    z = data(of).train.x @ layer.W[0]
+    np.testing.assert_allclose(layer.variance.ravel(), z.var(axis=0, ddof=1), rtol=0.05)
+
+
+def test_a_plateau_behind_a_warm_up_begins_with_it_and_may_be_negative():
+    then = member("reduce_on_plateau", patience=1, factor=0.5)
+    late, early = (member("warm_up", epochs=10, then=then).build(), then.build())
+    states = late.init(1), early.init(1)
+    for epoch in range(1, 11):
+        late.observe(np.array([-1.0]), states[0], epoch)
+        early.observe(np.array([-1.0]), states[1], epoch)
+    assert late.factor(10, states[0]) == 1
+    assert early.factor(10, states[1]) < 0.1
+    rising = member("reduce_on_plateau", patience=1, factor=0.5, threshold=0.1).build()
+    state = rising.init(1)
+    for epoch in range(1, 9):
+        rising.observe(np.array([-2.0 + epoch / 10]), state, epoch)
+    assert rising.factor(9, state) < 1  # it only went up
+
+
+def test_answers_are_copies_and_no_rows_have_no_answers():
+    of = shape()
+    stack, _ = train(start(of, [network("a"), network("b", 1)]), data(of), 2, {})
+    before = stack.parameters.copy()
+    stack.answers()[:] = 0
+    stack.answer("a")[:] = 0
+    np.testing.assert_array_equal(stack.parameters, before)
+    assert predict(stack.parameters, of, np.empty((0, 5), np.float32)).shape == (2, 0, 3)
+    assert stack.take([-1]).networks == stack.networks[1:]
+    with pytest.raises(IndexError):
+        stack.take([2])

@@ -19,6 +19,7 @@ NNSWEEP = Path(sys.executable).with_name("nnsweep")
 LOCAL = ("execution=local", "tracking=none", "training.epochs=2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
 @pytest.mark.parametrize("data", ["digits", "breast_cancer", "diabetes"])
 def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
@@ -83,6 +84,7 @@ def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
     done = command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
     assert done.stdout.count("champion ") == 2  # digits and diabetes
@@ -103,6 +105,7 @@ def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
     assert summary(tmp_path)["model"]["version"] == "1"
 
 
+@pytest.mark.slow
 def test_an_own_space_in_an_own_folder(tmp_path):
     folder = tmp_path / "my_conf" / "space"
     folder.mkdir(parents=True)
@@ -123,6 +126,7 @@ def test_an_own_space_in_an_own_folder(tmp_path):
     assert tried == {(rate, beta1) for rate in ("0.001", "0.01") for beta1 in ("0.8", "0.9")}
 
 
+@pytest.mark.slow
 def test_the_console_command_does_the_same(tmp_path):
     subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
     assert summary(tmp_path)["digest"] == swept_here(tmp_path / "module", "training.epochs=2")["digest"]
@@ -179,6 +183,7 @@ def test_in_a_terminal_progress_is_a_live_bar(tmp_path):
     assert "The best 10 of 112 trials" in text
 
 
+@pytest.mark.slow
 def test_all_trials_diverged_is_said_in_one_line(tmp_path):
     spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     done = command(

@@ -30,6 +30,7 @@ def how_to_pick(path: Path) -> str:
     return pick
 
 
+FIRST = [min((CONF / folder).glob("*.yaml")) for folder in MEMBERS]  # of each folder of members; the others are slow
 TOGETHER = [path for path in FILES if how_to_pick(path).startswith("+")]  # these do not exclude each other
 IN_PLACE = [path for path in FILES if path not in TOGETHER]
 
@@ -40,7 +41,11 @@ def parts_of(pick):
     return *group.partition("@")[::2], name
 
 
-@pytest.mark.parametrize("path", IN_PLACE, ids=identity)
+@pytest.mark.parametrize(
+    "path",
+    [p if p.parent.name not in MEMBERS or p in FIRST else pytest.param(p, marks=pytest.mark.slow) for p in IN_PLACE],
+    ids=identity,
+)
 def test_every_file_is_composed_and_built_as_its_first_line_says(path):
     folder, _, name = parts_of(how_to_pick(path))
     assert (folder, name) == (path.parent.name, path.stem)
@@ -49,10 +54,16 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path):
     assert path.parent.name in {*config, *MEMBERS}
 
 
-@pytest.mark.parametrize("kind", ["optimizer", "regularizer"])
-def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(kind):
+def others_than(name):
+    """All regularizers that add something, but this average: a network may have one."""
+    return [path for path in TOGETHER if path.parent.name == "regularizer" and path.stem != name]
+
+
+@pytest.mark.parametrize(
+    "files", [[p for p in TOGETHER if p.parent.name == "optimizer"], others_than("ema"), others_than("swa")]
+)
+def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(files):
     """All of a folder together."""
-    files = [path for path in TOGETHER if path.parent.name == kind]
     assert len(files) > 10
     settings, config = composed(*(how_to_pick(path) for path in files))
     labels = {trial.optimizer_name for trial in settings.trials()} | {
@@ -155,6 +166,7 @@ def readme_commands():
     return [[word for word in words if word != "-m"] for words in commands]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", readme_commands(), ids=" ".join)
 def test_every_command_of_the_readme_is_right(overrides):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):

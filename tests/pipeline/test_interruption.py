@@ -205,6 +205,7 @@ def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
     assert summary(tmp_path)["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_when_mlflow_fails_the_sweep_goes_on_and_one_line_warns(tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     done = command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")

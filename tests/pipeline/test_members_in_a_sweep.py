@@ -44,6 +44,7 @@ def leaderboard(found):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(swept, tmp_path):
     narrow = swept_here(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
     assert narrow["digest"] == swept["digest"]
@@ -86,6 +87,7 @@ def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
     assert trials[0].optimizer_label == "lookahead (adam 0.001) every=3"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "overrides"),
     [
