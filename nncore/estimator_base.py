@@ -169,9 +169,10 @@ class NetworkPlan(NetworkArguments):
     def _start(self, rows: Rows, batch_size: int, stops: bool) -> Stack:
         """The network before its first step."""
         size = min(batch_size, len(rows.x))
+        asked = 1 if self.batch_size == 1 else max(size, 2)  # one row alone is no fault, batches of one row may be one
         shape = self._layers(rows.x.shape[1], rows.t.shape[1] * self._loss().build().outputs_per_target)
         initializer = self._named("initializer", "initializers", object, self.initializer)
-        shape = replace(shape, initializer=initializer, batch_size=size, dtype=rows.x.dtype.name)
+        shape = replace(shape, initializer=initializer, batch_size=asked, dtype=rows.x.dtype.name)
         return start(shape, [self._network(float(self.alpha) / (size * float(np.asarray(rows.weights).mean())), stops)])
 
 

@@ -5,7 +5,6 @@ import sys
 
 from running import composed
 
-from nncore.stack import Network
 from pipeline.artefacts import facts
 from pipeline.execution.ray import Ray
 from pipeline.sweep.training import FreshStack, train_slice
@@ -20,7 +19,7 @@ def main() -> None:
     development, _ = settings.split(settings.data())
     view = settings.reduce(settings.prepare(development))
     trial = settings.trials()[0]
-    fresh = FreshStack(settings.shape(facts(view)), (Network("0", 0, trial.optimizer, trial.regularizer),))
+    fresh = FreshStack(settings.shape(facts(view)), tuple(settings.networks([trial])))
     options = settings.stages["sweep"]
     with Ray(1).start() as executor:  # one CPU, so that both tasks run on one worker
         _, reports = executor.submit(train_slice, fresh, view, 1, "classification", 1e6, options=options, returns=2)

@@ -35,11 +35,9 @@ QUICK = {"hidden_layer_sizes": (10,), "learning_rate_init": 0.02, "max_iter": 60
 SETTINGS = (
     {"solver": "muon"},
     {"solver": "lbfgs"},
-    {"solver": "sgd", "regularizers": (CLIPPING,)},
     {"solver": LOOKAHEAD, "regularizers": (EMA,), "normalisation": "layer_norm", "schedule": "exponential"},
-    {"dropout": 0.2},
-    {"normalisation": "batch_norm"},
-    {"early_stopping": True},
+    {"dropout": 0.2, "normalisation": "batch_norm"},
+    {"early_stopping": True, "solver": "sgd", "regularizers": (CLIPPING,)},
 )
 NESTEROV, MOMENTUM = {"solver": "sgd", "momentum": 0.7}, {"solver": "sgd", "nesterovs_momentum": False}
 ADAM = {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-14}  # which stands elsewhere in theirs
