@@ -25,7 +25,7 @@ from nncore.regularizers.inside import Inside
 from nncore.schedules import Schedule
 from nncore.scratch import Scratch
 from nncore.shape import views
-from nncore.stack import Stack
+from nncore.stack import Group, Stack
 
 Kind = TypeVar("Kind")
 State = dict[str, Array]
@@ -47,9 +47,9 @@ class Place(NamedTuple, Generic[Kind]):
 
 
 class Crew:
-    """Trains the networks of a stack, in place."""
+    """Trains the networks of a stack, in place; groups: the stack's."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, groups: Sequence[tuple[Group, State]]) -> None:
         self._shape = stack.shape
         self._seeds = [network.seed for network in stack.networks]
         self._numbers = stack.parameters  # (K, n_numbers)
@@ -57,7 +57,7 @@ class Crew:
         self._g = np.empty_like(self._W, order="C")
         self._layers, self._d = views(self._numbers, stack.shape), views(self._g, stack.shape)
         self._scratch = Scratch()
-        self._groups = stack.groups()
+        self._groups = groups
         self._optimizers = self._of(Optimizer)
         self._whole = [place.rows for place in self._optimizers if place.whole]
         self._schedules = self._of(Schedule)

@@ -117,7 +117,8 @@ class Stack:
 
     def answers(self) -> Array:
         """The parameters (K, n_numbers) with which the networks answer, a copy: averaged or best, where asked for."""
-        return best_of(self.groups(), averaged(self.groups(), self.parameters.copy()))
+        groups = self.groups()
+        return best_of(groups, averaged(groups, self.parameters.copy()))
 
     def answer(self, key: str) -> Array:
         """The parameters (1, n_numbers) with which one network answers, stopped or not. KeyError if it diverged."""

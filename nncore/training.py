@@ -72,7 +72,7 @@ def train(
     data = Data(*(_checked(rows, name, stack.shape) for name, rows in zip(Data._fields, data, strict=True)))
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
-        crew, watch = Crew(stack), Watch(stack)
+        crew, watch = _begin(stack)
         while stack.epoch < until and stack.networks:
             train_loss = crew.epoch(data.train.x, data.train.t, data.train.weights, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
@@ -83,9 +83,15 @@ def train(
             if len(go_on) < len(stack.networks):
                 _leave(reports, stack, watch)
                 stack = stack.take(go_on)
-                crew, watch = Crew(stack), Watch(stack)
+                crew, watch = _begin(stack)
         _leave(reports, stack, watch)
     return stack, reports
+
+
+def _begin(stack: Stack) -> tuple[Crew, Watch]:
+    """Those who train the stack and who watch it, on the same groups."""
+    groups = stack.groups()
+    return Crew(stack, groups), Watch(stack, groups)
 
 
 def _checked(rows: Rows, name: str, shape: Shape) -> Rows:

@@ -1,19 +1,24 @@
 """What is made of an epoch: which weights the networks answer with, and which networks stop."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nncore.backend import Array
 from nncore.regularizers.base import EarlyStopping
 from nncore.schedules import Schedule
-from nncore.stack import Stack, averaged, best_of
+from nncore.stack import Group, Stack, State, averaged, best_of
 
 
 class Watch:
-    """Looks at the networks of a stack after each epoch; what its members remember changes in place."""
+    """Looks at the networks of a stack after each epoch; what its members remember changes in place.
 
-    def __init__(self, stack: Stack) -> None:
+    groups   the stack's
+    """
+
+    def __init__(self, stack: Stack, groups: Sequence[tuple[Group, State]]) -> None:
         self._parameters = stack.parameters
-        self._groups = stack.groups()
+        self._groups = groups
         self._schedules = [(g.rows, g.member, state) for g, state in self._groups if isinstance(g.member, Schedule)]
         self._stoppings = [
             (g.rows, g.member, state) for g, state in self._groups if isinstance(g.member, EarlyStopping)
