@@ -23,6 +23,18 @@ def accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
     return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
 
 
+def subset_accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
+    """Share of the rows of which every label is right, from 0 to 1: a probability above one half says 1."""
+    right = ((y > 0.5) == (t > 0.5)).all(axis=2)  # (K, N)
+    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
+
+
+def label_accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
+    """Share of all labels of all rows that are right, from 0 to 1; 1 less the Hamming loss."""
+    right = ((y > 0.5) == (t > 0.5)).mean(axis=2)  # (K, N)
+    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
+
+
 def r2(y: Array, t: Array, weights: Array | None = None) -> Array:
     """Coefficient of determination: 1 - (sum of squared errors) / (the same for the mean of t); at most 1.
 

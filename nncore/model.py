@@ -1,5 +1,6 @@
 """A finished model: the whole way from a raw row to an answer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,10 @@ from nncore.autoencoder import Autoencoder
 from nncore.backend import Array
 from nncore.network import predict
 from nncore.pca import Pca
-from nncore.scaling import Standardise
+from nncore.preparation import Preparation
+from nncore.scaling import Affine
 from nncore.shape import Shape, check_parameters
+from nncore.table import Table, read_table
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Classes:
     def targets(self, y: Array) -> Array:
         """Labels (N,) as float32 targets: one-hot (N, C), or (N, 1) with 1 for the second of two classes."""
         one_hot = (y[:, None] == self.labels).astype(np.float32)
-        return one_hot[:, 1:] if len(self.labels) == 2 else one_hot
+        return np.ascontiguousarray(one_hot[:, 1:]) if len(self.labels) == 2 else one_hot
 
     def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
         """The most probable label, and the probability of each label, from the loss's answer (N, O)."""
@@ -31,58 +34,81 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Values:
-    """What the outputs mean in regression: standardised values."""
+class Labels:
+    """What the outputs mean where a row can have several labels: one output for each of the names (T)."""
 
-    scaling: Standardise
+    names: tuple[str, ...]
 
     def targets(self, y: Array) -> Array:
-        """Values (N,) as standardised float32 targets (N, 1)."""
-        return self.scaling(y[:, None])
+        """0 or 1 (N, T) as float32."""
+        return np.ascontiguousarray(y, np.float32)
 
     def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """The values, and the deviations if some are predicted, in their own unit, from the loss's answers (N, 1)."""
-        values = {"prediction": self.scaling.undo(answer)[:, 0]}
-        return values if deviation is None else values | {"deviation": (deviation * self.scaling.scale)[:, 0]}
+        """Whether a row has each label, 0 or 1, and how probable that is, from the loss's answer (N, T)."""
+        said = {f"prediction_{name}": (answer[:, at] > 0.5).astype(np.int64) for at, name in enumerate(self.names)}
+        return said | {f"probability_{name}": answer[:, at] for at, name in enumerate(self.names)}
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the outputs mean in regression: the values (T) that have these names, scaled."""
+
+    names: tuple[str, ...]
+    scaling: Affine
+
+    def targets(self, y: Array) -> Array:
+        """Values (N, T) as scaled float32 targets."""
+        return np.ascontiguousarray(self.scaling(y), np.float32)
+
+    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
+        """The values, and the deviations if some are predicted, in their own unit, from the loss's answers (N, T).
+
+        With one value the columns are "prediction" and "deviation", else their names end in "_<name>".
+        """
+        values = self._named("prediction", self.scaling.undo(answer))
+        return values if deviation is None else values | self._named("deviation", deviation * self.scaling.scale)
+
+    def _named(self, what: str, y: Array) -> dict[str, Array]:
+        if len(self.names) == 1:
+            return {what: y[:, 0]}
+        return {f"{what}_{name}": y[:, at] for at, name in enumerate(self.names)}
 
 
 @dataclass(frozen=True)
 class Model:
     """Preparation, reduction, network and the meaning of its outputs.
 
-    columns      names of the raw columns, in order
-    transforms   applied to the raw rows one after the other
-    parameters   (1, n_numbers) of one network of `shape`
-    meaning      what its outputs stand for
+    preparation   from raw columns to numbers
+    transforms    applied to these one after the other
+    parameters    (1, n_numbers) of one network of `shape`
+    meaning       what its outputs stand for
     """
 
-    columns: tuple[str, ...]
-    transforms: tuple[Standardise | Pca | Autoencoder, ...]
+    preparation: Preparation
+    transforms: tuple[Pca | Autoencoder, ...]
     shape: Shape
     parameters: Array
-    meaning: Classes | Values
+    meaning: Classes | Labels | Values
 
     def __post_init__(self) -> None:
         check_parameters(self.parameters, self.shape)
 
-    def outputs(self, x: Array) -> Array:
-        """The network's outputs z (N, O) for raw rows (N, I).
-
-        Raises   ValueError if the rows have another width, or hold what is not finite
-        """
-        if x.ndim != 2 or x.shape[1] != len(self.columns):
-            raise ValueError(f"rows must have {len(self.columns)} columns, but have shape {x.shape}")
-        if not np.isfinite(x).all():
-            row, column = np.argwhere(~np.isfinite(x))[0]
-            raise ValueError(f"row {row} has {x[row, column]} in column {self.columns[column]}, but must be finite")
+    def outputs(self, table: Table) -> Array:
+        """The network's outputs z (N, O) for raw rows."""
+        x = self.preparation(table)
         for transform in self.transforms:
             x = transform(x)
         return predict(self.parameters, self.shape, x)[0]
 
-    def answers(self, x: Array) -> dict[str, Array]:
-        """Columns by name for raw rows (N, I).
+    def answers(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:
+        """Columns by name for raw rows: arrays (N,) by the column's name, in any order, or all columns (N, I).
 
-        "prediction", for classes "probability_<label>" of each, and "deviation" where the loss predicts one.
+        "prediction", for classes "probability_<label>" of each, and "deviation" where the loss predicts one;
+        several values or labels have one of each. What is missing (NaN, None) and categories that were never seen are
+        taken as the preparation has learnt to.
+
+        Raises   ValueError naming a column that is missing, or the column, the row and the value that cannot be read
         """
-        loss, z = self.shape.functions.loss, self.outputs(x)[None]  # (1, N, outputs)
+        loss = self.shape.functions.loss
+        z = self.outputs(read_table(self.preparation.columns, rows))[None]  # (1, N, outputs)
         return self.meaning.columns(loss.answer(z)[0], loss.deviation(z)[0] if loss.deviation else None)

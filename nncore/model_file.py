@@ -17,13 +17,17 @@ import numpy as np
 from nncore.autoencoder import Autoencoder
 from nncore.backend import Array
 from nncore.members import Member
-from nncore.model import Classes, Model, Values
+from nncore.model import Classes, Labels, Model, Values
 from nncore.pca import Pca
-from nncore.scaling import Standardise
+from nncore.preparation import Preparation
+from nncore.scaling import Affine, Quantiles
 from nncore.shape import Layer, Shape
+from nncore.table import Column
 
-FORMAT = 2
-KINDS = {kind.__name__: kind for kind in (Autoencoder, Classes, Layer, Member, Model, Pca, Shape, Standardise, Values)}
+FORMAT = 3
+WAY = (Column, Preparation, Affine, Quantiles, Pca, Autoencoder)  # from a raw row to the network
+MEANING = (Classes, Labels, Values)
+KINDS = {kind.__name__: kind for kind in (Model, *WAY, Shape, Layer, Member, *MEANING)}
 
 
 def save(model: Model, folder: Path) -> None:
@@ -72,7 +76,7 @@ def _encode(value: Any, arrays: list[Array]) -> Any:
         return {"array": len(arrays) - 1}
     if is_dataclass(value):
         content = {field.name: _encode(getattr(value, field.name), arrays) for field in fields(value)}
-        return {"kind": type(value).__name__, **content}
+        return {"class": type(value).__name__, **content}
     if isinstance(value, tuple):
         return [_encode(item, arrays) for item in value]
     return value
@@ -86,5 +90,5 @@ def _decode(content: Any, arrays: list[Array]) -> Any:
         return content
     if "array" in content:
         return arrays[content["array"]]
-    kind = KINDS[content["kind"]]
-    return kind(**{name: _decode(item, arrays) for name, item in content.items() if name != "kind"})
+    kind = KINDS[content["class"]]
+    return kind(**{name: _decode(item, arrays) for name, item in content.items() if name != "class"})

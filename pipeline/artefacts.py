@@ -1,51 +1,94 @@
-"""What passes from stage to stage. Arrays travel by reference; the driver sees only `Facts`."""
+"""What passes from stage to stage. Arrays travel by reference; the driver sees only `Facts` and the data card."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nncore.autoencoder import Autoencoder
 from nncore.backend import Array
-from nncore.model import Classes, Values
+from nncore.model import Classes, Labels, Values
 from nncore.pca import Pca
-from nncore.scaling import Standardise
+from nncore.preparation import Preparation
+from nncore.table import Table
 from nncore.training import Data
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "multilabel"]
 
 
-class RawRows(NamedTuple):
-    """Rows as they came: x (N, I) in float64; y (N,), class labels or values."""
+@dataclass(frozen=True)
+class RawRows:
+    """Rows as they came.
 
-    x: Array
+    x         the raw columns
+    y         classification: class labels (N,), texts or whole numbers; regression: values (N, T) in float64;
+              multilabel: 0 or 1 (N, T) in float64
+    weights   (N,) in float64, how much each row counts, or None if all count alike
+    """
+
+    x: Table
     y: Array
+    weights: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: Array) -> "RawRows":
+        """Some of the rows."""
+        return RawRows(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All rows of one source, with the names of their columns."""
+    """All rows of one source.
+
+    targets   the names of what is to be predicted; a single one for classification
+    rows      to learn from, and to hold some of out for the test unless there is an official test part
+    groups    (N,) whole numbers: rows with the same one are never divided; or None
+    times     (N,), what says which rows are earlier; or None
+    test      the source's official test part, if it has one
+    """
 
     task: Task
-    columns: tuple[str, ...]
+    targets: tuple[str, ...]
     rows: RawRows
+    groups: Array | None = None
+    times: Array | None = None
+    test: RawRows | None = None
+
+
+class Fold(NamedTuple):
+    """Row numbers of the development rows, rising: those to learn from, and those to choose by."""
+
+    train: Array
+    validation: Array
 
 
 @dataclass(frozen=True)
 class Development:
-    """The rows that fitting and selection may see; `labels` are the classes of the whole source, or None."""
+    """The rows that fitting and selection may see.
 
-    columns: tuple[str, ...]
+    labels   the classes, sorted; None where there are none
+    folds    one or more ways to divide the rows
+    """
+
+    task: Task
+    targets: tuple[str, ...]
     labels: Array | None
-    train: RawRows
-    validation: RawRows
+    rows: RawRows
+    folds: tuple[Fold, ...]
+
+    def part(self, fold: int) -> tuple[RawRows, RawRows]:
+        """The training rows and the validation rows of a fold."""
+        train, validation = self.folds[fold]
+        return self.rows.take(train), self.rows.take(validation)
 
 
 @dataclass(frozen=True)
 class View:
-    """The development rows as the networks see them, and the way that led there from raw rows."""
+    """One fold as the networks see it, and the way that led there from raw rows."""
 
-    columns: tuple[str, ...]
-    transforms: tuple[Standardise | Pca | Autoencoder, ...]
-    meaning: Classes | Values
+    preparation: Preparation
+    transforms: tuple[Pca | Autoencoder, ...]
+    meaning: Classes | Values | Labels
     data: Data
 
 
@@ -62,3 +105,6 @@ def facts(view: View) -> Facts:
     """The sizes of a view."""
     train, validation = view.data
     return Facts(train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
+
+
+DataCard = dict[str, Any]  # plain values, as pipeline/data/card.py makes them

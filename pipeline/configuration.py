@@ -43,6 +43,7 @@ WIDTH_OF_PIPES = 160  # columns of a table that goes to no terminal
 def command(began: float) -> None:
     """Do what the command line says; `began` is the time on the monotonic clock when the process did."""
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as a Ctrl-C does
+    _know_stem()
     arguments = _arguments()
     with _errors_as_lines():
         if arguments.experimental_rerun is not None:
@@ -125,7 +126,18 @@ def _hydra(arguments: argparse.Namespace) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
+def _know_stem() -> None:
+    """Let configuration say ${stem:some/path/file.csv.gz} for "file", made fit for a name."""
+
+    def stem(path: str) -> str:
+        name = re.sub("[^A-Za-z0-9_.-]+", "_", path.rstrip("/").rpartition("/")[2].partition(".")[0])
+        return name.strip("_.-")[:100] or "data"
+
+    OmegaConf.register_new_resolver("stem", stem, replace=True)
+
+
 def _plain(config: DictConfig) -> dict[str, Any]:
+    _know_stem()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     return {str(name): value for name, value in plain.items()} if isinstance(plain, dict) else {}
 

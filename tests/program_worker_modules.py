@@ -17,9 +17,9 @@ def loaded() -> list[str]:
 def main() -> None:
     settings, _ = composed("execution=local", "tracking=none")
     development, _ = settings.split(settings.data())
-    view = settings.reduce(settings.prepare(development))
+    view = settings.reduce(settings.prepare(development, 0))
     trial = settings.trials()[0]
-    fresh = FreshStack(settings.shape(facts(view)), tuple(settings.networks([trial])))
+    fresh = FreshStack(settings.shape(facts(view), "classification"), tuple(settings.networks([trial])))
     options = settings.stages["sweep"]
     with Ray(1).start() as executor:  # one CPU, so that both tasks run on one worker
         _, reports = executor.submit(train_slice, fresh, view, 1, "classification", 1e6, options=options, returns=2)

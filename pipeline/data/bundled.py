@@ -5,12 +5,15 @@ from typing import Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
+from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
 from pipeline.settings.strict import STRICT
 
 # What is known before loading, so that settings can be checked against it.
 KNOWN: dict[str, tuple[Task, int]] = {
     "digits": ("classification", 64),
+    "iris": ("classification", 4),
+    "wine": ("classification", 13),
     "breast_cancer": ("classification", 30),
     "diabetes": ("regression", 10),
 }
@@ -20,7 +23,7 @@ KNOWN: dict[str, tuple[Task, int]] = {
 class Bundled:
     """One of scikit-learn's bundled sets, by name."""
 
-    name: Literal["digits", "breast_cancer", "diabetes"]
+    name: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
 
     @property
     def task(self) -> Task:
@@ -32,12 +35,17 @@ class Bundled:
         """How many columns a raw row has."""
         return KNOWN[self.name][1]
 
+    def check(self) -> None:
+        """Nothing to look at: the sets lie inside scikit-learn."""
+
     def __call__(self) -> Dataset:
         """Load all rows; classes by their names where the set has them."""
         from sklearn import datasets  # not at the top: the driver only needs the settings
 
         bunch = getattr(datasets, f"load_{self.name}")()
-        y = bunch.target
         if self.task == "classification":
             y = np.asarray(bunch.target_names)[bunch.target]
-        return Dataset(self.task, tuple(map(str, bunch.feature_names)), RawRows(bunch.data.astype(np.float64), y))
+        else:
+            y = bunch.target.astype(np.float64)[:, None]  # (N, 1)
+        x = matrix_table(bunch.data.astype(np.float64, copy=False), tuple(map(str, bunch.feature_names)))
+        return Dataset(self.task, ("target",), RawRows(x, y))

@@ -11,10 +11,13 @@ def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> N
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
+    several = "folds" in best
+    mean = f" (mean of {best['folds']} folds)" if several else ""
+    of_fold = f" (model of fold {best['model_fold']} of {best['folds']})" if several else ""
     lines = {
         "champion": f"trial {best['trial']}: {parameters}",
-        "validation": _scores(validation),
-        "test": _scores(best["test"]),
+        "validation": _scores(validation) + mean,
+        "test": _scores(best["test"]) + of_fold,
         "folder": str(folder),
     }
     _print(console, lines)

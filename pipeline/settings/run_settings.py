@@ -1,7 +1,7 @@
 """All settings of a run, checked together before anything starts."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from nncore.members import Member
 from nncore.shape import Layer, Shape
 from nncore.stack import Network, check_networks
-from pipeline.artefacts import Facts
+from pipeline.artefacts import Facts, Task
 from pipeline.execution.base import Execution, TaskOptions
 from pipeline.settings.members import (
     ActivationSetting,
@@ -20,7 +20,7 @@ from pipeline.settings.members import (
     ScheduleSetting,
 )
 from pipeline.settings.strict import STRICT, Name, NonNegativeInt, PositiveFloat, PositiveInt
-from pipeline.stages.kinds import PreparationSetting, ReductionSetting, Search, SourceSetting, SplitterSetting
+from pipeline.stages.kinds import PreparingSetting, ReductionSetting, Search, SourceSetting, SplitterSetting
 from pipeline.stages.select import Best
 from pipeline.sweep.planner import Stacks
 from pipeline.sweep.space import Space, Trial
@@ -87,7 +87,7 @@ class Settings:
     runs: Path
     data: SourceSetting
     split: SplitterSetting
-    prepare: PreparationSetting
+    prepare: PreparingSetting
     reduce: ReductionSetting
     network: NetworkSettings
     training: Training
@@ -101,18 +101,10 @@ class Settings:
 
     def check(self) -> None:
         """Raise ValueError if settings that are right by themselves do not go together."""
-        self.select.check(self.data.task)
+        self.data.check()
         self.reduce.check(self.data.n_columns)
-        different = list({network.kinds: network for network in self.networks(self.trials())}.values())
-        for loss in self._losses():
-            if loss.build().targets == "count" and self.prepare.scale_targets:
-                raise ValueError(
-                    f"prepare.scale_targets must be false for {loss.short}, as it takes counts, but is true"
-                )
-            try:
-                check_networks(different, loss.build())
-            except ValueError as error:
-                raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
+        if self.data.task != "auto":
+            self.check_task(self.data.task)
         for stage in get_args(StageName):
             if stage not in self.stages:
                 raise ValueError(f"stages.{stage} must be given, with cpus, gpus and retries")
@@ -121,29 +113,50 @@ class Settings:
             except ValueError as error:
                 raise ValueError(f"stages.{stage}.{error}") from None
 
+    def check_task(self, task: Task) -> None:
+        """Raise ValueError if the settings do not go together with the task, once it is known."""
+        self.select.check(task)
+        self.prepare.check(task)
+        different = list({network.kinds: network for network in self.networks(self.trials())}.values())
+        for loss in self._losses(task):
+            if loss.build().targets == "count" and self.prepare.scale_targets:
+                raise ValueError(
+                    f"prepare.scale_targets must be false for {loss.short}, as it takes counts, but is true"
+                )
+            try:
+                check_networks(different, loss.build())
+            except ValueError as error:
+                raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
+
     def trials(self) -> list[Trial]:
         """Every trial of the sweep."""
         return self.search.ask(self.space)
 
-    def networks(self, trials: list[Trial]) -> list[Network]:
-        """The networks to train, one per trial."""
+    def networks(self, trials: list[Trial], fold: int = 0, n_folds: int = 1) -> list[Network]:
+        """The networks to train on a fold, one per trial. They differ from those of another fold only in their keys."""
         training, always = self.training, tuple(self.training.regularizers.values())
         return [
-            Network(trial.key, training.seed, trial.optimizer, (trial.regularizer, *always), training.schedule)
+            Network(
+                trial.network_key(fold, n_folds),
+                training.seed,
+                trial.optimizer,
+                (trial.regularizer, *always),
+                training.schedule,
+            )
             for trial in trials
         ]
 
-    def _losses(self) -> list[Member]:
+    def _losses(self, task: Task) -> list[Member]:
         """The losses that the task may come to use."""
         losses = self.network.loss
-        return [losses.regression] if self.data.task == "regression" else [losses.multiclass, losses.binary]
+        may = {"regression": [losses.regression], "multilabel": [losses.binary]}
+        return may.get(task) or [losses.multiclass, losses.binary]
 
-    def shape(self, facts: Facts) -> Shape:
+    def shape(self, facts: Facts, task: Task) -> Shape:
         """The shape of the networks for a view of these sizes; the loss follows the task."""
-        kind: Any = self.data.task
-        if kind == "classification":
-            kind = "binary" if facts.n_outputs == 1 else "multiclass"
-        loss: Member = getattr(self.network.loss, kind)
+        loss = self._losses(task)[-1]
+        if task == "classification" and facts.n_outputs > 1:
+            loss = self.network.loss.multiclass
         settings, layers, width = self.network, [], facts.n_inputs
         for outputs in settings.hidden:
             residual = settings.residual and outputs == width

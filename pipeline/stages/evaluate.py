@@ -11,20 +11,23 @@ from pipeline.sweep.training import METRICS
 
 
 def assemble(view: View, shape: Shape, stack: Stack, key: str) -> Model:
-    """The model of one network, from raw row to answer."""
-    return Model(view.columns, view.transforms, shape, stack.answer(key), view.meaning)
+    """The model of one network, from raw row to answer; view and stack are those of the fold it learnt from."""
+    return Model(view.preparation, view.transforms, shape, stack.answer(key), view.meaning)
 
 
-def evaluate(model: Model, test: RawRows) -> dict[str, float]:
+def evaluate(model: Model, test: RawRows, task: Task) -> dict[str, float]:
     """Loss and metrics on the test rows; for regression also the error in the target's own unit."""
     z = model.outputs(test.x)[None]  # (1, N, O)
     t = model.meaning.targets(test.y)[None]
-    task: Task = "regression" if isinstance(model.meaning, Values) else "classification"
+    weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
     loss = model.shape.functions.loss
     y = loss.answer(z)
-    scores = {"loss": mean_value(loss, z, t)} | {name: metric(y, t, None) for name, metric in METRICS[task].items()}
+    scores = {"loss": mean_value(loss, z, t, weights)}
+    scores |= {name: metric(y, t, weights) for name, metric in METRICS[task].items()}
     final = {name: float(value[0]) for name, value in scores.items()}
-    if task == "regression":
-        error = model.answers(test.x)["prediction"] - test.y
-        final["root_mean_squared_error"] = float(np.sqrt(np.mean(error**2)))
+    if isinstance(model.meaning, Values):
+        squared = (model.meaning.scaling.undo(y[0]) - test.y) ** 2  # (N, T)
+        errors = np.sqrt(np.average(squared, axis=0, weights=test.weights))
+        several = [f"_{name}" for name in model.meaning.names] if len(errors) > 1 else [""]
+        final |= {f"root_mean_squared_error{name}": float(e) for name, e in zip(several, errors, strict=True)}
     return final

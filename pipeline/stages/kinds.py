@@ -6,6 +6,7 @@ from typing import Annotated, Any, Protocol, get_type_hints, runtime_checkable
 from pydantic import AfterValidator
 
 from pipeline.artefacts import Dataset, Development, RawRows, Task, View
+from pipeline.data.targets import TaskSetting
 from pipeline.sweep.space import Space, Trial
 
 
@@ -14,12 +15,15 @@ class Source(Protocol):
     """Where the rows come from; what is known of them before they are loaded."""
 
     @property
-    def task(self) -> Task:
-        """What there is to predict."""
+    def task(self) -> TaskSetting:
+        """What there is to predict, or auto if the rows will show it."""
 
     @property
-    def n_columns(self) -> int:
-        """How many columns a raw row has."""
+    def n_columns(self) -> int | None:
+        """How many columns a raw row has, all numbers; None if that is not known yet."""
+
+    def check(self) -> None:
+        """Raise SettingError if it is clear already that the rows cannot be loaded."""
 
     def __call__(self) -> Dataset:
         """Load all rows."""
@@ -34,23 +38,26 @@ class Splitter(Protocol):
 
 
 @runtime_checkable
-class Preparation(Protocol):
+class Preparing(Protocol):
     """How raw rows become numbers to learn from."""
 
     @property
     def scale_targets(self) -> bool:
         """Whether a regression's targets are brought to a common scale."""
 
-    def __call__(self, development: Development) -> View:
-        """Fit on the training rows, apply to both parts."""
+    def check(self, task: Task) -> None:
+        """Raise ValueError if a task's rows cannot be prepared so."""
+
+    def __call__(self, development: Development, fold: int) -> View:
+        """Fit on the training rows of a fold, apply to both its parts."""
 
 
 @runtime_checkable
 class Reduction(Protocol):
     """How a view gets fewer columns."""
 
-    def check(self, n_columns: int) -> None:
-        """Raise ValueError if so many columns cannot be reduced so."""
+    def check(self, n_columns: int | None) -> None:
+        """Raise ValueError if so many columns, where their number is known, cannot be reduced so."""
 
     def __call__(self, view: View) -> View:
         """Fit on the training rows, apply to both parts."""
@@ -77,5 +84,5 @@ def _like(kind: Any) -> Callable[[Any], Any]:
 
 SourceSetting = Annotated[Source, AfterValidator(_like(Source))]
 SplitterSetting = Annotated[Splitter, AfterValidator(_like(Splitter))]
-PreparationSetting = Annotated[Preparation, AfterValidator(_like(Preparation))]
+PreparingSetting = Annotated[Preparing, AfterValidator(_like(Preparing))]
 ReductionSetting = Annotated[Reduction, AfterValidator(_like(Reduction))]

@@ -1,42 +1,146 @@
-"""Prepare: raw rows to numbers that a network learns well from, fitted on the training rows alone."""
+"""Prepare: raw rows to numbers that a network learns well from, fitted on a fold's training rows alone.
+
+scikit-learn's transformers are fitted; what they have found out is kept as arrays in nncore's `Preparation`, which
+applies it wherever the model goes.
+"""
+
+from typing import Literal
 
 import numpy as np
 from pydantic.dataclasses import dataclass
 
 from nncore.backend import Array
-from nncore.model import Classes, Values
-from nncore.scaling import Standardise
+from nncore.model import Classes, Labels, Values
+from nncore.preparation import Preparation, features
+from nncore.scaling import Affine, Quantiles
+from nncore.table import MISSING, Column, Table
 from nncore.training import Data, Rows
-from pipeline.artefacts import Development, View
-from pipeline.settings.strict import STRICT
+from pipeline.artefacts import Development, RawRows, Task, View
+from pipeline.settings.strict import STRICT, PositiveInt
+
+Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
+MOST_QUANTILES = 1000
 
 
 @dataclass(frozen=True, config=STRICT)
-class Standard:
-    """Every column to mean 0 and standard deviation 1 (constant columns to 0).
+class Prepare:
+    """Fill in what is missing, scale numbers, turn categories into one-hot columns.
 
-    scale_targets   whether a regression's target is scaled so, too
+    imputation       what stands for a missing number: its column's mean, median or most_frequent value, or zero
+    indicators       whether a column that has missing values gets another one, which says where
+    scaling          of numbers: standard (mean 0, deviation 1), min_max (0 to 1), robust (median and quartiles),
+                     quantile (ranks), or none
+    min_frequency    categories in fewer rows share one column; what was never seen counts with them
+    max_categories   at most so many columns for one categorical column, the shared one included
+    scale_targets    whether a regression's targets are brought to mean 0 and deviation 1
+    class_weights    none: all rows count alike; balanced: all classes do
     """
 
+    imputation: Literal["mean", "median", "most_frequent", "zero"]
+    indicators: bool
+    scaling: Scaling
+    min_frequency: PositiveInt
+    max_categories: PositiveInt
     scale_targets: bool
+    class_weights: Literal["none", "balanced"]
 
-    def __call__(self, development: Development) -> View:
-        """Fit on the training rows, apply to the training and validation rows."""
-        scaling = _fit(development.train.x)
-        meaning: Classes | Values
-        if development.labels is None:
-            as_it_is = Standardise(np.zeros(1), np.ones(1))
-            meaning = Values(_fit(development.train.y[:, None]) if self.scale_targets else as_it_is)
-        else:
-            meaning = Classes(development.labels)
-        parts = (development.train, development.validation)
-        data = Data(*(Rows(scaling(part.x), np.ascontiguousarray(meaning.targets(part.y))) for part in parts))
-        return View(development.columns, (scaling,), meaning, data)
+    def check(self, task: Task) -> None:
+        """Raise ValueError if a task's rows cannot be prepared so."""
+        if self.class_weights != "none" and task != "classification":
+            raise ValueError(f"prepare.class_weights must be none for {task}, but is {self.class_weights}")
+
+    def __call__(self, development: Development, fold: int) -> View:
+        """Fit on the fold's training rows, apply to its training and validation rows."""
+        train, validation = development.part(fold)
+        preparation = self._fitted(train.x)
+        meaning = self._meaning(development, train)
+        weights = self._weights(train)
+        data = Data(
+            *(
+                Rows(preparation(part.x), meaning.targets(part.y), w)
+                for part, w in ((train, weights), (validation, _float32(validation.weights)))
+            )
+        )
+        return View(preparation, (), meaning, data)
+
+    def _fitted(self, table: Table) -> Preparation:
+        x = features(table)  # (N, M)
+        fill, missing = self._imputed(x)
+        x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]
+        indicators = np.flatnonzero(missing) if self.indicators else np.empty(0, np.intp)
+        slots = [self._slots(column, codes) for column, codes in table.places if column.kind == "categorical"]
+        return Preparation(table.columns, fill, indicators, fitted_scaling(self.scaling, x), tuple(slots))
+
+    def _imputed(self, x: Array) -> tuple[Array, Array]:
+        """What stands for a missing value in each column (M,), and which columns have one."""
+        from sklearn.impute import SimpleImputer  # not at the top: the driver only needs the settings
+
+        strategy = "constant" if self.imputation == "zero" else self.imputation
+        imputer = SimpleImputer(strategy=strategy, fill_value=0.0, keep_empty_features=True)
+        fill = np.asarray(imputer.fit(x).statistics_, np.float64) if x.shape[1] else np.empty(0)
+        return fill, np.asarray(np.isnan(x).any(axis=0))
+
+    def _slots(self, column: Column, codes: Array) -> Array:
+        """See Preparation.slots; to the encoder a missing text is one category more, the last."""
+        from sklearn.preprocessing import OneHotEncoder
+
+        encoder = OneHotEncoder(
+            min_frequency=self.min_frequency,
+            max_categories=self.max_categories,
+            handle_unknown="infrequent_if_exist",
+            sparse_output=False,
+        )
+        missing = len(column.levels) + 1
+        encoder.fit(np.where(codes == MISSING, missing, codes)[:, None])
+        one_hot = encoder.transform(np.arange(missing + 1)[:, None])
+        return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), -1).astype(np.int32)
+
+    def _meaning(self, development: Development, train: RawRows) -> Classes | Labels | Values:
+        if development.labels is not None:
+            return Classes(development.labels)
+        if development.task == "multilabel":
+            return Labels(development.targets)
+        return Values(development.targets, standard(train.y) if self.scale_targets else unscaled(train.y))
+
+    def _weights(self, train: RawRows) -> Array | None:
+        """How much the training rows count: their own weights times those of their classes."""
+        if self.class_weights == "none":
+            return _float32(train.weights)
+        _, number, counts = np.unique(train.y, return_inverse=True, return_counts=True)
+        of_class = (len(train) / (len(counts) * counts))[number]
+        return _float32(of_class if train.weights is None else of_class * train.weights)
 
 
-def _fit(x: Array) -> Standardise:
-    """Mean and standard deviation of the columns."""
-    from sklearn.preprocessing import StandardScaler  # not at the top: the driver only needs the settings
+def fitted_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
+    """The scaling of numbers (N, M) without missing ones."""
+    from sklearn import preprocessing
+
+    if scaling == "none" or not x.shape[1]:
+        return unscaled(x)
+    if scaling == "standard":
+        return standard(x)
+    if scaling == "min_max":
+        min_max = preprocessing.MinMaxScaler().fit(x)
+        return Affine(np.asarray(min_max.data_min_), 1 / np.asarray(min_max.scale_))
+    if scaling == "robust":
+        robust = preprocessing.RobustScaler().fit(x)
+        return Affine(np.asarray(robust.center_), np.asarray(robust.scale_))
+    ranks = preprocessing.QuantileTransformer(n_quantiles=min(MOST_QUANTILES, len(x)), subsample=None).fit(x)
+    return Quantiles(np.asarray(ranks.references_), np.asarray(ranks.quantiles_))
+
+
+def standard(x: Array) -> Affine:
+    """The scaling to mean 0 and standard deviation 1; columns that are constant become 0."""
+    from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x)
-    return Standardise(np.asarray(scaler.mean_), np.asarray(scaler.scale_))
+    return Affine(np.asarray(scaler.mean_), np.asarray(scaler.scale_))
+
+
+def unscaled(x: Array) -> Affine:
+    """The scaling that changes nothing."""
+    return Affine(np.zeros(x.shape[1]), np.ones(x.shape[1]))
+
+
+def _float32(weights: Array | None) -> Array | None:
+    return None if weights is None else weights.astype(np.float32)

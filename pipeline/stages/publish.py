@@ -2,24 +2,30 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from nncore import model_file
-from nncore.backend import Array
 from nncore.model import Model
 from pipeline.artefacts import Development
 
 EXAMPLE_ROWS = 3
 
 
-def example_rows(development: Development) -> Array:
-    """A few raw training rows, to show what the model takes."""
-    return development.train.x[:EXAMPLE_ROWS]
+def example_rows(development: Development) -> dict[str, Any]:
+    """A few raw training rows as plain values, with the names of their columns and what each may hold.
+
+    That is double, string or boolean; "any" where several of Python's types are right: whole numbers come as fractions
+    as soon as one is missing, dates also as texts.
+    """
+    rows = development.rows.x[development.folds[0].train[:EXAMPLE_ROWS]]
+    sure = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
+    types = {column.name: column.type if (column.kind, column.type) in sure else "any" for column in rows.columns}
+    return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.places}}
 
 
-def publish(model: Model, example: Array, folder: Path) -> Path:
-    """Write `model/` and `input_example.json` (columns and rows) into the run's folder; the model's path."""
+def publish(model: Model, example: dict[str, Any], folder: Path) -> Path:
+    """Write `model/` and `input_example.json` into the run's folder; the model's path."""
     path = folder / "model"
     model_file.save(model, path)
-    content = {"columns": list(model.columns), "data": example.tolist()}
-    (folder / "input_example.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "input_example.json").write_text(json.dumps(example), encoding="utf-8")
     return path

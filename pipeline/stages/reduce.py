@@ -19,23 +19,19 @@ from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveFloat, Posi
 Components = PositiveInt | Literal["auto"]
 
 
-def n_components(setting: Components, n_columns: int) -> int:
-    """The number of components: the setting, or for auto half the columns, at least 1 and at most 32.
+MOST_COMPONENTS = 32  # that auto chooses
 
-    Raises   ValueError if there are fewer columns than components
-    """
-    if setting == "auto":
-        return min(32, max(1, n_columns // 2))
-    if setting > n_columns:
+
+def _check_components(setting: Components, n_columns: int | None) -> None:
+    if setting != "auto" and n_columns is not None and setting > n_columns:
         raise ValueError(f"reduce.n_components must be at most the number of columns, {n_columns}, but is {setting}")
-    return setting
 
 
 @dataclass(frozen=True, config=STRICT)
 class Keep:
     """No reduction: the networks see the prepared columns."""
 
-    def check(self, n_columns: int) -> None:
+    def check(self, n_columns: int | None) -> None:
         """See Reduction; any number can be kept."""
 
     def __call__(self, view: View) -> View:
@@ -45,19 +41,23 @@ class Keep:
 
 @dataclass(frozen=True, config=STRICT)
 class Pca:
-    """Projection to the principal components with the most variance."""
+    """Projection to the principal components with the most variance.
+
+    n_components   a number, or auto: as many as there are columns, at most 32
+    """
 
     n_components: Components
 
-    def check(self, n_columns: int) -> None:
+    def check(self, n_columns: int | None) -> None:
         """See Reduction."""
-        n_components(self.n_components, n_columns)
+        _check_components(self.n_components, n_columns)
 
     def __call__(self, view: View) -> View:
         """Fit on the training rows, apply to both parts."""
         x = view.data.train.x
+        n = min(MOST_COMPONENTS, len(x) - 1, x.shape[1]) if self.n_components == "auto" else self.n_components
         try:
-            return reduced(view, nncore.pca.fit_pca(x, n_components(self.n_components, x.shape[1])))
+            return reduced(view, nncore.pca.fit_pca(x, n))
         except ValueError as error:
             raise SettingError(f"reduce.{error}") from None
 
@@ -66,6 +66,7 @@ class Pca:
 class Autoencoder:
     """The code of an autoencoder, a network that must reproduce its input through n_components numbers.
 
+    n_components   a number, or auto: half the columns, at least 1 and at most 32
     hidden         sizes of the layers before the code; the decoder mirrors them
     loss           what comes out against what went in
     tied           whether the decoder's weights are the encoder's, transposed
@@ -84,9 +85,9 @@ class Autoencoder:
     seed: NonNegativeInt
     regularizers: dict[str, RegularizerSetting]
 
-    def check(self, n_columns: int) -> None:
+    def check(self, n_columns: int | None) -> None:
         """See Reduction."""
-        n_components(self.n_components, n_columns)
+        _check_components(self.n_components, n_columns)
         loss = self.loss.build()
         if loss.targets not in ("real", "binary") or loss.outputs_per_target > 1:
             raise ValueError(f"reduce.loss must be one for values, but is {self.loss.short}")
@@ -102,7 +103,12 @@ class Autoencoder:
     def __call__(self, view: View) -> View:
         """Train on the training rows with Adam, apply to both parts."""
         x = view.data.train.x
-        n_code = n_components(self.n_components, x.shape[1])
+        try:
+            _check_components(self.n_components, x.shape[1])
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+        half = min(MOST_COMPONENTS, max(1, x.shape[1] // 2))
+        n_code = half if self.n_components == "auto" else self.n_components
         shape = nncore.autoencoder.autoencoder_shape(
             x.shape[1], self.hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
         )

@@ -13,7 +13,7 @@ from pipeline.sweep.training import METRICS
 class Best:
     """The trial with the best validation metric of the weights it answers with; of equals, the first."""
 
-    metric: Literal["loss", "accuracy", "r2"]
+    metric: Literal["loss", "accuracy", "r2", "label_accuracy", "subset_accuracy"]
 
     def check(self, task: Task) -> None:
         """Raise ValueError if the task has no such metric."""

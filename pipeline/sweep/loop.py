@@ -17,11 +17,11 @@ from pipeline.sweep.training import FreshStack, train_slice
 
 
 class Sweep(NamedTuple):
-    """What every slice of a sweep has in common."""
+    """What the slices of a sweep have in common; shapes and views are by fold."""
 
     plan: Plan
-    shape: Shape
-    view: Handle
+    shapes: tuple[Shape, ...]
+    views: tuple[Handle, ...]
     task: Task
     loss_limit: float
     options: TaskOptions
@@ -58,9 +58,9 @@ def run_sweep(
 
 def _submit(executor: Executor, sweep: Sweep, chosen: Slice, stacks: dict[int, Handle]) -> tuple[Handle, Handle]:
     """Start one slice; handles of its stack and of its reports."""
-    fresh = FreshStack(sweep.shape, sweep.plan.stacks[chosen.stack])
-    stack = stacks[chosen.stack] if chosen.start else fresh
-    arguments = (stack, sweep.view, chosen.until, sweep.task, sweep.loss_limit)
+    fold, networks = sweep.plan.stacks[chosen.stack]
+    stack = stacks[chosen.stack] if chosen.start else FreshStack(sweep.shapes[fold], networks)
+    arguments = (stack, sweep.views[fold], chosen.until, sweep.task, sweep.loss_limit)
     after, reports = executor.submit(train_slice, *arguments, options=sweep.options, returns=2)
     return after, reports
 

@@ -1,8 +1,9 @@
 """From trials to stacks: which networks are trained together, and how many epochs make a slice."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import pydantic.dataclasses
 from pydantic import Field, Strict
@@ -31,30 +32,76 @@ class Stacks:
     slice_seconds: Annotated[float, Strict(), Field(gt=0, le=3600)]
 
 
+class FoldWork(NamedTuple):
+    """What is to be trained on one fold: its networks, their shape, and how many rows they learn from."""
+
+    networks: list[Network]
+    shape: Shape
+    n_rows: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which the rows are seen once."""
+        return ceil(self.n_rows / self.shape.batch_size)
+
+
+class PlannedStack(NamedTuple):
+    """Networks that are trained together, and the fold that they learn from."""
+
+    fold: int
+    networks: tuple[Network, ...]
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The networks of each stack, how long they are trained, and in what portions."""
+    """The stacks, how long they are trained, in what portions, and by fold how many steps an epoch has."""
 
-    stacks: tuple[tuple[Network, ...], ...]
+    stacks: tuple[PlannedStack, ...]
     epochs: int
-    steps_per_epoch: int
+    steps_per_epoch: tuple[int, ...]
     epochs_per_slice: int
 
+    def stack_of(self, key: str) -> int:
+        """The number of the stack in which the network with this key is."""
+        keys = [{network.key for network in stack.networks} for stack in self.stacks]
+        return next(number for number, known in enumerate(keys) if key in known)
 
-def plan(networks: list[Network], shape: Shape, epochs: int, n_rows: int, workers: int, stacks: Stacks) -> Plan:
-    """Deal the networks out to stacks of about equal width and mixed content.
 
-    Within a stack networks with one optimizer stand together, so that they step in one operation.
+def plan(folds: Sequence[FoldWork], epochs: int, workers: int, stacks: Stacks) -> Plan:
+    """Deal each fold's networks out to stacks of about equal width and mixed content.
+
+    Within a stack networks with one optimizer stand together, so that they step in one operation. The stacks of
+    different folds take turns, so that trials come to their end one after the other, and not all of them at last.
     """
-    n_stacks = ceil(len(networks) / _width(stacks, shape, len(networks), workers))
-    if stacks.width == "auto":
-        n_stacks = min(ceil(n_stacks / workers) * workers, len(networks))  # no worker idle in the last round
-    hands = [networks[first::n_stacks] for first in range(n_stacks)]
-    ordered = tuple(tuple(sorted(hand, key=lambda network: network.kinds)) for hand in hands)
-    steps_per_epoch = ceil(n_rows / shape.batch_size)
-    epoch_seconds = steps_per_epoch * (PYTHON_S_PER_STEP + len(hands[0]) * network_step_seconds(shape))
-    epochs_per_slice = min(epochs, max(1, int(stacks.slice_seconds / epoch_seconds)))
-    return Plan(ordered, epochs, steps_per_epoch, epochs_per_slice)
+    hands = [
+        (first, PlannedStack(fold, _in_order(work.networks[first::n_stacks])))
+        for fold, (work, n_stacks) in enumerate(zip(folds, _n_stacks(folds, workers, stacks), strict=True))
+        for first in range(n_stacks)
+    ]
+    planned = tuple(stack for _, stack in sorted(hands, key=lambda hand: hand[0]))
+    steps_per_epoch = tuple(work.steps_per_epoch for work in folds)
+    longest = max(_epoch_seconds(folds[stack.fold], len(stack.networks)) for stack in planned)
+    epochs_per_slice = min(epochs, max(1, int(stacks.slice_seconds / longest)))
+    return Plan(planned, epochs, steps_per_epoch, epochs_per_slice)
+
+
+def _in_order(networks: list[Network]) -> tuple[Network, ...]:
+    return tuple(sorted(networks, key=lambda network: network.kinds))
+
+
+def _epoch_seconds(work: FoldWork, width: int) -> float:
+    return work.steps_per_epoch * (PYTHON_S_PER_STEP + width * network_step_seconds(work.shape))
+
+
+def _n_stacks(folds: Sequence[FoldWork], workers: int, stacks: Stacks) -> list[int]:
+    """How many stacks each fold's networks make; for auto together a multiple of the workers, to leave none idle."""
+    if stacks.width != "auto":
+        return [1 if stacks.width == "unlimited" else ceil(len(work.networks) / stacks.width) for work in folds]
+    n_networks = sum(len(work.networks) for work in folds)
+    wide_enough = ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(folds[0].shape))
+    n_stacks = max(len(folds), ceil(n_networks / min(wide_enough, ceil(n_networks / workers))))
+    each, more = divmod(min(ceil(n_stacks / workers) * workers, n_networks), len(folds))
+    return [each + (fold < more) for fold in range(len(folds))]
 
 
 def network_step_seconds(shape: Shape) -> float:
@@ -62,12 +109,3 @@ def network_step_seconds(shape: Shape) -> float:
     flops = 6 * shape.batch_size * shape.n_weights  # forward, and twice as much backward
     activations = shape.batch_size * sum(shape.sizes)
     return flops / FLOPS_PER_S + S_PER_PARAMETER * shape.n_parameters + S_PER_ACTIVATION * activations
-
-
-def _width(stacks: Stacks, shape: Shape, n_networks: int, workers: int) -> int:
-    if stacks.width == "unlimited":
-        return n_networks
-    if stacks.width == "auto":
-        wide_enough = ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(shape))
-        return min(wide_enough, ceil(n_networks / workers))
-    return stacks.width

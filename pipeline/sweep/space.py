@@ -40,6 +40,10 @@ class Trial:
         """Its name in journals and reports."""
         return f"{self.number:04d}"
 
+    def network_key(self, fold: int, n_folds: int) -> str:
+        """The name of its network of a fold: its own if there is one fold, else "0007/1", "0007/2", ..."""
+        return self.key if n_folds == 1 else f"{self.key}/{fold + 1}"
+
     @property
     def parameters(self) -> dict[str, Any]:
         """Flat, with dotted names: {"optimizer": "adam", "optimizer.learning_rate": 0.001, ...}."""

@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
-from nncore.metrics import Metric, accuracy, r2
+from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
 from nncore.shape import Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Report, train
 from pipeline.artefacts import Task, View
 
-METRICS: dict[Task, dict[str, Metric]] = {"classification": {"accuracy": accuracy}, "regression": {"r2": r2}}
+METRICS: dict[Task, dict[str, Metric]] = {
+    "classification": {"accuracy": accuracy},
+    "regression": {"r2": r2},
+    "multilabel": {"label_accuracy": label_accuracy, "subset_accuracy": subset_accuracy},
+}
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.models import ModelSignature
+from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -30,10 +32,13 @@ from nncore import model_file
 from pipeline.journal import Reader
 from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
+from pipeline.tracking.trial_run import TrialRun
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
 LONGEST_PARAMETER = 6000
+LONGEST_DIGEST = 36
+LONGEST_SCHEMA = 60_000
 SECONDS_TO_FINISH = 30  # after the driver is gone
 HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -46,7 +51,9 @@ class Writer:
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
         self._acknowledged = (self._folder / "tracking.jsonl").open("a", encoding="utf-8")
+        self._settings: dict[str, Any] = {}
         self._trials: dict[str, dict[str, Any]] = {}
+        self._n_folds = 1
         self._open: dict[str, TrialRun] = {}
         self._parent = ""
 
@@ -61,7 +68,7 @@ class Writer:
                 self._client.set_terminated(self._parent, "FAILED")
 
     def _on_run(self, happened: dict[str, Any]) -> None:
-        self._tracking = happened["tracking"]
+        self._tracking, self._settings = happened["tracking"], happened["settings"]
         self._client = open_store(self._tracking["uri"])
         self._experiment_id = self._experiment()
         run = self._client.create_run(
@@ -78,17 +85,23 @@ class Writer:
         where = {"tracking_uri": self._tracking["uri"], "experiment_id": self._experiment_id, "run_id": self._parent}
         self._acknowledge("run", **where)
 
+    def _on_data(self, happened: dict[str, Any]) -> None:
+        card = happened["card"]
+        inputs = DatasetInput(data_set(self._settings, card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+        self._client.log_inputs(self._parent, [inputs])
+        self._client.set_tag(self._parent, "data_hash", card["digest"])
+        self._client.log_artifact(self._parent, str(self._folder / "data_card.json"))
+
     def _on_plan(self, happened: dict[str, Any]) -> None:
-        self._trials = happened["trials"]
+        self._trials, self._n_folds = happened["trials"], happened["folds"]
 
     def _on_slice(self, happened: dict[str, Any]) -> None:
-        for key, report in happened["networks"].items():
-            trial = self._open.setdefault(key, TrialRun(key, self._trials[key], happened["started"]))
-            trial.add(report, happened["time"])
-            if report["diverged"]:
-                self._write(self._open.pop(key), "FAILED")
-            elif happened["last"] or report["stopped"]:
-                self._write(self._open.pop(key), "FINISHED")
+        for network, report in happened["networks"].items():
+            key, _, fold = network.partition("/")
+            trial = self._open.setdefault(key, TrialRun(key, self._trials[key], self._n_folds, happened["started"]))
+            trial.add(int(fold or 1) - 1, report, happened["time"], happened["last"])
+            if trial.over:
+                self._write(self._open.pop(key), trial.status)
 
     def _on_champion(self, happened: dict[str, Any]) -> None:
         stages = ("validation", "test")
@@ -126,7 +139,7 @@ class Writer:
         tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
         run_id = self._client.create_run(self._experiment_id, start_time=trial.started, tags=tags).info.run_id
         parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
-        metrics = trial.metrics()
+        metrics = [Metric(*point) for point in trial.metrics()]
         self._client.log_batch(run_id, metrics[:METRICS_PER_BATCH], parameters)
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
@@ -136,47 +149,6 @@ class Writer:
     def _acknowledge(self, what: str, **content: Any) -> None:
         self._acknowledged.write(json.dumps({"event": what, **content}) + "\n")
         self._acknowledged.flush()
-
-
-class TrialRun:
-    """What is known of one trial so far."""
-
-    def __init__(self, key: str, description: dict[str, Any], started: int) -> None:
-        self.key = key
-        self.description = description
-        self.started = self.ended = started
-        self._diverged: tuple[int, str] | None = None
-        self._stopped: tuple[int, str] | None = None
-        self._epoch = 0
-        self._curves: dict[str, list[tuple[float, int]]] = {}
-
-    def add(self, report: dict[str, Any], time_ms: int) -> None:
-        """Add one slice's report."""
-        for name, values in report["curves"].items():
-            self._curves.setdefault(name, []).extend((value, time_ms) for value in values)
-        self._diverged, self._stopped, self._epoch = report["diverged"], report["stopped"], report["epoch"]
-        self.ended = time_ms
-
-    def tags(self) -> dict[str, str]:
-        """What to filter and group by."""
-        tags = {"kind": "trial", "trial_key": self.key}
-        tags |= {axis: self.description["parameters"][axis] for axis in ("optimizer", "regularizer")}
-        if self._diverged:
-            tags["stop_reason"] = "diverged in epoch {}: {}".format(*self._diverged)
-        elif self._stopped:
-            tags["stop_reason"] = "stopped after epoch {}: {}".format(*self._stopped)
-        return tags
-
-    def metrics(self) -> list[Metric]:
-        """The curves by epoch, and under names of their own their values in the epoch whose weights answer."""
-        curves = [
-            Metric(name, value, time_ms, epoch)
-            for name, points in self._curves.items()
-            for epoch, (value, time_ms) in enumerate(points, start=1)
-        ]
-        at = (self._epoch or 0) - 1  # of one that diverged, the last
-        final = [Metric(name.replace("/", "_"), *points[at], 0) for name, points in self._curves.items()]
-        return curves + final
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -208,8 +180,12 @@ def log_model(folder: Path, run_id: str, name: str) -> str:
     The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle.
     """
     content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
-    example = pd.DataFrame(content["data"], columns=content["columns"], dtype="float64")
-    signature = mlflow.models.infer_signature(example, answer(model_file.load(folder), example))
+    example = pd.DataFrame(content["rows"])
+    any_type = AnyType()  # type: ignore[no-untyped-call]
+    types = {name: any_type if kind == "any" else DataType[kind] for name, kind in content["types"].items()}
+    inputs = Schema([ColSpec(type_, name) for name, type_ in types.items()])
+    outputs = mlflow.models.infer_signature(example, answer(model_file.load(folder), example)).outputs
+    signature = ModelSignature(inputs, outputs)
     packages = [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
     with mlflow.start_run(run_id):
         info = mlflow.pyfunc.log_model(
@@ -223,6 +199,29 @@ def log_model(folder: Path, run_id: str, name: str) -> str:
             registered_model_name=name,
         )
     return str(info.registered_model_version)
+
+
+def data_set(settings: dict[str, Any], card: dict[str, Any]) -> Dataset:
+    """The data card as MLflow shows data sets; of very many columns the first."""
+    schema: list[dict[str, Any]] = []
+    length = 0
+    for column in card["columns"]:
+        kind = "string" if "levels" in column else "double"
+        schema.append({"type": kind, "name": column["name"], "required": column["missing"] == 0})
+        length += len(json.dumps(schema[-1]))
+        if length > LONGEST_SCHEMA:
+            schema.pop()
+            break
+    profile = {name: value for name, value in card.items() if name not in ("columns", "targets", "digest")}
+    profile |= {"n_columns": len(card["columns"]), "n_targets": len(card["targets"])}
+    return Dataset(
+        name=settings["name"],
+        digest=card["digest"][:LONGEST_DIGEST],
+        source_type=settings["data"]["_target_"].rpartition(".")[2].lower(),
+        source=json.dumps(settings["data"]),
+        schema=json.dumps({"mlflow_colspec": schema}),
+        profile=json.dumps(profile),
+    )
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -9,12 +9,25 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
 from nncore import model_file
+from nncore.backend import Array
 from nncore.model import Model
 
 
-def answer(model: Model, rows: pd.DataFrame) -> pd.DataFrame:
+def answer(model: Model, rows: pd.DataFrame | Array) -> pd.DataFrame:
     """One line per raw row, with its index: the prediction and, for classes, the probability of each."""
-    return pd.DataFrame(model.answers(rows[list(model.columns)].to_numpy(np.float64)), index=rows.index)
+    if not isinstance(rows, pd.DataFrame):
+        return pd.DataFrame(model.answers(rows))
+    columns = {str(name): _values(rows[name]) for name in rows}
+    return pd.DataFrame(model.answers(columns), index=rows.index)
+
+
+def _values(column: "pd.Series[Any]") -> Array:
+    """A column as numbers or dates in UTC; whatever else it holds as plain objects, None where missing."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiubM":
+        return column.to_numpy()
+    return column.astype(object).where(column.notna(), None).to_numpy()
 
 
 class Champion(PythonModel):

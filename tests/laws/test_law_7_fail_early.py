@@ -139,8 +139,8 @@ WRONG = {
     "an option that is none": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
     "a list where one value belongs": (["reduce=pca,none"], ["reduce=pca,none", "--multirun"]),
     "reduction in the place of the preparation": (
-        ["prepare._target_=pipeline.stages.reduce.Keep", "~prepare.scale_targets"],
-        ["prepare", "an instance of Preparation"],
+        ["prepare._target_=pipeline.stages.split.Holdout", "prepare={validation: 0.1, test: 0.1, seed: 0}"],
+        ["prepare"],
     ),
     "group set to nothing": (["training=null"], ["NoneType"]),
     "wrong in the second job": (["-m", "training.epochs=1,0"], ["training.epochs = 0"]),

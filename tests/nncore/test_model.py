@@ -10,20 +10,43 @@ from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, network, 
 from nncore import model_file
 from nncore.autoencoder import Autoencoder, autoencoder_shape
 from nncore.members import Member
-from nncore.model import Classes, Model, Values
+from nncore.model import Classes, Labels, Model, Values
 from nncore.pca import fit_pca
-from nncore.scaling import Standardise
+from nncore.preparation import Preparation
+from nncore.scaling import Affine, Quantiles
 from nncore.shape import initial_numbers
 from nncore.stack import start
+from nncore.table import Column, matrix_table, read_table
 
 X = np.random.default_rng(0).normal(size=(20, 6))
-SCALING = Standardise(X.mean(axis=0), X.std(axis=0))
+TABLE = matrix_table(X, tuple("abcdef"))
+NUMBERS = Preparation(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), ())
+# the same six columns as numbers, a category and an ordinal
+MIXED = Preparation(
+    (*TABLE.columns[:3], Column("d", "categorical", "string", ("x", "y")), Column("e", "ordinal", "long", ("1", "5"))),
+    np.array([0.0, 1, 2, 0]),
+    np.array([1]),
+    Quantiles(np.linspace(0, 1, 20), np.sort(X[:, :4], axis=0)),
+    (np.array([0, 1, -1, -1], np.int32),),
+)
+ROWS = {name: X[:, at] for at, name in enumerate("abc")} | {
+    "d": np.array(["x", None, "y", "new"] * 5, dtype=object),
+    "e": np.array([1.0, np.nan, 5, 7] * 5),
+}
 
 
-def model(reduction, meaning, n_outputs, loss=SOFTMAX):
-    transforms = (SCALING,) if reduction is None else (SCALING, reduction)
-    of = shape((6 if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
-    return Model(tuple("abcdef"), transforms, of, initial_numbers(of, 0)[None], meaning)
+def model(reduction, meaning, n_outputs, loss=SOFTMAX, preparation=NUMBERS):
+    transforms = () if reduction is None else (reduction,)
+    of = shape((preparation.n_outputs if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
+    return Model(preparation, transforms, of, initial_numbers(of, 0)[None], meaning)
+
+
+def one_row(*values):
+    return {name: np.array([value]) for name, value in zip("abcde", values, strict=True)}
+
+
+def rows_for(one):
+    return ROWS if one.preparation is MIXED else X
 
 
 def coder():
@@ -36,8 +59,11 @@ MODELS = {
     "classes": model(None, Classes(np.array([2, 5, 7])), 3),
     "pca, text labels": model(fit_pca(X, 3), Classes(np.array(["no", "yes", "zebra"])), 3),
     "two classes": model(coder(), Classes(np.array(["benign", "malignant"])), 1, SIGMOID),
-    "values with deviations": model(None, Values(Standardise(np.array([100.0]), np.array([7.0]))), 1, GAUSSIAN),
-    "values": model(coder(), Values(Standardise(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
+    "values with deviations": model(None, Values(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, GAUSSIAN),
+    "values": model(coder(), Values(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
+    "two values": model(None, Values(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
+    "labels, mixed columns": model(None, Labels(("red", "blue")), 2, SIGMOID, MIXED),
+    "classes, mixed columns": model(None, Classes(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
 }
 
 
@@ -45,9 +71,9 @@ MODELS = {
 def test_saved_and_loaded_it_answers_the_same_bits(one, tmp_path):
     model_file.save(one, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
-    for name, column in one.answers(X).items():
-        np.testing.assert_array_equal(again.answers(X)[name], column)
-    assert again.columns == one.columns
+    for name, column in one.answers(rows_for(one)).items():
+        np.testing.assert_array_equal(again.answers(rows_for(one))[name], column)
+    assert again.preparation.columns == one.preparation.columns
     assert again.shape == one.shape
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["arrays.npz", "model.json"]
 
@@ -61,7 +87,7 @@ def test_probabilities_belong_to_their_labels():
 
 def test_of_two_classes_the_output_speaks_for_the_second():
     one = MODELS["two classes"]
-    answers, z = one.answers(X), one.outputs(X)[:, 0]
+    answers, z = one.answers(X), one.outputs(TABLE)[:, 0]
     np.testing.assert_array_equal(answers["prediction"] == "malignant", z > 0)
     np.testing.assert_allclose(answers["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
     np.testing.assert_array_equal(one.meaning.targets(np.array(["benign", "malignant"])), [[0], [1]])
@@ -69,12 +95,12 @@ def test_of_two_classes_the_output_speaks_for_the_second():
 
 def test_values_come_in_their_own_unit():
     one = MODELS["values"]
-    np.testing.assert_allclose(one.answers(X)["prediction"], one.outputs(X)[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(one.answers(X)["prediction"], one.outputs(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
 
 
 def test_predicted_deviations_come_in_their_own_unit_too():
     one = MODELS["values with deviations"]
-    answers, z = one.answers(X), one.outputs(X)
+    answers, z = one.answers(X), one.outputs(TABLE)
     np.testing.assert_allclose(answers["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
     np.testing.assert_allclose(answers["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
     assert "deviation" not in MODELS["values"].answers(X)
@@ -82,7 +108,39 @@ def test_predicted_deviations_come_in_their_own_unit_too():
 
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"rows must have 6 columns, but have shape \(20, 5\)"):
-        MODELS["classes"].outputs(X[:, :5])
+        MODELS["classes"].answers(X[:, :5])
+
+
+def test_several_values_and_labels_have_a_column_each():
+    two = MODELS["two values"]
+    answers, z = two.answers(X), two.outputs(TABLE)
+    assert list(answers) == ["prediction_u", "prediction_v", "deviation_u", "deviation_v"]
+    np.testing.assert_allclose(answers["prediction_u"], z[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(answers["prediction_v"], z[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(answers["deviation_u"], np.exp(z[:, 2] / 2) * 7, rtol=1e-5)
+    labels = MODELS["labels, mixed columns"]
+    answers, z = labels.answers(ROWS), labels.outputs(read_table(MIXED.columns, ROWS))
+    np.testing.assert_array_equal(answers["prediction_blue"], z[:, 1] > 0)
+    np.testing.assert_allclose(answers["probability_red"], 1 / (1 + np.exp(-z[:, 0])), rtol=1e-5)
+
+
+def test_reordered_columns_make_no_difference_and_missing_ones_are_named():
+    one = MODELS["classes, mixed columns"]
+    backwards = {name: ROWS[name] for name in reversed(ROWS)} | {"other": X[:, 0]}
+    for name, column in one.answers(ROWS).items():
+        np.testing.assert_array_equal(one.answers(backwards)[name], column)
+    with pytest.raises(ValueError, match="column 'd' is missing; there are 'a', 'b', 'c', 'e'"):
+        one.answers({name: ROWS[name] for name in "abce"})
+
+
+def test_what_is_unknown_or_missing_gets_an_answer():
+    """An unknown category is none of those that are known; a missing number is the fill value, and marked."""
+    one = MODELS["classes, mixed columns"]
+    x = one.preparation(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
+    np.testing.assert_array_equal(x[0, 4:], [1, 0, 0])
+    known = one.preparation(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
+    np.testing.assert_array_equal(known[0, :4], x[0, :4])
+    np.testing.assert_array_equal(known[0, 4:], [0, 0, 1])
 
 
 @pytest.fixture
@@ -107,9 +165,9 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "arrays.npz").unlink(), "No such file"),
         (lambda folder: (folder / "model.json").write_text('{"format": 1'), "Expecting"),
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "cut short"),
-        (lambda folder: edit(folder, lambda d: d.update(format=1)), "format is 1, this version reads 2"),
-        (lambda folder: edit(folder, lambda d: d["model"].update(kind="Shape")), "unexpected keyword"),
-        (lambda folder: edit(folder, lambda d: d["model"].update(kind="os.system")), "os.system"),
+        (lambda folder: edit(folder, lambda d: d.update(format=1)), "format is 1, this version reads 3"),
+        (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Shape"})), "unexpected keyword"),
+        (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
         (
             lambda folder: edit(folder, lambda d: d["model"]["shape"].update(batch_size=0)),
@@ -120,7 +178,7 @@ def edit(folder, change, sign=True):
             "parameters must be",
         ),
         (
-            lambda folder: edit(folder, lambda d: d["model"].update(columns=list("fedcba")), sign=False),
+            lambda folder: edit(folder, lambda d: d["model"]["preparation"]["columns"].reverse(), sign=False),
             "model.json was",
         ),
         (lambda folder: edit(folder, lambda d: d.update(model=d["model"]["shape"])), "something else"),

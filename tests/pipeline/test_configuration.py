@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 
 import hydra
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import yaml
 from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
@@ -15,6 +18,7 @@ from pipeline.configuration import CONF, command, jobs
 
 FILES = sorted(CONF.glob("*/*.yaml"))
 MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
+PARTS = MEMBERS | {"roles"}  # what other files are made of
 
 
 def identity(path: Path) -> str:
@@ -22,7 +26,7 @@ def identity(path: Path) -> str:
 
 
 def how_to_pick(path: Path) -> str:
-    """The override at the end of a file's first line: "# What it is: folder=file"."""
+    """The overrides at the end of a file's first line: "# What it is: folder=file"."""
     first = path.read_text().splitlines()[0]
     text, _, pick = first.rpartition(": ")
     assert text.startswith("# ")
@@ -32,13 +36,31 @@ def how_to_pick(path: Path) -> str:
 
 FIRST = [min((CONF / folder).glob("*.yaml")) for folder in MEMBERS]  # of each folder of members; the others are slow
 TOGETHER = [path for path in FILES if how_to_pick(path).startswith("+")]  # these do not exclude each other
-IN_PLACE = [path for path in FILES if path not in TOGETHER]
+IN_PLACE = [path for path in FILES if path not in TOGETHER and path.parent.name != "roles"]
 
 
 def parts_of(pick):
-    """Folder, place and file of "+folder@place=file"."""
-    group, _, name = pick.removeprefix("+").partition("=")
+    """Folder, place and file of "+folder@place=file", or of the first of several overrides."""
+    group, _, name = pick.split()[0].removeprefix("+").partition("=")
     return *group.partition("@")[::2], name
+
+
+@pytest.fixture
+def sample_files(tmp_path, monkeypatch):
+    """The files that the configuration's first lines and the README speak of, where the test stands."""
+    columns = {"column": list("ab") * 30, "price": [n % 7 + 0.5 for n in range(60)], "age": [*range(60)]}
+    columns |= {"zip": ["01234", "04567"] * 30, "size": list("SML") * 20, "patient": [n // 3 for n in range(60)]}
+    columns |= {
+        "sold": [f"2020-01-{n % 28 + 1:02}" for n in range(60)],
+        "row": [*range(60)],
+        "country": ["DE", "AT"] * 30,
+    }
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    for name in ("file.csv", "houses.csv", "new_houses.csv"):
+        (tmp_path / name).write_text("\n".join(lines))
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "file.parquet")
+    np.savez(tmp_path / "file.npz", x=np.ones((9, 2)), y=np.arange(9))
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +68,12 @@ def parts_of(pick):
     [p if p.parent.name not in MEMBERS or p in FIRST else pytest.param(p, marks=pytest.mark.slow) for p in IN_PLACE],
     ids=identity,
 )
-def test_every_file_is_composed_and_built_as_its_first_line_says(path):
+def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_files):
     folder, _, name = parts_of(how_to_pick(path))
     assert (folder, name) == (path.parent.name, path.stem)
-    settings, config = composed(how_to_pick(path))
+    if name == "fashion_mnist" and not Path("/usr/share/datasets/fashion-mnist").exists():
+        pytest.skip("the Debian package dataset-fashion-mnist is not installed")
+    settings, config = composed(*how_to_pick(path).split())
     assert settings.trials()
     assert path.parent.name in {*config, *MEMBERS}
 
@@ -137,7 +161,7 @@ def test_the_loss_follows_the_task():
         ("diabetes", 1, "squared_error"),
     ):
         settings, _ = composed(f"data={data}")
-        shape = settings.shape(Facts(5, n_outputs, 10, 10))
+        shape = settings.shape(Facts(5, n_outputs, 10, 10), settings.data.task)
         assert shape.loss.name == f"nncore.losses.{loss}"
         assert shape.sizes == (5, 64, n_outputs)
 
@@ -155,7 +179,7 @@ def test_cfg_job_prints_the_whole_configuration(tmp_path, monkeypatch, capsys):
 
 def test_the_contents_page_names_every_folder():
     page = (CONF / "config.yaml").read_text()
-    for folder in {path.parent.name for path in FILES} - MEMBERS:
+    for folder in {path.parent.name for path in FILES} - PARTS:
         assert f"  - {folder}: " in page
 
 
@@ -168,7 +192,7 @@ def readme_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", readme_commands(), ids=" ".join)
-def test_every_command_of_the_readme_is_right(overrides):
+def test_every_command_of_the_readme_is_right(overrides, sample_files):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         every = list(jobs(overrides))
     for job in every:

@@ -1,0 +1,84 @@
+"""From raw rows to numbers that a network learns well from; fitted elsewhere, applied here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nncore.backend import Array
+from nncore.scaling import Affine, Quantiles
+from nncore.table import CODED, Column, Table
+
+ROWS_AT_A_TIME = 16_384
+DAYS_PER_YEAR = 365.2425
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Missing numbers filled in and marked, numbers scaled, categories as one-hot columns.
+
+    columns      the raw columns
+    fill         (M,), what stands for a missing number in each of the `features`
+    indicators   (J,), the features that get one more column, 1 where they were missing and else 0
+    scaling      of the M filled features
+    slots        for each categorical column (L + 2,), by code: which of its one-hot columns is 1, or -1 for none;
+                 the entry before the last is for unknown texts, the last for missing ones
+    """
+
+    columns: tuple[Column, ...]
+    fill: Array
+    indicators: Array
+    scaling: Affine | Quantiles
+    slots: tuple[Array, ...]
+
+    @property
+    def n_outputs(self) -> int:
+        """How many columns come out."""
+        return len(self.fill) + len(self.indicators) + sum(_width(slots) for slots in self.slots)
+
+    def __call__(self, table: Table) -> Array:
+        """Rows (N, n_outputs) in float32, C-contiguous: features, indicators, one-hot columns; computed in float64."""
+        prepared = np.zeros((len(table), self.n_outputs), np.float32)
+        for first in range(0, len(table), ROWS_AT_A_TIME):
+            part = slice(first, first + ROWS_AT_A_TIME)
+            self._prepare(table[part], prepared[part])
+        return prepared
+
+    def _prepare(self, table: Table, out: Array) -> None:
+        x = features(table)  # (n, M)
+        missing, n = np.isnan(x), x.shape[1]
+        out[:, :n] = self.scaling(np.where(missing, self.fill, x))
+        out[:, n : n + len(self.indicators)] = missing[:, self.indicators]
+        start = n + len(self.indicators)
+        codes = [values for column, values in table.places if column.kind == "categorical"]
+        for values, slots in zip(codes, self.slots, strict=True):
+            position = slots[values]
+            (rows,) = np.nonzero(position >= 0)
+            out[rows, start + position[rows]] = 1
+            start += _width(slots)
+
+
+def features(table: Table) -> Array:
+    """All columns but the categorical ones as numbers (N, M) in float64, NaN where missing; a date gives several."""
+    if not any(column.kind in (*CODED, "date") for column in table.columns):
+        return table.numbers.astype(np.float64)
+    found = [feature for column, values in table.places for feature in _features(column, values)]
+    return np.stack(found, axis=1).astype(np.float64) if found else np.empty((len(table), 0))
+
+
+def _features(column: Column, values: Array) -> Iterator[Array]:
+    """The numbers that one column gives: a date its day, and where in the year, the week and the day it lies."""
+    if column.kind == "ordinal":
+        yield np.where((values < 0) | (values == len(column.levels)), np.nan, values)
+    elif column.kind == "date":
+        yield values
+        for period in (DAYS_PER_YEAR, 7, *([1] if column.type == "datetime" else [])):
+            angle = 2 * np.pi * (values / period % 1)
+            yield np.sin(angle)
+            yield np.cos(angle)
+    elif column.kind != "categorical":
+        yield values
+
+
+def _width(slots: Array) -> int:
+    return int(slots.max()) + 1

@@ -1,0 +1,128 @@
+"""The data card: what a data set is like, in plain values, for people and for MLflow."""
+
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from nncore.backend import Array
+from nncore.table import CODED, MISSING, Column, Table
+from pipeline.artefacts import DataCard, Dataset, RawRows
+
+SHOWN = 12  # classes and targets in the terminal
+
+
+def data_card(dataset: Dataset) -> DataCard:
+    """What is in the rows, the official test part's included in the hash and its rows counted apart.
+
+    n_rows, n_test_rows   rows to divide or learn from; rows of the official test part, 0 without one
+    columns               name, kind and share of missing values (0 to 1) of each; of texts the number of levels
+    missing               share of missing values over all columns
+    classes               classification: rows of each class; multilabel: rows with each label; else null
+    target_statistics     regression: mean, standard deviation, minimum, median and maximum of each target; else null
+    digest                SHA-256 of all rows: columns, values, targets, weights
+    """
+    rows = dataset.rows
+    columns = [_column(column, values) for column, values in rows.x.places]
+    shares = [column["missing"] for column in columns]
+    return {
+        "task": dataset.task,
+        "targets": list(dataset.targets),
+        "n_rows": len(rows),
+        "n_test_rows": len(dataset.test) if dataset.test else 0,
+        "columns": columns,
+        "missing": float(np.mean(shares)) if shares else 0.0,
+        "classes": _classes(dataset),
+        "target_statistics": _statistics(dataset),
+        "weighted": rows.weights is not None,
+        "n_groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
+        "digest": _digest(dataset),
+    }
+
+
+def print_card(console: Console, card: DataCard) -> None:
+    """Some lines for the terminal."""
+    official = f" and {card['n_test_rows']:,} official test rows" if card["n_test_rows"] else ""
+    groups = f", {card['n_groups']:,} groups" if card["n_groups"] else ""
+    kinds = [column["kind"] for column in card["columns"]]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    missing = f", {card['missing']:.1%} of the values missing" if card["missing"] else ""
+    lines = [
+        f"{card['n_rows']:,} rows{official}{groups}, {len(kinds)} columns: {counts}{missing}",
+        f"{card['task']} of {_some(card['targets'])}: {_targets(card)}",
+        f"sha256 {card['digest'][:16]}",
+    ]
+    for heading, line in zip(("data", "", ""), lines, strict=True):
+        console.print(f"{heading:<11}{line}", soft_wrap=True)
+
+
+def _column(column: Column, values: Array) -> dict[str, Any]:
+    missing = values == MISSING if column.kind in CODED else np.isnan(values)
+    found: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": float(missing.mean())}
+    return found | ({"levels": len(column.levels)} if column.kind in CODED else {})
+
+
+def _classes(dataset: Dataset) -> dict[str, int] | None:
+    y = dataset.rows.y
+    if dataset.task == "multilabel":
+        return {name: int(count) for name, count in zip(dataset.targets, y.sum(axis=0), strict=True)}
+    if dataset.task == "regression":
+        return None
+    return {str(label): int(count) for label, count in zip(*np.unique(y, return_counts=True), strict=True)}
+
+
+def _statistics(dataset: Dataset) -> dict[str, dict[str, float]] | None:
+    if dataset.task != "regression":
+        return None
+    return {
+        name: {
+            "mean": float(values.mean()),
+            "std": float(values.std()),
+            "min": float(values.min()),
+            "median": float(np.median(values)),
+            "max": float(values.max()),
+        }
+        for name, values in zip(dataset.targets, dataset.rows.y.T, strict=True)
+    }
+
+
+def _digest(dataset: Dataset) -> str:
+    state = sha256(repr((dataset.task, dataset.targets)).encode())
+    for rows in filter(None, (dataset.rows, dataset.test)):
+        _add(state, rows)
+    for array in (dataset.groups, dataset.times):
+        _add_array(state, array)
+    return state.hexdigest()
+
+
+def _add(state: Any, rows: RawRows) -> None:
+    table: Table = rows.x
+    state.update(repr(table.columns).encode())
+    for array in (table.numbers, table.codes, rows.y, rows.weights):
+        _add_array(state, array)
+
+
+def _add_array(state: Any, array: Array | None) -> None:
+    """The array's type, shape and bytes, in the order of its rows, whatever its order in memory."""
+    if array is None:
+        state.update(b"none")
+        return
+    state.update(f"{array.dtype} {array.shape}".encode())
+    for first in range(0, len(array), 65_536):  # a part at a time, to copy little
+        state.update(array[first : first + 65_536].tobytes())
+
+
+def _targets(card: DataCard) -> str:
+    if card["classes"]:
+        shares = [f"{label} {count / card['n_rows']:.1%}" for label, count in card["classes"].items()]
+        return f"{len(shares)} {'labels' if card['task'] == 'multilabel' else 'classes'}, {_some(shares)}"
+    return "; ".join(
+        f"{values['mean']:.4g} +- {values['std']:.4g}, from {values['min']:.4g} to {values['max']:.4g}"
+        for values in list(card["target_statistics"].values())[:SHOWN]
+    )
+
+
+def _some(texts: list[str]) -> str:
+    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return ", ".join(texts[:SHOWN]) + more

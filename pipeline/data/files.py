@@ -1,0 +1,67 @@
+"""Files, local or at any address that fsspec knows, and what is wrong with those that cannot be opened."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from pipeline.errors import SettingError
+
+
+@contextmanager
+def opened(setting: str, path: str, compression: str | None = None) -> Iterator[IO[bytes]]:
+    """The file to read from, inside the `with` block; relative paths start where the user stands.
+
+    setting       its name, for errors, such as "data.path"
+    compression   None, or "infer" from the name's ending: .gz, .bz2, .zst, ...
+
+    Raises   SettingError naming the setting, the path, what is wrong and the cure; also for what goes wrong with the
+             file within the block
+    """
+    import fsspec  # not at the top: the driver only needs the settings
+
+    said = f"{setting}={path}"
+    try:
+        system, place = fsspec.core.url_to_fs(path)
+        _check(said, setting, path, system, place)
+        with fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)) as file:
+            yield file
+    except (EOFError, zlib.error) as error:
+        raise SettingError(
+            f"{said}: its compressed data are damaged or cut short ({one_line(error)}); copy it again"
+        ) from None
+    except ImportError as error:
+        raise SettingError(f"{said}: {one_line(error)}, to read from such an address") from None
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
+
+
+def check_file(setting: str, path: str) -> None:
+    """Raise SettingError if there is no such file, or nothing in it, or it cannot be opened."""
+    with opened(setting, path) as file:
+        file.read(1)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text without line breaks, at most 300 characters of it."""
+    text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _check(said: str, setting: str, path: str, system: Any, place: str) -> None:
+    if not path:
+        raise SettingError(f"{setting} must be the path of a file, but is empty")
+    if not system.exists(place):
+        raise SettingError(f"{said}: there is no such file (a relative path starts where you stand)")
+    if system.isdir(place):
+        raise SettingError(f"{said} is a folder; name the file in it")
+    if not system.isfile(place):
+        raise SettingError(f"{said} is no file that can be read; name a plain file")
+    if system.size(place) == 0:
+        raise SettingError(f"{said} is empty; it has 0 bytes")
+
+
+def _compression(place: str, compression: str | None) -> str | None:
+    from fsspec.utils import infer_compression
+
+    return infer_compression(place) if compression == "infer" else compression

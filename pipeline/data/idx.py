@@ -1,0 +1,157 @@
+"""IDX files, the format of MNIST and its likes: a header with the lengths, then one byte per value.
+
+00 00 08 d | d lengths, 4 bytes each, the highest first | the values, the last index running fastest
+"""
+
+import gzip
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import numpy as np
+from pydantic.dataclasses import dataclass
+
+from nncore.backend import Array
+from nncore.table import matrix_table
+from pipeline.artefacts import Dataset, RawRows, Task
+from pipeline.data.files import one_line, opened
+from pipeline.errors import SettingError
+from pipeline.settings.strict import STRICT, Name
+
+IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
+PARTS = "train", "t10k"
+GZIP = b"\x1f\x8b"
+PACKED = 1032  # gzip makes at most so many bytes of one
+CHUNK = 1 << 20
+CURES = {
+    "fashion_mnist": "the Debian package dataset-fashion-mnist installs it in /usr/share/datasets/fashion-mnist, or "
+    "give the folder of the four files with data.path=..."
+}
+Stream = IO[bytes] | gzip.GzipFile
+
+
+@dataclass(frozen=True, config=STRICT)
+class Idx:
+    """Images with labels, and an official test part, from the four files of a set like MNIST, gzipped or not.
+
+    path      their folder, local or at any address that fsspec knows; relative to where the user stands
+    classes   the names of the labels 0, 1, ...; () keeps the numbers
+    """
+
+    name: Name
+    path: str
+    classes: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """What there is to predict."""
+        return "classification"
+
+    @property
+    def n_columns(self) -> None:
+        """Not known before the files are read."""
+        return
+
+    def check(self) -> None:
+        """Raise SettingError if a file is missing or no IDX file, or the lengths in the headers do not agree."""
+        sizes = {}
+        for part in PARTS:
+            images, labels = IMAGES.format(part), LABELS.format(part)
+            (n_images, *sizes[part]), (n_labels,) = self._lengths(images, 3), self._lengths(labels, 1)
+            if n_images * math.prod(sizes[part]) == 0:
+                raise self._error(images, f"holds no images; its lengths are {_times(n_images, *sizes[part])}")
+            if n_images != n_labels:
+                raise self._error(images, f"holds {n_images} images, but {labels} {n_labels} labels")
+        if sizes["train"] != sizes["t10k"]:
+            train, test = (_times(*sizes[part]) for part in PARTS)
+            raise self._error(IMAGES.format("t10k"), f"holds images of {test} pixels, but those to learn from {train}")
+
+    def __call__(self) -> Dataset:
+        """Read all rows: the pixels as they are (N, rows x columns) in uint8, and the classes by their names.
+
+        Raises   SettingError naming the file, what is wrong and the cure
+        """
+        self.check()
+        rows, test = (self._part(part) for part in PARTS)
+        return Dataset("classification", ("label",), rows, test=test)
+
+    def _part(self, part: str) -> RawRows:
+        images, labels = self._values(IMAGES.format(part), 3), self._values(LABELS.format(part), 1)
+        names = tuple(f"pixel_{row}_{column}" for row, column in np.ndindex(images.shape[1:]))
+        x = matrix_table(images.reshape(len(images), -1), names)
+        if not self.classes:
+            return RawRows(x, labels.astype(np.int64))
+        unknown = np.flatnonzero(labels >= len(self.classes))
+        if len(unknown):
+            raise SettingError(
+                f"data.classes must name every label, but has {len(self.classes)} names, for 0 to "
+                f"{len(self.classes) - 1}, and row {unknown[0] + 1} of {self.path}/{LABELS.format(part)} has the label "
+                f"{labels[unknown[0]]}; add names, or keep the numbers with data.classes=[]"
+            )
+        return RawRows(x, np.array(self.classes)[labels])
+
+    def _lengths(self, name: str, n_lengths: int) -> tuple[int, ...]:
+        """What a file's header says, without its values."""
+        with self._unpacked(name) as (stream, _):
+            return self._header(name, stream, n_lengths)
+
+    def _values(self, name: str, n_lengths: int) -> Array:
+        """A whole file; what it holds is unpacked into its place, so that it is in memory only once."""
+        with self._unpacked(name) as (stream, most):
+            lengths = self._header(name, stream, n_lengths)
+            n, got = math.prod(lengths), 0
+            values = np.empty(min(n, most), np.uint8)  # a wrong header may say anything
+            while got < len(values) and (chunk := stream.read(min(CHUNK, len(values) - got))):
+                values[got : got + len(chunk)] = np.frombuffer(chunk, np.uint8)
+                got += len(chunk)
+            if got < n or stream.read(1):
+                how_many = got if got < n else f"more than {n}"
+                raise self._error(name, f"holds {how_many} values, but its header says {_times(*lengths)}")
+        return values.reshape(lengths)
+
+    def _header(self, name: str, stream: Stream, n_lengths: int) -> tuple[int, ...]:
+        magic = bytes([0, 0, 8, n_lengths])
+        head = stream.read(4 + 4 * n_lengths)
+        if head[:4] != magic:
+            what = f"an IDX file of bytes with {n_lengths} lengths: its magic number must be {magic.hex(' ')}"
+            raise self._error(name, f"is not {what}, but is {head[:4].hex(' ') or 'missing'}")
+        if len(head) < 4 + 4 * n_lengths:
+            raise self._error(name, f"ends within its header, after {len(head)} bytes")
+        return tuple(np.frombuffer(head, ">u4", offset=4).tolist())
+
+    @contextmanager
+    def _unpacked(self, name: str) -> Iterator[tuple[Stream, int]]:
+        """The bytes of a file, and how many there can be at most."""
+        with opened("data.path", self._find(name)) as file:
+            packed = file.read(2) == GZIP
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            yield (gzip.GzipFile(fileobj=file), size * PACKED) if packed else (file, size)
+
+    def _find(self, name: str) -> str:
+        """The address of a file, which may also be called name.gz."""
+        from fsspec.core import url_to_fs  # not at the top: the driver only needs the settings
+
+        try:
+            system, root = url_to_fs(self.path)
+            if not system.isdir(root):
+                raise SettingError(f"data.path={self.path}: there is no such folder; {self._cure}")
+            found = [ending for ending in ("", ".gz") if system.exists(f"{root}/{name}{ending}")]
+        except (OSError, ValueError, ImportError) as error:
+            raise SettingError(f"data.path={self.path} cannot be read: {one_line(error)}") from None
+        if not found:
+            raise self._error(name, "is missing, with and without .gz")
+        return f"{self.path}/{name}{found[0]}"
+
+    @property
+    def _cure(self) -> str:
+        return CURES.get(self.name, "give the folder of the four files with data.path=...")
+
+    def _error(self, name: str, wrong: str) -> SettingError:
+        return SettingError(f"data.path={self.path}: {name} {wrong}; {self._cure}")
+
+
+def _times(*lengths: int) -> str:
+    return " x ".join(map(str, lengths))

@@ -1,0 +1,161 @@
+"""From a table to a data set: what its columns are, what is wrong with them, what there is to predict."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from nncore.backend import Array
+from nncore.table import CODED, MISSING, Column, Table, number
+from pipeline.artefacts import Dataset, RawRows, Task
+from pipeline.data.arrow_values import kind_of
+from pipeline.data.reader import RawTable, Reader
+from pipeline.data.roles import Roles, near
+from pipeline.data.targets import encoded_targets, task_of
+from pipeline.errors import SettingError
+
+MANY = 0.5  # if more than this share of a column's texts are numbers, the others are taken for mistakes
+
+
+def dataset_of(rows: RawTable, roles: Roles, test: RawTable | None = None) -> Dataset:
+    """Read a table, and another one with the same columns as the official test part if there is one.
+
+    Raises   SettingError naming the table, the column or the row, and the cure
+    """
+    reader = Reader(rows, feature_columns(rows, roles), roles)
+    table = finished(reader.said, reader.table, roles, reader.row_numbers)
+    task = task_of({name: reader.other(name) for name in roles.targets}, roles.task)
+    groups, times = (_special(reader, name) for name in (roles.group, roles.time))
+    dataset = Dataset(task, roles.targets, _rows(reader, table, task), groups, times)
+    if test is None:
+        return dataset
+    require_columns(table.columns, test, roles)
+    other = Reader(test, list(table.columns), roles, grows=False)
+    return replace(dataset, test=_rows(other, other.table, task))
+
+
+def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles) -> None:
+    """Raise SettingError unless the official test part has all columns."""
+    for name in (*(column.name for column in columns), *roles.targets, *roles.special.values(), *roles.where):
+        if name not in test.schema.names:
+            raise SettingError(
+                f"{test.said} has no column {name!r}, which data.path has{near(name, test.schema.names)}"
+            )
+
+
+def feature_columns(table: RawTable, roles: Roles) -> list[Column]:
+    """The columns to learn from; the levels of those that are not declared are still unknown."""
+    found = []
+    for name in roles.features(table.said, table.schema.names):
+        arrow = table.schema.field(name).type
+        known = kind_of(arrow)
+        if known is None:
+            rule = f"column {name!r} holds {arrow}, but must hold numbers, texts, dates or truth values"
+            raise SettingError(f"{table.said}: {rule}; leave it out with data.drop=[{name}]")
+        found.append(roles.column(name, *known))
+    return found
+
+
+def finished(said: str, table: Table, roles: Roles, row_numbers: Array) -> Table:
+    """The table without useless columns, levels in their order, dates with or without times of day."""
+    columns, useless, codes = [], [], []
+    for column, values in table.places:
+        missing = values == MISSING if column.kind in CODED else np.isnan(values)
+        if column.kind in CODED and column.name not in roles.kinds:
+            _check_texts(said, column, values, row_numbers)
+        if missing.all() or not (missing.any() or (values != values[0]).any()):
+            useless.append((column, "no value" if missing.all() else "the same value"))
+        if column.kind in CODED and not isinstance(roles.kinds.get(column.name), tuple):
+            column, values = _sorted_levels(column, values)
+        if column.kind in CODED:
+            _check_levels(said, column, roles.max_levels)
+            codes.append(values)
+        elif column.kind == "date":
+            column = replace(column, type="date" if (np.isnan(values) | (values % 1 == 0)).all() else "datetime")
+        columns.append(column)
+    block = np.stack(codes, axis=1) if codes else table.codes
+    return _without(said, Table(tuple(columns), table.numbers, block), useless, roles)
+
+
+def _without(said: str, table: Table, useless: list[tuple[Column, str]], roles: Roles) -> Table:
+    names = [column.name for column, _ in useless]
+    if useless and (roles.constant == "refuse" or len(useless) == len(table.columns)):
+        every = "every column" if len(useless) == len(table.columns) else f"column {names[0]!r}"
+        others = f" (and {len(names) - 1} more columns)" if 1 < len(names) < len(table.columns) else ""
+        cure = f"data.constant=drop, or data.drop=[{','.join(names[:20])}]"
+        raise SettingError(
+            f"{said}: {every} has {useless[0][1]} in all {len(table)} rows{others}; leave out with {cure}"
+        )
+    if not useless:
+        return table
+    kept = [(column, values) for column, values in table.places if column.name not in names]
+    of_numbers = [column.name not in names for column in table.columns if column.kind not in CODED]
+    of_codes = [column.name not in names for column in table.columns if column.kind in CODED]
+    return Table(tuple(column for column, _ in kept), table.numbers[:, of_numbers], table.codes[:, of_codes])
+
+
+def _check_texts(said: str, column: Column, codes: Array, row_numbers: Array) -> None:
+    """Refuse texts among what is otherwise numbers."""
+    counts = np.bincount(codes[codes >= 0], minlength=len(column.levels))
+    spelt = np.array([_is_number(level) for level in column.levels], bool)
+    if not len(counts) or counts[spelt].sum() <= MANY * counts.sum():
+        return
+    if spelt.all():
+        cure = f"+data.kinds.{column.name}=numeric, or categorical"
+        raise SettingError(
+            f"{said}: column {column.name!r} holds texts that are all numbers; say what they are: {cure}"
+        )
+    row = int(np.flatnonzero((codes >= 0) & ~spelt[codes])[0])
+    raise SettingError(
+        f"{said}: column {column.name!r} holds numbers, but {column.levels[codes[row]]!r} in row {row_numbers[row]}; "
+        f"mend it, leave it empty if it is missing, or set +data.kinds.{column.name}=categorical"
+    )
+
+
+def _check_levels(said: str, column: Column, most: int) -> None:
+    if len(column.levels) > most:
+        raise SettingError(
+            f"{said}: column {column.name!r} has {len(column.levels)} different texts, but data.max_levels={most}; "
+            f"leave it out with data.drop=[{column.name}], or raise data.max_levels"
+        )
+
+
+def _sorted_levels(column: Column, codes: Array) -> tuple[Column, Array]:
+    """Levels in the order of numbers if they all are numbers, else in that of texts."""
+    numeric = all(map(_is_number, column.levels))
+    order = sorted(range(len(column.levels)), key=lambda at: float(column.levels[at]) if numeric else column.levels[at])
+    rank = np.empty(len(order) + 1, np.int32)
+    rank[order], rank[-1] = np.arange(len(order)), MISSING
+    return replace(column, levels=tuple(column.levels[at] for at in order)), rank[codes]
+
+
+def _is_number(level: str) -> bool:
+    try:
+        return bool(np.isfinite(number(level)))
+    except ValueError:
+        return False
+
+
+def _rows(reader: Reader, table: Table, task: Task) -> RawRows:
+    """The table with its targets and weights."""
+    targets = {name: reader.other(name) for name in reader.roles.targets}
+    y = encoded_targets(reader.said, targets, task, reader.roles.max_classes, reader.row_numbers)
+    return RawRows(table, y, _special(reader, reader.roles.weight))
+
+
+def _special(reader: Reader, name: str | None) -> Array | None:
+    """A column of weights, groups or times, which must never be missing."""
+    if name is None:
+        return None
+    values, roles = reader.other(name), reader.roles
+    (role,) = (role for role, column in roles.special.items() if column == name)
+    missing = np.isnan(values) | (values < 0) if role in ("weight", "group") else np.isnan(values)  # a group's -1
+    bad = np.flatnonzero(missing)
+    said = f"{reader.said}: column {name!r}, data.{role},"
+    if len(bad):
+        rule = "must be a number >= 0" if role == "weight" else "must have a value"
+        has = f"has {values[bad[0]]:g}" if role == "weight" and values[bad[0]] < 0 else "has none"
+        raise SettingError(f"{said} {rule} in every row, but row {reader.row_numbers[bad[0]]} {has}; mend it")
+    if role == "weight" and not values.sum() > 0:
+        raise SettingError(f"{said} must be above 0 in some row; mend it, or leave data.weight out")
+    return values

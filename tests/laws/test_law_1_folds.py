@@ -1,0 +1,119 @@
+"""Law 1 with folds: a network's bits depend on its own fold and trial, and on no other."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from running import FEW, QUICK, composed, run_here, swept_here
+
+from nncore.table import Column, Table
+from pipeline.artefacts import Dataset, RawRows, facts
+from pipeline.journal import Reader
+from pipeline.sweep.training import FreshStack, train_slice
+
+FOLDS = ("split=k_fold", "split.folds=3")
+PACKINGS = {
+    "width 1": ("stacks.width=1",),
+    "width 7, short slices": ("stacks.width=7", "stacks.slice_seconds=0.001"),
+    "width 3": ("stacks.width=3", "stacks.slice_seconds=0.01"),
+    "unlimited width": ("stacks.width=unlimited",),
+    "Ray, 2 CPUs": ("execution=ray", "execution.cpus=2", "stacks.width=5", "stacks.slice_seconds=0.1"),
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Numbers and a column of texts. Some texts are in one row each, so folds learn of different ones."""
+
+    task = property(lambda self: "classification")
+    n_columns = property(lambda self: None)
+
+    def check(self) -> None:
+        pass
+
+    def __call__(self) -> Dataset:
+        random = np.random.default_rng(0)
+        codes = np.array([*range(8), *random.integers(8, 11, size=142)], np.int32)[:, None]
+        levels = tuple(f"level {code}" for code in range(11))
+        columns = (Column("a"), Column("b"), Column("c", "categorical", "string", levels))
+        numbers = random.normal(size=(150, 2))
+        y = np.where(numbers[:, 0] + codes[:, 0] % 2 > 0.5, "yes", "no")
+        return Dataset("classification", ("y",), RawRows(Table(columns, numbers, codes), y))
+
+
+def networks_of(folder):
+    """By key, the joined curves and the last fingerprint of every network in the journal of the only run."""
+    (path,) = folder.glob("*/*/journal.jsonl")
+    reader = Reader(path)
+    curves, fingerprints = {}, {}
+    for event in reader.events():
+        for key, report in event.get("networks", {}).items():
+            of_network = curves.setdefault(key, {})
+            for name, values in report["curves"].items():
+                of_network.setdefault(name, []).extend(values)
+            fingerprints[key] = report["fingerprint"]
+    reader.close()
+    return {key: (curves[key], fingerprints[key]) for key in curves}
+
+
+def trained_alone(settings, epochs):
+    """The same of the networks, each prepared, reduced and trained on its fold without the others."""
+    development, _ = settings.split(settings.data())
+    alone, inputs = {}, set()
+    for fold in range(len(development.folds)):
+        view = settings.reduce(settings.prepare(replace(development, folds=(development.folds[fold],)), 0))
+        inputs.add(facts(view).n_inputs)
+        shape = settings.shape(facts(view), "classification")
+        for network in settings.networks(settings.trials()):
+            _, reports = train_slice(FreshStack(shape, (network,)), view, epochs, "classification", 1e6)
+            report = reports[network.key]
+            alone[f"{network.key}/{fold + 1}"] = report.curves, report.fingerprint
+    return alone, inputs
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *FEW, *FOLDS)
+
+
+@pytest.mark.parametrize(
+    "packing", [pytest.param(name, marks=pytest.mark.slow if "Ray" in name else ()) for name in PACKINGS]
+)
+def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp_path):
+    found = swept_here(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])
+    assert found["digest"] == expected["digest"]
+    assert found["best"] == expected["best"]
+    assert found["trials"]["finished"] == 7
+    assert found["networks"]["finished"] == 21
+    if packing == "width 1":
+        assert found["work"]["stacks"] == 21
+    if packing == "unlimited width":
+        assert (found["work"]["stacks"], found["work"]["widest_stack"]) == (3, 7)
+    if "short slices" in packing:
+        assert found["work"]["slices"] == 3 * found["work"]["stacks"] == 9
+
+
+def test_law_1_networks_of_a_fold_are_those_trained_alone(tmp_path):
+    settings, config = composed(*QUICK, *FEW, "split=k_fold", "split.folds=2", f"runs={tmp_path}")
+    run_here(settings, config)
+    together, (alone, _) = networks_of(tmp_path), trained_alone(settings, epochs=3)
+    assert sorted(together) == sorted(alone) == [f"{trial:04d}/{fold}" for trial in range(7) for fold in (1, 2)]
+    assert together == alone
+    assert len({fingerprint for _, fingerprint in alone.values()}) == 14
+
+
+def test_law_1_folds_may_have_different_numbers_of_inputs(tmp_path):
+    extra = ("reduce=none", "prepare.min_frequency=1", "split=k_fold", "split.folds=4")
+    settings, config = composed(*QUICK, *FEW, *extra, f"runs={tmp_path}")
+    settings = replace(settings, data=Texts())
+    found = run_here(settings, config)
+    alone, inputs = trained_alone(settings, epochs=3)
+    assert len(inputs) > 1
+    assert networks_of(tmp_path) == alone
+    assert found["networks"]["finished"] == 28
+
+
+def test_law_1_each_fold_learns_from_rows_of_its_own(tmp_path):
+    swept_here(tmp_path, *FEW, *FOLDS, "training.epochs=1")
+    found = networks_of(tmp_path)
+    assert len({found[f"0000/{fold}"][1] for fold in (1, 2, 3)}) == 3

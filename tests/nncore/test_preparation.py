@@ -1,0 +1,155 @@
+"""Preparation against scikit-learn's own transformers, which it was fitted with."""
+
+import numpy as np
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)  # fmt: skip
+
+from nncore.preparation import ROWS_AT_A_TIME, features
+from nncore.table import Column, Table
+from pipeline.stages.prepare import Prepare, fitted_scaling
+
+SCALERS = {
+    "standard": StandardScaler(),
+    "min_max": MinMaxScaler(),
+    "robust": RobustScaler(),
+    "none": FunctionTransformer(),
+}
+COLUMNS = (
+    Column("a"),
+    Column("city", "categorical", "string", tuple("pqrstuvw")),
+    Column("b", "numeric", "long"),
+    Column("size", "ordinal", "string", ("S", "M", "L")),
+    Column("flag", "boolean", "boolean"),
+    Column("kind", "categorical", "string", ("x", "y")),
+)
+
+
+def random_table(n, seed):
+    random = np.random.default_rng(seed)
+    numbers = np.column_stack([random.normal(5, 3, n), random.integers(0, 9, n), random.integers(0, 2, n)])
+    numbers[random.random(n) < 0.2, 0] = np.nan
+    numbers[random.random(n) < 0.1, 2] = np.nan
+    shares = np.array([30, 25, 20, 15, 5, 3, 1, 1]) / 100
+    codes = np.column_stack([random.choice(8, n, p=shares), random.integers(0, 3, n), random.integers(0, 2, n)])
+    codes[random.random(n) < 0.1, 0] = -1
+    codes[random.random(n) < 0.05, 1] = -1
+    return Table(COLUMNS, numbers, codes.astype(np.int32))
+
+
+def prepare(**rest):
+    settings = {
+        "imputation": "median", "indicators": True, "scaling": "standard", "min_frequency": 10, "max_categories": 5,
+        "scale_targets": True, "class_weights": "none",
+    }  # fmt: skip
+    return Prepare(**settings | rest)
+
+
+def theirs(imputation, scaler):
+    """The same as one of scikit-learn's pipelines, on the columns a, b, size, flag | city | kind as objects."""
+    fill = SimpleImputer(strategy="constant" if imputation == "zero" else imputation, fill_value=0)
+    numbers = make_union(make_pipeline(fill, scaler), MissingIndicator(features="missing-only"))
+    one_hot = OneHotEncoder(
+        min_frequency=10, max_categories=5, handle_unknown="infrequent_if_exist", sparse_output=False
+    )
+    ordinal = OrdinalEncoder(categories=[["S", "M", "L"]], handle_unknown="use_encoded_value", unknown_value=np.nan)
+    ranks = ColumnTransformer([("size", ordinal, [2])], remainder="passthrough")  # puts size first
+    back = FunctionTransformer(lambda x: x[:, [1, 2, 0, 3]].astype(float))
+    return ColumnTransformer(
+        [("numbers", make_pipeline(ranks, back, numbers), [0, 1, 2, 3]), ("city", one_hot, [4, 5])]
+    )
+
+
+def objects(table):
+    """The columns as scikit-learn takes them: texts, None where missing."""
+    a, b, flag = table.numbers.T
+    found = np.empty((len(table), 6), dtype=object)
+    found[:, 0], found[:, 1], found[:, 3] = a, b, flag
+    texts = {column.name: column.show(values) for column, values in table.places if column.levels}
+    found[:, 2] = [np.nan if size is None else size for size in texts["size"]]
+    found[:, 4], found[:, 5] = texts["city"], texts["kind"]
+    return found
+
+
+@pytest.mark.parametrize("imputation", ["mean", "median", "most_frequent", "zero"])
+@pytest.mark.parametrize("scaling", SCALERS)
+def test_the_way_of_a_table_is_that_of_sklearns_pipeline(scaling, imputation):
+    train, other = random_table(400, 0), random_table(300, 1)
+    fitted = prepare(scaling=scaling, imputation=imputation)._fitted(train)
+    pipeline = theirs(imputation, SCALERS[scaling]).fit(objects(train))
+    for table in (train, other):
+        expected = pipeline.transform(objects(table)).astype(float)
+        found = fitted(table)
+        assert found.shape == expected.shape == (len(table), fitted.n_outputs)
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+        assert found.dtype == np.float32
+        assert found.flags.c_contiguous
+
+
+def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
+    random = np.random.default_rng(0)
+    x, other = (np.column_stack([random.normal(size=n), random.integers(0, 5, n)]) for n in (700, 500))
+    scaling = fitted_scaling("quantile", x)
+    scaler = QuantileTransformer(n_quantiles=700).fit(x)
+    np.testing.assert_allclose(scaling(other) / np.sqrt(12) + 0.5, scaler.transform(other), atol=1e-6)
+    scaled = scaling(x)[:, 0]
+    assert abs(scaled.mean()) < 0.01
+    assert abs(scaled.std() - 1) < 0.01
+    far = scaling(np.array([[1e9, 1e9], [-1e9, -1e9]]))
+    np.testing.assert_allclose(far, [[np.sqrt(3)] * 2, [-np.sqrt(3)] * 2])
+
+
+def test_what_was_never_seen_counts_with_the_rare_or_is_nothing():
+    train = random_table(400, 0)
+    fitted = prepare(min_frequency=30)._fitted(train)
+    rare = int(np.flatnonzero(np.bincount(train.codes[:, 0][train.codes[:, 0] >= 0]) < 30)[0])
+    of_city, of_kind = fitted.slots
+    assert of_city[8] == of_city[rare] >= 0  # "unknown" is where the rare ones are
+    assert of_city[-1] not in (of_city[rare], -1)  # missing ones are many, and have their own column
+    assert of_kind.tolist() == [0, 1, -1, -1]  # x, y; neither rare, nor unknown, nor missing ones were there
+
+
+def test_indicators_can_be_left_out():
+    train = random_table(400, 0)
+    assert prepare(indicators=False)._fitted(train).n_outputs == prepare()._fitted(train).n_outputs - 3
+    assert prepare()._fitted(train).indicators.tolist() == [0, 2, 3]  # a, size, flag
+
+
+def test_the_rows_are_prepared_alike_however_many_there_are():
+    train, many = random_table(400, 0), random_table(ROWS_AT_A_TIME + 100, 1)
+    fitted = prepare()._fitted(train)
+    whole = fitted(many)
+    for rows in (slice(0, 1), slice(5, 50), slice(ROWS_AT_A_TIME - 3, ROWS_AT_A_TIME + 3)):
+        np.testing.assert_array_equal(fitted(many[rows]), whole[rows])
+
+
+def test_a_column_that_is_empty_in_training_does_no_harm():
+    train = random_table(400, 0)
+    train.numbers[:, 0] = np.nan
+    fitted = prepare()._fitted(train)
+    assert np.isfinite(fitted(random_table(50, 1))).all()
+    assert (fitted(train)[:, 0] == 0).all()
+
+
+def test_dates_give_the_day_and_the_seasons():
+    """The 1st of January, a quarter of a year later, and a time of day; 1970-01-01 was a Thursday."""
+    day = Column("d", "date", "date")
+    moments = np.array([[0.0], [365.2425 / 4], [7.0]])
+    found = features(Table((day,), moments, np.empty((3, 0), np.int32)))
+    assert found.shape == (3, 5)
+    np.testing.assert_allclose(found[:, 0], moments[:, 0])
+    np.testing.assert_allclose(found[0, 1:], [0, 1, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(found[1, 1:3], [1, 0], atol=1e-12)
+    np.testing.assert_allclose(found[2, 3:], [0, 1], atol=1e-12)  # the same day of the week
+    noon = features(Table((Column("d", "date", "datetime"),), np.array([[0.5]]), np.empty((1, 0), np.int32)))
+    np.testing.assert_allclose(noon[0, 5:], [0, -1], atol=1e-12)

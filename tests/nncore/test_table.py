@@ -1,0 +1,124 @@
+"""Raw values of every kind as numbers and codes."""
+
+import datetime
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nncore.table import Column, matrix_table, read_table
+
+SIZE = Column("size", "ordinal", "string", ("S", "M", "L"))
+CITY = Column("city", "categorical", "string", ("Bonn", "Ulm"))
+ZIP = Column("zip", "categorical", "long", ("7", "80331"))
+AGE, MEMBER, BORN = Column("age"), Column("member", "boolean", "boolean"), Column("born", "date", "datetime")
+
+
+def of(*values):
+    return np.array(values, dtype=object)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        (AGE, np.array([3, 4]), [3, 4]),
+        (AGE, np.array([1.5, np.nan], np.float32), [1.5, np.nan]),
+        (AGE, of("1.5", None, "", 2, float("nan")), [1.5, np.nan, np.nan, 2, np.nan]),
+        (AGE, np.array([True, False]), [1, 0]),
+        (MEMBER, np.array([True, False]), [1, 0]),
+        (MEMBER, of("yes", "No", "T", "f", "1", 0, None, True, 1.0), [1, 0, 1, 0, 1, 0, np.nan, 1, 1]),
+        (BORN, np.array(["1970-01-02", "NaT", "1969-12-31T12"], "M8[h]"), [1, np.nan, -0.5]),
+        (BORN, of("1970-01-02", None, datetime.date(1970, 1, 3), "1970-01-01T06:00"), [1, np.nan, 2, 0.25]),
+        (BORN, of("1970-01-01T06:00+06:00", pd.Timestamp("1970-01-05"), pd.NaT), [0, 4, np.nan]),
+        (SIZE, of("L", "S", None, "XL", ""), [2, 0, -1, 3, -1]),
+        (CITY, np.array(["Ulm", "Paris"]), [1, 2]),
+        (ZIP, np.array([80331, 7, 8]), [1, 0, 2]),
+        (ZIP, np.array([80331.0, np.nan, 7.5]), [1, -1, 2]),
+        (ZIP, of("80331", 7), [1, 0]),
+    ],
+)
+def test_raw_values_become_numbers_or_codes(column, values, expected):
+    read = column.read(values)
+    np.testing.assert_array_equal(read, expected)
+    assert read.dtype == (np.int32 if column.levels else np.float64)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        (AGE, of("3", "abc"), "column 'age' is numeric, but row 1 has 'abc'"),
+        (AGE, np.array([0, np.inf]), "column 'age' must be finite, but row 1 has inf"),
+        (AGE, of(1, "-inf"), "column 'age' must be finite, but row 1 has -inf"),
+        (MEMBER, of("yes", "perhaps"), "column 'member' is boolean, but row 1 has 'perhaps'"),
+        (MEMBER, np.array([0, 2]), "column 'member' is boolean, but row 1 has 2"),
+        (BORN, of("yesterday"), "column 'born' is date, but row 0 has 'yesterday'"),
+        (BORN, of(7), "column 'born' is date, but row 0 has 7"),
+    ],
+)
+def test_what_cannot_be_read_is_named(column, values, words):
+    with pytest.raises(ValueError, match=words):
+        column.read(values)
+
+
+RAW = {
+    "city": of("Ulm", None, "Bonn"),
+    "age": np.array([30, 40, 50]),
+    "size": of("M", "S", "L"),
+    "member": np.array([True, False, True]),
+}
+COLUMNS = (AGE, CITY, MEMBER, SIZE)
+
+
+def test_a_table_has_a_block_of_numbers_and_one_of_codes():
+    table = read_table(COLUMNS, RAW)
+    np.testing.assert_array_equal(table.numbers, [[30, 1], [40, 0], [50, 1]])
+    np.testing.assert_array_equal(table.codes, [[1, 1], [-1, 0], [0, 2]])
+    assert [column.name for column, _ in table.places] == ["age", "city", "member", "size"]
+    np.testing.assert_array_equal(table.places[1][1], [1, -1, 0])
+    assert len(table) == 3
+    np.testing.assert_array_equal(table[np.array([2, 0])].codes, [[0, 2], [1, 1]])
+
+
+def test_the_order_of_columns_and_others_among_them_do_not_matter():
+    table = read_table(COLUMNS, RAW)
+    for names in itertools.permutations(RAW):
+        again = read_table(COLUMNS, {"id": of(1, 2, 3)} | {name: RAW[name] for name in names})
+        np.testing.assert_array_equal(again.numbers, table.numbers)
+        np.testing.assert_array_equal(again.codes, table.codes)
+
+
+def test_a_matrix_has_its_columns_in_order():
+    matrix = np.array([[30, "Ulm", True, "M"], [40, None, False, "S"], [50, "Bonn", True, "L"]], dtype=object)
+    table = read_table(COLUMNS, matrix)
+    np.testing.assert_array_equal(table.numbers, read_table(COLUMNS, RAW).numbers)
+    np.testing.assert_array_equal(table.codes, read_table(COLUMNS, RAW).codes)
+    x = np.random.default_rng(0).normal(size=(4, 2))
+    np.testing.assert_array_equal(read_table(matrix_table(x, ("a", "b")).columns, x).numbers, x)
+
+
+def test_missing_columns_and_other_widths_are_refused():
+    with pytest.raises(ValueError, match="column 'size' is missing; there are 'city', 'age'"):
+        read_table(COLUMNS, {"city": RAW["city"], "age": RAW["age"], "member": RAW["member"]})
+    with pytest.raises(ValueError, match=r"rows must have 4 columns, but have shape \(2, 3\)"):
+        read_table(COLUMNS, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "shown"),
+    [
+        (AGE, np.array([1.5, np.nan]), [1.5, None]),
+        (Column("n", "numeric", "long"), np.array([3.0, np.nan]), [3, None]),
+        (Column("n", "numeric", "string"), np.array([1.5]), ["1.5"]),
+        (MEMBER, np.array([1.0, 0.0, np.nan]), [True, False, None]),
+        (Column("m", "boolean", "string"), np.array([1.0]), ["true"]),
+        (BORN, np.array([0.25]), ["1970-01-01T06:00:00"]),
+        (Column("born", "date", "date"), np.array([1.0]), ["1970-01-02"]),
+        (SIZE, np.array([2, -1]), ["L", None]),
+        (ZIP, np.array([1]), [80331]),
+    ],
+)
+def test_what_was_read_can_be_shown_and_read_again(column, values, shown):
+    assert column.show(values) == shown
+    assert [type(one) for one in column.show(values)] == [type(one) for one in shown]
+    np.testing.assert_array_equal(column.read(of(*shown)), values)

@@ -1,0 +1,68 @@
+"""Bad input: each of many broken files ends in one line that names the file, the column or row, and the cure."""
+
+import json
+import sys
+import time
+
+import pytest
+from broken_files import BROKEN
+from running import composed
+
+from pipeline.configuration import command as run_command
+from pipeline.errors import SettingError
+
+
+def overrides(broken, folder):
+    return [one.replace("{}", str(folder)) for one in broken.settings]
+
+
+def test_there_are_enough_of_them():
+    assert len(BROKEN) >= 60
+
+
+FEW = list(BROKEN)[::6]  # the others are slow
+
+
+@pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in BROKEN])
+def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monkeypatch, capsys):
+    """As a command; what it leaves behind, if the mistake only showed once the rows were read, is whole."""
+    broken = BROKEN[name]
+    files = tmp_path / "files"
+    files.mkdir()
+    broken.make(files)
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    settings = [*overrides(broken, files), "execution=local", "tracking=none"]
+    monkeypatch.setattr(sys, "argv", ["nnsweep", *settings])
+    with pytest.raises(SystemExit) as ended:
+        run_command(time.monotonic())
+    printed = capsys.readouterr()
+    assert ended.value.code == 2, printed
+    (line,) = printed.err.splitlines()
+    assert line.startswith("nnsweep: ")
+    assert all(word in line for word in broken.words), line
+    assert "sweep:" not in printed.out
+    for folder in here.glob("runs/*/*"):
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["status"] == "failed"
+        assert summary["timings"]["sweep_s"] is None
+        last = (folder / "journal.jsonl").read_text().splitlines()[-1]
+        assert json.loads(last) | {"time": 0} == {"event": "end", "status": "FAILED", "time": 0}
+        assert {path.name for path in folder.iterdir()} <= {
+            "config.yaml", "data_card.json", "journal.jsonl", "summary.json",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["no such file", "an empty file", "wrong delimiter", "no such column", "header only"])
+def test_what_the_header_shows_ends_before_anything_is_made(name, tmp_path):
+    """No folder, no Ray, no tracking: the settings themselves are refused."""
+    broken = BROKEN[name]
+    broken.make(tmp_path)
+    if name == "header only":  # only reading on shows that nothing follows
+        settings, _ = composed(*overrides(broken, tmp_path))
+        with pytest.raises(SettingError, match="no rows"):
+            settings.data()
+        return
+    with pytest.raises(SettingError):
+        composed(*overrides(broken, tmp_path))
