@@ -28,7 +28,7 @@ class Column:
 
     kind     what it means: numeric, boolean (0 or 1), date (days since 1970-01-01, with fractions), categorical, or
              ordinal (categories in an order)
-    type     what its source holds: texts, whole numbers ("long"), dates without or with a time of day, ...
+    type     what its source holds: texts, numbers, all of them whole ("long") or not, dates without or with a time, ...
     levels   of a categorical or ordinal column, the texts that have a code, in the order of their codes
     """
 

@@ -3,14 +3,25 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+from pydantic import AfterValidator
 
 from pipeline.errors import SettingError
 
 
+def _from_here(path: str) -> str:
+    """Relative paths start where the user stands, and not where a worker does."""
+    return path if "://" in path or "::" in path or not path else str(Path(path).expanduser().absolute())
+
+
+Address = Annotated[str, AfterValidator(_from_here)]  # of a file or folder, local or anywhere that fsspec knows
+
+
 @contextmanager
 def opened(setting: str, path: str, compression: str | None = None) -> Iterator[IO[bytes]]:
-    """The file to read from, inside the `with` block; relative paths start where the user stands.
+    """The file to read from, inside the `with` block.
 
     setting       its name, for errors, such as "data.path"
     compression   None, or "infer" from the name's ending: .gz, .bz2, .zst, ...
@@ -34,12 +45,6 @@ def opened(setting: str, path: str, compression: str | None = None) -> Iterator[
         raise SettingError(f"{said}: {one_line(error)}, to read from such an address") from None
     except (OSError, ValueError) as error:
         raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
-
-
-def check_file(setting: str, path: str) -> None:
-    """Raise SettingError if there is no such file, or nothing in it, or it cannot be opened."""
-    with opened(setting, path) as file:
-        file.read(1)
 
 
 def one_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from nncore.backend import Array
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import one_line, opened
+from pipeline.data.files import Address, one_line, opened
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name
 
@@ -41,7 +41,7 @@ class Idx:
     """
 
     name: Name
-    path: str
+    path: Address
     classes: tuple[str, ...]
 
     @property

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from nncore.backend import Array
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import one_line, opened
+from pipeline.data.files import Address, one_line, opened
 from pipeline.data.targets import TaskSetting, encoded_targets, task_of
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name, PositiveInt
@@ -31,7 +31,7 @@ class Npz:
     """
 
     name: Name
-    path: str
+    path: Address
     x: str
     y: str
     weights: str | None

@@ -90,7 +90,7 @@ class Roles:
         """A column of this kind by its values, or as it is declared."""
         declared = self.kinds.get(name, kind)
         if isinstance(declared, str):
-            return Column(name, declared, type_)
+            return Column(name, declared, "datetime" if declared == "date" else type_)
         return Column(name, "ordinal", type_, tuple(map(text, declared)))
 
     def _check_header(self, said: str, names: list[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nncore.backend import Array
-from nncore.table import CODED, MISSING, Column, Table, number
+from nncore.table import CODED, MISSING, Column, Table, Type, number
 from pipeline.artefacts import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
 from pipeline.data.reader import RawTable, Reader
@@ -14,6 +14,7 @@ from pipeline.data.roles import Roles, near
 from pipeline.data.targets import encoded_targets, task_of
 from pipeline.errors import SettingError
 
+WHOLE: dict[Type, Type] = {"double": "long", "datetime": "date"}
 MANY = 0.5  # if more than this share of a column's texts are numbers, the others are taken for mistakes
 
 
@@ -57,7 +58,7 @@ def feature_columns(table: RawTable, roles: Roles) -> list[Column]:
 
 
 def finished(said: str, table: Table, roles: Roles, row_numbers: Array) -> Table:
-    """The table without useless columns, levels in their order, dates with or without times of day."""
+    """The table without useless columns, levels in their order, types as the values show them."""
     columns, useless, codes = [], [], []
     for column, values in table.places:
         missing = values == MISSING if column.kind in CODED else np.isnan(values)
@@ -70,8 +71,8 @@ def finished(said: str, table: Table, roles: Roles, row_numbers: Array) -> Table
         if column.kind in CODED:
             _check_levels(said, column, roles.max_levels)
             codes.append(values)
-        elif column.kind == "date":
-            column = replace(column, type="date" if (np.isnan(values) | (values % 1 == 0)).all() else "datetime")
+        elif (missing | (values % 1 == 0)).all():  # whole numbers, or days without a time of day
+            column = replace(column, type=WHOLE.get(column.type, column.type))
         columns.append(column)
     block = np.stack(codes, axis=1) if codes else table.codes
     return _without(said, Table(tuple(columns), table.numbers, block), useless, roles)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.artefacts import Dataset
-from pipeline.data.files import one_line, opened
+from pipeline.data.files import Address, one_line, opened
 from pipeline.data.reader import RawTable
 from pipeline.data.roles import Roles
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
@@ -43,8 +43,8 @@ class TabularFile(Roles):
     name   of the data set
     """
 
-    path: str
-    test: str | None
+    path: Address
+    test: Address | None
     name: Name
 
     @property

@@ -4,6 +4,7 @@ A source with an official test part keeps it; the others give a share of their r
 generator(seed, "split"), so the parts are the same on every machine.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -53,7 +54,7 @@ class Split:
         return found, test
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        """The rows that stay, and those that are held out."""
+        """The rows that stay, and those that are held out: a share of all rows of the source, taken from `rows`."""
         raise NotImplementedError
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
@@ -116,13 +117,12 @@ class Holdout(Split):
         return f"split.validation={self.validation:g} with split.test={self.test:g}"
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        share = self.validation * len(dataset.rows) / len(rows)
-        train, validation = self._cut(dataset, rows, share, seeds[0])
+        train, validation = self._cut(dataset, rows, self.validation, seeds[0])
         yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
-        return _drawn(rows, share, seed, None)
+        return _drawn(rows, _n_held(share, len(dataset.rows), len(rows)), seed, None)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -131,7 +131,8 @@ class Stratified(Holdout):
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
-        return _drawn(rows, share, seed, strata(dataset)[rows])
+        n_held = _n_held(share, len(dataset.rows), len(rows))
+        return _drawn(rows, n_held, seed, _layers(dataset, rows, min(self.validation, self.test)))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -141,7 +142,7 @@ class Grouped(Holdout):
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         if dataset.groups is None:
             raise ValueError("split=grouped needs data.group, the column that names a row's group")
-        return _drawn_groups(rows, share, seed, dataset.groups[rows])
+        return _drawn_groups(dataset.groups, rows, share, seed)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -155,7 +156,12 @@ class ByTime(Holdout):
         _refuse_groups(dataset)
         times = np.arange(len(dataset.rows)) if dataset.times is None else dataset.times
         times = times[rows]
-        border = np.sort(times)[len(rows) - max(1, round(share * len(rows)))]
+        n_held = _n_held(share, len(dataset.rows), len(rows))
+        border = np.sort(times)[-n_held]
+        if times.min() == border:
+            raise ValueError(
+                f"none of {len(rows)} rows is earlier than the last {n_held}, and rows of one moment stay together"
+            )
         return rows[times < border], rows[times >= border]
 
 
@@ -179,15 +185,20 @@ class KFold(Split):
     def _said(self) -> str:
         return f"split.folds={self.folds} with split.test={self.test:g}"
 
+    @property
+    def _smallest(self) -> float:
+        return min(self.test, (1 - self.test) / self.folds)
+
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        if dataset.groups is None:
-            return _drawn(rows, share, seed, strata(dataset)[rows])
-        return _drawn_groups(rows, share, seed, dataset.groups[rows])
+        if dataset.groups is not None:
+            return _drawn_groups(dataset.groups, rows, share, seed)
+        n_held = _n_held(share, len(dataset.rows), len(rows))
+        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest))
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-        layers = strata(dataset)[rows]
+        layers = strata(dataset, self._smallest)[rows]
         groups = None if dataset.groups is None else dataset.groups[rows]
         fewest = np.unique(layers, return_counts=True)[1].min() if groups is None else len(np.unique(groups))
         if fewest < self.folds:
@@ -199,31 +210,66 @@ class KFold(Split):
             yield from divided(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups)
 
 
-def strata(dataset: Dataset) -> Array:
-    """(N,) whole numbers: the class; the set of labels, rare ones together; or in which tenth the target lies."""
+def strata(dataset: Dataset, smallest: float) -> Array:
+    """(N,) whole numbers: the class; the set of labels, rare ones together; or in which tenth the target lies.
+
+    Apart from classes, a stratum has so many rows that even the smallest share gets about two of them.
+    """
     y = dataset.rows.y
     if dataset.task == "classification":
         return np.unique(y, return_inverse=True)[1]
-    if dataset.task == "multilabel":
-        _, number, counts = np.unique(y, axis=0, return_inverse=True, return_counts=True)
-        number = number.reshape(-1)
-        return np.where(counts[number] < 2 * TARGET_BINS, -1, number)
-    n_bins = min(TARGET_BINS, len(y) // TARGET_BINS)
-    borders = np.quantile(y[:, 0], np.linspace(0, 1, max(1, n_bins) + 1)[1:-1])
-    return np.searchsorted(np.unique(borders), y[:, 0])
+    fewest = max(TARGET_BINS, math.ceil(2 / smallest))
+    return _label_sets(y, fewest) if dataset.task == "multilabel" else _target_bins(y[:, 0], fewest)
 
 
-def _drawn(rows: Array, share: float, seed: int, layers: Array | None) -> tuple[Array, Array]:
+def _label_sets(y: Array, fewest: int) -> Array:
+    _, number, counts = np.unique(y, axis=0, return_inverse=True, return_counts=True)
+    number = number.reshape(-1)
+    rare = counts[number] < 2 * fewest
+    return np.where(rare, number[counts[number].argmax()] if rare.sum() < fewest else -1, number)
+
+
+def _target_bins(y: Array, fewest: int) -> Array:
+    """Bins between quantiles; where many targets are equal, a border that leaves too few rows is left out."""
+    n_bins = max(1, min(TARGET_BINS, len(y) // fewest))
+    borders, last = [], 0
+    for border in np.quantile(y, np.linspace(0, 1, n_bins + 1)[1:-1]):
+        n_below = (y <= border).sum()
+        if min(n_below - last, len(y) - n_below) >= fewest // 2:
+            borders.append(border)
+            last = n_below
+    return np.searchsorted(borders, y)
+
+
+def _layers(dataset: Dataset, rows: Array, smallest: float) -> Array:
+    """The strata of some rows, each of two or more."""
+    layers = strata(dataset, smallest)[rows]
+    numbers, counts = np.unique(layers, return_counts=True)
+    if counts.min() < 2:
+        single = rows[layers == numbers[counts.argmin()]][0]
+        raise ValueError(f"class {dataset.rows.y[single]} has only 1 row to divide; leave it out, or add rows")
+    return layers
+
+
+def _n_held(share: float, n_all: int, n_left: int, what: str = "rows") -> int:
+    n_held = max(1, round(share * n_all))
+    if n_held >= n_left:
+        raise ValueError(f"of {n_left} {what}, {n_held} cannot be held out; choose smaller shares, or add rows")
+    return n_held
+
+
+def _drawn(rows: Array, n_held: int, seed: int, layers: Array | None) -> tuple[Array, Array]:
     from sklearn.model_selection import train_test_split  # not at the top: the driver only needs the settings
 
-    stay, held = train_test_split(rows, test_size=round(share * len(rows)), stratify=layers, random_state=seed)
+    stay, held = train_test_split(rows, test_size=n_held, stratify=layers, random_state=seed)
     return stay, held
 
 
-def _drawn_groups(rows: Array, share: float, seed: int, groups: Array) -> tuple[Array, Array]:
+def _drawn_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
     from sklearn.model_selection import GroupShuffleSplit
 
-    ((stay, held),) = GroupShuffleSplit(1, test_size=share, random_state=seed).split(rows, groups=groups)
+    n_held = _n_held(share, len(np.unique(groups)), len(np.unique(groups[rows])), "groups")
+    ((stay, held),) = GroupShuffleSplit(1, test_size=n_held, random_state=seed).split(rows, groups=groups[rows])
     return rows[stay], rows[held]
 
 
