@@ -81,7 +81,8 @@ def upstream(means: Means) -> Upstream:
 def _card(means: Means, dataset: Handle) -> DataCard:
     """What the data are like: shown, noted, and held against the settings."""
     (made,) = means.executor.submit(data_card, dataset, options=means.settings.stages["load"])
-    card: DataCard = means.executor.fetch(made)
+    source = means.settings.data
+    card: DataCard = {"name": source.name, "source": source.address, **means.executor.fetch(made)}
     means.ended("load")
     text = json.dumps(card, indent=1)
     (means.record.folder / "data_card.json").write_text(text + "\n", encoding="utf-8")

@@ -26,6 +26,11 @@ class Bundled:
     name: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
 
     @property
+    def address(self) -> str:
+        """Where they are from."""
+        return f"sklearn.datasets.load_{self.name}"
+
+    @property
     def task(self) -> Task:
         """What there is to predict."""
         return KNOWN[self.name][0]

@@ -16,6 +16,7 @@ SHOWN = 12  # classes and targets in the terminal
 def data_card(dataset: Dataset) -> DataCard:
     """What is in the rows, the official test part's included in the hash and its rows counted apart.
 
+    name, source          of the data set, added by the run: only its settings know them
     n_rows, n_test_rows   rows to divide or learn from; rows of the official test part, 0 without one
     columns               name, kind and share of missing values (0 to 1) of each; of texts the number of levels
     missing               share of missing values over all columns

@@ -50,6 +50,11 @@ class Idx:
         return "classification"
 
     @property
+    def address(self) -> str:
+        """Where they are."""
+        return self.path
+
+    @property
     def n_columns(self) -> None:
         """Not known before the files are read."""
         return

@@ -46,6 +46,11 @@ class Npz:
             raise ValueError(f"x_test and y_test go together, but are {self.x_test} and {self.y_test}")
 
     @property
+    def address(self) -> str:
+        """Where they are."""
+        return self.path
+
+    @property
     def n_columns(self) -> None:
         """Not known before the file is read."""
         return

@@ -28,6 +28,11 @@ class OpenMl(Roles):
     id: PositiveInt
     cache: Path | None
 
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return f"openml.org, data set {self.id}"
+
     def check(self) -> None:
         """Raise SettingError if there cannot be such a folder; nothing is fetched yet."""
         if self.cache is not None and self.cache.exists() and not self.cache.is_dir():

@@ -32,6 +32,11 @@ class _Synthetic:
     seed: NonNegativeInt
 
     @property
+    def address(self) -> str:
+        """By which rule they are made."""
+        return f"{type(self).__module__}.{type(self).__name__}"
+
+    @property
     def task(self) -> Task:
         """What there is to predict."""
         return "classification"

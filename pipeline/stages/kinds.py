@@ -15,6 +15,14 @@ class Source(Protocol):
     """Where the rows come from; what is known of them before they are loaded."""
 
     @property
+    def name(self) -> str:
+        """For people, and for the run."""
+
+    @property
+    def address(self) -> str:
+        """Where the rows are from, for people."""
+
+    @property
     def task(self) -> TaskSetting:
         """What there is to predict, or auto if the rows will show it."""
 

@@ -242,10 +242,10 @@ def _target_bins(y: Array, fewest: int) -> Array:
 
 
 def _layers(dataset: Dataset, rows: Array, smallest: float) -> Array:
-    """The strata of some rows, each of two or more."""
+    """The strata of some rows, each class with two rows or more."""
     layers = strata(dataset, smallest)[rows]
     numbers, counts = np.unique(layers, return_counts=True)
-    if counts.min() < 2:
+    if dataset.task == "classification" and counts.min() < 2:
         single = rows[layers == numbers[counts.argmin()]][0]
         raise ValueError(f"class {dataset.rows.y[single]} has only 1 row to divide; leave it out, or add rows")
     return layers

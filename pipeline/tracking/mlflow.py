@@ -51,7 +51,6 @@ class Writer:
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
         self._acknowledged = (self._folder / "tracking.jsonl").open("a", encoding="utf-8")
-        self._settings: dict[str, Any] = {}
         self._trials: dict[str, dict[str, Any]] = {}
         self._n_folds = 1
         self._open: dict[str, TrialRun] = {}
@@ -68,7 +67,7 @@ class Writer:
                 self._client.set_terminated(self._parent, "FAILED")
 
     def _on_run(self, happened: dict[str, Any]) -> None:
-        self._tracking, self._settings = happened["tracking"], happened["settings"]
+        self._tracking = happened["tracking"]
         self._client = open_store(self._tracking["uri"])
         self._experiment_id = self._experiment()
         run = self._client.create_run(
@@ -87,7 +86,7 @@ class Writer:
 
     def _on_data(self, happened: dict[str, Any]) -> None:
         card = happened["card"]
-        inputs = DatasetInput(data_set(self._settings, card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+        inputs = DatasetInput(data_set(card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
         self._client.log_inputs(self._parent, [inputs])
         self._client.set_tag(self._parent, "data_hash", card["digest"])
         self._client.log_artifact(self._parent, str(self._folder / "data_card.json"))
@@ -201,7 +200,7 @@ def log_model(folder: Path, run_id: str, name: str) -> str:
     return str(info.registered_model_version)
 
 
-def data_set(settings: dict[str, Any], card: dict[str, Any]) -> Dataset:
+def data_set(card: dict[str, Any]) -> Dataset:
     """The data card as MLflow shows data sets; of very many columns the first."""
     schema: list[dict[str, Any]] = []
     length = 0
@@ -212,13 +211,15 @@ def data_set(settings: dict[str, Any], card: dict[str, Any]) -> Dataset:
         if length > LONGEST_SCHEMA:
             schema.pop()
             break
-    profile = {name: value for name, value in card.items() if name not in ("columns", "targets", "digest")}
+    profile = {
+        name: value for name, value in card.items() if name not in ("name", "source", "columns", "targets", "digest")
+    }
     profile |= {"n_columns": len(card["columns"]), "n_targets": len(card["targets"])}
     return Dataset(
-        name=settings["name"],
+        name=card["name"],
         digest=card["digest"][:LONGEST_DIGEST],
-        source_type=settings["data"]["_target_"].rpartition(".")[2].lower(),
-        source=json.dumps(settings["data"]),
+        source_type="local" if card["source"].startswith("/") else "code",
+        source=json.dumps({"uri": card["source"]}),
         schema=json.dumps({"mlflow_colspec": schema}),
         profile=json.dumps(profile),
     )

@@ -33,7 +33,7 @@ class Poisoned:
     rows: np.ndarray
     targets_too: bool
 
-    name = property(lambda self: self.source.name)
+    name = address = property(lambda self: self.source.name)
     task = property(lambda self: self.source.task)
     n_columns = property(lambda self: self.source.n_columns)
 

@@ -1,0 +1,210 @@
+"""Real tables through the whole pipeline, with gaps, categories and dates; the champions come back from MLflow."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from running import FEW, command, journal, summary, swept_here
+from sklearn import datasets
+
+from nncore import model_file
+
+SETS = {"digits": 0.92, "iris": 0.9, "wine": 0.9, "breast_cancer": 0.93, "diabetes": 0.3}  # accuracy, or R^2
+KINDS = ("+data.kinds.size=[S,M,L]", "+data.kinds.since=date", "data.constant=drop")
+
+
+def as_table(name):
+    """A bundled set with gaps in it, and with a category, an ordinal, a truth value and a date made of its columns."""
+    bunch, random = getattr(datasets, f"load_{name}")(), np.random.default_rng(0)
+    table = pd.DataFrame(bunch.data, columns=[str(column).replace(" ", "_") for column in bunch.feature_names])
+    first, last = table.iloc[:, -3], table.iloc[:, -1]
+    n = len(table)
+    table["city"] = np.where(first > first.median(), "Köln", random.choice(["Bonn", "Ulm"], n))
+    table["size"] = pd.qcut(first.rank(method="first"), 3, labels=["S", "M", "L"]).astype(object)
+    table["member"] = (last > last.median()).to_numpy()
+    table["since"] = (pd.Timestamp("2001-01-01") + pd.to_timedelta((last.rank() * 3).round(), "D")).dt.strftime(
+        "%Y-%m-%d"
+    )
+    for column in (*table.columns[:2], "city", "size", "since"):
+        table.loc[random.random(n) < 0.1, column] = None
+    labels = bunch.target if name in ("digits", "diabetes") else np.asarray(bunch.target_names)[bunch.target]
+    return table.assign(outcome=labels)
+
+
+@pytest.fixture(scope="module")
+def run_id(tmp_path_factory):
+    """A run in a store of its own, for models to be logged in."""
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db")
+    return MlflowClient().create_run("0").info.run_id
+
+
+@pytest.mark.filterwarnings("ignore:Operation with range is deprecated")  # MLflow's own, as it saves an example
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("wine", "csv"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("iris", "parquet"), ("digits", "parquet"))),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("diabetes", "csv"), ("breast_cancer", "csv.gz"))),
+    ],
+)
+def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path):
+    from pipeline.tracking.mlflow import log_model
+
+    table, path = as_table(name), tmp_path / f"{name}.{ending}"
+    if ending == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False)
+    source = ("data=parquet" if ending == "parquet" else "data=csv", f"data.path={path}", "data.target=outcome")
+    found = swept_here(tmp_path, *FEW, *source, *KINDS, "training.epochs=40", f"name={name}")
+    score = found["best"]["test"]["r2" if name == "diabetes" else "accuracy"]
+    assert score > SETS[name]
+
+    folder = Path(found["model"]["path"])
+    version = log_model(folder, run_id, f"{name}_file")
+    model = mlflow.pyfunc.load_model(f"models:/{name}_file/{version}")
+    rows = (pd.read_parquet(path) if ending == "parquet" else pd.read_csv(path)).drop(columns="outcome")
+    answers = model.predict(rows)
+    ours = model_file.load(folder).answers({column: rows[column].astype(object).to_numpy() for column in rows})
+    for column, values in ours.items():
+        np.testing.assert_array_equal(answers[column], values)
+    if name == "diabetes":
+        assert np.corrcoef(answers.prediction, table.outcome)[0, 1] > 0.6
+    else:
+        assert (answers.prediction == table.outcome).mean() > SETS[name]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A table with every kind of column, a run over it by the command with Ray, three folds, weights; its champion."""
+    folder, random, n = tmp_path_factory.mktemp("shop"), np.random.default_rng(1), 600
+    table = pd.DataFrame(
+        {
+            "age": random.integers(18, 80, n).astype(float),
+            "income": random.gamma(9, 300, n).round(2),
+            "visits": random.integers(0, 30, n),
+            "city": random.choice(["Bonn", "Köln", "Ulm", "Jena"], n, p=[0.5, 0.3, 0.19, 0.01]),
+            "size": random.choice(["S", "M", "L"], n),
+            "member": random.choice([True, False], n),
+            "since": (pd.Timestamp("2019-01-01") + pd.to_timedelta(random.integers(0, 900, n), "D")).strftime(
+                "%Y-%m-%d"
+            ),
+            "importance": random.uniform(0.5, 2, n).round(2),
+        }
+    )
+    wish = (
+        (table.income - 2700) / 900 + (table.city == "Köln") + (table["size"] == "L") - table.member + table.visits / 15
+    )
+    table["buys"] = np.where(wish + random.normal(0, 0.4, n) > 1, "yes", "no")
+    table.loc[random.random(n) < 0.15, "age"] = np.nan
+    table.loc[random.random(n) < 0.1, "city"] = None
+    table.to_csv(folder / "shop.csv", index=False)
+    done = command(
+        folder, *FEW, "data=csv", "data.path=shop.csv", "data.target=buys", "data.weight=importance", *KINDS,
+        "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
+    )  # fmt: skip
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    return folder, table.drop(columns=["buys", "importance"]), done.stdout, summary(folder)
+
+
+@pytest.fixture
+def model(shop):
+    mlflow.set_tracking_uri(f"sqlite:///{shop[0]}/runs/mlflow.db")
+    return mlflow.pyfunc.load_model("models:/shop@champion")
+
+
+@pytest.mark.slow
+def test_the_run_over_the_shop_shows_the_data_and_learns(shop):
+    folder, _, output, found = shop
+    assert found["best"]["test"]["accuracy"] > 0.85
+    assert "data       600 rows, 7 columns: 3 numeric, 1 categorical, 1 ordinal, 1 boolean, 1 date" in output
+    assert "classification of buys: 2 classes, no " in output
+    card = next(event["card"] for event in journal(folder) if event["event"] == "data")
+    (written,) = folder.glob("runs/shop/*/data_card.json")
+    assert json.loads(written.read_text()) == card
+    assert card["weighted"]
+
+
+@pytest.mark.slow
+def test_mlflow_has_the_data_as_the_runs_input(shop):
+    folder, _, _, found = shop
+    client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
+    run = client.get_run(found["mlflow"]["run_id"])
+    card = json.loads(next(folder.glob("runs/shop/*/data_card.json")).read_text())
+    (used,) = run.inputs.dataset_inputs
+    assert used.dataset.name == "shop"
+    assert card["digest"].startswith(used.dataset.digest)
+    assert len(used.dataset.digest) >= 32
+    assert str(folder / "shop.csv") in used.dataset.source
+    assert json.loads(used.dataset.profile)["n_rows"] == 600
+    columns = [column["name"] for column in json.loads(used.dataset.schema)["mlflow_colspec"]]
+    assert columns == ["age", "income", "visits", "city", "size", "member", "since"]
+    assert run.data.tags["data_hash"] == card["digest"]
+    assert "data_card.json" in {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+
+
+@pytest.mark.slow
+def test_the_models_signature_names_the_columns_and_types(model):
+    types = {column.name: str(column.type) for column in model.metadata.signature.inputs.inputs}
+    assert types == {
+        "age": "Any", "income": "DataType.double", "visits": "Any", "city": "DataType.string",
+        "size": "DataType.string", "member": "DataType.boolean", "since": "Any",
+    }  # fmt: skip
+    outputs = model.metadata.signature.outputs.input_names()
+    assert outputs == ["prediction", "probability_no", "probability_yes"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"visits": [3, 4, 5]}, None),
+        ({"visits": [3.0, None, 5.0]}, None),
+        ({"city": ["Rom", None, "Jena"]}, None),
+        ({"age": [30, 40, 50]}, {"age": [30.0, 40.0, 50.0]}),
+        (
+            {"since": pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01"])},
+            {"since": ["2020-01-01", "2020-02-01", "2020-03-01"]},
+        ),
+        ({"member": [True, None, False]}, None),
+        ({"other": [1, 2, 3]}, {}),
+        (
+            {"city": None, "age": None, "visits": None, "income": np.nan, "size": None, "member": None, "since": None},
+            None,
+        ),
+    ],
+)
+def test_the_model_takes_what_people_have(shop, model, change, same):
+    rows = shop[1].head(3)
+    answers = model.predict(rows.assign(**change))
+    assert np.isfinite(answers[["probability_no", "probability_yes"]].to_numpy()).all()
+    if same is not None:
+        pd.testing.assert_frame_equal(answers, model.predict(rows.assign(**same)))
+
+
+@pytest.mark.slow
+def test_the_model_minds_neither_the_order_of_columns_nor_how_many_rows_there_are(shop, model):
+    rows = shop[1]
+    every = model.predict(rows)
+    pd.testing.assert_frame_equal(model.predict(rows[rows.columns[::-1]]), every)
+    one = pd.concat([model.predict(rows.iloc[[at]]) for at in range(5)])
+    pd.testing.assert_frame_equal(one, every.head(5))
+    matrix = model.unwrap_python_model().predict(None, rows.to_numpy())  # MLflow itself asks for names
+    np.testing.assert_array_equal(matrix.probability_yes, every.probability_yes)
+
+
+@pytest.mark.slow
+def test_what_the_model_cannot_take_is_said_clearly(shop, model):
+    rows = shop[1].head(3)
+    with pytest.raises(mlflow.exceptions.MlflowException, match=r"missing inputs \['city'\]"):
+        model.predict(rows.drop(columns="city"))
+    with pytest.raises(ValueError, match="column 'city' is missing; there are 'age', 'income'"):
+        model.unwrap_python_model().predict(None, rows.drop(columns="city"))
+    with pytest.raises(ValueError, match="column 'visits' is numeric, but row 1 has 'often'"):
+        model.predict(rows.assign(visits=[1, "often", 2]))
+    with pytest.raises(ValueError, match="column 'since' is date, but row 2 has 'soon'"):
+        model.predict(rows.assign(since=["2020-01-01", None, "soon"]))

@@ -1,0 +1,349 @@
+"""Every split on hand-made data: which rows go where, and what is refused."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from running import composed
+
+from nncore.table import matrix_table
+from pipeline.artefacts import Dataset, RawRows
+from pipeline.errors import SettingError
+from pipeline.stages.split import ByTime, Grouped, Holdout, KFold, Stratified
+
+HOLDOUTS = (Holdout, Stratified, Grouped, ByTime)
+EVERY = (*HOLDOUTS, KFold)
+TEXTS = np.array(["ash", "beech", "cedar"])
+
+
+def targets(kind, n):
+    random = np.random.default_rng(n)
+    if kind == "texts":
+        return TEXTS[np.arange(n) % 5 // 2]  # 2 ash, 2 beech, 1 cedar, and so on
+    if kind == "numbers":
+        return np.arange(n) % 4 // 2 * 7 - 3
+    if kind == "multilabel":
+        return (random.random((n, 3)) < [0.5, 0.3, 0.1]).astype(float)
+    return np.exp(random.normal(size=(n, 2)))
+
+
+KINDS = ("texts", "numbers", "multilabel", "regression")
+
+
+def rows_of(y, weighted=False):
+    """Rows that tell who they are: x is the row number, and so is the weight less a half."""
+    numbers = np.arange(len(y), dtype=float)
+    return RawRows(matrix_table(numbers[:, None], ("number",)), np.asarray(y), numbers + 0.5 if weighted else None)
+
+
+def made(y, weighted=False, **more):
+    y = np.asarray(y)
+    task = "classification" if y.ndim == 1 else "regression" if np.unique(y).size > 2 else "multilabel"
+    return Dataset(task, ("t",) if y.ndim == 1 else ("t", "u", "v")[: y.shape[1]], rows_of(y, weighted), **more)
+
+
+def data_for(cls, kind="regression", n=60, **more):
+    groups = np.arange(n) * 7 % 12 if cls is Grouped else None
+    return made(targets(kind, n), **({"groups": groups} | more))
+
+
+def split_by(cls, seed=3, test=0.2, validation=0.2, folds=3, repeats=2):
+    if cls is KFold:
+        return KFold(test=test, seed=seed, folds=folds, repeats=repeats)
+    return cls(test=test, seed=seed, validation=validation)
+
+
+def numbers(part):
+    return part.x.numbers[:, 0].astype(int)
+
+
+def parts(split, dataset):
+    """The row numbers of the test part, and those to learn from and to choose by, of every fold."""
+    development, test = split(dataset)
+    folds = [tuple(map(numbers, development.part(fold))) for fold in range(len(development.folds))]
+    return numbers(test), folds
+
+
+def lists(split, dataset):
+    test, folds = parts(split, dataset)
+    return test.tolist(), [[part.tolist() for part in fold] for fold in folds]
+
+
+def refusal(split, dataset):
+    """The one line that says what is wrong."""
+    with pytest.raises(SettingError) as caught:
+        split(dataset)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize(("cls", "kind"), itertools.product(EVERY, KINDS))
+@settings(max_examples=12, deadline=None)
+@given(n=st.integers(50, 150), seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.15, 0.2, 0.3]))
+def test_every_row_is_in_one_part_and_parts_are_as_large_as_asked(cls, kind, n, seed, share):
+    dataset = data_for(cls, kind, n, weighted=True)
+    development, test = split_by(cls, seed, test=share, validation=0.2)(dataset)
+    for part, fold in itertools.product((0, 1), development.folds):
+        assert (np.diff(fold[part]) > 0).all()
+    tested, (*_, (train, validation)) = numbers(test), [map(numbers, development.part(i)) for i in (0, -1)]
+    for some in (tested, train, validation):
+        assert (np.diff(some) > 0).all()
+    assert sorted(np.concatenate([tested, train, validation]).tolist()) == list(range(n))
+    if cls is Grouped:
+        counts = [len(np.unique(dataset.groups[some])) for some in (tested, validation)]
+        assert counts == [round(share * 12), round(0.2 * 12)]
+    else:
+        assert len(tested) == round(share * n)
+        wanted = (n - len(tested)) / 3 if cls is KFold else round(0.2 * n)
+        assert abs(len(validation) - wanted) <= (4 if cls is KFold else 0)
+    for raw in (test, *development.part(0), development.rows):
+        np.testing.assert_array_equal(raw.weights, numbers(raw) + 0.5)
+        np.testing.assert_array_equal(raw.y, dataset.rows.y[numbers(raw)])
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("folds", "repeats"), [(2, 1), (5, 1), (4, 3)])
+def test_k_fold_chooses_by_each_development_row_once_per_repeat(kind, folds, repeats, grouped):
+    groups = np.arange(100) * 7 % 23 if grouped else None
+    tested, found = parts(split_by(KFold, folds=folds, repeats=repeats), data_for(KFold, kind, 100, groups=groups))
+    rest = np.setdiff1d(np.arange(100), tested)
+    assert len(found) == folds * repeats
+    for repeat in itertools.batched(found, folds) if hasattr(itertools, "batched") else zip(*[iter(found)] * folds):  # noqa: B905
+        assert sorted(np.concatenate([validation for _, validation in repeat]).tolist()) == rest.tolist()
+    for train, validation in found:
+        assert sorted([*train, *validation]) == rest.tolist()
+        if grouped:
+            assert not set(groups[train]) & set(groups[validation])
+    assert len({tuple(validation) for _, validation in found}) == folds * repeats  # divided anew every time
+    if grouped:
+        assert not set(groups[tested]) & set(groups[rest])
+
+
+@pytest.mark.parametrize("cls", [Stratified, KFold])
+@pytest.mark.parametrize("kind", ["texts", "numbers"])
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(60, 200), seed=st.integers(0, 999))
+def test_classes_are_in_proportion_within_one_row(cls, kind, n, seed):
+    y = targets(kind, n)
+    tested, found = parts(split_by(cls, seed), made(y))
+    rest = np.setdiff1d(np.arange(n), tested)
+    for label in np.unique(y):
+        of_all, of_rest = (y == label).mean(), (y[rest] == label).mean()
+        assert abs((y[tested] == label).sum() - of_all * len(tested)) < 1
+        for part in itertools.chain(*found):
+            assert abs((y[part] == label).sum() - of_rest * len(part)) < (2 if cls is KFold else 1)
+
+
+def test_sets_of_labels_are_in_proportion_even_if_some_are_rare():
+    y = np.repeat([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]], [50, 30, 20], axis=0)
+    y = np.concatenate([y, [[0.0, 0, 1]]])  # a set of labels that a single row has
+    for cls in (Stratified, KFold):
+        tested, found = parts(split_by(cls, folds=4), made(y))
+        for part in (tested, *itertools.chain(*found)):
+            np.testing.assert_allclose(y[part].sum(axis=0)[:2] / len(part), [0.5, 0.2], atol=1.5 / len(part))
+
+
+def spread(cls, y):
+    """How far apart the target's means are in the three parts, on average over seeds."""
+    found = []
+    for seed in range(20):
+        tested, ((train, validation), *_) = parts(split_by(cls, seed), made(y))
+        found.append(np.ptp([y[part].mean() for part in (tested, train, validation)]))
+    return np.mean(found)
+
+
+def test_a_stratified_regression_has_low_and_high_targets_in_every_part():
+    y = np.random.default_rng(0).normal(size=(300, 1))
+    by_chance = spread(Holdout, y)
+    assert 0.1 < by_chance < 0.4  # the deviation of a mean of 60 is 0.13
+    assert spread(Stratified, y) < by_chance / 3
+    assert spread(KFold, y) < by_chance / 3
+
+
+@pytest.mark.parametrize("cls", [Stratified, KFold])
+def test_a_regression_is_in_proportion_though_nearly_all_targets_are_equal(cls):
+    y = np.repeat([0.0, 1, 2], [50, 49, 1])[:, None]
+    tested, found = parts(split_by(cls), made(y))
+    for part in (tested, *itertools.chain(*found)):
+        assert (y[part] == 0).mean() == pytest.approx(0.5, abs=1.01 / len(part))
+
+
+@pytest.mark.parametrize("split", [split_by(Stratified, test=0.05, validation=0.05), split_by(KFold, folds=10)])
+def test_strata_of_a_small_regression_are_few_enough_for_small_parts(split):
+    dataset = made(targets("regression", 100))
+    _, ((_, validation), *_) = parts(split, dataset)
+    median = np.median(dataset.rows.y[:, 0])
+    assert 0.2 <= (dataset.rows.y[validation, 0] > median).mean() <= 0.8
+
+
+@settings(max_examples=25, deadline=None)
+@given(sizes=st.lists(st.integers(1, 30), min_size=10, max_size=20), seed=st.integers(0, 999))
+def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_however_large_they_are(sizes, seed):
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    dataset = made(np.zeros((len(groups), 2)), groups=groups)
+    dataset = replace(dataset, task="multilabel")
+    tested, ((train, validation),) = parts(split_by(Grouped, seed), dataset)
+    held = [set(groups[part]) for part in (tested, validation, train)]
+    assert set.union(*held) == set(range(len(sizes)))
+    assert sum(map(len, held)) == len(sizes)
+    assert len(held[0]) == len(held[1]) == round(0.2 * len(sizes))
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(30, 120), step=st.integers(1, 6), seed=st.integers(0, 999))
+def test_time_learns_from_nothing_later_and_divides_no_moment(n, step, seed):
+    order = np.random.default_rng(seed).permutation(n)
+    times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
+    tested, ((train, validation),) = parts(split_by(ByTime, seed), made(targets("regression", n), times=times))
+    assert times[train].max() < times[validation].min()
+    assert times[validation].max() < times[tested].min()
+    for part in (tested, validation):  # no more than the rows of the border's moment beyond what was asked
+        assert round(0.2 * n) <= len(part) < round(0.2 * n) + step
+
+
+def test_time_without_times_goes_by_the_order_of_the_rows_and_any_seed():
+    expected = list(range(8, 10)), [[list(range(5)), list(range(5, 8))]]
+    for seed in (0, 1):
+        assert lists(split_by(ByTime, seed, validation=0.3), made(targets("regression", 10))) == expected
+
+
+@pytest.mark.parametrize("cls", EVERY)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_official_test_part_stays_whole_and_the_share_is_of_no_effect(cls, kind):
+    official = replace(rows_of(targets(kind, 33)), weights=np.full(33, 2.0))
+    dataset = data_for(cls, kind, test=official)
+    development, test = split_by(cls)(dataset)
+    assert test is official
+    np.testing.assert_array_equal(numbers(development.rows), np.arange(60))
+    found = lists(split_by(cls), dataset)
+    assert found == lists(split_by(cls, test=0.25), dataset)
+    assert len(found[1][0][1]) == {KFold: 20, Grouped: 10}.get(cls, 12) or cls is KFold
+
+
+@pytest.mark.parametrize("cls", [Holdout, Stratified, Grouped, KFold])
+def test_the_seed_alone_says_which_rows(cls):
+    dataset = data_for(cls)
+    np.random.seed(1)  # noqa: NPY002
+    found = lists(split_by(cls), dataset)
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    np.random.seed(2)  # noqa: NPY002
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert lists(split_by(cls), dataset) == found
+    assert np.random.get_state()[1].tolist() == before != state  # noqa: NPY002
+    others = [lists(split_by(cls, seed), dataset) for seed in (4, 5)]
+    for test, folds in others:
+        assert test != found[0]
+        assert folds[0][1] != found[1][0][1]
+
+
+GOLDEN = {}
+
+
+@pytest.mark.parametrize("name", ["holdout", "stratified", "grouped", "time", "k_fold", "repeated_k_fold"])
+def test_the_rows_of_a_small_example(name):
+    """Computed once, with NumPy 2 and scikit-learn 1.9: a change means that nobody's results can be repeated."""
+    few = ["split.folds=2", "split.repeats=2"] if name == "repeated_k_fold" else []
+    few = ["split.folds=3"] if name == "k_fold" else few
+    split = composed(f"split={name}", "seed=1", *few)[0].split
+    groups = np.arange(15) // 2 if name == "grouped" else None
+    test, folds = lists(split, made(np.arange(15) % 2, groups=groups))
+    assert (test, [validation for _, validation in folds]) == GOLDEN[name]
+
+
+CLASSES = targets("texts", 60)
+ONE_CEDAR = np.where(np.arange(60) == 7, "cedar", TEXTS[np.arange(60) % 2])
+OFFICIAL = rows_of(np.array(["ash", "oak"]))
+GROUPS = np.arange(60) % 4
+SHARES = r"split.validation=0.2 with split.test=0.2 "
+FOLDS = r"split.folds=3 with split.test=0.2 "
+NO_FIT = "does not fit the data: "
+
+
+@pytest.mark.parametrize(
+    ("cls", "dataset", "expected"),
+    [
+        *[(cls, made(targets("regression", 2)), SHARES + NO_FIT + "of 1 rows, 1 cannot") for cls in HOLDOUTS[:2]],
+        (ByTime, made(targets("regression", 1)), SHARES + NO_FIT + "of 1 rows, 1 cannot"),
+        (ByTime, data_for(ByTime, times=np.zeros(60)), SHARES + NO_FIT + "none of 60 rows is earlier"),
+        (ByTime, data_for(ByTime, times=np.arange(60) // 30), SHARES + NO_FIT + "none of 30 rows is earlier"),
+        (ByTime, made(np.sort(CLASSES)), SHARES + "leaves the training part without class cedar"),
+        (Stratified, made(ONE_CEDAR), SHARES + NO_FIT + "class cedar has only 1 row to divide"),
+        (KFold, made(ONE_CEDAR), FOLDS + NO_FIT + "class cedar has only 1 row to divide"),
+        (KFold, made(np.r_[CLASSES, ["oak", "oak"]]), FOLDS + NO_FIT + "a class with 2 rows cannot be divided"),
+        *[
+            (cls, data_for(cls, groups=GROUPS), SHARES + NO_FIT + "data.group is given")
+            for cls in (Holdout, Stratified)
+        ],
+        (ByTime, data_for(ByTime, groups=GROUPS), SHARES + NO_FIT + "data.group is given"),
+        (Grouped, made(CLASSES), SHARES + NO_FIT + "split=grouped needs data.group"),
+        (Grouped, data_for(Grouped, groups=GROUPS // 2), SHARES + NO_FIT + "of 1 groups, 1 cannot be held out"),
+        (KFold, data_for(KFold, groups=GROUPS // 2 * 5), FOLDS + NO_FIT + "1 groups cannot be divided among 3 folds"),
+        *[(cls, made(CLASSES, test=OFFICIAL), "the test part has class oak, which the rows to") for cls in EVERY[:2]],
+        (KFold, made(CLASSES, test=OFFICIAL), "the test part has class oak, which the rows to learn from lack"),
+    ],
+)
+def test_what_the_data_cannot_give_is_said_in_one_line(cls, dataset, expected):
+    assert refusal(split_by(cls), dataset).startswith(expected)
+
+
+def test_a_class_that_training_lacks_is_named():
+    y, split = ONE_CEDAR, split_by(Holdout)
+    tested, ((train, validation),) = parts(split, made(TEXTS[np.arange(60) % 2]))
+    for part, expected in (
+        (validation, SHARES + "leaves the training part without class cedar: choose split=stratified"),
+        (tested, "the test part has class cedar, which the rows to learn from lack"),
+    ):
+        y = np.where(np.arange(60) == part[0], "cedar", TEXTS[np.arange(60) % 2])
+        assert refusal(split, made(y)).startswith(expected)
+    y = np.where(np.arange(60) == train[0], "cedar", TEXTS[np.arange(60) % 2])
+    assert split(made(y))[0].labels.tolist() == ["ash", "beech", "cedar"]
+
+
+@pytest.mark.parametrize("part", ["test", "training", "validation"])
+@pytest.mark.parametrize("cls", [Holdout, KFold])
+def test_a_part_that_says_nothing_is_refused(cls, part):
+    split, dataset = split_by(cls, repeats=1), made(targets("numbers", 60), weighted=True)
+    tested, (*_, (train, validation)) = parts(split, dataset)
+    rows = {"test": tested, "training": train, "validation": validation}[part]
+    of_fold = " of fold 3" if cls is KFold and part != "test" else ""
+    said = (FOLDS if cls is KFold else SHARES) + f"leaves the {part} part{of_fold} with"
+    weights = dataset.rows.weights.copy()
+    weights[rows[1:]] = 0
+    assert len(split(replace(dataset, rows=replace(dataset.rows, weights=weights)))[1]) == len(tested)
+    weights[rows] = 0
+    text = refusal(split, replace(dataset, rows=replace(dataset.rows, weights=weights)))
+    assert text.startswith(f"{said} no row whose weight is above 0")
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_part_whose_targets_are_equal_is_refused(part):
+    split, y = split_by(ByTime), targets("regression", 60)
+    name, rows = [("test", slice(48, 60)), ("training", slice(36)), ("validation", slice(36, 48))][part]
+    y[rows, 1] = 5  # the second of two targets
+    assert refusal(split, made(y)).startswith(f"{SHARES}leaves the {name} part with targets that are all equal")
+    y[rows.start or 0, 1] = 6
+    assert len(split(made(y))[1]) == 12
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("split=k_fold", "split.folds=1"), "folds must be at least 2, but is 1"),
+        (("split=repeated_k_fold", "split.repeats=51"), "repeats must be at most 50, but is 51"),
+        (("split=holdout", "split.validation=0.8"), "validation + test must be below 1"),
+        (("split=holdout", "split.test=0"), "split.test"),
+        (("split=time", "split.validation=1"), "split.validation"),
+    ],
+)
+def test_settings_that_no_data_fit_are_refused_at_once(overrides, expected):
+    with pytest.raises(SettingError) as caught:
+        composed(*overrides)
+    text = str(caught.value)
+    assert expected in text
+    assert "split" in text
+    assert "\n" not in text
