@@ -5,10 +5,10 @@ import pytest
 from scipy.special import expit, gammaln, softmax
 from scipy.stats import norm
 from scipy.stats import poisson as scipy_poisson
-from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score
 
 from nncore.losses import gaussian, mean_value, poisson, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
-from nncore.metrics import accuracy, r2
+from nncore.metrics import accuracy, label_accuracy, r2, subset_accuracy
 
 RANDOM = np.random.default_rng(0)
 Z = RANDOM.normal(scale=2, size=(3, 50, 4))
@@ -82,3 +82,18 @@ def test_r2_is_sklearns():
     np.testing.assert_allclose(r2(Z[:, :, :1], t, weights[None]), expected, rtol=1e-12)
     with pytest.raises(ValueError, match="targets that differ"):
         r2(Z[:, :, :1], np.ones((1, 50, 1)))
+
+
+def test_the_metrics_of_labels_are_sklearns():
+    random = np.random.default_rng(0)
+    y, t = random.random((3, 40, 4)), random.integers(2, size=(1, 40, 4)).astype(float)
+    weights = random.uniform(0.1, 2, (1, 40))
+    weights /= weights.mean()
+    for w in (None, weights):
+        rows = None if w is None else w[0]
+        ours = subset_accuracy(y, t, w), label_accuracy(y, t, w)
+        theirs = [
+            (accuracy_score(t[0], p > 0.5, sample_weight=rows), 1 - hamming_loss(t[0], p > 0.5, sample_weight=rows))
+            for p in y
+        ]
+        np.testing.assert_allclose(np.transpose(ours), theirs)

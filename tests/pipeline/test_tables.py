@@ -1,6 +1,10 @@
 """Tables in files: kinds and roles of columns, what is read of them, the data card."""
 
 import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -249,3 +253,17 @@ def test_the_hash_knows_every_value(frame, files, dataset, tmp_path, change):
     other.loc[17, name] = value
     other.to_csv(tmp_path / "t.csv", index=False)
     assert data_card(load(files, "csv.csv", f"data.path={tmp_path}/t.csv"))["digest"] != data_card(dataset)["digest"]
+
+
+@pytest.mark.slow
+def test_a_million_rows_take_at_most_three_times_their_float32_size(tmp_path):
+    """In a process of its own; the peak less what it had after its imports."""
+    columns = {f"x{at}": np.random.default_rng(at).normal(size=1_000_000) for at in range(50)}
+    pd.DataFrame(columns).to_parquet(tmp_path / "t.parquet")
+    script = Path(__file__).parents[2] / "scripts" / "benchmark_loading.py"
+    overrides = ("data=parquet", f"data.path={tmp_path}/t.parquet", "data.target=x0")
+    done = subprocess.run([sys.executable, script, "--measure", *overrides], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["columns"]) == (1_000_000, 49)
+    assert found["mb"] < 3 * found["float32_mb"]
+    assert found["mb"] > found["float32_mb"]  # it was measured indeed

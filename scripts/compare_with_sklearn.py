@@ -1,0 +1,144 @@
+"""Compare the default sweep's champion with scikit-learn's multi-layer perceptrons, on the bundled sets.
+
+scripts/compare_with_sklearn.py [file for the same numbers as JSON]
+
+Every score is of the test rows of the same split, which nothing has seen before; each seed is another split. Our
+champion is chosen among 112 settings by its validation rows and has learnt from the training rows alone. scikit-learn's
+MLPClassifier and MLPRegressor are one setting each, their defaults; they validate nothing, so they learn from the
+training and the validation rows. Both compute on one thread. Runs are kept in a temporary folder.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import hydra
+from omegaconf import OmegaConf
+from rich.console import Console
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from pipeline.configuration import CONF, checked
+from pipeline.run import run
+from pipeline.settings.run_settings import Settings
+
+SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+SEEDS = (0, 1, 2)
+METRICS = {"classification": "accuracy", "regression": "r2"}  # also what scikit-learn's `score` gives
+COLUMNS = {  # what is compared, and how the table calls it
+    "ours": "our champion",
+    "bare": "sklearn MLP",
+    "scaled": "+ StandardScaler",
+    "scaled_target": "+ scaled target",
+}
+
+
+def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
+    """The settings of a command line, and the configuration they were made of."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    return checked(config), OmegaConf.to_container(config, resolve=True)
+
+
+def our_champion(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+    """Run the sweep in this process; what the champion is, and its score."""
+    began = time.monotonic()
+    with Path(os.devnull).open("w") as nowhere:
+        summary = run(settings, config, "", Console(file=nowhere), began)
+    best, metric = summary["best"], METRICS[settings.data.task]
+    return {
+        "score": best["test"][metric],
+        "seconds": time.monotonic() - began,
+        "validation": best["validation"][metric]["mean"],
+        "trials": summary["trials"]["planned"],
+        "champion": best["parameters"],
+    }
+
+
+def their_models(task: str, seed: int) -> dict[str, Any]:
+    """scikit-learn's networks with all their defaults, by column."""
+    network = MLPClassifier if task == "classification" else MLPRegressor
+    models: dict[str, Any] = {
+        "bare": network(random_state=seed),
+        "scaled": make_pipeline(StandardScaler(), network(random_state=seed)),
+    }
+    if task == "regression":
+        scaled = make_pipeline(StandardScaler(), network(random_state=seed))
+        models["scaled_target"] = TransformedTargetRegressor(scaled, transformer=StandardScaler())
+    return models
+
+
+def their_scores(settings: Settings) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each of scikit-learn's models on the split of these settings: its column, its score and the seconds."""
+    development, test = settings.split(settings.data())
+    train = development.rows  # training and validation rows
+    one_column = development.task == "regression"  # (N, 1) to (N,)
+    y, t = (rows.y[:, 0] if one_column else rows.y for rows in (train, test))
+    for name, model in their_models(development.task, settings.seed).items():
+        began = time.monotonic()
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            score = float(model.fit(train.x.numbers, y).score(test.x.numbers, t))
+        yield name, {"score": score, "seconds": time.monotonic() - began}
+
+
+def compared(name: str, runs: Path) -> dict[str, Any]:
+    """All scores on one set, in the order of the seeds."""
+    found: dict[str, Any] = {"set": name, "seeds": SEEDS}
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for seed in SEEDS:
+        settings, config = composed(f"data={name}", f"seed={seed}", f"runs={runs}", "execution=local", "tracking=none")
+        development, test = settings.split(settings.data())
+        train, validation = development.part(0)
+        found["rows"] = {"train": len(train), "validation": len(validation), "test": len(test)}
+        found["metric"] = METRICS[development.task]
+        scores.setdefault("ours", []).append(our_champion(settings, config))
+        for column, score in their_scores(settings):
+            scores.setdefault(column, []).append(score)
+    return found | {"scores": scores}
+
+
+def line(found: dict[str, Any]) -> str:
+    """One set's line of the table: mean (lowest-highest) over the seeds, and mean seconds."""
+    rows = "/".join(map(str, found["rows"].values()))
+    text = f"{found['set']:<14}{rows:<14}{found['metric']:<9}"
+    for column in COLUMNS:
+        runs = found["scores"].get(column)
+        if runs:
+            scores, seconds = [run["score"] for run in runs], mean(run["seconds"] for run in runs)
+            cell = f"{mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f}) {seconds:5.2f} s"
+        else:
+            cell = "-"
+        text += f"{cell:>34}"
+    return text
+
+
+def main(report: Path | None) -> None:
+    print(f"{'':<37}" + "".join(f"{title:>34}" for title in COLUMNS.values()))
+    print(f"{'set':<14}{'rows':<14}{'metric':<9}" + f"{'mean (min to max) seconds':>34}" * len(COLUMNS))
+    with tempfile.TemporaryDirectory() as runs:
+        found = []
+        for name in SETS:
+            found.append(compared(name, Path(runs)))
+            print(line(found[-1]), flush=True)
+    trials = found[0]["scores"]["ours"][0]["trials"]
+    print(f"\nrows: training/validation/test; test scores over the seeds {', '.join(map(str, SEEDS))}, mean seconds.")
+    print(f"Ours: the best of {trials} settings by its validation rows, whose seconds are those of the whole run.")
+    print("scikit-learn: one setting, its defaults, fitted on training and validation rows together.")
+    if report:
+        report.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

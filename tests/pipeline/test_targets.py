@@ -1,0 +1,96 @@
+"""Several targets: values and labels, through whole sweeps; weights that count."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from running import FEW, composed, swept_here
+from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score, root_mean_squared_error
+
+from nncore import model_file
+
+N = 500
+VALUES = ("data.target=[u,v]", "data.drop=[red,blue,rare,w]")
+LABELS = ("data.target=[red,blue,rare]", "data.drop=[u,v,w]")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(N, 6))
+    table = pd.DataFrame(x, columns=list("abcdef"))
+    table["u"] = x[:, 0] * 2 + x[:, 1] + random.normal(0, 0.2, N)
+    table["v"] = 100 + 50 * x[:, 2] + random.normal(0, 5, N)
+    table["red"] = (x[:, 3] + random.normal(0, 0.3, N) > 0).astype(int)
+    table["blue"] = (x[:, 4] > 0.8).astype(int)
+    table["rare"] = (x[:, 5] > 1.8).astype(int)
+    table["w"] = random.uniform(0, 3, N).round(2)
+    return table
+
+
+@pytest.fixture(scope="module")
+def path(frame, tmp_path_factory):
+    path = tmp_path_factory.mktemp("targets") / "t.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def swept(path, folder, *overrides):
+    """The summary of a sweep, its model, and the frame's rows of its test part."""
+    source = ("data=csv", f"data.path={path}")
+    found = swept_here(folder, *FEW, *source, *overrides, "training.epochs=30")
+    settings, _ = composed(*source, *overrides)
+    _, test = settings.split(settings.data())
+    return found, model_file.load(Path(found["model"]["path"])), test
+
+
+def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
+    found, model, test = swept(path, tmp_path, *VALUES)
+    answers = model.answers(test.x.numbers)
+    scores = found["best"]["test"]
+    for at, name in enumerate("uv"):
+        error = root_mean_squared_error(test.y[:, at], answers[f"prediction_{name}"])
+        assert scores[f"root_mean_squared_error_{name}"] == pytest.approx(error, rel=1e-5)
+        assert r2_score(test.y[:, at], answers[f"prediction_{name}"]) > 0.9
+    assert set(answers) == {"prediction_u", "prediction_v"}
+
+
+def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
+    found, model, test = swept(path, tmp_path, *LABELS)
+    answers = model.answers(test.x.numbers)
+    predicted = np.column_stack([answers[f"prediction_{name}"] for name in ("red", "blue", "rare")])
+    probable = [answers[f"probability_{name}"] for name in ("red", "blue", "rare")]
+    scores = found["best"]["test"]
+    assert scores["subset_accuracy"] == pytest.approx(accuracy_score(test.y, predicted))
+    assert scores["label_accuracy"] == pytest.approx(1 - hamming_loss(test.y, predicted))
+    losses = [log_loss(test.y[:, at], p.astype(float)) for at, p in enumerate(probable)]
+    assert scores["loss"] == pytest.approx(sum(losses), rel=1e-4)
+    assert scores["label_accuracy"] > 0.9
+    assert 0.3 < test.y[:, 0].mean() < 0.7  # not all the same
+
+
+def test_the_champion_may_be_chosen_by_whole_rows(path, tmp_path):
+    found, _, _ = swept(path, tmp_path, *LABELS, "select.metric=subset_accuracy", "split=k_fold", "split.folds=2")
+    assert found["networks"]["finished"] == 2 * found["trials"]["finished"] == 14
+    assert found["best"]["validation"]["subset_accuracy"]["std"] > 0
+
+
+def test_weights_count_in_the_scores(path, tmp_path):
+    found, model, test = swept(path, tmp_path, "data.target=red", "data.drop=[u,v,blue,rare]", "data.weight=w")
+    predicted = model.answers(test.x.numbers)["prediction"]
+    weighted = accuracy_score(test.y, predicted, sample_weight=test.weights)
+    assert found["best"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
+    assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)
+
+
+def test_rows_of_weight_zero_teach_nothing(frame, tmp_path):
+    """Spoilt labels that count for nothing leave the networks as good as they were."""
+    spoilt = frame.assign(w=(np.arange(N) % 2).astype(float))
+    spoilt.loc[spoilt.w == 0, "red"] = 1 - spoilt.red
+    spoilt.to_csv(tmp_path / "t.csv", index=False)
+    roles = ("data.target=red", "data.drop=[u,v,blue,rare]")
+    weighted, _, _ = swept(tmp_path / "t.csv", tmp_path / "a", *roles, "data.weight=w")
+    blind, _, _ = swept(tmp_path / "t.csv", tmp_path / "b", *roles[:1], "data.drop=[u,v,blue,rare,w]")
+    assert weighted["best"]["test"]["accuracy"] > 0.8
+    assert blind["best"]["test"]["accuracy"] < 0.65
