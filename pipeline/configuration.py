@@ -167,18 +167,32 @@ def _errors_as_lines() -> Iterator[None]:
 def _composition_error(error: Exception) -> str:
     """Hydra's message in one line; for a name that does not exist, with the nearest one that does."""
     message = " ".join(str(error).partition("Config search path")[0].split())
+    missing = re.search(r"Missing mandatory value: .*full_key: (\S+)", message)
+    if missing:
+        return f"{missing[1]} must be given: {missing[1]}=..."
     unknown = re.search(r"Could not override '([^']+)'", message)
-    if unknown:
-        near = difflib.get_close_matches(unknown[1], sorted(_names(_defaults())), n=1)
-        message = f"there is no setting {unknown[1]}" + (f"; did you mean {near[0]}?" if near else "")
-        message += f" (+{unknown[1]}=... adds one to a mapping that takes any)"
-    return message
+    return _unknown(unknown[1]) if unknown else message
 
 
-def _defaults() -> dict[str, Any]:
-    """The configuration without overrides."""
+def _unknown(name: str) -> str:
+    """What to say of a setting that there is not."""
+    known = set(_names(_chosen()))
+    if name in known:
+        return f"{name} is a mapping; give its entries one by one, each as +{name}.entry=value"
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    message = f"there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{message} (+{name}=... adds one to a mapping that takes any)"
+
+
+def _chosen() -> dict[str, Any]:
+    """The configuration with the files that the command line picks, and without its settings."""
+    choices = [override for override in _arguments().overrides if re.fullmatch(r"\w+=\w+", override)]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return _plain(hydra.compose("config"))
+        try:
+            config = hydra.compose("config", choices)
+        except HydraException:  # one of them is wrong, too
+            config = hydra.compose("config")
+    return {str(name): value for name, value in OmegaConf.to_container(config).items()}  # type: ignore[union-attr]
 
 
 def _names(config: dict[str, Any], prefix: str = "") -> Iterator[str]:

@@ -12,6 +12,9 @@ from pipeline.configuration import command as run_command
 # what is wrong: (overrides, words that the line must hold)
 WRONG = {
     "misspelt group": (["redcue=pca"], ["redcue", "did you mean reduce?"]),
+    "misspelt setting of another file": (["data=csv", "data.taget=x"], ["data.taget", "did you mean data.target?"]),
+    "a mapping as a whole": (["data=csv", "data.where={a: 1}"], ["data.where is a mapping", "+data.where.entry=value"]),
+    "no target": (["data=csv", "data.path=x.csv"], ["data.target must be given: data.target=..."]),
     "misspelt option": (["reduce=pcaa"], ["reduce/pcaa", "autoencoder none pca"]),
     "misspelt setting": (["training.epochz=3"], ["training.epochz", "did you mean training.epochs?"]),
     "unknown setting": (["+training.foo=3"], ["training.foo is not a setting"]),
