@@ -132,7 +132,10 @@ class Stratified(Holdout):
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
         n_held = _n_held(share, len(dataset.rows), len(rows))
-        return _drawn(rows, n_held, seed, _layers(dataset, rows, min(self.validation, self.test)))
+        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest(dataset)))
+
+    def _smallest(self, dataset: Dataset) -> float:
+        return min(self.validation, self.test) if dataset.test is None else self.validation
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -185,20 +188,19 @@ class KFold(Split):
     def _said(self) -> str:
         return f"split.folds={self.folds} with split.test={self.test:g}"
 
-    @property
-    def _smallest(self) -> float:
-        return min(self.test, (1 - self.test) / self.folds)
+    def _smallest(self, dataset: Dataset) -> float:
+        return min(self.test, (1 - self.test) / self.folds) if dataset.test is None else 1 / self.folds
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         if dataset.groups is not None:
             return _drawn_groups(dataset.groups, rows, share, seed)
         n_held = _n_held(share, len(dataset.rows), len(rows))
-        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest))
+        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest(dataset)))
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-        layers = strata(dataset, self._smallest)[rows]
+        layers = strata(dataset, self._smallest(dataset))[rows]
         groups = None if dataset.groups is None else dataset.groups[rows]
         fewest = np.unique(layers, return_counts=True)[1].min() if groups is None else len(np.unique(groups))
         if fewest < self.folds:

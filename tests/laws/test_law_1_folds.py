@@ -25,6 +25,7 @@ PACKINGS = {
 class Texts:
     """Numbers and a column of texts. Some texts are in one row each, so folds learn of different ones."""
 
+    name = address = "texts"
     task = property(lambda self: "classification")
     n_columns = property(lambda self: None)
 

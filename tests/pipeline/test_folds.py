@@ -187,12 +187,12 @@ def test_with_one_fold_mlflow_sees_the_values_themselves():
 
 def test_the_card_of_very_many_columns_is_cut():
     columns = [{"name": f"column {n}", "kind": "numeric", "missing": 0.0} for n in range(10_000)]
-    card = {"columns": columns, "targets": ["y"], "digest": "0" * 64, "n_rows": 5}
-    made = data_set({"name": "it", "data": {"_target_": "a.b.Npz", "path": "x"}}, card)
+    card = {"name": "it", "source": "/a/x.npz", "columns": columns, "targets": ["y"], "digest": "0" * 64, "n_rows": 5}
+    made = data_set(card)
     assert 0.9 * LONGEST_SCHEMA < len(made.schema) < 1.2 * LONGEST_SCHEMA
     assert len(made.digest) == 36
     assert json.loads(made.profile) == {"n_rows": 5, "n_columns": 10_000, "n_targets": 1}
-    assert (made.source_type, json.loads(made.source)["path"]) == ("npz", "x")
+    assert (made.name, made.source_type, json.loads(made.source)) == ("it", "local", {"uri": "/a/x.npz"})
 
 
 def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
