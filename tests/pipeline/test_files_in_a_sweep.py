@@ -38,8 +38,10 @@ def as_table(name):
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory):
     """A run in a store of its own, for models to be logged in."""
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db")
-    return MlflowClient().create_run("0").info.run_id
+    folder = tmp_path_factory.mktemp("store")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    experiment = MlflowClient().create_experiment("files", (folder / "artifacts").as_uri())
+    return MlflowClient().create_run(experiment).info.run_id
 
 
 @pytest.mark.filterwarnings("ignore:Operation with range is deprecated")  # MLflow's own, as it saves an example
