@@ -21,14 +21,16 @@ class Preparation:
     fill         (M,), what stands for a missing number in each of the `features`
     indicators   (J,), the features that get one more column, 1 where they were missing and else 0
     scaling      of the M filled features
+    ranks        for each ordinal column (L + 2,), by code: its rank among the values that were there to fit to
     slots        for each categorical column (L + 2,), by code: which of its one-hot columns is 1, or -1 for none;
-                 the entry before the last is for unknown texts, the last for missing ones
+                 in both, the entry before the last is for unknown texts, the last for missing ones
     """
 
     columns: tuple[Column, ...]
     fill: Array
     indicators: Array
     scaling: Affine | Quantiles
+    ranks: tuple[Array, ...]
     slots: tuple[Array, ...]
 
     @property
@@ -45,7 +47,7 @@ class Preparation:
         return prepared
 
     def _prepare(self, table: Table, out: Array) -> None:
-        x = features(table)  # (n, M)
+        x = features(table, self.ranks)  # (n, M)
         missing, n = np.isnan(x), x.shape[1]
         out[:, :n] = self.scaling(np.where(missing, self.fill, x))
         out[:, n : n + len(self.indicators)] = missing[:, self.indicators]
@@ -58,26 +60,28 @@ class Preparation:
             start += _width(slots)
 
 
-def features(table: Table) -> Array:
+def features(table: Table, ranks: tuple[Array, ...]) -> Array:
     """All columns but the categorical ones as numbers (N, M) in float64, NaN where missing; a date gives several."""
     if not any(column.kind in (*CODED, "date") for column in table.columns):
         return table.numbers.astype(np.float64)
-    found = [feature for column, values in table.places for feature in _features(column, values)]
+    of_ordinal = iter(ranks)
+    found: list[Array] = []
+    for column, values in table.places:
+        if column.kind == "ordinal":
+            found.append(next(of_ordinal)[values])
+        elif column.kind == "date":
+            found += [values, *_seasons(values)]
+        elif column.kind != "categorical":
+            found.append(values)
     return np.stack(found, axis=1).astype(np.float64) if found else np.empty((len(table), 0))
 
 
-def _features(column: Column, values: Array) -> Iterator[Array]:
-    """The numbers that one column gives: a date its day, and where in the year, the week and the day it lies."""
-    if column.kind == "ordinal":
-        yield np.where((values < 0) | (values == len(column.levels)), np.nan, values)
-    elif column.kind == "date":
-        yield values
-        for period in (DAYS_PER_YEAR, 7, *([1] if column.type == "datetime" else [])):
-            angle = 2 * np.pi * (values / period % 1)
-            yield np.sin(angle)
-            yield np.cos(angle)
-    elif column.kind != "categorical":
-        yield values
+def _seasons(days: Array) -> Iterator[Array]:
+    """Where in the year, the week and the day a date lies, as points on circles."""
+    for period in (DAYS_PER_YEAR, 7, 1):
+        angle = 2 * np.pi * (days / period % 1)
+        yield np.sin(angle)
+        yield np.cos(angle)
 
 
 def _width(slots: Array) -> int:

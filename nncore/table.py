@@ -4,6 +4,7 @@ A `Table` holds them in two blocks: numbers, and codes of texts. `Column.read` i
 code, when a model answers as when it was fitted.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,10 @@ Type = Literal["double", "long", "boolean", "string", "date", "datetime"]
 CODED: tuple[Kind, ...] = ("categorical", "ordinal")
 MISSING = -1  # the code of a missing text
 TRUE, FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
+LARGEST = 1e30  # what is larger is no measurement
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_SECOND = 253_402_300_799  # of the year 9999
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Column:
 
         Raises   ValueError naming the column, the row (from 0), the value and the rule
         """
+        if values.dtype.kind == "M" and self.kind != "date":
+            if self.kind not in CODED:
+                raise ValueError(f"column {self.name!r} is {self.kind}, but holds dates")
+            values = values.astype("M8[us]").astype(object)
         if self.kind in CODED:
             index = {level: code for code, level in enumerate(self.levels)} | {"": MISSING}
             return np.array([index.get(text(value), len(self.levels)) for value in values.tolist()], np.int32)
@@ -66,8 +74,8 @@ class Column:
         if value != value:
             return None
         if self.kind == "date":
-            moment = EPOCH + timedelta(days=value)
-            return moment.date().isoformat() if self.type == "date" else moment.replace(tzinfo=None).isoformat()
+            shown = str(np.datetime64(min(round(value * 86_400), LAST_SECOND), "s"))
+            return shown.partition("T")[0] if self.type == "date" else shown
         if self.type == "string":
             return ("false", "true")[int(value)] if self.kind == "boolean" else repr(value)
         return {"long": int, "boolean": bool}.get(self.type, float)(value)
@@ -77,14 +85,15 @@ class Column:
         for row, value in enumerate(values.tolist()):
             try:
                 numbers[row] = convert(value)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 raise ValueError(f"column {self.name!r} is {self.kind}, but row {row} has {value!r}") from None
         return numbers
 
     def _finite(self, numbers: Array) -> Array:
-        infinite = np.flatnonzero(np.isinf(numbers))
-        if len(infinite):
-            raise ValueError(f"column {self.name!r} must be finite, but row {infinite[0]} has {numbers[infinite[0]]}")
+        beyond = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(beyond):
+            row, rule = beyond[0], f"from {-LARGEST:g} to {LARGEST:g}"
+            raise ValueError(f"column {self.name!r} must be {rule}, but row {row} has {numbers[row]}")
         return numbers
 
 
@@ -142,16 +151,30 @@ def read_table(columns: tuple[Column, ...], rows: Mapping[str, Array] | Array) -
 
 
 def text(value: Any) -> str:
-    """A category's name: a text as it is, 3 and 3.0 as "3", True as "true"; what is missing as ""."""
+    """A category's name, the same however a reader of files has taken it.
+
+    A text is as it is, unless it spells a number or a truth value: 3, 3.0, "3.0" and "03" are "3", True and "TRUE" are
+    "true". A date is "2020-01-31", with a time of day if it has one, in UTC. What is missing is "".
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return "" if value != value else str(int(value)) if value.is_integer() else repr(value)
-    return "" if is_missing(value) else str(value)
+    if is_missing(value):
+        return ""
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return str(value).removesuffix(" 00:00:00")
+    word = str(value)
+    if PLAIN_NUMBER.fullmatch(word):
+        return text(float(word)) if "." in word else str(int(word))
+    return word.lower() if word.lower() in ("true", "false") else word
 
 
 def number(value: Any) -> float:
     """A number, or a text that spells one; NaN for what is missing."""
+    if isinstance(value, str) and "_" in value:  # Python's own notation
+        raise ValueError
     return np.nan if is_missing(value) else float(value)
 
 
@@ -175,5 +198,8 @@ def day(value: Any) -> float:
 
 
 def is_missing(value: Any) -> bool:
-    """None, an empty text, NaN, NaT and what else is not equal to itself."""
-    return value is None or value == "" or bool(value != value)
+    """None, an empty text, NaN, NaT and what else is not equal to itself, or does not know (pandas' NA)."""
+    try:
+        return value is None or bool(value == "") or bool(value != value)
+    except TypeError:
+        return True

@@ -39,7 +39,7 @@ def test_there_is_something_to_look_at():
 
 def test_nncore_knows_numpy_and_itself():
     allowed = {"numpy", "nncore", "collections", "dataclasses", "functools", "hashlib", "importlib", "itertools"}
-    allowed |= {"datetime", "json", "math", "pathlib", "sys", "typing", "zipfile", "zlib"}
+    allowed |= {"datetime", "json", "math", "pathlib", "re", "sys", "typing", "zipfile", "zlib"}
     lazily = {
         "nncore/backend.py": {"cupy"},
         "nncore/estimators.py": {"sklearn"},

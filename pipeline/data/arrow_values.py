@@ -6,9 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from nncore.backend import Array
-from nncore.table import MISSING, Column, Kind, Type, day, number, text, truth
+from nncore.table import LARGEST, MISSING, Column, Kind, Type, day, number, text, truth
 
-LARGEST = 1e30  # what is larger is no measurement
 SMALL = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.float16(), pa.float32(), pa.bool_())
 
 
@@ -44,20 +43,29 @@ def is_text(kind: pa.DataType) -> bool:
     return known is not None and known[1] == "string"
 
 
-def numbers_of(values: pa.Array, column: Column) -> Array:
-    """(N,) numbers, NaN where missing; dates as days since 1970-01-01.
+def is_date(kind: pa.DataType) -> bool:
+    """Whether the values are dates, with or without a time of day."""
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
+
+
+def numbers_of(values: pa.Array, column: Column, decimal: str = ".") -> Array:
+    """(N,) numbers, NaN where missing; dates as days since 1970-01-01, whole numbers such as 20200131 among them.
+
+    decimal   the point in numbers that are spelt as texts
 
     Raises   BadValueError for a text that is no such number, and for what is infinite or beyond LARGEST
     """
+    if column.kind == "date" and not is_date(values.type):
+        values = values.cast(pa.string())
     if is_text(values.type):
-        read = _each(values, {"numeric": number, "boolean": truth, "date": day}[column.kind])
-    elif pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
-        moments = values.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+        plain = {"numeric": lambda word: spelt(word, decimal), "boolean": truth, "date": day}
+        read = _each(values, plain[column.kind])
+    elif is_date(values.type):
+        moments = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
         read = (moments - np.datetime64(0, "D")) / np.timedelta64(1, "D")  # NaT becomes NaN
     else:
-        values = (
-            values.cast(pa.int8()) if pa.types.is_boolean(values.type) else values
-        )  # Arrow makes no fractions of bools
+        if pa.types.is_boolean(values.type):  # Arrow makes no fractions of them
+            values = values.cast(pa.int8())
         to = pa.float32() if values.type in SMALL else pa.float64()
         read = values.cast(to, safe=False).to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
@@ -69,6 +77,18 @@ def numbers_of(values: pa.Array, column: Column) -> Array:
         if len(odd):
             raise BadValueError(int(odd[0]), float(read[odd[0]]))
     return read
+
+
+def spelt(word: str, decimal: str) -> float:
+    """The number that a text spells.
+
+    Raises   ValueError if it spells none
+    """
+    if decimal != ".":
+        if "." in word:  # it divides thousands there
+            raise ValueError
+        word = word.replace(decimal, ".")
+    return number(word)
 
 
 def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:

@@ -35,15 +35,18 @@ def opened(setting: str, path: str, compression: str | None = None) -> Iterator[
     try:
         system, place = fsspec.core.url_to_fs(path)
         _check(said, setting, path, system, place)
-        with fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)) as file:
-            yield file
-    except (EOFError, zlib.error) as error:
-        raise SettingError(
-            f"{said}: its compressed data are damaged or cut short ({one_line(error)}); copy it again"
-        ) from None
+        file = fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)).open()
     except ImportError as error:
         raise SettingError(f"{said}: {one_line(error)}, to read from such an address") from None
     except (OSError, ValueError) as error:
+        raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
+    try:
+        with file:
+            yield file
+    except (EOFError, zlib.error) as error:
+        why = f"its compressed data are damaged or cut short ({one_line(error)})"
+        raise SettingError(f"{said}: {why}; copy it again") from None
+    except OSError as error:
         raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
 
 

@@ -86,16 +86,7 @@ class Idx:
         images, labels = self._values(IMAGES.format(part), 3), self._values(LABELS.format(part), 1)
         names = tuple(f"pixel_{row}_{column}" for row, column in np.ndindex(images.shape[1:]))
         x = matrix_table(images.reshape(len(images), -1), names)
-        if not self.classes:
-            return RawRows(x, labels.astype(np.int64))
-        unknown = np.flatnonzero(labels >= len(self.classes))
-        if len(unknown):
-            raise SettingError(
-                f"data.classes must name every label, but has {len(self.classes)} names, for 0 to "
-                f"{len(self.classes) - 1}, and row {unknown[0] + 1} of {self.path}/{LABELS.format(part)} has the label "
-                f"{labels[unknown[0]]}; add names, or keep the numbers with data.classes=[]"
-            )
-        return RawRows(x, np.array(self.classes)[labels])
+        return RawRows(x, _named(labels, self.classes, f"{self.path}/{LABELS.format(part)}"))
 
     def _lengths(self, name: str, n_lengths: int) -> tuple[int, ...]:
         """What a file's header says, without its values."""
@@ -156,6 +147,20 @@ class Idx:
 
     def _error(self, name: str, wrong: str) -> SettingError:
         return SettingError(f"data.path={self.path}: {name} {wrong}; {self._cure}")
+
+
+def _named(labels: Array, classes: tuple[str, ...], path: str) -> Array:
+    """The labels by their names, if there are some."""
+    if not classes:
+        return labels.astype(np.int64)
+    unknown = np.flatnonzero(labels >= len(classes))
+    if len(unknown):
+        raise SettingError(
+            f"data.classes must name every label, but has {len(classes)} names, for 0 to {len(classes) - 1}, and row "
+            f"{unknown[0] + 1} of {path} has the label {labels[unknown[0]]}; add names, or keep the numbers with "
+            "data.classes=[]"
+        )
+    return np.array(classes)[labels]
 
 
 def _times(*lengths: int) -> str:

@@ -12,7 +12,7 @@ from nncore.backend import Array
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
 from pipeline.data.files import Address, one_line, opened
-from pipeline.data.targets import TaskSetting, encoded_targets, task_of
+from pipeline.data.targets import TaskSetting, check_learnable, encoded_targets, task_of
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name, PositiveInt
 
@@ -91,10 +91,9 @@ class Npz:
     def _encoded(self, y: Array, test_y: Array) -> tuple[Task, Array, Array]:
         """The task, and both parts' targets in one form; those to learn from must be enough by themselves."""
         where, task = f"data.path={self.path}", task_of(self._columns(y), self.task)
-        encoded = encoded_targets(where, self._columns(y), task, self.max_classes)
-        if len(test_y):
-            both = np.concatenate([y, test_y])
-            encoded = encoded_targets(where, self._columns(both), task, self.max_classes)
+        both = self._columns(np.concatenate([y, test_y]))
+        encoded = encoded_targets(where, both, task)
+        check_learnable(where, list(both), encoded[: len(y)], task, self.max_classes)
         return task, encoded[: len(y)], encoded[len(y) :]
 
     def _columns(self, y: Array) -> dict[str, Array]:

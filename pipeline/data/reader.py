@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 
 from nncore.backend import Array
-from nncore.table import CODED, Column, Table, text
+from nncore.table import CODED, MISSING, Column, Table, text
 from pipeline.data.arrow_values import SMALL, BadValueError, codes_of, kind_of, numbers_of, plain_of
 from pipeline.data.roles import Roles
 from pipeline.errors import SettingError
@@ -32,7 +31,8 @@ class Reader:
     """A table that has been read: the rows that data.where takes of it.
 
     columns   to learn from; those of texts get their levels as they are met
-    grows     whether texts that are no levels become some, or remain unknown
+    grows     whether these are the rows to learn from, and so texts that are no levels become some; of an official
+              test part they remain unknown, and its groups and times are of no use
     """
 
     def __init__(self, raw: RawTable, columns: list[Column], roles: Roles, grows: bool = True) -> None:
@@ -45,7 +45,8 @@ class Reader:
         if not len(self.row_numbers):
             raise SettingError(f"{self.said}: data.where={roles.where} leaves no row of {raw.n_rows}; see its values")
         self.table = self._read_table(columns)
-        self._others = {name: self._read_other(name) for name in (*roles.targets, *roles.special.values())}
+        others = (*roles.targets, *roles.special.values()) if grows else (*roles.targets, *filter(None, [roles.weight]))
+        self._others = {name: self._read_other(name) for name in others}
 
     def other(self, name: str) -> Array:
         """A column that has a role: a target as it is, of the others numbers or the number of the group."""
@@ -55,10 +56,11 @@ class Reader:
         """(rows of the source,) whether data.where takes each."""
         wanted = np.ones(self._raw.n_rows, bool)
         for name, values in self.roles.where.items():
-            texts = [text(value) for value in (values if isinstance(values, tuple) else (values,))]
-            value_set = pa.array(texts, pa.string())
-            masks = [pa.compute.is_in(part.cast(pa.string()), value_set=value_set) for part in self._raw.chunks(name)]
-            wanted &= np.concatenate([mask.to_numpy(zero_copy_only=False) for mask in masks])
+            levels = list(dict.fromkeys(map(text, values if isinstance(values, tuple) else (values,))))
+            index = {level: at for at, level in enumerate(level for level in levels if level)}
+            codes = [codes_of(_decoded(part), index, grows=False) for part in self._raw.chunks(name)]
+            taken = [*index.values(), *([MISSING] if "" in levels else [])]
+            wanted &= np.isin(np.concatenate(codes), taken)
         return wanted
 
     def _chunks(self, name: str) -> Iterator[tuple[slice, pa.Array]]:
@@ -104,13 +106,13 @@ class Reader:
         if declared and len(odd):
             raise SettingError(
                 f"{self.said}: column {column.name!r} has {str(values[int(odd[0])])!r} in row {numbers[odd[0]]}, which "
-                f"data.kinds.{column.name}=[{', '.join(column.levels)}] lacks; add it there"
+                f"its order in data.kinds, {', '.join(column.levels)}, lacks; add it there"
             )
         return codes
 
     def _read(self, values: pa.Array, column: Column, numbers: Array) -> Array:
         try:
-            return numbers_of(values, column)
+            return numbers_of(values, column, self.roles.point)
         except BadValueError as bad:
             raise SettingError(
                 f"{self.said}: column {column.name!r} is {column.kind}, but has {bad} in row {numbers[bad.row]}; mend "
@@ -119,7 +121,7 @@ class Reader:
 
     def _other(self, values: pa.Array, name: str, groups: dict[str, int], numbers: Array) -> Array:
         known = kind_of(values.type)
-        if known is None or (known[0] == "date" and name in self.roles.targets):
+        if known is None or (known[0] == "date" and name in (*self.roles.targets, self.roles.weight)):
             raise SettingError(f"{self.said}: column {name!r} holds {values.type}; choose another for this role")
         if name in self.roles.targets:
             return plain_of(values)

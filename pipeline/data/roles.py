@@ -1,6 +1,7 @@
 """What the columns of a table are for, and what kind each one is."""
 
 import difflib
+import re
 from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
@@ -10,6 +11,7 @@ from pipeline.data.targets import TaskSetting
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, PositiveInt
 
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Value = str | int | float | bool
 
 
@@ -44,6 +46,11 @@ class Roles:
     max_levels: PositiveInt
 
     @property
+    def point(self) -> str:
+        """What stands for the point in numbers that are spelt as texts."""
+        return "."
+
+    @property
     def n_columns(self) -> None:
         """Not known before the table is read."""
         return
@@ -74,8 +81,7 @@ class Roles:
             for name in wanted:
                 if name not in names:
                     raise SettingError(f"{said} has no column {name!r}, which {setting} names{near(name, names)}")
-        if not self.targets:
-            raise SettingError("data.target must name at least one column, but is []")
+        self._check_roles()
         taken = {*self.targets, *self.special.values()}
         for name in self.keep or ():
             if name in taken or name in self.drop:
@@ -89,9 +95,28 @@ class Roles:
     def column(self, name: str, kind: Kind, type_: Any) -> Column:
         """A column of this kind by its values, or as it is declared."""
         declared = self.kinds.get(name, kind)
-        if isinstance(declared, str):
-            return Column(name, declared, "datetime" if declared == "date" else type_)
-        return Column(name, "ordinal", type_, tuple(map(text, declared)))
+        if isinstance(declared, tuple):
+            return Column(name, "ordinal", type_, tuple(map(text, declared)))
+        if kind == "date" and declared in ("numeric", "boolean"):
+            raise SettingError(f"data.kinds: column {name!r} holds dates, but is declared {declared}; leave it a date")
+        return Column(name, declared, "datetime" if declared == "date" else type_)
+
+    def _check_roles(self) -> None:
+        """No column has two roles, and every order is one."""
+        if not self.targets:
+            raise SettingError("data.target must name at least one column, but is []")
+        taken = [*self.targets, *self.special.values()]
+        twice = [name for name in taken if taken.count(name) > 1]
+        if twice:
+            raise SettingError(
+                f"data.target, data.weight, data.group and data.time must name different columns, but {twice[0]!r} is "
+                "named twice"
+            )
+        for name, order in self.kinds.items():
+            levels = list(map(text, order)) if isinstance(order, tuple) else [""]
+            if not levels or len(set(levels)) < len(levels):
+                listed = ", ".join(levels) or "nothing"
+                raise SettingError(f"data.kinds: the order of {name!r} must list different values, but is {listed}")
 
     def _check_header(self, said: str, names: list[str]) -> None:
         if "" in names:
@@ -102,6 +127,19 @@ class Roles:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise SettingError(f"{said} has {names.count(twice[0])} columns with the name {twice[0]!r}; rename them")
+
+
+def kinds_cure(name: str, kind: str) -> str:
+    """The override that declares a column; names that are more than letters, digits and _ have to stand in braces."""
+    return f"+data.kinds.{name}={kind}" if PLAIN_NAME.fullmatch(name) else f"'+data.kinds={{{name}: {kind}}}'"
+
+
+def drop_cure(names: list[str]) -> str:
+    """The override that leaves columns out, as one pastes it."""
+    if all(map(PLAIN_NAME.fullmatch, names)):
+        return f"data.drop=[{','.join(names)}]"
+    quoted = ",".join(f"'{name}'" for name in names)
+    return f'"data.drop=[{quoted}]"'
 
 
 def near(name: str, names: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.artefacts import Dataset
@@ -24,7 +24,9 @@ ROWS_AT_A_TIME = 65_536  # of a Parquet file
 BUFFER = 65_536  # bytes of each column
 LOOK_AT = 4096  # bytes
 OTHER_DELIMITERS = (";", "\t", "|", ",")
-Character = Annotated[str, Field(min_length=1, max_length=1)]
+Character = Annotated[
+    str, BeforeValidator(lambda text: "\t" if text in ("\\t", "tab") else text), Field(min_length=1, max_length=1)
+]
 
 
 def _codec(name: str) -> str:
@@ -57,7 +59,7 @@ class TabularFile(Roles):
         with self._table("data.path", self.path, only_header=True) as table:
             columns = feature_columns(table, self)
         if self.test is not None:
-            with self._table("data.test", self.test, only_header=True) as test:
+            with self._table("data.test", self.test, table.schema, only_header=True) as test:
                 require_columns(columns, test, self)
 
     def __call__(self) -> Dataset:
@@ -65,11 +67,11 @@ class TabularFile(Roles):
         with self._table("data.path", self.path) as rows:
             if self.test is None:
                 return dataset_of(rows, self)
-            with self._table("data.test", self.test) as test:
+            with self._table("data.test", self.test, rows.schema) as test:
                 return dataset_of(rows, self, test)
 
-    def _table(self, setting: str, path: str, only_header: bool = False) -> Any:
-        """A context in which the table can be read."""
+    def _table(self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False) -> Any:
+        """A context in which the table can be read; where its types have to be guessed, they are those of `like`."""
         raise NotImplementedError
 
 
@@ -88,8 +90,15 @@ class Csv(TabularFile):
     encoding: Annotated[str, AfterValidator(_codec)]
     missing: tuple[str, ...]
 
+    @property
+    def point(self) -> str:
+        """See Roles."""
+        return self.decimal
+
     @contextmanager
-    def _table(self, setting: str, path: str, only_header: bool = False) -> Iterator[RawTable]:
+    def _table(
+        self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False
+    ) -> Iterator[RawTable]:
         said = f"{setting}={path}"
         with opened(setting, path, compression="infer") as file:
             if b"\0" in file.read(LOOK_AT) and not self.encoding.startswith(("utf-16", "utf-32")):
@@ -97,7 +106,7 @@ class Csv(TabularFile):
             file.seek(0)
             try:
                 read = pyarrow.csv.open_csv if only_header else pyarrow.csv.read_csv
-                table = read(file, *self._options())
+                table = read(file, *self._options(like))
                 names = table.schema.names
             except pa.ArrowInvalid as error:
                 raise SettingError(f"{said}: {self._described(error)}") from None
@@ -111,13 +120,14 @@ class Csv(TabularFile):
                 self._check_text(said, table)
                 yield RawTable(said, table.schema, table.num_rows, lambda name: table[name].chunks)
 
-    def _options(self) -> tuple[Any, ...]:
-        texts = {name: pa.string() for name, kind in self.kinds.items() if kind != "numeric"}
+    def _options(self, like: pa.Schema | None) -> tuple[Any, ...]:
+        types = {field.name: pa.float64() if _counts(field.type) else field.type for field in like or ()}
+        types |= {name: pa.string() for name, kind in self.kinds.items() if kind != "numeric"}
         return (
             pyarrow.csv.ReadOptions(use_threads=False, encoding=self.encoding),  # one thread knows the rows' numbers
             pyarrow.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(
-                column_types=texts,
+                column_types=types,
                 null_values=list(self.missing),
                 strings_can_be_null=True,
                 decimal_point=self.decimal,
@@ -164,20 +174,45 @@ class Parquet(TabularFile):
     """A table in a Parquet file."""
 
     @contextmanager
-    def _table(self, setting: str, path: str, only_header: bool = False) -> Iterator[RawTable]:
+    def _table(
+        self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False
+    ) -> Iterator[RawTable]:
         said = f"{setting}={path}"
         with opened(setting, path) as file:
-            try:
+            with _whole(said):
                 table = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER)
+                schema = _without_index(table.schema_arrow)
 
-                def chunks(name: str) -> Iterator[pa.Array]:
-                    for part in table.iter_batches(ROWS_AT_A_TIME, columns=[name], use_threads=False):
-                        yield part[0]
+            def chunks(name: str) -> Iterator[pa.Array]:
+                parts = table.iter_batches(ROWS_AT_A_TIME, columns=[name], use_threads=False)
+                while True:
+                    with _whole(said):
+                        part = next(parts, None)
+                    if part is None:
+                        return
+                    yield part[0]
 
-                yield RawTable(said, table.schema_arrow, table.metadata.num_rows, chunks)
-            except (pa.ArrowException, OSError) as error:
-                cause = one_line(error)
-                raise SettingError(f"{said} is no whole Parquet file ({cause}); write it again") from None
+            yield RawTable(said, schema, table.metadata.num_rows, chunks)
+
+
+@contextmanager
+def _whole(said: str) -> Iterator[None]:
+    """Say of what goes wrong in the block that the Parquet file is at fault."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise SettingError(f"{said} is no whole Parquet file ({one_line(error)}); write it again") from None
+
+
+def _without_index(schema: pa.Schema) -> pa.Schema:
+    """Without the columns that are a pandas index: it numbers the rows, and comes back as no column."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    return pa.schema([field for field in schema if field.name not in [name for name in index if isinstance(name, str)]])
+
+
+def _counts(kind: pa.DataType) -> bool:
+    """Whether the values are whole numbers, or nothing: in another part of the table there may be fractions."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_null(kind))
 
 
 def _valid(value: bytes) -> bool:

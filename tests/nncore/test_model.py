@@ -20,13 +20,14 @@ from nncore.table import Column, matrix_table, read_table
 
 X = np.random.default_rng(0).normal(size=(20, 6))
 TABLE = matrix_table(X, tuple("abcdef"))
-NUMBERS = Preparation(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), ())
+NUMBERS = Preparation(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ())
 # the same six columns as numbers, a category and an ordinal
 MIXED = Preparation(
     (*TABLE.columns[:3], Column("d", "categorical", "string", ("x", "y")), Column("e", "ordinal", "long", ("1", "5"))),
     np.array([0.0, 1, 2, 0]),
     np.array([1]),
     Quantiles(np.linspace(0, 1, 20), np.sort(X[:, :4], axis=0)),
+    (np.array([0, 1, np.nan, np.nan]),),
     (np.array([0, 1, -1, -1], np.int32),),
 )
 ROWS = {name: X[:, at] for at, name in enumerate("abc")} | {

@@ -141,15 +141,24 @@ def test_a_column_that_is_empty_in_training_does_no_harm():
     assert (fitted(train)[:, 0] == 0).all()
 
 
+def test_an_ordinal_is_ranked_among_what_was_there_to_fit_to():
+    """Values that only other rows have change nothing for those that were there: they lie between them, or beyond."""
+    size = Column("s", "ordinal", "string", ("XS", "S", "M", "L", "XL"))
+    train = Table((size,), np.empty((6, 0)), np.array([[1], [3], [3], [1], [-1], [1]], np.int32))
+    fitted = prepare(scaling="none", indicators=False)._fitted(train)
+    other = Table((size,), np.empty((7, 0)), np.array([[0], [1], [2], [3], [4], [5], [-1]], np.int32))
+    assert fitted(other)[:, 0].tolist() == [-0.5, 0, 0.5, 1, 1.5, 0, 0]  # the last two: unknown and missing, filled in
+
+
 def test_dates_give_the_day_and_the_seasons():
     """The 1st of January, a quarter of a year later, and a time of day; 1970-01-01 was a Thursday."""
     day = Column("d", "date", "date")
     moments = np.array([[0.0], [365.2425 / 4], [7.0]])
-    found = features(Table((day,), moments, np.empty((3, 0), np.int32)))
-    assert found.shape == (3, 5)
+    found = features(Table((day,), moments, np.empty((3, 0), np.int32)), ())
+    assert found.shape == (3, 7)
     np.testing.assert_allclose(found[:, 0], moments[:, 0])
-    np.testing.assert_allclose(found[0, 1:], [0, 1, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(found[0, 1:], [0, 1, 0, 1, 0, 1], atol=1e-12)
     np.testing.assert_allclose(found[1, 1:3], [1, 0], atol=1e-12)
-    np.testing.assert_allclose(found[2, 3:], [0, 1], atol=1e-12)  # the same day of the week
-    noon = features(Table((Column("d", "date", "datetime"),), np.array([[0.5]]), np.empty((1, 0), np.int32)))
+    np.testing.assert_allclose(found[2, 3:5], [0, 1], atol=1e-12)  # the same day of the week
+    noon = features(Table((Column("d", "date", "datetime"),), np.array([[0.5]]), np.empty((1, 0), np.int32)), ())
     np.testing.assert_allclose(noon[0, 5:], [0, -1], atol=1e-12)

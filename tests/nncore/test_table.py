@@ -12,6 +12,7 @@ from nncore.table import Column, matrix_table, read_table
 SIZE = Column("size", "ordinal", "string", ("S", "M", "L"))
 CITY = Column("city", "categorical", "string", ("Bonn", "Ulm"))
 ZIP = Column("zip", "categorical", "long", ("7", "80331"))
+DAYS = Column("d", "categorical", "datetime", ("2020-01-31", "2020-02-01 06:00:00"))
 AGE, MEMBER, BORN = Column("age"), Column("member", "boolean", "boolean"), Column("born", "date", "datetime")
 
 
@@ -25,6 +26,7 @@ def of(*values):
         (AGE, np.array([3, 4]), [3, 4]),
         (AGE, np.array([1.5, np.nan], np.float32), [1.5, np.nan]),
         (AGE, of("1.5", None, "", 2, float("nan")), [1.5, np.nan, np.nan, 2, np.nan]),
+        (AGE, of(pd.NA, 3), [np.nan, 3]),
         (AGE, np.array([True, False]), [1, 0]),
         (MEMBER, np.array([True, False]), [1, 0]),
         (MEMBER, of("yes", "No", "T", "f", "1", 0, None, True, 1.0), [1, 0, 1, 0, 1, 0, np.nan, 1, 1]),
@@ -36,6 +38,11 @@ def of(*values):
         (ZIP, np.array([80331, 7, 8]), [1, 0, 2]),
         (ZIP, np.array([80331.0, np.nan, 7.5]), [1, -1, 2]),
         (ZIP, of("80331", 7), [1, 0]),
+        (ZIP, of("080331.0", "7.00", "07", "x7"), [1, 0, 0, 2]),
+        (Column("f", "categorical", "boolean", ("false", "true")), of("True", "FALSE", True, False), [1, 0, 1, 0]),
+        (DAYS, np.array(["2020-01-31", "2020-02-01T06"], "M8[ns]"), [0, 1]),
+        (DAYS, of("2020-01-31", datetime.date(2020, 1, 31), pd.Timestamp("2020-02-01 06:00")), [0, 0, 1]),
+        (DAYS, of(datetime.datetime(2020, 2, 1, 7, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))), [1]),
     ],
 )
 def test_raw_values_become_numbers_or_codes(column, values, expected):
@@ -48,11 +55,16 @@ def test_raw_values_become_numbers_or_codes(column, values, expected):
     ("column", "values", "words"),
     [
         (AGE, of("3", "abc"), "column 'age' is numeric, but row 1 has 'abc'"),
-        (AGE, np.array([0, np.inf]), "column 'age' must be finite, but row 1 has inf"),
-        (AGE, of(1, "-inf"), "column 'age' must be finite, but row 1 has -inf"),
+        (AGE, np.array([0, np.inf]), "column 'age' must be from -1e.30 to 1e.30, but row 1 has inf"),
+        (AGE, of(1, "-inf"), "column 'age' must be from -1e.30 to 1e.30, but row 1 has -inf"),
         (MEMBER, of("yes", "perhaps"), "column 'member' is boolean, but row 1 has 'perhaps'"),
         (MEMBER, np.array([0, 2]), "column 'member' is boolean, but row 1 has 2"),
         (BORN, of("yesterday"), "column 'born' is date, but row 0 has 'yesterday'"),
+        (AGE, np.array([1e200]), "row 0 has 1e.200"),
+        (AGE, of(10**400), "column 'age' is numeric, but row 0 has 1000"),
+        (AGE, of("1_000"), "column 'age' is numeric, but row 0 has '1_000'"),
+        (AGE, np.array(["2020-01-01"], "M8[D]"), "column 'age' is numeric, but holds dates"),
+        (BORN, of("0001-01-01T00:00+05:00"), "column 'born' is date, but row 0 has"),
         (BORN, of(7), "column 'born' is date, but row 0 has 7"),
     ],
 )
@@ -113,6 +125,7 @@ def test_missing_columns_and_other_widths_are_refused():
         (MEMBER, np.array([1.0, 0.0, np.nan]), [True, False, None]),
         (Column("m", "boolean", "string"), np.array([1.0]), ["true"]),
         (BORN, np.array([0.25]), ["1970-01-01T06:00:00"]),
+        (BORN, np.array([-719162.0]), ["0001-01-01T00:00:00"]),
         (Column("born", "date", "date"), np.array([1.0]), ["1970-01-02"]),
         (SIZE, np.array([2, -1]), ["L", None]),
         (ZIP, np.array([1]), [80331]),

@@ -175,7 +175,7 @@ BITS = np.array([[0, 1], [1, 0]] * 3)
     [
         (np.array([0, 1] * 3, np.uint8), "auto", "classification", ("y",), [0, 1] * 3),
         (np.array([[0.0], [1.0]] * 3), "auto", "classification", ("y",), [0, 1] * 3),
-        (np.array([True, False] * 3), "auto", "classification", ("y",), ["true", "false"] * 3),
+        (np.array([True, False] * 3), "auto", "classification", ("y",), [True, False] * 3),
         (VALUES, "auto", "regression", ("y",), VALUES[:, None].tolist()),
         (np.arange(6), "regression", "regression", ("y",), [[0], [1], [2], [3], [4], [5]]),
         (BITS, "auto", "multilabel", ("y_0", "y_1"), BITS.tolist()),
