@@ -5,6 +5,7 @@ generator(seed, "split"), so the parts are the same on every machine.
 """
 
 import math
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -88,7 +89,8 @@ class Split:
         if name.startswith("the training part"):
             lacking = np.setdiff1d(labels, part.y)
             if len(lacking):
-                raise SettingError(f"{self._said} leaves {name} without class {lacking[0]}: choose split=stratified")
+                cure = "choose split=stratified or fewer folds, or leave rare classes out"
+                raise SettingError(f"{self._said} leaves {name} without class {lacking[0]}: {cure}")
         unknown = np.setdiff1d(part.y, labels)
         if len(unknown):
             raise SettingError(
@@ -209,7 +211,10 @@ class KFold(Split):
             raise ValueError(f"{what} cannot be divided among {self.folds} folds; choose fewer")
         divided = StratifiedKFold if groups is None else StratifiedGroupKFold
         for seed in seeds[: self.repeats]:
-            yield from divided(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of groups with a rare class; a fold that lacks it is refused later
+                found = list(divided(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups))
+            yield from found
 
 
 def strata(dataset: Dataset, smallest: float) -> Array:
