@@ -259,7 +259,8 @@ def test_a_class_that_training_lacks_is_named():
         assert refusal(split_by(cls), data_for(cls, "texts", test=official)).startswith(unknown)
     split = split_by(Holdout)
     tested, ((train, validation),) = parts(split, made(one_cedar(60)))
-    lacking = f"{SHARES}leaves the training part without class cedar: choose split=stratified"
+    cure = "choose split=stratified or fewer folds, or leave rare classes out"
+    lacking = f"{SHARES}leaves the training part without class cedar: {cure}"
     assert refusal(split, made(one_cedar(validation[0]))) == lacking
     assert refusal(split, made(one_cedar(tested[0]))).startswith("the test part has class cedar, which the rows to")
     assert split(made(one_cedar(train[0])))[0].labels.tolist() == ["ash", "beech", "cedar"]
