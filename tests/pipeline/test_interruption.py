@@ -119,7 +119,7 @@ def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
 def test_a_stage_that_failed_on_ray_is_not_said_to_be_done(tmp_path):
     done = command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
     assert done.returncode == 2
-    assert "split.validation=0.0001 and split.test=0.2 do not fit the data" in done.stderr
+    assert "split.validation=0.0001 with split.test=0.2 does not fit the data" in done.stderr
     assert [event["stage"] for event in journal(tmp_path) if event["event"] == "stage"] == ["load"]
 
 

@@ -104,12 +104,12 @@ def test_regression_by_another_likelihood(loss, overrides, tmp_path):
     model = model_file.load(Path(found["model"]["path"]))
     settings, _ = composed("data=diabetes")
     rows = settings.data().rows
-    answers = model.answers(rows.x)
+    answers = model.answers(rows.x.numbers)
     assert answers["prediction"].shape == (442,)
     assert 0 < answers["prediction"].min() < 100 < 200 < answers["prediction"].max() < 700
     assert ("deviation" in answers) == (loss == "gaussian")
     if loss == "gaussian":  # about two thirds of the values lie within one predicted deviation
-        within = np.abs(answers["prediction"] - rows.y) < answers["deviation"]
+        within = np.abs(answers["prediction"] - rows.y[:, 0]) < answers["deviation"]
         assert 0.4 < within.mean() < 0.8
 
 
