@@ -151,7 +151,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+QUICK = list(WRONG)[::4]  # each composes the whole configuration anew; the others are slow
+
+
+@pytest.mark.parametrize("wrong", [w if w in QUICK else pytest.param(w, marks=pytest.mark.slow) for w in WRONG])
 def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monkeypatch, capsys):
     overrides, words = WRONG[wrong]
     monkeypatch.chdir(tmp_path)

@@ -55,7 +55,7 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_declared_column_is_read_as_pandas_reads_it(name, ending, tmp_path):
     values, kind = COLUMNS[name]
     frame = pd.DataFrame({"x": values, "y": Y})
