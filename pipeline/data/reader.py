@@ -45,7 +45,7 @@ class Reader:
         if not len(self.row_numbers):
             raise SettingError(f"{self.said}: data.where={roles.where} leaves no row of {raw.n_rows}; see its values")
         self.table = self._read_table(columns)
-        others = (*roles.targets, *roles.special.values()) if grows else (*roles.targets, *filter(None, [roles.weight]))
+        others = (*roles.targets, *roles.special.values()) if grows else roles.judging
         self._others = {name: self._read_other(name) for name in others}
 
     def other(self, name: str) -> Array:

@@ -66,6 +66,11 @@ class Roles:
         roles = {"weight": self.weight, "group": self.group, "time": self.time}
         return {role: name for role, name in roles.items() if name is not None}
 
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """The columns that an official test part needs besides those to learn from."""
+        return (*self.targets, *filter(None, [self.weight]))
+
     def features(self, said: str, names: list[str]) -> list[str]:
         """The columns to learn from, of those that there are, in their order.
 

@@ -39,7 +39,7 @@ def dataset_of(rows: RawTable, roles: Roles, test: RawTable | None = None) -> Da
 
 def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles) -> None:
     """Raise SettingError unless the official test part has all columns."""
-    for name in (*(column.name for column in columns), *roles.targets, *filter(None, [roles.weight]), *roles.where):
+    for name in (*(column.name for column in columns), *roles.judging, *roles.where):
         if name not in test.schema.names:
             raise SettingError(
                 f"{test.said} has no column {name!r}, which data.path has{near(name, test.schema.names)}"

@@ -59,7 +59,7 @@ class TabularFile(Roles):
         with self._table("data.path", self.path, only_header=True) as table:
             columns = feature_columns(table, self)
         if self.test is not None:
-            with self._table("data.test", self.test, table.schema, only_header=True) as test:
+            with self._table("data.test", self.test, only_header=True) as test:
                 require_columns(columns, test, self)
 
     def __call__(self) -> Dataset:
