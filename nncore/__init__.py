@@ -19,20 +19,25 @@ or has shape (K,), one value per network.
     step          number of the update, counted from 1
 
 Rows stand in x as rows, so the textbook's Wx is written x W. No result of one network depends on its
-neighbours in the stack: trained alone or among others, it is the same to the last bit.
+neighbours in the stack: trained alone or among others, it is the same to the last bit. Neighbours may learn from
+different views of the data (folds, preparations), and networks may change their stack between two epochs. Several
+finished models answer together as an ensemble.
 """
 
 from nncore.autoencoder import autoencoder_shape, train_autoencoder
+from nncore.ensemble import Ensemble, greedy_selection
 from nncore.members import Member
 from nncore.model import Model
 from nncore.network import predict
 from nncore.pca import fit_pca
+from nncore.regroup import collect, settled
 from nncore.shape import Layer, Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Data, Rows, train
 
 __all__ = [
     "Data",
+    "Ensemble",
     "Layer",
     "Member",
     "Model",
@@ -41,8 +46,11 @@ __all__ = [
     "Shape",
     "Stack",
     "autoencoder_shape",
+    "collect",
     "fit_pca",
+    "greedy_selection",
     "predict",
+    "settled",
     "start",
     "train",
     "train_autoencoder",

@@ -1,27 +1,44 @@
 """The batches of an epoch."""
 
+from collections.abc import Sequence
+
 from nncore.backend import Array, gather_rows
 from nncore.scratch import Scratch
 
+Examples = tuple[Array, Array, Array | None]  # x (N, I), t (N, O), weights (1, N): of one view
+Run = tuple[slice, int]  # neighbours that learn from one view, and which
+
 
 class Batches:
-    """The batches of an epoch, in `order` (K or 1, N)."""
+    """The batches of an epoch, in `order` (K or 1, N).
 
-    def __init__(self, x: Array, t: Array, weights: Array | None, order: Array, size: int, scratch: Scratch) -> None:
-        self._x, self._t, self._weights = x, t, weights
-        self._order, self._size, self._scratch = order, size, scratch
-        self.n = -(-len(x) // size)
+    views   the rows of each view, N in all of them
+    runs    all networks; they are one run if the order is (1, N)
+    """
+
+    def __init__(
+        self, views: Sequence[Examples], runs: Sequence[Run], order: Array, size: int, scratch: Scratch
+    ) -> None:
+        self._x = [x for x, _, _ in views]
+        self._t = [t for _, t, _ in views]
+        self._weights = [weights[0] for _, _, weights in views if weights is not None]
+        self._runs, self._order, self._size, self._scratch = runs, order, size, scratch
+        self._n_rows = order.shape[1]
+        self.n = -(-self._n_rows // size)
 
     def __getitem__(self, index: int) -> tuple[Array, Array, Array | None]:
         """x (K or 1, n, I), t (K or 1, n, O) and weights (K or 1, n) of a batch, valid until the next is asked for."""
         batch = self._order[:, index * self._size : (index + 1) * self._size]  # (K or 1, n)
-        weights = None if self._weights is None else self._gathered("weights", self._weights[0], batch)
+        weights = self._gathered("weights", self._weights, batch) if self._weights else None
         return self._gathered("x", self._x, batch), self._gathered("t", self._t, batch), weights
 
-    def _gathered(self, name: str, rows: Array, batch: Array) -> Array:
-        return gather_rows(rows, batch, self._scratch(("batch", name), rows, (*batch.shape, *rows.shape[1:])))
+    def _gathered(self, name: str, of_view: Sequence[Array], batch: Array) -> Array:
+        out = self._scratch(("batch", name), of_view[0], (*batch.shape, *of_view[0].shape[1:]))
+        for networks, view in self._runs:
+            gather_rows(of_view[view], batch[networks], out[networks])
+        return out
 
     def share(self, index: int) -> float:
         """The batch's share of all rows."""
         start = index * self._size
-        return (min(start + self._size, len(self._x)) - start) / len(self._x)
+        return (min(start + self._size, self._n_rows) - start) / self._n_rows

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from nncore.backend import Array, on_host
-from nncore.batches import Batches
+from nncore.batches import Batches, Examples
 from nncore.losses import mean_value
 from nncore.network import NoHooks, forward, gradient
 from nncore.optimizers.base import Optimizer, Step
@@ -52,6 +52,7 @@ class Crew:
     def __init__(self, stack: Stack, groups: Sequence[tuple[Group, State]]) -> None:
         self._shape = stack.shape
         self._seeds = [network.seed for network in stack.networks]
+        self._runs = stack.runs()
         self._numbers = stack.parameters  # (K, n_numbers)
         self._W = stack.parameters[:, : stack.shape.n_parameters]
         self._g = np.empty_like(self._W, order="C")
@@ -82,9 +83,10 @@ class Crew:
             if isinstance(group.member, kind)
         ]
 
-    def epoch(self, x: Array, t: Array, weights: Array | None, epoch: int) -> Array:
-        """One pass over the rows x (N, I), t (N, O), weights (1, N); returns the mean loss (K,) of its batches."""
-        batches = Batches(x, t, weights, self._order(len(x), epoch), self._shape.batch_size, self._scratch)
+    def epoch(self, views: Sequence[Examples], epoch: int) -> Array:
+        """One pass of each network over the rows of its view; returns the mean loss (K,) of its batches."""
+        n_rows = len(views[0][0])
+        batches = Batches(views, self._runs, self._order(n_rows, epoch), self._shape.batch_size, self._scratch)
         draws = Draws(self._seeds, epoch)
         hooks = Inside(len(self._seeds), self._shape, self._scratch, self._dropouts, self._activities, draws)
         kind, total = self._shape.functions.loss.targets, np.zeros(len(self._seeds))
@@ -97,12 +99,12 @@ class Crew:
             total += on_host(loss) * rows.shape[1]
             self._gather(batches, index)
             self._step(self._moment(batches, index, epoch), epoch)
-        return total / len(x)
+        return total / n_rows
 
     def _order(self, n_rows: int, epoch: int) -> Array:
         """The order in which each network sees the rows: (K, N), or (1, N) if all see the same."""
         drawn = {seed: generator(seed, "batches", epoch).permutation(n_rows) for seed in set(self._seeds)}
-        if len(drawn) == 1 and not self._disturbances:
+        if len(drawn) == len(self._runs) == 1 and not self._disturbances:
             return drawn[self._seeds[0]][None]
         return np.stack([drawn[seed] for seed in self._seeds])
 

@@ -6,6 +6,7 @@ t (K or 1, N, O):
     value(z, t)      -log p(t | z) of each row, summed over its targets, shape (K, N)
     gradient(z, t)   (value, dz), dz the derivative of each row's value by its z, shape (K, N, outputs)
     answer(z)        what the output means: probabilities or expected values, shape (K, N, O)
+    output(y, d)     the other way: a z that means the answer y, and predicts the deviation d if the loss has one
 
 z is the last layer's x W + b, before any squashing: each loss owns the function that turns it into a
 probability, so value and gradient stay exact where that function saturates. What training minimises is the
@@ -38,6 +39,7 @@ class Loss(NamedTuple):
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], tuple[Array, Array]]
     answer: Callable[[Array], Array]
+    output: Callable[[Array, Array | None], Array]
     outputs_per_target: int = 1
     deviation: Callable[[Array], Array] | None = None
 
@@ -80,7 +82,10 @@ def softmax_cross_entropy() -> Loss:
     def answer(z: Array) -> Array:
         return np.exp(log_softmax(z))
 
-    return Loss("one-hot", value, gradient, answer)
+    def output(y: Array, deviation: Array | None) -> Array:
+        return np.log(_above_zero(y))
+
+    return Loss("one-hot", value, gradient, answer, output)
 
 
 def sigmoid_cross_entropy() -> Loss:
@@ -101,7 +106,11 @@ def sigmoid_cross_entropy() -> Loss:
     def answer(z: Array) -> Array:
         return sigmoid().forward(z, np.empty_like(z))
 
-    return Loss("binary", value, gradient, answer)
+    def output(y: Array, deviation: Array | None) -> Array:
+        y = np.minimum(_above_zero(y), 1 - np.finfo(y.dtype).epsneg)  # the last number below 1
+        return np.log(y) - np.log1p(-y)
+
+    return Loss("binary", value, gradient, answer, output)
 
 
 def squared_error() -> Loss:
@@ -116,7 +125,7 @@ def squared_error() -> Loss:
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
         return value(z, t), z - t
 
-    return Loss("real", value, gradient, _as_it_is)
+    return Loss("real", value, gradient, _as_it_is, _as_it_is)
 
 
 def gaussian() -> Loss:
@@ -146,7 +155,11 @@ def gaussian() -> Loss:
     def deviation(z: Array) -> Array:
         return np.exp(np.split(z, 2, axis=2)[1] / 2)
 
-    return Loss("real", value, gradient, answer, 2, deviation)
+    def output(y: Array, deviation: Array | None) -> Array:
+        assert deviation is not None, "a mean alone has no output here"
+        return np.concatenate([y, 2 * np.log(_above_zero(deviation))], axis=2)
+
+    return Loss("real", value, gradient, answer, output, 2, deviation)
 
 
 def absolute_error() -> Loss:
@@ -161,7 +174,7 @@ def absolute_error() -> Loss:
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
         return value(z, t), np.sign(z - t)
 
-    return Loss("real", value, gradient, _as_it_is)
+    return Loss("real", value, gradient, _as_it_is, _as_it_is)
 
 
 def huber(delta: ArrayLike = 1.0) -> Loss:
@@ -183,7 +196,7 @@ def huber(delta: ArrayLike = 1.0) -> Loss:
     def value(z: Array, t: Array) -> Array:
         return gradient(z, t)[0]
 
-    return Loss("real", value, gradient, _as_it_is)
+    return Loss("real", value, gradient, _as_it_is, _as_it_is)
 
 
 def poisson() -> Loss:
@@ -201,8 +214,16 @@ def poisson() -> Loss:
     def answer(z: Array) -> Array:
         return np.exp(z)
 
-    return Loss("count", value, gradient, answer)
+    def output(y: Array, deviation: Array | None) -> Array:
+        return np.log(_above_zero(y))
+
+    return Loss("count", value, gradient, answer, output)
 
 
-def _as_it_is(z: Array) -> Array:
+def _as_it_is(z: Array, deviation: Array | None = None) -> Array:
     return z
+
+
+def _above_zero(y: Array) -> Array:
+    """What rounding made zero as the least number above it that is exact, so that it has a logarithm."""
+    return np.maximum(y, np.finfo(y.dtype).tiny)

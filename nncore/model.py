@@ -7,6 +7,7 @@ import numpy as np
 
 from nncore.autoencoder import Autoencoder
 from nncore.backend import Array
+from nncore.losses import Loss
 from nncore.network import predict
 from nncore.pca import Pca
 from nncore.preparation import Preparation
@@ -93,8 +94,13 @@ class Model:
     def __post_init__(self) -> None:
         check_parameters(self.parameters, self.shape)
 
+    @property
+    def loss(self) -> Loss:
+        """What the outputs mean and cost."""
+        return self.shape.functions.loss
+
     def outputs(self, table: Table) -> Array:
-        """The network's outputs z (N, O) for raw rows."""
+        """The network's outputs z (N, outputs) for raw rows."""
         x = self.preparation(table)
         for transform in self.transforms:
             x = transform(x)
@@ -109,6 +115,10 @@ class Model:
 
         Raises   ValueError naming a column that is missing, or the column, the row and the value that cannot be read
         """
-        loss = self.shape.functions.loss
-        z = self.outputs(read_table(self.preparation.columns, rows))[None]  # (1, N, outputs)
-        return self.meaning.columns(loss.answer(z)[0], loss.deviation(z)[0] if loss.deviation else None)
+        return answer_columns(self.meaning, self.loss, self.outputs(read_table(self.preparation.columns, rows)))
+
+
+def answer_columns(meaning: Classes | Labels | Values, loss: Loss, z: Array) -> dict[str, Array]:
+    """Columns by name for the outputs z (N, outputs); see Model.answers."""
+    z = z[None]  # (1, N, outputs)
+    return meaning.columns(loss.answer(z)[0], loss.deviation(z)[0] if loss.deviation else None)

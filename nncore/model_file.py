@@ -1,4 +1,4 @@
-"""Models on disk: a folder with `model.json` and `arrays.npz`. No code, no pickle.
+"""Models and ensembles on disk: a folder with `model.json` and `arrays.npz`. No code, no pickle.
 
 The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds the
 checksums of the arrays' file and of its own content. Loading refuses what was changed or cut short after it was
@@ -6,7 +6,6 @@ written, and what does not describe a model; it calls nothing but these dataclas
 """
 
 import json
-from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from nncore.autoencoder import Autoencoder
-from nncore.backend import Array
+from nncore.codec import DAMAGES, Encoder, by_name, decode
+from nncore.ensemble import Ensemble
 from nncore.members import Member
 from nncore.model import Classes, Labels, Model, Values
 from nncore.pca import Pca
@@ -27,30 +27,30 @@ from nncore.table import Column
 FORMAT = 3
 WAY = (Column, Preparation, Affine, Quantiles, Pca, Autoencoder)  # from a raw row to the network
 MEANING = (Classes, Labels, Values)
-KINDS = {kind.__name__: kind for kind in (Model, *WAY, Shape, Layer, Member, *MEANING)}
+KINDS = (Ensemble, Model, *WAY, Shape, Layer, Member, *MEANING)
 
 
-def save(model: Model, folder: Path) -> None:
-    """Write the model into a new folder."""
+def save(model: Model | Ensemble, folder: Path) -> None:
+    """Write the model into a new folder; an array that several members of an ensemble share is there once."""
     folder.mkdir(parents=True)
-    arrays: list[Array] = []
-    content = _encode(model, arrays)
-    np.savez(folder / "arrays.npz", *arrays)
+    encoder = Encoder(by_name(KINDS))
+    content = encoder.encode(model)
+    np.savez(folder / "arrays.npz", *encoder.arrays)
     checksum = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
     document = {"format": FORMAT, "arrays_sha256": checksum, "model_sha256": _checksum(content), "model": content}
     text = json.dumps(document, indent=1)
     (folder / "model.json").write_text(text, encoding="utf-8")
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path) -> Model | Ensemble:
     """Read a model back. Raises ValueError naming the folder and the cause if it cannot be read."""
     try:
         return _load(folder)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError, BadZipFile, RecursionError) as error:
+    except (OSError, BadZipFile, *DAMAGES) as error:
         raise ValueError(f"{folder} does not hold a model that can be read: {error}") from None
 
 
-def _load(folder: Path) -> Model:
+def _load(folder: Path) -> Model | Ensemble:
     document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     if document["format"] != FORMAT:
         raise ValueError(f"its format is {document['format']!r}, this version reads {FORMAT}")
@@ -59,36 +59,11 @@ def _load(folder: Path) -> Model:
     if _checksum(document["model"]) != document["model_sha256"]:
         raise ValueError("model.json was changed after it was written")
     with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-        model = _decode(document["model"], [archive[name] for name in archive.files])
-    if not isinstance(model, Model):
+        model = decode(document["model"], [archive[name] for name in archive.files], by_name(KINDS))
+    if not isinstance(model, Model | Ensemble):
         raise ValueError("model.json describes something else")
     return model
 
 
 def _checksum(content: Any) -> str:
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _encode(value: Any, arrays: list[Array]) -> Any:
-    """Plain JSON for a value; its arrays are appended to `arrays`."""
-    if isinstance(value, np.ndarray):
-        arrays.append(value)
-        return {"array": len(arrays) - 1}
-    if is_dataclass(value):
-        content = {field.name: _encode(getattr(value, field.name), arrays) for field in fields(value)}
-        return {"class": type(value).__name__, **content}
-    if isinstance(value, tuple):
-        return [_encode(item, arrays) for item in value]
-    return value
-
-
-def _decode(content: Any, arrays: list[Array]) -> Any:
-    """The value that `_encode` turned into this content."""
-    if isinstance(content, list):
-        return tuple(_decode(item, arrays) for item in content)
-    if not isinstance(content, dict):
-        return content
-    if "array" in content:
-        return arrays[content["array"]]
-    kind = KINDS[content["class"]]
-    return kind(**{name: _decode(item, arrays) for name, item in content.items() if name != "class"})

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nncore.backend import Array, on_host
+from nncore.batches import Run
 from nncore.losses import Loss
 from nncore.members import Member, build_together
 from nncore.optimizers.base import Optimizer
@@ -44,6 +45,7 @@ class Network:
     optimizer      such as Member("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))
     regularizers   such as (Member("nncore.regularizers.penalties.l2", (("strength", 0.0001),)),), one of a kind
     schedule       of the learning rate
+    view           which of the data that its stack is trained with it learns from, and is watched by; from 0
     """
 
     key: str
@@ -51,6 +53,7 @@ class Network:
     optimizer: Member
     regularizers: tuple[Member, ...] = ()
     schedule: Member = CONSTANT
+    view: int = 0
 
     @property
     def members(self) -> dict[str, Member]:
@@ -114,6 +117,15 @@ class Stack:
     def groups(self) -> list[tuple[Group, State]]:
         """Every group, in the order in which they work, with views of its state."""
         return [(group, _own_state(group, self.state)) for group in _groups(self.networks)]
+
+    def runs(self) -> list[Run]:
+        """Neighbours that learn from one view, and which."""
+        found, first = [], 0
+        for view, run in groupby(network.view for network in self.networks):
+            rows = slice(first, first + len(list(run)))
+            found.append((rows, view))
+            first = rows.stop
+        return found
 
     def answers(self) -> Array:
         """The parameters (K, n_numbers) with which the networks answer, a copy: averaged or best, where asked for."""
@@ -196,8 +208,9 @@ def check_networks(networks: Sequence[Network], loss: Loss) -> None:
 
 
 def _check_network(network: Network, loss: Loss) -> None:
-    if type(network.seed) is not int or network.seed < 0:
-        raise ValueError(f"seed must be a whole number >= 0, but is {network.seed!r}")
+    for name, value in (("seed", network.seed), ("view", network.view)):
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} must be a whole number >= 0, but is {value!r}")
     built = {slot: member.build() for slot, member in network.members.items()}
     for slot, member in built.items():
         wanted = {"optimizer": Optimizer, "schedule": Schedule}.get(slot, Regularizer)

@@ -1,6 +1,6 @@
 """Training by mini-batch gradient descent: epochs of seeded batches, many networks at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -29,7 +29,10 @@ class Rows(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What training sees: rows to learn from, and rows to watch it by. Never a test row."""
+    """What training sees: rows to learn from, and rows to watch it by. Never a test row.
+
+    Another fold or another preparation is another view of the data, a `Data` of its own.
+    """
 
     train: Rows
     validation: Rows
@@ -55,29 +58,33 @@ class Report:
 
 
 def train(
-    stack: Stack, data: Data, until: int, metrics: Mapping[str, Metric], loss_limit: float = 1e6
+    stack: Stack, data: Data | tuple[Data, ...], until: int, metrics: Mapping[str, Metric], loss_limit: float = 1e6
 ) -> tuple[Stack, dict[str, Report]]:
     """Train from the stack's epoch to the epoch `until`; return the new stack and a report per network.
+
+    data   one, or one for each view that the networks name; then their arrays must have the same shapes, and all of
+           them have weights or none
 
     A pure function: the given stack is not changed. Training in one go or in slices gives the same bits.
     A network whose loss is not finite or above `loss_limit` leaves the stack at the end of that epoch; so does
     one that is stopped early, whose answering parameters are then in the stack's `stopped`.
 
-    Raises   ValueError naming what is wrong with the rows
+    Raises   ValueError naming what is wrong with the rows, or the network whose view is not there
     Reports  the curves "train/loss" (mean over the epoch's batches, without penalties), "validation/loss" and one
              "validation/<name>" for each metric, of the parameters that the network would answer with
     Random   the order of the rows in epoch e is drawn from generator(seed, "batches", e); regularizers say theirs
     """
     stack = stack.take(range(len(stack.networks)))
-    data = Data(*(_checked(rows, name, stack.shape) for name, rows in zip(Data._fields, data, strict=True)))
+    views = _checked_views((data,) if isinstance(data, Data) else data, stack)
+    learning, watching = [view.train for view in views], [view.validation for view in views]
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
         crew, watch = _begin(stack)
         while stack.epoch < until and stack.networks:
-            train_loss = crew.epoch(data.train.x, data.train.t, data.train.weights, stack.epoch)
+            train_loss = crew.epoch(learning, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
             answers = watch.answers()
-            curves = {"train/loss": train_loss} | _validate(stack, answers, data.validation, metrics)
+            curves = {"train/loss": train_loss} | _validate(stack, answers, watching, metrics)
             stops = watch.observe(answers, curves, stack.epoch)
             go_on = _record(reports, stack, curves, stops, loss_limit)
             if len(go_on) < len(stack.networks):
@@ -92,6 +99,28 @@ def _begin(stack: Stack) -> tuple[Crew, Watch]:
     """Those who train the stack and who watch it, on the same groups."""
     groups = stack.groups()
     return Crew(stack, groups), Watch(stack, groups)
+
+
+def _checked_views(views: Sequence[Data], stack: Stack) -> list[Data]:
+    """The data of each view, if they are what the shape takes and stand well together."""
+    for network in stack.networks:
+        if network.view >= len(views):
+            raise ValueError(f"network {network.key!r} learns from view {network.view}, but there are {len(views)}")
+    checked = [
+        Data(*(_checked(rows, name, stack.shape) for name, rows in zip(Data._fields, view, strict=True)))
+        for view in views
+    ]
+    for name, parts in zip(Data._fields, zip(*checked, strict=True), strict=True):
+        if len({(len(rows.x), rows.weights is None) for rows in parts}) > 1:
+            raise ValueError(
+                f"the {name} rows must be as many in each view, and all have weights or none, "
+                f"but are {', '.join(_described(rows) for rows in parts)}"
+            )
+    return checked
+
+
+def _described(rows: Rows) -> str:
+    return f"{len(rows.x)} {'without' if rows.weights is None else 'with'} weights"
 
 
 def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
@@ -114,10 +143,16 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
     return rows._replace(weights=(rows.weights / rows.weights.mean()).astype(shape.dtype)[None])
 
 
-def _validate(stack: Stack, answers: Array, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:
-    """Loss and metrics (K,) on the validation rows."""
-    loss = stack.shape.functions.loss
-    z, t = predict(answers, stack.shape, rows.x), rows.t[None]
+def _validate(stack: Stack, answers: Array, views: Sequence[Rows], metrics: Mapping[str, Metric]) -> dict[str, Array]:
+    """Loss and metrics (K,) of each network on the validation rows of its view."""
+    scores = [_scores(answers[run], stack.shape, views[view], metrics) for run, view in stack.runs()]
+    return {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
+
+
+def _scores(numbers: Array, shape: Shape, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+    """Loss and metrics (K,) of the networks `numbers` (K, n_numbers)."""
+    loss = shape.functions.loss
+    z, t = predict(numbers, shape, rows.x), rows.t[None]
     values = {"validation/loss": mean_value(loss, z, t, rows.weights)}
     if metrics:
         y = loss.answer(z)

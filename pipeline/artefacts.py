@@ -82,12 +82,15 @@ class Development:
         return self.rows.take(train), self.rows.take(validation)
 
 
+Transform = Pca | Autoencoder
+
+
 @dataclass(frozen=True)
 class View:
     """One fold as the networks see it, and the way that led there from raw rows."""
 
     preparation: Preparation
-    transforms: tuple[Pca | Autoencoder, ...]
+    transforms: tuple[Transform, ...]
     meaning: Classes | Values | Labels
     data: Data
 

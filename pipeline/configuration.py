@@ -31,9 +31,11 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from pipeline.errors import SettingError
+from pipeline.plan import show_plan
 from pipeline.run import run
 from pipeline.settings.building import build_settings
 from pipeline.settings.run_settings import Settings
+from pipeline.settings.variants import Variants
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
@@ -56,7 +58,10 @@ def command(began: float) -> None:
 
 def checked(config: DictConfig) -> Settings:
     """The settings of a composed configuration; SettingError if one is wrong."""
-    return build_settings(_plain(config))
+    plain = _plain(config)
+    settings = build_settings(plain)
+    Variants(settings, plain).check(None if settings.data.task == "auto" else settings.data.task)
+    return settings
 
 
 def jobs(overrides: list[str]) -> Iterator[list[str]]:
@@ -84,14 +89,30 @@ def _run(arguments: argparse.Namespace, began: float) -> None:
     """Compose and check every job, then run them one after the other."""
     with _hydra(arguments):
         overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
-        configs = [hydra.compose(arguments.config_name or "config", overrides=job) for job in overrides]
+        configs = [_composed(arguments.config_name or "config", job) for job in overrides]
     settings = [checked(config) for config in configs]
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console = Console(markup=False, highlight=False, width=WIDTH_OF_PIPES)
     for one, config in zip(settings, configs, strict=True):
-        run(one, _plain(config), OmegaConf.to_yaml(config, resolve=True), console, began)
+        plain = _plain(config)
+        if one.plan:
+            show_plan(one, plain, console, began)
+        else:
+            run(one, plain, OmegaConf.to_yaml(config, resolve=True), console, began)
         began = time.monotonic()
+
+
+def _composed(name: str, overrides: list[str]) -> DictConfig:
+    """Compose; a range takes the place of a list, or a list that of a range, although Hydra cannot merge them."""
+    try:
+        return hydra.compose(name, overrides)
+    except HydraException as error:
+        clash = re.match(r"Error merging override (space\.[\w.]+)=", str(error))
+        at = next((at for at, one in enumerate(overrides) if clash and one.startswith(f"{clash[1]}=")), None)
+        if clash is None or at is None:
+            raise
+        return _composed(name, [*overrides[:at], f"~{clash[1]}", f"+{overrides[at]}", *overrides[at + 1 :]])
 
 
 def _show(arguments: argparse.Namespace) -> None:

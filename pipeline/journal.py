@@ -1,5 +1,6 @@
 """The journal of a run: one JSON object per line, on disk before anyone is told."""
 
+import fcntl
 import json
 import os
 import time
@@ -7,23 +8,80 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import SettingError
+
+Event = dict[str, Any]
+
 
 class Journal:
-    """Appends events to a file; the run's only writer to it."""
+    """Appends events to a file; the run's only writer to it.
+
+    Raises   SettingError if another process writes to it
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("x", encoding="utf-8")
+        self._lock = path.with_name("lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            process = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            raise SettingError(
+                f"run={path.parent.name}: process {process} is at work on it; wait for it, or give resume=never"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+        heal(path)
+        self._file = path.open("a", encoding="utf-8")
 
-    def append(self, event: str, **content: Any) -> None:
+    def append(self, event: str, **content: Any) -> Event:
         """Write one event with its time (milliseconds since 1970), and wait until it is on disk."""
-        self._file.write(json.dumps({"event": event, "time": int(time.time() * 1000), **content}) + "\n")
+        happened = {"event": event, "time": int(time.time() * 1000), **content}
+        self._file.write(json.dumps(happened) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+        return happened
 
     def close(self) -> None:
-        """Write no more."""
+        """Write no more, and let others."""
         self._file.close()
+        self._lock.close()
+
+
+def heal(path: Path) -> None:
+    """Cut off what a crash left of a last line that was not written to its end."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        whole = content.rfind(b"\n") + 1
+        last = content[:whole].rstrip(b"\n").rpartition(b"\n")[2]
+        try:
+            json.loads(last or b"null")
+        except ValueError:
+            whole -= len(last) + 1
+        if whole < len(content):
+            file.truncate(whole)
+            os.fsync(file.fileno())
+
+
+def events(path: Path) -> list[Event]:
+    """All whole lines of a journal. Raises SettingError naming a line that is none of ours."""
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            happened = json.loads(line)
+            if not isinstance(happened, dict) or not {"event", "time"} <= set(happened):
+                raise ValueError
+        except ValueError:
+            raise SettingError(
+                f"run={path.parent.name}: line {number} of {path} is damaged; give resume=never for a new run"
+            ) from None
+        found.append(happened)
+    return found
 
 
 class Reader:
@@ -33,7 +91,7 @@ class Reader:
         self._file = path.open(encoding="utf-8")
         self._rest = ""
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[Event]:
         """The whole lines that were added since the last call."""
         lines = (self._rest + self._file.read()).split("\n")
         self._rest = lines.pop()

@@ -9,32 +9,41 @@ from secrets import token_hex
 from typing import Any
 
 from pipeline import __version__
+from pipeline.addresses import code_version
 from pipeline.errors import SettingError
-from pipeline.journal import Journal
+from pipeline.history import earlier_run
+from pipeline.journal import Journal, events
 from pipeline.reports.summary import empty_summary
 from pipeline.settings.run_settings import Settings
 
 
 class Record:
-    """Opens the run's folder, journal and tracker; `summary` is filled in as the run goes."""
+    """Opens the run's folder, journal and tracker; `summary` is filled in as the run goes.
+
+    said      what there is to say of an earlier run
+    earlier   the events of earlier sessions of this run
+    """
 
     def __init__(self, settings: Settings, config: dict[str, Any], config_text: str, began: float) -> None:
         self._began = self._mark = began
         runs = settings.runs.absolute()
-        self.folder = _new_folder(runs / settings.name)
+        found, self.said = earlier_run(settings, config)
+        self.folder = found or _new_folder(runs / settings.name)
+        self.journal = Journal(self.folder / "journal.jsonl")
+        self.earlier = events(self.journal.path)
         (self.folder / "config.yaml").write_text(config_text, encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
-        self.journal = Journal(self.folder / "journal.jsonl")
         self._status = ""
-        description = settings.tracking.describe(runs)
-        self.journal.append("run", run_id=self.folder.name, version=__version__, settings=config, tracking=description)
+        names = {"run_id": self.folder.name, "version": __version__, "code": code_version()}
+        self.journal.append("run", **names, settings=config, tracking=settings.tracking.describe(runs))
         self._tracker = settings.tracking.start(self.journal.path)
 
     def time(self, stage: str) -> float:
-        """Note the seconds since the last noted stage under this one's name."""
+        """Note the seconds since the last noted stage under this one's name, with those that are there already."""
         now = time.monotonic()
         seconds = now - self._mark
-        self.summary["timings"][f"{stage}_s"] = round(seconds, 3)
+        before = self.summary["timings"][f"{stage}_s"] or 0
+        self.summary["timings"][f"{stage}_s"] = round(before + seconds, 3)
         self._mark = now
         return seconds
 
@@ -74,6 +83,7 @@ class Record:
         if not self._status:
             self._status = status
             self.summary["status"] = status.lower()
+            self._write_summary()  # before: a run that has ended is not gone on with
             self.journal.append("end", status=status)
 
 

@@ -1,7 +1,7 @@
 """The order of work: load, split, prepare, reduce, sweep, select, evaluate, publish.
 
-With several folds the champion is the trial with the best mean over them. The model that is judged by the test rows
-and published is the trial's network of the first fold.
+With several networks per trial the champion is the trial with the best mean over them. Its first network, that of the
+first fold and seed, is the model.
 """
 
 import time
@@ -10,19 +10,20 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.errors import SettingError
-from pipeline.execution.base import Handle
+from pipeline.final import Final
+from pipeline.history import known_networks, next_stack, sweep_seconds
 from pipeline.record import Record
 from pipeline.reports.end import print_champion, print_tracked
 from pipeline.reports.leaderboard import print_leaderboard, write_leaderboard
 from pipeline.reports.progress import sweep_progress
-from pipeline.reports.summary import best_summary, plan_summary, sweep_summary
+from pipeline.reports.summary import best_summary, sweep_summary, work_summary
 from pipeline.settings.run_settings import Settings
-from pipeline.stages.evaluate import assemble, evaluate
-from pipeline.stages.publish import example_rows, publish
-from pipeline.sweep.loop import Sweep, run_sweep
-from pipeline.sweep.planner import FoldWork, plan
-from pipeline.sweep.results import MODEL_FOLD, Results, TrialResult
-from pipeline.sweep.space import Trial
+from pipeline.settings.variants import Variants
+from pipeline.sweep.engine import Engine
+from pipeline.sweep.ranking import Ranking, ranked
+from pipeline.sweep.results import Results, repeats_of
+from pipeline.sweep.states import States
+from pipeline.sweep.trainer import Terms, Trainer
 from pipeline.upstream import Means, Upstream, upstream
 
 
@@ -31,7 +32,7 @@ def run(settings: Settings, config: dict[str, Any], config_text: str, console: C
     record = Record(settings, config, config_text, began)
     try:
         with record.ending(), settings.execution.start() as executor, record.ending():
-            _Work(Means(settings, executor, record, console)).all()
+            _Work(Means(settings, executor, record, console, Variants(settings, config))).all()
             print_champion(console, record.summary, record.folder)
     finally:
         record.close(lambda text: console.print(text, soft_wrap=True))
@@ -44,84 +45,90 @@ class _Work:
 
     def __init__(self, means: Means) -> None:
         self.means = means
-        self.settings, self.executor, self.record, self.console = means
+        self.settings, self.record, self.console = means.settings, means.record, means.console
 
     def all(self) -> None:
         """Every stage in its order."""
+        self._begin()
+        before = upstream(self.means)
+        self.means.variants.check(before.task)
+        engine = self._engine(before)
+        self._sweep(engine)
+        ranking = self._select(engine, before)
+        self._finish(Final(self.means, before, engine, self.trainer), ranking)
+
+    def _begin(self) -> None:
         for stage, options in self.settings.stages.items():
             try:
-                self.executor.check(options)
+                self.means.executor.check(options)
             except ValueError as error:
                 raise SettingError(f"stages.{stage}.{error}") from None
+        if self.record.said:
+            self.means.say(self.record.said)
+        if self.record.earlier:
+            self.means.say(f"run {self.record.folder.name} goes on")
         self.means.show("startup")
-        before = upstream(self.means)
-        trials, training = self.settings.trials(), self.settings.training
-        results = Results(trials, len(before.views), training.seed, training.epochs, self.settings.select.metric)
-        sweep = self._planned(before, trials)
-        stacks = self._sweep(sweep, results)
-        champion = self._select(results)
-        self._finish(before, sweep, stacks, champion)
 
-    def _planned(self, before: Upstream, trials: list[Trial]) -> Sweep:
-        settings, n_folds, epochs = self.settings, len(before.views), self.settings.training.epochs
-        shapes = tuple(settings.shape(sizes, before.task) for sizes in before.facts)
-        work = [
-            FoldWork(settings.networks(trials, fold, n_folds), shape, sizes.n_train)
-            for fold, (shape, sizes) in enumerate(zip(shapes, before.facts, strict=True))
-        ]
-        planned = plan(work, epochs, self.executor.workers, settings.stacks)
-        described = {trial.key: {"label": trial.label, "parameters": trial.parameters} for trial in trials}
-        self.record.journal.append("plan", trials=described, folds=n_folds, epochs=epochs)
-        self.record.summary["work"] |= plan_summary(planned)
-        self.means.say(
-            f"{len(trials)} trials x {f'{n_folds} folds x ' if n_folds > 1 else ''}{epochs} epochs, "
-            f"stacks: {len(planned.stacks)} of up to {self.record.summary['work']['widest_stack']} networks, "
-            f"workers: {self.executor.workers}"
+    def _engine(self, before: Upstream) -> Engine:
+        settings, training, record = self.settings, self.settings.training, self.record
+        known = known_networks(record.folder, record.earlier)
+        results = Results(repeats_of(before.n_folds, training.seed, training.seeds), settings.select.metric, known)
+        seconds = settings.budget.seconds
+        terms = Terms(
+            self.means.executor,
+            settings.stages["sweep"],
+            settings.stacks,
+            before.task,
+            training.loss_limit,
+            None if seconds is None else time.monotonic() + seconds - sweep_seconds(record.earlier),
+            self.means.say,
         )
-        limit = settings.training.loss_limit
-        return Sweep(planned, shapes, before.views, before.task, limit, settings.stages["sweep"])
+        states = States(record.folder, results, next_stack(record.earlier))
+        self.trainer = Trainer(terms, states, results, record.journal)
+        return Engine(self.means, before, results, self.trainer)
 
-    def _sweep(self, sweep: Sweep, results: Results) -> dict[int, Handle]:
-        """Train everything; handles of the finished stacks."""
-        began = time.monotonic()
+    def _sweep(self, engine: Engine) -> None:
+        """Train everything."""
+        began, results = time.monotonic(), engine.results
         progress = sweep_progress(self.console)
         try:
-            return run_sweep(self.executor, sweep, results, self.record.journal, lambda: progress.show(results, began))
+            engine.run(lambda: progress.show(results, began))
         finally:
             progress.close()
             seconds = self.record.time("sweep")
-            self.record.summary |= sweep_summary(results, seconds, sweep.plan.steps_per_epoch)
-            self.record.summary["work"]["slices"] = results.n_slices
+            self.record.summary |= sweep_summary(results, self.trainer, seconds)
+            self.record.summary["work"] |= work_summary(results, self.trainer)
 
-    def _select(self, results: Results) -> TrialResult:
-        """The champion; the leaderboard is shown and written."""
-        ranking, everything = results.ranking(), results.trials
+    def _select(self, engine: Engine, before: Upstream) -> Ranking:
+        """The order of the trials; the leaderboard is shown and written."""
+        self.record.summary["work"]["cached_stages"] = before.n_cached
+        everything = list(engine.results.trials.values())
+        ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
-        if not ranking:
+        if ranking is None:
             raise SettingError(
                 f"training.loss_limit={self.settings.training.loss_limit:g}: all {len(everything)} trials diverged "
                 "(leaderboard.csv says in which epoch); choose smaller learning rates"
             )
         print_leaderboard(self.console, ranking, len(everything))
         self.record.time("select")
-        return ranking[0]
+        return ranking
 
-    def _finish(self, before: Upstream, sweep: Sweep, stacks: dict[int, Handle], champion: TrialResult) -> None:
-        """Judge the champion by the test rows, once, and publish it."""
-        submit, fetch, options = self.executor.submit, self.executor.fetch, self.settings.stages["evaluate"]
-        key = champion.networks[MODEL_FOLD].key
-        stack = stacks[sweep.plan.stack_of(key)]
-        view, shape = before.views[MODEL_FOLD], sweep.shapes[MODEL_FOLD]
-        (model,) = submit(assemble, view, shape, stack, key, options=options)
-        (scores,) = submit(evaluate, model, before.test, before.task, options=options)
-        (example,) = submit(example_rows, before.development, options=options)
-        best = best_summary(champion, fetch(scores))
-        self.record.summary["best"] = best
-        self.record.time("evaluate")
-        path = publish(fetch(model), fetch(example), self.record.folder)
-        self.record.summary["model"]["path"] = str(path)
+    def _finish(self, final: Final, ranking: Ranking) -> None:
+        """Judge the champion and the ensemble by the test rows, once, and publish one of them."""
+        champion, record = ranking.champion, self.record
+        ensemble = final.ensemble(ranking) if self.settings.select.ensemble else None
+        best = record.summary["best"] = best_summary(ranking, final.tests(champion))
+        record.summary["ensemble"] = ensemble and ensemble.summary
+        record.time("evaluate")
+        as_ensemble = ensemble is not None and self.settings.select.publish == "ensemble"
+        path = final.publish(ensemble.model if ensemble and as_ensemble else final.model(champion.networks[0]))
+        record.summary["model"]["path"] = str(path)
         validation = {name: value["mean"] for name, value in best["validation"].items()}
-        if len(champion.networks) > 1:
+        if best["networks"] > 1:
             validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}
-        self.record.journal.append("champion", label=champion.trial.label, validation=validation, test=best["test"])
-        self.record.time("publish")
+        together = ensemble.summary["test"] if ensemble else {}
+        test = best["test"] | {f"ensemble_{name}": value for name, value in together.items()}
+        self.trainer.states.keep(self.settings.stacks.keep_gigabytes)
+        record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
+        record.time("publish")

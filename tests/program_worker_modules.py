@@ -2,12 +2,15 @@
 
 import json
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from running import composed
+from running import composed, first_trials
 
 from pipeline.artefacts import facts
 from pipeline.execution.ray import Ray
-from pipeline.sweep.training import FreshStack, train_slice
+from pipeline.settings.variants import Variants
+from pipeline.sweep.training import SliceOrder, train_slice
 
 
 def loaded() -> list[str]:
@@ -15,14 +18,16 @@ def loaded() -> list[str]:
 
 
 def main() -> None:
-    settings, _ = composed("execution=local", "tracking=none")
+    settings, config = composed("execution=local", "tracking=none")
     development, _ = settings.split(settings.data())
     view = settings.reduce(settings.prepare(development, 0))
-    trial = settings.trials()[0]
-    fresh = FreshStack(settings.shape(facts(view), "classification"), tuple(settings.networks([trial])))
+    trial = first_trials(settings)[0]
+    variant = Variants(settings, config).of(trial)
+    shape, network = variant.shape(facts(view), "classification"), variant.net(trial, trial.key, 0)
     options = settings.stages["sweep"]
-    with Ray(1).start() as executor:  # one CPU, so that both tasks run on one worker
-        _, reports = executor.submit(train_slice, fresh, view, 1, "classification", 1e6, options=options, returns=2)
+    with TemporaryDirectory() as folder, Ray(1).start() as executor:  # one CPU, so that both tasks run on one worker
+        order = SliceOrder(shape, (network,), (), 1, True, "classification", 1e6, Path(folder) / "state")
+        _, _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=3)
         executor.fetch(reports)
         (modules,) = executor.submit(loaded, options=options)
         print(json.dumps(executor.fetch(modules)))

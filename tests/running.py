@@ -15,6 +15,7 @@ from rich.console import Console
 from pipeline.configuration import CONF, checked
 from pipeline.run import run
 from pipeline.settings.run_settings import Settings
+from pipeline.sweep.trial import Trial
 
 FEW = (  # 7 trials instead of 112
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
@@ -28,6 +29,11 @@ def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra.compose("config", overrides=list(overrides))
     return checked(config), OmegaConf.to_container(config, resolve=True)
+
+
+def first_trials(settings: Settings) -> list[Trial]:
+    """The trials that the search asks for first; a grid asks for all."""
+    return [leg.trial for leg in settings.asker().ask()]
 
 
 def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
         "randomness",
         "batches",
     }
-    plumbing |= {"watch", "model", "model_file", "estimators", "estimator_base"}
+    plumbing |= {"watch", "model", "model_file", "array_file", "stack_file", "codec", "estimators", "estimator_base"}
     for path in folder.glob("**/*.py"):
         if path.stem not in plumbing:
             assert f"({path.relative_to(folder.parent)})" in README, path

@@ -43,6 +43,10 @@ class Bundled:
     def check(self) -> None:
         """Nothing to look at: the sets lie inside scikit-learn."""
 
+    def content(self) -> str:
+        """See Source; what scikit-learn brings along goes by its version."""
+        return ""
+
     def __call__(self) -> Dataset:
         """Load all rows; classes by their names where the set has them."""
         from sklearn import datasets  # not at the top: the driver only needs the settings

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -16,6 +17,9 @@ def _from_here(path: str) -> str:
     return path if "://" in path or "::" in path or not path else str(Path(path).expanduser().absolute())
 
 
+PART = 1 << 20  # bytes that are read at a time
+# by which the file systems of fsspec tell a file's content, where its server says it
+CHECKSUMS = ("ETag", "etag", "Content-MD5", "Digest", "md5Hash", "crc32c")
 Address = Annotated[str, AfterValidator(_from_here)]  # of a file or folder, local or anywhere that fsspec knows
 
 
@@ -50,10 +54,43 @@ def opened(setting: str, path: str, compression: str | None = None) -> Iterator[
         raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
 
 
+def content_of(setting: str, *paths: str) -> str | None:
+    """SHA-256 of what lies at these addresses, or None if that cannot be known without fetching it all.
+
+    setting   its name, for errors
+
+    Raises   SettingError as `opened` does
+    """
+    content = sha256()
+    for path in paths:
+        known = _content(setting, path)
+        if known is None:
+            return None
+        content.update(known)
+    return content.hexdigest()
+
+
 def one_line(error: BaseException) -> str:
     """An exception's text without line breaks, at most 300 characters of it."""
     text = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _content(setting: str, path: str) -> bytes | None:
+    """A checksum of one file: of a local one we compute it, of others we take what their server says of the content."""
+    from fsspec.core import url_to_fs
+    from fsspec.implementations.local import LocalFileSystem
+
+    with opened(setting, path) as file:
+        system, place = url_to_fs(path)
+        if isinstance(system, LocalFileSystem):
+            content = sha256()
+            for part in iter(lambda: file.read(PART), b""):
+                content.update(part)
+            return content.digest()
+        said = system.info(place)
+    known = {name: said[name] for name in CHECKSUMS if said.get(name)}
+    return sha256(repr((said.get("size"), known)).encode()).digest() if known else None
 
 
 def _check(said: str, setting: str, path: str, system: Any, place: str) -> None:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from nncore.backend import Array
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import Address, one_line, opened
+from pipeline.data.files import Address, content_of, one_line, opened
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name
 
@@ -72,6 +72,11 @@ class Idx:
         if sizes["train"] != sizes["t10k"]:
             train, test = (_times(*sizes[part]) for part in PARTS)
             raise self._error(IMAGES.format("t10k"), f"holds images of {test} pixels, but those to learn from {train}")
+
+    def content(self) -> str | None:
+        """See Source."""
+        names = (name.format(part) for part in PARTS for name in (IMAGES, LABELS))
+        return content_of("data.path", *map(self._find, names))
 
     def __call__(self) -> Dataset:
         """Read all rows: the pixels as they are (N, rows x columns) in uint8, and the classes by their names.

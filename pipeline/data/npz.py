@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from nncore.backend import Array
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import Address, one_line, opened
+from pipeline.data.files import Address, content_of, one_line, opened
 from pipeline.data.targets import TaskSetting, check_learnable, encoded_targets, task_of
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name, PositiveInt
@@ -59,6 +59,10 @@ class Npz:
         """Raise SettingError if the file cannot be opened or has no arrays of these names."""
         with self._open():
             pass
+
+    def content(self) -> str | None:
+        """See Source."""
+        return content_of("data.path", self.path)
 
     def __call__(self) -> Dataset:
         """Read all rows.

@@ -38,6 +38,10 @@ class OpenMl(Roles):
         if self.cache is not None and self.cache.exists() and not self.cache.is_dir():
             raise SettingError(f"data.cache={self.cache} is a file; name a folder")
 
+    def content(self) -> str:
+        """See Source; a number of openml.org stands for one version of one set."""
+        return ""
+
     def __call__(self) -> Dataset:
         """Fetch all rows, or find them in the cache.
 

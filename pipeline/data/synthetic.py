@@ -44,6 +44,10 @@ class _Synthetic:
     def check(self) -> None:
         """Nothing to look at: nothing is read."""
 
+    def content(self) -> str:
+        """See Source; nothing is read."""
+        return ""
+
     def _state(self) -> int:
         """The seed for scikit-learn, which takes 32 bits."""
         return int(generator(self.seed, self.name).integers(2**32))

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.artefacts import Dataset
-from pipeline.data.files import Address, one_line, opened
+from pipeline.data.files import Address, content_of, one_line, opened
 from pipeline.data.reader import RawTable
 from pipeline.data.roles import Roles
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
@@ -61,6 +61,10 @@ class TabularFile(Roles):
         if self.test is not None:
             with self._table("data.test", self.test, only_header=True) as test:
                 require_columns(columns, test, self)
+
+    def content(self) -> str | None:
+        """See Source."""
+        return content_of("data.path", *filter(None, [self.path, self.test]))
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""

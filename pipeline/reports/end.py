@@ -11,15 +11,16 @@ def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> N
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
-    several = "folds" in best
-    mean = f" (mean of {best['folds']} folds)" if several else ""
-    of_fold = f" (model of fold {best['model_fold']} of {best['folds']})" if several else ""
-    lines = {
-        "champion": f"trial {best['trial']}: {parameters}",
-        "validation": _scores(validation) + mean,
-        "test": _scores(best["test"]) + of_fold,
-        "folder": str(folder),
-    }
+    n, ensemble = best["networks"], summary["ensemble"]
+    mean = f" (mean of {n} networks)" if n > 1 else ""
+    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": _scores(validation) + mean}
+    lines["test"] = _scores(best["test"]) + (f" (the first of {n} networks)" if n > 1 else "")
+    if n > 1:
+        means = {name: value["mean"] for name, value in best["test_networks"].items()}
+        lines["tests"] = _scores(means) + mean
+    if ensemble:
+        lines["ensemble"] = f"test {_scores(ensemble['test'])} ({len(ensemble['networks'])} networks together)"
+    lines["folder"] = str(folder)
     _print(console, lines)
 
 

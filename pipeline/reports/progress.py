@@ -15,11 +15,8 @@ SECONDS_BETWEEN_LINES = 2.0
 def describe(results: Results, seconds: float) -> str:
     """In one line: trials done, rate, time left, best so far."""
     rate = results.epochs_trained / seconds
-    parts = [
-        f"{results.n_over} of {len(results.trials)} trials",
-        f"{rate:.0f} network-epochs/s",
-        f"{results.epochs_left / rate:.0f} s left",
-    ]
+    left = f"{results.epochs_left / rate:.0f} s left" if rate else "nothing to train"
+    parts = [f"{results.n_over} of {len(results.trials)} trials", f"{rate:.0f} network-epochs/s", left]
     if results.best:
         value, metric = results.best.mean[results.metric], results.metric.replace("/", " ")
         parts.append(f"best {metric} {value:.4f} ({results.best.trial.label})")

@@ -1,10 +1,12 @@
 """The contents of summary.json, the stable interface for scripts. null stands for what is not known."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from statistics import fmean, stdev
 from typing import Any
 
-from pipeline.sweep.planner import Plan
-from pipeline.sweep.results import MODEL_FOLD, Result, Results, TrialResult
+from pipeline.sweep.ranking import Ranking
+from pipeline.sweep.results import Result, Results, TrialResult
+from pipeline.sweep.trainer import Trainer
 
 TIMINGS = (
     "startup",
@@ -23,14 +25,15 @@ WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "
 
 
 def empty_summary(run_id: str) -> dict[str, Any]:
-    """All keys, before anything is known."""
-    counts = dict.fromkeys(("planned", "finished", "stopped", "diverged"))
+    """All keys of the summary, before anything is known."""
+    counts = dict.fromkeys(("planned", "finished", "stopped", "diverged"), 0)
     return {
         "run_id": run_id,
         "status": "running",
         "trials": counts,
         "networks": counts,
         "best": None,
+        "ensemble": None,
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),
         "work": dict.fromkeys(WORK),
@@ -40,53 +43,64 @@ def empty_summary(run_id: str) -> dict[str, Any]:
     }
 
 
-def plan_summary(plan: Plan) -> dict[str, int]:
-    """The work as it is planned. There is no cache of stages and no resume yet, so none is used."""
-    widest = max(len(stack.networks) for stack in plan.stacks)
-    return {"stacks": len(plan.stacks), "widest_stack": widest, "cached_stages": 0, "resumed_networks": 0}
-
-
-def sweep_summary(results: Results, seconds: float, steps_per_epoch: Sequence[int]) -> dict[str, Any]:
-    """Counts, throughput and digest of a sweep that took so long, whether it came to its end or not.
-
-    steps_per_epoch   by fold
-    """
-    by_fold = zip(*(result.networks for result in results.trials), strict=True)
-    steps = sum(n * network.trained for n, fold in zip(steps_per_epoch, by_fold, strict=True) for network in fold)
+def sweep_summary(results: Results, trainer: Trainer, seconds: float) -> dict[str, Any]:
+    """Counts, throughput and digest of a sweep that took so long, whether it came to its end or not."""
     return {
-        "trials": _counts(results.trials),
-        "networks": _counts(results.by_key.values()),
+        "trials": _counts([*results.trials.values()]),
+        "networks": _counts([*results.networks.values()]),
         "throughput": {
             "trials_per_s": round(results.n_over / seconds, 2),
             "network_epochs_per_s": round(results.epochs_trained / seconds, 1),
-            "network_steps_per_s": round(steps / seconds, 1),
+            "network_steps_per_s": round(trainer.n_steps / seconds, 1),
         },
         "digest": results.digest(),
     }
 
 
+def work_summary(results: Results, trainer: Trainer) -> dict[str, int]:
+    """What the sweep was made of."""
+    return {
+        "slices": results.n_slices,
+        "stacks": trainer.n_stacks,
+        "widest_stack": trainer.widest_stack,
+        "resumed_networks": results.n_resumed,
+    }
+
+
 def _counts(results: Collection[Result | TrialResult]) -> dict[str, int]:
+    """Of trials or networks; stopped are those that stopped early and those that were let go."""
     return {
         "planned": len(results),
-        "finished": sum(result.finished and not result.stopped for result in results),
-        "stopped": sum(bool(result.stopped) for result in results),
+        "finished": sum(result.finished and not result.cut_short for result in results),
+        "stopped": sum(result.cut_short for result in results),
         "diverged": sum(bool(result.diverged) for result in results),
     }
 
 
-def best_summary(champion: TrialResult, test: dict[str, float]) -> dict[str, Any]:
-    """The champion: its parameters, its scores over the folds, and the test's score of its model.
+def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, Any]:
+    """The champion: its parameters, its scores over its networks, and those on the test rows.
 
-    With several folds "folds" is their number, and "model_fold" the one whose network is the model, counted from 1.
+    test             of the model, which is the champion's first network
+    test_networks    of all its networks, mean and sample standard deviation
     """
+    champion = ranking.champion
     mean, std = champion.mean, champion.std
-    scores = {name.removeprefix("validation/"): {"mean": mean[name], "std": std[name]} for name in mean}
-    del scores["train/loss"]
-    n_folds = len(champion.networks)
+    intervals = ranking.intervals[ranking.trials.index(champion)]
+    scores = {
+        name.removeprefix("validation/"): {"mean": mean[name], "std": std[name], "interval": intervals.get(name)}
+        for name in mean
+        if name != "train/loss"
+    }
+    by_metric = {name: [test[name] for test in tests] for name in tests[0]}
     return {
-        "trial": champion.trial.key,
+        "trial": champion.key,
         "parameters": champion.trial.parameters,
         "validation": scores,
-        "test": test,
-        **({"folds": n_folds, "model_fold": MODEL_FOLD + 1} if n_folds > 1 else {}),
+        "test": tests[0],
+        "networks": len(champion.networks),
+        "test_networks": {
+            name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
+            for name, values in by_metric.items()
+        },
+        "tied": sum(ranking.tied) if ranking.tied else None,
     }

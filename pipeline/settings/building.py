@@ -1,9 +1,9 @@
 """From the composed configuration, as plain mappings, to `Settings`."""
 
 from importlib import import_module
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.errors import SettingError
 from pipeline.settings.run_settings import Settings
@@ -22,6 +22,14 @@ def build_settings(config: dict[str, Any]) -> Settings:
     except ValueError as error:
         raise SettingError(str(error)) from None
     return settings
+
+
+def built_setting(name: str, node: Any) -> Any:
+    """One of the top-level settings, from its node in the configuration. Raises SettingError naming what is wrong."""
+    kind = get_type_hints(Settings, include_extras=True)[name]
+    if not _names_class(node):
+        return _checked(kind, node, name)
+    return _checked(kind, _build(node, name), name, ConfigDict(arbitrary_types_allowed=True))
 
 
 def _names_class(node: Any) -> bool:
@@ -43,9 +51,9 @@ def _build(node: dict[str, Any], path: str) -> Any:
     return _checked(cls, {key: value for key, value in node.items() if key != "_target_"}, path)
 
 
-def _checked(kind: Any, value: Any, path: str) -> Any:
+def _checked(kind: Any, value: Any, path: str, config: ConfigDict | None = None) -> Any:
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return TypeAdapter(kind, config=config).validate_python(value)
     except ValidationError as error:
         raise SettingError(_describe(error, path)) from None
 

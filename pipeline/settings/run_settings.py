@@ -7,10 +7,9 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from nncore.members import Member
-from nncore.shape import Layer, Shape
-from nncore.stack import Network, check_networks
-from pipeline.artefacts import Facts, Task
+from pipeline.cache import Caching
 from pipeline.execution.base import Execution, TaskOptions
+from pipeline.search.base import Asker, Search
 from pipeline.settings.members import (
     ActivationSetting,
     InitializerSetting,
@@ -20,10 +19,10 @@ from pipeline.settings.members import (
     ScheduleSetting,
 )
 from pipeline.settings.strict import STRICT, Name, NonNegativeInt, PositiveFloat, PositiveInt
-from pipeline.stages.kinds import PreparingSetting, ReductionSetting, Search, SourceSetting, SplitterSetting
+from pipeline.stages.kinds import PreparingSetting, ReductionSetting, SourceSetting, SplitterSetting
 from pipeline.stages.select import Best
 from pipeline.sweep.planner import Stacks
-from pipeline.sweep.space import Space, Trial
+from pipeline.sweep.space import Space
 from pipeline.tracking.base import Tracking
 
 StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
@@ -64,7 +63,8 @@ class Training:
     """How long the networks are trained, and in what steps.
 
     batch_size   rows per step
-    seed         initial weights and the order of the rows
+    seed         initial weights, the order of the rows and every other draw
+    seeds        so many networks of each trial and fold, with seed, seed + 1, ...
     loss_limit   a network with a larger loss has diverged and is stopped
     schedule     of the learning rate, for every trial
     regularizers by name, those that every trial gets besides its own
@@ -73,9 +73,24 @@ class Training:
     epochs: PositiveInt
     batch_size: PositiveInt
     seed: NonNegativeInt
+    seeds: PositiveInt
     loss_limit: PositiveFloat
     schedule: ScheduleSetting
     regularizers: dict[str, RegularizerSetting]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Budget:
+    """What a sweep may cost; null: whatever the search asks for.
+
+    trials           so many trials
+    network_epochs   epochs times networks
+    seconds          of the sweep; which trials that leaves depends on the machine
+    """
+
+    trials: PositiveInt | None
+    network_epochs: PositiveInt | None
+    seconds: PositiveFloat | None
 
 
 @dataclass(frozen=True, config=STRICT | {"arbitrary_types_allowed": True})
@@ -93,18 +108,22 @@ class Settings:
     training: Training
     space: Space
     search: Search
+    budget: Budget
     stacks: Stacks
     select: Best
     execution: Execution
+    cache: Caching
     stages: dict[StageName, TaskOptions]
     tracking: Tracking
+    resume: Literal["auto", "never", "required"]
+    run: Name | None
+    plan: bool
 
     def check(self) -> None:
         """Raise ValueError if settings that are right by themselves do not go together."""
         self.data.check()
-        self.reduce.check(self.data.n_columns)
         if self.data.task != "auto":
-            self.check_task(self.data.task)
+            self.select.check(self.data.task)
         for stage in get_args(StageName):
             if stage not in self.stages:
                 raise ValueError(f"stages.{stage} must be given, with cpus, gpus and retries")
@@ -113,59 +132,6 @@ class Settings:
             except ValueError as error:
                 raise ValueError(f"stages.{stage}.{error}") from None
 
-    def check_task(self, task: Task) -> None:
-        """Raise ValueError if the settings do not go together with the task, once it is known."""
-        self.select.check(task)
-        self.prepare.check(task)
-        different = list({network.kinds: network for network in self.networks(self.trials())}.values())
-        for loss in self._losses(task):
-            if loss.build().targets == "count" and self.prepare.scale_targets:
-                raise ValueError(
-                    f"prepare.scale_targets must be false for {loss.short}, as it takes counts, but is true"
-                )
-            try:
-                check_networks(different, loss.build())
-            except ValueError as error:
-                raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
-
-    def trials(self) -> list[Trial]:
-        """Every trial of the sweep."""
-        return self.search.ask(self.space)
-
-    def networks(self, trials: list[Trial], fold: int = 0, n_folds: int = 1) -> list[Network]:
-        """The networks to train on a fold, one per trial. They differ from those of another fold only in their keys."""
-        training, always = self.training, tuple(self.training.regularizers.values())
-        return [
-            Network(
-                trial.network_key(fold, n_folds),
-                training.seed,
-                trial.optimizer,
-                (trial.regularizer, *always),
-                training.schedule,
-            )
-            for trial in trials
-        ]
-
-    def _losses(self, task: Task) -> list[Member]:
-        """The losses that the task may come to use."""
-        losses = self.network.loss
-        may = {"regression": [losses.regression], "multilabel": [losses.binary]}
-        return may.get(task) or [losses.multiclass, losses.binary]
-
-    def shape(self, facts: Facts, task: Task) -> Shape:
-        """The shape of the networks for a view of these sizes; the loss follows the task."""
-        loss = self._losses(task)[-1]
-        if task == "classification" and facts.n_outputs > 1:
-            loss = self.network.loss.multiclass
-        settings, layers, width = self.network, [], facts.n_inputs
-        for outputs in settings.hidden:
-            residual = settings.residual and outputs == width
-            layers.append(Layer(outputs, settings.activation, settings.normalisation, residual))
-            width = outputs
-        return Shape(
-            inputs=facts.n_inputs,
-            layers=(*layers, Layer(facts.n_outputs * loss.build().outputs_per_target)),
-            loss=loss,
-            initializer=self.network.initializer,
-            batch_size=self.training.batch_size,
-        )
+    def asker(self) -> Asker:
+        """The search, ready to be asked. Raises ValueError if it does not go together with the space."""
+        return self.search.begin(self.space, self.training.epochs, 1 + len(self.select.tradeoffs))

@@ -1,26 +1,28 @@
 """Evaluate: assemble the champion, and judge it once by the test rows."""
 
+from typing import Any
+
 import numpy as np
 
+from nncore.ensemble import Ensemble
 from nncore.losses import mean_value
 from nncore.model import Model, Values
 from nncore.shape import Shape
-from nncore.stack import Stack
 from pipeline.artefacts import RawRows, Task, View
-from pipeline.sweep.training import METRICS
+from pipeline.sweep.training import METRICS, Answering
 
 
-def assemble(view: View, shape: Shape, stack: Stack, key: str) -> Model:
-    """The model of one network, from raw row to answer; view and stack are those of the fold it learnt from."""
-    return Model(view.preparation, view.transforms, shape, stack.answer(key), view.meaning)
+def assemble(view: View, shape: Shape, answering: Answering, stack: Any) -> Model:
+    """The model of one network, from raw row to answer; the view is that which it learnt from."""
+    return Model(view.preparation, view.transforms, shape, answering.weights(stack), view.meaning)
 
 
-def evaluate(model: Model, test: RawRows, task: Task) -> dict[str, float]:
+def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, float]:
     """Loss and metrics on the test rows; for regression also the error in the target's own unit."""
     z = model.outputs(test.x)[None]  # (1, N, O)
     t = model.meaning.targets(test.y)[None]
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
-    loss = model.shape.functions.loss
+    loss = model.loss
     y = loss.answer(z)
     scores = {"loss": mean_value(loss, z, t, weights)}
     scores |= {name: metric(y, t, weights) for name, metric in METRICS[task].items()}

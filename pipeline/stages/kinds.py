@@ -5,9 +5,8 @@ from typing import Annotated, Any, Protocol, get_type_hints, runtime_checkable
 
 from pydantic import AfterValidator
 
-from pipeline.artefacts import Dataset, Development, RawRows, Task, View
+from pipeline.artefacts import Dataset, Development, RawRows, Task, Transform, View
 from pipeline.data.targets import TaskSetting
-from pipeline.sweep.space import Space, Trial
 
 
 @runtime_checkable
@@ -32,6 +31,12 @@ class Source(Protocol):
 
     def check(self) -> None:
         """Raise SettingError if it is clear already that the rows cannot be loaded."""
+
+    def content(self) -> str | None:
+        """What the rows depend on besides these settings, such as a checksum of a file; None if that is not known.
+
+        Raises   SettingError if it cannot be read
+        """
 
     def __call__(self) -> Dataset:
         """Load all rows."""
@@ -67,16 +72,18 @@ class Reduction(Protocol):
     def check(self, n_columns: int | None) -> None:
         """Raise ValueError if so many columns, where their number is known, cannot be reduced so."""
 
+    @property
+    def shared(self) -> "Reduction | None":
+        """The reduction that is fitted; those with the same one share its fit. None: there is nothing to fit or do."""
+
+    def fit(self, view: View) -> Transform:
+        """Fit to the training rows."""
+
+    def narrowed(self, fitted: Transform, view: View) -> Transform:
+        """What this reduction takes of the fit of the shared one to this view."""
+
     def __call__(self, view: View) -> View:
         """Fit on the training rows, apply to both parts."""
-
-
-@runtime_checkable
-class Search(Protocol):
-    """Which trials are run."""
-
-    def ask(self, space: Space) -> list[Trial]:
-        """The trials to run."""
 
 
 def _like(kind: Any) -> Callable[[Any], Any]:

@@ -1,10 +1,12 @@
 """Publish: the champion as files, from which tracking registers it."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from nncore import model_file
+from nncore.ensemble import Ensemble
 from nncore.model import Model
 from pipeline.artefacts import Development
 
@@ -23,9 +25,11 @@ def example_rows(development: Development) -> dict[str, Any]:
     return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.places}}
 
 
-def publish(model: Model, example: dict[str, Any], folder: Path) -> Path:
+def publish(model: Model | Ensemble, example: dict[str, Any], folder: Path) -> Path:
     """Write `model/` and `input_example.json` into the run's folder; the model's path."""
     path = folder / "model"
+    if path.exists():  # of an earlier session of the run
+        shutil.rmtree(path)
     model_file.save(model, path)
     (folder / "input_example.json").write_text(json.dumps(example), encoding="utf-8")
     return path

@@ -11,15 +11,15 @@ import nncore.pca
 from nncore.members import Member
 from nncore.stack import Network, check_networks
 from nncore.training import Data
-from pipeline.artefacts import View
+from pipeline.artefacts import Transform, View
 from pipeline.errors import SettingError
 from pipeline.settings.members import ActivationSetting, LossSetting, RegularizerSetting
 from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.stages.kinds import Reduction
 
 Components = PositiveInt | Literal["auto"]
-
-
 MOST_COMPONENTS = 32  # that auto chooses
+SHARED_COMPONENTS = 1024  # that PCA fits at once: they cost no more than a few, and all smaller numbers have a part
 
 
 def _check_components(setting: Components, n_columns: int | None) -> None:
@@ -33,6 +33,19 @@ class Keep:
 
     def check(self, n_columns: int | None) -> None:
         """See Reduction; any number can be kept."""
+
+    @property
+    def shared(self) -> None:
+        """See Reduction."""
+        return
+
+    def fit(self, view: View) -> Transform:
+        """See Reduction; never asked for."""
+        raise NotImplementedError
+
+    def narrowed(self, fitted: Transform, view: View) -> Transform:
+        """See Reduction; never asked for."""
+        raise NotImplementedError
 
     def __call__(self, view: View) -> View:
         """The same view."""
@@ -52,14 +65,38 @@ class Pca:
         """See Reduction."""
         _check_components(self.n_components, n_columns)
 
-    def __call__(self, view: View) -> View:
-        """Fit on the training rows, apply to both parts."""
+    @property
+    def shared(self) -> "Pca":
+        """See Reduction; PCA with fewer components is the beginning of PCA with more."""
+        return Pca(SHARED_COMPONENTS if self.n_components == "auto" else max(SHARED_COMPONENTS, self.n_components))
+
+    def fit(self, view: View) -> nncore.pca.Pca:
+        """See Reduction; as many components as the training rows allow, up to the setting."""
         x = view.data.train.x
-        n = min(MOST_COMPONENTS, len(x) - 1, x.shape[1]) if self.n_components == "auto" else self.n_components
+        largest = min(len(x) - 1, x.shape[1])
         try:
-            return reduced(view, nncore.pca.fit_pca(x, n))
+            return nncore.pca.fit_pca(x, largest if self.n_components == "auto" else min(self.n_components, largest))
         except ValueError as error:
             raise SettingError(f"reduce.{error}") from None
+
+    def narrowed(self, fitted: Transform, view: View) -> nncore.pca.Pca:
+        """See Reduction. The components are copied: a product's last bits may depend on how they lie in memory."""
+        assert isinstance(fitted, nncore.pca.Pca)
+        largest, (n_rows, n_columns) = len(fitted.components), view.data.train.x.shape
+        n = min(MOST_COMPONENTS, largest) if self.n_components == "auto" else self.n_components
+        if n > largest:
+            raise SettingError(
+                f"reduce.n_components must be from 1 to {largest} ({n_rows} rows, {n_columns} columns), but is {n}"
+            )
+        return replace(
+            fitted,
+            components=np.array(fitted.components[:n], order="C"),
+            explained_variance=fitted.explained_variance[:n].copy(),
+        )
+
+    def __call__(self, view: View) -> View:
+        """Fit on the training rows, apply to both parts."""
+        return applied(self, view, self.shared.fit(view))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -100,8 +137,13 @@ class Autoencoder:
         adam = Member("nncore.optimizers.adam.adam", (("learning_rate", self.learning_rate),))
         return Network("autoencoder", self.seed, adam, tuple(self.regularizers.values()))
 
-    def __call__(self, view: View) -> View:
-        """Train on the training rows with Adam, apply to both parts."""
+    @property
+    def shared(self) -> "Autoencoder":
+        """See Reduction; a network of another width is another network."""
+        return self
+
+    def fit(self, view: View) -> nncore.autoencoder.Autoencoder:
+        """See Reduction; with Adam."""
         x = view.data.train.x
         try:
             _check_components(self.n_components, x.shape[1])
@@ -116,10 +158,19 @@ class Autoencoder:
             trained, _ = nncore.autoencoder.train_autoencoder(shape, self._network(), x, self.epochs)
         except ValueError as error:
             raise SettingError(f"reduce.learning_rate={self.learning_rate:g}: {error}") from None
-        return reduced(view, trained)
+        return trained
+
+    def narrowed(self, fitted: Transform, view: View) -> Transform:
+        """See Reduction."""
+        return fitted
+
+    def __call__(self, view: View) -> View:
+        """Train on the training rows, apply to both parts."""
+        return applied(self, view, self.fit(view))
 
 
-def reduced(view: View, transform: nncore.pca.Pca | nncore.autoencoder.Autoencoder) -> View:
-    """The view with one more transform."""
+def applied(reduction: Reduction, view: View, fitted: Transform) -> View:
+    """The view as the reduction makes it, given what the shared one has fitted to it."""
+    transform = reduction.narrowed(fitted, view)
     data = Data(*(rows._replace(x=np.ascontiguousarray(transform(rows.x))) for rows in view.data))
     return replace(view, transforms=(*view.transforms, transform), data=data)

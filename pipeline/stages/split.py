@@ -4,7 +4,6 @@ A source with an official test part keeps it; the others give a share of their r
 generator(seed, "split"), so the parts are the same on every machine.
 """
 
-import math
 import warnings
 from collections.abc import Iterator
 
@@ -16,20 +15,32 @@ from nncore.randomness import generator
 from pipeline.artefacts import Dataset, Development, Fold, RawRows
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveInt, Share
+from pipeline.stages.strata import layers_to_divide, strata
 
-TARGET_BINS = 10  # strata of a regression: so many parts of equal size, from the lowest target to the highest
+MOST_REPEATS = 50
 
 
 @dataclass(frozen=True, config=STRICT)
 class Split:
     """What all splits have in common.
 
-    test   share of the rows for the final judgement; of no effect where the source has an official test part
-    seed   the draws come from generator(seed, "split")
+    test         share of the rows for the final judgement; of no effect where the source has an official test part
+    validation   share of the rows to choose by; of all rows, without those of an official test part
+    folds        1: one validation part of that share; more: so many, of sizes as equal as can be, and `validation` has
+                 no effect
+    seed         the draws come from generator(seed, "split")
     """
 
     test: Share
+    validation: Share
+    folds: PositiveInt
     seed: NonNegativeInt
+
+    def __post_init__(self) -> None:
+        if self.folds == 1 and self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation + test must be below 1 to leave training rows, but is {self.validation + self.test:g}"
+            )
 
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
         """The development rows with their folds, and apart from them the test rows.
@@ -59,12 +70,24 @@ class Split:
         raise NotImplementedError
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        """Positions within `rows` to learn from and to choose by."""
+        """Positions within `rows` to learn from and to choose by, of every fold."""
+        yield from self._once(dataset, rows, seeds[0])
+
+    def _once(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        if self.folds > 1:
+            yield from self._divided(dataset, rows, seed)
+        else:
+            train, validation = self._cut(dataset, rows, self.validation, seed)
+            yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
+
+    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        """The same of several folds."""
         raise NotImplementedError
 
     @property
     def _said(self) -> str:
-        return f"split.test={self.test:g}"
+        setting = f"folds={self.folds}" if self.folds > 1 else f"validation={self.validation:g}"
+        return f"split.{setting} with split.test={self.test:g}"
 
     def _check_parts(self, development: Development, test: RawRows) -> None:
         """Every part says something: a class to be learnt is there to learn from, and values differ."""
@@ -101,66 +124,98 @@ class Split:
 
 @dataclass(frozen=True, config=STRICT)
 class Holdout(Split):
-    """One validation and one test part, drawn at random.
+    """Parts drawn at random. With several folds every row but the test's is in one validation part, in each repeat.
 
-    validation   share of the rows; of all of them, without those of an official test part
+    repeats   how often the development rows are divided, each time anew
     """
 
-    validation: Share
+    repeats: PositiveInt
 
     def __post_init__(self) -> None:
-        if self.validation + self.test >= 1:
-            raise ValueError(
-                f"validation + test must be below 1 to leave training rows, but is {self.validation + self.test:g}"
-            )
-
-    @property
-    def _said(self) -> str:
-        return f"split.validation={self.validation:g} with split.test={self.test:g}"
+        super().__post_init__()
+        if self.repeats > MOST_REPEATS:
+            raise ValueError(f"repeats must be at most {MOST_REPEATS}, but is {self.repeats}")
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        train, validation = self._cut(dataset, rows, self.validation, seeds[0])
-        yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
+        for seed in seeds[: self.repeats]:
+            yield from self._once(dataset, rows, seed)
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
         return _drawn(rows, _n_held(share, len(dataset.rows), len(rows)), seed, None)
 
+    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        from sklearn.model_selection import KFold
+
+        _refuse_groups(dataset)
+        self._check_enough(len(rows), f"{len(rows)} rows")
+        yield from KFold(self.folds, shuffle=True, random_state=seed).split(rows)
+
+    def _check_enough(self, n: int, what: str) -> None:
+        if n < self.folds:
+            raise ValueError(f"{what} cannot be divided among {self.folds} folds; choose fewer")
+
+    def _smallest(self, dataset: Dataset) -> float:
+        """The smallest share of the rows that becomes a part."""
+        test = 0 if dataset.test is not None else self.test
+        validation = (1 - test) / self.folds if self.folds > 1 else self.validation
+        return min(validation, test or validation)
+
 
 @dataclass(frozen=True, config=STRICT)
 class Stratified(Holdout):
-    """A holdout with every class in proportion; in a regression, low and high targets in proportion."""
+    """Every class in proportion in all parts; in a regression, low and high targets in proportion."""
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
         n_held = _n_held(share, len(dataset.rows), len(rows))
-        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest(dataset)))
+        return _drawn(rows, n_held, seed, layers_to_divide(dataset, rows, self._smallest(dataset)))
 
-    def _smallest(self, dataset: Dataset) -> float:
-        return min(self.validation, self.test) if dataset.test is None else self.validation
+    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        from sklearn.model_selection import StratifiedKFold
+
+        _refuse_groups(dataset)
+        layers = strata(dataset, self._smallest(dataset))[rows]
+        fewest = np.unique(layers, return_counts=True)[1].min()
+        what = f"a class with {fewest} rows" if dataset.task == "classification" else f"{fewest} rows of a kind"
+        self._check_enough(fewest, what)
+        yield from StratifiedKFold(self.folds, shuffle=True, random_state=seed).split(rows, layers)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Grouped(Holdout):
-    """A holdout that never divides a group, such as the rows of one patient; shares are those of the groups."""
+    """Never divides a group, such as the rows of one patient; shares are those of the groups.
+
+    Folds have about as many rows, and classes in proportion, as far as the groups allow.
+    """
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        if dataset.groups is None:
-            raise ValueError("split=grouped needs data.group, the column that names a row's group")
-        return _drawn_groups(dataset.groups, rows, share, seed)
+        return _drawn_groups(_groups(dataset), rows, share, seed)
+
+    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        groups = _groups(dataset)[rows]
+        n_groups = len(np.unique(groups))
+        self._check_enough(n_groups, f"{n_groups} groups")
+        layers = strata(dataset, self._smallest(dataset))[rows]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a rare class; a fold that lacks it is refused later
+            found = list(StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups))
+        yield from found
 
 
 @dataclass(frozen=True, config=STRICT)
-class ByTime(Holdout):
+class ByTime(Split):
     """Learn from the past, choose by what came after it, judge by what came last.
 
-    The order is that of data.time, or of the rows in the source. Rows of one moment are never divided.
+    The order is that of data.time, or of the rows in the source. Rows of one moment are never divided. With several
+    folds, each has the next part to choose by, and learns from all that was before it.
     """
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
-        times = np.arange(len(dataset.rows)) if dataset.times is None else dataset.times
-        times = times[rows]
+        times = _times(dataset)[rows]
         n_held = _n_held(share, len(dataset.rows), len(rows))
         border = np.sort(times)[-n_held]
         if times.min() == border:
@@ -169,93 +224,20 @@ class ByTime(Holdout):
             )
         return rows[times < border], rows[times >= border]
 
-
-@dataclass(frozen=True, config=STRICT)
-class KFold(Split):
-    """Every row but the test's is once, in each repeat, in the part to choose by; classes in proportion.
-
-    Groups, if the data have some, are never divided.
-    """
-
-    folds: PositiveInt
-    repeats: PositiveInt
-
-    def __post_init__(self) -> None:
-        if self.folds < 2:
-            raise ValueError(f"folds must be at least 2, but is {self.folds}; split=stratified has one validation part")
-        if self.repeats > 50:
-            raise ValueError(f"repeats must be at most 50, but is {self.repeats}")
-
-    @property
-    def _said(self) -> str:
-        return f"split.folds={self.folds} with split.test={self.test:g}"
-
-    def _smallest(self, dataset: Dataset) -> float:
-        return min(self.test, (1 - self.test) / self.folds) if dataset.test is None else 1 / self.folds
-
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        if dataset.groups is not None:
-            return _drawn_groups(dataset.groups, rows, share, seed)
-        n_held = _n_held(share, len(dataset.rows), len(rows))
-        return _drawn(rows, n_held, seed, _layers(dataset, rows, self._smallest(dataset)))
-
-    def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-        layers = strata(dataset, self._smallest(dataset))[rows]
-        groups = None if dataset.groups is None else dataset.groups[rows]
-        fewest = np.unique(layers, return_counts=True)[1].min() if groups is None else len(np.unique(groups))
-        if fewest < self.folds:
-            few = f"a class with {fewest} rows" if dataset.task == "classification" else f"{fewest} rows of a kind"
-            what = few if groups is None else f"{fewest} groups"
-            raise ValueError(f"{what} cannot be divided among {self.folds} folds; choose fewer")
-        divided = StratifiedKFold if groups is None else StratifiedGroupKFold
-        for seed in seeds[: self.repeats]:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of groups with a rare class; a fold that lacks it is refused later
-                found = list(divided(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups))
-            yield from found
-
-
-def strata(dataset: Dataset, smallest: float) -> Array:
-    """(N,) whole numbers: the class; the set of labels, rare ones together; or in which tenth the target lies.
-
-    Apart from classes, a stratum has so many rows that even the smallest share gets about two of them.
-    """
-    y = dataset.rows.y
-    if dataset.task == "classification":
-        return np.unique(y, return_inverse=True)[1]
-    fewest = max(TARGET_BINS, math.ceil(2 / smallest))
-    return _label_sets(y, fewest) if dataset.task == "multilabel" else _target_bins(y[:, 0], fewest)
-
-
-def _label_sets(y: Array, fewest: int) -> Array:
-    _, number, counts = np.unique(y, axis=0, return_inverse=True, return_counts=True)
-    number = number.reshape(-1)
-    rare = counts[number] < 2 * fewest
-    return np.where(rare, number[counts[number].argmax()] if rare.sum() < fewest else -1, number)
-
-
-def _target_bins(y: Array, fewest: int) -> Array:
-    """Bins between quantiles; where many targets are equal, a border that leaves too few rows is left out."""
-    n_bins = max(1, min(TARGET_BINS, len(y) // fewest))
-    borders, last = [], 0
-    for border in np.quantile(y, np.linspace(0, 1, n_bins + 1)[1:-1]):
-        n_below = (y <= border).sum()
-        if min(n_below - last, len(y) - n_below) >= fewest // 2:
-            borders.append(border)
-            last = n_below
-    return np.searchsorted(borders, y)
-
-
-def _layers(dataset: Dataset, rows: Array, smallest: float) -> Array:
-    """The strata of some rows, each class with two rows or more."""
-    layers = strata(dataset, smallest)[rows]
-    numbers, counts = np.unique(layers, return_counts=True)
-    if dataset.task == "classification" and counts.min() < 2:
-        single = rows[layers == numbers[counts.argmin()]][0]
-        raise ValueError(f"class {dataset.rows.y[single]} has only 1 row to divide; leave it out, or add rows")
-    return layers
+    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        _refuse_groups(dataset)
+        times = _times(dataset)[rows]
+        n_each = len(rows) // (self.folds + 1)
+        first = len(rows) - n_each * np.arange(self.folds, 0, -1)  # of each validation part, in the order of time
+        borders = np.sort(times)[first[first < len(rows)]]
+        if len(np.unique(borders)) < self.folds or times.min() == borders[0]:
+            raise ValueError(
+                f"{len(rows)} rows of {len(np.unique(times))} moments cannot be divided among {self.folds} folds and "
+                "what comes before them; choose fewer"
+            )
+        for at, border in enumerate(borders):
+            later = times >= borders[at + 1] if at + 1 < self.folds else np.zeros(len(rows), bool)
+            yield np.flatnonzero(times < border), np.flatnonzero((times >= border) & ~later)
 
 
 def _n_held(share: float, n_all: int, n_left: int, what: str = "rows") -> int:
@@ -283,5 +265,15 @@ def _drawn_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[
 def _refuse_groups(dataset: Dataset) -> None:
     if dataset.groups is not None:
         raise ValueError(
-            "data.group is given, but this split would divide groups; choose split=grouped or split=k_fold"
+            "data.group is given, but this split would divide groups; choose split=grouped, which can have split.folds"
         )
+
+
+def _groups(dataset: Dataset) -> Array:
+    if dataset.groups is None:
+        raise ValueError("split=grouped needs data.group, the column that names a row's group")
+    return dataset.groups
+
+
+def _times(dataset: Dataset) -> Array:
+    return np.arange(len(dataset.rows)) if dataset.times is None else dataset.times

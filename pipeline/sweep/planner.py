@@ -1,7 +1,7 @@
-"""From trials to stacks: which networks are trained together, and how many epochs make a slice."""
+"""From networks to stacks: which of them are trained together, and about how long that takes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Annotated, Literal, NamedTuple
 
@@ -10,6 +10,7 @@ from pydantic import Field, Strict
 
 from nncore.shape import Shape
 from nncore.stack import Network
+from pipeline.artefacts import Facts
 from pipeline.settings.strict import STRICT, PositiveInt
 
 # One network's step costs about its products at this rate, some passes over its parameters and
@@ -24,88 +25,141 @@ PYTHON_S_PER_STEP = 60e-6
 class Stacks:
     """How networks are packed. Results do not depend on it, only speed and memory do.
 
-    width           networks per stack; auto: wide enough that Python's share of a step is small
-    slice_seconds   about how long one task trains before it reports
+    width            networks per stack; auto: wide enough that Python's share of a step is small
+    slice_seconds    about how long one task trains before it reports
+    keep_gigabytes   states of finished networks are kept, to train them longer one day, if they take no more
     """
 
     width: PositiveInt | Literal["auto", "unlimited"]
     slice_seconds: Annotated[float, Strict(), Field(gt=0, le=3600)]
+    keep_gigabytes: Annotated[float, Strict(), Field(ge=0)]
 
 
-class FoldWork(NamedTuple):
-    """What is to be trained on one fold: its networks, their shape, and how many rows they learn from."""
+class Origin(NamedTuple):
+    """Where a network's state is: in the stack with this number, under this key."""
 
-    networks: list[Network]
+    stack: int
+    key: str
+
+
+class Job(NamedTuple):
+    """One network that is to be trained from the epoch `start` to the epoch `until`.
+
+    view     number of the fold's view that it learns from, and what that is like
+    origin   where its state is; None for a network that has not begun
+    """
+
+    network: Network
     shape: Shape
-    n_rows: int
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in which the rows are seen once."""
-        return ceil(self.n_rows / self.shape.batch_size)
-
-
-class PlannedStack(NamedTuple):
-    """Networks that are trained together, and the fold that they learn from."""
-
-    fold: int
-    networks: tuple[Network, ...]
+    view: int
+    facts: Facts
+    start: int
+    until: int
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The stacks, how long they are trained, in what portions, and by fold how many steps an epoch has."""
+class PlannedStack:
+    """Networks that are trained together.
 
-    stacks: tuple[PlannedStack, ...]
-    epochs: int
-    steps_per_epoch: tuple[int, ...]
-    epochs_per_slice: int
-
-    def stack_of(self, key: str) -> int:
-        """The number of the stack in which the network with this key is."""
-        keys = [{network.key for network in stack.networks} for stack in self.stacks]
-        return next(number for number, known in enumerate(keys) if key in known)
-
-
-def plan(folds: Sequence[FoldWork], epochs: int, workers: int, stacks: Stacks) -> Plan:
-    """Deal each fold's networks out to stacks of about equal width and mixed content.
-
-    Within a stack networks with one optimizer stand together, so that they step in one operation. The stacks of
-    different folds take turns, so that trials come to their end one after the other, and not all of them at last.
+    networks        sorted by their members' kinds; `view` counts in `views`
+    views           numbers of the views they learn from, all of one size
+    origins         by network; none if they have not begun
+    epoch_seconds   about how long one epoch takes
     """
-    hands = [
-        (first, PlannedStack(fold, _in_order(work.networks[first::n_stacks])))
-        for fold, (work, n_stacks) in enumerate(zip(folds, _n_stacks(folds, workers, stacks), strict=True))
-        for first in range(n_stacks)
+
+    shape: Shape
+    facts: Facts
+    networks: tuple[Network, ...]
+    views: tuple[int, ...]
+    start: int
+    until: int
+    origins: tuple[Origin, ...]
+    epoch_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes on one worker."""
+        return self.epoch_seconds * (self.until - self.start)
+
+    def rest(self, keys: Sequence[str], number: int, epoch: int) -> "PlannedStack":
+        """Some of its networks, which go on from this epoch, out of the stack with this number."""
+        wanted = set(keys)
+        networks = tuple(network for network in self.networks if network.key in wanted)
+        origins = tuple(Origin(number, network.key) for network in networks)
+        share = len(networks) / len(self.networks)
+        return replace(self, networks=networks, origins=origins, start=epoch, epoch_seconds=self.epoch_seconds * share)
+
+
+def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack]:
+    """Group the networks by shape, size of their view and epochs; deal each group out to stacks of about equal width.
+
+    Within a stack networks with one optimizer stand together, so that they step in one operation. Neighbours in the
+    order of the jobs come to different stacks: what a hard setting costs is spread.
+    """
+    groups: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.shape, job.facts, job.start, job.until, job.origin is None), []).append(job)
+    numbers = _n_stacks(list(groups.values()), workers, stacks.width)
+    dealt = [group[at::n] for group, n in zip(groups.values(), numbers, strict=True) for at in range(n)]
+    return [_stack(hand) for hand in dealt]
+
+
+def _stack(jobs: list[Job]) -> PlannedStack:
+    jobs = sorted(jobs, key=lambda job: (job.network.kinds, job.view))
+    first, views = jobs[0], tuple(sorted({job.view for job in jobs}))
+    return PlannedStack(
+        first.shape,
+        first.facts,
+        tuple(replace(job.network, view=views.index(job.view)) for job in jobs),
+        views,
+        first.start,
+        first.until,
+        tuple(job.origin for job in jobs if job.origin),
+        epoch_seconds(first.shape, first.facts, len(jobs)),
+    )
+
+
+def _n_stacks(groups: list[list[Job]], workers: int, width: int | str) -> list[int]:
+    """How many stacks each group makes; for auto together a multiple of the workers, to leave none idle."""
+    if width != "auto":
+        return [1 if isinstance(width, str) else ceil(len(group) / width) for group in groups]
+    numbers = [ceil(len(group) / wide_enough(group[0].shape)) for group in groups]
+    seconds = [
+        (group[0].until - group[0].start) * epoch_seconds(group[0].shape, group[0].facts, len(group))
+        for group in groups
     ]
-    planned = tuple(stack for _, stack in sorted(hands, key=lambda hand: hand[0]))
-    steps_per_epoch = tuple(work.steps_per_epoch for work in folds)
-    longest = max(_epoch_seconds(folds[stack.fold], len(stack.networks)) for stack in planned)
-    epochs_per_slice = min(epochs, max(1, int(stacks.slice_seconds / longest)))
-    return Plan(planned, epochs, steps_per_epoch, epochs_per_slice)
+    while sum(numbers) % workers:
+        can = [at for at, group in enumerate(groups) if numbers[at] < len(group)]
+        if not can:
+            break
+        longest = max(can, key=lambda at: seconds[at] / numbers[at])
+        numbers[longest] += 1
+    return numbers
 
 
-def _in_order(networks: list[Network]) -> tuple[Network, ...]:
-    return tuple(sorted(networks, key=lambda network: network.kinds))
+def wide_enough(shape: Shape) -> int:
+    """So many networks that Python's share of their step is a tenth: large networks stand in narrow stacks."""
+    return ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(shape))
 
 
-def _epoch_seconds(work: FoldWork, width: int) -> float:
-    return work.steps_per_epoch * (PYTHON_S_PER_STEP + width * network_step_seconds(work.shape))
+def steps_per_epoch(shape: Shape, facts: Facts) -> int:
+    """Batches in which all training rows are seen once."""
+    return ceil(facts.n_train / shape.batch_size)
 
 
-def _n_stacks(folds: Sequence[FoldWork], workers: int, stacks: Stacks) -> list[int]:
-    """How many stacks each fold's networks make; for auto together a multiple of the workers, to leave none idle."""
-    if stacks.width != "auto":
-        return [1 if stacks.width == "unlimited" else ceil(len(work.networks) / stacks.width) for work in folds]
-    n_networks = sum(len(work.networks) for work in folds)
-    wide_enough = ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(folds[0].shape))
-    n_stacks = max(len(folds), ceil(n_networks / min(wide_enough, ceil(n_networks / workers))))
-    each, more = divmod(min(ceil(n_stacks / workers) * workers, n_networks), len(folds))
-    return [each + (fold < more) for fold in range(len(folds))]
+def epoch_seconds(shape: Shape, facts: Facts, width: int) -> float:
+    """About what one epoch of so many networks costs on one core."""
+    validation = width * facts.n_validation * 2 * shape.n_weights / FLOPS_PER_S
+    return validation + steps_per_epoch(shape, facts) * (PYTHON_S_PER_STEP + width * network_step_seconds(shape))
+
+
+def step_flops(shape: Shape) -> int:
+    """Floating point operations in the matrix products of one network's step: forward, and twice as much backward."""
+    return 6 * shape.batch_size * shape.n_weights
 
 
 def network_step_seconds(shape: Shape) -> float:
     """About what one step of one network costs on one core, without Python's part."""
-    flops = 6 * shape.batch_size * shape.n_weights  # forward, and twice as much backward
     activations = shape.batch_size * sum(shape.sizes)
-    return flops / FLOPS_PER_S + S_PER_PARAMETER * shape.n_parameters + S_PER_ACTIVATION * activations
+    return step_flops(shape) / FLOPS_PER_S + S_PER_PARAMETER * shape.n_parameters + S_PER_ACTIVATION * activations

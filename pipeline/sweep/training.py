@@ -1,12 +1,18 @@
 """What a worker does in the sweep. Imports nncore and NumPy only: a worker that trains starts fast."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from nncore import stack_file
+from nncore.backend import Array
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
+from nncore.regroup import collect, settled
 from nncore.shape import Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Report, train
-from pipeline.artefacts import Task, View
+from pipeline.artefacts import Task
 
 METRICS: dict[Task, dict[str, Metric]] = {
     "classification": {"accuracy": accuracy},
@@ -16,16 +22,86 @@ METRICS: dict[Task, dict[str, Metric]] = {
 
 
 @dataclass(frozen=True)
-class FreshStack:
-    """A stack that has not begun; the worker makes its arrays."""
+class StoredStack:
+    """A stack in a file, and the SHA-256 of its content."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SliceOrder:
+    """What a slice is to do.
+
+    networks    to begin with, or to collect from the stacks it is given; none: go on with the only stack that is given
+    origins     of each network, in which of these stacks it is, and under which key
+    until       the epoch to train to
+    last        nobody goes on after that epoch
+    file        where to keep the state of the stack
+    """
 
     shape: Shape
     networks: tuple[Network, ...]
+    origins: tuple[tuple[int, str], ...]
+    until: int
+    last: bool
+    task: Task
+    loss_limit: float
+    file: Path
 
 
-def train_slice(
-    stack: Stack | FreshStack, view: View, until: int, task: Task, loss_limit: float
-) -> tuple[Stack, dict[str, Report]]:
-    """Train a stack to the epoch `until`: a pure function, safe to run again."""
-    begun = start(stack.shape, stack.networks) if isinstance(stack, FreshStack) else stack
-    return train(begun, view.data, until, METRICS[task], loss_limit)
+class Answering(NamedTuple):
+    """Who answers: the network with this key in a stack."""
+
+    key: str
+
+    def weights(self, stack: Stack | StoredStack) -> Array:
+        """The parameters (1, n_numbers) that it answers with."""
+        return opened(stack).answer(self.key)
+
+
+class Trained(NamedTuple):
+    """What a slice has come to: seconds of work, SHA-256 of the state's file, and a report for each network."""
+
+    seconds: float
+    sha256: str
+    reports: dict[str, Report]
+
+
+def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, Stack, Trained]:
+    """Train a stack: a pure function, safe to run again, but for the file it leaves.
+
+    given     the stacks to collect from, then the views
+
+    Returns   the stack as it goes on, the answers that all its networks could give now, and the reports
+    """
+    began = time.perf_counter()
+    stack = _begun(order, [opened(source) for source in given[:n_stacks]])
+    data = tuple(view.data for view in given[n_stacks:])
+    stack, reports = train(stack, data, order.until, METRICS[order.task], order.loss_limit)
+    sha256 = stack_file.save(stack, order.file)
+    answers = settled(stack)
+    return (answers if order.last else stack), answers, Trained(time.perf_counter() - began, sha256, reports)
+
+
+def opened(source: Stack | StoredStack) -> Stack:
+    """The stack itself."""
+    return stack_file.load(source.path, source.sha256) if isinstance(source, StoredStack) else source
+
+
+def _begun(order: SliceOrder, sources: list[Stack]) -> Stack:
+    if not sources:
+        return start(order.shape, order.networks)
+    if not order.networks:
+        return sources[0]
+    named = [_renamed(source, at) for at, source in enumerate(sources)]
+    return collect(order.networks, [_name(at, key) for at, key in order.origins], named)
+
+
+def _renamed(stack: Stack, at: int) -> Stack:
+    """Stacks of different sessions of a run may hold different networks under one key."""
+    return replace(stack, networks=tuple(replace(network, key=_name(at, network.key)) for network in stack.networks))
+
+
+def _name(at: int, key: str) -> str:
+    return f"{at} {key}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlflow
 import pandas as pd
@@ -32,7 +32,7 @@ from nncore import model_file
 from pipeline.journal import Reader
 from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
-from pipeline.tracking.trial_run import TrialRun
+from pipeline.tracking.trial_run import NetworkCurves, TrialRun
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
@@ -45,15 +45,24 @@ PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT
 DRIVER_GONE = threading.Event()
 
 
+class Written(NamedTuple):
+    """A nested run that is there, and the epochs of all its networks together."""
+
+    run_id: str
+    epochs: int
+
+
 class Writer:
     """Turns the journal's events into MLflow runs."""
 
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
         self._acknowledged = (self._folder / "tracking.jsonl").open("a", encoding="utf-8")
-        self._trials: dict[str, dict[str, Any]] = {}
-        self._n_folds = 1
-        self._open: dict[str, TrialRun] = {}
+        self._done = acknowledgements(self._folder / "tracking.jsonl")
+        written = [line for line in self._done if line["event"] == "trial"]
+        self._written = {tuple(line["networks"]): Written(line["run_id"], line["epochs"]) for line in written}
+        self._trials: dict[str, TrialRun] = {}
+        self._addresses: dict[str, NetworkCurves] = {}
         self._parent = ""
 
     def handle(self, happened: dict[str, Any]) -> None:
@@ -68,8 +77,14 @@ class Writer:
 
     def _on_run(self, happened: dict[str, Any]) -> None:
         self._tracking = happened["tracking"]
+        if self._parent:  # a session of the run before this one was followed already
+            return
         self._client = open_store(self._tracking["uri"])
-        self._experiment_id = self._experiment()
+        self._experiment_id = experiment_id(self._client, self._tracking)
+        if known := next((line["run_id"] for line in self._done if line["event"] == "run"), None):
+            self._parent = known
+            self._client.update_run(self._parent, status="RUNNING")
+            return
         run = self._client.create_run(
             self._experiment_id,
             start_time=happened["time"],
@@ -91,16 +106,25 @@ class Writer:
         self._client.set_tag(self._parent, "data_hash", card["digest"])
         self._client.log_artifact(self._parent, str(self._folder / "data_card.json"))
 
-    def _on_plan(self, happened: dict[str, Any]) -> None:
-        self._trials, self._n_folds = happened["trials"], happened["folds"]
+    def _on_rung(self, happened: dict[str, Any]) -> None:
+        for key, description in happened["trials"].items():
+            self._trials.setdefault(key, TrialRun(key, happened["time"])).description = description
+        histories = {address: curves.copied() for address, curves in self._addresses.items()}
+        for key, (address, origin) in happened["networks"].items():
+            trial = self._trials[key.partition("/")[0]]
+            if address not in self._addresses:
+                self._addresses[address] = histories.get(origin) or NetworkCurves()
+            trial.networks[key] = self._addresses[address]
+            trial.addresses[key] = address
 
     def _on_slice(self, happened: dict[str, Any]) -> None:
         for network, report in happened["networks"].items():
-            key, _, fold = network.partition("/")
-            trial = self._open.setdefault(key, TrialRun(key, self._trials[key], self._n_folds, happened["started"]))
-            trial.add(int(fold or 1) - 1, report, happened["time"], happened["last"])
-            if trial.over:
-                self._write(self._open.pop(key), trial.status)
+            self._trials[network.partition("/")[0]].add(network, report, happened["start"], happened["time"])
+
+    def _on_over(self, happened: dict[str, Any]) -> None:
+        for key in happened["trials"]:
+            self._trials[key].over = True
+            self._write(self._trials[key], self._trials[key].status)
 
     def _on_champion(self, happened: dict[str, Any]) -> None:
         stages = ("validation", "test")
@@ -117,24 +141,20 @@ class Writer:
         self._acknowledge("model", name=name, version=model_version, alias="champion")
 
     def _on_end(self, happened: dict[str, Any]) -> None:
-        for trial in self._open.values():
-            self._write(trial, "KILLED")
+        for trial in self._trials.values():
+            if not trial.over and trial.epochs:
+                self._write(trial, "KILLED")
         self._client.set_terminated(self._parent, happened["status"], happened["time"])
         self._acknowledge("end", status=happened["status"])
 
-    def _experiment(self) -> str:
-        """The experiment's id; it is made if there is none."""
-        name = self._tracking["experiment"]
-        try:
-            return str(self._client.create_experiment(name, self._tracking["artifacts"]))
-        except MlflowException:  # it is there, or another run made it just now
-            found = self._client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
-            raise MlflowException(f"experiment {name} was deleted: restore it, or choose another name=...")
-        return str(found.experiment_id)
-
     def _write(self, trial: "TrialRun", status: str) -> None:
-        """One nested run in three calls."""
+        """One nested run in three calls, unless it is there already; in place of one with fewer epochs."""
+        networks = tuple(trial.addresses.values())
+        before = self._written.get(networks)
+        if before and before.epochs == trial.epochs:
+            return
+        if before:
+            self._client.delete_run(before.run_id)
         tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
         run_id = self._client.create_run(self._experiment_id, start_time=trial.started, tags=tags).info.run_id
         parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
@@ -143,11 +163,30 @@ class Writer:
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
         self._client.set_terminated(run_id, status, trial.ended)
-        self._acknowledge("trial", trial=trial.key, run_id=run_id)
+        self._written[networks] = Written(run_id, trial.epochs)
+        self._acknowledge("trial", trial=trial.key, run_id=run_id, networks=networks, epochs=trial.epochs)
 
     def _acknowledge(self, what: str, **content: Any) -> None:
         self._acknowledged.write(json.dumps({"event": what, **content}) + "\n")
         self._acknowledged.flush()
+
+
+def acknowledgements(path: Path) -> list[dict[str, Any]]:
+    """What was written to MLflow so far; a last line that a crash has cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def experiment_id(client: MlflowClient, tracking: dict[str, Any]) -> str:
+    """The experiment's; it is made if there is none."""
+    name = tracking["experiment"]
+    try:
+        return str(client.create_experiment(name, tracking["artifacts"]))
+    except MlflowException:  # it is there, or another run made it just now
+        found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage != "active":
+        raise MlflowException(f"experiment {name} was deleted: restore it, or choose another name=...")
+    return str(found.experiment_id)
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -257,9 +296,12 @@ def follow(journal: Path) -> None:
 def _follow(writer: Writer, reader: Reader) -> None:
     while True:
         driver_gone = DRIVER_GONE.is_set()
-        for happened in reader.events():
-            writer.handle(happened)
-            if happened["event"] == "end":
+        found = list(reader.events())
+        for happened in found:
+            if happened["event"] != "end":
+                writer.handle(happened)
+            elif happened is found[-1]:  # else a later session goes on
+                writer.handle(happened)
                 return
         if driver_gone:
             writer.handle({"event": "end", "status": "KILLED", "time": int(time.time() * 1000)})

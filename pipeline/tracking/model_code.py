@@ -10,10 +10,11 @@ from mlflow.pyfunc.model import PythonModel
 
 from nncore import model_file
 from nncore.backend import Array
+from nncore.ensemble import Ensemble
 from nncore.model import Model
 
 
-def answer(model: Model, rows: pd.DataFrame | Array) -> pd.DataFrame:
+def answer(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
     """One line per raw row, with its index: the prediction and, for classes, the probability of each."""
     if not isinstance(rows, pd.DataFrame):
         return pd.DataFrame(model.answers(rows))

@@ -78,6 +78,53 @@ def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
     assert wide["work"]["slices"] < narrow["work"]["slices"]
 
 
+MANY = ("data=iris", "reduce=none", "network.hidden=[8]", "split=k_fold", "split.folds=3", "training.seeds=2")
+ON_RAY = ("execution=ray", "execution.cpus=2", "stacks.slice_seconds=0.02", "stacks.width=3")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("many"), *SETTINGS, *FEW, *MANY)
+
+
+@pytest.mark.parametrize(
+    "packing",
+    [
+        ("stacks.width=1", "stacks.slice_seconds=0.001"),
+        ("stacks.width=7", "stacks.slice_seconds=0.01"),
+        ("stacks.width=unlimited",),
+        pytest.param(("execution=ray", "execution.cpus=1", "stacks.width=auto"), marks=pytest.mark.slow),
+        pytest.param(ON_RAY, marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_law_1_digest_of_folds_and_seeds_that_stand_in_one_stack(packing, many, tmp_path):
+    found = swept_here(tmp_path, *SETTINGS, *FEW, *MANY, *packing)
+    assert (found["digest"], found["best"]) == (many["digest"], many["best"])
+    assert found["networks"]["finished"] == 7 * 3 * 2
+    if "stacks.width=unlimited" in packing:
+        assert (found["work"]["stacks"], found["work"]["widest_stack"]) == (1, 42)
+    if "stacks.width=1" in packing:
+        assert found["work"]["stacks"] == 42
+
+
+SEARCHES = {
+    "halving": ("search=halving", "space=learning_rates", "training.epochs=9"),
+    "hyperband": ("search=hyperband", "space=learning_rates", "training.epochs=9"),
+    "population": ("search=population", "space=ranges", "search.size=8", "search.every=2", "training.epochs=6"),
+    "tpe": ("search=tpe", "space=ranges", "search.trials=16", "search.batch_size=4"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("search", SEARCHES)
+def test_law_1_a_search_decides_the_same_on_any_number_of_workers(search, tmp_path):
+    settings = (*SETTINGS, *MANY, *SEARCHES[search])
+    here, on_ray = swept_here(tmp_path / "here", *settings), swept_here(tmp_path / "Ray", *settings, *ON_RAY)
+    assert (here["digest"], here["best"]) == (on_ray["digest"], on_ray["best"])
+    assert here["trials"] == on_ray["trials"]
+
+
 def test_law_1_running_again_gives_the_same_digest(expected, tmp_path):
     settings, config = composed(*SETTINGS, "execution=local", f"runs={tmp_path}")
     assert run_here(settings, config)["digest"] == expected["digest"]

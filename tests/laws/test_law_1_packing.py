@@ -25,6 +25,7 @@ from samples import (
 from nncore.autoencoder import autoencoder_shape
 from nncore.losses import mean_value
 from nncore.metrics import accuracy, r2
+from nncore.regroup import collect
 from nncore.stack import start
 from nncore.training import Data, Rows, train
 
@@ -185,3 +186,62 @@ def test_law_1_an_optimizer_beside_many_others_of_its_kind():
     networks = [network(f"{i}", 0, member("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)]
     assert_packing_does_not_matter(of, networks, epochs=1, size=5)
     assert RELU in {layer.activation for layer in of.layers}
+
+
+def in_views(networks, n_views):
+    return [replace(one, view=index * 2 % n_views) for index, one in enumerate(networks)]
+
+
+@both_types
+@pytest.mark.parametrize(("seeds", "weighted"), [((0, 1), False), ((3,), False), ((0, 1, 2), True)])
+def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds, weighted, dtype):
+    """Neighbours of other folds and preparations, in any order, change no bit; every kind of member is among them."""
+    of = shape((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
+    on = tuple(data(of, n_validation=600, seed=seed, weighted=weighted) for seed in range(3))
+    networks = in_views(mixed_networks(seeds), 3)
+    _, together = train(start(of, networks), on, 3, {"accuracy": accuracy})
+    for one in networks:
+        assert trained(of, [replace(one, view=0)], 3, on[one.view]) == {one.key: together[one.key]}
+    by_view = sorted(networks, key=lambda one: one.view)
+    assert train(start(of, by_view), on, 3, {"accuracy": accuracy})[1] == together
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
+    of = shape()
+    on = tuple(data(of, seed=seed) for seed in range(5))
+    networks = in_views([network(f"{i}", i % 2, optimizer) for i in range(7)], 5)
+    _, together = train(start(of, networks), on, 4, {"accuracy": accuracy})
+    assert len({report.fingerprint for report in together.values()}) > 1
+    for one in networks[:4]:
+        assert trained(of, [replace(one, view=0)], 4, on[one.view]) == {one.key: together[one.key]}
+
+
+def regrouped(stacks, random, n_stacks):
+    """The networks of all stacks, dealt out anew."""
+    networks = [network for stack in stacks for network in stack.networks]
+    dealt = np.array_split(random.permutation(len(networks)), n_stacks)
+    return [collect([networks[at] for at in some], [networks[at].key for at in some], stacks) for some in dealt]
+
+
+@pytest.mark.parametrize("n_views", [1, 3])
+def test_law_1_regrouped_networks_end_as_those_that_stayed(n_views):
+    """With every optimizer, regularizer and schedule; some are stopped early, before and after."""
+    of, random = shape((5, 7, 6, 3), normalisation=BATCH_NORM), np.random.default_rng(0)
+    on = tuple(data(of, seed=seed) for seed in range(n_views))
+    stops = [
+        network(f"early {i}", i, member("sgd", learning_rate=0.3), member("early_stopping", patience=i + 1))
+        for i in range(4)
+    ]
+    networks = in_views([*mixed_networks(), *stops], n_views)
+    stayed, expected = train(start(of, networks), on, 9, {})
+    stacks, found = [start(of, networks[half::2]) for half in range(2)], {}
+    for until, n_stacks in ((2, 3), (3, 2), (6, 1), (9, 1)):
+        stacks, reports = zip(*(train(stack, on, until, {}) for stack in stacks), strict=True)
+        found |= {key: report for some in reports for key, report in some.items()}
+        stacks = regrouped(stacks, random, n_stacks)
+    assert {key: one.fingerprint for key, one in found.items()} == {k: one.fingerprint for k, one in expected.items()}
+    assert {key: one.stopped for key, one in found.items()} == {key: one.stopped for key, one in expected.items()}
+    assert len({one.stopped and one.stopped[0] for one in expected.values()}) > 2
+    for one in stayed.networks:
+        np.testing.assert_array_equal(stacks[0].answer(one.key), stayed.answer(one.key))

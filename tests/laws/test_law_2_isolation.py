@@ -1,10 +1,13 @@
 """Law 2, isolation: a network that diverges is stopped and labelled, and leaves its neighbours bit-equal."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from discovery import OPTIMIZERS, short, with_arguments
 from samples import BATCH_NORM, SQUARED, data, goes_with, member, mixed_networks, network, shape, trained
 
+from nncore.metrics import accuracy
 from nncore.stack import start
 from nncore.training import train
 
@@ -76,3 +79,17 @@ def test_law_2_training_ends_when_all_have_diverged():
     left, reports = train(start(of, wild), data(of), 1000, {})
     assert left.networks == ()
     assert all(report.diverged for report in reports.values())
+
+
+def test_law_2_a_view_that_makes_networks_diverge_leaves_those_of_others_bit_equal():
+    of = shape()
+    calm, wild = data(of), data(of, seed=1)
+    wild.train.x[:] *= np.float32(1e30)
+    networks = [replace(one, view=index % 2) for index, one in enumerate(mixed_networks())]
+    undisturbed = trained(of, [replace(one, view=0) for one in networks if one.view == 0], on=calm)
+    left, reports = train(start(of, networks), (calm, wild), 3, {"accuracy": accuracy})
+    assert {key: reports[key] for key in undisturbed} == undisturbed
+    diverged = {key for key, report in reports.items() if report.diverged}
+    assert diverged
+    assert diverged.isdisjoint(undisturbed)
+    assert diverged.isdisjoint(one.key for one in left.networks)

@@ -12,9 +12,11 @@ from nncore.training import Data, train
 from pipeline.artefacts import Dataset, Development, RawRows, View
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.reduce import Autoencoder, Keep, Pca
-from pipeline.stages.split import KFold
-from pipeline.sweep.loop import Sweep, run_sweep
-from pipeline.sweep.training import train_slice
+from pipeline.stages.split import Stratified
+from pipeline.sweep.engine import Engine, Opened
+from pipeline.sweep.planner import Job, PlannedStack
+from pipeline.sweep.trainer import Terms, Trainer
+from pipeline.sweep.training import SliceOrder, train_slice
 
 DATA = ["digits", "breast_cancer", "diabetes"]
 MOSTLY_SLOW = ["digits", *(pytest.param(one, marks=pytest.mark.slow) for one in DATA[1:])]
@@ -39,6 +41,9 @@ class Poisoned:
 
     def check(self) -> None:
         pass
+
+    def content(self) -> None:
+        """So that no earlier rows are taken for these."""
 
     def __call__(self) -> Dataset:
         dataset = self.source()
@@ -137,7 +142,9 @@ def test_law_3_of_mixed_columns_nothing_is_fitted_to_a_folds_validation_rows(sca
     numbers[random.random(n) < 0.2, 0] = np.nan
     codes = np.column_stack([random.choice(5, n, p=[0.5, 0.3, 0.15, 0.03, 0.02]), random.integers(-1, 2, n)])
     rows = RawRows(Table(columns, numbers, codes.astype(np.int32)), random.normal(size=(n, 1)))
-    development, _ = KFold(test=0.2, seed=0, folds=3, repeats=1)(Dataset("regression", ("y",), rows))
+    development, _ = Stratified(test=0.2, validation=0.2, seed=0, folds=3, repeats=1)(
+        Dataset("regression", ("y",), rows)
+    )
     prepare = Prepare(imputation, True, scaling, 10, 100, True, "none")
     assert_nothing_fitted_sees_validation_rows(development, prepare, Pca("auto"))
 
@@ -153,7 +160,7 @@ def test_law_3_the_split_keeps_every_row_once(tmp_path):
 
 def test_law_3_the_sweep_has_no_place_for_a_test_row():
     assert Data._fields == ("train", "validation")
-    for seen in (Development, View, Sweep):
+    for seen in (Development, View, Opened, Job, PlannedStack, Terms, SliceOrder):
         assert not [name for name in seen.__annotations__ if "test" in name]
-    for function in (train, train_slice, run_sweep, Autoencoder.__call__, Pca.__call__):
+    for function in (train, train_slice, Engine.run, Trainer.train, Autoencoder.__call__, Pca.__call__):
         assert not [name for name in inspect.signature(function).parameters if "test" in name]

@@ -11,7 +11,9 @@ import standin_device
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
 from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, data, member, mixed_networks, network, shape
 
+from nncore import stack_file
 from nncore.backend import module_of, on_gpu, on_host
+from nncore.regroup import collect, settled
 from nncore.stack import start
 from nncore.training import Data, Rows, train
 
@@ -19,13 +21,13 @@ from nncore.training import Data, Rows, train
 def moved(stack, on, to):
     """A stack and data where `to` brings arrays. What is one number per network stays with the host."""
     state = {key: array if array.ndim == 1 else to(array) for key, array in stack.state.items()}
-    rows = [Rows(to(x), to(t), None if weights is None else to(weights)) for x, t, weights in on]
-    return replace(stack, parameters=to(stack.parameters), state=state), Data(*rows)
+    views = tuple(Data(*(Rows(to(x), to(t), None if w is None else to(w)) for x, t, w in view)) for view in on)
+    return replace(stack, parameters=to(stack.parameters), state=state), views
 
 
 def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
     """Train here and there; the results agree, and there they lie there."""
-    on = data(of, weighted=weighted)
+    on = tuple(data(of, weighted=weighted, seed=view) for view in sorted({one.view for one in networks}))
     metrics = METRICS if of.loss == SOFTMAX else {}
     here, expected = train(start(of, networks), on, epochs, metrics)
     stack, there = moved(start(of, networks), on, to)
@@ -51,6 +53,11 @@ CASES = [
     ],
     *[(short(one), shape((5, 7, 7, 3), normalisation=one, residual=True), [network()]) for one in NORMALISATIONS],
     ("mixed", shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),
+    (
+        "views",
+        shape((5, 7, 6, 3), RELU),
+        [replace(one, view=index % 3) for index, one in enumerate(mixed_networks(seeds=(0, 0, 1)))],
+    ),
 ]
 every_case = pytest.mark.parametrize(("name", "of", "networks"), CASES, ids=[name for name, *_ in CASES])
 
@@ -58,7 +65,18 @@ every_case = pytest.mark.parametrize(("name", "of", "networks"), CASES, ids=[nam
 @every_case
 def test_the_same_source_trains_on_a_device(name, of, networks):
     """Bit for bit, because the stand-in computes as the host does."""
-    both_ways(of, networks, standin_device.asarray, tolerance=0, weighted=name == "mixed")
+    both_ways(of, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views"))
+
+
+def test_networks_are_regrouped_where_they_lie_and_saved_from_there(tmp_path):
+    of = shape(normalisation=BATCH_NORM)
+    here, _ = train(start(of, mixed_networks()), data(of), 2, {})
+    there, _ = moved(here, (), standin_device.asarray)
+    keys = [one.key for one in here.networks[::-1]]
+    for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), settled):
+        mine, theirs = regroup(here), regroup(there)
+        assert type(theirs.parameters) is type(there.parameters)
+        assert stack_file.save(mine, tmp_path / "here") == stack_file.save(theirs, tmp_path / "there")
 
 
 def test_the_stand_in_refuses_what_cupy_refuses():

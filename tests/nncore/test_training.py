@@ -175,12 +175,35 @@ def test_rows_that_do_not_fit_are_refused(rows, message):
 
 
 @pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ((), "network 'b' learns from view 1, but there are 0"),
+        ((Data(Rows(X, T), Rows(X, T)),), "network 'b' learns from view 1, but there are 1"),
+        (
+            (Data(Rows(X, T), Rows(X, T)), Data(Rows(X[:8], T[:8]), Rows(X, T))),
+            "train rows must be as many in each vie",
+        ),
+        (
+            (Data(Rows(X, T), Rows(X[:8], T[:8])), Data(Rows(X, T), Rows(X, T))),
+            "validation .* are 8 without weights, 9",
+        ),
+        ((Data(Rows(X, T), Rows(X, T, X[:, 0] + 1)), Data(Rows(X, T), Rows(X, T))), "9 with weights, 9 without weigh"),
+        ((Data(Rows(X, T), Rows(X, T)), Data(Rows(X, T[:8]), Rows(X, T))), "train rows' t must be"),
+    ],
+)
+def test_views_that_do_not_stand_together_are_refused(views, message):
+    with pytest.raises(ValueError, match=message):
+        train(start(shape(), [replace(network("b"), view=1)]), views, 1, {})
+
+
+@pytest.mark.parametrize(
     ("networks", "message"),
     [
         ([network(), network()], "networks must be at least one, with keys that differ, but are .'it', 'it'."),
         ([], "networks must be at least one"),
         ([network(), network("b", -1)], "seed must be a whole number >= 0, but is -1, in network 1 of 2, 'b'"),
         ([network("b", True)], "seed must be a whole number"),
+        ([network("b", view=-1)], "view must be a whole number >= 0, but is -1"),
         ([network("b", 0, member("l2", strength=0.1))], "l2 does not make what is asked for as optimizer"),
         ([network("b", 0, None, member("constant"))], "constant does not make what is asked for as regularizer 0"),
         ([network("b", 0, None, member("ema"), member("swa"))], "one of a kind, and one average, but are ema, swa"),

@@ -43,14 +43,15 @@ def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monke
     assert line.startswith("nnsweep: ")
     assert all(word in line for word in broken.words), line
     assert "sweep:" not in printed.out
-    for folder in here.glob("runs/*/*"):
+    for path in here.glob("runs/*/*/journal.jsonl"):
+        folder = path.parent
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["status"] == "failed"
         assert summary["timings"]["sweep_s"] is None
         last = (folder / "journal.jsonl").read_text().splitlines()[-1]
         assert json.loads(last) | {"time": 0} == {"event": "end", "status": "FAILED", "time": 0}
         assert {path.name for path in folder.iterdir()} <= {
-            "config.yaml", "data_card.json", "journal.jsonl", "summary.json",
+            "config.yaml", "data_card.json", "journal.jsonl", "lock", "summary.json",
         }  # fmt: skip
 
 

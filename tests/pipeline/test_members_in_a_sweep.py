@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, composed, summary, swept_here
+from running import FEW, command, composed, first_trials, summary, swept_here
 
 from nncore import model_file
 
@@ -78,7 +78,7 @@ def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
     settings, _ = composed(
         *FEW, "+optimizer@space.optimizer.lookahead=lookahead", "+space.optimizer.lookahead.every=[3,7]"
     )
-    trials = [trial for trial in settings.trials() if trial.optimizer_name == "lookahead"]
+    trials = [trial for trial in first_trials(settings) if trial.optimizer_name == "lookahead"]
     assert len(trials) == 2 * 7
     parameters = trials[0].parameters
     assert parameters["optimizer.optimizer"] == "adam"

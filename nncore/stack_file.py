@@ -1,0 +1,38 @@
+"""Stacks on disk: a stack that was saved and loaded trains on to the same bits."""
+
+from pathlib import Path
+
+from nncore import array_file
+from nncore.backend import on_host
+from nncore.members import Member
+from nncore.shape import Layer, Shape
+from nncore.stack import Network, Stack, State
+
+KINDS = (Stack, Network, Member, Shape, Layer)
+
+
+def save(stack: Stack, path: Path) -> str:
+    """Write the stack in place of what is there; return the file's SHA-256. A stack on a GPU is fetched first."""
+    parameters, state, stopped = on_host(stack.parameters), _fetched(stack.state), _fetched(stack.stopped)
+    return array_file.write(path, Stack(stack.shape, stack.networks, stack.epoch, parameters, state, stopped), KINDS)
+
+
+def load(path: Path, sha256: str | None = None) -> Stack:
+    """Read a stack back, in the computer's own memory; its arrays are read-only, as `train` leaves them.
+
+    sha256   of the whole file, if it is known from elsewhere
+
+    Raises   ValueError naming the path and the cause if the file is damaged or no stack's; OSError if it cannot be
+             opened
+    """
+    stack = array_file.read(path, KINDS, sha256)
+    if not isinstance(stack, Stack):
+        raise ValueError(f"{path} cannot be read: it holds no stack")
+    numbers = (len(stack.networks), stack.shape.n_numbers)
+    if stack.parameters.shape != numbers or stack.parameters.dtype != stack.shape.dtype:
+        raise ValueError(f"{path} cannot be read: its parameters are not {stack.shape.dtype} of shape {numbers}")
+    return stack
+
+
+def _fetched(arrays: State) -> State:
+    return {name: on_host(array) for name, array in arrays.items()}

@@ -1,0 +1,80 @@
+"""Content addresses: what a stage's result depends on, as one SHA-256.
+
+Same settings, same data, same code: same address, in every run and on every machine. What is found under an address
+is therefore what the stage would compute again.
+"""
+
+import inspect
+import json
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from pipeline import __version__
+
+ROOMS = ("nncore/**/*.py", *(f"pipeline/{room}/**/*.py" for room in ("data", "stages", "sweep")))
+FILES = tuple(f"pipeline/{name}.py" for name in ("artefacts", "upstream", "addresses", "cache"))
+LIBRARIES = ("numpy", "scikit-learn", "pyarrow")  # other versions of them may compute other results
+OURS = ("nncore", "pipeline")
+
+
+def address(stage: str, *parts: Any) -> str:
+    """SHA-256, in hexadecimal digits, of a stage's name, of what it is made from, and of the code's version.
+
+    parts   settings, and the addresses of the stage's inputs
+
+    Raises   TypeError naming what cannot be described
+    """
+    content = [stage, code_version(), [described(part) for part in parts]]
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def described(value: Any) -> Any:
+    """Settings as plain values for JSON: different settings, different values.
+
+    A class goes by its full name; one from elsewhere than nncore and pipeline by its source, too.
+
+    Raises   TypeError naming what has no such description
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    if isinstance(value, tuple | list):
+        return [described(item) for item in value]
+    if isinstance(value, dict):  # in its order, which may matter, as that of regularizers does
+        return {"entries": [[described(key), described(item)] for key, item in value.items()]}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return {"array": [value.dtype.str, list(value.shape), sha256(value.tobytes()).hexdigest()]}
+    if is_dataclass(value):
+        names: Iterable[str] = [field.name for field in fields(value)]
+    elif hasattr(value, "__dict__") and not isinstance(value, type | FunctionType):
+        names = vars(value)
+    else:
+        raise TypeError(f"a setting must be made of plain values, but one is a {type(value).__name__}: {value!r:.80}")
+    return {**_kind(type(value)), "fields": {name: described(getattr(value, name)) for name in names}}
+
+
+def _kind(cls: type) -> dict[str, str]:
+    named = {"class": f"{cls.__module__}.{cls.__qualname__}"}
+    source = None if cls.__module__.split(".")[0] in OURS else inspect.getsourcefile(cls)
+    return named if source is None else {**named, "source": sha256(Path(source).read_bytes()).hexdigest()}
+
+
+@cache
+def code_version() -> str:
+    """The versions of this package and of the libraries that compute, and a hash of the sources of the stages."""
+    root = Path(__file__).parents[1]
+    paths = sorted({root / name for name in FILES}.union(*(root.glob(room) for room in ROOMS)))
+    content = sha256()
+    for path in paths:
+        text = path.read_bytes()
+        content.update(f"{path.relative_to(root).as_posix()} {len(text)}\n".encode() + text)
+    return " ".join([__version__, content.hexdigest()[:16], *(f"{name} {version(name)}" for name in LIBRARIES)])

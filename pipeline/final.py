@@ -1,0 +1,96 @@
+"""After the sweep: the champion and the ensemble become models, are judged by the test rows, and one is published."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.execution.base import Handle
+from pipeline.stages.ensemble import chosen, together, validation_moments
+from pipeline.stages.evaluate import assemble, evaluate
+from pipeline.stages.publish import example_rows, publish
+from pipeline.sweep.engine import Engine
+from pipeline.sweep.ranking import Ranking
+from pipeline.sweep.results import Result, TrialResult
+from pipeline.sweep.trainer import Trainer
+from pipeline.sweep.training import Answering
+from pipeline.upstream import Means, Upstream
+
+MOST_CANDIDATES = 60  # networks that an ensemble is chosen from: those of the best trials
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An ensemble: the model by reference, and what there is to say about it."""
+
+    model: Handle
+    summary: dict[str, Any]
+
+
+class Final:
+    """The last stages of a run. The test rows are opened here, for the champion and the ensemble alone."""
+
+    def __init__(self, means: Means, before: Upstream, engine: Engine, trainer: Trainer) -> None:
+        self._means, self._before, self._engine, self._trainer = means, before, engine, trainer
+        self._options = means.settings.stages["evaluate"]
+
+    def model(self, result: Result) -> Handle:
+        """A network as a model."""
+        stack, answering = self._answering(result)
+        one = self._engine.opened[result.key]
+        return self._submit(assemble, one.view.data, one.shape, answering, stack)
+
+    def tests(self, champion: TrialResult) -> list[dict[str, float]]:
+        """The scores of each of its networks on the test rows."""
+        scores = [self._test(self.model(result)) for result in champion.networks]
+        return [self._means.executor.fetch(score) for score in scores]
+
+    def ensemble(self, ranking: Ranking) -> Chosen:
+        """The networks that answer best together, by the validation rows of the first fold; and their test."""
+        candidates = self._candidates(ranking)
+        first = self._engine.opened[candidates[0].key]
+        said = [self._said(result) for result in candidates]
+        size = self._means.settings.select.ensemble
+        counts, loss = self._means.executor.fetch(self._submit(chosen, first.view.data, first.shape, size, *said))
+        members = [(result, count) for result, count in zip(candidates, counts, strict=True) if count]
+        models = [self.model(result) for result, _ in members]
+        model = self._submit(together, [count for _, count in members], *models)
+        summary = {
+            "networks": {result.key: count for result, count in members},
+            "validation": {"loss": loss},
+            "test": self._means.executor.fetch(self._test(model)),
+        }
+        return Chosen(model, summary)
+
+    def publish(self, model: Handle) -> Path:
+        """Write the model to the run's folder; its path."""
+        fetch = self._means.executor.fetch
+        example = fetch(self._submit(example_rows, self._before.development))
+        return publish(fetch(model), example, self._means.record.folder)
+
+    def _candidates(self, ranking: Ranking) -> list[Result]:
+        """The networks of the best trials on the first fold, whose answers mean the same as the champion's."""
+        best = self._engine.opened[ranking.champion.networks[0].key].variant
+        same = [
+            trial
+            for trial in ranking.trials
+            if (variant := self._engine.opened[trial.networks[0].key].variant).network.loss == best.network.loss
+            and variant.prepare.scale_targets == best.prepare.scale_targets
+        ]
+        found = [result for trial in same for result in trial.networks if result.repeat.fold == 0]
+        return found[:MOST_CANDIDATES]
+
+    def _answering(self, result: Result) -> tuple[Handle, Answering]:
+        stack, key = self._trainer.states.holder(result.key)
+        return stack, Answering(key)
+
+    def _said(self, result: Result) -> Handle:
+        stack, answering = self._answering(result)
+        one = self._engine.opened[result.key]
+        return self._submit(validation_moments, one.view.data, one.shape, answering, stack)
+
+    def _test(self, model: Handle) -> Handle:
+        return self._submit(evaluate, model, self._before.test, self._before.task)
+
+    def _submit(self, function: Any, *arguments: Any) -> Handle:
+        (handle,) = self._means.executor.submit(function, *arguments, options=self._options)
+        return handle

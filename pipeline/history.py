@@ -1,0 +1,191 @@
+"""What a run's earlier sessions have left in its journal, and whether a new one may go on from there."""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nncore.training import Report
+from pipeline.addresses import code_version
+from pipeline.errors import SettingError
+from pipeline.journal import Event
+from pipeline.settings.run_settings import Settings
+from pipeline.sweep.results import Place, Repeat, Result
+from pipeline.sweep.states import STATES
+
+FREE = ("runs", "execution", "stages", "stacks", "cache", "tracking", "resume", "run", "plan")  # results do not change
+GROWING = ("space", "search", "budget", "select", "training.epochs", "training.seeds", "training.schedule")
+
+
+class Earlier(NamedTuple):
+    """A run to go on with, or none, and what there is to say about it."""
+
+    folder: Path | None
+    said: str = ""
+
+
+def earlier_run(settings: Settings, config: dict[str, Any]) -> Earlier:
+    """The run that is to be gone on with.
+
+    Raises   SettingError if there must be one and there is none, or if it does not fit, with the differences
+    """
+    parent = settings.runs.absolute() / settings.name
+    if settings.run is not None:
+        return Earlier(_asked_for(parent / settings.run, settings, config))
+    if settings.resume == "never":
+        return Earlier(None)
+    found = _cut_off(parent, config)
+    if settings.resume == "required" and found.folder is None:
+        raise SettingError(f"resume=required: {found.said or f'no run below {parent} was cut off'}")
+    return found
+
+
+def known_networks(folder: Path, happened: list[Event]) -> dict[str, Result]:
+    """Of every network the epochs that the journal holds, by address; states whose files are damaged are forgotten."""
+    known: dict[str, Result] = {}
+    by_key: dict[str, Result] = {}
+    for event in happened:
+        if event["event"] == "rung":
+            for key, (address, origin) in event["networks"].items():
+                if key not in by_key or by_key[key].address != address:
+                    history = known.get(address) or known.get(origin)
+                    by_key[key] = known[address] = _result(key, address, history)
+        elif event["event"] == "slice":
+            _add(by_key, event)
+            known |= {by_key[key].address: by_key[key] for key in event["networks"]}
+    _verify(folder, known)
+    return known
+
+
+def next_stack(happened: list[Event]) -> int:
+    """The first number that no stack has had."""
+    return 1 + max((event["stack"] for event in happened if event["event"] == "slice"), default=-1)
+
+
+def sweep_seconds(happened: list[Event]) -> float:
+    """How long the earlier sessions swept."""
+    total, began = 0.0, None
+    for event in happened:
+        if event["event"] == "run":
+            began = None
+        elif event["event"] == "rung":
+            began = event["time"] if began is None else began
+        elif event["event"] == "slice" and began is not None:
+            total, began = total + (event["time"] - began) / 1000, event["time"]
+    return total
+
+
+def _result(key: str, address: str, history: Result | None) -> Result:
+    _, fold, seed = key.split("/")
+    repeat = Repeat(int(fold) - 1, int(seed))
+    return history.copied(key, repeat, address) if history else Result(key, repeat, address)
+
+
+def _add(by_key: dict[str, Result], event: Event) -> None:
+    for key, content in event["networks"].items():
+        ended = {name: content[name] and tuple(content[name]) for name in ("diverged", "stopped")}
+        place = Place(event["file"], event["sha256"], key)
+        by_key[key].add(Report(**content | ended), event["start"], event["until"], place, last=False)
+    for key in event["held"]:
+        by_key[key].place = Place(event["file"], event["sha256"], key)
+
+
+def _verify(folder: Path, known: dict[str, Result]) -> None:
+    right: dict[Place, bool] = {}
+    for result in known.values():
+        if result.place:
+            place = result.place._replace(key="")
+            if place not in right:
+                path = folder / STATES / place.file
+                right[place] = path.is_file() and sha256(path.read_bytes()).hexdigest() == place.sha256
+            if not right[place]:
+                result.place = None
+
+
+def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path:
+    if settings.resume == "never":
+        raise SettingError(f"resume=never and run={settings.run} exclude each other; leave one out")
+    if not (folder / "journal.jsonl").is_file():
+        raise SettingError(
+            f"run={settings.run}: there is no such run in {folder.parent}; its folders' names are the ids"
+        )
+    differs = _differences(_last_session(folder), config, (*FREE, *GROWING))
+    if differs:
+        raise SettingError(
+            f"run={settings.run} cannot be gone on with, as it was made with other settings: {differs}; "
+            "give these again, or leave run=... out for a new run"
+        )
+    return folder
+
+
+def _cut_off(parent: Path, config: dict[str, Any]) -> Earlier:
+    """The youngest run that did not come to its end and is of the same settings and code."""
+    said = ""
+    for folder in sorted(parent.glob("*/journal.jsonl"), reverse=True):
+        folder = folder.parent
+        if _is_finished(folder):
+            continue
+        differs = _differences(_last_session(folder), config, FREE)
+        if not differs:
+            process = _worker(folder)
+            if process is None:
+                return Earlier(folder)
+            said = (
+                said or f"run {folder.name} of these settings is being worked on by process {process}: this is another"
+            )
+        said = said or f"run {folder.name} was cut off, but is of other settings: {differs}"
+    return Earlier(None, said)
+
+
+def _is_finished(folder: Path) -> bool:
+    with (folder / "journal.jsonl").open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 200))
+        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    return b'"event": "end"' in last and b'"FINISHED"' in last
+
+
+def _last_session(folder: Path) -> Event:
+    """The last event that began a session; an empty one if there is none."""
+    found: Event = {"settings": {}, "code": ""}
+    with (folder / "journal.jsonl").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith('{"event": "run"') and line.endswith("\n"):
+                found = json.loads(line)
+    return found
+
+
+def _differences(session: Event, config: dict[str, Any], apart_from: tuple[str, ...]) -> str:
+    """In words, which settings are others than in an earlier session, and whether the code is."""
+    then, now = (dict(_flat(one)) for one in (session["settings"], config))
+    then["code"], now["code"] = session["code"], code_version()
+    names = [
+        name
+        for name in dict.fromkeys([*then, *now])
+        if then.get(name) != now.get(name) and not any(f"{name}.".startswith(f"{free}.") for free in apart_from)
+    ]
+    shown = [f"{name} was {then.get(name, 'not there')}, is {now.get(name, 'not there')}" for name in names[:5]]
+    return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _worker(folder: Path) -> str | None:
+    """The process that is at work on a run, or None."""
+    path = folder / "lock"
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "unknown"
+    return None

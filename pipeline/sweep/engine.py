@@ -1,0 +1,176 @@
+"""The sweep: asks the search, trains what it asks for, notes what came of it, and tells the search.
+
+What the journal knows from an earlier session of the run is not trained again: the search is asked and told the same,
+and comes to the same decisions.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+from nncore.shape import Shape
+from nncore.stack import Network
+from pipeline.execution.base import Handle
+from pipeline.search.base import Leg
+from pipeline.settings.variants import Variant
+from pipeline.sweep.planner import Job, Origin
+from pipeline.sweep.results import Place, Repeat, Result, Results
+from pipeline.sweep.rungs import Rungs
+from pipeline.sweep.trial import Trial
+from pipeline.upstream import FoldView, Means, Upstream
+
+
+class Opened(NamedTuple):
+    """A network that was asked for, and what it learns from."""
+
+    trial: Trial
+    variant: Variant
+    network: Network
+    shape: Shape
+    view: FoldView
+
+
+class Training(Protocol):
+    """What trains the networks of a rung; see trainer.py, and plan.py for what only seems to."""
+
+    @property
+    def states(self) -> "Keeping":
+        """Where the networks' states are."""
+
+    @property
+    def late(self) -> bool:
+        """The budget of seconds is used up."""
+
+    def train(
+        self, jobs: Sequence[Job], views: Sequence[Handle], epochs: int, show: Callable[[list[str]], None]
+    ) -> None:
+        """Train the networks; `show` gets the keys of those that a slice reported. Views by their numbers."""
+
+
+class Keeping(Protocol):
+    """What knows where the states are; see states.py."""
+
+    def origin(self, place: Place) -> Origin:
+        """The stack with a state that was kept, in this session or in an earlier one."""
+
+    def tidy(self) -> None:
+        """Forget the states that no network needs any longer."""
+
+
+class Engine:
+    """Trains the networks of a sweep.
+
+    results   what is known of them
+    opened    by key, all networks that were asked for
+    """
+
+    def __init__(self, means: Means, before: Upstream, results: Results, trainer: Training) -> None:
+        settings = means.settings
+        self._means, self._before, self.results = means, before, results
+        self._epochs = settings.training.epochs
+        self.opened: dict[str, Opened] = {}
+        self._views: dict[str, int] = {}  # numbers by address
+        self._handles: list[Handle] = []  # by number
+        self._trainer = trainer
+        objectives = (settings.select.metric, *settings.select.tradeoffs)
+        self._rungs = Rungs(settings.asker(), settings.budget, self._epochs, results, objectives, self.n_parameters)
+
+    def run(self, show: Callable[[], None]) -> None:
+        """Train all that the search asks for and the budget allows."""
+
+        def reported(keys: Iterable[str]) -> None:
+            self._notice({self.opened[key].trial.key for key in keys})
+            show()
+
+        while legs := self._rungs.next():
+            self._notice(self.results.trials)
+            self._open(legs)
+            self._trainer.states.tidy()
+            self._trainer.train(self._jobs(legs), self._handles, self._epochs, reported)
+            if self._trainer.late:
+                break
+            self._rungs.done(legs)
+            self._notice(leg.trial.key for leg in legs)
+            show()
+        for key in self.results.trials:
+            self.results.let_go(key, "the budget is used up")
+        self._notice(self.results.trials)
+        self._trainer.states.tidy()
+
+    @property
+    def overlap(self) -> float:
+        """With several folds n_validation / n_train, by which their scores depend on each other; else 0."""
+        facts = next(iter(self.opened.values())).view.facts
+        several = len({repeat.fold for repeat in self.results.repeats}) > 1
+        return facts.n_validation / facts.n_train if several else 0.0
+
+    def n_parameters(self, trial: str) -> int:
+        """How many numbers each network of a trial learns."""
+        return self.opened[self.results.trials[trial].networks[0].key].shape.n_parameters
+
+    def _notice(self, trials: Iterable[str]) -> None:
+        """Write to the journal which of the trials have come to their end."""
+        if over := self.results.notice(trials):
+            self._means.record.journal.append("over", trials=over)
+
+    def _open(self, legs: list[Leg]) -> None:
+        """Enter the trials of a rung with their networks, and let the journal know."""
+        variants = [self._means.variants.of(leg.trial) for leg in legs]
+        views = self._before.views([(variant.prepare, variant.reduce) for variant in variants])
+        asked: dict[str, dict[Repeat, str]] = {}
+        addresses: dict[str, list[str | None]] = {}
+        origins = {leg.origin: self.results.trials[leg.origin].networks for leg in legs if leg.origin}
+        for leg, variant, of_folds in zip(legs, variants, views, strict=True):
+            networks = [self._network(leg.trial, variant, repeat, of_folds) for repeat in self.results.repeats]
+            parents = dict(zip(self.results.repeats, origins[leg.origin], strict=True)) if leg.origin else {}
+            asked[leg.trial.key] = {
+                repeat: self._address(one, parents.get(repeat))
+                for repeat, one in zip(self.results.repeats, networks, strict=True)
+            }
+            history = {asked[leg.trial.key][repeat]: parent for repeat, parent in parents.items()}
+            addresses |= {
+                one.network.key: [address, parents[repeat].address if parents else None]
+                for one, (repeat, address) in zip(networks, asked[leg.trial.key].items(), strict=True)
+            }
+            self.results.open(leg.trial, asked[leg.trial.key], history)
+            self.opened |= {one.network.key: one for one in networks}
+        self._means.record.journal.append(
+            "rung",
+            number=self._rungs.number,
+            trials={leg.trial.key: {"label": leg.trial.label, "parameters": leg.trial.parameters} for leg in legs},
+            until={leg.trial.key: leg.until for leg in legs},
+            networks=addresses,
+        )
+
+    def _network(self, trial: Trial, variant: Variant, repeat: Repeat, views: tuple[FoldView, ...]) -> Opened:
+        view = views[repeat.fold]
+        network = variant.net(trial, repeat.key(trial.key), repeat.seed)
+        return Opened(trial, variant, network, variant.shape(view.facts, self._before.task), view)
+
+    def _address(self, one: Opened, origin: Result | None) -> str:
+        """Of all that the network's result depends on: equal addresses, equal results."""
+        known = self.results.networks.get(one.network.key)
+        if origin is None and known is not None:
+            return known.address
+        net = one.network
+        content = (one.view.address, one.shape, net.seed, net.optimizer, net.regularizers, net.schedule)
+        history = (origin.address, origin.trained) if origin else (self._means.settings.training.loss_limit,)
+        return sha256(repr((*content, *history)).encode()).hexdigest()[:32]
+
+    def _jobs(self, legs: list[Leg]) -> list[Job]:
+        """The networks that are not yet where the rung wants them."""
+        asked = [(result, leg.until) for leg in legs for result in self.results.trials[leg.trial.key].networks]
+        return [
+            self._job(result, until)
+            for result, until in asked
+            if not (result.knows(until) and (result.diverged or result.place))
+        ]
+
+    def _job(self, result: Result, until: int) -> Job:
+        """To go on from the state that there is, or to begin anew."""
+        one, goes_on = self.opened[result.key], result.place is not None and result.trained <= until
+        view = self._views.setdefault(one.view.address, len(self._handles))
+        if view == len(self._handles):
+            self._handles.append(one.view.data)
+        origin = self._trainer.states.origin(result.place) if goes_on and result.place else None
+        return Job(one.network, one.shape, view, one.view.facts, result.trained if origin else 0, until, origin)

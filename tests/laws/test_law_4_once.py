@@ -1,0 +1,207 @@
+"""Law 4, once: each distinct stage before the sweep is computed once per run, and found again in later runs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import composed
+from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, begun, noted
+
+from pipeline.configuration import CONF
+from pipeline.stages.reduce import Keep, Pca
+
+FOLDS = ("split.folds=2", "data=iris")
+ROOT = CONF.parent
+
+
+class Stages:
+    """The stages of a run on iris, each of which notes that it is computed."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.folder, self.log, self.overrides = folder / "runs", folder / "log", (*FOLDS, *overrides)
+        settings, _ = composed(*self.overrides)
+        self.settings = settings
+        self.data, self.split = CountedSource(settings.data, self.log), CountedSplit(settings.split, self.log)
+
+    def prepare(self, scaling="standard"):
+        return CountedPrepare(replace(self.settings.prepare, scaling=scaling), self.log)
+
+    def reduce(self, n_components):
+        return CountedReduction(Pca(n_components), self.log)
+
+    def run(self, *pairs, overrides=(), test=False):
+        """The views' addresses and training inputs of a run, and what it has computed."""
+        with begun(self.folder, *self.overrides, *overrides, data=self.data, split=self.split) as (before, means):
+            views = before.views(pairs)
+            if test:
+                means.executor.fetch(before.test)
+            found = [
+                [(view.address, means.executor.fetch(view.data).data.train.x) for view in folds] for folds in views
+            ]
+            return found, noted(self.log), before.n_cached, before.n_computed
+
+
+def same(one, other):
+    for folds, others in zip(one, other, strict=True):
+        for (address, x), (other_address, other_x) in zip(folds, others, strict=True):
+            assert address == other_address
+            np.testing.assert_array_equal(x, other_x)
+
+
+COLD = ["load", "prepare standard 0", "prepare standard 1", "split"]
+
+
+@pytest.mark.parametrize("cache", ["none", "folder"])
+def test_law_4_each_distinct_stage_is_computed_once_whichever_call_asks(tmp_path, cache):
+    stages = Stages(tmp_path, f"cache={cache}")
+    standard, again, robust = stages.prepare(), stages.prepare(), stages.prepare("robust")
+    with begun(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (before, means):
+        views = before.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Keep())] * 2)
+        assert noted(stages.log) == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
+        assert views[:3] == views[3:]
+        assert before.n_computed == 2 + 2 + 2 + 4
+        before.views([(standard, stages.reduce(2))])
+        means.executor.fetch(before.test)
+        means.executor.fetch(before.development)
+        assert noted(stages.log) == []
+        before.views([(robust, stages.reduce(2)), (again, stages.reduce(1)), (again, stages.reduce(2))])
+        expected = ["prepare robust 0", "prepare robust 1", *["fit 1024", "narrow 1", "narrow 2"] * 2]
+        assert noted(stages.log) == sorted(expected)
+        assert (before.n_cached, before.n_computed) == (0, 10 + 2 + 2 + 4)
+        text = means.console.file.getvalue()
+        assert re.findall(r"^(\w+) +\d+\.\d s", text, re.M) == ["load", "split", "prepare", "reduce", "reduce"]
+        assert "2 folds of 60 training and 60 validation rows, 4 columns, 3 reductions, 2 to 4 after reduction" in text
+
+
+def test_law_4_a_later_run_finds_everything_and_reads_no_row_that_it_does_not_need(tmp_path):
+    stages = Stages(tmp_path)
+    pairs = [(stages.prepare(), stages.reduce(n)) for n in (2, 3)]
+    first, computed, n_cached, n_computed = stages.run(*pairs)
+    assert computed == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
+    assert (n_cached, n_computed) == (0, 2 + 2 + 2 + 4)
+    second, computed, n_cached, n_computed = stages.run(*pairs)
+    same(first, second)
+    assert computed == []
+    assert (n_cached, n_computed) == (2 + 4, 0)  # the card, the number of folds, the views
+    third, computed, n_cached, n_computed = stages.run(*pairs, (stages.prepare(), stages.reduce(1)), test=True)
+    same(first, third[:2])
+    assert computed == ["narrow 1", "narrow 1"]
+    assert (n_cached, n_computed) == (2 + 4 + 2 + 2 + 1, 2)  # now also prepared rows, fits, and the test rows
+    uncached, computed, *_ = stages.run(*pairs, overrides=["cache=none"])
+    same(first, uncached)
+    assert len(computed) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (["seed=1"], ["prepare standard 0", "prepare standard 1", "split"]),
+        (["split.test=0.3"], ["prepare standard 0", "prepare standard 1", "split"]),
+        (["prepare.scaling=robust"], ["prepare robust 0", "prepare robust 1"]),
+        (["cache.clear=true"], COLD),
+        (["training.epochs=7", "network.hidden=[3]", "name=other"], []),
+    ],
+)
+def test_law_4_what_a_changed_setting_bears_on_is_computed_again_and_nothing_else(tmp_path, change, expected):
+    before = Stages(tmp_path)
+    before.run((before.prepare(), before.reduce(2)))
+    after = Stages(tmp_path, *change)
+    _, computed, *_ = after.run((after.prepare(after.settings.prepare.scaling), after.reduce(2)))
+    assert computed == sorted([*expected, *["fit 1024", "narrow 2"] * 2] if expected else [])
+
+
+@pytest.mark.parametrize("files", ["all", "prepared", "development"])
+def test_law_4_a_damaged_result_is_computed_again(tmp_path, files):
+    stages = Stages(tmp_path)
+    pair = stages.prepare(), stages.reduce(2)
+    first, *_ = stages.run(pair)
+    paths = list((stages.folder / "cache").iterdir())
+    for path in paths:
+        content = path.read_bytes()
+        wanted = {"all": b"", "prepared": b'"Preparation"', "development": b'"Development"'}[files]
+        if wanted in content:
+            path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+    second, computed, *_ = stages.run(pair)
+    same(first, second)
+    fits = [] if files == "prepared" else ["fit 1024"] * 2
+    assert (
+        computed
+        == {
+            "all": sorted([*COLD, *fits, *["narrow 2"] * 2]),
+            "prepared": [
+                "narrow 2",
+                "narrow 2",
+                "prepare standard 0",
+                "prepare standard 1",
+            ],  # the fits are still there
+            "development": [],  # nobody needs it
+        }[files]
+    )
+    assert stages.run(pair)[1] == []
+
+
+def test_law_4_a_changed_file_is_loaded_again_and_an_equal_one_is_not(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(60, 3)), np.arange(60) % 2
+    for path in (tmp_path / "a.npz", tmp_path / "b.npz"):
+        np.savez(path, x=x, y=y)
+
+    def run(path):
+        data = (f"data.path={path}", "data.x=x", "data.y=y", "name=it", "data.name=it")
+        stages = Stages(tmp_path, "data=npz", *data)
+        return stages.run((stages.prepare(), stages.reduce(2)))
+
+    every = sorted([*COLD, *["fit 1024", "narrow 2"] * 2])
+    first, computed, *_ = run(tmp_path / "a.npz")
+    assert computed == every
+    os.utime(tmp_path / "a.npz")
+    assert run(tmp_path / "a.npz")[1] == []
+    second, computed, *_ = run(tmp_path / "b.npz")
+    assert computed == ["load"]  # another file, but the same rows
+    same(first, second)
+    x[0, 0] += 1
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    third, computed, *_ = run(tmp_path / "a.npz")
+    assert computed == every
+    assert {view[0] for folds in third for view in folds}.isdisjoint(view[0] for folds in first for view in folds)
+
+
+def in_process(root, code):
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
+    code = "from pipeline.addresses import address; from pipeline.stages.reduce import Pca; print(address('x', Pca(3)))"
+    for room in ("nncore", "pipeline"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    here, copied = in_process(ROOT, code), in_process(tmp_path, code)
+    assert here == copied
+    with (tmp_path / "pipeline" / "reports" / "end.py").open("a") as file:
+        file.write("# no matter\n")
+    assert in_process(tmp_path, code) == here
+    with (tmp_path / "nncore" / "pca.py").open("a") as file:
+        file.write("# it may compute something else now\n")
+    assert in_process(tmp_path, code) != here
+
+
+@pytest.mark.slow
+def test_law_4_on_rays_workers_as_in_this_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests'}{os.pathsep}{ROOT}")  # the workers need this test's stages
+    stages = Stages(tmp_path)
+    pairs = [(stages.prepare(), stages.reduce(n)) for n in (2, 3)] + [(stages.prepare("robust"), Keep())]
+    ray = ("execution=ray", "execution.cpus=2")
+    first, computed, *_ = stages.run(*pairs, overrides=[*ray, f"cache.folder={tmp_path / 'of_ray'}"])
+    robust = ["prepare robust 0", "prepare robust 1"]
+    assert computed == sorted([*COLD, *robust, *["fit 1024", "narrow 2", "narrow 3"] * 2])
+    here, *_ = stages.run(*pairs)
+    same(first, here)
+    second, computed, n_cached, _ = stages.run(*pairs, overrides=ray)  # what this process has kept
+    same(first, second)
+    assert (computed, n_cached) == ([], 2 + 6)

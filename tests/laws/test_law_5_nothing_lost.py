@@ -1,0 +1,199 @@
+"""Law 5, nothing lost: a run is killed at any moment, the same command goes on, and nothing shows that it was."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+from interrupted import epochs_done, killed, sessions, slices_so_far
+from mlflow import MlflowClient
+from running import FEW, command, processes, swept_here
+
+from pipeline.errors import SettingError
+
+EPOCHS = 24
+SETTINGS = (*FEW, f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
+HERE = ("tracking=none", "execution=local")
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory):
+    """A run that was killed when it had done four slices."""
+    return killed(tmp_path_factory.mktemp("cut"), *SETTINGS, *HERE, when=lambda path: slices_so_far(path) >= 4)
+
+
+@pytest.fixture
+def copied(cut_off, tmp_path):
+    """The same for each test: the folder of runs, and the run's folder."""
+    shutil.copytree(cut_off.parents[1], tmp_path / "runs")
+    return tmp_path / "runs", tmp_path / "runs" / cut_off.parent.name / cut_off.name
+
+
+def is_as_undisturbed(found, expected, path):
+    """Nothing shows that it was cut off, and no epoch was trained twice."""
+    assert found["digest"] == expected["digest"]
+    assert found["best"] == expected["best"]
+    assert (found["trials"], found["networks"]) == (expected["trials"], expected["networks"])
+    assert found["status"] == "finished"
+    done = epochs_done(path)
+    assert len(done) == 7 * EPOCHS
+    assert set(done.values()) == {1}
+
+
+@pytest.mark.parametrize(("execution", "slices"), [("local", 1), slow("local", 3), slow("local", 5), slow("ray", 2)])
+def test_law_5_a_killed_run_goes_on(execution, slices, expected, tmp_path):
+    ours = set(processes("ray"))
+    settings = (*SETTINGS, "tracking=none", f"execution={execution}")
+    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
+    deadline = time.monotonic() + 30
+    while set(processes("ray")) - ours and time.monotonic() < deadline:
+        time.sleep(0.1)
+    done = command(tmp_path, *settings)
+    assert f"run {folder.name} goes on" in done.stdout
+    found = json.loads((folder / "summary.json").read_text())
+    is_as_undisturbed(found, expected, folder / "journal.jsonl")
+    before, after = sessions(folder / "journal.jsonl")
+    assert len(before) >= slices
+    assert found["work"]["slices"] == len(after)
+    assert found["work"]["resumed_networks"] == len({key for event in before for key in event["networks"]})
+
+
+@pytest.mark.slow
+def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, tmp_path):
+    """Wherever it is just then: each session lives a little longer than the one before."""
+    settings, n_sessions = (*SETTINGS, *HERE), 0
+    while not list(tmp_path.glob("runs/*/*/summary.json")) and n_sessions < 12:
+        n_sessions += 1
+        more = 1 + max([slices_so_far(path) for path in tmp_path.glob("runs/*/*/journal.jsonl")], default=0)
+        try:
+            killed(tmp_path, *settings, when=lambda path, more=more: slices_so_far(path) > more)
+        except AssertionError:
+            break
+    (path,) = tmp_path.glob("runs/*/*/journal.jsonl")
+    folder = path.parent
+    if not (folder / "summary.json").exists():
+        command(tmp_path, *settings)
+    assert n_sessions > 2
+    is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
+
+
+def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, expected):
+    runs, folder = copied
+    found = swept_here(runs, *SETTINGS, "resume=required")
+    assert found["run_id"] == folder.name
+    is_as_undisturbed(found, expected, folder / "journal.jsonl")
+    assert swept_here(runs, *SETTINGS)["run_id"] != folder.name  # which is finished now
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
+    """As if the driver had died in mid-write of another slice."""
+    runs, folder = copied
+    path = folder / "journal.jsonl"
+    content = path.read_bytes()
+    last = content[content.rindex(b'{"event": "slice"') :]
+    path.write_bytes(content + last.rstrip(b"\n")[:-cut])
+    is_as_undisturbed(swept_here(runs, *SETTINGS), expected, path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_law_5_what_a_damaged_state_held_is_trained_again(damage, copied, expected):
+    runs, folder = copied
+    for state in list((folder / "states").iterdir()):
+        content = state.read_bytes()
+        state.unlink()
+        if damage != "gone":
+            state.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:-9] + bytes(9))
+    found = swept_here(runs, *SETTINGS)
+    assert (found["run_id"], found["digest"], found["best"]) == (folder.name, expected["digest"], expected["best"])
+    assert len(epochs_done(folder / "journal.jsonl")) == 7 * EPOCHS
+
+
+def test_law_5_another_packing_may_go_on(copied, expected):
+    runs, folder = copied
+    found = swept_here(runs, *SETTINGS, "stacks.width=unlimited", "stacks.slice_seconds=1.0")
+    is_as_undisturbed(found, expected, folder / "journal.jsonl")
+
+
+def test_law_5_no_other_settings_and_no_other_code_go_on(copied):
+    runs, folder = copied
+    with pytest.raises(SettingError, match=r"training\.batch_size was 32, is 16"):
+        swept_here(runs, *SETTINGS, "training.batch_size=16", "resume=required")
+    path = folder / "journal.jsonl"
+    (first,) = (event for event in map(json.loads, path.read_text().splitlines()) if event["event"] == "run")
+    path.write_text(path.read_text().replace(first["code"], "0" * len(first["code"])))
+    for run in ("resume=required", f"run={folder.name}"):
+        with pytest.raises(SettingError, match=f"code was 0+, is {first['code']}"):
+            swept_here(runs, *SETTINGS, run)
+    assert swept_here(runs, *SETTINGS)["run_id"] != folder.name
+
+
+def test_law_5_resume_never_is_a_new_run(copied, expected):
+    runs, folder = copied
+    found = swept_here(runs, *SETTINGS, "resume=never")
+    assert found["run_id"] != folder.name
+    assert (found["digest"], found["work"]["resumed_networks"]) == (expected["digest"], 0)
+
+
+def test_law_5_resume_required_needs_a_run(tmp_path):
+    done = command(tmp_path, *SETTINGS, *HERE, "resume=required", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith(f"nnsweep: resume=required: no run below {tmp_path}/runs/digits was cut off")
+
+
+@pytest.mark.slow
+def test_law_5_two_processes_do_not_work_on_one_run(copied):
+    runs, folder = copied
+    long = (*SETTINGS, *HERE, f"runs={runs}", "training.epochs=2000", f"run={folder.name}")
+    before = slices_so_far(folder / "journal.jsonl")
+    first = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *long], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while slices_so_far(folder / "journal.jsonl") == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        second = command(runs.parent, *long, check=False)
+        assert second.returncode == 2
+        assert f"run={folder.name}: process {first.pid} is at work on it" in second.stderr
+        other = command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
+        assert other.returncode == 2
+        assert f"run {folder.name} of these settings is being worked on by process {first.pid}" in other.stderr
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slices", [1, 6])
+def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
+    settings = (*SETTINGS, "execution=local")
+    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
+    command(tmp_path, *settings)
+    found = json.loads((folder / "summary.json").read_text())
+    assert found["digest"] == expected["digest"]
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    client = MlflowClient()
+    runs = client.search_runs([found["mlflow"]["experiment_id"]], max_results=1000)
+    parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
+    assert {run.info.status for run in trials} == {"FINISHED"}
+    for run in trials:
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "validation/loss")]
+        assert sorted(steps) == list(range(1, EPOCHS + 1))

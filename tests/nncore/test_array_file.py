@@ -1,0 +1,206 @@
+"""Files of values and arrays: what goes in comes out, and nothing else does."""
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from nncore import array_file
+
+
+@dataclass(frozen=True)
+class Leaf:
+    array: Any
+    note: str = ""
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any = None
+
+
+@dataclass
+class Counted:
+    at: int
+    twice: int = field(init=False, default=0)
+
+    def __post_init__(self):
+        if self.at < 0:
+            raise ValueError("at must be >= 0,\nbut is less")
+        self.twice = 2 * self.at
+
+
+KINDS = (Leaf, Pair, Counted)
+DTYPES = ("<f4", "<f8", "<i8", "<i4", "|u1", "|b1", "<U5", "|S3", "<M8[us]", "<m8[D]", "<c16", ">f8")
+ARRAYS = {
+    **{dtype: np.arange(6).reshape(2, 3).astype(dtype) for dtype in DTYPES if dtype[1] not in "Mm"},
+    "<M8[us]": np.array(["2020-01-31", "NaT"], "M8[us]"),
+    "<m8[D]": np.array([3, -1], "m8[D]"),
+    "empty": np.empty((0, 4), np.float32),
+    "no axis": np.array(3.5),
+    "Fortran order": np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    "every other": np.arange(12.0)[::-2],
+    "special": np.array([np.nan, np.inf, -0.0, 5e-324]),
+    "texts": np.array(["", "é", "日本"]),
+}
+PLAIN = [
+    None, True, 0, -(10**40), 0.1, -0.0, float("inf"), "", 'a"\n\ud7ff', (), (1, (2.0, "x")), [], [1, [None]], {},
+    {"class": 1, "array": [2], "": ()}, Pair(1, [Pair((), {})]), Leaf((1,), "x"), Counted(3), (Leaf([Leaf(1)]),),
+]  # fmt: skip
+
+
+def round_trip(value, tmp_path, kinds=KINDS):
+    digest = array_file.write(tmp_path / "it", value, kinds)
+    assert digest == sha256((tmp_path / "it").read_bytes()).hexdigest()
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+    return array_file.read(tmp_path / "it", kinds, digest)
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=repr)
+def test_a_plain_value_comes_back_with_its_types(value, tmp_path):
+    again = round_trip(value, tmp_path)
+    assert repr(again) == repr(value)
+    assert type(again) is type(value)
+
+
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_an_array_comes_back_to_the_last_bit(array, tmp_path):
+    (again,) = round_trip((array,), tmp_path)
+    assert (again.dtype, again.shape) == (array.dtype, array.shape)
+    assert again.tobytes() == array.tobytes()
+    assert not again.flags.writeable
+    assert again.ctypes.data % 64 == 0 or not again.size
+
+
+def test_many_arrays_inside_classes_are_each_in_their_place(tmp_path):
+    value = {name: Leaf(Pair(array, name), name) for name, array in ARRAYS.items()}
+    for name, leaf in round_trip(value, tmp_path).items():
+        assert leaf.note == leaf.array.right == name
+        np.testing.assert_array_equal(leaf.array.left, ARRAYS[name])
+
+
+def test_an_array_that_occurs_twice_is_stored_once(tmp_path):
+    large = np.zeros(10_000)
+    left, right = round_trip(Pair(large, large), tmp_path)
+    assert left is right
+    assert (tmp_path / "it").stat().st_size < 1.1 * large.nbytes
+
+
+def test_numpy_scalars_become_numbers(tmp_path):
+    value = (np.float32(0.1), np.int64(3), np.bool_(True), np.str_("x"), np.float64(0.3))
+    assert repr(round_trip(value, tmp_path)) == repr((float(np.float32(0.1)), 3, True, "x", 0.3))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.array([None]), "no array of object"),
+        (np.zeros(2, [("a", "f4")]), "no array of"),
+        (np.datetime64("2020-01-01"), "no datetime64"),
+        (np.datetime64("2020-01-01", "ns"), "no datetime64"),
+        (np.complex64(1), "no complex64"),
+        ({1: 2}, "no dict"),
+        ({1, 2}, "no set"),
+        (b"x", "no bytes"),
+        (1j, "no complex"),
+        (object, "no type"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused_and_leaves_nothing_behind(value, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        array_file.write(tmp_path / "it", (value,), KINDS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_that_is_not_among_the_kinds_is_neither_written_nor_read(tmp_path):
+    with pytest.raises(ValueError, match="no Leaf"):
+        array_file.write(tmp_path / "it", Leaf(1), (Pair,))
+    array_file.write(tmp_path / "it", Leaf(1), (Leaf,))
+    with pytest.raises(ValueError, match="it cannot be read: unknown class 'Leaf'"):
+        array_file.read(tmp_path / "it", (Pair,))
+    other = dataclass(type("Leaf", (), {"__annotations__": {"array": Any}}))
+    with pytest.raises(ValueError, match="names that differ"):
+        array_file.read(tmp_path / "it", (Leaf, other))
+
+
+def test_every_changed_byte_and_every_cut_is_noticed(tmp_path):
+    path = tmp_path / "it"
+    array_file.write(path, Leaf(np.arange(5.0), "note"), KINDS)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match=f"{path} cannot be read: it"):
+            array_file.read(path, KINDS)
+        path.write_bytes(whole[:at])
+        with pytest.raises(ValueError, match=f"{path} cannot be read: it"):
+            array_file.read(path, KINDS)
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(ValueError, match="cannot be read"):
+        array_file.read(path, KINDS)
+
+
+def test_another_file_is_not_taken_for_the_one_that_was_meant(tmp_path):
+    first = array_file.write(tmp_path / "it", 1, ())
+    second = array_file.write(tmp_path / "it", 2, ())
+    assert array_file.read(tmp_path / "it", (), second) == 2
+    with pytest.raises(ValueError, match=f"another file .*{second}"):
+        array_file.read(tmp_path / "it", (), first)
+    with pytest.raises(FileNotFoundError):
+        array_file.read(tmp_path / "other", ())
+
+
+def forged(path, header, length=None, content=bytes(64)):
+    """A file with a header of one's own and a checksum that fits."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    body = array_file.MAGIC + (len(text) if length is None else length).to_bytes(8, "little") + text + content
+    path.write_bytes(body + sha256(body).digest())
+
+
+def described(**changes):
+    return {"value": {"array": 0}, "arrays": [{"dtype": "<f8", "shape": [8], "offset": 0} | changes]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{", b"\xff", b"1", b"[" * 100_000, {}, {"value": 1}, {"value": {"array": 0}, "arrays": []},
+        {"value": {"class": "os.system", "command": "true"}, "arrays": []},
+        {"value": {"class": ["Leaf"]}, "arrays": []}, {"value": {"class": "Leaf"}, "arrays": []},
+        {"value": {"class": "Leaf", "array": 1, "more": 2}, "arrays": []},
+        {"value": {"class": "Counted", "at": -1}, "arrays": []}, {"value": {}, "arrays": []},
+        {"value": {"list": 1}, "arrays": []}, {"value": {"dict": [1]}, "arrays": []},
+        {"value": {"code": "x"}, "arrays": []}, described(dtype="|O"), described(dtype="O8"), described(dtype="f8,f8"),
+        described(dtype="nonsense"), described(shape=[9]), described(shape=[-1]), described(shape=[-1, -8]),
+        described(shape=[2**62, 4]), described(shape=[1.5]), described(shape="8"), described(offset=8),
+        described(offset=-8), described(offset=10**30), described(more=1),
+    ],
+)  # fmt: skip
+def test_forged_content_is_refused_in_one_line(header, tmp_path):
+    forged(tmp_path / "it", header)
+    with pytest.raises(ValueError, match=r"it cannot be read: [^\n]+$") as refused:
+        array_file.read(tmp_path / "it", KINDS)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_header_longer_than_the_file_is_refused(tmp_path):
+    forged(tmp_path / "it", described())
+    np.testing.assert_array_equal(array_file.read(tmp_path / "it", ()), np.zeros(8))
+    for length in (200, 2**63, 2**64 - 1):
+        forged(tmp_path / "it", described(), length)
+        with pytest.raises(ValueError, match="header is longer than the file"):
+            array_file.read(tmp_path / "it", ())
+
+
+def test_a_file_is_replaced_as_a_whole_or_stays(tmp_path, monkeypatch):
+    array_file.write(tmp_path / "it", "first", ())
+    reader = (tmp_path / "it").open("rb")
+    array_file.write(tmp_path / "it", "second", ())
+    assert b"first" in reader.read()  # who has it open keeps the old one
+    reader.close()
+    with pytest.raises(ValueError, match="no set"):
+        array_file.write(tmp_path / "it", {1}, ())
+    assert array_file.read(tmp_path / "it", ()) == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -1,0 +1,245 @@
+"""Ensembles: who is taken, and what they answer together."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from discovery import LOSSES, short
+from samples import RELU, SIGMOID, SOFTMAX, SQUARED, shape, targets
+
+from nncore import model_file
+from nncore.ensemble import Ensemble, greedy_selection, mixed_output, mixed_value, moments
+from nncore.members import Member
+from nncore.model import Classes, Labels, Model, Values
+from nncore.preparation import Preparation
+from nncore.scaling import Affine
+from nncore.shape import initial_numbers
+from nncore.table import matrix_table
+
+GAUSSIAN = Member("nncore.losses.gaussian")
+X = np.random.default_rng(0).normal(size=(20, 6))
+TABLE = matrix_table(X, tuple("abcdef"))
+
+
+def cross_entropy(y, t):
+    return -sum(b * math.log(a) for a, b in zip(y, t, strict=True) if b)
+
+
+def binary_cross_entropy(y, t):
+    return -sum(math.log(a if b else 1 - a) for a, b in zip(y, t, strict=True))
+
+
+def half_square(y, t):
+    return sum((a - b) ** 2 for a, b in zip(y, t, strict=True)) / 2
+
+
+def distance(y, t):
+    return sum(abs(a - b) for a, b in zip(y, t, strict=True))
+
+
+def poisson_likelihood(y, t):
+    return sum(a - b * math.log(a) for a, b in zip(y, t, strict=True))
+
+
+def gaussian_likelihood(y, t):
+    """Of a mean and a mean square."""
+    half = len(t)
+    variances = [square - mean**2 for mean, square in zip(y[:half], y[half:], strict=True)]
+    return sum((math.log(v) + (b - a) ** 2 / v) / 2 for a, b, v in zip(y[:half], t, variances, strict=True))
+
+
+ORACLES = {
+    "softmax_cross_entropy": cross_entropy,
+    "sigmoid_cross_entropy": binary_cross_entropy,
+    "squared_error": half_square,
+    "absolute_error": distance,
+    "poisson": poisson_likelihood,
+    "gaussian": gaussian_likelihood,
+}
+
+
+def by_brute_force(y, t, weights, value, size):
+    """Each ensemble as the list of its members, whose mean is made anew."""
+    weights = [1] * len(t) if weights is None else weights
+
+    def loss(taken):
+        total = 0
+        for row, (target, weight) in enumerate(zip(t, weights, strict=True)):
+            mean = [sum(y[m][row][o] for m in taken) / len(taken) for o in range(len(y[0][row]))]
+            total += weight * value(mean, target)
+        return total / sum(weights)
+
+    taken, best = [], math.inf
+    while len(taken) < size:
+        after = [loss([*taken, m]) for m in range(len(y))]
+        if min(after) >= best - 1e-12:
+            break
+        best = min(after)
+        taken.append(after.index(best))
+    return [taken.count(m) for m in range(len(y))]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", [one for one in LOSSES if one.short in ORACLES], ids=short)
+def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
+    built, sizes = loss.build(), set()
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        t = targets(loss, random, 15, 3)
+        z = random.normal(size=(5, 15, 3 * built.outputs_per_target)).astype(np.float32)
+        if loss.short not in ("poisson",):
+            z[:, :, :3] += t.astype(np.float32)  # they know something, and each something else
+        weights = random.uniform(0.1, 3, 15) if weighted else None
+        y = moments(built, z)
+        found = greedy_selection(y, t.astype(np.float32), weights, mixed_value(built), 12)
+        plain_t = t.astype(np.float32).astype(float).tolist()
+        plain_weights = None if weights is None else weights.tolist()
+        assert found.tolist() == by_brute_force(y.tolist(), plain_t, plain_weights, ORACLES[loss.short], 12)
+        sizes.add(found.sum())
+    assert max(sizes) > 2
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=short)
+def test_the_output_of_moments_means_them_and_costs_the_same(loss):
+    built, random = loss.build(), np.random.default_rng(0)
+    t = targets(loss, random, 30, 4)[None]
+    z = 3 * random.normal(size=(2, 30, 4 * built.outputs_per_target))
+    again = mixed_output(built, moments(built, z))
+    np.testing.assert_allclose(built.answer(again), built.answer(z), rtol=1e-9)
+    np.testing.assert_allclose(built.value(again, t), built.value(z, t), rtol=1e-6, atol=1e-9)
+    if built.deviation:
+        np.testing.assert_allclose(built.deviation(again), built.deviation(z), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
+    built = loss.build()
+    z = np.array([[[60.0, -60] * built.outputs_per_target]], dtype)
+    t = np.array([[[0.0, 1]]])
+    assert np.isfinite(mixed_value(built)(moments(built, z), t)).all()
+    assert np.isfinite(built.value(built.output(built.answer(z), np.ones((1, 1, 2), dtype)), t)).all()
+
+
+def test_of_two_alike_the_first_is_taken_and_once():
+    random = np.random.default_rng(0)
+    one = random.dirichlet(np.ones(3), size=9)
+    t = np.eye(3)[random.integers(3, size=9)]
+    value = mixed_value(SOFTMAX.build())
+    np.testing.assert_array_equal(greedy_selection(np.stack([one, one]), t, None, value, 10), [1, 0])
+    perfect = np.stack([one, t, t])
+    np.testing.assert_array_equal(greedy_selection(perfect, t, None, value, 10), [0, 1, 0])
+
+
+def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
+    """Networks without a finite loss are never taken; of none that has one there is no ensemble."""
+    random = np.random.default_rng(0)
+    t, y = random.normal(size=(9, 2)), random.normal(size=(4, 9, 2))
+    value = mixed_value(SQUARED.build())
+    y[2] = np.nan
+    counts = greedy_selection(y, t, None, value, 5)
+    assert counts[2] == 0
+    np.testing.assert_array_equal(counts[[0, 1, 3]], greedy_selection(y[[0, 1, 3]], t, None, value, 5))
+    assert greedy_selection(y, t, None, value, 1).sum() == 1
+    with pytest.raises(ValueError, match="a network with a finite loss, but of 1 there is none"):
+        greedy_selection(y[2:3], t, None, value, 5)
+    with pytest.raises(ValueError, match="size must be a whole number >= 1, but is 0"):
+        greedy_selection(y, t, None, value, 0)
+    with pytest.raises(ValueError, match=r"y must be .* but are \(4, 9, 2\) and \(8, 2\)"):
+        greedy_selection(y, t[:8], None, value, 1)
+
+
+def models(loss, meaning, n_outputs, scales=(1.0, 1, 1)):
+    preparation = Preparation(
+        TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ()
+    )
+    found = []
+    for seed, scale in enumerate(scales):
+        of = shape((6, 5 + seed, n_outputs), RELU, loss)
+        own = meaning
+        if isinstance(meaning, Values):
+            n_values = len(meaning.names)
+            own = Values(meaning.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale)))
+        found.append(Model(preparation, (), of, initial_numbers(of, seed)[None], own))
+    return tuple(found)
+
+
+def values(*names):
+    return Values(names, Affine(np.zeros(len(names)), np.ones(len(names))))
+
+
+ENSEMBLES = {
+    "classes": Ensemble(models(SOFTMAX, Classes(np.array(["no", "yes", "zebra"])), 3), (1, 2, 4)),
+    "two classes": Ensemble(models(SIGMOID, Classes(np.array([3, 5])), 1), (1, 2, 4)),
+    "labels": Ensemble(models(SIGMOID, Labels(("red", "blue")), 2), (1, 2, 4)),
+    "values": Ensemble(models(SQUARED, values("u"), 1), (1, 2, 4)),
+    "values of other scales": Ensemble(models(SQUARED, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
+    "deviations": Ensemble(models(GAUSSIAN, values("u"), 1), (1, 2, 4)),
+    "deviations of other scales": Ensemble(models(GAUSSIAN, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
+}
+
+
+@pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
+def test_it_answers_with_the_weighted_mean_of_its_models(one):
+    apart, together = [model.answers(X) for model in one.models], one.answers(X)
+    assert together.keys() == apart[0].keys()
+    for name, column in together.items():
+        each = np.array([answers[name] for answers in apart])
+        if name.startswith("deviation"):
+            means = np.array([answers[name.replace("deviation", "prediction")] for answers in apart])
+            between = np.average(
+                (means - np.average(means, axis=0, weights=one.counts)) ** 2, axis=0, weights=one.counts
+            )
+            within = np.average(each**2, axis=0, weights=one.counts)
+            np.testing.assert_allclose(column, np.sqrt(within + between), rtol=1e-5)
+        elif name.startswith("probability") or isinstance(one.meaning, Values):
+            np.testing.assert_allclose(column, np.average(each, axis=0, weights=one.counts), rtol=1e-5, atol=1e-5)
+            assert column.dtype == apart[0][name].dtype
+    y = one.answer(TABLE)
+    assert y.shape == (20, len(one.models[0].loss.answer(one.models[0].outputs(TABLE)[None])[0, 0]))
+    if isinstance(one.meaning, Classes):
+        probabilities = np.stack([together[f"probability_{label}"] for label in one.meaning.labels])
+        np.testing.assert_array_equal(together["prediction"], one.meaning.labels[probabilities.argmax(axis=0)])
+
+
+@pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
+def test_saved_and_loaded_an_ensemble_answers_the_same_bits(one, tmp_path):
+    model_file.save(one, tmp_path / "model")
+    again = model_file.load(tmp_path / "model")
+    assert again.counts == one.counts
+    for name, column in one.answers(X).items():
+        np.testing.assert_array_equal(again.answers(X)[name], column, strict=True)
+
+
+def test_one_model_alone_answers_as_itself():
+    for each in ENSEMBLES.values():
+        alone = Ensemble(each.models[:1], (3,))
+        for name, column in each.models[0].answers(X).items():
+            if column.dtype.kind == "f":
+                np.testing.assert_allclose(alone.answers(X)[name], column, rtol=1e-5)
+
+
+def test_members_that_share_a_preparation_store_it_once(tmp_path):
+    model_file.save(ENSEMBLES["classes"], tmp_path / "model")
+    with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as archive:
+        assert len(archive.files) == 4 + 1 + 3  # of the preparation, the labels, the parameters of each
+    written = json.loads((tmp_path / "model" / "model.json").read_text())["model"]
+    assert (written["class"], len(written["models"])) == ("Ensemble", 3)
+
+
+def test_models_that_do_not_answer_alike_are_no_ensemble():
+    one, other = ENSEMBLES["classes"].models[:2]
+    columns = replace(one.preparation, columns=one.preparation.columns[::-1])
+    for model in (
+        ENSEMBLES["values"].models[0],
+        ENSEMBLES["labels"].models[0],
+        replace(one, meaning=Classes(np.array(["no", "yes", "other"]))),
+        replace(one, preparation=columns),
+    ):
+        with pytest.raises(ValueError, match="models must have the columns, loss and meaning of the first, but 2"):
+            Ensemble((one, other, model), (1, 1, 1))
+    for members, counts in (((), ()), ((one,), (1, 1)), ((one, other), (1, 0))):
+        with pytest.raises(ValueError, match=f"counts must be numbers >= 1 for {len(members)} models"):
+            Ensemble(members, counts)

@@ -1,0 +1,216 @@
+"""The stage cache: what is kept comes back, damage, bound, clearing, many writers; and what addresses are made of."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import composed
+
+from nncore.members import Member
+from pipeline.addresses import address, code_version, described
+from pipeline.cache import Folder, NoCache, computed
+from pipeline.data.card import data_card
+from pipeline.data.files import content_of
+from pipeline.errors import SettingError
+from pipeline.stages.reduce import Keep, Pca
+
+NAMES = [f"{number:064x}" for number in range(20)]
+MEGABYTE = np.zeros(125_000 - 40)  # about, with its header
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Folder(tmp_path / "cache", 1, False)
+
+
+def there(cache):
+    return sorted(path.name for path in cache.folder.iterdir())
+
+
+def leaves(value):
+    """Every array and plain value inside, with where it is."""
+    if isinstance(value, np.ndarray):
+        return [(value.dtype, value.shape, value.tobytes())]
+    inside = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else value
+    if isinstance(inside, dict):
+        inside = [*inside, *inside.values()]
+    if isinstance(inside, list | tuple):
+        return [type(value).__name__, *(leaf for item in inside for leaf in leaves(item))]
+    return [value]
+
+
+@pytest.mark.parametrize("data", ["iris", "diabetes", "moons"])
+@pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
+def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
+    few = ["reduce.epochs=1"] if reduce == "autoencoder" else []
+    settings, _ = composed(f"data={data}", f"reduce={reduce}", "prepare.scaling=quantile", *few)
+    dataset = settings.data()
+    development, test = settings.split(dataset)
+    view = settings.reduce(settings.prepare(development, 0))
+    for name, value in zip(NAMES, (dataset, data_card(dataset), development, test, 3, view), strict=False):
+        assert cache.look(name) == (False, None)
+        assert cache.keep(name, value)
+        found, back = cache.look(name)
+        assert found
+        assert leaves(back) == leaves(value)
+
+
+def test_what_is_computed_is_as_what_is_read(cache):
+    """Also in how it lies in memory, on which the last bits of what follows may depend."""
+    made = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    *values, kept = computed(cache, [NAMES[0], None], lambda: (made, (made[:, 1:3], np.float32(2))))
+    assert not kept  # one of them has no address
+    read = cache.look(NAMES[0])[1]
+    assert values[0].flags.c_contiguous == read.flags.c_contiguous == values[1][0].flags.c_contiguous is True
+    np.testing.assert_array_equal(read, made)
+    np.testing.assert_array_equal(values[1][0], made[:, 1:3])
+    assert computed(cache, [NAMES[1]], lambda value: value + 1, 2) == (3, True)
+    assert computed(NoCache(), [NAMES[1]], lambda value: value + 1, 2) == (3, False)
+
+
+@pytest.mark.parametrize("place", [0, 9, 40, -100, -1])
+def test_a_damaged_file_is_deleted_and_not_used(place, cache):
+    cache.keep(NAMES[0], np.arange(100.0))
+    (path,) = cache.folder.iterdir()
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    assert cache.look(NAMES[0]) == (False, None)
+    assert there(cache) == []
+    path.write_bytes(content[:50])
+    assert cache.look(NAMES[0]) == (False, None)
+    assert there(cache) == []
+
+
+def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
+    cache = Folder(tmp_path, 0.0035, False)  # three megabytes and a bit
+    (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
+    for at, name in enumerate(NAMES[:3]):
+        assert cache.keep(name, MEGABYTE)
+        os.utime(cache.folder / f"{name}.stage", (at, at))
+    assert cache.look(NAMES[0])[0]  # used just now
+    assert cache.keep(NAMES[3], MEGABYTE)
+    assert there(cache) == [f"{NAMES[at]}.stage" for at in (0, 2, 3)] + ["mine.txt"]
+    assert not cache.keep(NAMES[4], np.zeros(10**6))  # more than all may take together
+    assert there(cache) == ["mine.txt"]
+
+
+def test_clear_deletes_what_is_the_caches_own_and_nothing_else(cache):
+    cache.keep(NAMES[0], 1)
+    (cache.folder / f".{NAMES[1]}.stage.0a1b2c").write_bytes(b"half")  # of a writer that was killed
+    others = {"mine.stage", f"{NAMES[1]}.npz", f"x{NAMES[2]}.stage"}
+    for name in others:
+        (cache.folder / name).write_bytes(b"")
+    (cache.folder / f"{NAMES[3]}.stage").mkdir()
+    cache.begin()
+    assert cache.look(NAMES[0])[0]
+    Folder(cache.folder, 1, True).begin()
+    assert set(there(cache)) == others | {f"{NAMES[3]}.stage"}
+    Folder(cache.folder / "none", 1, True).begin()
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    cache = Folder(tmp_path / "file" / "cache", 1, False)
+    cache.begin()
+    assert computed(cache, [NAMES[0]], lambda: 5) == (5, False)
+    assert cache.look(NAMES[0]) == (False, None)
+    assert computed(Folder(tmp_path, 1, False), [NAMES[0]], lambda: {1: object()})[1] is False
+
+
+def test_a_full_disk_is_no_error(cache):
+    cache.folder.mkdir()
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); import signal; " \
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import numpy as np; from pathlib import Path; " \
+        f"from pipeline.cache import Folder; print(Folder(Path({str(cache.folder)!r}), 1, False)" \
+        f".keep({NAMES[0]!r}, np.ones(10**5)))"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert there(cache) == []
+
+
+def work(folder, number, results):
+    """Keep and look for results of the same addresses as others do, at once, in little room."""
+    cache = Folder(folder, 0.0035, False)
+    for at in np.random.default_rng(number).integers(6, size=60).tolist():
+        cache.keep(NAMES[at], np.full(125_000 - 40, float(at)))
+        found, value = cache.look(NAMES[at])
+        results.put(not found or (value == at).all())
+
+
+def test_many_processes_may_write_and_delete_at_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    workers = [context.Process(target=work, args=(tmp_path, number, results)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    assert all(results.get() for _ in range(180))
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3_500_000
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_configured_folder_is_absolute_and_none_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cache = composed()[0].cache
+    assert (cache.folder, cache.gigabytes, cache.clear) == (tmp_path / "runs" / "cache", 2, False)
+    assert composed("cache=none")[0].cache == NoCache()
+    assert (NoCache().keep(NAMES[0], 1), NoCache().look(NAMES[0])) == (False, (False, None))
+    with pytest.raises(SettingError, match=r"cache\.gigabytes"):
+        composed("cache.gigabytes=0")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Settings of a class that is neither of nncore nor of pipeline."""
+
+    x: float
+
+
+def test_different_settings_have_different_descriptions():
+    settings = [
+        None, 1, 1.0, True, "1", (1,), (1, 2), ((1,), 2), Path("1"), {"a": 1, "b": 2}, {"b": 2, "a": 1}, np.ones(2),
+        np.ones(2, np.float32), Pca(3), Pca(4), Pca("auto"), Keep(), Foreign(1.0), Foreign(2.0),
+        Member("nncore.optimizers.adam.adam", (("learning_rate", 0.1),)), Member("nncore.optimizers.adam.adam"),
+    ]  # fmt: skip
+    assert (
+        len({address("stage", one) for one in settings}) == len(settings) == len({repr(described(s)) for s in settings})
+    )
+    assert address("stage", 1) != address("other", 1) != address("other", 1, 1)
+    assert described(Pca(3)) == {"class": "pipeline.stages.reduce.Pca", "fields": {"n_components": 3}}
+    assert set(described(Foreign(1.0))) == {"class", "source", "fields"}
+    assert f"numpy {np.__version__}" in code_version()
+    with pytest.raises(TypeError, match="one is a function"):
+        address("stage", lambda: None)
+
+
+def test_every_configured_setting_has_a_description():
+    overrides = "data=moons", "split=time", "reduce=autoencoder"
+    one, other = (composed(*overrides)[0] for _ in range(2))
+    addresses = {address("x", s.data, s.split, s.prepare, s.reduce) for s in (one, other)}
+    assert len(addresses) == 1
+
+
+def test_the_content_of_files_is_known_where_they_are_local_or_their_server_says(tmp_path):
+    import fsspec
+
+    one, other = tmp_path / "one", tmp_path / "other"
+    for path in (one, other):
+        path.write_bytes(b"equal")
+    known = content_of("data.path", str(one))
+    assert known == content_of("data.path", f"file://{other}") != content_of("data.path", str(one), str(other))
+    os.utime(one, (1, 1))
+    assert content_of("data.path", str(one)) == known
+    other.write_bytes(b"aquel")
+    assert content_of("data.path", str(other)) != known
+    fsspec.filesystem("memory").pipe("/content/a", b"equal")
+    assert content_of("data.path", "memory://content/a") is None
+    with pytest.raises(SettingError, match=r"data\.path=.*there is no such file"):
+        content_of("data.path", str(tmp_path / "three"))

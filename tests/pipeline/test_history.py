@@ -1,0 +1,135 @@
+"""What a journal of earlier sessions says: how far each network is, and how long the sweep has lasted."""
+
+from dataclasses import asdict, replace
+from hashlib import sha256
+
+import pytest
+from sweeps import report
+
+from nncore.training import Report
+from pipeline.history import known_networks, next_stack, sweep_seconds
+
+FIRST, SECOND = "0000/1/0", "0001/2/3"
+
+
+def rung(*networks, time=0):
+    return {"event": "rung", "time": time, "networks": {key: [address, origin] for key, address, origin in networks}}
+
+
+class Folder:
+    """A run's folder with states, and the slices that left them."""
+
+    def __init__(self, path):
+        self.path = path
+        (path / "states").mkdir()
+
+    def slice(self, start, until, held=(), stack=0, time=0, **reports: Report):
+        file = f"{stack:05d}-{until}"
+        content = f"state {file}".encode()
+        (self.path / "states" / file).write_bytes(content)
+        named = {{"first": FIRST, "second": SECOND}[name]: asdict(one) for name, one in reports.items()}
+        event = {"event": "slice", "time": time, "stack": stack, "start": start, "until": until, "held": list(held)}
+        return event | {"file": file, "sha256": sha256(content).hexdigest(), "networks": named}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
+
+
+def test_slices_are_put_together(folder):
+    happened = [
+        BEGIN,
+        folder.slice(0, 2, first=report(0.5, 0.4, epoch=2), second=report(0.9, 0.8, epoch=2)),
+        folder.slice(2, 3, first=report(0.3, epoch=3), second=replace(report(), diverged=(3, "why"))),
+    ]
+    known = known_networks(folder.path, happened)
+    assert known["a"].curves["validation/loss"] == [0.5, 0.4, 0.3]
+    assert (known["a"].key, known["a"].repeat, known["a"].trained) == (FIRST, (0, 0), 3)
+    assert (known["b"].repeat, known["b"].diverged, known["b"].place) == ((1, 3), (3, "why"), None)
+    assert known["a"].place == (happened[2]["file"], happened[2]["sha256"], FIRST)
+    assert [known["a"].knows(epoch) for epoch in (1, 2, 3)] == [False, True, True]
+
+
+def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
+    slices = [folder.slice(0, 2, first=report(0.5, 0.4, epoch=2))]
+    once = known_networks(folder.path, [BEGIN, *slices])
+    assert known_networks(folder.path, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
+
+
+def test_a_copy_has_its_origins_history(folder):
+    happened = [
+        BEGIN,
+        folder.slice(0, 1, first=report(0.5, epoch=1), second=report(0.9, epoch=1)),
+        rung((FIRST, "a", None), (SECOND, "c", "a")),
+        folder.slice(1, 2, stack=1, second=report(0.1, epoch=2)),
+    ]
+    known = known_networks(folder.path, happened)
+    assert known["c"].curves["validation/loss"] == [0.5, 0.1]
+    assert known["a"].curves["validation/loss"] == [0.5]
+    assert known["b"].curves["validation/loss"] == [0.9]
+    assert (known["c"].key, known["c"].place.file) == (SECOND, "00001-2")
+
+
+def test_what_was_trained_again_from_the_beginning_counts(folder):
+    happened = [
+        BEGIN,
+        folder.slice(0, 2, first=report(0.5, 0.4, epoch=2)),
+        folder.slice(0, 1, stack=1, first=report(0.5, epoch=1)),
+    ]
+    known = known_networks(folder.path, happened)
+    assert (known["a"].curves["validation/loss"], known["a"].trained) == ([0.5], 1)
+
+
+def test_who_left_a_stack_is_found_in_its_last_file(folder):
+    happened = [
+        BEGIN,
+        folder.slice(0, 1, first=report(0.5, epoch=1, stopped=(1, "why")), second=report(0.9, epoch=1)),
+        folder.slice(1, 2, held=[FIRST], second=report(0.8, epoch=2)),
+    ]
+    (folder.path / "states" / "00000-1").unlink()
+    known = known_networks(folder.path, happened)
+    assert (known["a"].place.file, known["a"].stopped, known["a"].trained) == ("00000-2", (1, "why"), 1)
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
+def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, folder):
+    happened = [
+        BEGIN,
+        folder.slice(0, 1, first=report(0.5, epoch=1)),
+        folder.slice(0, 1, stack=1, second=report(0.9, epoch=1)),
+    ]
+    path = folder.path / "states" / "00000-1"
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content[:-1] if damage == "cut" else b"S" + content[1:])
+    known = known_networks(folder.path, happened)
+    assert (known["a"].place, known["a"].trained) == (None, 1)
+    assert known["b"].place.file == "00001-1"
+
+
+def test_stacks_are_numbered_on(folder):
+    assert next_stack([]) == 0
+    assert next_stack([BEGIN, folder.slice(0, 1, stack=7), folder.slice(1, 2, stack=3)]) == 8
+
+
+def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slice(folder):
+    """Neither what came before the sweep nor the time between two sessions counts."""
+    run, end = {"event": "run", "time": 0}, {"event": "end", "time": 99_000}
+    session = [
+        run,
+        rung(time=10_000),
+        folder.slice(0, 1, time=12_000),
+        rung(time=12_500),
+        folder.slice(1, 2, time=15_000),
+        end,
+    ]
+    later = [run | {"time": 500_000}, rung(time=503_000), folder.slice(2, 3, time=504_500)]
+    assert sweep_seconds([]) == 0
+    assert sweep_seconds(session) == 5.0
+    assert sweep_seconds([*session, *later]) == 6.5
+    assert sweep_seconds([run, folder.slice(0, 1, time=1000)]) == 0

@@ -1,0 +1,104 @@
+"""plan=true: what it says is right, it leaves nothing behind but the cache, and its time is about what it takes."""
+
+import json
+import re
+import time
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from running import FEW, command, composed, swept_here
+from sweeps import job
+
+from pipeline.plan import rehearsed, show_plan
+from pipeline.sweep.planner import Stacks, plan
+
+ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
+IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "stacks.width=unlimited")
+
+
+def planned(folder, *overrides):
+    """What is found, and what is printed."""
+    settings, config = composed("execution=local", f"runs={folder}", "plan=true", *overrides)
+    console = Console(file=StringIO(), width=200)
+    return show_plan(settings, config, console, time.monotonic()), console.file.getvalue()
+
+
+def left_behind(folder):
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+def test_the_numbers_of_a_small_sweep_are_those_worked_out_by_hand(tmp_path):
+    """9 trials on 2 folds with 3 seeds; of 150 rows 30 are for the test, 60 and 60 are the folds."""
+    found, printed = planned(
+        tmp_path, *ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=3", "training.epochs=10"
+    )
+    steps = 4  # batches of 16 out of 60 rows
+    assert (found["trials"], found["networks"], found["network_epochs"]) == (9, 54, 540)
+    assert (found["rungs"], found["stacks"], found["workers"]) == (1, 1, 1)
+    assert found["flops"] == 540 * steps * 6 * 16 * (4 * 8 + 8 * 3)
+    assert found["view_bytes"] == 2 * 4 * 120 * (4 + 3)  # float32: 4 columns, 3 classes, both parts of both folds
+    n_parameters = 5 * 8 + 9 * 3
+    assert found["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam remembers two means
+    assert "plan       9 trials, 54 networks, 540 network-epochs, 1 rungs, 1 stacks, " in printed
+    assert re.search(r"^sweep      about \d+\.\d s on 1 workers, if nothing stops early$", printed, re.MULTILINE)
+    assert left_behind(tmp_path) <= {"cache"}
+
+
+def test_rungs_are_planned_with_the_trials_that_go_on(tmp_path):
+    found, _ = planned(tmp_path, *ADAM, *IRIS, "search=halving", "training.epochs=9")
+    assert (found["trials"], found["rungs"]) == (9, 3)
+    assert found["network_epochs"] == 9 * 1 + 3 * 2 + 1 * 6
+
+
+def test_a_budget_is_planned_with(tmp_path):
+    found, _ = planned(tmp_path, *ADAM, *IRIS, "budget.trials=4", "training.epochs=5")
+    assert (found["trials"], found["network_epochs"]) == (4, 20)
+
+
+def test_what_the_cache_has_is_said(tmp_path):
+    first, _ = planned(tmp_path, *ADAM, *IRIS)
+    again, printed = planned(tmp_path, *ADAM, *IRIS)
+    assert first["upstream_computed"] > 0
+    assert first["upstream_cached"] == 0
+    assert again["upstream_computed"] == 0
+    assert f"0 stage results computed just now, {again['upstream_cached']} found in the cache" in printed
+
+
+def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
+    """A factor of four leaves room for a machine that does other work, too."""
+    settings = (*FEW, "training.epochs=30")
+    found, _ = planned(tmp_path / "plan", *settings)
+    taken = swept_here(tmp_path / "run", *settings)["timings"]["sweep_s"]
+    assert 1 / 4 < found["sweep_seconds"] / taken < 4
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
+def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
+    """Four stacks of 6 seconds; and what each slice costs besides."""
+    found = plan([job(number) for number in range(8)], 1, Stacks(2, 1.0, 0.0))
+    timed = [type(stack)(**{**stack.__dict__, "epoch_seconds": 0.6}) for stack in found]
+    seconds, slices = rehearsed(timed, workers, 1.0)
+    assert slices == 4 * 10  # each of one epoch
+    assert seconds == pytest.approx(expected + slices / workers * 0.03)
+
+
+def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
+    done = command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
+    lines = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    assert lines[-5:] == ["plan", "upstream", "memory", "arithmetic", "sweep"]
+    assert left_behind(tmp_path) == {"runs"}
+    assert left_behind(tmp_path / "runs") == {"cache"}
+
+
+def test_it_goes_on_with_no_run_that_was_cut_off(tmp_path):
+    """And neither does it touch one."""
+    swept_here(tmp_path, *ADAM, *IRIS)
+    (path,) = tmp_path.glob("*/*/journal.jsonl")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n")
+    before = path.read_bytes()
+    assert json.loads(lines[-1])["event"] == "end"
+    found, _ = planned(tmp_path, *ADAM, *IRIS, "training.epochs=3")
+    assert found["network_epochs"] == 27
+    assert path.read_bytes() == before

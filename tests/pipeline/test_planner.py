@@ -1,0 +1,148 @@
+"""The planner: which networks stand in one stack."""
+
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from samples import data, network, shape
+from sweeps import FACTS, LARGE, SMALL, job
+
+from nncore.stack import start
+from nncore.training import train
+from pipeline.artefacts import Facts
+from pipeline.sweep.planner import Origin, Stacks, epoch_seconds, plan, step_flops, steps_per_epoch, wide_enough
+
+OTHER = shape((8, 9, 3), batch_size=32)
+LONGER = FACTS._replace(n_train=400)
+
+
+def stacks(width):
+    return Stacks(width, 1.0, 0.0)
+
+
+@st.composite
+def any_jobs(draw):
+    """Networks of two shapes and two sizes of views on several folds, some of them on their way."""
+    found = []
+    for number in range(draw(st.integers(1, 40))):
+        of, facts = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([FACTS, LONGER]))
+        start_at, until = draw(st.sampled_from([0, 3])), draw(st.sampled_from([5, 9]))
+        origin = Origin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
+        view = draw(st.integers(0, 2)) + 3 * (facts == LONGER)
+        found.append(job(number, of, view, facts, (start_at, until), origin))
+    return found
+
+
+@given(
+    jobs=any_jobs(),
+    workers=st.integers(1, 9),
+    width=st.one_of(st.sampled_from(["auto", "unlimited"]), st.integers(1, 50)),
+)
+def test_every_network_is_in_one_stack_of_its_like(jobs, workers, width):
+    by_key = {one.network.key: one for one in jobs}
+    found = plan(jobs, workers, stacks(width))
+    assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
+    for stack in found:
+        asked = [by_key[network.key] for network in stack.networks]
+        assert {(one.shape, one.facts, one.start, one.until) for one in asked} == {
+            (stack.shape, stack.facts, stack.start, stack.until)
+        }
+        assert [one.origin for one in asked] in ([*stack.origins], [None] * len(asked))
+        assert [stack.views[network.view] for network in stack.networks] == [one.view for one in asked]
+        assert len(set(stack.views)) == len(stack.views)
+        assert isinstance(width, str) or len(stack.networks) <= width
+        kinds = [network.kinds for network in stack.networks]
+        assert kinds == sorted(kinds)  # so those with one optimizer are neighbours
+        assert all(type(network.view) is int for network in stack.networks)
+
+
+def test_what_must_not_stand_together_does_not():
+    """One difference at a time, in shape, size of the view, epochs, and whether there is a state to go on from."""
+    first = job(0)
+    others = [
+        job(1, OTHER),
+        job(1, facts=LONGER),
+        job(1, span=(0, 9)),
+        job(1, span=(2, 10), origin=Origin(0, "x")),
+        job(1, origin=Origin(0, "x")),
+    ]
+    for other in others:
+        assert len(plan([first, other], 1, stacks("unlimited"))) == 2
+    for like in (job(1), job(1, view=1)):
+        assert len(plan([first, like], 1, stacks("unlimited"))) == 1
+
+
+def test_neighbours_in_the_order_of_the_jobs_come_to_different_stacks():
+    found = plan([job(number) for number in range(12)], 1, stacks(4))
+    numbers = [sorted(int(network.key[:4]) for network in stack.networks) for stack in found]
+    assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+
+
+def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
+    jobs = [job(number, view=view) for number in range(2) for view in (5, 2, 9)]
+    (stack,) = plan(jobs, 1, stacks("unlimited"))
+    assert stack.views == (2, 5, 9)
+    assert {(network.key[5], stack.views[network.view] + 1) for network in stack.networks} == {
+        ("3", 3),
+        ("6", 6),
+        ("1", 10),
+    }
+    assert [network.view for network in stack.networks] == [0, 1, 2, 0, 1, 2]  # runs of one view inside each optimizer
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 56])
+@pytest.mark.parametrize("n_networks", [1, 5, 56, 112])
+def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
+    found = plan([job(number, [SMALL, OTHER][number % 2]) for number in range(n_networks)], workers, stacks("auto"))
+    assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
+    widths = [len(stack.networks) for stack in found if stack.shape == SMALL]
+    assert max(widths) - min(widths) <= 1
+
+
+def test_large_networks_stand_in_narrow_stacks_and_small_ones_in_wide_ones():
+    middle = shape((64, 128, 64, 10), batch_size=32)
+    widths = [
+        max(len(stack.networks) for stack in plan([job(n, of) for n in range(200)], 1, stacks("auto")))
+        for of in (SMALL, middle, LARGE)
+    ]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 50
+    assert widths[2] == wide_enough(LARGE) == 1
+
+
+@pytest.mark.parametrize(("width", "expected"), [("unlimited", [10]), (4, [4, 3, 3]), (1, [1] * 10), (99, [10])])
+def test_a_number_is_the_most_that_stand_together(width, expected):
+    found = plan([job(number) for number in range(10)], 4, stacks(width))
+    assert [len(stack.networks) for stack in found] == expected
+
+
+def test_the_rest_of_a_stack_goes_on_out_of_it():
+    (stack,) = plan([job(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
+    keys = [network.key for network in stack.networks][1:4]
+    rest = stack.rest(keys, number=8, epoch=4)
+    assert rest.networks == stack.networks[1:4]
+    assert rest.origins == tuple(Origin(8, key) for key in keys)
+    assert (rest.start, rest.until, rest.views) == (4, 10, (0, 1))
+    assert rest.seconds == pytest.approx(stack.seconds / 2 * 6 / 10)
+
+
+def test_steps_and_arithmetic_are_counted_by_hand():
+    """Batches of 32: 320 rows are 10, 321 are 11. Two products of a layer's size forward, twice as many backward."""
+    assert [steps_per_epoch(SMALL, Facts(8, 3, rows, 80)) for rows in (1, 32, 320, 321)] == [1, 1, 10, 11]
+    assert step_flops(SMALL) == 3 * 2 * 32 * (8 * 6 + 6 * 3)
+
+
+def test_an_epoch_lasts_about_as_long_as_is_said():
+    """Within a factor of ten, whatever the machine: the order of stacks and the first slices depend on it."""
+    of = shape((32, 64, 10), batch_size=32)
+    stack = start(of, [network(f"{number}") for number in range(20)])
+    on = data(of, 1000, 200)
+    train(stack, on, 1, {})
+    began = time.perf_counter()
+    with np.errstate(all="ignore"):
+        train(stack, on, 3, {})
+    taken = (time.perf_counter() - began) / 3
+    assert 0.1 < taken / epoch_seconds(of, Facts(32, 10, 1000, 200), 20) < 10

@@ -1,0 +1,169 @@
+"""Results: what becomes of the reports of slices, network by network and trial by trial."""
+
+import math
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from sweeps import add, enter, opened, place, report
+
+from pipeline.sweep.results import Place, Repeat, repeats_of
+
+INF = (7, "train/loss was inf (limit 1e+06)")
+
+
+def test_networks_go_trial_by_trial_with_the_folds_and_the_seeds_inside():
+    assert repeats_of(2, 5, 2) == [Repeat(0, 5), Repeat(0, 6), Repeat(1, 5), Repeat(1, 6)]
+    assert list(opened(2, 2, 2).networks) == [
+        f"000{t}/{fold}/{seed}" for t in (0, 1) for fold in (1, 2) for seed in (0, 1)
+    ]
+
+
+def test_slices_are_counted_and_joined():
+    found = opened(4)
+    first, second = list(found.networks)[:2]
+    assert add(found, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
+    assert (found.n_over, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
+    assert add(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
+    assert (found.epochs_trained, found.n_slices) == (6, 2)
+    assert found.networks[first].curves["validation/loss"] == [0.5, 0.6, 0.2]
+    assert found.networks[second].diverged == (3, "why")
+    assert (found.networks[second].place, found.networks[second].ended) == (None, True)
+    found.finish("0000")
+    assert found.notice(found.trials) == ["0000", "0001"]
+    assert found.notice(found.trials) == []  # each once
+    assert (found.n_over, found.best) == (2, found.trials["0000"])
+
+
+def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
+    found = opened(4)
+    first, second = list(found.networks)[:2]
+    early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), epoch=2)
+    assert add(found, {first: early, second: report(*[0.3] * 5, epoch=5)}, 0, 5) == [second]
+    assert (found.epochs_trained, found.networks[first].trained) == (9, 4)
+    found.finish("0001")
+    found.notice(found.trials)
+    assert found.best.mean["validation/loss"] == 0.1
+    assert [trial.key for trial in found.ranking()] == ["0000", "0001"]
+    assert (found.trials["0000"].cut_short, found.trials["0001"].cut_short) == (True, False)
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric):
+    found = opened(4, metric=metric)
+    for key, value in zip(found.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
+        add(found, {key: report(value, epoch=1)}, 0, 1, last=True)
+    assert [trial.key for trial in found.ranking()] == ["0001", "0003", "0000", "0002"]
+    found.notice(found.trials)
+    assert found.best.key == "0001"
+
+
+def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
+    """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
+    found = opened(1)
+    (key,) = found.networks
+    add(found, {key: report(0.5, 0.2, 0.9, epoch=2)}, 0, 3)
+    add(found, {key: report(0.8, 0.1, epoch=5)}, 3, 5)
+    network = found.networks[key]
+    assert [network.knows(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
+    assert (network.at(3)["validation/loss"], network.at(5)["validation/loss"]) == (0.2, 0.1)
+    assert network.final["validation/loss"] == 0.1
+    add(found, {key: replace(report(), diverged=INF)}, 5, 7)
+    assert (network.knows(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
+    assert network.at(3)["validation/loss"] == 0.2  # a rung before still has its score
+
+
+def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
+    found = opened(1)
+    (key,) = found.networks
+    add(found, {key: report(0.5, 0.4, 0.3, epoch=3, fingerprint="old")}, 0, 3)
+    add(found, {key: report(0.2, 0.1, epoch=5)}, 3, 5)
+    add(found, {key: report(0.6, 0.4, epoch=2, fingerprint="new")}, 0, 2)
+    network = found.networks[key]
+    assert network.curves["validation/loss"] == [0.6, 0.4]
+    assert (network.trained, network.fingerprint) == (2, "new")
+    assert [network.knows(epoch) for epoch in (2, 3, 5)] == [True, False, False]
+
+
+def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
+    """As population-based training does: trial 1 goes on from trial 0."""
+    found = opened(2)
+    good, bad = found.networks
+    add(found, {good: report(0.3, 0.2, epoch=2), bad: report(0.9, 0.8, epoch=2)}, 0, 2)
+    address = "copy 0001/1/0"
+    enter(found, 1, address="copy ", origins={address: found.networks[good]})
+    copy = found.networks[bad]
+    assert (copy.key, copy.address, copy.trained, copy.place) == (bad, address, 2, place(good, "00000-2"))
+    assert copy.curves["validation/loss"] == [0.3, 0.2]
+    add(found, {bad: report(0.1, epoch=3)}, 2, 3)
+    assert found.networks[good].curves["validation/loss"] == [0.3, 0.2]
+    assert found.networks[bad].curves["validation/loss"] == [0.3, 0.2, 0.1]
+    assert found.known["at 0001/1/0"].curves["validation/loss"] == [0.9, 0.8]  # what it was before is still known
+    assert found.n_resumed == 0
+
+
+def test_what_an_earlier_session_knew_stands_and_is_counted():
+    before = opened(2)
+    add(before, {"0000/1/0": report(0.3, 0.2, epoch=2)}, 0, 2)
+    found = opened(3, known={address: result for address, result in before.known.items() if result.trained})
+    assert found.n_resumed == 1
+    assert (found.networks["0000/1/0"].trained, found.epochs_trained) == (2, 0)
+    enter(found, 0)  # the next rung
+    assert found.n_resumed == 1
+
+
+def test_others_in_the_file_of_a_slice_are_found_there_too():
+    found = opened(2)
+    stopped, other = found.networks
+    add(found, {stopped: report(0.3, epoch=1, stopped=(1, "why")), other: report(0.4, epoch=1)}, 0, 1)
+    held = Place("00000-2", "1" * 64, stopped)
+    found.add({other: report(0.4, epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
+    assert found.networks[stopped].place == held
+
+
+def test_a_trial_that_is_let_go_has_an_answer_and_a_cause():
+    found = opened(2)
+    add(found, {"0000/1/0": report(0.3, epoch=1)}, 0, 1)
+    for key in found.trials:
+        found.let_go(key, "the budget is used up")
+    assert found.networks["0000/1/0"].left == (1, "the budget is used up")
+    assert [trial.answers for trial in found.trials.values()] == [True, False]  # the second was never trained
+    assert found.trials["0000"].status == "stopped after epoch 1: the budget is used up"
+    found.finish("0000")
+    found.let_go("0000", "another cause")
+    assert found.networks["0000/1/0"].left == (1, "the budget is used up")
+
+
+def digest(change=None, **of):
+    found = opened(1, **of)
+    content = report(0.5, 0.4, epoch=2) if change is None else replace(report(0.5, 0.4, epoch=2), **change)
+    add(found, dict.fromkeys(found.networks, content), 0, 2)
+    return found.digest()
+
+
+def test_the_digest_sees_every_part_of_a_result():
+    curves = report(0.5, math.nextafter(0.4, 1)).curves
+    digests = [digest(), digest({"curves": curves}), digest({"fingerprint": "g"}), digest({"diverged": (1, "why")})]
+    digests += [digest({"stopped": (2, "why")}), digest({"stopped": (2, "other")}), digest({"epoch": 1})]
+    digests += [digest(n_folds=2), digest(n_seeds=2)]
+    let_go, other_trial, other_seed = opened(1), opened(0), opened(0)
+    enter(other_trial, 1)
+    other_seed.repeats = (Repeat(0, 1),)
+    enter(other_seed, 0)
+    for found in (let_go, other_trial, other_seed):
+        add(found, {key: report(0.5, 0.4, epoch=2) for key in found.networks}, 0, 2)
+    let_go.let_go("0000", "why")
+    digests += [found.digest() for found in (let_go, other_trial, other_seed)]
+    assert len({*digests}) == len(digests)
+    assert digest() == digests[0]
+
+
+def test_the_digest_does_not_depend_on_the_order_in_which_slices_end_or_on_where_states_are():
+    digests = set()
+    for order in permutations(range(3)):
+        found = opened(3)
+        for number in order:
+            key = f"{number:04d}/1/0"
+            found.add({key: report(number / 10, epoch=1)}, 0, 1, {key: place(key, f"{order}")}, True)
+        digests.add(found.digest())
+    assert len(digests) == 1

@@ -1,0 +1,129 @@
+"""Rungs: what the budget allows of what a search asks for, what the search is told, and why trials are let go."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from sweeps import add, enter, opened, report, trial
+
+from pipeline.search.base import Leg
+from pipeline.settings.run_settings import Budget
+from pipeline.sweep.rungs import Rungs
+
+UNLIMITED = Budget(None, None, None)
+
+
+class Script:
+    """A search that asks for what it was given, and keeps what it is told."""
+
+    def __init__(self, *rungs):
+        self.rungs, self.told = [[Leg(trial(number), until) for number, until in rung] for rung in rungs], []
+
+    def ask(self):
+        return self.rungs.pop(0) if self.rungs else []
+
+    def tell(self, scores):
+        self.told.append(dict(scores))
+
+
+def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5):
+    """Train all that is asked for; by rung, what was: {trial: epochs}."""
+    results = opened(0) if results is None else results
+    rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
+    asked = []
+    while legs := rungs.next():
+        asked.append({leg.trial.number: leg.until for leg in legs})
+        for leg in legs:
+            enter(results, leg.trial.number)
+            for network in results.trials[leg.trial.key].networks:
+                told = losses(leg.trial.number, range(network.trained + 1, leg.until + 1))
+                one = told if not isinstance(told, float) else report(*[told] * (leg.until - network.trained))
+                one = one if one.diverged else replace(one, epoch=leg.until)
+                if not network.ended:
+                    add(results, {network.key: one}, network.trained, leg.until, leg.until == epochs)
+        rungs.done(legs)
+    return asked, results
+
+
+def test_without_a_budget_all_is_trained_that_is_asked_for():
+    script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(2, 9)])
+    asked, results = swept(script)
+    assert asked == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
+    assert len(script.told) == 3
+    assert [network.left for network in results.networks.values()] == [
+        (3, "the search left it out"),
+        (1, "the search left it out"),
+        None,
+    ]
+    assert [one.finished for one in results.trials.values()] == [False, False, True]
+    assert all(one.over for one in results.trials.values())
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (Budget(2, None, None), [{0: 1, 1: 1}]),
+        (Budget(3, None, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # the fourth trial is one too many
+        (Budget(None, 2, None), [{0: 1, 1: 1}]),
+        (Budget(None, 3, None), [{0: 1, 1: 1, 2: 1}]),
+        (Budget(None, 6, None), [{0: 1, 1: 1, 2: 1}, {0: 3}]),  # 3 + 2, and 2 more would be 7
+        (Budget(None, 7, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),
+        (Budget(None, 21, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # 7 + 9 + 6 are 22
+        (Budget(None, 22, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {3: 9, 2: 9}]),
+    ],
+)
+def test_a_budget_buys_the_first_of_what_is_asked_for(budget, expected):
+    script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
+    asked, results = swept(script, budget)
+    if budget == Budget(None, 21, None):
+        expected = [*expected, {3: 9}]
+    assert asked == expected
+    assert all(one.over for one in results.trials.values())
+
+
+def test_each_network_of_a_trial_costs():
+    script = Script([(0, 2), (1, 2)])
+    assert swept(script, Budget(None, 2 * 6, None), results=opened(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
+
+
+def test_the_cause_says_whether_the_search_or_the_budget_let_a_trial_go():
+    script = Script([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
+    _, results = swept(script, Budget(None, 8, None))
+    causes = {one.key[:4]: one.left for one in results.networks.values()}
+    budget = "budget.network_epochs=8 is used up"
+    assert causes["0001"] == (1, "the search left it out")
+    assert causes["0002"] == (3, budget) or causes["0002"] == (1, budget)
+    assert causes["0003"] == (1, budget)
+    assert causes["0000"] == (3, budget)  # it was the budget that ended it, not the search
+    assert len(script.told) == 1  # a search that cannot have what it wants is told nothing more
+
+
+def test_scores_are_means_over_the_networks_and_smaller_is_better():
+    script = Script([(0, 1), (1, 1)])
+    results = opened(0, n_folds=2)
+    losses = iter([0.25, 0.75, 0.5, 0.25])
+    swept(
+        script, epochs=1, results=results, objectives=("loss", "accuracy", "parameters"), losses=lambda *_: next(losses)
+    )
+    assert script.told == [{"0000": (0.5, -0.5, 100.0), "0001": (0.375, -0.625, 101.0)}]
+
+
+def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
+    """What an earlier session knew of later epochs changes no decision at an earlier rung."""
+    results = opened(1)
+    add(results, {"0000/1/0": report(0.4, 0.3, epoch=2)}, 0, 2)
+    add(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
+    script = Script([(0, 2)], [(0, 3)], [(0, 5)])
+    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
+    while legs := rungs.next():
+        rungs.done(legs)
+    assert [told["0000"] for told in script.told][::2] == [(0.3,), (math.inf,)]
+    assert results.networks["0000/1/0"].left is None
+
+
+def test_a_trial_of_which_one_network_diverged_scores_inf():
+    script = Script([(0, 2)])
+    told = iter([0.5, replace(report(0.5), diverged=(2, "why"))])
+    _, results = swept(script, results=opened(0, n_folds=2), losses=lambda *_: next(told))
+    assert script.told == [{"0000": (math.inf,)}]
+    assert results.trials["0000"].diverged

@@ -1,0 +1,161 @@
+"""The scheduler: a simulation with any durations, in which networks leave and workers come free at any moment."""
+
+import heapq
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweeps import job
+
+from pipeline.sweep.planner import Origin, Stacks, plan
+from pipeline.sweep.scheduler import Scheduler, Slice
+
+
+def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
+    stacks = plan([job(number, span=(0, epochs)) for number in range(n_networks)], 1, Stacks(width, 1.0, 0.0))
+    return [replace(stack, epoch_seconds=epoch_seconds) for stack in stacks]
+
+
+@dataclass
+class Simulation:
+    """Workers that do what the scheduler says, for as long as `lasts` says."""
+
+    scheduler: Scheduler
+    workers: int
+    lasts: object
+    leaves: object
+    trained: dict = field(default_factory=dict)  # by network, the epochs in their order
+    n_slices: int = 0
+
+    def run(self):
+        now, running = 0.0, []
+        while not self.scheduler.done:
+            while len(running) < self.workers and (chosen := self.scheduler.next()):
+                assert chosen.stack not in {one.stack for _, _, one, _ in running}  # never a stack twice at a time
+                seconds = self.lasts(chosen)
+                heapq.heappush(running, (now + seconds, self.n_slices, chosen, seconds))
+                self.n_slices += 1
+            now, _, done, seconds = heapq.heappop(running)
+            self.scheduler.finished(done, self.train(done), seconds)
+
+    def train(self, done: Slice):
+        """The networks that go on; those which were divided off or have left are not of the stack any longer."""
+        stack = self.scheduler.stacks[done.stack]
+        going_on = []
+        for network in stack.networks:
+            epochs = self.trained.setdefault(network.key, [])
+            if self.leaves.get(network.key, 99) <= done.start:
+                continue
+            until = min(done.until, self.leaves.get(network.key, 99))
+            assert len(epochs) == done.start  # never before its predecessor came back
+            epochs.extend(range(done.start + 1, until + 1))
+            if until == done.until < self.leaves.get(network.key, 99):
+                going_on.append(network.key)
+        return going_on
+
+
+@settings(max_examples=200)
+@given(
+    n_networks=st.integers(1, 30),
+    width=st.integers(1, 12),
+    epochs=st.integers(1, 15),
+    workers=st.integers(1, 6),
+    slice_seconds=st.sampled_from([1e-6, 0.5, 3.0, 100.0]),
+    first=st.integers(0, 50),
+    choices=st.randoms(use_true_random=False),
+)
+def test_every_network_is_trained_through_every_epoch_once(
+    n_networks, width, epochs, workers, slice_seconds, first, choices
+):
+    stacks = planned(n_networks, width, epochs)
+    scheduler = Scheduler(stacks, workers, slice_seconds, first)
+    keys = [network.key for stack in stacks for network in stack.networks]
+    leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.3}
+    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves)
+    simulation.run()
+    assert {key: len(seen) for key, seen in simulation.trained.items()} == {
+        key: leaves.get(key, epochs) for key in keys
+    }
+    assert all(seen == list(range(1, len(seen) + 1)) for seen in simulation.trained.values())
+    assert scheduler.next() is None
+    assert set(scheduler.stacks) == set(range(first, first + len(scheduler.stacks)))  # no number twice, none left out
+
+
+def test_a_stack_is_divided_when_workers_are_idle():
+    """One stack of 8 that lasts 10 seconds an epoch: after the first slice four workers share it."""
+    scheduler = Scheduler(planned(8, 8, epoch_seconds=10.0), 4, slice_seconds=10.0)
+    keys = [network.key for network in scheduler.stacks[0].networks]
+    first = scheduler.next()
+    assert scheduler.next() is None
+    assert first == Slice(0, 0, 1)
+    scheduler.finished(first, keys, 10.0)
+    parts = [scheduler.next() for _ in range(4)]
+    assert [part.stack for part in parts] == [1, 2, 3, 4]
+    assert scheduler.next() is None
+    assert [part.start for part in parts] == [1] * 4
+    divided = [[network.key for network in scheduler.stacks[part.stack].networks] for part in parts]
+    assert divided == [keys[0:2], keys[2:4], keys[4:6], keys[6:8]]
+    assert scheduler.stacks[3].origins == (Origin(0, keys[4]), Origin(0, keys[5]))
+    assert parts[0].until - parts[0].start == 4  # a quarter of the networks: 2.5 s an epoch, 10 s a slice
+
+
+@pytest.mark.parametrize(
+    ("seconds", "going_on", "others", "why"),
+    [(0.001, 8, 0, "what is left is over in no time"), (10.0, 1, 0, "one network"), (10.0, 8, 1, "another is ready")],
+)
+def test_a_stack_is_not_divided_for_nothing(seconds, going_on, others, why):
+    scheduler = Scheduler(planned(8 * (1 + others), 8, epoch_seconds=1.0), 2, slice_seconds=1.0)
+    keys = [network.key for network in scheduler.stacks[0].networks][:going_on]
+    done = scheduler.next()
+    scheduler.finished(done, keys, seconds * (done.until - done.start))
+    assert len(scheduler.stacks) == 1 + others, why
+    assert scheduler.next().stack == done.stack
+
+
+def test_a_stack_on_its_way_goes_before_one_that_has_not_begun_and_a_long_one_begins_first():
+    short, long = planned(2, 2, epochs=4, epoch_seconds=1.0), planned(2, 2, epochs=8, epoch_seconds=1.0)
+    scheduler = Scheduler([*short, *long], 1, slice_seconds=1.0)
+    assert scheduler.next() == Slice(1, 0, 1)
+    scheduler.finished(Slice(1, 0, 1), ["0000/1/0"], 1.0)
+    assert scheduler.next() == Slice(1, 1, 2)
+    assert scheduler.next() == Slice(0, 0, 1)
+
+
+def test_slices_last_about_as_long_as_asked():
+    scheduler = Scheduler(planned(4, 4, epochs=1000), 1, slice_seconds=3.0)
+    keys = [network.key for network in scheduler.stacks[0].networks]
+    done = scheduler.next()
+    scheduler.finished(done, keys, 0.25 * (done.until - done.start))  # it takes a quarter of a second an epoch
+    later = scheduler.next()
+    assert later.until - later.start == 12
+    scheduler.finished(later, keys, 12 * 5.0)  # now five seconds
+    assert scheduler.next().until == later.until + 1
+
+
+def test_the_scheduler_drops_a_stack_that_everybody_has_left():
+    scheduler = Scheduler(planned(4, 2, epochs=1000), 1, slice_seconds=1e-9)
+    first = scheduler.next()
+    scheduler.finished(first, [], 1.0)
+    other = scheduler.next()
+    assert other.stack != first.stack
+    scheduler.finished(other, [], 1.0)
+    assert scheduler.done
+    assert scheduler.next() is None
+
+
+@given(workers=st.integers(1, 5), n_stacks=st.integers(1, 12), choices=st.randoms(use_true_random=False))
+def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
+    """As many slices are under way as there are workers or stacks that are not over."""
+    scheduler = Scheduler(planned(2 * n_stacks, 2, epochs=6), workers, slice_seconds=1e-6)
+    running, over = [], set()
+    while not scheduler.done:
+        while len(running) < workers and (chosen := scheduler.next()):
+            running.append(chosen)
+        divided = {origin.stack for stack in scheduler.stacks.values() for origin in stack.origins}
+        assert len(running) == min(workers, len(set(scheduler.stacks) - over - divided))
+        done = running.pop(choices.randrange(len(running)))
+        keys = [network.key for network in scheduler.stacks[done.stack].networks]
+        scheduler.finished(done, keys, choices.uniform(0.1, 2))
+        if done.until == 6:
+            over.add(done.stack)

@@ -1,0 +1,158 @@
+"""Searches that learn from scores: they find what is good, and the same again from the same scores."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from math import inf, log10
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from pydantic import TypeAdapter
+
+from pipeline.search.draws import Random
+from pipeline.search.models import CmaEs, GaussianProcess, Tpe
+from pipeline.sweep.space import Space
+
+ADAM = "nncore.optimizers.adam.adam"
+NONE = {"none": {"_target_": "nncore.regularizers.penalties.none"}}
+L2 = {"_target_": "nncore.regularizers.penalties.l2", "strength": {"low": 1e-6, "high": 1.0, "scale": "log"}}
+RATE = {"low": 1e-5, "high": 1.0, "scale": "log"}
+BETA = {"low": 0.0, "high": 0.9}
+
+
+def space(optimizer, **parts):
+    return TypeAdapter(Space).validate_python({"optimizer": optimizer, "regularizer": NONE} | parts)
+
+
+NUMBERS = space({"adam": {"_target_": ADAM, "learning_rate": RATE, "beta1": BETA}})
+BRANCHES = space(
+    {
+        "adam": {"_target_": ADAM, "learning_rate": RATE, "beta1": BETA},
+        "sgd": {"_target_": "nncore.optimizers.sgd.sgd", "learning_rate": RATE},
+    },
+    regularizer=NONE | {"l2": L2},
+    training={"batch_size": {"low": 8, "high": 64, "integer": True, "scale": "log"}},
+    network={"hidden": [[16], [32], [64]]},
+)
+
+
+def valley(trial):
+    """A score with its minimum, 0, at Adam, learning rate 1e-2, beta1 = 0.5 and hidden [32]."""
+    at = trial.parameters
+    away = (log10(at["optimizer.learning_rate"]) + 2) ** 2 + (at.get("optimizer.beta1", 1.0) - 0.5) ** 2
+    return away + (at["optimizer"] != "adam") + (at.get("network.hidden", "[32]") != "[32]")
+
+
+def played(search, swept, score, n_objectives=1, backwards=False):
+    """The trials, batch by batch, when trials score as `score` says."""
+    asker, batches = search.begin(swept, 5, n_objectives), []
+    while legs := asker.ask():
+        assert {(leg.until, leg.origin) for leg in legs} == {(5, None)}
+        batches.append([leg.trial for leg in legs])
+        told = [(leg.trial.key, score(leg.trial)) for leg in legs]
+        asker.tell(dict(reversed(told) if backwards else told))
+    return batches
+
+
+def one(trial):
+    return (valley(trial),)
+
+
+def flat(batches):
+    return [trial for batch in batches for trial in batch]
+
+
+@pytest.mark.parametrize("search", [Tpe(20, 8, 0), CmaEs(20, 8, 0)], ids=lambda search: type(search).__name__)
+def test_batches_have_their_size_and_the_last_what_is_left(search):
+    batches = played(search, NUMBERS, one)
+    assert [len(batch) for batch in batches] == [8, 8, 4]
+    assert [trial.number for trial in flat(batches)] == list(range(20))
+    assert search.begin(NUMBERS, 5, 1).ask()[0].trial.parameters["optimizer.learning_rate"] != 1e-5
+
+
+@pytest.mark.parametrize(("make", "swept"), [(Tpe, BRANCHES), (CmaEs, NUMBERS)])
+def test_law_1_equal_scores_lead_to_equal_trials_in_whatever_order_they_are_told(make, swept):
+    first = played(make(32, 8, 7), swept, one)
+    assert played(make(32, 8, 7), swept, one, backwards=True) == first
+    assert played(make(32, 8, 8), swept, one) != first
+
+
+REPLAY = """
+import json
+import test_search_models as models
+trials = models.flat(models.played(models.Tpe(32, 8, 7), models.BRANCHES, models.one))
+print(json.dumps([trial.parameters for trial in trials]))
+"""
+
+
+def test_law_5_a_search_that_is_told_the_same_again_in_a_new_process_asks_for_the_same():
+    expected = json.loads(json.dumps([t.parameters for t in flat(played(Tpe(32, 8, 7), BRANCHES, one))]))
+    environment = os.environ | {
+        "PYTHONHASHSEED": "12",
+        "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
+    }
+    done = subprocess.run([sys.executable, "-c", REPLAY], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == expected
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("make", [Tpe, CmaEs])
+def test_it_finds_better_trials_than_chance_does(make):
+    """Of 64 trials the last 16 are on average three times nearer to the minimum than random ones, over three seeds."""
+    late = [valley(trial) for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, one)[-2:])]
+    chance = [valley(trial) for seed in range(3) for trial in Random(64, seed).trials_of(NUMBERS)]
+    assert fmean(late) < fmean(chance) / 3
+
+
+def test_it_learns_which_branches_and_choices_are_good():
+    last = flat(played(Tpe(80, 8, 0), BRANCHES, one)[-3:])
+    assert sum(trial.optimizer_name == "adam" for trial in last) > 16
+    assert sum(trial.parameters["network.hidden"] == "[32]" for trial in last) > 12
+    assert {type(trial.parameters["training.batch_size"]) for trial in last} == {int}
+
+
+def test_several_objectives():
+    """Two minima, at learning rates 1e-4 and 1e-2: what lies between them is as good as can be, the rest is not."""
+
+    def two(trial):
+        place = log10(trial.parameters["optimizer.learning_rate"])
+        return (place + 4) ** 2, (place + 2) ** 2
+
+    late = flat(played(Tpe(64, 8, 0), NUMBERS, two, n_objectives=2)[-2:])
+    between = [1e-4 <= trial.parameters["optimizer.learning_rate"] <= 1e-2 for trial in late]
+    assert sum(between) >= 12  # 6.4 by chance
+
+
+@pytest.mark.parametrize(("make", "n"), [(Tpe, 1), (Tpe, 2), (CmaEs, 1)])
+def test_what_diverged_is_avoided_and_harms_nothing(make, n):
+    def steep(trial):
+        diverged = trial.parameters["optimizer.learning_rate"] > 10**-1.5
+        return ((inf,) if diverged else one(trial)) * n
+
+    late = [trial for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, steep, n)[-2:])]
+    assert sum(trial.parameters["optimizer.learning_rate"] > 10**-1.5 for trial in late) <= 7  # 14.4 by chance
+    assert len(flat(played(make(16, 8, 0), NUMBERS, lambda trial: (inf,) * n, n))) == 16
+
+
+def test_law_7_what_does_not_go_together_is_refused():
+    with pytest.raises(ValueError, match="cma_es ranks trials by one metric, but there are 2"):
+        CmaEs(8, 8, 0).begin(NUMBERS, 5, 2)
+    with pytest.raises(ValueError, match=r"two ranges or more .* but the space has training.batch_size; use tpe"):
+        CmaEs(8, 8, 0).begin(BRANCHES, 5, 1)
+    if find_spec("torch") is None:
+        with pytest.raises(ValueError, match=r"pip install 'nnsweep\[gp\]'"):
+            GaussianProcess(8, 8, 0).begin(NUMBERS, 5, 1)
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+def test_a_gaussian_process_finds_better_trials_than_chance_does():
+    late = [valley(trial) for trial in flat(played(GaussianProcess(24, 4, 0), NUMBERS, one)[-2:])]
+    assert fmean(late) < fmean(valley(trial) for trial in Random(64, 0).trials_of(NUMBERS)) / 5
+
+
+def test_optuna_is_not_loaded_before_it_is_needed():
+    code = "import sys, pipeline.search.models; assert not {'optuna', 'scipy', 'torch'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, check=True)

@@ -1,0 +1,281 @@
+"""Every search in a real sweep: what it trains, and that each network is the one it says it is."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from running import composed, first_trials, run_here, swept_here
+
+from nncore import model_file
+from nncore.regroup import collect
+from nncore.stack import start
+from nncore.training import train
+from pipeline.artefacts import facts
+from pipeline.journal import events
+from pipeline.settings.variants import Variants
+from pipeline.sweep.training import METRICS
+
+ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
+IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "name=it")
+RANGES = ("space=ranges", *IRIS)
+SEARCHES = {
+    "random": ("search=random", "search.trials=5", *RANGES),
+    "sobol": ("search=sobol", "search.trials=4", *RANGES),
+    "halving": ("search=halving", *ADAM, *IRIS, "training.epochs=9"),
+    "hyperband": ("search=hyperband", *ADAM, *IRIS, "training.epochs=9"),
+    "population": ("search=population", "search.size=6", "search.every=2", "training.epochs=6", *RANGES),
+    "tpe": ("search=tpe", "search.trials=14", "search.batch_size=4", *RANGES),
+    "cma_es": ("search=cma_es", "search.trials=8", "search.batch_size=4", *RANGES),
+}
+
+
+def happened(runs):
+    (path,) = runs.glob("*/*/journal.jsonl")
+    return events(path)
+
+
+def networks_of(runs):
+    """By key, the curves and the last fingerprint of every network in the journal of the only run."""
+    found = {}
+    for event in happened(runs):
+        for key, one in event["networks"].items() if event["event"] == "slice" else ():
+            before = found.get(key, ({}, ""))[0]
+            curves = {name: before.get(name, [])[: event["start"]] + values for name, values in one["curves"].items()}
+            found[key] = curves, one["fingerprint"]
+    return found
+
+
+def read_leaderboard(runs):
+    (path,) = runs.glob("*/*/leaderboard.csv")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_law_1_a_search_decides_the_same_however_its_networks_are_packed(search, tmp_path):
+    found = [
+        swept_here(tmp_path / name, *SEARCHES[search], *packing)
+        for name, packing in {
+            "wide": ("stacks.width=unlimited",),
+            "narrow": ("stacks.width=2", "stacks.slice_seconds=0.001"),
+        }.items()
+    ]
+    assert found[0]["digest"] == found[1]["digest"]
+    assert found[0]["best"] == found[1]["best"]
+    assert found[0]["trials"]["planned"] == len(read_leaderboard(tmp_path / "wide")) > 3
+    assert (
+        sum(found[0]["trials"][name] for name in ("finished", "stopped", "diverged")) == found[0]["trials"]["planned"]
+    )
+
+
+def test_halving_lets_the_worse_go_and_says_why(tmp_path):
+    """9 learning rates: all for an epoch, 3 for three, 1 for nine."""
+    found = swept_here(tmp_path, *SEARCHES["halving"])
+    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    assert [sorted(set(rung["until"].values())) for rung in rungs] == [[1], [3], [9]]
+    assert [len(rung["until"]) for rung in rungs] == [9, 3, 1]
+    curves = {key[:4]: one["validation/loss"] for key, (one, _) in networks_of(tmp_path).items()}
+    best = sorted(curves, key=lambda key: curves[key][0])[:3]
+    assert set(rungs[1]["until"]) == set(best)
+    assert list(rungs[2]["until"]) == [min(best, key=lambda key: curves[key][2])]
+    assert found["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0}
+    status = {row["trial"]: row["status"] for row in read_leaderboard(tmp_path)}
+    for key, curve in curves.items():
+        left = f"stopped after epoch {len(curve)}: the search left it out"
+        assert status[key] == ("finished" if len(curve) == 9 else left)
+
+
+def test_a_budget_of_network_epochs_is_kept(tmp_path):
+    found = swept_here(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
+    assert sum(len(curves["validation/loss"]) for curves, _ in networks_of(tmp_path).values()) == 9 + 2
+    status = [row["status"] for row in read_leaderboard(tmp_path)]
+    assert sum("budget.network_epochs=12 is used up" in one for one in status) == 3
+    assert found["trials"]["stopped"] == 9
+
+
+def view_of(settings):
+    development, _ = settings.split(settings.data())
+    return settings.reduce(settings.prepare(development, 0))
+
+
+def by_hand(rungs, settings, config, trials):
+    """What a population comes to if nncore alone trains it, each network in a stack of its own; and its copies."""
+    view, variants = view_of(settings), Variants(settings, config)
+    shape = variants.of(settings.space.samples()[0]).shape(facts(view), "classification")
+    stacks, addresses, copies = {}, {}, 0
+    for number, rung in enumerate(rungs):
+        before, holders = dict(stacks), {address: key for key, address in addresses.items()}
+        for key, (address, origin) in rung["networks"].items():
+            network = variants.of(trials[number][key[:4]]).net(trials[number][key[:4]], key, settings.training.seed)
+            if key not in stacks:
+                stack = start(shape, [network])
+            elif origin is None:
+                stack = before[key]
+            else:
+                copies, source = copies + 1, before[holders[origin]]
+                stack = collect([network], [source.networks[0].key], [source])
+            addresses[key] = address
+            stacks[key], reports = train(stack, view.data, rung["until"][key[:4]], METRICS["classification"])
+            yield number, key, reports[key]
+    assert copies > 0
+
+
+class Noting:
+    """A search that keeps the trials that another asks for."""
+
+    def __init__(self, search):
+        self.search = search
+
+    def begin(self, *terms):
+        self.asker, self.asked = self.search.begin(*terms), []
+        return self
+
+    def ask(self):
+        legs = self.asker.ask()
+        self.asked.append({leg.trial.key: leg.trial for leg in legs})
+        return legs
+
+    def tell(self, scores):
+        self.asker.tell(scores)
+
+
+def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
+    """The copies go on from the weights and the memory of their origins, with rates of their own."""
+    settings, config = composed(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
+    noting = Noting(settings.search)
+    run_here(replace(settings, search=noting), config)
+    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    reported = {}
+    number = -1
+    for event in happened(tmp_path):
+        number += event["event"] == "rung"
+        if event["event"] == "slice":
+            for key, one in event["networks"].items():
+                reported[number, key] = one["fingerprint"]
+    found = {(number, key): one.fingerprint for number, key, one in by_hand(rungs, settings, config, noting.asked)}
+    assert found == reported
+    assert len(found) == 3 * 6
+
+
+SWEPT = {  # a setting of the space, the same as a setting of a run of its own, and values
+    "reduce.n_components": ("+space.reduce.n_components=[2,3]", "reduce.n_components={}", [2, 3]),
+    "prepare.scaling": ("+space.prepare.scaling=[standard,min_max]", "prepare.scaling={}", ["standard", "min_max"]),
+    "network.hidden": ("+space.network.hidden=[[],[5],[6,4]]", "network.hidden={}", ["[]", "[5]", "[6,4]"]),
+    "training.batch_size": ("+space.training.batch_size=[8,30]", "training.batch_size={}", [8, 30]),
+    "training.schedule": (
+        "+schedule@space.training.schedule.constant=constant +schedule@space.training.schedule.cosine=cosine",
+        "schedule@training.schedule={}",
+        ["constant", "cosine"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_law_1_a_swept_setting_is_as_in_a_run_of_its_own(name, tmp_path):
+    swept, alone, values = SWEPT[name]
+    few = ("space=learning_rates", *(f"~space.optimizer.{one}" for one in ("sgd", "momentum", "rmsprop")))
+    few = (
+        *few,
+        "space.optimizer.adam.learning_rate=[0.01]",
+        "data=iris",
+        "network.hidden=[8]",
+        "training.batch_size=16",
+    )
+    if name != "reduce.n_components":
+        few = (*few, "reduce=none")
+    found = swept_here(tmp_path / "swept", *few, *swept.split())
+    together = networks_of(tmp_path / "swept")
+    assert found["trials"]["finished"] == len(together) == len(values)
+    for number, value in enumerate(values):
+        swept_here(tmp_path / f"{number}", *few, alone.format(value))
+        assert networks_of(tmp_path / f"{number}")["0000/1/0"] == together[f"{number:04d}/1/0"]
+    assert len({fingerprint for _, fingerprint in together.values()}) == len(values)
+    settings, _ = composed(*few, *swept.split())
+    assert [str(trial.others[0][1]) for trial in first_trials(settings)] == [
+        str(value).replace(",", ", ") for value in values
+    ]
+
+
+MANY = (*ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=2", "training.epochs=4")
+
+
+def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
+    found = swept_here(tmp_path, *MANY)
+    rows = read_leaderboard(tmp_path)
+    finals = {key: curves["validation/loss"][-1] for key, (curves, _) in networks_of(tmp_path).items()}
+    assert len(finals) == 9 * 4
+    for row in rows:
+        values = [value for key, value in finals.items() if key.startswith(row["trial"])]
+        assert float(row["validation/loss"]) == pytest.approx(np.mean(values))
+        assert float(row["validation/loss std"]) == pytest.approx(np.std(values, ddof=1))
+        assert float(row["validation/loss 95% +-"]) > 0
+    assert rows[0]["tied"] == "True"
+    assert found["best"]["tied"] == sum(row["tied"] == "True" for row in rows)
+    best = found["best"]["validation"]["loss"]
+    assert best["interval"] == float(rows[0]["validation/loss 95% +-"])
+    assert found["best"]["networks"] == 4
+
+
+def test_of_equals_the_simplest_is_the_champion(tmp_path):
+    """Sizes of networks that all do well on an easy task: those that cannot be told apart tie."""
+    few = (*MANY, "space.optimizer.adam.learning_rate=[0.03]", "+space.network.hidden=[[32],[8],[4]]")
+    best = swept_here(tmp_path / "best", *few)
+    found = swept_here(tmp_path / "simplest", *few, "select.simplest=true")
+    rows = read_leaderboard(tmp_path / "simplest")
+    tied = [row for row in rows if row["tied"] == "True"]
+    smallest = min(tied, key=lambda row: json.loads(row["network.hidden"]))
+    assert len(tied) > 1
+    assert found["best"]["trial"] == smallest["trial"]
+    assert best["best"]["trial"] == rows[0]["trial"]
+    assert found["digest"] == best["digest"]
+
+
+def test_the_pareto_front_has_those_that_nobody_beats_in_both(tmp_path):
+    few = ("space=learning_rates", *ADAM[1:], *IRIS, "space.optimizer.adam.learning_rate=[0.003,0.03]")
+    swept_here(
+        tmp_path, *few, "+space.network.hidden=[[],[4],[16]]", "select.tradeoffs=[parameters]", "training.epochs=8"
+    )
+    rows = read_leaderboard(tmp_path)
+    sizes = {"[]": 4 * 3 + 3, "[4]": 5 * 4 + 5 * 3, "[16]": 5 * 16 + 17 * 3}
+    points = [(float(row["validation/loss"]), sizes[row["network.hidden"]]) for row in rows]
+    for row, (loss, size) in zip(rows, points, strict=True):
+        beaten = any(a <= loss and b <= size and (a, b) != (loss, size) for a, b in points)
+        assert row["pareto"] == str(not beaten)
+
+
+def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
+    few = (*ADAM, *IRIS, "training.epochs=6")
+    champion = swept_here(tmp_path / "champion", *few)
+    found = swept_here(tmp_path / "ensemble", *few, "select.publish=ensemble", "select.ensemble=5")
+    counts = found["ensemble"]["networks"]
+    assert 1 <= sum(counts.values()) <= 5
+    assert set(counts) <= {f"{number:04d}/1/0" for number in range(9)}
+    alone = champion["best"]["validation"]["loss"]["mean"]
+    assert found["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it begins with the best network
+    settings, _ = composed(*few)
+    _, test = settings.split(settings.data())
+    for summary, expected in ((champion, champion["best"]["test"]), (found, found["ensemble"]["test"])):
+        model = model_file.load(tmp_path.joinpath(summary["model"]["path"]))
+        answers = model.answers(test.x.numbers)
+        assert np.mean(answers["prediction"] == test.y) == pytest.approx(expected["accuracy"])
+        p = np.stack([answers[f"probability_{label}"] for label in sorted({*test.y})], axis=1)
+        right = p[np.arange(len(p)), np.searchsorted(sorted({*test.y}), test.y)]
+        assert -np.log(right).mean() == pytest.approx(expected["loss"], rel=1e-4)
+    assert len(model.models) == len(counts)
+
+
+def test_without_an_ensemble_there_is_none_in_the_summary(tmp_path):
+    assert swept_here(tmp_path, *ADAM, *IRIS, "select.ensemble=0")["ensemble"] is None
+
+
+def test_law_2_a_trial_that_diverges_is_out_of_the_search(tmp_path):
+    wild = (*SEARCHES["halving"], "space.optimizer.adam.learning_rate=[0.001,0.01,1000.0]", "training.loss_limit=20.0")
+    found = swept_here(tmp_path, *wild)
+    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    lost = {row["trial"] for row in read_leaderboard(tmp_path) if row["status"].startswith("diverged in epoch 1")}
+    assert lost == {"0002"}
+    assert found["trials"]["diverged"] == 1
+    assert len(rungs[1]["until"]) == 1
+    assert "0002" not in rungs[1]["until"]

@@ -1,0 +1,67 @@
+"""Small jobs, trials and results that the tests of the sweep are made of."""
+
+from typing import Any
+
+from samples import member, network, shape
+
+from nncore.shape import Shape
+from nncore.training import Report
+from pipeline.artefacts import Facts
+from pipeline.sweep.planner import Job, Origin
+from pipeline.sweep.results import Place, Results, repeats_of
+from pipeline.sweep.trial import Trial
+
+SMALL = shape((8, 6, 3), batch_size=32)
+LARGE = shape((784, 512, 256, 10), batch_size=128)
+FACTS = Facts(8, 3, 320, 80)
+OPTIMIZERS = ("sgd", "momentum", "adam")
+
+
+def job(
+    number: int,
+    of: Shape = SMALL,
+    view: int = 0,
+    facts: Facts = FACTS,
+    span: tuple[int, int] = (0, 10),
+    origin: Origin | None = None,
+) -> Job:
+    """A network of trial `number`; neighbours have different optimizers."""
+    optimizer = member(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
+    return Job(network(f"{number:04d}/{view + 1}/0", 0, optimizer), of, view, facts, *span, origin)
+
+
+def trial(number: int) -> Trial:
+    """A trial of plain gradient descent, whose rate is its own."""
+    sgd = member("sgd", learning_rate=0.01 * (1 + number))
+    return Trial(number, "sgd", sgd, "none", member("none"))
+
+
+def place(key: str, file: str = "00000-1") -> Place:
+    """Where a network's state might be."""
+    return Place(file, "0" * 64, key)
+
+
+def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
+    """The report of an epoch for each validation loss; the network answers with the last epoch by itself."""
+    curves = {"train/loss": [loss / 2 for loss in losses], "validation/loss": list(losses)}
+    return Report(curves | {"validation/accuracy": [1 - loss for loss in losses]}, fingerprint=fingerprint, **rest)
+
+
+def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> Results:
+    """Results of trials that are to be trained; the addresses are "at <key>"."""
+    results = Results(repeats_of(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
+    for number in range(n_trials):
+        enter(results, number)
+    return results
+
+
+def enter(results: Results, number: int, **addressed: Any) -> None:
+    """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
+    of = {repeat: addressed.get("address", "at ") + repeat.key(f"{number:04d}") for repeat in results.repeats}
+    results.open(trial(number), of, addressed.get("origins", {}))
+
+
+def add(results: Results, reports: dict[str, Report], start: int, until: int, last: bool = False) -> list[str]:
+    """Add the reports of a slice that leaves one state."""
+    places = {key: place(key, f"00000-{until}") for key in reports}
+    return results.add(reports, start, until, places, last)

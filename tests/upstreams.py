@@ -1,0 +1,107 @@
+"""Ways to run the stages before the sweep by themselves, and to see which of them were really computed."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from running import composed
+
+from pipeline.artefacts import Dataset, Development, RawRows, Task, Transform, View
+from pipeline.record import Record
+from pipeline.settings.variants import Variants
+from pipeline.upstream import Means, Upstream, upstream
+
+
+def note(log: Path, line: str) -> None:
+    """Append a line to a file, whichever process this is."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+def noted(log: Path) -> list[str]:
+    """The lines so far, in their order; the file begins anew."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    log.unlink(missing_ok=True)
+    return sorted(lines)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A stage that notes each time it is computed, and else is the one inside."""
+
+    inside: Any
+    log: Path
+
+    name = property(lambda self: self.inside.name)
+    address = property(lambda self: self.inside.address)
+    task = property(lambda self: self.inside.task)
+    n_columns = property(lambda self: self.inside.n_columns)
+    scale_targets = property(lambda self: self.inside.scale_targets)
+
+    def check(self, *arguments: Any) -> None:
+        self.inside.check(*arguments)
+
+    def content(self) -> str | None:
+        return self.inside.content()
+
+
+class CountedSource(Counted):
+    def __call__(self) -> Dataset:
+        note(self.log, "load")
+        return self.inside()
+
+
+class CountedSplit(Counted):
+    def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
+        note(self.log, "split")
+        return self.inside(dataset)
+
+
+class CountedPrepare(Counted):
+    def check(self, task: Task) -> None:
+        self.inside.check(task)
+
+    def __call__(self, development: Development, fold: int) -> View:
+        note(self.log, f"prepare {self.inside.scaling} {fold}")
+        return self.inside(development, fold)
+
+
+class CountedReduction(Counted):
+    @property
+    def shared(self) -> "CountedReduction | None":
+        shared = self.inside.shared
+        return shared and CountedReduction(shared, self.log)
+
+    def fit(self, view: View) -> Transform:
+        note(self.log, f"fit {self.inside.n_components}")
+        return self.inside.fit(view)
+
+    def narrowed(self, fitted: Transform, view: View) -> Transform:
+        note(self.log, f"narrow {self.inside.n_components}")
+        return self.inside.narrowed(fitted, view)
+
+    def __call__(self, view: View) -> View:
+        return self.inside(view)
+
+
+@contextmanager
+def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Upstream, Means]]:
+    """A run up to its split; `replaced` are stages other than the configuration's."""
+    quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
+    settings, config = composed(*quick, *overrides)
+    settings = replace(settings, **replaced)
+    record = Record(settings, config, "", time.monotonic())
+    console = Console(file=StringIO(), width=200)
+    try:
+        with settings.execution.start() as executor:
+            means = Means(settings, executor, record, console, Variants(settings, config))
+            yield upstream(means), means
+    finally:
+        record.close(lambda text: None)
