@@ -10,11 +10,10 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -32,7 +31,7 @@ from nncore import model_file
 from pipeline.journal import Reader
 from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
-from pipeline.tracking.trial_run import NetworkCurves, TrialRun
+from pipeline.tracking.trial_run import NetworkCurves, TrialRun, Written, acknowledgements, flat
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
@@ -43,13 +42,6 @@ SECONDS_TO_FINISH = 30  # after the driver is gone
 HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 DRIVER_GONE = threading.Event()
-
-
-class Written(NamedTuple):
-    """A nested run that is there, and the epochs of all its networks together."""
-
-    run_id: str
-    epochs: int
 
 
 class Writer:
@@ -171,12 +163,6 @@ class Writer:
         self._acknowledged.flush()
 
 
-def acknowledgements(path: Path) -> list[dict[str, Any]]:
-    """What was written to MLflow so far; a last line that a crash has cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
 def experiment_id(client: MlflowClient, tracking: dict[str, Any]) -> str:
     """The experiment's; it is made if there is none."""
     name = tracking["experiment"]
@@ -262,15 +248,6 @@ def data_set(card: dict[str, Any]) -> Dataset:
         schema=json.dumps({"mlflow_colspec": schema}),
         profile=json.dumps(profile),
     )
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings with dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, str(value)
 
 
 def _wait_for_driver() -> None:

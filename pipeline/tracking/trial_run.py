@@ -1,6 +1,8 @@
 """What the journal says of one trial, as MLflow is to see it: means over folds and seeds, in one run."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -112,3 +114,25 @@ class TrialRun:
             yield Point(plain, fmean(values), time, 0)
             if len(values) > 1:
                 yield Point(f"{plain}_std", stdev(values), time, 0)
+
+
+class Written(NamedTuple):
+    """A nested run that is there, and the epochs of all its networks together."""
+
+    run_id: str
+    epochs: int
+
+
+def acknowledgements(path: Path) -> list[dict[str, Any]]:
+    """What was written to MLflow so far; a last line that a crash has cut short is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings with dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, str(value)
