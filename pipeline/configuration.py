@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace, began: float) -> None:
     """Compose and check every job, then run them one after the other."""
     with _hydra(arguments):
         overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
-        configs = [_composed(arguments.config_name or "config", job) for job in overrides]
+        configs = [compose(arguments.config_name or "config", job) for job in overrides]
     settings = [checked(config) for config in configs]
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
@@ -103,7 +103,7 @@ def _run(arguments: argparse.Namespace, began: float) -> None:
         began = time.monotonic()
 
 
-def _composed(name: str, overrides: list[str]) -> DictConfig:
+def compose(name: str, overrides: list[str]) -> DictConfig:
     """Compose; a range takes the place of a list, or a list that of a range, although Hydra cannot merge them."""
     try:
         return hydra.compose(name, overrides)
@@ -112,7 +112,7 @@ def _composed(name: str, overrides: list[str]) -> DictConfig:
         at = next((at for at, one in enumerate(overrides) if clash and one.startswith(f"{clash[1]}=")), None)
         if clash is None or at is None:
             raise
-        return _composed(name, [*overrides[:at], f"~{clash[1]}", f"+{overrides[at]}", *overrides[at + 1 :]])
+        return compose(name, [*overrides[:at], f"~{clash[1]}", f"+{overrides[at]}", *overrides[at + 1 :]])
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import hydra
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from pipeline.configuration import CONF, checked
+from pipeline.configuration import CONF, checked, compose
 from pipeline.run import run
 from pipeline.settings.run_settings import Settings
 from pipeline.sweep.trial import Trial
@@ -27,7 +27,7 @@ QUICK = ("training.epochs=3", "tracking=none", "execution=local")
 def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
     """The settings of a command line, and the configuration they were made of."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", overrides=list(overrides))
+        config = compose("config", list(overrides))
     return checked(config), OmegaConf.to_container(config, resolve=True)
 
 

@@ -85,6 +85,7 @@ class Engine:
         while legs := self._rungs.next():
             self._notice(self.results.trials)
             self._open(legs)
+            self._notice(self._done_before(legs))
             self._trainer.states.tidy()
             self._trainer.train(self._jobs(legs), self._handles, self._epochs, reported)
             if self._trainer.late:
@@ -157,14 +158,20 @@ class Engine:
         history = (origin.address, origin.trained) if origin else (self._means.settings.training.loss_limit,)
         return sha256(repr((*content, *history)).encode()).hexdigest()[:32]
 
+    def _done_before(self, legs: list[Leg]) -> list[str]:
+        """The trials that an earlier session has brought to their last epoch."""
+        done = []
+        for leg in legs:
+            networks = self.results.trials[leg.trial.key].networks
+            if leg.until == self._epochs and all(network.has(leg.until) for network in networks):
+                self.results.finish(leg.trial.key)
+                done.append(leg.trial.key)
+        return done
+
     def _jobs(self, legs: list[Leg]) -> list[Job]:
         """The networks that are not yet where the rung wants them."""
         asked = [(result, leg.until) for leg in legs for result in self.results.trials[leg.trial.key].networks]
-        return [
-            self._job(result, until)
-            for result, until in asked
-            if not (result.knows(until) and (result.diverged or result.place))
-        ]
+        return [self._job(result, until) for result, until in asked if not result.has(until)]
 
     def _job(self, result: Result, until: int) -> Job:
         """To go on from the state that there is, or to begin anew."""

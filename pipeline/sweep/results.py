@@ -102,6 +102,10 @@ class Result:
         """Whether it was trained to this epoch, and what it answered with then is known."""
         return epoch in self.answered or (self.ended and self.trained <= epoch)
 
+    def has(self, epoch: int) -> bool:
+        """See `knows`; and its state or its answer is there, unless it diverged."""
+        return self.diverged is not None or (self.place is not None and self.knows(epoch))
+
     def at(self, until: int) -> dict[str, float]:
         """Every curve's value in the epoch whose weights it answered with when it was trained to `until`."""
         epoch = self.answered.get(until, self.epoch)

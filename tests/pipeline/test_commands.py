@@ -91,7 +91,7 @@ def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
     found = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
     startups = sorted(one["timings"]["startup_s"] for one in found)
     assert startups[0] < 0.1  # nothing had to be loaded again
-    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["diabetes", "digits"]
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache", "diabetes", "digits"]
 
 
 @pytest.mark.slow

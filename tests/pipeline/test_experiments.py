@@ -9,7 +9,7 @@ from running import composed, run_here
 from pipeline.configuration import CONF
 
 READY = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-SMALL = ("training.epochs=3", "training.seeds=1", "budget.trials=2", "tracking=none", "execution=local")
+SMALL = ("training.epochs=6", "training.seeds=1", "budget.trials=2", "tracking=none", "execution=local")
 
 
 def fashion(folder):
