@@ -85,7 +85,7 @@ class Engine:
         while legs := self._rungs.next():
             self._notice(self.results.trials)
             self._open(legs)
-            self._notice(self._done_before(legs))
+            self._notice(finished_before(self.results, legs, self._epochs))
             self._trainer.states.tidy()
             self._trainer.train(self._jobs(legs), self._handles, self._epochs, reported)
             if self._trainer.late:
@@ -158,16 +158,6 @@ class Engine:
         history = (origin.address, origin.trained) if origin else (self._means.settings.training.loss_limit,)
         return sha256(repr((*content, *history)).encode()).hexdigest()[:32]
 
-    def _done_before(self, legs: list[Leg]) -> list[str]:
-        """The trials that an earlier session has brought to their last epoch."""
-        done = []
-        for leg in legs:
-            networks = self.results.trials[leg.trial.key].networks
-            if leg.until == self._epochs and all(network.has(leg.until) for network in networks):
-                self.results.finish(leg.trial.key)
-                done.append(leg.trial.key)
-        return done
-
     def _jobs(self, legs: list[Leg]) -> list[Job]:
         """The networks that are not yet where the rung wants them."""
         asked = [(result, leg.until) for leg in legs for result in self.results.trials[leg.trial.key].networks]
@@ -181,3 +171,15 @@ class Engine:
             self._handles.append(one.view.data)
         origin = self._trainer.states.origin(result.place) if goes_on and result.place else None
         return Job(one.network, one.shape, view, one.view.facts, result.trained if origin else 0, until, origin)
+
+
+def finished_before(results: Results, legs: list[Leg], epochs: int) -> list[str]:
+    """The trials that an earlier session has brought to their last epoch; they are marked as finished."""
+    done = [
+        leg.trial.key
+        for leg in legs
+        if leg.until == epochs and all(network.has(epochs) for network in results.trials[leg.trial.key].networks)
+    ]
+    for key in done:
+        results.finish(key)
+    return done

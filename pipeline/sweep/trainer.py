@@ -127,7 +127,7 @@ class Trainer:
             networks={key: asdict(report) for key, report in trained.reports.items()},
         )
         going_on = self._results.add(trained.reports, one.slice.start, one.slice.until, places, one.last)
-        self.states.note(number, one.file, one.goes_on, one.answers, list(places))
+        self.states.note(number, one.file, one.goes_on, one.answers)
         left = {key: self._results.networks[key].ended for key in trained.reports}
         until = {False: one.slice.until, True: one.stack.until}
         self._results.epochs_left -= sum(until[ended] - one.slice.start for ended in left.values())
