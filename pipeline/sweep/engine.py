@@ -92,7 +92,6 @@ class Engine:
                 break
             self._rungs.done(legs)
             self._notice(leg.trial.key for leg in legs)
-            show()
         for key in self.results.trials:
             self.results.let_go(key, "the budget is used up")
         self._notice(self.results.trials)

@@ -56,6 +56,9 @@ def test_the_output_tells_the_story(main_job):
     assert re.match(
         r"sweep: 112 of 112 trials, \d+ network-epochs/s, 0 s left, best validation loss 0\.\d+ \(.+\)", last
     )
+    stacks = main_job.summary["work"]
+    told = f"112 networks to epoch 30, stacks: {stacks['stacks']} of up to {stacks['widest_stack']} networks, workers: "
+    assert told in output
     assert "The best 10 of 112 trials" in output
     assert f"folder     {main_job.run_folder}".rstrip("/") in output
     assert "\x1b" not in output  # plain lines where there is no terminal
