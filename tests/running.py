@@ -21,6 +21,8 @@ FEW = (  # 7 trials instead of 112
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
     "space.optimizer.adam.learning_rate=[0.003]",
 )
+MARK = "NNSWEEP_TESTS"  # in the environment of whatever the tests start: the process that started it
+os.environ[MARK] = str(os.getpid())
 QUICK = ("training.epochs=3", "tracking=none", "execution=local")
 
 
@@ -69,13 +71,21 @@ def journal(folder: Path) -> list[dict[str, Any]]:
 
 
 def processes(*words: str) -> dict[int, str]:
-    """The command lines of running processes that contain all these words, by process id."""
-    found = {}
+    """The command lines of running processes that contain all these words, by process id, of those started here."""
+    found, begun_here = {}, f"{MARK}={os.getpid()}\0".encode()
     for path in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # it has ended meanwhile
-            continue
+        line = _content(path / "cmdline").replace(b"\0", b" ").decode()
         if line and all(word in line for word in words) and int(path.name) != os.getpid():
-            found[int(path.name)] = line
+            parent = _content(path / "stat").rpartition(b")")[2].split()[1:2]  # Ray's workers write over their own
+            if any(
+                begun_here in _content(one / "environ") for one in (path, Path("/proc", *map(bytes.decode, parent)))
+            ):
+                found[int(path.name)] = line
     return found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() + b"\0"
+    except OSError:  # the process has ended meanwhile, or is not ours
+        return b""

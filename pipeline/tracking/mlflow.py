@@ -30,8 +30,9 @@ import nncore
 from nncore import model_file
 from pipeline.journal import Reader
 from pipeline.tracking import model_code
+from pipeline.tracking.acknowledgements import Acknowledgements
 from pipeline.tracking.model_code import answer
-from pipeline.tracking.trial_run import NetworkCurves, TrialRun, Written, acknowledgements, flat
+from pipeline.tracking.trial_run import NetworkCurves, TrialRun, Written, flat
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
@@ -49,9 +50,8 @@ class Writer:
 
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
-        self._acknowledged = (self._folder / "tracking.jsonl").open("a", encoding="utf-8")
-        self._done = acknowledgements(self._folder / "tracking.jsonl")
-        written = [line for line in self._done if line["event"] == "trial"]
+        self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl")
+        written = [line for line in self._acknowledgements.begun if line["event"] == "trial"]
         self._written = {tuple(line["networks"]): Written(line["run_id"], line["epochs"]) for line in written}
         self._trials: dict[str, TrialRun] = {}
         self._addresses: dict[str, NetworkCurves] = {}
@@ -73,15 +73,18 @@ class Writer:
             return
         self._client = open_store(self._tracking["uri"])
         self._experiment_id = experiment_id(self._client, self._tracking)
-        if known := next((line["run_id"] for line in self._done if line["event"] == "run"), None):
-            self._parent = known
+        known = (line["run_id"] for line in self._acknowledgements.begun if line["event"] == "run")
+        self._parent = next(known, "")
+        if self._acknowledgements.resumed:
+            self._forget_what_was_not_acknowledged(happened["run_id"])
+        if self._parent:
             self._client.update_run(self._parent, status="RUNNING")
             return
         run = self._client.create_run(
             self._experiment_id,
             start_time=happened["time"],
             run_name=happened["run_id"],
-            tags={"kind": "sweep", "code_version": happened["version"]},
+            tags={"kind": "sweep", "pipeline_run": happened["run_id"], "code_version": happened["version"]},
         )
         self._parent = run.info.run_id
         parameters = [Param(name, value[:LONGEST_PARAMETER]) for name, value in flat(happened["settings"])]
@@ -89,7 +92,15 @@ class Writer:
             self._client.log_batch(self._parent, params=parameters[at : at + PARAMETERS_PER_BATCH])
         self._client.log_artifact(self._parent, str(self._folder / "config.yaml"))
         where = {"tracking_uri": self._tracking["uri"], "experiment_id": self._experiment_id, "run_id": self._parent}
-        self._acknowledge("run", **where)
+        self._acknowledgements.add("run", **where)
+
+    def _forget_what_was_not_acknowledged(self, run: str) -> None:
+        """An earlier writer was killed before it was complete, or before what it replaces was deleted."""
+        kept = {self._parent, *(written.run_id for written in self._written.values())}
+        found = self._client.search_runs([self._experiment_id], f"tags.pipeline_run = '{run}'", max_results=50_000)
+        for one in found:
+            if one.info.run_id not in kept:
+                self._client.delete_run(one.info.run_id)
 
     def _on_data(self, happened: dict[str, Any]) -> None:
         card = happened["card"]
@@ -130,14 +141,14 @@ class Writer:
         name = self._tracking["model"]
         model_version = log_model(self._folder / "model", self._parent, name)
         self._client.set_registered_model_alias(name, "champion", model_version)
-        self._acknowledge("model", name=name, version=model_version, alias="champion")
+        self._acknowledgements.add("model", name=name, version=model_version, alias="champion")
 
     def _on_end(self, happened: dict[str, Any]) -> None:
         for trial in self._trials.values():
             if not trial.over and trial.epochs:
                 self._write(trial, "KILLED")
         self._client.set_terminated(self._parent, happened["status"], happened["time"])
-        self._acknowledge("end", status=happened["status"])
+        self._acknowledgements.add("end", status=happened["status"])
 
     def _write(self, trial: "TrialRun", status: str) -> None:
         """One nested run in three calls, unless it is there already; in place of one with fewer epochs."""
@@ -145,9 +156,8 @@ class Writer:
         before = self._written.get(networks)
         if before and before.epochs == trial.epochs:
             return
-        if before:
-            self._client.delete_run(before.run_id)
         tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
+        tags["pipeline_run"] = self._folder.name
         run_id = self._client.create_run(self._experiment_id, start_time=trial.started, tags=tags).info.run_id
         parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
         metrics = [Metric(*point) for point in trial.metrics()]
@@ -156,11 +166,9 @@ class Writer:
             self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
         self._client.set_terminated(run_id, status, trial.ended)
         self._written[networks] = Written(run_id, trial.epochs)
-        self._acknowledge("trial", trial=trial.key, run_id=run_id, networks=networks, epochs=trial.epochs)
-
-    def _acknowledge(self, what: str, **content: Any) -> None:
-        self._acknowledged.write(json.dumps({"event": what, **content}) + "\n")
-        self._acknowledged.flush()
+        self._acknowledgements.add("trial", trial=trial.key, run_id=run_id, networks=networks, epochs=trial.epochs)
+        if before:
+            self._client.delete_run(before.run_id)
 
 
 def experiment_id(client: MlflowClient, tracking: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ The writer (pipeline.tracking.mlflow) follows the journal at low priority, so th
 cost the sweep little, and survives the Ctrl-C that ends the driver.
 """
 
-import json
 import os
 import shlex
 import subprocess
@@ -17,6 +16,7 @@ from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from pipeline.settings.strict import STRICT, Name
+from pipeline.tracking.acknowledgements import read
 from pipeline.tracking.base import Tracker
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -97,11 +97,11 @@ class WriterProcess:
             try:
                 self._process.wait(timeout=3)
             except subprocess.TimeoutExpired:
-                written = sum(line["event"] == "trial" for line in self._acknowledgements())
+                written = sum(line["event"] == "trial" for line in read(self._acknowledged))
                 say(f"MLflow: {written} trials written so far")
         if self._process.stdin:
             self._process.stdin.close()
-        acknowledged = {line["event"]: line for line in self._acknowledgements()}
+        acknowledged = {line["event"]: line for line in read(self._acknowledged)}
         if self._process.returncode != 0 or "end" not in acknowledged:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
             say(f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder holds all")
@@ -109,9 +109,3 @@ class WriterProcess:
             return None
         run = {key: acknowledged["run"][key] for key in ("tracking_uri", "experiment_id", "run_id")}
         return run | {"model": acknowledged.get("model")}
-
-    def _acknowledgements(self) -> list[dict[str, Any]]:
-        if not self._acknowledged.exists():
-            return []
-        lines = self._acknowledged.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]

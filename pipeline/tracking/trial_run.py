@@ -1,8 +1,6 @@
 """What the journal says of one trial, as MLflow is to see it: means over folds and seeds, in one run."""
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -121,12 +119,6 @@ class Written(NamedTuple):
 
     run_id: str
     epochs: int
-
-
-def acknowledgements(path: Path) -> list[dict[str, Any]]:
-    """What was written to MLflow so far; a last line that a crash has cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

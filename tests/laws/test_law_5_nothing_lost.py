@@ -181,12 +181,33 @@ def test_law_5_two_processes_do_not_work_on_one_run(copied):
 @pytest.mark.slow
 @pytest.mark.parametrize("slices", [1, 6])
 def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
+    """The writer of the session that was killed may still be at work when the next one begins."""
     settings = (*SETTINGS, "execution=local")
     folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
     command(tmp_path, *settings)
+    has_each_trial_once(tmp_path, folder, expected)
+
+
+@pytest.mark.slow
+def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(expected, tmp_path):
+    settings = (*SETTINGS, "execution=local")
+    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= 6)
+    acknowledged, deadline = folder / "tracking.jsonl", time.monotonic() + 60
+    while (not acknowledged.exists() or acknowledged.read_text().count("\n") < 4) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    for process in processes("pipeline.tracking.mlflow", str(tmp_path)):
+        os.kill(process, signal.SIGKILL)
+    lines = acknowledged.read_bytes().splitlines(keepends=True)
+    acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # what it did then it did not come to acknowledge
+    command(tmp_path, *settings)
+    has_each_trial_once(tmp_path, folder, expected)
+
+
+def has_each_trial_once(root, folder, expected):
+    """As if nothing had happened."""
     found = json.loads((folder / "summary.json").read_text())
     assert found["digest"] == expected["digest"]
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    mlflow.set_tracking_uri(f"sqlite:///{root}/runs/mlflow.db")
     client = MlflowClient()
     runs = client.search_runs([found["mlflow"]["experiment_id"]], max_results=1000)
     parents = [run for run in runs if run.data.tags["kind"] == "sweep"]

@@ -1,0 +1,33 @@
+"""What the writer has written, line by line in tracking.jsonl: so no later one writes it again."""
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Acknowledgements:
+    """The file, held by one writer: opening it waits until the writer of an earlier session has ended.
+
+    resumed   an earlier writer of the same run had it
+    begun     what that one acknowledged
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.resumed = path.exists()
+        self._file = path.open("ab")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        content = path.read_bytes()
+        self._file.truncate(content.rfind(b"\n") + 1)  # a crash may have cut the last line short
+        self.begun = read(path)
+
+    def add(self, what: str, **content: Any) -> None:
+        """Acknowledge."""
+        self._file.write(json.dumps({"event": what, **content}).encode() + b"\n")
+        self._file.flush()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All of them so far; a last line that is not yet whole is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
