@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import hydra
+import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
@@ -24,6 +26,12 @@ FEW = (  # 7 trials instead of 112
 MARK = "NNSWEEP_TESTS"  # in the environment of whatever the tests start: the process that started it
 os.environ[MARK] = str(os.getpid())
 QUICK = ("training.epochs=3", "tracking=none", "execution=local")
+
+
+def rest_slow(values: Iterable[Any]) -> list[Any]:
+    """For parametrize: the first is tested each time, the others in the whole suite."""
+    first, *rest = values
+    return [first, *(pytest.param(*one if isinstance(one, tuple) else [one], marks=pytest.mark.slow) for one in rest)]
 
 
 def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:

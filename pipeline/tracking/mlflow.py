@@ -76,7 +76,8 @@ class Writer:
         known = (line["run_id"] for line in self._acknowledgements.begun if line["event"] == "run")
         self._parent = next(known, "")
         if self._acknowledgements.resumed:
-            self._forget_what_was_not_acknowledged(happened["run_id"])
+            kept = {self._parent, *(written.run_id for written in self._written.values())}
+            delete_others(self._client, self._experiment_id, happened["run_id"], kept)
         if self._parent:
             self._client.update_run(self._parent, status="RUNNING")
             return
@@ -93,14 +94,6 @@ class Writer:
         self._client.log_artifact(self._parent, str(self._folder / "config.yaml"))
         where = {"tracking_uri": self._tracking["uri"], "experiment_id": self._experiment_id, "run_id": self._parent}
         self._acknowledgements.add("run", **where)
-
-    def _forget_what_was_not_acknowledged(self, run: str) -> None:
-        """An earlier writer was killed before it was complete, or before what it replaces was deleted."""
-        kept = {self._parent, *(written.run_id for written in self._written.values())}
-        found = self._client.search_runs([self._experiment_id], f"tags.pipeline_run = '{run}'", max_results=50_000)
-        for one in found:
-            if one.info.run_id not in kept:
-                self._client.delete_run(one.info.run_id)
 
     def _on_data(self, happened: dict[str, Any]) -> None:
         card = happened["card"]
@@ -181,6 +174,13 @@ def experiment_id(client: MlflowClient, tracking: dict[str, Any]) -> str:
     if found is None or found.lifecycle_stage != "active":
         raise MlflowException(f"experiment {name} was deleted: restore it, or choose another name=...")
     return str(found.experiment_id)
+
+
+def delete_others(client: MlflowClient, experiment: str, run: str, kept: set[str]) -> None:
+    """Of all that is there of a pipeline's run: a writer was killed before it acknowledged it, or had replaced it."""
+    for one in client.search_runs([experiment], f"tags.pipeline_run = '{run}'", max_results=50_000):
+        if one.info.run_id not in kept:
+            client.delete_run(one.info.run_id)
 
 
 def open_store(uri: str) -> MlflowClient:

@@ -1,7 +1,7 @@
 """Law 1, seen from outside: equal digests however a sweep is executed and packed."""
 
 import pytest
-from running import FEW, command, composed, journal, run_here, summary, swept_here
+from running import FEW, command, composed, journal, rest_slow, run_here, summary, swept_here
 
 SETTINGS = ("training.epochs=3", "tracking=none")
 FULL = ("tracking=none",)
@@ -26,7 +26,7 @@ def expected(tmp_path_factory):
     return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS)
 
 
-@pytest.mark.parametrize("packing", [name for name in PACKINGS if "Ray" not in name])
+@pytest.mark.parametrize("packing", rest_slow(sorted((name for name in PACKINGS if "Ray" not in name), reverse=True)))
 def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
     found = swept_here(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
     assert found["digest"] == expected["digest"]
@@ -39,6 +39,7 @@ def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
         assert found["work"]["stacks"] == 1
 
 
+@pytest.mark.slow
 def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path):
     """The main job ran on a Ray with one CPU per core."""
     local = run_here(*composed("execution=local", "tracking=none", f"runs={tmp_path}", "stacks.width=unlimited"))

@@ -84,7 +84,7 @@ def expected(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "packing", [pytest.param(name, marks=pytest.mark.slow if "Ray" in name else ()) for name in PACKINGS]
+    "packing", [pytest.param(name, marks=() if "3" in name else pytest.mark.slow) for name in PACKINGS]
 )
 def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp_path):
     found = swept_here(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import composed
+from running import composed, rest_slow
 from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, begun, noted
 
 from pipeline.configuration import CONF
@@ -100,13 +100,15 @@ def test_law_4_a_later_run_finds_everything_and_reads_no_row_that_it_does_not_ne
 
 @pytest.mark.parametrize(
     ("change", "expected"),
-    [
-        (["seed=1"], ["prepare standard 0", "prepare standard 1", "split"]),
-        (["split.test=0.3"], ["prepare standard 0", "prepare standard 1", "split"]),
-        (["prepare.scaling=robust"], ["prepare robust 0", "prepare robust 1"]),
-        (["cache.clear=true"], COLD),
-        (["training.epochs=7", "network.hidden=[3]", "name=other"], []),
-    ],
+    rest_slow(
+        [
+            (["seed=1"], ["prepare standard 0", "prepare standard 1", "split"]),
+            (["split.test=0.3"], ["prepare standard 0", "prepare standard 1", "split"]),
+            (["prepare.scaling=robust"], ["prepare robust 0", "prepare robust 1"]),
+            (["cache.clear=true"], COLD),
+            (["training.epochs=7", "network.hidden=[3]", "name=other"], []),
+        ]
+    ),
 )
 def test_law_4_what_a_changed_setting_bears_on_is_computed_again_and_nothing_else(tmp_path, change, expected):
     before = Stages(tmp_path)
@@ -116,7 +118,7 @@ def test_law_4_what_a_changed_setting_bears_on_is_computed_again_and_nothing_els
     assert computed == sorted([*expected, *["fit 1024", "narrow 2"] * 2] if expected else [])
 
 
-@pytest.mark.parametrize("files", ["all", "prepared", "development"])
+@pytest.mark.parametrize("files", rest_slow(["prepared", "all", "development"]))
 def test_law_4_a_damaged_result_is_computed_again(tmp_path, files):
     stages = Stages(tmp_path)
     pair = stages.prepare(), stages.reduce(2)
@@ -146,6 +148,7 @@ def test_law_4_a_damaged_result_is_computed_again(tmp_path, files):
     assert stages.run(pair)[1] == []
 
 
+@pytest.mark.slow
 def test_law_4_a_changed_file_is_loaded_again_and_an_equal_one_is_not(tmp_path):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(60, 3)), np.arange(60) % 2

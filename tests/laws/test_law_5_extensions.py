@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from interrupted import epochs_done
-from running import FEW, command, swept_here
+from running import FEW, command, rest_slow, swept_here
 
 from pipeline.errors import SettingError
 
@@ -34,7 +34,7 @@ def copied(small, tmp_path):
     return tmp_path / "runs", name, tmp_path / "runs" / "digits" / name / "journal.jsonl"
 
 
-@pytest.mark.parametrize("more", MORE)
+@pytest.mark.parametrize("more", rest_slow([*reversed(MORE)]))
 def test_law_5_a_run_that_grows_is_as_if_it_had_been_large_from_the_start(more, copied, tmp_path):
     runs, name, journal = copied
     settings, n_epochs = MORE[more]
@@ -49,6 +49,7 @@ def test_law_5_a_run_that_grows_is_as_if_it_had_been_large_from_the_start(more, 
     assert set(done.values()) == {1}
 
 
+@pytest.mark.slow
 def test_law_5_a_run_grows_step_by_step(copied, tmp_path):
     runs, name, journal = copied
     for settings, _ in (MORE["epochs"], MORE["seeds"]):

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from interrupted import epochs_done, killed, sessions, slices_so_far
 from mlflow import MlflowClient
-from running import FEW, command, processes, swept_here
+from running import FEW, command, processes, rest_slow, swept_here
 
 from pipeline.errors import SettingError
 
@@ -91,6 +91,7 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
 
+@pytest.mark.slow
 def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, expected):
     runs, folder = copied
     found = swept_here(runs, *SETTINGS, "resume=required")
@@ -99,7 +100,7 @@ def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, 
     assert swept_here(runs, *SETTINGS)["run_id"] != folder.name  # which is finished now
 
 
-@pytest.mark.parametrize("cut", [1, 40, 400])
+@pytest.mark.parametrize("cut", rest_slow([40, 1, 400]))
 def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
     """As if the driver had died in mid-write of another slice."""
     runs, folder = copied
@@ -110,7 +111,7 @@ def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
     is_as_undisturbed(swept_here(runs, *SETTINGS), expected, path)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+@pytest.mark.parametrize("damage", rest_slow(["changed", "cut", "gone"]))
 def test_law_5_what_a_damaged_state_held_is_trained_again(damage, copied, expected):
     runs, folder = copied
     for state in list((folder / "states").iterdir()):

@@ -10,12 +10,14 @@ import pytest
 from running import FEW
 
 
+@pytest.mark.slow
 def test_law_6_only_the_writer_ever_opens_the_store(main_job):
     assert len(main_job.openers) == 1
     (line,) = main_job.openers.values()
     assert "pipeline.tracking.mlflow" in line
 
 
+@pytest.mark.slow
 def test_law_6_workers_never_load_mlflow(main_job):
     """MLflow needs SQLAlchemy for its store, and that maps compiled files of its own into the process."""
     assert len(main_job.workers) >= 2

@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from running import command, composed, summary
+from running import command, composed, rest_slow, summary
 
 from pipeline.configuration import command as run_command
 
@@ -170,7 +170,9 @@ def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", ["misspelt group", "zero epochs", "negative rate", "misspelt in the third job"])
+@pytest.mark.parametrize(
+    "wrong", rest_slow(["misspelt in the third job", "misspelt group", "zero epochs", "negative rate"])
+)
 def test_law_7_the_command_itself_ends_before_ray_is_even_loaded(wrong, tmp_path):
     program = (
         "import atexit, sys; atexit.register(lambda: print('ray' in sys.modules, 'pipeline' in sys.modules))\n"

@@ -172,6 +172,7 @@ def test_law_8_hydras_own_settings_run_nothing(harmful, option, tmp_path, monkey
         ) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_law_8_hydras_option_that_unpickles_is_not_offered(bomb, tmp_path):
     (tmp_path / "config.pickle").write_bytes(bomb)
     for option in (
@@ -185,6 +186,7 @@ def test_law_8_hydras_option_that_unpickles_is_not_offered(bomb, tmp_path):
         assert "unpickles" in done.stderr
 
 
+@pytest.mark.slow
 def test_law_8_the_logged_model_has_no_pickle_and_loads_where_pickle_is_forbidden(main_job, tmp_path):
     (logged,) = main_job.folder.glob("runs/artifacts/digits/models/*/artifacts")
     files = [path for path in logged.rglob("*") if path.is_file()]

@@ -49,6 +49,7 @@ def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
     assert processes("raylet", str(tmp_path)) == {}
 
 
+@pytest.mark.slow
 def test_select_by_another_metric(tmp_path):
     by_loss, by_accuracy = (swept_here(tmp_path, f"select.metric={metric}") for metric in ("loss", "accuracy"))
     assert by_loss["digest"] == by_accuracy["digest"]
@@ -57,6 +58,7 @@ def test_select_by_another_metric(tmp_path):
     assert best[0]["accuracy"]["mean"] <= best[1]["accuracy"]["mean"]
 
 
+@pytest.mark.slow
 def test_multirun_runs_every_combination(tmp_path):
     done = command(
         tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
@@ -132,6 +134,7 @@ def test_the_console_command_does_the_same(tmp_path):
     assert summary(tmp_path)["digest"] == swept_here(tmp_path / "module", "training.epochs=2")["digest"]
 
 
+@pytest.mark.slow
 def test_shell_completion_of_the_console_command(tmp_path):
     """As bash does it: install the completion, type a beginning, ask for what may follow."""
     script = tmp_path / "complete.sh"
@@ -151,6 +154,7 @@ def test_shell_completion_of_the_console_command(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_in_a_terminal_progress_is_a_live_bar(tmp_path):
     """A pseudo-terminal of 140 columns stands for a person's."""
     terminal, other_end = pty.openpty()

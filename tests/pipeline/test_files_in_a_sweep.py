@@ -48,7 +48,7 @@ def run_id(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
-        ("wine", "csv"),
+        pytest.param("wine", "csv", marks=pytest.mark.slow),
         *(pytest.param(*one, marks=pytest.mark.slow) for one in (("iris", "parquet"), ("digits", "parquet"))),
         *(pytest.param(*one, marks=pytest.mark.slow) for one in (("diabetes", "csv"), ("breast_cancer", "csv.gz"))),
     ],

@@ -58,7 +58,7 @@ def tracked_runs(folder):
 @pytest.mark.parametrize(
     ("execution", "sent"),
     [
-        ("ray", signal.SIGINT),
+        pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("local", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("local", signal.SIGINT, marks=pytest.mark.slow),
@@ -158,7 +158,8 @@ def mute_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("answer", ["refused", pytest.param("mute", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", ["refused", "mute"])
 def test_a_server_that_is_not_there_costs_seconds_and_one_line(answer, mute_server, tmp_path):
     uri = mute_server if answer == "mute" else "http://127.0.0.1:9"
     began = time.monotonic()

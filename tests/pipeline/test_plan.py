@@ -83,6 +83,7 @@ def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
     assert seconds == pytest.approx(expected + slices / workers * 0.03)
 
 
+@pytest.mark.slow
 def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
     done = command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
     lines = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import composed, first_trials, run_here, swept_here
+from running import composed, first_trials, rest_slow, run_here, swept_here
 
 from nncore import model_file
 from nncore.regroup import collect
@@ -53,7 +53,7 @@ def read_leaderboard(runs):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", rest_slow(SEARCHES))
 def test_law_1_a_search_decides_the_same_however_its_networks_are_packed(search, tmp_path):
     found = [
         swept_here(tmp_path / name, *SEARCHES[search], *packing)
@@ -172,7 +172,7 @@ SWEPT = {  # a setting of the space, the same as a setting of a run of its own, 
 }
 
 
-@pytest.mark.parametrize("name", SWEPT)
+@pytest.mark.parametrize("name", rest_slow(SWEPT))
 def test_law_1_a_swept_setting_is_as_in_a_run_of_its_own(name, tmp_path):
     swept, alone, values = SWEPT[name]
     few = ("space=learning_rates", *(f"~space.optimizer.{one}" for one in ("sgd", "momentum", "rmsprop")))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import composed
+from running import composed, rest_slow
 from test_split import KINDS, data_for, made, parts, refusal, targets
 
 from pipeline.stages.split import ByTime, Grouped, Holdout, Stratified
@@ -113,7 +113,7 @@ def test_what_the_data_cannot_give_is_said_in_one_line(cls, folds, dataset, what
     assert refusal(split_by(cls, folds), dataset).startswith(said)
 
 
-@pytest.mark.parametrize("name", ["holdout", "stratified", "grouped", "time"])
+@pytest.mark.parametrize("name", rest_slow(["holdout", "stratified", "grouped", "time"]))
 def test_every_file_takes_folds_and_k_fold_is_the_stratified_one(name):
     split = composed(f"split={name}", "split.folds=5")[0].split
     assert len(split(data_for(type(split)))[0].folds) == 5
