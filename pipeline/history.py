@@ -111,11 +111,18 @@ def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path
         raise SettingError(
             f"run={settings.run}: there is no such run in {folder.parent}; its folders' names are the ids"
         )
-    differs = _differences(_last_session(folder), config, (*FREE, *GROWING))
+    session = _last_session(folder)
+    differs = _differences(session, config, (*FREE, *GROWING))
     if differs:
         raise SettingError(
             f"run={settings.run} cannot be gone on with, as it was made with other settings: {differs}; "
             "give these again, or leave run=... out for a new run"
+        )
+    epochs = session["settings"]["training"]["epochs"]
+    if settings.training.epochs < epochs:
+        raise SettingError(
+            f"training.epochs={settings.training.epochs} must be at least the {epochs} of run={settings.run}, "
+            "whose networks have learnt so long; or leave run=... out for a new run"
         )
     return folder
 

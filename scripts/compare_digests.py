@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ALWAYS = ["tracking=none", "stacks.slice_seconds=0.3"]
+ALWAYS = ["tracking=none", "stacks.slice_seconds=0.1"]
 WAYS = {
     "2 workers": ["execution.cpus=2"],
     "1 worker": ["execution.cpus=1"],

@@ -1,6 +1,7 @@
 """How fast a large grid is swept, what halving and Hyperband save, and how well a plan foresees the time.
 
     .venv/bin/python scripts/measure_sweeps.py [setting=value ...]        # digits; for others data=... and so on
+    .venv/bin/python scripts/measure_sweeps.py --only searches data=wine  # a part of it: thousand, searches or plan
 
 Each sweep is a process of its own with 2 workers of Ray and without tracking; times are medians of REPEATS runs.
 """
@@ -10,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -52,29 +54,50 @@ def network_epochs(folder: str) -> int:
     return sum(len(one["networks"]) * (one["until"] - one["start"]) for one in slices)
 
 
-def main() -> None:
-    settings = sys.argv[1:]
-    with TemporaryDirectory() as folder:
-        sweeps = [swept(folder, [*settings, *THOUSAND]) for _ in range(REPEATS)]
-        seconds = median(one["timings"]["sweep_s"] for one in sweeps)
+def thousand(folder: str, settings: list[str]) -> None:
+    """How fast a grid of 1,000 trials is."""
+    sweeps = [swept(folder, [*settings, *THOUSAND]) for _ in range(REPEATS)]
+    seconds, n_trials = median(one["timings"]["sweep_s"] for one in sweeps), sweeps[0]["trials"]["planned"]
+    steps = median(one["throughput"]["network_steps_per_s"] for one in sweeps)
+    print(
+        f"grid of {n_trials} trials: {seconds:.1f} s, {n_trials / seconds:.1f} trials/s, {steps:,.0f} network-steps/s",
+        flush=True,
+    )
+
+
+def searches(folder: str, settings: list[str]) -> None:
+    """What searches over epochs save."""
+    for search in ("grid", "halving", "hyperband"):
+        one = swept(folder, [*settings, f"search={search}"])
+        best = one["best"]
         print(
-            f"grid of {sweeps[0]['trials']['planned']} trials: {seconds:.1f} s, {1000 / seconds:.1f} trials/s",
+            f"{search:<10} {network_epochs(folder):>6} network-epochs, {one['timings']['sweep_s']:6.1f} s, "
+            f"trial {best['trial']}, validation loss {best['validation']['loss']['mean']:.4f}",
             flush=True,
         )
-        for search in ("grid", "halving", "hyperband"):
-            one = swept(folder, [*settings, f"search={search}"])
-            best = one["best"]
-            print(
-                f"{search:<10} {network_epochs(folder):>6} network-epochs, {one['timings']['sweep_s']:6.1f} s, "
-                f"trial {best['trial']}, validation loss {best['validation']['loss']['mean']:.4f}",
-                flush=True,
-            )
-        foreseen, took = [], []
-        for _ in range(REPEATS):
-            told = command(folder, [*settings, "plan=true"])
-            foreseen.append(float(re.search(r"^sweep\s+about ([\d.]+) s", told, re.MULTILINE)[1]))
-            took.append(swept(folder, settings)["timings"]["sweep_s"])
-        print(f"plan: {foreseen} s foreseen, {took} s taken, ratio {median(took) / median(foreseen):.2f}", flush=True)
+
+
+def plan(folder: str, settings: list[str]) -> None:
+    """How well the time is foreseen."""
+    foreseen, took = [], []
+    for _ in range(REPEATS):
+        told = command(folder, [*settings, "plan=true"])
+        foreseen.append(float(re.search(r"^sweep\s+about ([\d.]+) s", told, re.MULTILINE)[1]))
+        took.append(swept(folder, settings)["timings"]["sweep_s"])
+    print(f"plan: {foreseen} s foreseen, {took} s taken, ratio {median(took) / median(foreseen):.2f}", flush=True)
+
+
+PARTS = {"thousand": thousand, "searches": searches, "plan": plan}
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS)
+    arguments, settings = parser.parse_known_args()
+    with TemporaryDirectory() as folder:
+        for name, part in PARTS.items():
+            if arguments.only in (None, name):
+                part(folder, settings)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,12 @@ def test_law_5_what_cannot_be_gone_on_with_ends_with_exit_code_2(extra, copied):
     assert extra[0].partition("=")[0] in done.stderr
 
 
+def test_law_5_what_was_learnt_is_not_unlearnt(copied):
+    runs, name, _ = copied
+    with pytest.raises(SettingError, match=f"^training.epochs=2 must be at least the 3 of run={name}, .* leave run="):
+        swept_here(runs, *FEW, "training.epochs=2", f"run={name}")
+
+
 def test_law_5_a_run_that_is_not_there_is_named(copied):
     runs, _, _ = copied
     with pytest.raises(SettingError, match=r"^run=nothing: there is no such run in .*/runs/digits; its folders' names"):
