@@ -15,7 +15,11 @@ from pipeline.execution.base import Handle, TaskOptions
 from pipeline.execution.threads import on_one_thread
 from pipeline.settings.strict import STRICT, PositiveInt
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of a task's several results we ask one, and say its error ourselves
+}
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -46,6 +46,6 @@ def test_law_1_digest_after_workers_were_killed(tmp_path):
 def test_without_retries_a_killed_worker_is_one_line_and_exit_code_1(tmp_path):
     code, errors = run_and_kill_workers(tmp_path, "stages.sweep.retries=0", times=1)
     assert code == 1
-    (line,) = errors.splitlines()
-    assert line.startswith("nnsweep: WorkerCrashedError: ")
+    assert len(errors.splitlines()) == 1, errors
+    assert errors.startswith("nnsweep: WorkerCrashedError: ")
     assert summary(tmp_path)["status"] == "failed"
