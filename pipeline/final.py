@@ -10,7 +10,8 @@ from pipeline.stages.evaluate import assemble, evaluate
 from pipeline.stages.publish import example_rows, publish
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.ranking import Ranking
-from pipeline.sweep.results import Result, TrialResult
+from pipeline.sweep.result import Result
+from pipeline.sweep.results import TrialResult
 from pipeline.sweep.trainer import Trainer
 from pipeline.sweep.training import Answering
 from pipeline.upstream import Means, Upstream

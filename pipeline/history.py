@@ -3,6 +3,7 @@
 import fcntl
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from pipeline.addresses import code_version
 from pipeline.errors import SettingError
 from pipeline.journal import Event
 from pipeline.settings.run_settings import Settings
-from pipeline.sweep.results import Place, Repeat, Result
+from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.states import STATES
 
 FREE = ("runs", "execution", "stages", "stacks", "cache", "tracking", "resume", "run", "plan")  # results do not change
@@ -112,6 +113,8 @@ def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path
             f"run={settings.run}: there is no such run in {folder.parent}; its folders' names are the ids"
         )
     session = _last_session(folder)
+    if not session["settings"]:
+        raise SettingError(f"run={settings.run}: its journal does not say how it was made; leave run=... out")
     differs = _differences(session, config, (*FREE, *GROWING))
     if differs:
         raise SettingError(
@@ -132,7 +135,7 @@ def _cut_off(parent: Path, config: dict[str, Any]) -> Earlier:
     said = ""
     for folder in sorted(parent.glob("*/journal.jsonl"), reverse=True):
         folder = folder.parent
-        if _is_finished(folder):
+        if _is_finished(folder) or not _last_session(folder)["settings"]:  # which was cut off before it began
             continue
         differs = _differences(_last_session(folder), config, FREE)
         if not differs:
@@ -160,7 +163,8 @@ def _last_session(folder: Path) -> Event:
     with (folder / "journal.jsonl").open(encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith('{"event": "run"') and line.endswith("\n"):
-                found = json.loads(line)
+                with suppress(ValueError):  # opening the journal says which line is damaged
+                    found = json.loads(line)
     return found
 
 

@@ -18,7 +18,8 @@ from pipeline.settings.variants import Variants
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.planner import Job, Origin, PlannedStack, Stacks, plan, step_flops, steps_per_epoch
 from pipeline.sweep.probe import Probed, probe
-from pipeline.sweep.results import Place, Results, repeats_of
+from pipeline.sweep.result import Place, repeats_of
+from pipeline.sweep.results import Results
 from pipeline.sweep.scheduler import Scheduler
 from pipeline.tracking.none import NoTracking
 from pipeline.upstream import Means, upstream

@@ -21,7 +21,8 @@ from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.ranking import Ranking, ranked
-from pipeline.sweep.results import Results, repeats_of
+from pipeline.sweep.result import repeats_of
+from pipeline.sweep.results import Results
 from pipeline.sweep.states import States
 from pipeline.sweep.trainer import Terms, Trainer
 from pipeline.upstream import Means, Upstream, upstream
@@ -106,6 +107,12 @@ class _Work:
         ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
         if ranking is None:
+            n_diverged = sum(trial.diverged for trial in everything)
+            if n_diverged < len(everything):
+                raise SettingError(
+                    f"budget.seconds={self.settings.budget.seconds}: no trial has an answer, as {n_diverged} of "
+                    f"{len(everything)} diverged and the others had no time to learn; allow more"
+                )
             raise SettingError(
                 f"training.loss_limit={self.settings.training.loss_limit:g}: all {len(everything)} trials diverged "
                 "(leaderboard.csv says in which epoch); choose smaller learning rates"

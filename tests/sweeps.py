@@ -8,7 +8,8 @@ from nncore.shape import Shape
 from nncore.training import Report
 from pipeline.artefacts import Facts
 from pipeline.sweep.planner import Job, Origin
-from pipeline.sweep.results import Place, Results, repeats_of
+from pipeline.sweep.result import Place, repeats_of
+from pipeline.sweep.results import Results
 from pipeline.sweep.trial import Trial
 
 SMALL = shape((8, 6, 3), batch_size=32)

@@ -5,7 +5,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from pipeline.sweep.ranking import Ranking
-from pipeline.sweep.results import Result, Results, TrialResult
+from pipeline.sweep.result import Result
+from pipeline.sweep.results import Results, TrialResult
 from pipeline.sweep.trainer import Trainer
 
 TIMINGS = (

@@ -1,8 +1,10 @@
 """The settings as each trial changes them: what it prepares, reduces, builds and trains."""
 
 import copy
+import itertools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nncore.members import Member
@@ -83,7 +85,8 @@ class Variants:
     def check(self, task: Task | None) -> None:
         """Raise SettingError if a trial's settings are wrong, or do not go together with the task, if it is known.
 
-        Checked are the trials of the first rung, and some in which every value of the space occurs.
+        Checked are the trials of the first rung, and some in which every value of the space occurs, each with every
+        kind of optimizer.
         """
         try:
             first = self._settings.asker().ask()
@@ -93,18 +96,20 @@ class Variants:
 
     def _check(self, trials: Iterable[Trial], task: Task | None) -> None:
         different: dict[tuple[object, ...], tuple[Variant, Network]] = {}  # its parts are made once: they have one id
+        optimizers: dict[object, Member] = {}
         for trial in trials:
             variant = self.of(trial)
             network = variant.net(trial, trial.key, 0)
             different.setdefault((*map(id, variant), *network.kinds), (variant, network))
+            optimizers.setdefault(network.kinds[0], network.optimizer)
         try:
             for variant in {tuple(map(id, variant)): variant for variant, _ in different.values()}.values():
                 variant.reduce.check(self._settings.data.n_columns)
                 if task:
                     variant.check(task)
             for variant, network in different.values():
-                for loss in variant.losses(task) if task else []:
-                    _check_network(network, loss)
+                for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
+                    _check_network(replace(network, optimizer=optimizer), loss)
         except ValueError as error:
             raise SettingError(str(error)) from None
 
@@ -117,7 +122,11 @@ class Variants:
             config = {name: copy.deepcopy(self._config[name])}
             for path, node in overrides:
                 _replace(config, path, node)
-            self._parts[known] = built_setting(name, config[name])
+            try:
+                self._parts[known] = built_setting(name, config[name])
+            except SettingError as error:
+                cure = " (a list stands for several values: write [[16],[32]] where each is a list itself)"
+                raise SettingError(f"space.{error}{cure if 'tuple' in str(error) else ''}") from None
         return self._parts[known]
 
 

@@ -10,11 +10,13 @@ from typing import NamedTuple, Protocol
 
 from nncore.shape import Shape
 from nncore.stack import Network
+from pipeline.errors import SettingError
 from pipeline.execution.base import Handle
 from pipeline.search.base import Leg
 from pipeline.settings.variants import Variant
 from pipeline.sweep.planner import Job, Origin
-from pipeline.sweep.results import Place, Repeat, Result, Results
+from pipeline.sweep.result import Place, Repeat, Result
+from pipeline.sweep.results import Results
 from pipeline.sweep.rungs import Rungs
 from pipeline.sweep.trial import Trial
 from pipeline.upstream import FoldView, Means, Upstream
@@ -83,7 +85,7 @@ class Engine:
             show()
 
         while legs := self._rungs.next():
-            self._notice(self.results.trials)
+            self._let_go(reported)
             self._open(legs)
             self._notice(finished_before(self.results, legs, self._epochs))
             self._trainer.states.tidy()
@@ -92,10 +94,12 @@ class Engine:
                 break
             self._rungs.done(legs)
             self._notice(leg.trial.key for leg in legs)
-        for key in self.results.trials:
-            self.results.let_go(key, "the budget is used up")
-        self._notice(self.results.trials)
+        if self._trainer.late:
+            for key in self.results.trials:
+                self.results.let_go(key, f"budget.seconds={self._means.settings.budget.seconds:g} is used up")
+        self._let_go(reported)
         self._trainer.states.tidy()
+        self._check_answers()
 
     @property
     def overlap(self) -> float:
@@ -107,6 +111,21 @@ class Engine:
     def n_parameters(self, trial: str) -> int:
         """How many numbers each network of a trial learns."""
         return self.opened[self.results.trials[trial].networks[0].key].shape.n_parameters
+
+    def _let_go(self, show: Callable[[list[str]], None]) -> None:
+        """Note which trials go on no longer. What an earlier session has trained too far is trained again, so far."""
+        if jobs := [self._job(result, until) for result, until in self.results.behind()]:
+            self._trainer.train(jobs, self._handles, self._epochs, show)
+        self._notice(self.results.trials)
+
+    def _check_answers(self) -> None:
+        """Raise SettingError if the budget ended before any network could learn."""
+        budget = self._means.settings.budget
+        if self.results.trials and any(network.trained for network in self.results.networks.values()):
+            return
+        for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
+            if value is not None:
+                raise SettingError(f"budget.{name}={value:g} is used up before a single trial has learnt; allow more")
 
     def _notice(self, trials: Iterable[str]) -> None:
         """Write to the journal which of the trials have come to their end."""
@@ -124,7 +143,7 @@ class Engine:
             networks = [self._network(leg.trial, variant, repeat, of_folds) for repeat in self.results.repeats]
             parents = dict(zip(self.results.repeats, origins[leg.origin], strict=True)) if leg.origin else {}
             asked[leg.trial.key] = {
-                repeat: self._address(one, parents.get(repeat))
+                repeat: self._address(one, parents.get(repeat), self._rungs.reached.get(leg.origin or "", 0))
                 for repeat, one in zip(self.results.repeats, networks, strict=True)
             }
             history = {asked[leg.trial.key][repeat]: parent for repeat, parent in parents.items()}
@@ -147,15 +166,23 @@ class Engine:
         network = variant.net(trial, repeat.key(trial.key), repeat.seed)
         return Opened(trial, variant, network, variant.shape(view.facts, self._before.task), view)
 
-    def _address(self, one: Opened, origin: Result | None) -> str:
-        """Of all that the network's result depends on: equal addresses, equal results."""
+    def _address(self, one: Opened, origin: Result | None, epoch: int) -> str:
+        """Of all that the network's result depends on: equal addresses, equal results.
+
+        origin   whose state after the epoch it takes over; an earlier session may have trained that further
+        """
         known = self.results.networks.get(one.network.key)
         if origin is None and known is not None:
             return known.address
         net = one.network
         content = (one.view.address, one.shape, net.seed, net.optimizer, net.regularizers, net.schedule)
-        history = (origin.address, origin.trained) if origin else (self._means.settings.training.loss_limit,)
-        return sha256(repr((*content, *history)).encode()).hexdigest()[:32]
+        history = (
+            (origin.address, min(origin.trained, epoch)) if origin else (self._means.settings.training.loss_limit,)
+        )
+        address = sha256(repr((*content, *history)).encode()).hexdigest()[:32]
+        if origin and origin.trained > epoch and address not in self.results.known:
+            raise _lost(f"trial {origin.key.partition('/')[0]} as it was after epoch {epoch}")
+        return address
 
     def _jobs(self, legs: list[Leg]) -> list[Job]:
         """The networks that are not yet where the rung wants them."""
@@ -168,8 +195,14 @@ class Engine:
         view = self._views.setdefault(one.view.address, len(self._handles))
         if view == len(self._handles):
             self._handles.append(one.view.data)
+        if result.inherited and not goes_on:
+            raise _lost(f"trial {result.key.partition('/')[0]}, which began as a copy of another")
         origin = self._trainer.states.origin(result.place) if goes_on and result.place else None
         return Job(one.network, one.shape, view, one.view.facts, result.trained if origin else 0, until, origin)
+
+
+def _lost(what: str) -> SettingError:
+    return SettingError(f"the run's folder no longer holds the state of {what}; begin a new run with resume=never")
 
 
 def finished_before(results: Results, legs: list[Leg], epochs: int) -> list[str]:

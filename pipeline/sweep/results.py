@@ -1,124 +1,15 @@
-"""What the sweep has found out: one result per network, what a trial's networks come to, and a digest over all."""
+"""What the sweep has found out: what each trial's networks come to, and a digest over all."""
 
 import json
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 from nncore.training import Report
+from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.trial import Trial
-
-
-class Repeat(NamedTuple):
-    """Which of a trial's networks: of which fold (from 0), and with which seed."""
-
-    fold: int
-    seed: int
-
-    def key(self, trial: str) -> str:
-        """The network's name: "0007/1/0" is trial 0007 on the first fold with seed 0."""
-        return f"{trial}/{self.fold + 1}/{self.seed}"
-
-
-class Place(NamedTuple):
-    """Where a network's state is kept: a file of the run, the SHA-256 of its content, and the network's key in it."""
-
-    file: str
-    sha256: str
-    key: str
-
-
-def repeats_of(n_folds: int, first_seed: int, n_seeds: int) -> list[Repeat]:
-    """Those of every trial: fold by fold, the seeds inside."""
-    return [Repeat(fold, seed) for fold in range(n_folds) for seed in range(first_seed, first_seed + n_seeds)]
-
-
-@dataclass
-class Result:
-    """The epochs of one network so far.
-
-    address      of everything that its result depends on
-    curves       by metric, one value per epoch
-    diverged     (epoch, cause), or None
-    stopped      (epoch, cause) if it was stopped early, or None
-    left         (epoch, cause) if the search or the budget let it go before its last epoch, or None
-    epoch        the epoch whose weights it answers with
-    answered     the same after each slice, by the epoch to which the slice went
-    fingerprint  SHA-256 of these weights; "" if it diverged
-    trained      epochs that were computed, with the one in which it diverged
-    finished     it came to the last epoch, or was stopped early, and has an answer
-    place        where its state is
-    """
-
-    key: str
-    repeat: Repeat
-    address: str
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    diverged: tuple[int, str] | None = None
-    stopped: tuple[int, str] | None = None
-    left: tuple[int, str] | None = None
-    epoch: int = 0
-    answered: dict[int, int] = field(default_factory=dict)
-    fingerprint: str = ""
-    trained: int = 0
-    finished: bool = False
-    place: Place | None = None
-
-    def add(self, report: Report, start: int, until: int, place: Place | None, last: bool) -> None:
-        """Add the report of one slice; `last` says that no further one is to come."""
-        for name, values in report.curves.items():
-            self.curves[name] = [*self.curves.get(name, [])[:start], *values]
-        self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.epoch}
-        self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.epoch
-        self.fingerprint = report.fingerprint
-        left_at = report.diverged or report.stopped
-        self.trained = left_at[0] if left_at else until
-        self.finished = self.diverged is None and (last or self.stopped is not None)
-        self.place = None if report.diverged else place
-
-    def copied(self, key: str, repeat: Repeat, address: str) -> "Result":
-        """The same history, as that of another network, which may be trained further."""
-        finished, curves = self.stopped is not None, dict(self.curves)
-        return replace(self, key=key, repeat=repeat, address=address, curves=curves, left=None, finished=finished)
-
-    @property
-    def ended(self) -> bool:
-        """It cannot be trained any longer."""
-        return self.diverged is not None or self.stopped is not None
-
-    @property
-    def over(self) -> bool:
-        """Its training has ended, well or not."""
-        return self.ended or self.finished or self.left is not None
-
-    @property
-    def cut_short(self) -> bool:
-        """It was stopped early, or the search or the budget let it go."""
-        return self.stopped is not None or self.left is not None
-
-    def knows(self, epoch: int) -> bool:
-        """Whether it was trained to this epoch, and what it answered with then is known."""
-        return epoch in self.answered or (self.ended and self.trained <= epoch)
-
-    def has(self, epoch: int) -> bool:
-        """See `knows`; and its state or its answer is there, unless it diverged."""
-        return self.diverged is not None or (self.place is not None and self.knows(epoch))
-
-    def at(self, until: int) -> dict[str, float]:
-        """Every curve's value in the epoch whose weights it answered with when it was trained to `until`."""
-        epoch = self.answered.get(until, self.epoch)
-        return {name: values[epoch - 1] for name, values in self.curves.items()}
-
-    def diverged_by(self, epoch: int) -> bool:
-        """Whether it had diverged by then."""
-        return self.diverged is not None and self.diverged[0] <= epoch
-
-    @property
-    def final(self) -> dict[str, float]:
-        """Every curve's value in the epoch whose weights it answers with."""
-        return self.at(self.trained)
 
 
 @dataclass
@@ -224,8 +115,12 @@ class Results:
             self._opened(repeat.key(trial.key), repeat, address, origins.get(address))
             for repeat, address in addresses.items()
         ]
-        self.trials[trial.key] = TrialResult(trial, tuple(networks))
+        opened = self.trials[trial.key] = TrialResult(trial, tuple(networks))
         self.networks |= {network.key: network for network in networks}
+        if trial.key in self._over and not opened.over:  # a copy of another takes the place of what had ended
+            self._over.discard(trial.key)
+            answers = (self.trials[key] for key in self._over if self.trials[key].answers)
+            self.best = min(answers, key=self._place, default=None)
 
     def _opened(self, key: str, repeat: Repeat, address: str, origin: Result | None) -> Result:
         found = self.known.get(address, origin)
@@ -260,11 +155,25 @@ class Results:
         for network in self.trials[key].networks:
             network.finished = network.diverged is None
 
-    def let_go(self, key: str, cause: str) -> None:
-        """A trial is trained no longer."""
-        for network in self.trials[key].networks:
+    def let_go(self, key: str, cause: str, until: int | None = None) -> None:
+        """A trial is trained no longer; what an earlier session trained beyond `until` is to be trained again."""
+        trial = self.trials[key]
+        if until is not None:
+            again = [network.trained > until and not network.inherited for network in trial.networks]
+            trial.networks = tuple(self._anew(o) if a else o for o, a in zip(trial.networks, again, strict=True))
+        for network in trial.networks:
             if not network.over:
-                network.left = (network.trained, cause)
+                network.left = (max(network.trained, until or 0), cause)
+
+    def _anew(self, network: Result) -> Result:
+        fresh = Result(network.key, network.repeat, network.address)
+        self.networks[network.key] = self.known[network.address] = fresh
+        return fresh
+
+    def behind(self) -> list[tuple[Result, int]]:
+        """The networks that were let go after an epoch to which they must be trained again, and this epoch."""
+        left = [(network, network.left[0]) for network in self.networks.values() if network.left]
+        return [(network, until) for network, until in left if network.trained < until]
 
     def notice(self, keys: Iterable[str]) -> list[str]:
         """Of these trials, those that are over now and were not before; one of them may be the best."""

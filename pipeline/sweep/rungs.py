@@ -15,6 +15,7 @@ class Rungs:
     objectives   what the search is told: names of metrics, and "parameters"
     size         how many numbers a trial's networks learn, by its key
     number       of rungs that were asked for
+    reached      by trial, the epoch to which it was asked for and has come
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Rungs:
     ) -> None:
         self._asker, self._budget, self._epochs, self._results = asker, budget, epochs, results
         self._objectives, self._size = tuple(objectives), size
-        self._reached: dict[str, int] = {}  # by trial, the epoch to which it was asked for
+        self.reached: dict[str, int] = {}
         self._spent, self._used_up = 0, ""
         self.number = 0
 
@@ -38,20 +39,20 @@ class Rungs:
         asked = [] if self._used_up else self._asker.ask()
         legs = self._affordable(asked)
         going_on = {leg.trial.key for leg in asked}
-        for key in self._reached:
+        for key in self.reached:
             if key not in going_on:
-                self._results.let_go(key, cause)
+                self._results.let_go(key, cause, self.reached[key])
         if len(legs) < len(asked):
             for leg in asked[len(legs) :]:
-                if leg.trial.key in self._reached:
-                    self._results.let_go(leg.trial.key, self._used_up)
+                if leg.trial.key in self.reached:
+                    self._results.let_go(leg.trial.key, self._used_up, self.reached[leg.trial.key])
         self.number += 1
         return legs
 
     def done(self, legs: Sequence[Leg]) -> None:
         """The rung was trained: the search gets to know what came of it."""
         for leg in legs:
-            self._reached[leg.trial.key] = leg.until
+            self.reached[leg.trial.key] = leg.until
             if leg.until == self._epochs:
                 self._results.finish(leg.trial.key)
         if not self._used_up:
@@ -59,10 +60,10 @@ class Rungs:
 
     def _affordable(self, legs: list[Leg]) -> list[Leg]:
         """The first legs, as many as the budget allows."""
-        begun, n_networks = len(self._reached), len(self._results.repeats)
+        begun, n_networks = len(self.reached), len(self._results.repeats)
         for at, leg in enumerate(legs):
-            new = leg.trial.key not in self._reached
-            cost = n_networks * (leg.until - self._reached.get(leg.trial.key, 0))
+            new = leg.trial.key not in self.reached
+            cost = n_networks * (leg.until - self.reached.get(leg.trial.key, 0))
             if new and self._budget.trials is not None and begun >= self._budget.trials:
                 self._used_up = f"budget.trials={self._budget.trials} is used up"
             elif self._budget.network_epochs is not None and self._spent + cost > self._budget.network_epochs:

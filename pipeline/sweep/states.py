@@ -5,7 +5,8 @@ from pathlib import Path
 
 from pipeline.execution.base import Handle
 from pipeline.sweep.planner import Origin
-from pipeline.sweep.results import Place, Results
+from pipeline.sweep.result import Place
+from pipeline.sweep.results import Results
 from pipeline.sweep.training import StoredStack
 
 STATES = "states"  # in the run's folder

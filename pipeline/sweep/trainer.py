@@ -9,7 +9,8 @@ from pipeline.artefacts import Task
 from pipeline.execution.base import Executor, Handle, TaskOptions
 from pipeline.journal import Journal
 from pipeline.sweep.planner import Job, PlannedStack, Stacks, plan, steps_per_epoch
-from pipeline.sweep.results import Place, Results
+from pipeline.sweep.result import Place
+from pipeline.sweep.results import Results
 from pipeline.sweep.scheduler import Scheduler, Slice
 from pipeline.sweep.states import States
 from pipeline.sweep.training import SliceOrder, Trained, train_slice

@@ -4,41 +4,31 @@ python -m pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
 """
 
 import fcntl
-import json
 import os
 import sqlite3
 import sys
 import threading
 import time
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-import nncore
-from nncore import model_file
-from pipeline.journal import Reader
-from pipeline.tracking import model_code
+from pipeline.journal import Reader, events
 from pipeline.tracking.acknowledgements import Acknowledgements
-from pipeline.tracking.model_code import answer
+from pipeline.tracking.mlflow_model import data_set, log_model
 from pipeline.tracking.trial_run import NetworkCurves, TrialRun, Written, flat
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
 LONGEST_PARAMETER = 6000
-LONGEST_DIGEST = 36
-LONGEST_SCHEMA = 60_000
 SECONDS_TO_FINISH = 30  # after the driver is gone
 HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
@@ -51,14 +41,26 @@ class Writer:
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
         self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl")
-        written = [line for line in self._acknowledgements.begun if line["event"] == "trial"]
-        self._written = {tuple(line["networks"]): Written(line["run_id"], line["epochs"]) for line in written}
+        session = [event for event in events(journal) if event["event"] == "run"][-1]
+        self._tracking, self._began = session["tracking"], session["time"]
+        begun = self._acknowledgements.begun
+        at = max((n for n, line in enumerate(begun) if line["event"] == "run"), default=len(begun))
+        begun = begun[at:] if begun[at:] and begun[at]["tracking_uri"] == self._tracking["uri"] else []
+        self._known = begun[0]["run_id"] if begun else ""
+        self._written = {
+            (line["trial"], *line["networks"]): Written(line["run_id"], line["epochs"], line["status"])
+            for line in begun
+            if line["event"] == "trial"
+        }
+        self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
         self._trials: dict[str, TrialRun] = {}
         self._addresses: dict[str, NetworkCurves] = {}
         self._parent = ""
 
     def handle(self, happened: dict[str, Any]) -> None:
-        """Write one event of the journal."""
+        """Write one event of the journal. What an earlier session came to only counts as this one comes to it, too."""
+        if happened["time"] < self._began and happened["event"] not in ("run", "data", "rung", "slice"):
+            return
         getattr(self, f"_on_{happened['event']}", lambda happened: None)(happened)
 
     def give_up(self) -> None:
@@ -68,13 +70,11 @@ class Writer:
                 self._client.set_terminated(self._parent, "FAILED")
 
     def _on_run(self, happened: dict[str, Any]) -> None:
-        self._tracking = happened["tracking"]
         if self._parent:  # a session of the run before this one was followed already
             return
         self._client = open_store(self._tracking["uri"])
         self._experiment_id = experiment_id(self._client, self._tracking)
-        known = (line["run_id"] for line in self._acknowledgements.begun if line["event"] == "run")
-        self._parent = next(known, "")
+        self._parent = self._known
         if self._acknowledgements.resumed:
             kept = {self._parent, *(written.run_id for written in self._written.values())}
             delete_others(self._client, self._experiment_id, happened["run_id"], kept)
@@ -108,6 +108,7 @@ class Writer:
         histories = {address: curves.copied() for address, curves in self._addresses.items()}
         for key, (address, origin) in happened["networks"].items():
             trial = self._trials[key.partition("/")[0]]
+            trial.over = False
             if address not in self._addresses:
                 self._addresses[address] = histories.get(origin) or NetworkCurves()
             trial.networks[key] = self._addresses[address]
@@ -140,14 +141,19 @@ class Writer:
         for trial in self._trials.values():
             if not trial.over and trial.epochs:
                 self._write(trial, "KILLED")
+        if happened["status"] == "FINISHED":
+            for written in self._written.values():
+                if written.run_id not in self._confirmed:  # of a session that had other trials, or fewer networks
+                    self._client.delete_run(written.run_id)
         self._client.set_terminated(self._parent, happened["status"], happened["time"])
         self._acknowledgements.add("end", status=happened["status"])
 
     def _write(self, trial: "TrialRun", status: str) -> None:
         """One nested run in three calls, unless it is there already; in place of one with fewer epochs."""
-        networks = tuple(trial.addresses.values())
+        networks = (trial.key, *trial.addresses.values())
         before = self._written.get(networks)
-        if before and before.epochs == trial.epochs:
+        if before and (before.epochs, before.status) == (trial.epochs, status):
+            self._confirmed.add(before.run_id)
             return
         tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
         tags["pipeline_run"] = self._folder.name
@@ -158,8 +164,9 @@ class Writer:
         for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
             self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
         self._client.set_terminated(run_id, status, trial.ended)
-        self._written[networks] = Written(run_id, trial.epochs)
-        self._acknowledgements.add("trial", trial=trial.key, run_id=run_id, networks=networks, epochs=trial.epochs)
+        self._written[networks] = written = Written(run_id, trial.epochs, status)
+        self._confirmed.add(run_id)
+        self._acknowledgements.add("trial", trial=trial.key, networks=networks[1:], **written._asdict())
         if before:
             self._client.delete_run(before.run_id)
 
@@ -204,58 +211,6 @@ def open_store(uri: str) -> MlflowClient:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # makes the tables
     return client
-
-
-def log_model(folder: Path, run_id: str, name: str) -> str:
-    """Log the model in `folder` under the run and register it; returns its version.
-
-    The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle.
-    """
-    content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
-    example = pd.DataFrame(content["rows"])
-    any_type = AnyType()  # type: ignore[no-untyped-call]
-    types = {name: any_type if kind == "any" else DataType[kind] for name, kind in content["types"].items()}
-    inputs = Schema([ColSpec(type_, name) for name, type_ in types.items()])
-    outputs = mlflow.models.infer_signature(example, answer(model_file.load(folder), example)).outputs
-    signature = ModelSignature(inputs, outputs)
-    packages = [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
-    with mlflow.start_run(run_id):
-        info = mlflow.pyfunc.log_model(
-            name="champion",
-            python_model=model_code.__file__,
-            artifacts={"model": str(folder)},
-            code_paths=[str(Path(nncore.__file__).parent)],
-            signature=signature,
-            input_example=example,
-            pip_requirements=packages,
-            registered_model_name=name,
-        )
-    return str(info.registered_model_version)
-
-
-def data_set(card: dict[str, Any]) -> Dataset:
-    """The data card as MLflow shows data sets; of very many columns the first."""
-    schema: list[dict[str, Any]] = []
-    length = 0
-    for column in card["columns"]:
-        kind = "string" if "levels" in column else "double"
-        schema.append({"type": kind, "name": column["name"], "required": column["missing"] == 0})
-        length += len(json.dumps(schema[-1]))
-        if length > LONGEST_SCHEMA:
-            schema.pop()
-            break
-    profile = {
-        name: value for name, value in card.items() if name not in ("name", "source", "columns", "targets", "digest")
-    }
-    profile |= {"n_columns": len(card["columns"]), "n_targets": len(card["targets"])}
-    return Dataset(
-        name=card["name"],
-        digest=card["digest"][:LONGEST_DIGEST],
-        source_type="local" if card["source"].startswith("/") else "code",
-        source=json.dumps({"uri": card["source"]}),
-        schema=json.dumps({"mlflow_colspec": schema}),
-        profile=json.dumps(profile),
-    )
 
 
 def _wait_for_driver() -> None:

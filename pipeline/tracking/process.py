@@ -78,6 +78,7 @@ class WriterProcess:
 
     def __init__(self, journal: Path) -> None:
         self._acknowledged = journal.with_name("tracking.jsonl")
+        self._n_before = len(read(self._acknowledged))  # of earlier sessions
         self._log = journal.with_name("tracking.log")
         ours = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
@@ -97,15 +98,16 @@ class WriterProcess:
             try:
                 self._process.wait(timeout=3)
             except subprocess.TimeoutExpired:
-                written = sum(line["event"] == "trial" for line in read(self._acknowledged))
+                written = sum(line["event"] == "trial" for line in read(self._acknowledged)[self._n_before :])
                 say(f"MLflow: {written} trials written so far")
         if self._process.stdin:
             self._process.stdin.close()
-        acknowledged = {line["event"]: line for line in read(self._acknowledged)}
-        if self._process.returncode != 0 or "end" not in acknowledged:
+        lines = read(self._acknowledged)
+        now = {line["event"]: line for line in lines[self._n_before :]}
+        if self._process.returncode != 0 or "end" not in now:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
             say(f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder holds all")
-        if "run" not in acknowledged:
+        runs = [line for line in lines if line["event"] == "run"]
+        if not runs:
             return None
-        run = {key: acknowledged["run"][key] for key in ("tracking_uri", "experiment_id", "run_id")}
-        return run | {"model": acknowledged.get("model")}
+        return {key: runs[-1][key] for key in ("tracking_uri", "experiment_id", "run_id")} | {"model": now.get("model")}

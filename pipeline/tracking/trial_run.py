@@ -115,10 +115,11 @@ class TrialRun:
 
 
 class Written(NamedTuple):
-    """A nested run that is there, and the epochs of all its networks together."""
+    """A nested run that is there, the epochs of all its networks together, and how it ended."""
 
     run_id: str
     epochs: int
+    status: str
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -20,6 +20,9 @@ MORE = {  # settings, and the network-epochs that there are then: 7 trials of 3 
 }  # fmt: skip
 
 
+HALVING = ("search=halving", "search@search.candidates=random", "search.candidates.trials=12")
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     runs = tmp_path_factory.mktemp("small")
@@ -99,6 +102,44 @@ def test_law_5_what_cannot_be_gone_on_with_ends_with_exit_code_2(extra, copied):
     done = command(runs.parent, *settings, *extra, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert extra[0].partition("=")[0] in done.stderr
+
+
+SEARCHED = ("space=ranges", "select.ensemble=0", "stacks.slice_seconds=0.001", "training.epochs=9")
+SEARCHES = {  # a small search, and what makes it larger
+    "population": (("search=population", "search.size=6", "search.every=2"), ()),
+    "population, more epochs": (("search=population", "search.size=6", "search.every=3"), ("training.epochs=12",)),
+    "halving, more trials": (
+        ("search=halving", "search@search.candidates=random", "search.candidates.trials=6"),
+        ("search.candidates.trials=27",),
+    ),
+    "halving, more seeds": (("search=halving", "search@search.candidates=random"), ("training.seeds=2",)),
+    "halving after all": (("search=random", "search.trials=12"), HALVING),
+}
+
+
+@pytest.mark.parametrize("search", rest_slow(SEARCHES))
+def test_law_5_a_search_that_grows_decides_as_if_it_had_been_large_from_the_start(search, tmp_path):
+    """Also about trials that it lets go sooner than before: they show what they had learnt by then."""
+    settings, more = SEARCHES[search]
+    small = swept_here(tmp_path, "data=iris", *SEARCHED, *settings)
+    settings = more if more == HALVING else (*settings, *more)
+    at_once = swept_here(tmp_path / "at once", "data=iris", *SEARCHED, *settings)
+    found = swept_here(tmp_path, "data=iris", *SEARCHED, *settings, f"run={small['run_id']}")
+    assert (found["digest"], found["best"]) == (at_once["digest"], at_once["best"])
+    assert (found["trials"], found["networks"]) == (at_once["trials"], at_once["networks"])
+    if not more:
+        assert found["work"]["slices"] == 0
+
+
+def test_law_5_a_lost_state_of_a_copy_is_said(tmp_path):
+    """What a copied network has learnt before it was copied cannot be learnt anew by its own settings."""
+    settings = ("data=iris", *SEARCHED, "search=population", "search.size=6", "search.every=2")
+    folder = tmp_path / "iris" / swept_here(tmp_path, *settings)["run_id"]
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[: int(0.7 * len(lines))]))
+    shutil.rmtree(folder / "states")
+    with pytest.raises(SettingError, match=r"no longer holds the state of trial \d{4}.*; begin a new run with resume"):
+        swept_here(tmp_path, *settings, "resume=required")
 
 
 def test_law_5_what_was_learnt_is_not_unlearnt(copied):

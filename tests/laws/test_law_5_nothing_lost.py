@@ -91,6 +91,27 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
 
+KILLED_SEARCHES = {
+    "population": ("search=population", "search.size=8", "search.every=8", "training.epochs=32"),
+    "halving": ("search=halving", "search@search.candidates=random", "training.epochs=30"),
+    "tpe": ("search=tpe", "search.trials=12", "search.batch_size=4", "training.epochs=20"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slices", [6, 20])
+@pytest.mark.parametrize("search", KILLED_SEARCHES)
+def test_law_5_a_killed_search_comes_to_the_same_decisions(search, slices, tmp_path):
+    settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
+    settings = (*settings, *KILLED_SEARCHES[search], "execution=local")
+    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
+    command(tmp_path, *settings)
+    found = json.loads((folder / "summary.json").read_text())
+    assert found["work"]["resumed_networks"] > 0
+    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings)["digest"]
+    assert set(epochs_done(folder / "journal.jsonl").values()) == {1}
+
+
 @pytest.mark.slow
 def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, expected):
     runs, folder = copied

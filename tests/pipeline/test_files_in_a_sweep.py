@@ -54,7 +54,7 @@ def run_id(tmp_path_factory):
     ],
 )
 def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path):
-    from pipeline.tracking.mlflow import log_model
+    from pipeline.tracking.mlflow_model import log_model
 
     table, path = as_table(name), tmp_path / f"{name}.{ending}"
     if ending == "parquet":

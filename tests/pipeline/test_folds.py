@@ -17,7 +17,7 @@ from pipeline.reports.leaderboard import print_leaderboard, write_leaderboard
 from pipeline.reports.progress import describe
 from pipeline.reports.summary import best_summary
 from pipeline.sweep.ranking import ranked
-from pipeline.tracking.mlflow import LONGEST_SCHEMA, data_set
+from pipeline.tracking.mlflow_model import LONGEST_SCHEMA, data_set
 from pipeline.tracking.trial_run import NetworkCurves, TrialRun
 
 LOSSES = np.array([[0.5, 0.4, 0.9], [0.3, 0.35, 0.31], [0.6, 0.1, 0.2]])  # (trial, fold)

@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from sweeps import add, enter, opened, place, report
 
-from pipeline.sweep.results import Place, Repeat, repeats_of
+from pipeline.sweep.result import Place, Repeat, repeats_of
 
 INF = (7, "train/loss was inf (limit 1e+06)")
 
