@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.sweep.ranking import Ranking
 from pipeline.sweep.result import Result
-from pipeline.sweep.results import Results, TrialResult
+from pipeline.sweep.results import Results, TrialResult, digest
 from pipeline.sweep.trainer import Trainer
 
 TIMINGS = (
@@ -54,7 +54,7 @@ def sweep_summary(results: Results, trainer: Trainer, seconds: float) -> dict[st
             "network_epochs_per_s": round(results.epochs_trained / seconds, 1),
             "network_steps_per_s": round(trainer.n_steps / seconds, 1),
         },
-        "digest": results.digest(),
+        "digest": digest(results),
     }
 
 

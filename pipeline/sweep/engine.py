@@ -4,7 +4,7 @@ What the journal knows from an earlier session of the run is not trained again: 
 and comes to the same decisions.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from nncore.stack import Network
 from pipeline.errors import SettingError
 from pipeline.execution.base import Handle
 from pipeline.search.base import Leg
+from pipeline.settings.run_settings import Budget
 from pipeline.settings.variants import Variant
 from pipeline.sweep.planner import Job, Origin
 from pipeline.sweep.result import Place, Repeat, Result
@@ -99,7 +100,7 @@ class Engine:
                 self.results.let_go(key, f"budget.seconds={self._means.settings.budget.seconds:g} is used up")
         self._let_go(reported)
         self._trainer.states.tidy()
-        self._check_answers()
+        check_answers(self.results, self._means.settings.budget)
 
     @property
     def overlap(self) -> float:
@@ -118,15 +119,6 @@ class Engine:
             self._trainer.train(jobs, self._handles, self._epochs, show)
         self._notice(self.results.trials)
 
-    def _check_answers(self) -> None:
-        """Raise SettingError if the budget ended before any network could learn."""
-        budget = self._means.settings.budget
-        if self.results.trials and any(network.trained for network in self.results.networks.values()):
-            return
-        for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
-            if value is not None:
-                raise SettingError(f"budget.{name}={value:g} is used up before a single trial has learnt; allow more")
-
     def _notice(self, trials: Iterable[str]) -> None:
         """Write to the journal which of the trials have come to their end."""
         if over := self.results.notice(trials):
@@ -143,7 +135,7 @@ class Engine:
             networks = [self._network(leg.trial, variant, repeat, of_folds) for repeat in self.results.repeats]
             parents = dict(zip(self.results.repeats, origins[leg.origin], strict=True)) if leg.origin else {}
             asked[leg.trial.key] = {
-                repeat: self._address(one, parents.get(repeat), self._rungs.reached.get(leg.origin or "", 0))
+                repeat: self._address(one, leg, parents.get(repeat))
                 for repeat, one in zip(self.results.repeats, networks, strict=True)
             }
             history = {asked[leg.trial.key][repeat]: parent for repeat, parent in parents.items()}
@@ -166,23 +158,11 @@ class Engine:
         network = variant.net(trial, repeat.key(trial.key), repeat.seed)
         return Opened(trial, variant, network, variant.shape(view.facts, self._before.task), view)
 
-    def _address(self, one: Opened, origin: Result | None, epoch: int) -> str:
-        """Of all that the network's result depends on: equal addresses, equal results.
-
-        origin   whose state after the epoch it takes over; an earlier session may have trained that further
-        """
+    def _address(self, one: Opened, leg: Leg, origin: Result | None) -> str:
         known = self.results.networks.get(one.network.key)
-        if origin is None and known is not None:
-            return known.address
-        net = one.network
-        content = (one.view.address, one.shape, net.seed, net.optimizer, net.regularizers, net.schedule)
-        history = (
-            (origin.address, min(origin.trained, epoch)) if origin else (self._means.settings.training.loss_limit,)
-        )
-        address = sha256(repr((*content, *history)).encode()).hexdigest()[:32]
-        if origin and origin.trained > epoch and address not in self.results.known:
-            raise _lost(f"trial {origin.key.partition('/')[0]} as it was after epoch {epoch}")
-        return address
+        if origin is not None:
+            return copied_address(one, origin, self._rungs.reached[leg.origin or ""], self.results.known)
+        return known.address if known else address_of(one, self._means.settings.training.loss_limit)
 
     def _jobs(self, legs: list[Leg]) -> list[Job]:
         """The networks that are not yet where the rung wants them."""
@@ -199,6 +179,33 @@ class Engine:
             raise _lost(f"trial {result.key.partition('/')[0]}, which began as a copy of another")
         origin = self._trainer.states.origin(result.place) if goes_on and result.place else None
         return Job(one.network, one.shape, view, one.view.facts, result.trained if origin else 0, until, origin)
+
+
+def address_of(one: Opened, *history: object) -> str:
+    """Of all that the network's result depends on: equal addresses, equal results."""
+    net = one.network
+    content = (one.view.address, one.shape, net.seed, net.optimizer, net.regularizers, net.schedule, *history)
+    return sha256(repr(content).encode()).hexdigest()[:32]
+
+
+def copied_address(one: Opened, origin: Result, epoch: int, known: Container[str]) -> str:
+    """Of a network that takes over the origin's state after the epoch.
+
+    An earlier session may have trained the origin further; then its state is gone, unless the address is known.
+    """
+    address = address_of(one, origin.address, min(origin.trained, epoch))
+    if origin.trained > epoch and address not in known:
+        raise _lost(f"trial {origin.key.partition('/')[0]} as it was after epoch {epoch}")
+    return address
+
+
+def check_answers(results: Results, budget: Budget) -> None:
+    """Raise SettingError if the budget ended before any network could learn."""
+    if any(network.trained for network in results.networks.values()):
+        return
+    for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
+        if value is not None:
+            raise SettingError(f"budget.{name}={value:g} is used up before a single trial has learnt; allow more")
 
 
 def _lost(what: str) -> SettingError:

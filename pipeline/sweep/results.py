@@ -190,18 +190,19 @@ class Results:
     def _place(self, result: TrialResult) -> tuple[float, int]:
         return smaller_is_better(self.metric, result.mean[self.metric]), result.trial.number
 
-    def digest(self) -> str:
-        """SHA-256 over every network's identity, parameters, metrics and weights, trial by trial.
 
-        Equal digests mean equal sweeps, to the last bit.
-        """
-        state = sha256()
-        for trial in self.trials.values():
-            for result in trial.networks:
-                content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, result.curves]
-                content += [result.diverged, result.stopped, result.left, result.epoch, result.fingerprint]
-                state.update(json.dumps(content, sort_keys=True).encode())
-        return state.hexdigest()
+def digest(results: Results) -> str:
+    """SHA-256 over every network's identity, parameters, metrics and weights, trial by trial.
+
+    Equal digests mean equal sweeps, to the last bit.
+    """
+    state = sha256()
+    for trial in results.trials.values():
+        for result in trial.networks:
+            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, result.curves]
+            content += [result.diverged, result.stopped, result.left, result.epoch, result.fingerprint]
+            state.update(json.dumps(content, sort_keys=True).encode())
+    return state.hexdigest()
 
 
 def smaller_is_better(metric: str, value: float) -> float:

@@ -5,21 +5,32 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.tracking.trial_run import Written
+
 
 class Acknowledgements:
     """The file, held by one writer: opening it waits until the writer of an earlier session has ended.
 
     resumed   an earlier writer of the same run had it
-    begun     what that one acknowledged
+    parent    the run in the store at `uri` that this one began, or ""
+    trials    by trial and its networks' addresses, the nested runs that it wrote there
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, uri: str) -> None:
         self.resumed = path.exists()
         self._file = path.open("ab")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         content = path.read_bytes()
         self._file.truncate(content.rfind(b"\n") + 1)  # a crash may have cut the last line short
-        self.begun = read(path)
+        begun = read(path)
+        at = max((n for n, line in enumerate(begun) if line["event"] == "run"), default=None)
+        there = begun[at:] if at is not None and begun[at]["tracking_uri"] == uri else []
+        self.parent = str(there[0]["run_id"]) if there else ""
+        trials = (line for line in there if line["event"] == "trial")
+        self.trials = {
+            (line["trial"], *line["networks"]): Written(line["run_id"], line["epochs"], line["status"])
+            for line in trials
+        }
 
     def add(self, what: str, **content: Any) -> None:
         """Acknowledge."""

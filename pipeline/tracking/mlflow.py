@@ -40,18 +40,10 @@ class Writer:
 
     def __init__(self, journal: Path) -> None:
         self._folder = journal.parent
-        self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl")
         session = [event for event in events(journal) if event["event"] == "run"][-1]
         self._tracking, self._began = session["tracking"], session["time"]
-        begun = self._acknowledgements.begun
-        at = max((n for n, line in enumerate(begun) if line["event"] == "run"), default=len(begun))
-        begun = begun[at:] if begun[at:] and begun[at]["tracking_uri"] == self._tracking["uri"] else []
-        self._known = begun[0]["run_id"] if begun else ""
-        self._written = {
-            (line["trial"], *line["networks"]): Written(line["run_id"], line["epochs"], line["status"])
-            for line in begun
-            if line["event"] == "trial"
-        }
+        self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl", self._tracking["uri"])
+        self._written = self._acknowledgements.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
         self._trials: dict[str, TrialRun] = {}
         self._addresses: dict[str, NetworkCurves] = {}
@@ -74,7 +66,7 @@ class Writer:
             return
         self._client = open_store(self._tracking["uri"])
         self._experiment_id = experiment_id(self._client, self._tracking)
-        self._parent = self._known
+        self._parent = self._acknowledgements.parent
         if self._acknowledgements.resumed:
             kept = {self._parent, *(written.run_id for written in self._written.values())}
             delete_others(self._client, self._experiment_id, happened["run_id"], kept)
@@ -124,12 +116,8 @@ class Writer:
             self._write(self._trials[key], self._trials[key].status)
 
     def _on_champion(self, happened: dict[str, Any]) -> None:
-        stages = ("validation", "test")
-        metrics = [
-            Metric(f"{stage}_{name}", value, happened["time"], 0)
-            for stage in stages
-            for name, value in happened[stage].items()
-        ]
+        scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
+        metrics = [Metric(name, value, happened["time"], 0) for name, value in scores.items()]
         self._client.log_batch(self._parent, metrics=metrics, tags=[RunTag("champion", happened["label"])])
         self._client.log_artifact(self._parent, str(self._folder / "leaderboard.csv"))
         name = self._tracking["model"]
@@ -142,33 +130,42 @@ class Writer:
             if not trial.over and trial.epochs:
                 self._write(trial, "KILLED")
         if happened["status"] == "FINISHED":
-            for written in self._written.values():
-                if written.run_id not in self._confirmed:  # of a session that had other trials, or fewer networks
-                    self._client.delete_run(written.run_id)
+            # of other trials, or of fewer or other networks
+            for run_id in {written.run_id for written in self._written.values()} - self._confirmed:
+                self._client.delete_run(run_id)
         self._client.set_terminated(self._parent, happened["status"], happened["time"])
         self._acknowledgements.add("end", status=happened["status"])
 
     def _write(self, trial: "TrialRun", status: str) -> None:
-        """One nested run in three calls, unless it is there already; in place of one with fewer epochs."""
+        """One nested run, unless it is there already; in place of one that knew less."""
+        self._confirmed.discard(trial.run_id)
         networks = (trial.key, *trial.addresses.values())
         before = self._written.get(networks)
         if before and (before.epochs, before.status) == (trial.epochs, status):
+            trial.run_id = before.run_id
             self._confirmed.add(before.run_id)
             return
-        tags = trial.tags() | {MLFLOW_PARENT_RUN_ID: self._parent, MLFLOW_RUN_NAME: trial.description["label"]}
-        tags["pipeline_run"] = self._folder.name
-        run_id = self._client.create_run(self._experiment_id, start_time=trial.started, tags=tags).info.run_id
-        parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
-        metrics = [Metric(*point) for point in trial.metrics()]
-        self._client.log_batch(run_id, metrics[:METRICS_PER_BATCH], parameters)
-        for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
-        self._client.set_terminated(run_id, status, trial.ended)
+        tags = {MLFLOW_PARENT_RUN_ID: self._parent, "pipeline_run": self._folder.name}
+        run_id = create_trial(self._client, self._experiment_id, tags, trial, status)
         self._written[networks] = written = Written(run_id, trial.epochs, status)
+        trial.run_id = run_id
         self._confirmed.add(run_id)
         self._acknowledgements.add("trial", trial=trial.key, networks=networks[1:], **written._asdict())
         if before:
             self._client.delete_run(before.run_id)
+
+
+def create_trial(client: MlflowClient, experiment: str, tags: dict[str, str], trial: TrialRun, status: str) -> str:
+    """Make the nested run of a trial, in three calls; its id."""
+    tags = trial.tags() | tags | {MLFLOW_RUN_NAME: trial.description["label"]}
+    run_id = str(client.create_run(experiment, start_time=trial.started, tags=tags).info.run_id)
+    parameters = [Param(name, str(value)) for name, value in trial.description["parameters"].items()]
+    metrics = [Metric(*point) for point in trial.metrics()]
+    client.log_batch(run_id, metrics[:METRICS_PER_BATCH], parameters)
+    for at in range(METRICS_PER_BATCH, len(metrics), METRICS_PER_BATCH):
+        client.log_batch(run_id, metrics[at : at + METRICS_PER_BATCH])
+    client.set_terminated(run_id, status, trial.ended)
+    return run_id
 
 
 def experiment_id(client: MlflowClient, tracking: dict[str, Any]) -> str:

@@ -51,6 +51,7 @@ class TrialRun:
         self.networks: dict[str, NetworkCurves] = {}
         self.addresses: dict[str, str] = {}
         self.over = False
+        self.run_id = ""  # of what was written of it last
 
     def add(self, key: str, report: dict[str, Any], start: int, time_ms: int) -> None:
         """Add one slice's report of one of its networks."""

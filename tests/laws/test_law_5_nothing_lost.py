@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from running import FEW, command, processes, rest_slow, swept_here
 
 from pipeline.errors import SettingError
+from pipeline.journal import events
 
 EPOCHS = 24
 SETTINGS = (*FEW, f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
@@ -225,16 +226,53 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
     has_each_trial_once(tmp_path, folder, expected)
 
 
+@pytest.mark.slow
+def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
+    """And one version of the model for each time that it came to its end; what was not tracked at first is now."""
+    settings = (*SETTINGS, "execution=local", "training.epochs=2")
+    command(tmp_path, *settings, "tracking=none")
+    (folder,) = (tmp_path / "runs" / "digits").iterdir()
+    for more in ((), ("training.seeds=2",), ("training.seeds=2", "training.epochs=3")):
+        command(tmp_path, *settings, *more, f"run={folder.name}")
+    client, parents, trials = tracked(tmp_path, folder)
+    assert [run.info.status for run in parents] == ["FINISHED"]
+    assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
+    assert {(run.data.tags["networks"], run.info.status) for run in trials} == {("2", "FINISHED")}
+    assert len(client.search_model_versions("name = 'digits'")) == 3
+    found = json.loads((folder / "summary.json").read_text())
+    assert found["model"]["version"] == str(client.get_model_version_by_alias("digits", "champion").version) == "3"
+
+
+@pytest.mark.slow
+def test_law_6_population_trials_that_are_replaced_are_as_in_the_leaderboard(tmp_path):
+    """Those that diverged begin again as copies of others; and trials of equal settings have a run each."""
+    search = ("search=population", "search.size=6", "search.every=2", "training.epochs=8", "training.loss_limit=1.7")
+    command(tmp_path, "data=iris", "space=ranges", *search, "execution=local")
+    (folder,) = (tmp_path / "runs" / "iris").iterdir()
+    journal = events(folder / "journal.jsonl")
+    assert any(one["diverged"] for event in journal if event["event"] == "slice" for one in event["networks"].values())
+    _, _, trials = tracked(tmp_path, folder)
+    found = json.loads((folder / "summary.json").read_text())
+    assert len(trials) == 6
+    assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"] > 0
+
+
+def tracked(root, folder):
+    """MLflow's client, and the parents and their children that it knows."""
+    found = json.loads((folder / "summary.json").read_text())
+    mlflow.set_tracking_uri(f"sqlite:///{root}/runs/mlflow.db")
+    client = MlflowClient()
+    runs = client.search_runs([found["mlflow"]["experiment_id"]], max_results=1000)
+    by_kind = ([run for run in runs if run.data.tags["kind"] == kind] for kind in ("sweep", "trial"))
+    return client, *by_kind
+
+
 def has_each_trial_once(root, folder, expected):
     """As if nothing had happened."""
     found = json.loads((folder / "summary.json").read_text())
     assert found["digest"] == expected["digest"]
-    mlflow.set_tracking_uri(f"sqlite:///{root}/runs/mlflow.db")
-    client = MlflowClient()
-    runs = client.search_runs([found["mlflow"]["experiment_id"]], max_results=1000)
-    parents = [run for run in runs if run.data.tags["kind"] == "sweep"]
+    client, parents, trials = tracked(root, folder)
     assert [run.info.status for run in parents] == ["FINISHED"]
-    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
     assert {run.info.status for run in trials} == {"FINISHED"}
     for run in trials:
