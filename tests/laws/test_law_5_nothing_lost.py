@@ -92,6 +92,16 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
 
+@pytest.mark.parametrize("content", [b"", b'{"event": "run", damaged\n'])
+def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, tmp_path):
+    folder = tmp_path / "digits" / "20990101-000000-0000"
+    folder.mkdir(parents=True)
+    (folder / "journal.jsonl").write_bytes(content)
+    assert swept_here(tmp_path, *FEW, "training.epochs=1")["run_id"] != folder.name
+    with pytest.raises(SettingError, match=f"^run={folder.name}: its journal does not say how it was made"):
+        swept_here(tmp_path, *FEW, "training.epochs=1", f"run={folder.name}")
+
+
 KILLED_SEARCHES = {
     "population": ("search=population", "search.size=8", "search.every=8", "training.epochs=32"),
     "halving": ("search=halving", "search@search.candidates=random", "training.epochs=30"),

@@ -151,6 +151,17 @@ WRONG = {
 }
 
 
+WRONG["values for a list of lists"] = (
+    ["+space.network.hidden=[16,32]"],
+    ["space.network.hidden = 16", "write [[16],[32]]"],
+)
+WRONG["an optimizer and a regularizer that meet late in the search"] = (
+    [
+        *("+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@space.regularizer.dropout=dropout"),
+        *("search=tpe", "search.batch_size=1", "search.trials=12"),
+    ],
+    ["space.regularizer", "dropout", "lbfgs"],
+)
 QUICK = list(WRONG)[::4]  # each composes the whole configuration anew; the others are slow
 
 

@@ -13,6 +13,7 @@ from nncore.regroup import collect
 from nncore.stack import start
 from nncore.training import train
 from pipeline.artefacts import facts
+from pipeline.errors import SettingError
 from pipeline.journal import events
 from pipeline.settings.variants import Variants
 from pipeline.sweep.training import METRICS
@@ -85,6 +86,12 @@ def test_halving_lets_the_worse_go_and_says_why(tmp_path):
     for key, curve in curves.items():
         left = f"stopped after epoch {len(curve)}: the search left it out"
         assert status[key] == ("finished" if len(curve) == 9 else left)
+
+
+@pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
+def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
+    with pytest.raises(SettingError, match=f"^budget.{budget} is used up before a single trial has learnt; allow more"):
+        swept_here(tmp_path, *IRIS, f"budget.{budget}")
 
 
 def test_a_budget_of_network_epochs_is_kept(tmp_path):
