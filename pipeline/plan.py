@@ -12,13 +12,15 @@ from rich.console import Console
 from nncore.training import Report
 from pipeline.artefacts import Task
 from pipeline.execution.base import Executor, Handle, TaskOptions
+from pipeline.history import earlier_run, known_networks
+from pipeline.journal import events
 from pipeline.record import Record
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.planner import Job, Origin, PlannedStack, Stacks, plan, step_flops, steps_per_epoch
 from pipeline.sweep.probe import Probed, probe
-from pipeline.sweep.result import Place, repeats_of
+from pipeline.sweep.result import Place, Result, repeats_of
 from pipeline.sweep.results import Results
 from pipeline.sweep.scheduler import Scheduler
 from pipeline.tracking.none import NoTracking
@@ -29,28 +31,32 @@ MEGABYTE, TERA = 1e6, 1e12
 
 
 def show_plan(settings: Settings, config: dict[str, Any], console: Console, began: float) -> dict[str, Any]:
-    """Do the stages before the sweep, time some steps, print what the sweep would be; nothing is left behind.
+    """Do the stages before the sweep, time some steps, print what the sweep would be, or what is left of one.
+
+    No run is made; what the stages came to is in the cache.
 
     Returns  what was printed: counts, bytes, floating point operations and seconds
     """
+    found = earlier_run(settings, config)
+    known = known_networks(found.folder, events(found.folder / "journal.jsonl")) if found.folder else {}
     with TemporaryDirectory() as folder:
         nowhere = replace(settings, runs=Path(folder), tracking=NoTracking(), resume="never", run=None)
         record = Record(nowhere, config, "", began)
         try:
             with record.ending(), settings.execution.start() as executor, record.ending():
                 means = Means(nowhere, executor, record, console, Variants(settings, config))
-                return _plan(means)
+                return _plan(means, known)
         finally:
             record.close(means.say)
 
 
-def _plan(means: Means) -> dict[str, Any]:
+def _plan(means: Means, known: dict[str, Result]) -> dict[str, Any]:
     settings, executor = means.settings, means.executor
     means.show("startup")
     before = upstream(means)
     means.variants.check(before.task)
     results = Results(
-        repeats_of(before.n_folds, settings.training.seed, settings.training.seeds), settings.select.metric
+        repeats_of(before.n_folds, settings.training.seed, settings.training.seeds), settings.select.metric, known
     )
     options, limit = settings.stages["sweep"], settings.training.loss_limit
     rehearsal = Rehearsal(executor, options, settings.stacks, results, before.task, limit)
@@ -61,6 +67,7 @@ def _plan(means: Means) -> dict[str, Any]:
     found = {
         "trials": len(results.trials),
         "networks": len(results.networks),
+        "networks_known": results.n_resumed,
         "network_epochs": rehearsal.network_epochs,
         "rungs": rehearsal.rungs,
         "stacks": rehearsal.n_stacks,
@@ -68,8 +75,8 @@ def _plan(means: Means) -> dict[str, Any]:
         "upstream_computed": before.n_computed,
         "upstream_cached": before.n_cached,
         "upstream_seconds": upstream_seconds,
-        "worker_bytes": max(probed.stack_bytes for probed in rehearsal.probed.values()),
-        "view_bytes": max(probed.view_bytes for probed in rehearsal.probed.values()),
+        "worker_bytes": max((probed.stack_bytes for probed in rehearsal.probed.values()), default=0),
+        "view_bytes": max((probed.view_bytes for probed in rehearsal.probed.values()), default=0),
         "flops": rehearsal.flops,
         "workers": executor.workers,
         "sweep_seconds": rehearsal.seconds,
@@ -82,7 +89,8 @@ def _plan(means: Means) -> dict[str, Any]:
 def _lines(found: dict[str, Any]) -> list[str]:
     return [
         f"plan       {found['trials']} trials, {found['networks']} networks, {found['network_epochs']} network-epochs, "
-        f"{found['rungs']} rungs, {found['stacks']} stacks, {found['slices']} slices",
+        f"{found['rungs']} rungs, {found['stacks']} stacks, {found['slices']} slices"
+        + (f"; {found['networks_known']} networks have begun before" if found["networks_known"] else ""),
         f"upstream   {found['upstream_computed']} stage results computed just now, {found['upstream_cached']} found in "
         f"the cache, {found['upstream_seconds']:.1f} s",
         f"memory     about {found['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, beside "
@@ -147,7 +155,7 @@ class Rehearsal:
         return replace(stack, epoch_seconds=self.probed[kind].epoch_seconds)
 
     def _pretend(self, job: Job, epochs: int) -> None:
-        names = ["train/loss", "validation/loss", self._results.metric]
+        names = {"train/loss", "validation/loss", self._results.metric, *self._results.networks[job.network.key].curves}
         report = Report({name: [0.0] * (job.until - job.start) for name in names}, epoch=job.until)
         places = {job.network.key: Place("", "", job.network.key)}
         self._results.add({job.network.key: report}, job.start, job.until, places, job.until == epochs)

@@ -1,4 +1,4 @@
-"""Where the states of the stacks are: by reference while they are needed, and as files for a later session."""
+"""Where the states of the stacks are: by reference while networks go on, and in files for all that comes after."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +23,6 @@ class States:
         self._stacks: dict[int, Handle] = {}  # as they go on
         self._files: dict[int, str] = {}
         self._numbers: dict[str, int] = {}  # the other way round
-        self._answers: dict[str, Handle] = {}  # by file, all that its networks answer with
         self._folder.mkdir(exist_ok=True)
 
     def path(self, file: str) -> Path:
@@ -44,24 +43,22 @@ class States:
             self._stacks[number] = self._stored(place)
         return Origin(number, place.key)
 
-    def holder(self, key: str) -> tuple[Handle, str]:
+    def holder(self, key: str) -> tuple[StoredStack, str]:
         """What holds the weights that a network answers with, and its key there."""
         place = self._results.networks[key].place
         assert place is not None  # it has an answer
-        return self._answers.get(place.file) or self._stored(place), place.key
+        return self._stored(place), place.key
 
     def held(self, number: int, keys: Sequence[str]) -> list[str]:
         """Those of the networks whose state or answer is in the stack's file now."""
         file = self._files.get(number)
         return [key for key in keys if file is not None and self._file_of(key) == file]
 
-    def note(self, number: int, file: str, goes_on: Handle, answers: Handle) -> None:
+    def note(self, number: int, file: str, goes_on: Handle) -> None:
         """A slice of the stack has ended; its new file, which the journal knows, takes the place of the old one."""
         before = self._files.get(number)
         self._stacks[number], self._files[number], self._numbers[file] = goes_on, file, number
-        self._answers[file] = answers
         if before is not None:
-            self._answers.pop(before, None)
             self.path(before).unlink(missing_ok=True)
 
     def tidy(self) -> None:
@@ -69,7 +66,6 @@ class States:
         going_on = {result.place.file for result in self._results.networks.values() if result.place and not result.over}
         self._stacks = {n: stack for n, stack in self._stacks.items() if self._files.get(n) in going_on}
         files = {result.place.file for result in self._results.known.values() if result.place}
-        self._answers = {file: answers for file, answers in self._answers.items() if file in files}
         for path in self._all():
             if path.name not in files:
                 path.unlink(missing_ok=True)

@@ -42,7 +42,6 @@ class Running(NamedTuple):
     started: int
     file: str
     goes_on: Handle
-    answers: Handle
 
 
 class Trainer:
@@ -107,10 +106,10 @@ class Trainer:
             self.states.path(file),
         )
         given = [*map(self.states.stack, sources), *(views[number] for number in stack.views)]
-        goes_on, answers, done = self._terms.executor.submit(
-            train_slice, order, len(sources), *given, options=self._terms.options, returns=3
+        goes_on, done = self._terms.executor.submit(
+            train_slice, order, len(sources), *given, options=self._terms.options, returns=2
         )
-        return done, Running(chosen, stack, last, int(time.time() * 1000), file, goes_on, answers)
+        return done, Running(chosen, stack, last, int(time.time() * 1000), file, goes_on)
 
     def _note(self, one: Running, trained: Trained) -> list[str]:
         """Into the journal, the results and our own books; the keys of the networks that go on."""
@@ -128,7 +127,7 @@ class Trainer:
             networks={key: asdict(report) for key, report in trained.reports.items()},
         )
         going_on = self._results.add(trained.reports, one.slice.start, one.slice.until, places, one.last)
-        self.states.note(number, one.file, one.goes_on, one.answers)
+        self.states.note(number, one.file, one.goes_on)
         left = {key: self._results.networks[key].ended for key in trained.reports}
         until = {False: one.slice.until, True: one.stack.until}
         self._results.epochs_left -= sum(until[ended] - one.slice.start for ended in left.values())

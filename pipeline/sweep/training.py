@@ -68,20 +68,19 @@ class Trained(NamedTuple):
     reports: dict[str, Report]
 
 
-def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, Stack, Trained]:
+def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, Trained]:
     """Train a stack: a pure function, safe to run again, but for the file it leaves.
 
     given     the stacks to collect from, then the views
 
-    Returns   the stack as it goes on, the answers that all its networks could give now, and the reports
+    Returns   the stack as it goes on, and the reports
     """
     began = time.perf_counter()
     stack = _begun(order, [opened(source) for source in given[:n_stacks]])
     data = tuple(view.data for view in given[n_stacks:])
     stack, reports = train(stack, data, order.until, METRICS[order.task], order.loss_limit)
     sha256 = stack_file.save(stack, order.file)
-    answers = settled(stack)
-    return (answers if order.last else stack), answers, Trained(time.perf_counter() - began, sha256, reports)
+    return (settled(stack) if order.last else stack), Trained(time.perf_counter() - began, sha256, reports)
 
 
 def opened(source: Stack | StoredStack) -> Stack:

@@ -10,6 +10,7 @@ from rich.console import Console
 from running import FEW, command, composed, swept_here
 from sweeps import job
 
+from pipeline.errors import SettingError
 from pipeline.plan import rehearsed, show_plan
 from pipeline.sweep.planner import Stacks, plan
 
@@ -56,6 +57,17 @@ def test_a_budget_is_planned_with(tmp_path):
     assert (found["trials"], found["network_epochs"]) == (4, 20)
 
 
+def test_of_a_run_that_grows_what_is_new_is_planned(tmp_path):
+    settings = (*ADAM, *IRIS, "training.epochs=3")
+    run = f"run={swept_here(tmp_path, *settings)['run_id']}"
+    found, printed = planned(tmp_path, *settings, run, "training.epochs=5")
+    assert (found["networks"], found["network_epochs"]) == (9, 9 * 2)
+    assert "; 9 networks have begun before" in printed
+    assert planned(tmp_path, *settings, run)[0]["network_epochs"] == 0
+    with pytest.raises(SettingError, match="there is no such run"):
+        planned(tmp_path, *settings, "run=nothing")
+
+
 def test_what_the_cache_has_is_said(tmp_path):
     first, _ = planned(tmp_path, *ADAM, *IRIS)
     again, printed = planned(tmp_path, *ADAM, *IRIS)
@@ -92,8 +104,8 @@ def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
     assert left_behind(tmp_path / "runs") == {"cache"}
 
 
-def test_it_goes_on_with_no_run_that_was_cut_off(tmp_path):
-    """And neither does it touch one."""
+def test_what_is_left_of_a_run_that_was_cut_off_is_planned(tmp_path):
+    """And it is not touched."""
     swept_here(tmp_path, *ADAM, *IRIS)
     (path,) = tmp_path.glob("*/*/journal.jsonl")
     lines = path.read_text().splitlines()
@@ -101,5 +113,6 @@ def test_it_goes_on_with_no_run_that_was_cut_off(tmp_path):
     before = path.read_bytes()
     assert json.loads(lines[-1])["event"] == "end"
     found, _ = planned(tmp_path, *ADAM, *IRIS, "training.epochs=3")
-    assert found["network_epochs"] == 27
+    assert found["network_epochs"] == 0
+    assert planned(tmp_path, *ADAM, *IRIS, "training.epochs=3", "resume=never")[0]["network_epochs"] == 27
     assert path.read_bytes() == before
