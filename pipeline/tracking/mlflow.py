@@ -24,7 +24,7 @@ from sqlalchemy.engine import Engine
 from pipeline.journal import Reader, events
 from pipeline.tracking.acknowledgements import Acknowledgements
 from pipeline.tracking.mlflow_model import data_set, log_model
-from pipeline.tracking.trial_run import NetworkCurves, TrialRun, Written, flat
+from pipeline.tracking.trial_run import TrialRun, Trials, Written, flat
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
@@ -45,14 +45,14 @@ class Writer:
         self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl", self._tracking["uri"])
         self._written = self._acknowledgements.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
-        self._trials: dict[str, TrialRun] = {}
-        self._addresses: dict[str, NetworkCurves] = {}
+        self._trials = Trials()
         self._parent = ""
 
     def handle(self, happened: dict[str, Any]) -> None:
         """Write one event of the journal. What an earlier session came to only counts as this one comes to it, too."""
         if happened["time"] < self._began and happened["event"] not in ("run", "data", "rung", "slice"):
             return
+        self._trials.handle(happened)
         getattr(self, f"_on_{happened['event']}", lambda happened: None)(happened)
 
     def give_up(self) -> None:
@@ -94,26 +94,9 @@ class Writer:
         self._client.set_tag(self._parent, "data_hash", card["digest"])
         self._client.log_artifact(self._parent, str(self._folder / "data_card.json"))
 
-    def _on_rung(self, happened: dict[str, Any]) -> None:
-        for key, description in happened["trials"].items():
-            self._trials.setdefault(key, TrialRun(key, happened["time"])).description = description
-        histories = {address: curves.copied() for address, curves in self._addresses.items()}
-        for key, (address, origin) in happened["networks"].items():
-            trial = self._trials[key.partition("/")[0]]
-            trial.over = False
-            if address not in self._addresses:
-                self._addresses[address] = histories.get(origin) or NetworkCurves()
-            trial.networks[key] = self._addresses[address]
-            trial.addresses[key] = address
-
-    def _on_slice(self, happened: dict[str, Any]) -> None:
-        for network, report in happened["networks"].items():
-            self._trials[network.partition("/")[0]].add(network, report, happened["start"], happened["time"])
-
     def _on_over(self, happened: dict[str, Any]) -> None:
         for key in happened["trials"]:
-            self._trials[key].over = True
-            self._write(self._trials[key], self._trials[key].status)
+            self._write(self._trials.runs[key], self._trials.runs[key].status)
 
     def _on_champion(self, happened: dict[str, Any]) -> None:
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
@@ -126,7 +109,7 @@ class Writer:
         self._acknowledgements.add("model", name=name, version=model_version, alias="champion")
 
     def _on_end(self, happened: dict[str, Any]) -> None:
-        for trial in self._trials.values():
+        for trial in self._trials.runs.values():
             if not trial.over and trial.epochs:
                 self._write(trial, "KILLED")
         if happened["status"] == "FINISHED":

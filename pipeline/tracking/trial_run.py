@@ -115,6 +115,40 @@ class TrialRun:
                 yield Point(f"{plain}_std", stdev(values), time, 0)
 
 
+class Trials:
+    """What a run's journal says of its trials, told event by event.
+
+    runs   by trial, in the order in which they were asked for
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, TrialRun] = {}
+        self._curves: dict[str, NetworkCurves] = {}  # by address
+
+    def handle(self, happened: dict[str, Any]) -> None:
+        """Take note of one event."""
+        if happened["event"] == "rung":
+            self._asked_for(happened)
+        elif happened["event"] == "slice":
+            for network, report in happened["networks"].items():
+                self.runs[network.partition("/")[0]].add(network, report, happened["start"], happened["time"])
+        elif happened["event"] == "over":
+            for key in happened["trials"]:
+                self.runs[key].over = True
+
+    def _asked_for(self, rung: dict[str, Any]) -> None:
+        for key, description in rung["trials"].items():
+            self.runs.setdefault(key, TrialRun(key, rung["time"])).description = description
+        histories = {address: curves.copied() for address, curves in self._curves.items()}
+        for key, (address, origin) in rung["networks"].items():
+            trial = self.runs[key.partition("/")[0]]
+            trial.over = False
+            if address not in self._curves:
+                self._curves[address] = histories.get(origin) or NetworkCurves()
+            trial.networks[key] = self._curves[address]
+            trial.addresses[key] = address
+
+
 class Written(NamedTuple):
     """A nested run that is there, the epochs of all its networks together, and how it ended."""
 
