@@ -86,14 +86,16 @@ def events(path: Path) -> list[Event]:
 
 
 def last_event(path: Path) -> Event:
-    """The last whole line of a journal, without reading the others; an empty event where there is none."""
+    """The last whole line of a journal, without reading the others; an empty event if it is none of ours."""
     with path.open("rb") as file:
         size, length = file.seek(0, os.SEEK_END), 1024
         while True:
             file.seek(max(0, size - length))
             lines = file.read().split(b"\n")[:-1]  # what follows the last line's end is not whole
             if len(lines) > 1 or length >= size:
-                return json.loads(lines[-1]) if lines else {"event": "", "time": 0}
+                with suppress(ValueError):
+                    return json.loads(lines[-1] if lines else b"")
+                return {"event": "", "time": 0}
             length *= 4
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ class Acknowledgements:
         self._file.close()
 
     def add(self, what: str, **content: Any) -> None:
-        """Acknowledge."""
-        self._file.write(json.dumps({"event": what, **content}).encode() + b"\n")
+        """Acknowledge, with the time in milliseconds since 1970."""
+        self._file.write(json.dumps({"event": what, "at": int(time.time() * 1000), **content}).encode() + b"\n")
         self._file.flush()
 
 

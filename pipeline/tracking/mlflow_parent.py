@@ -64,16 +64,16 @@ class Parent:
 
     def ended(self, status: str, ended: int) -> None:
         """What the run came to, and when it ended, in milliseconds since 1970."""
-        self._keep("summary.json")
-        summary = json.loads((self._folder / "summary.json").read_text(encoding="utf-8"))
-        numbers = {f"seconds/{name.removesuffix('_s')}": value for name, value in summary["timings"].items()}
-        numbers |= {f"throughput/{name}": value for name, value in summary["throughput"].items()}
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]
-        text = description(summary, self._folder / "leaderboard.csv")
-        told = {MLFLOW_RUN_NOTE: text, "status": status.lower(), "digest": summary["digest"] or ""}
+        told = {"status": status.lower()}
+        path = self._folder / "summary.json"
+        if path.exists():  # else it was killed
+            self._keep(path.name)
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            told |= {"digest": summary["digest"] or ""}
+            told[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
+            self._client.log_batch(self.run_id, metrics=_numbers(summary))
         tags = [RunTag(name, value) for name, value in fitting_tags(told).items()]
-        self._client.log_batch(self.run_id, metrics=metrics, tags=tags)
+        self._client.log_batch(self.run_id, tags=tags)
         self._client.set_terminated(self.run_id, status, ended)
 
     def given_up(self) -> None:
@@ -87,3 +87,11 @@ class Parent:
             self._client.log_artifacts(self.run_id, str(path), name)
         elif path.exists():
             self._client.log_artifact(self.run_id, str(path))
+
+
+def _numbers(summary: dict[str, Any]) -> list[Metric]:
+    """How long the stages took, and how fast the sweep was."""
+    numbers = {f"seconds/{name.removesuffix('_s')}": value for name, value in summary["timings"].items()}
+    numbers |= {f"throughput/{name}": value for name, value in summary["throughput"].items()}
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]

@@ -75,15 +75,24 @@ class TrialRun:
     @property
     def ending(self) -> tuple[str, str]:
         """How it ended in a word, and in which epoch and why; of several networks, the first such."""
-        for word, said in (("diverged", "diverged in"), ("stopped", "stopped after")):
-            for key, network in self.networks.items():
-                if ended := getattr(network, word):
-                    _, fold, seed = key.split("/")
-                    one = f"fold {fold}, seed {seed} " if len(self.networks) > 1 else ""
-                    return word, f"{one}{said} epoch {ended[0]}: {ended[1]}"
+        if reason := self._first("diverged"):
+            return "diverged", f"diverged in {reason}"
+        if not self.over:
+            return "killed", ""
+        if reason := self._first("stopped"):
+            return "stopped", f"stopped after {reason}"
         if self.left:
             return "let go", f"let go after epoch {self.left[0]}: {self.left[1]}"
-        return ("finished" if self.over else "killed"), ""
+        return "finished", ""
+
+    def _first(self, word: str) -> str:
+        """The epoch and the cause for the first of the networks that ended so."""
+        for key, network in self.networks.items():
+            if ended := getattr(network, word):
+                _, fold, seed = key.split("/")
+                one = f" of fold {fold}, seed {seed}" if len(self.networks) > 1 else ""
+                return f"epoch {ended[0]}{one}: {ended[1]}"
+        return ""
 
     @property
     def status(self) -> str:
