@@ -14,7 +14,7 @@ from uuid import uuid4
 from pipeline.tracking.content import Point, RunContent
 
 VERIFIED = ("dc11669786a5",)  # MLflow's name for the schema's last migration
-SECONDS_TO_WAIT = 60.0  # for another process that writes to the store
+SECONDS_TO_WAIT = 20.0  # for another process that writes to the store
 TABLES = {
     "runs": "run_uuid name source_type source_name entry_point_name user_id status start_time end_time source_version "
     "lifecycle_stage artifact_uri experiment_id deleted_time",
@@ -52,7 +52,7 @@ def write(uri: str, experiment: str, artifacts: str, runs: Sequence[RunContent])
         folder = f"{artifacts.rstrip('/')}/{run_id}/artifacts"
         said = ("UNKNOWN", "", "", "unknown", run.status, run.started, run.ended, "", "active", folder, int(experiment))
         rows["runs"].append((run_id, run.name, *said, None))
-        rows["tags"] += [(name, value, run_id) for name, value in {"mlflow.runName": run.name, **run.tags}.items()]
+        rows["tags"] += [(name, value, run_id) for name, value in {**run.tags, "mlflow.runName": run.name}.items()]
         rows["params"] += [(name, value, run_id) for name, value in run.parameters.items()]
         points = list(dict.fromkeys(map(_stored, run.metrics)))
         rows["metrics"] += [(name, value, time, run_id, step, nan) for name, value, time, step, nan in points]
