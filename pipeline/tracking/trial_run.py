@@ -141,23 +141,27 @@ class TrialRun:
             Point(f"log10_{name.removeprefix('optimizer.')}".replace(".", "_"), math.log10(value), self.ended, 0)
             for name, value in _rates(self.description["parameters"])
         ]
-        return [*self._curves(networks, names, n_points), *self._finals(networks, names), *(rates if names else ())]
+        return [*curve_points(networks, names, n_points), *final_points(networks, names), *(rates if names else ())]
 
-    def _curves(self, networks: list[NetworkCurves], names: list[str], n_points: int) -> Iterator[Point]:
-        for name in names:
-            epochs = list(zip(*(network.curves[name] for network in networks), strict=False))
-            for at in thinned(len(epochs), n_points):
-                values, times = zip(*epochs[at], strict=True)
-                yield Point(name, fmean(values), max(times), at + 1)
 
-    def _finals(self, networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:
-        for name in names:
-            values, times = zip(*(network.final(name) for network in networks), strict=True)
-            plain, time = name.replace("/", "_"), max(times)
-            yield Point(plain, fmean(values), time, 0)
-            if len(values) > 1:
-                yield Point(f"{plain}_std", stdev(values), time, 0)
-                yield from (Point(f"network/{plain}", value, time, at) for at, value in enumerate(values))
+def curve_points(networks: list[NetworkCurves], names: list[str], n_points: int) -> Iterator[Point]:
+    """Means over the networks by epoch."""
+    for name in names:
+        epochs = list(zip(*(network.curves[name] for network in networks), strict=False))
+        for at in thinned(len(epochs), n_points):
+            values, times = zip(*epochs[at], strict=True)
+            yield Point(name, fmean(values), max(times), at + 1)
+
+
+def final_points(networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:
+    """Means, deviations and each network's own of the values of the final weights."""
+    for name in names:
+        values, times = zip(*(network.final(name) for network in networks), strict=True)
+        plain, time = name.replace("/", "_"), max(times)
+        yield Point(plain, fmean(values), time, 0)
+        if len(values) > 1:
+            yield Point(f"{plain}_std", stdev(values), time, 0)
+            yield from (Point(f"network/{plain}", value, time, at) for at, value in enumerate(values))
 
 
 def reduction(settings: Mapping[str, Any]) -> str:
