@@ -13,7 +13,16 @@ from uuid import uuid4
 
 from pipeline.tracking.content import Point, RunContent
 
-VERIFIED = ("dc11669786a5",)  # MLflow's name for the schema's last migration
+VERIFIED = {  # MLflow's names for a schema's last migration, and the versions that have it
+    "1b5f0d9ad7c1": "3.10",
+    "c3d6457b6d8a": "3.11",
+    "7d34483879f0": "3.12",
+    "da6fb0208061": "3.13",
+    "b7e4c1a90f23": "3.14",
+    "6f8d9c3b2a1e": "3.15",
+    "b7e2c1a4d9f3": "3.16",
+    "dc11669786a5": "3.17",
+}
 SECONDS_TO_WAIT = 20.0  # for another process that writes to the store
 TABLES = {
     "runs": "run_uuid name source_type source_name entry_point_name user_id status start_time end_time source_version "
@@ -31,7 +40,7 @@ def is_open_to(uri: str) -> bool:
         return False
     with suppress(sqlite3.Error), closing(_connected(uri)) as connection:
         revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        return [revision for (revision,) in revisions] in [[one] for one in VERIFIED] and all(
+        return {revision for (revision,) in revisions} <= set(VERIFIED) and all(
             {row[1] for row in connection.execute(f"PRAGMA table_info({table})")} == set(columns.split())
             for table, columns in TABLES.items()
         )
