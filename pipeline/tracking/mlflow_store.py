@@ -115,8 +115,8 @@ def open_store(uri: str) -> MlflowClient:
 def copy_template(path: Path) -> None:
     """Make a database with MLflow's empty tables: its own way to make them takes seconds, so it is kept for others.
 
-    The template stands in the user's cache, one for each version of MLflow. Where that cannot be written to, or an older
-    MLflow cannot make one, nothing is done: MLflow makes the tables as the store is opened.
+    The template stands in the user's cache, one for each version of MLflow. Where that cannot be written to, or an
+    older MLflow cannot make one, nothing is done: MLflow makes the tables as the store is opened.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnsweep"
     template = cache / f"mlflow-{mlflow.__version__}.db"
