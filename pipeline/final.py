@@ -1,10 +1,12 @@
 """After the sweep: the champion and the ensemble become models, are judged by the test rows, and one is published."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.execution.base import Handle
+from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import chosen, together, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate
 from pipeline.stages.publish import example_rows, publish
@@ -61,6 +63,14 @@ class Final:
             "test": self._means.executor.fetch(self._test(model)),
         }
         return Chosen(model, summary)
+
+    def diagnose(self, champion: TrialResult) -> None:
+        """Write into the run's folder what plots show of the champion's first network."""
+        result = champion.networks[0]
+        view = self._engine.opened[result.key].view.data
+        found = self._means.executor.fetch(self._submit(diagnose, self.model(result), view, self._before.test))
+        path = self._means.record.folder / "diagnosis.json"
+        path.write_text(json.dumps(found), encoding="utf-8")
 
     def publish(self, model: Handle) -> Path:
         """Write the model to the run's folder; its path."""

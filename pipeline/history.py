@@ -13,7 +13,18 @@ from pipeline.settings.run_settings import Settings
 from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.states import STATES
 
-FREE = ("runs", "execution", "stages", "stacks", "cache", "tracking", "resume", "run", "plan")  # results do not change
+FREE = (
+    "runs",
+    "execution",
+    "stages",
+    "stacks",
+    "cache",
+    "report",
+    "tracking",
+    "resume",
+    "run",
+    "plan",
+)  # results do not change
 GROWING = ("space", "search", "budget", "select", "training.epochs", "training.seeds", "training.schedule")
 
 

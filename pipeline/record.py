@@ -1,6 +1,9 @@
 """What a run leaves behind: its folder, its journal, its summary, and the tracker that follows along."""
 
 import json
+import re
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +37,7 @@ class Record:
         (self.folder / "config.yaml").write_text(config_text, encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""
-        names = {"run_id": self.folder.name, "version": __version__, "code": code_version()}
+        names = {"run_id": self.folder.name, "version": __version__, "code": code_version(), "command": _command()}
         self.journal.append("run", **names, settings=config, tracking=settings.tracking.describe(runs))
         self._tracker = settings.tracking.start(self.journal.path)
 
@@ -63,7 +66,7 @@ class Record:
     def close(self, say: Callable[[str], None]) -> None:
         """Write summary.json, wait for the tracker, and add to it what the tracker did."""
         self.journal.close()
-        self._write_summary()  # already now: waiting for a server may be cut short
+        self.write_summary()  # already now: waiting for a server may be cut short
         self._mark = time.monotonic()
         tracked = self._tracker.finish(say)
         self.time("tracking")
@@ -72,9 +75,10 @@ class Record:
             self.summary["mlflow"] = tracked
             if model:
                 self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias")}
-        self._write_summary()
+        self.write_summary()
 
-    def _write_summary(self) -> None:
+    def write_summary(self) -> None:
+        """Write summary.json, with what is known by now."""
         self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
         text = json.dumps(self.summary, indent=1)
         (self.folder / "summary.json").write_text(text + "\n", encoding="utf-8")
@@ -83,8 +87,13 @@ class Record:
         if not self._status:
             self._status = status
             self.summary["status"] = status.lower()
-            self._write_summary()  # before: a run that has ended is not gone on with
+            self.write_summary()  # before: a run that has ended is not gone on with
             self.journal.append("end", status=status)
+
+
+def _command() -> str:
+    """What was typed, passwords in addresses left out."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:...@", shlex.join(["nnsweep", *sys.argv[1:]]))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -107,6 +107,7 @@ class _Work:
         ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
         if ranking is None:
+            self._report()
             n_diverged = sum(trial.diverged for trial in everything)
             if n_diverged < len(everything):
                 raise SettingError(
@@ -138,4 +139,21 @@ class _Work:
         test = best["test"] | {f"ensemble_{name}": value for name, value in together.items()}
         self.trainer.states.keep(self.settings.stacks.keep_gigabytes)
         record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
+        final.diagnose(champion)
         record.time("publish")
+        self._report()
+
+    def _report(self) -> None:
+        """Write the report; the run does not fail with it."""
+        self.record.write_summary()
+        try:
+            path = self.settings.report.write(self.record.folder)
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            self.means.say(
+                f"warning: there is no report ({text}); nnsweep report run={self.record.folder.name} tries again"
+            )
+            return
+        if path:
+            self.record.journal.append("report", file=path.name)
+        self.record.time("report")

@@ -25,7 +25,7 @@ FEW = (  # 7 trials instead of 112
 )
 MARK = "NNSWEEP_TESTS"  # in the environment of whatever the tests start: the process that started it
 os.environ[MARK] = str(os.getpid())
-QUICK = ("training.epochs=3", "tracking=none", "execution=local")
+QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local")
 
 
 def rest_slow(values: Iterable[Any]) -> list[Any]:

@@ -61,11 +61,18 @@ def test_nncore_knows_numpy_and_itself():
                 *(p for p in map(name, SOURCES) if p.startswith("pipeline/tracking/mlflow")),
             },
         ),
+        (
+            "matplotlib",
+            {f"pipeline/reports/{name}.py" for name in ("drawing", "model_plots", "sections", "sweep_plots")},
+        ),
         ("sqlalchemy", {"pipeline/tracking/mlflow_store.py"}),
         ("fsspec", {"pipeline/data/files.py", "pipeline/data/idx.py"}),
         ("pyarrow", {f"pipeline/data/{name}.py" for name in ("arrow_values", "openml", "reader", "tabular_files")}),
         ("pandas", {f"pipeline/tracking/{name}.py" for name in ("mlflow_model", "model_code")}),
-        ("optuna", {p for p in map(name, SOURCES) if p.startswith("pipeline/search/")}),
+        (
+            "optuna",
+            {"pipeline/reports/importance.py", *(p for p in map(name, SOURCES) if p.startswith("pipeline/search/"))},
+        ),
         (
             "scipy",
             {"pipeline/sweep/statistics.py", *(p for p in map(name, SOURCES) if p.startswith("pipeline/search/"))},

@@ -41,8 +41,8 @@ class Ray:
         """Start Ray, stop it at the end."""
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
-        import ray  # takes half a second, and not every command needs it
-
+        with _signals_wait():  # half loaded it cannot end
+            import ray  # takes half a second, and not every command needs it
         try:
             with _signals_wait():
                 ray.init(

@@ -19,6 +19,7 @@ TIMINGS = (
     "select",
     "evaluate",
     "publish",
+    "report",
     "tracking",
     "total",
 )

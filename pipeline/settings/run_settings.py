@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from nncore.members import Member
 from pipeline.cache import Caching
 from pipeline.execution.base import Execution, TaskOptions
+from pipeline.reports.page import Reporting
 from pipeline.search.base import Asker, Search
 from pipeline.settings.members import (
     ActivationSetting,
@@ -114,6 +115,7 @@ class Settings:
     execution: Execution
     cache: Caching
     stages: dict[StageName, TaskOptions]
+    report: Reporting
     tracking: Tracking
     resume: Literal["auto", "never", "required"]
     run: Name | None

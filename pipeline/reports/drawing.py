@@ -1,0 +1,55 @@
+"""What all plots share: colours that everybody can tell apart, labels, and how they become PNG files."""
+
+from io import BytesIO
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito (2008), without yellow, which is too pale on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+SEQUENTIAL = "viridis"
+DOTS_PER_INCH = 110
+
+
+def canvas(width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with so many plots beside each other."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+        one.tick_params(labelsize=9)
+    return figure, list(axes)
+
+
+def colour(at: int) -> str:
+    """The colour of the line number `at`."""
+    return COLOURS[at % len(COLOURS)]
+
+
+def dash(at: int) -> str:
+    """The dashes of the line number `at`: they change when the colours begin anew."""
+    return ("-", "--", ":", "-.")[at // len(COLOURS) % 4]
+
+
+def beside(axes: Axes, title: str | None = None) -> None:
+    """A legend to the right of the plot, where it covers nothing."""
+    axes.legend(title=title, fontsize=8, title_fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
+
+
+def short(text: str, longest: int = 28) -> str:
+    """A text that has room beside a plot."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def spoken(metric: str) -> str:
+    """A metric's name for people."""
+    return metric.replace("/", " ").replace("_", " ")
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    return file.getvalue()

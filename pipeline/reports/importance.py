@@ -1,0 +1,59 @@
+"""Which hyperparameters mattered: Optuna's PED-ANOVA over the trials that have an answer."""
+
+import warnings
+
+from pipeline.reports.findings import Findings
+
+FEWEST_TRIALS = 8
+
+
+def shares(found: Findings) -> dict[str, float]:
+    """Of the settings that all trials have and that differ, their share of the importance, largest first; sum 1.
+
+    Settings that only some trials have, such as the rho of one optimizer, cannot be compared and are left out.
+    Learning rates and strengths are taken on a logarithmic scale.
+
+    Source   Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance"
+    """
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+    columns = _columns(found)
+    if len(found.answering) < FEWEST_TRIALS or len(columns) < 2:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="minimize" if found.smaller_is_better else "maximize")
+    spaces: dict[str, BaseDistribution] = {}
+    for name, values in columns.items():
+        numbers = _numbers(values)
+        if numbers and len(set(numbers)) > 1:
+            is_log = name.endswith(("learning_rate", "strength")) and min(numbers) > 0
+            spaces[name] = FloatDistribution(min(numbers), max(numbers), log=is_log)
+        else:
+            spaces[name] = CategoricalDistribution(sorted(set(values)))
+    scores = list(found.scores().values())
+    for at, score in enumerate(scores):
+        parameters = {
+            name: float(columns[name][at]) if isinstance(space, FloatDistribution) else columns[name][at]
+            for name, space in spaces.items()
+        }
+        study.add_trial(optuna.create_trial(params=parameters, distributions=spaces, value=score))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def _columns(found: Findings) -> dict[str, list[str]]:
+    """By setting, its values in the rows, best first; of those that every trial has, and that differ."""
+    rows = found.answering
+    names = found.trials[rows[0]["trial"]].description["parameters"] if rows else {}
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
+    return {name: values for name, values in columns.items() if all(values) and len(set(values)) > 1}
+
+
+def _numbers(values: list[str]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        return []

@@ -1,0 +1,246 @@
+"""The report: it says what the run came to, needs nothing but itself, and is there for every kind of run."""
+
+import base64
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+
+import matplotlib.image
+import numpy as np
+import pytest
+from running import FEW, composed, rest_slow, run_here, swept_here
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from nncore import model_file
+from pipeline.commands import dispatch
+from pipeline.errors import SettingError
+from pipeline.reports.report import write_report
+
+SMALL = ("report=page", "space.optimizer.momentum.learning_rate=[0.01,0.1]", "~space.optimizer.rmsprop")
+
+
+class Page(HTMLParser):
+    """What stands on a page: headings, tables as lists of rows, images, addresses, and scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.tables, self.images, self.addresses, self.scripts = [], [], [], [], 0
+        self._inside = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self._inside = tag
+        self.scripts += tag == "script"
+        self.addresses += [value for name, value in attributes if name in ("href", "src")]
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        elif tag == "img":
+            self.images.append((given["alt"], base64.b64decode(given["src"].partition("base64,")[2])))
+
+    def handle_data(self, text):
+        if self._inside == "h2":
+            self.headings.append(text)
+        elif self._inside in ("td", "th"):
+            self.tables[-1][-1][-1] += text
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+
+def reported(folder, *overrides):
+    """The run's folder and its page."""
+    found = swept_here(folder, *SMALL, *overrides)
+    (path,) = folder.glob(f"*/{found['run_id']}/report.html")
+    return path.parent, Page(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("digits"))
+
+
+def test_the_page_has_all_its_parts(digits):
+    assert digits[1].headings == [
+        "Result", "Leaderboard", "Learning curves", "Optimizers and regularizers", "Learning rates", "What mattered",
+        "What the networks see", "On the test rows", "Weights and gradients", "Time and cost", "Do it again",
+    ]  # fmt: skip
+
+
+def test_the_page_needs_nothing_but_itself(digits):
+    page = digits[1]
+    assert page.scripts == 0
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.addresses)
+    assert not re.search(r"url\(|@import|https?://", (digits[0] / "report.html").read_text())
+
+
+def test_every_plot_is_a_picture_on_the_page_and_a_file(digits):
+    folder, page = digits
+    files = {path.read_bytes() for path in (folder / "plots").glob("*.png")}
+    assert files == {content for _, content in page.images}
+    for caption, content in page.images:
+        height, width, _ = matplotlib.image.imread(BytesIO(content)).shape
+        assert 100 < height < 1200
+        assert 300 < width < 1200
+        assert caption
+
+
+def test_the_leaderboard_is_that_of_the_file(digits):
+    folder, page = digits
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    (table,) = (table for table in page.tables if table[0][0] == "rank")
+    assert [row[1] for row in table[1:]] == [row["trial"] for row in rows[:50]]
+    for shown, row in zip(table[1:], rows, strict=False):
+        assert float(shown[table[0].index("validation loss")]) == pytest.approx(float(row["validation/loss"]), rel=1e-3)
+
+
+def test_the_confusion_matrix_and_its_scores_are_scikit_learns(digits):
+    folder, page = digits
+    found = json.loads((folder / "diagnosis.json").read_text())["test"]
+    settings, _ = composed()
+    test = settings.split(settings.data())[1]
+    predicted = model_file.load(folder / "model").answers(_raw(test))["prediction"]
+    assert found["confusion"] == confusion_matrix(test.y, predicted).tolist()
+    expected = precision_recall_fscore_support(test.y, predicted)
+    for name, values in zip(("precision", "recall", "f1"), expected, strict=False):
+        assert np.allclose(found["per_class"][name], values)
+    assert found["support"] == expected[3].tolist()
+    (table,) = (table for table in page.tables if table[0][0] == "class")
+    assert [float(row[2]) for row in table[1:]] == pytest.approx(expected[1].tolist(), abs=5e-4)
+
+
+def _raw(test):
+    return {column.name: np.array(column.show(values)) for column, values in test.x.places}
+
+
+def test_the_norms_are_those_of_the_models_weights(digits):
+    folder, _ = digits
+    norms = json.loads((folder / "diagnosis.json").read_text())["norms"]
+    model = model_file.load(folder / "model")
+    weights = {
+        part.layer: model.parameters[0, part.start : part.stop] for part in model.shape.layout if part.name == "W"
+    }
+    assert norms["weights"] == pytest.approx([np.linalg.norm(weights[0]), np.linalg.norm(weights[1])], rel=1e-5)
+    assert norms["layers"] == ["32 to 64", "64 to 10"]
+    assert all(0 < norm < 10 for norm in norms["gradients"])
+
+
+def test_the_explained_variance_is_scikit_learns(digits):
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    folder, _ = digits
+    settings, _ = composed()
+    development = settings.split(settings.data())[0]
+    rows = development.part(0)[0]
+    x = np.column_stack(list(_raw(rows).values())).astype(float)
+    expected = PCA(32).fit(StandardScaler().fit_transform(x)).explained_variance_ratio_
+    found = json.loads((folder / "diagnosis.json").read_text())["reduction"]["explained"]
+    assert found == pytest.approx(expected.tolist(), rel=1e-3)
+
+
+def test_the_importances_sum_to_one_and_find_what_matters(digits):
+    from pipeline.reports import importance
+    from pipeline.reports.findings import findings
+
+    shares = importance.shares(findings(digits[0]))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer"}
+    assert shares["optimizer.learning_rate"] > shares["regularizer"]
+
+
+KINDS = {
+    "regression": ("data=diabetes", "Predicted and true target, and the errors"),
+    "folds": ("data=wine split.folds=3 training.seeds=2", "Test rows by true and predicted class"),
+    "autoencoder": (
+        "data=wine reduce=autoencoder reduce.epochs=2",
+        "Rows given to the autoencoder, and what it makes of them",
+    ),
+    "images": ("reduce=autoencoder reduce.epochs=2", "Rows given to the autoencoder, and what it makes of them"),
+    "no reduction": ("data=iris reduce=none", "Validation rows by the first two columns that the networks see"),
+    "halving": (
+        "data=iris search=halving training.epochs=9",
+        "Validation loss by epoch of each optimizer's best trial",
+    ),
+    "two classes": ("data=breast_cancer", "How sure the champion is, and how often right"),
+    "accuracy": ("data=iris select.metric=accuracy", "Best validation accuracy by optimizer and regularizer"),
+}
+
+
+@pytest.mark.parametrize("kind", rest_slow(KINDS))
+def test_every_kind_of_run_has_a_report(kind, tmp_path):
+    overrides, caption = KINDS[kind]
+    _, page = reported(tmp_path, *overrides.split())
+    assert caption in [said for said, _ in page.images]
+
+
+def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
+    one = [f"~space.optimizer.{name}" for name in ("sgd", "adam")]
+    one += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
+    _, page = reported(tmp_path, *one, "space.optimizer.momentum.learning_rate=0.1", "training.epochs=1")
+    assert "Learning rates" not in page.headings
+    assert "What mattered" not in page.headings
+
+
+def test_if_all_trials_diverge_the_report_says_so(tmp_path):
+    settings = composed(*FEW, "data=diabetes", "report=page", "tracking=none", "execution=local", "training.epochs=1",
+                        "training.loss_limit=1e-9", f"runs={tmp_path}")  # fmt: skip
+    with pytest.raises(SettingError, match="all 7 trials diverged"):
+        run_here(*settings)
+    (path,) = tmp_path.glob("diabetes/*/report.html")
+    assert "No trial has an answer: there is no champion." in path.read_text()
+    assert "diverged in epoch 1" in path.read_text()
+
+
+def test_names_of_the_users_are_text_and_nothing_else(digits, tmp_path):
+    """A data set's name could be anything."""
+    import shutil
+
+    folder = tmp_path / "x" / digits[0].name
+    shutil.copytree(digits[0], folder)
+    card = json.loads((folder / "data_card.json").read_text())
+    (folder / "data_card.json").write_text(json.dumps(card | {"name": "<script>alert(1)</script>"}))
+    text = write_report(folder).read_text()
+    assert Page(text).scripts == 0
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_command_writes_it_again(digits, capsys):
+    folder, _ = digits
+    (folder / "report.html").unlink()
+    dispatch.dispatch(["report", f"runs={folder.parents[1]}", f"run={folder.name}"], 0.0)
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    assert "Leaderboard" in Page((folder / "report.html").read_text()).headings
+
+
+def test_a_report_that_fails_warns_and_the_run_goes_on(tmp_path, capsys):
+    import time
+
+    from rich.console import Console
+
+    from pipeline.run import run
+
+    class Broken:
+        def write(self, folder):
+            raise RuntimeError("no ink")
+
+    settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
+    object.__setattr__(settings, "report", Broken())
+    found = run(settings, config, "", Console(), time.monotonic())
+    assert found["status"] == "finished"
+    assert "warning: there is no report (RuntimeError: no ink)" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):
+    from pipeline.record import _command
+
+    monkeypatch.setattr("sys.argv", ["nnsweep", "tracking.uri=postgresql://me:secret@host/db", "name=a b"])
+    assert _command() == "nnsweep tracking.uri=postgresql://me:...@host/db 'name=a b'"
