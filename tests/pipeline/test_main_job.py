@@ -99,7 +99,8 @@ def test_the_timings_add_up(main_job):
     assert set(timings) == {
         f"{stage}_s"
         for stage in (
-            "startup", "load", "split", "prepare", "reduce", "sweep", "select", "evaluate", "publish", "report", "tracking",
+            "startup", "load", "split", "prepare", "reduce", "sweep", "select", "evaluate",
+            "publish", "report", "tracking",
         )
     }  # fmt: skip
     assert all(seconds >= 0 for seconds in timings.values())
