@@ -8,9 +8,9 @@ def main() -> None:
     """Run the command; a Ctrl-C ends it in one line, even while Python still loads it."""
     began = time.monotonic()
     try:
-        from pipeline.configuration import command
+        from pipeline.commands.dispatch import dispatch
 
-        command(began)
+        dispatch(sys.argv[1:], began)
     except KeyboardInterrupt:
         sys.stderr.write("nnsweep: interrupted\n")
         sys.exit(130)

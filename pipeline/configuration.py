@@ -11,9 +11,7 @@ import itertools
 import os
 import re
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,10 +26,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 
-from pipeline.errors import SettingError
+from pipeline.errors import SettingError, errors_as_lines, fail
 from pipeline.plan import show_plan
+from pipeline.reports.console import plain_console
 from pipeline.run import run
 from pipeline.settings.building import build_settings
 from pipeline.settings.run_settings import Settings
@@ -39,7 +37,6 @@ from pipeline.settings.variants import Variants
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
-WIDTH_OF_PIPES = 160  # columns of a table that goes to no terminal
 
 
 def command(began: float) -> None:
@@ -47,7 +44,7 @@ def command(began: float) -> None:
     signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as a Ctrl-C does
     _know_stem()
     arguments = _arguments()
-    with _errors_as_lines():
+    with errors_as_lines(), _setting_errors():
         if arguments.experimental_rerun is not None:
             raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
         if any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)):
@@ -81,7 +78,7 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
 def _arguments() -> argparse.Namespace:
     """The command line as Hydra's own parser reads it, its errors in one line."""
     parser = get_args_parser()
-    parser.error = lambda message: _fail(f"{message} (settings are given as name=value)", 2)  # type: ignore[method-assign]
+    parser.error = lambda message: fail(f"{message} (settings are given as name=value)", 2)  # type: ignore[method-assign]
     return parser.parse_args()
 
 
@@ -91,9 +88,7 @@ def _run(arguments: argparse.Namespace, began: float) -> None:
         overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
         configs = [compose(arguments.config_name or "config", job) for job in overrides]
     settings = [checked(config) for config in configs]
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=WIDTH_OF_PIPES)
+    console = plain_console()
     for one, config in zip(settings, configs, strict=True):
         plain = _plain(config)
         if one.plan:
@@ -168,21 +163,12 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 @contextmanager
-def _errors_as_lines() -> Iterator[None]:
-    """Turn exceptions into one line and an exit code: 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
+def _setting_errors() -> Iterator[None]:
+    """Hydra's errors are the user's to mend."""
     try:
         yield
-    except SettingError as error:
-        _fail(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(_composition_error(error), 2)
-    except KeyboardInterrupt:
-        _fail("interrupted; what is finished is kept", 130)
-    except Exception as error:
-        if os.environ.get("NNSWEEP_TRACEBACK"):
-            traceback.print_exc()
-        text = " ".join(str(error).split())
-        _fail(f"{type(error).__name__}: {text} (a fault of ours; NNSWEEP_TRACEBACK=1 shows where)", 1)
+        raise SettingError(_composition_error(error)) from None
 
 
 def _composition_error(error: Exception) -> str:
@@ -222,8 +208,3 @@ def _names(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if isinstance(value, dict):
             yield from _names(value, f"{prefix}{name}.")
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"nnsweep: {message}\n")
-    sys.exit(code)

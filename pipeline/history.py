@@ -1,9 +1,6 @@
 """What a run's earlier sessions have left in its journal, and whether a new one may go on from there."""
 
-import fcntl
-import json
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +8,7 @@ from typing import Any, NamedTuple
 from nncore.training import Report
 from pipeline.addresses import code_version
 from pipeline.errors import SettingError
-from pipeline.journal import Event
+from pipeline.journal import Event, last_event, last_session, worker
 from pipeline.settings.run_settings import Settings
 from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.states import STATES
@@ -112,7 +109,7 @@ def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path
         raise SettingError(
             f"run={settings.run}: there is no such run in {folder.parent}; its folders' names are the ids"
         )
-    session = _last_session(folder)
+    session = last_session(folder)
     if not session["settings"]:
         raise SettingError(f"run={settings.run}: its journal does not say how it was made; leave run=... out")
     differs = _differences(session, config, (*FREE, *GROWING))
@@ -135,11 +132,11 @@ def _cut_off(parent: Path, config: dict[str, Any]) -> Earlier:
     said = ""
     for folder in sorted(parent.glob("*/journal.jsonl"), reverse=True):
         folder = folder.parent
-        if _is_finished(folder) or not _last_session(folder)["settings"]:  # which was cut off before it began
+        if _is_finished(folder) or not last_session(folder)["settings"]:  # which was cut off before it began
             continue
-        differs = _differences(_last_session(folder), config, FREE)
+        differs = _differences(last_session(folder), config, FREE)
         if not differs:
-            process = _worker(folder)
+            process = worker(folder)
             if process is None:
                 return Earlier(folder)
             said = (
@@ -150,22 +147,8 @@ def _cut_off(parent: Path, config: dict[str, Any]) -> Earlier:
 
 
 def _is_finished(folder: Path) -> bool:
-    with (folder / "journal.jsonl").open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - 200))
-        last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
-    return b'"event": "end"' in last and b'"FINISHED"' in last
-
-
-def _last_session(folder: Path) -> Event:
-    """The last event that began a session; an empty one if there is none."""
-    found: Event = {"settings": {}, "code": ""}
-    with (folder / "journal.jsonl").open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith('{"event": "run"') and line.endswith("\n"):
-                with suppress(ValueError):  # opening the journal says which line is damaged
-                    found = json.loads(line)
-    return found
+    last = last_event(folder / "journal.jsonl")
+    return last["event"] == "end" and last["status"] == "FINISHED"
 
 
 def _differences(session: Event, config: dict[str, Any], apart_from: tuple[str, ...]) -> str:
@@ -187,16 +170,3 @@ def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _worker(folder: Path) -> str | None:
-    """The process that is at work on a run, or None."""
-    path = folder / "lock"
-    if not path.exists():
-        return None
-    with path.open(encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return lock.read().strip() or "unknown"
-    return None

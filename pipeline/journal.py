@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,44 @@ def events(path: Path) -> list[Event]:
             ) from None
         found.append(happened)
     return found
+
+
+def last_event(path: Path) -> Event:
+    """The last whole line of a journal, without reading the others; an empty event if it is none of ours."""
+    with path.open("rb") as file:
+        size, length = file.seek(0, os.SEEK_END), 1024
+        while True:
+            file.seek(max(0, size - length))
+            lines = file.read().split(b"\n")[:-1]  # what follows the last line's end is not whole
+            if len(lines) > 1 or length >= size:
+                with suppress(ValueError):
+                    return json.loads(lines[-1] if lines else b"")
+                return {"event": "", "time": 0}
+            length *= 4
+
+
+def last_session(folder: Path) -> Event:
+    """The last event that began a session; an empty one if there is none."""
+    found: Event = {"settings": {}, "code": "", "tracking": None}
+    with (folder / "journal.jsonl").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith('{"event": "run"') and line.endswith("\n"):
+                with suppress(ValueError):  # opening the journal says which line is damaged
+                    found = json.loads(line)
+    return found
+
+
+def worker(folder: Path) -> str | None:
+    """The process that is at work on a run, or None."""
+    path = folder / "lock"
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "unknown"
+    return None
 
 
 class Reader:

@@ -122,7 +122,8 @@ class Engine:
     def _notice(self, trials: Iterable[str]) -> None:
         """Write to the journal which of the trials have come to their end."""
         if over := self.results.notice(trials):
-            self._means.record.journal.append("over", trials=over)
+            left = {key: cause for key in over if (cause := self.results.trials[key].left)}
+            self._means.record.journal.append("over", trials=over, left=left)
 
     def _open(self, legs: list[Leg]) -> None:
         """Enter the trials of a rung with their networks, and let the journal know."""

@@ -50,6 +50,12 @@ class TrialResult:
         return not self.diverged and any(network.cut_short for network in self.networks)
 
     @property
+    def left(self) -> tuple[int, str] | None:
+        """(epoch, cause) if the search or the budget let it go, and none of its networks had ended before."""
+        ended = any(network.diverged or network.stopped for network in self.networks)
+        return None if ended else next((network.left for network in self.networks if network.left), None)
+
+    @property
     def mean(self) -> dict[str, float]:
         """Every metric's mean over the networks, of the weights that they answer with."""
         return self.over_networks(fmean)

@@ -2,9 +2,12 @@
 
 import fcntl
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.journal import last_event, worker
 from pipeline.tracking.trial_run import Written
 
 
@@ -32,9 +35,13 @@ class Acknowledgements:
             for line in trials
         }
 
+    def close(self) -> None:
+        """Let another writer have it."""
+        self._file.close()
+
     def add(self, what: str, **content: Any) -> None:
-        """Acknowledge."""
-        self._file.write(json.dumps({"event": what, **content}).encode() + b"\n")
+        """Acknowledge, with the time in milliseconds since 1970."""
+        self._file.write(json.dumps({"event": what, "at": int(time.time() * 1000), **content}).encode() + b"\n")
         self._file.flush()
 
 
@@ -42,3 +49,13 @@ def read(path: Path) -> list[dict[str, Any]]:
     """All of them so far; a last line that is not yet whole is left out."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def runs_behind(journal: Path) -> Iterator[Path]:
+    """The journals of other runs of the same name that nobody works on, and of which MLflow does not know all."""
+    for other in sorted(journal.parent.parent.glob("*/journal.jsonl")):
+        acknowledged = other.with_name("tracking.jsonl")
+        if other != journal and acknowledged.exists() and not worker(other.parent):
+            lines = read(acknowledged)
+            if not lines or lines[-1]["event"] != "end" or lines[-1].get("time", 0) < last_event(other)["time"]:
+                yield other

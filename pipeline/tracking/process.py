@@ -4,18 +4,21 @@ The writer (pipeline.tracking.mlflow) follows the journal at low priority, so th
 cost the sweep little, and survives the Ctrl-C that ends the driver.
 """
 
+import json
 import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings.strict import STRICT, Name
+from pipeline.errors import SettingError
+from pipeline.journal import last_session, worker
+from pipeline.settings.strict import STRICT, Name, PositiveInt
 from pipeline.tracking.acknowledgements import read
 from pipeline.tracking.base import Tracker
 
@@ -41,11 +44,15 @@ class Mlflow:
     uri          a tracking server (http://...) or database (sqlite:///...); auto: a file in the folder of runs
     experiment   the experiment's name
     model        the name under which the champion is registered
+    curves       which trials have their values by epoch there, and not only the final ones
+    points       epochs that a curve shows at most, evenly spread
     """
 
     uri: Annotated[str, AfterValidator(_address)]
     experiment: Name
     model: Name
+    curves: Literal["all", "top", "none"]
+    points: PositiveInt
 
     def describe(self, runs: Path) -> dict[str, Any]:
         """Where and under which names to write."""
@@ -55,6 +62,8 @@ class Mlflow:
             "experiment": self.experiment,
             "artifacts": artifacts,
             "model": self.model,
+            "curves": self.curves,
+            "points": self.points,
         }
 
     def start(self, journal: Path) -> Tracker:
@@ -66,17 +75,31 @@ class Mlflow:
         uri = self._uri(runs)
         if uri.startswith("http"):
             return None
-        server = f"{shlex.quote(sys.executable)} -m mlflow server --backend-store-uri {shlex.quote(uri)}"
-        return f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {server} --host 127.0.0.1 --port 5000 --workers 1"
+        ours = "nnsweep" if Path(sys.argv[0]).name == "nnsweep" else f"{shlex.quote(sys.executable)} -m pipeline"
+        return f"{ours} ui runs={shlex.quote(str(runs))}" + ("" if self.uri == "auto" else f" uri={shlex.quote(uri)}")
 
     def _uri(self, runs: Path) -> str:
         return f"sqlite:///{runs / 'mlflow.db'}" if self.uri == "auto" else self.uri
 
 
-class WriterProcess:
-    """The running writer. It stops by itself after the journal's last event, or soon after this process dies."""
+def server_command(uri: str, port: int) -> list[str]:
+    """What to give Python for a server of MLflow that starts fast and that only this machine can reach."""
+    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return ["-m", "mlflow", "server", *where]
 
-    def __init__(self, journal: Path) -> None:
+
+def server_environment() -> dict[str, str]:
+    """The environment of such a server: without background jobs, which take half a minute to start."""
+    return os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+class WriterProcess:
+    """The running writer. It stops by itself after the journal's last event, or soon after this process dies.
+
+    tracking   what it must know, if that is not to be as the journal says
+    """
+
+    def __init__(self, journal: Path, tracking: dict[str, Any] | None = None) -> None:
         self._acknowledged = journal.with_name("tracking.jsonl")
         self._n_before = len(read(self._acknowledged))  # of earlier sessions
         self._log = journal.with_name("tracking.log")
@@ -84,7 +107,7 @@ class WriterProcess:
         path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal)],
+                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal), json.dumps(tracking)],
                 env=os.environ | {"PYTHONPATH": path},  # and not the current folder, where another pipeline.py may lie
                 stdin=subprocess.PIPE,  # closes when this process ends, however it ends
                 stdout=log,
@@ -100,14 +123,42 @@ class WriterProcess:
             except subprocess.TimeoutExpired:
                 written = sum(line["event"] == "trial" for line in read(self._acknowledged)[self._n_before :])
                 say(f"MLflow: {written} trials written so far")
-        if self._process.stdin:
-            self._process.stdin.close()
+        self.let_alone()
         lines = read(self._acknowledged)
         now = {line["event"]: line for line in lines[self._n_before :]}
         if self._process.returncode != 0 or "end" not in now:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
-            say(f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder holds all")
+            say(
+                f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder has all: "
+                f"nnsweep track run={self._log.parent.name} writes the rest"
+            )
         runs = [line for line in lines if line["event"] == "run"]
         if not runs:
             return None
         return {key: runs[-1][key] for key in ("tracking_uri", "experiment_id", "run_id")} | {"model": now.get("model")}
+
+    def let_alone(self) -> None:
+        """Let it know that nothing more is to come."""
+        if self._process.stdin:
+            self._process.stdin.close()
+
+
+def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None) -> dict[str, Any] | None:
+    """Write to MLflow what it lacks of a run; see Tracker.finish.
+
+    uri   of a store, if it is not the one that the run was tracked in
+
+    Raises   SettingError if a process is at work on the run, or it was not tracked and no store is named
+    """
+    at_work = worker(folder)
+    if at_work:
+        raise SettingError(f"run={folder.name}: process {at_work} is at work on it; wait for its end")
+    session = last_session(folder)
+    tracking, name = session["tracking"], session["settings"].get("name", "")
+    if uri is not None:
+        tracking = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100).describe(folder.parents[1])
+    elif tracking is None:
+        raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")
+    writer = WriterProcess(folder / "journal.jsonl", tracking)
+    writer.let_alone()
+    return writer.finish(say)

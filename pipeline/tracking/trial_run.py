@@ -1,17 +1,13 @@
 """What the journal says of one trial, as MLflow is to see it: means over folds and seeds, in one run."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from pipeline.tracking.content import Point, RunContent, run_content
 
-class Point(NamedTuple):
-    """A metric's value, when it was known in milliseconds since 1970, and the epoch it is of, or 0."""
-
-    name: str
-    value: float
-    time: int
-    step: int
+LOGARITHMIC = "learning_rate"  # what ends so is told on a logarithmic scale, too: MLflow's charts have linear axes only
 
 
 class NetworkCurves:
@@ -42,7 +38,13 @@ class NetworkCurves:
 
 
 class TrialRun:
-    """What is known of one trial so far."""
+    """What is known of one trial so far.
+
+    description   its label and its parameters
+    rung          the last one that asked for it
+    left          (epoch, cause) if the search or the budget let it go
+    run_id        of what was written of it last
+    """
 
     def __init__(self, key: str, started: int) -> None:
         self.key = key
@@ -51,7 +53,9 @@ class TrialRun:
         self.networks: dict[str, NetworkCurves] = {}
         self.addresses: dict[str, str] = {}
         self.over = False
-        self.run_id = ""  # of what was written of it last
+        self.rung = 0
+        self.left: tuple[int, str] | None = None
+        self.run_id = ""
 
     def add(self, key: str, report: dict[str, Any], start: int, time_ms: int) -> None:
         """Add one slice's report of one of its networks."""
@@ -64,55 +68,119 @@ class TrialRun:
         return sum(len(network.curves.get("train/loss", ())) for network in self.networks.values())
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """Equal for runs of the same trial with the same networks."""
+        return self.key, *self.addresses.values()
+
+    @property
+    def ending(self) -> tuple[str, str]:
+        """How it ended in a word, and in which epoch and why; of several networks, the first such."""
+        if reason := self._first("diverged"):
+            return "diverged", f"diverged in {reason}"
+        if not self.over:
+            return "killed", ""
+        if reason := self._first("stopped"):
+            return "stopped", f"stopped after {reason}"
+        if self.left:
+            return "let go", f"let go after epoch {self.left[0]}: {self.left[1]}"
+        return "finished", ""
+
+    def _first(self, word: str) -> str:
+        """The epoch and the cause for the first of the networks that ended so."""
+        for key, network in self.networks.items():
+            if ended := getattr(network, word):
+                _, fold, seed = key.split("/")
+                one = f" of fold {fold}, seed {seed}" if len(self.networks) > 1 else ""
+                return f"epoch {ended[0]}{one}: {ended[1]}"
+        return ""
+
+    @property
     def status(self) -> str:
         """MLflow's word for how it ended."""
-        return "FAILED" if any(network.diverged for network in self.networks.values()) else "FINISHED"
+        return {"diverged": "FAILED", "killed": "KILLED"}.get(self.ending[0], "FINISHED")
+
+    def content(self, tags: Mapping[str, str], n_points: int) -> RunContent:
+        """The nested run, with curves of at most so many points."""
+        parameters = self.description["parameters"]
+        told = {f"log10.{name}": math.log10(value) for name, value in _rates(parameters)}
+        return run_content(
+            self.description["label"],
+            {**tags, **self.tags()},
+            {**parameters, **told},
+            self.metrics(n_points),
+            self.status,
+            self.started,
+            self.ended,
+        )
+
+    def score(self, metric: str) -> float:
+        """The mean of a validation metric's final values."""
+        return fmean(network.final(f"validation/{metric}")[0] for network in self.networks.values())
 
     def tags(self) -> dict[str, str]:
         """What to filter and group by."""
-        tags = {"kind": "trial", "trial_key": self.key}
-        tags |= {axis: self.description["parameters"][axis] for axis in ("optimizer", "regularizer")}
+        word, reason = self.ending
+        parameters = self.description["parameters"]
+        axes = {axis: str(parameters[axis]) for axis in ("optimizer", "regularizer", "reduce") if axis in parameters}
+        if "reduce" in axes:
+            axes["reduction"] = axes.pop("reduce")
+        own = {"kind": "trial", "trial_key": self.key, "status": word, "rung": str(self.rung)}
         if len(self.networks) > 1:
-            tags["networks"] = str(len(self.networks))
-        if reason := self._stop_reason():
-            tags["stop_reason"] = reason
-        return tags
+            own["networks"] = str(len(self.networks))
+        return own | axes | ({"stop_reason": reason} if reason else {})
 
-    def _stop_reason(self) -> str:
-        """In which epoch it diverged or was stopped, and why; of several networks, the first such."""
-        for said in ("diverged in", "stopped after"):
-            for key, network in self.networks.items():
-                left = network.diverged if said == "diverged in" else network.stopped
-                if left:
-                    _, fold, seed = key.split("/")
-                    one = f"fold {fold}, seed {seed} " if len(self.networks) > 1 else ""
-                    return f"{one}{said} epoch {left[0]}: {left[1]}"
-        return ""
-
-    def metrics(self) -> list[Point]:
+    def metrics(self, n_points: int) -> list[Point]:
         """The means over the networks: curves by epoch, and under names of their own the values of the final weights.
 
         An epoch counts as long as all networks have it. With several "<name>_std" is the final values' sample
-        standard deviation.
+        standard deviation, and "network/<name>" the value of each, with its number as the step.
         """
         networks = list(self.networks.values())
         names = [name for name in networks[0].curves if all(name in network.curves for network in networks)]
-        return [*self._curves(networks, names), *self._finals(networks, names)]
+        rates = [
+            Point(f"log10_{name.removeprefix('optimizer.')}".replace(".", "_"), math.log10(value), self.ended, 0)
+            for name, value in _rates(self.description["parameters"])
+        ]
+        return [*curve_points(networks, names, n_points), *final_points(networks, names), *(rates if names else ())]
 
-    def _curves(self, networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:
-        for name in names:
-            epochs = zip(*(network.curves[name] for network in networks), strict=False)
-            for epoch, points in enumerate(epochs, start=1):
-                values, times = zip(*points, strict=True)
-                yield Point(name, fmean(values), max(times), epoch)
 
-    def _finals(self, networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:
-        for name in names:
-            values, times = zip(*(network.final(name) for network in networks), strict=True)
-            plain, time = name.replace("/", "_"), max(times)
-            yield Point(plain, fmean(values), time, 0)
-            if len(values) > 1:
-                yield Point(f"{plain}_std", stdev(values), time, 0)
+def curve_points(networks: list[NetworkCurves], names: list[str], n_points: int) -> Iterator[Point]:
+    """Means over the networks by epoch."""
+    for name in names:
+        epochs = list(zip(*(network.curves[name] for network in networks), strict=False))
+        for at in thinned(len(epochs), n_points):
+            values, times = zip(*epochs[at], strict=True)
+            yield Point(name, fmean(values), max(times), at + 1)
+
+
+def final_points(networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:
+    """Means, deviations and each network's own of the values of the final weights."""
+    for name in names:
+        values, times = zip(*(network.final(name) for network in networks), strict=True)
+        plain, time = name.replace("/", "_"), max(times)
+        yield Point(plain, fmean(values), time, 0)
+        if len(values) > 1:
+            yield Point(f"{plain}_std", stdev(values), time, 0)
+            yield from (Point(f"network/{plain}", value, time, at) for at, value in enumerate(values))
+
+
+def reduction(settings: Mapping[str, Any]) -> str:
+    """The reduction of all trials that have none of their own: pca, autoencoder, keep."""
+    return str(settings["reduce"]["_target_"]).rpartition(".")[2].lower()
+
+
+def thinned(n_epochs: int, n_points: int) -> list[int]:
+    """Which epochs (from 0) a curve shows if it may have so many points: the first, the last, and evenly between."""
+    if n_epochs <= n_points:
+        return list(range(n_epochs))
+    if n_points < 2:
+        return [n_epochs - 1] * n_points
+    return [round(at * (n_epochs - 1) / (n_points - 1)) for at in range(n_points)]
+
+
+def _rates(parameters: Mapping[str, Any]) -> list[tuple[str, float]]:
+    rates = ((name, value) for name, value in parameters.items() if name.endswith(LOGARITHMIC))
+    return [(name, value) for name, value in rates if isinstance(value, int | float) and value > 0]
 
 
 class Trials:
@@ -135,6 +203,7 @@ class Trials:
         elif happened["event"] == "over":
             for key in happened["trials"]:
                 self.runs[key].over = True
+                self.runs[key].left = happened.get("left", {}).get(key)
 
     def _asked_for(self, rung: dict[str, Any]) -> None:
         for key, description in rung["trials"].items():
@@ -142,7 +211,7 @@ class Trials:
         histories = {address: curves.copied() for address, curves in self._curves.items()}
         for key, (address, origin) in rung["networks"].items():
             trial = self.runs[key.partition("/")[0]]
-            trial.over = False
+            trial.over, trial.left, trial.rung = False, None, rung["number"]
             if address not in self._curves:
                 self._curves[address] = histories.get(origin) or NetworkCurves()
             trial.networks[key] = self._curves[address]

@@ -135,26 +135,6 @@ def test_the_console_command_does_the_same(tmp_path):
 
 
 @pytest.mark.slow
-def test_shell_completion_of_the_console_command(tmp_path):
-    """As bash does it: install the completion, type a beginning, ask for what may follow."""
-    script = tmp_path / "complete.sh"
-    script.write_text(
-        f'export PATH="{NNSWEEP.parent}:$PATH"\n'
-        'eval "$(nnsweep -sc install=bash)"\n'
-        "for typed in 'nnsweep reduce=' 'nnsweep training.ep'; do\n"
-        '    COMP_LINE="$typed" COMP_POINT=${#typed} COMP_WORDS=($typed) COMP_CWORD=1 COMPREPLY=()\n'
-        "    hydra_bash_completion\n"
-        '    echo "${COMPREPLY[@]}"\n'
-        "done\n"
-    )
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, cwd=tmp_path, check=True)
-    groups, settings = done.stdout.splitlines()
-    assert set(groups.split()) == {"reduce=autoencoder", "reduce=none", "reduce=pca"}
-    assert settings.startswith("training.epochs=")
-    assert done.stderr == ""
-
-
-@pytest.mark.slow
 def test_in_a_terminal_progress_is_a_live_bar(tmp_path):
     """A pseudo-terminal of 140 columns stands for a person's."""
     terminal, other_end = pty.openpty()

@@ -15,6 +15,7 @@ import yaml
 from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from running import composed, first_trials
 
+from pipeline.commands.dispatch import names
 from pipeline.configuration import CONF, command, jobs
 from pipeline.errors import SettingError
 from pipeline.settings.variants import Variants
@@ -195,7 +196,9 @@ def readme_commands():
     """The commands of the README that run a sweep, as lists of overrides."""
     lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
     commands = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("    nnsweep ")]
-    return [[word for word in words if word != "-m"] for words in commands]
+    others = {name for name in names() if name not in ("plan", "sweep")}
+    settings = [[word for word in words if word not in ("-m", "plan")] for words in commands]
+    return [words for words in settings if words[0] not in others]
 
 
 @pytest.mark.slow

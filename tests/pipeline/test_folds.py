@@ -138,7 +138,7 @@ DESCRIPTION = {"label": "it", "parameters": {"optimizer": "sgd", "regularizer": 
 def tracked(*reports):
     """A trial's networks, one per fold, after a slice of each: its content and the time."""
     run = TrialRun("0007", started=5)
-    run.description = DESCRIPTION
+    run.description, run.over = DESCRIPTION, True
     for fold, (content, time_ms) in enumerate(reports, start=1):
         run.networks[f"0007/{fold}/0"] = NetworkCurves()
         if content:
@@ -152,8 +152,9 @@ def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
     run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
     assert (run.status, run.started, run.ended) == ("FINISHED", 5, 20)
     curve = [("loss", 2.0, 20, 1), ("loss", 3.0, 20, 2)]
-    assert run.metrics() == [*curve, ("loss", 4.5, 20, 0), ("loss_std", np.std([6, 3], ddof=1), 20, 0)]
-    assert run.tags()["stop_reason"] == "fold 2, seed 0 stopped after epoch 2: no better"
+    each = [("network/loss", 6.0, 20, 0), ("network/loss", 3.0, 20, 1)]
+    assert run.metrics(100) == [*curve, ("loss", 4.5, 20, 0), ("loss_std", np.std([6, 3], ddof=1), 20, 0), *each]
+    assert run.tags()["stop_reason"] == "stopped after epoch 2 of fold 2, seed 0: no better"
     assert run.tags()["networks"] == "2"
 
 
@@ -161,22 +162,22 @@ def test_mlflow_sees_which_network_diverged():
     fine = {"curves": {"loss": [1.0, 2.0, 6.0]}}
     run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": [2, "NaN"], "epoch": 0}, 20))
     assert run.status == "FAILED"
-    assert run.tags()["stop_reason"] == "fold 2, seed 0 diverged in epoch 2: NaN"
-    assert run.metrics()[0] == ("loss", 2.0, 20, 1)
+    assert run.tags()["stop_reason"] == "diverged in epoch 2 of fold 2, seed 0: NaN"
+    assert run.metrics(100)[0] == ("loss", 2.0, 20, 1)
     at_once = tracked((fine, 10), ({"curves": {}, "diverged": [1, "NaN"], "epoch": 0}, 20))
-    assert at_once.metrics() == []
+    assert at_once.metrics(100) == []
 
 
 def test_a_trial_of_which_a_network_has_not_begun_has_no_means():
-    assert tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0)).metrics() == []
+    assert tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0)).metrics(100) == []
 
 
 def test_of_one_network_mlflow_sees_the_values_themselves():
     run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": [2, "so"], "epoch": 1}, 10))
     values = [("loss", 0.1 + 0.2, 10, 1), ("loss", 2.0, 10, 2), ("loss", 0.1 + 0.2, 10, 0)]
-    assert run.metrics() == values
+    assert run.metrics(100)[:3] == values
     expected = {"kind": "trial", "trial_key": "0007", "optimizer": "sgd", "regularizer": "none"}
-    assert run.tags() == expected | {"stop_reason": "stopped after epoch 2: so"}
+    assert run.tags() == expected | {"stop_reason": "stopped after epoch 2: so", "status": "stopped", "rung": "0"}
 
 
 def test_the_card_of_very_many_columns_is_cut():

@@ -236,9 +236,9 @@ def test_the_printed_command_opens_mlflows_interface(main_job):
     import urllib.request
 
     (line,) = (line for line in main_job.output.splitlines() if line.startswith("MLflow UI"))
-    server = line.removeprefix("MLflow UI").strip().replace("--port 5000", "--port 5913")
+    server = line.removeprefix("MLflow UI").strip() + " port=5913"
     process = subprocess.Popen(
-        ["bash", "-c", f"exec env {server}"], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ["bash", "-c", f"exec {server}"], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:

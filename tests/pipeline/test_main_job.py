@@ -148,6 +148,7 @@ def test_mlflow_holds_each_trials_parameters_and_final_metrics(main_job, childre
     for row in read_leaderboard(main_job):
         run = children[row["trial"]]
         expected = {k: v for k, v in row.items() if k.startswith(("optimizer", "regularizer")) and v}
+        assert run.data.params.pop("log10.optimizer.learning_rate")
         assert run.data.params == expected
         for name in ("train/loss", "validation/loss", "validation/accuracy"):
             assert run.data.metrics[name.replace("/", "_")] == float(row[name])

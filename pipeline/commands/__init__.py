@@ -1,0 +1,1 @@
+"""The sub-commands of nnsweep: a module each, whose docstring is its help; `run(arguments, began)` does it."""

@@ -1,0 +1,77 @@
+"""A run as MLflow is to have it, and what becomes of what MLflow would refuse or change in silence.
+
+names     letters, digits and "_ - . : / space" stand, other characters become "_", as does a part between slashes that
+          is empty, "." or ".."; of more than 250 characters the last give way to eight of the name's SHA-256
+numbers   an infinite one becomes NaN, and the tag "not_finite" names its metric
+texts     of more than 6,000 characters in a parameter, 8,000 in a tag, the last give way to " ..."
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+LONGEST_NAME, LONGEST_PARAMETER, LONGEST_TAG = 250, 6000, 8000
+
+
+class Point(NamedTuple):
+    """A metric's value, when it was known in milliseconds since 1970, and the epoch it is of, or 0."""
+
+    name: str
+    value: float
+    time: int
+    step: int
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """All of one finished run. Times are in milliseconds since 1970."""
+
+    name: str
+    tags: dict[str, str]
+    parameters: dict[str, str]
+    metrics: list[Point]
+    status: str
+    started: int
+    ended: int
+
+
+def run_content(
+    name: str, tags: Mapping[str, str], parameters: Mapping[str, Any], metrics: list[Point], *ending: Any
+) -> RunContent:
+    """A run whose names, numbers and texts MLflow takes as they are; `ending` is status, start and end."""
+    points, not_finite = fitting_points(metrics)
+    told = {"not_finite": ", ".join(not_finite)} if not_finite else {}
+    return RunContent(name, fitting_tags({**tags, **told}), fitting_parameters(parameters), points, *ending)
+
+
+def fitting_name(name: str) -> str:
+    """The name that MLflow is given in place of this one."""
+    parts = re.sub(r"[^\w./: -]", "_", name).split("/")
+    whole = "/".join("_" if part in ("", ".", "..") else part for part in parts)
+    if len(whole) <= LONGEST_NAME:
+        return whole
+    return f"{whole[: LONGEST_NAME - 9]}_{sha256(name.encode()).hexdigest()[:8]}"
+
+
+def fitting_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags as MLflow takes them."""
+    return {fitting_name(name): _cut(value, LONGEST_TAG) for name, value in tags.items()}
+
+
+def fitting_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as MLflow takes them."""
+    return {fitting_name(name): _cut(str(value), LONGEST_PARAMETER) for name, value in parameters.items()}
+
+
+def fitting_points(metrics: list[Point]) -> tuple[list[Point], list[str]]:
+    """Metrics as MLflow takes them, and the names of those that were infinite somewhere."""
+    points = [point._replace(name=fitting_name(point.name)) for point in metrics]
+    infinite = dict.fromkeys(point.name for point in points if math.isinf(point.value))
+    return [point._replace(value=math.nan) if math.isinf(point.value) else point for point in points], [*infinite]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 4] + " ..."

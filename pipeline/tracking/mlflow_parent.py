@@ -1,0 +1,97 @@
+"""The run in MLflow that stands for the whole pipeline run, and is the parent of its trials' runs."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
+
+from pipeline.journal import Event
+from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
+from pipeline.tracking.description import description
+from pipeline.tracking.mlflow_model import data_set, log_model
+from pipeline.tracking.mlflow_store import Store, log
+from pipeline.tracking.trial_run import flat
+
+
+class Parent:
+    """The parent run of the run in `folder`."""
+
+    def __init__(self, store: Store, folder: Path, run_id: str) -> None:
+        self._client, self._folder, self.run_id = store.client, folder, run_id
+
+    @classmethod
+    def begun(cls, store: Store, folder: Path, tags: Mapping[str, str], happened: Event) -> "Parent":
+        """A new one."""
+        tags = fitting_tags({"kind": "sweep", **tags})
+        run = store.client.create_run(
+            store.experiment, start_time=happened["time"], run_name=happened["run_id"], tags=tags
+        )
+        settings = run_content("", {}, dict(flat(happened["settings"])), [], "RUNNING", 0, 0)
+        log(store.client, run.info.run_id, settings)
+        return cls(store, folder, run.info.run_id)
+
+    def goes_on(self) -> None:
+        """Another session of the run begins, or this one."""
+        self._client.update_run(self.run_id, status="RUNNING")
+        self._keep("config.yaml")
+
+    def has_data(self, card: dict[str, Any]) -> None:
+        """What the run learns from."""
+        inputs = DatasetInput(data_set(card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+        self._client.log_inputs(self.run_id, [inputs])
+        self._client.set_tag(self.run_id, "data_hash", card["digest"])
+        self._keep("data_card.json")
+
+    def has_champion(self, happened: Event, name: str) -> dict[str, Any]:
+        """The champion's scores, and its model, which is registered under this name; what became of it there."""
+        self._keep("leaderboard.csv")
+        scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
+        points, _ = fitting_points([Point(name, value, happened["time"], 0) for name, value in scores.items()])
+        tags = [RunTag(name, value) for name, value in fitting_tags({"champion": happened["label"]}).items()]
+        self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
+        model_version = log_model(self._folder / "model", self.run_id, name)
+        self._client.set_registered_model_alias(name, "champion", model_version)
+        return {"name": name, "version": model_version, "alias": "champion"}
+
+    def has_report(self) -> None:
+        """The report and its plots."""
+        self._keep("report.html")
+        self._keep("plots")
+
+    def ended(self, status: str, ended: int) -> None:
+        """What the run came to, and when it ended, in milliseconds since 1970."""
+        told = {"status": status.lower()}
+        path = self._folder / "summary.json"
+        if path.exists():  # else it was killed
+            self._keep(path.name)
+            summary = json.loads(path.read_text(encoding="utf-8"))
+            told |= {"digest": summary["digest"] or ""}
+            told[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
+            self._client.log_batch(self.run_id, metrics=_numbers(summary))
+        tags = [RunTag(name, value) for name, value in fitting_tags(told).items()]
+        self._client.log_batch(self.run_id, tags=tags)
+        self._client.set_terminated(self.run_id, status, ended)
+
+    def given_up(self) -> None:
+        """It was not written to its end, and shall not seem to go on."""
+        self._client.set_terminated(self.run_id, "FAILED")
+
+    def _keep(self, name: str) -> None:
+        """Make a file or a folder of the run's folder an artifact."""
+        path = self._folder / name
+        if path.is_dir():
+            self._client.log_artifacts(self.run_id, str(path), name)
+        elif path.exists():
+            self._client.log_artifact(self.run_id, str(path))
+
+
+def _numbers(summary: dict[str, Any]) -> list[Metric]:
+    """How long the stages took, and how fast the sweep was."""
+    numbers = {f"seconds/{name.removesuffix('_s')}": value for name, value in summary["timings"].items()}
+    numbers |= {f"throughput/{name}": value for name, value in summary["throughput"].items()}
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]

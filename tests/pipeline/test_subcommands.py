@@ -1,0 +1,235 @@
+"""The sub-commands of nnsweep: their help, what they print, their errors, and completion in real shells."""
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from running import FEW, command, processes, swept_here
+from servers import free_port
+
+from pipeline.commands import dispatch
+from pipeline.commands.arguments import find_run, read, run_folders
+from pipeline.errors import SettingError
+
+NNSWEEP = Path(sys.executable).with_name("nnsweep")
+COMMANDS = ("completion", "plan", "runs", "sweep", "track", "ui")
+
+
+def said(capsys, *arguments):
+    """What a command prints."""
+    dispatch.dispatch(list(arguments), time.monotonic())
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments):
+    """The one line with which a command refuses."""
+    with pytest.raises(SystemExit) as ended:
+        dispatch.dispatch(list(arguments), time.monotonic())
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs that differ in their epochs, and one that is as the first."""
+    folder = tmp_path_factory.mktemp("runs")
+    for epochs in (1, 2, 1):
+        swept_here(folder, *FEW, f"training.epochs={epochs}", "resume=never")
+        time.sleep(1)  # ids begin with the second
+    return folder
+
+
+def test_the_help_names_every_command_with_a_line(capsys):
+    assert set(COMMANDS) <= set(dispatch.names())
+    text = said(capsys, "--help")
+    for name in dispatch.names():
+        assert re.search(rf"^  {name} +\S.*\.$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", dispatch.names())
+def test_each_command_has_a_help_with_usage_and_examples(name, capsys):
+    text = said(capsys, name, "--help")
+    assert f"Usage: nnsweep {'[sweep]' if name == 'sweep' else name}" in text
+    examples = text.partition("Examples:\n")[2].splitlines()
+    assert examples
+    assert all("nnsweep" in line for line in examples)
+
+
+def test_a_command_that_is_not_there_is_named_with_the_nearest(capsys):
+    assert refused(capsys, "trakc") == "nnsweep: there is no command trakc; did you mean track?"
+    assert "nnsweep --help lists them" in refused(capsys, "xyz")
+
+
+def test_settings_are_read_by_name():
+    assert read(["show", "run=a=b"], {"run": "last", "runs": "runs"}) == (["show"], {"run": "a=b", "runs": "runs"})
+    with pytest.raises(SettingError, match=r"^there is no setting rnu here; did you mean run\?$"):
+        read(["rnu=1"], {"run": "last"})
+
+
+def test_runs_are_found_by_id_or_as_the_last(runs):
+    first, second, third = run_folders(runs)
+    assert find_run(runs, "last") == third
+    assert find_run(runs, second.name) == second
+    with pytest.raises(SettingError, match=f"^run={first.name}x: there is no such run below .*; did you mean"):
+        find_run(runs, first.name + "x")
+    with pytest.raises(SettingError, match="there is no run in this folder; name another with runs="):
+        find_run(runs / "nothing", "last")
+
+
+def test_runs_list_has_a_line_for_each(runs, capsys):
+    lines = said(capsys, "runs", f"runs={runs}").splitlines()
+    for folder in run_folders(runs):
+        found = json.loads((folder / "summary.json").read_text())
+        (line,) = (line for line in lines if folder.name in line)
+        assert f"loss {found['best']['test']['loss']:.4f}" in line
+        assert "finished" in line
+
+
+def test_a_run_that_was_cut_off_is_listed_as_such(runs, tmp_path, capsys):
+    shutil.copytree(run_folders(runs)[0], tmp_path / "digits" / "20990101-000000-0000")
+    (tmp_path / "digits" / "20990101-000000-0000" / "summary.json").unlink()
+    assert "cut off" in said(capsys, "runs", "list", f"runs={tmp_path}")
+    assert "cut off" in said(capsys, "runs", "show", f"runs={tmp_path}")
+
+
+def test_runs_show_tells_the_champion_and_the_best_trials(runs, capsys):
+    folder = run_folders(runs)[1]
+    found = json.loads((folder / "summary.json").read_text())
+    text = said(capsys, "runs", "show", f"run={folder.name}", f"runs={runs}")
+    assert f"champion   trial {found['best']['trial']}: " in text
+    assert found["digest"] in text
+    assert f"test       loss {found['best']['test']['loss']:.4f}, accuracy" in text
+
+
+def test_runs_compare_shows_what_differs_and_whether_results_are_equal(runs, capsys):
+    first, second, third = (folder.name for folder in run_folders(runs))
+    text = said(capsys, "runs", "compare", first, second, f"runs={runs}")
+    assert re.search(r"training\.epochs +1 +2 ", text)
+    assert "training.batch_size" not in text
+    assert "the results are not the same" in text
+    assert "the results are equal to the last bit" in said(capsys, "runs", "compare", first, third, f"runs={runs}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("runs", "sow"), "runs sow is not known; there are runs list, runs show and runs compare"),
+        (("runs", "compare", "a"), "runs compare needs the ids of two runs or more; nnsweep runs list shows them"),
+        (("runs", "runs=nowhere"), "runs=nowhere: there is no run in this folder; name another with runs=..."),
+        (("track", "last"), "last is not name=value; --help shows examples"),
+        (("track", "runs=nowhere"), "runs=nowhere: there is no run in this folder; name another with runs=..."),
+        (("ui", "runs=nowhere"), "runs=nowhere: there is no mlflow.db in this folder; name another with runs=..."),
+        (("ui", "uri=sqlite:////x.db", "port=0"), "port must be a number from 1 to 65535, but is 0"),
+        (("completion", "tcsh"), "completion must be for bash or zsh: nnsweep completion bash"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, line, capsys):
+    assert refused(capsys, *arguments) == f"nnsweep: {line}"
+
+
+def test_a_run_that_was_not_tracked_cannot_be_brought_level_without_a_store(runs, capsys):
+    assert "was not tracked; say where to with uri=" in refused(capsys, "track", f"runs={runs}")
+
+
+@pytest.mark.slow
+def test_track_writes_a_run_to_the_store_that_is_named(runs, tmp_path, capsys):
+    uri = f"sqlite:///{tmp_path}/m.db"
+    assert f"is in MLflow at {uri}" in said(capsys, "track", f"runs={runs}", f"uri={uri}")
+    (tmp_path / "broken.db").write_text("no database" * 100)
+    line = refused(capsys, "track", f"runs={runs}", f"uri=sqlite:///{tmp_path}/broken.db")
+    assert "MLflow was not written to the end (" in line
+
+
+@pytest.mark.slow
+def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
+    command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+    port = free_port()
+    arguments = [str(NNSWEEP), "ui", f"port={port}"]
+    server = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout.readline().startswith(f"http://127.0.0.1:{port} is ready in some ten seconds")
+        deadline = time.monotonic() + 90
+        while True:
+            with suppress(OSError):
+                address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=digits"
+                with urllib.request.urlopen(address) as answer:
+                    assert json.load(answer)["experiment"]["name"] == "digits"
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        taken = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        assert taken.returncode == 2
+        assert f"port={port} cannot be had (Address already in use); choose another" in taken.stderr
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 0
+        server.stdout.close()
+    assert processes("mlflow", str(port)) == {}
+
+
+@pytest.mark.slow
+def test_plan_is_a_sweep_that_is_only_planned(tmp_path):
+    done = command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
+    assert re.search(r"^plan +7 trials, 7 networks, ", done.stdout, re.MULTILINE)
+    assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))
+
+
+def completed(shell, typed, folder):
+    """What an interactive shell puts on the line, or below it, when Tab is pressed after what is typed."""
+    terminal, other_end = pty.openpty()
+    start = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
+    environment = os.environ | {"PATH": f"{NNSWEEP.parent}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "$ "}
+    process = subprocess.Popen(
+        start, stdin=other_end, stdout=other_end, stderr=other_end, cwd=folder, env=environment, start_new_session=True
+    )
+    os.close(other_end)
+
+    def read_until(found, seconds):
+        seen, deadline = "", time.monotonic() + seconds
+        while not re.search(found, seen) and time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.1)[0]:
+                seen += os.read(terminal, 65536).decode(errors="replace")
+        return seen
+
+    try:
+        prepare = "autoload -Uz compinit; compinit -u -D; " if shell == "zsh" else ""
+        os.write(terminal, f'{prepare}eval "$(nnsweep completion {shell})"; echo rea""dy\n'.encode())
+        assert "ready" in read_until(r"\bready\b", 30)
+        os.write(terminal, typed.encode() + b"\t\t")
+        return read_until("\0never", 8)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        os.close(terminal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("nnsweep tr", ["track"]),
+        ("nnsweep runs co", ["compare"]),
+        ("nnsweep training.ep", ["training.epochs="]),
+        ("nnsweep plan reduce=", ["reduce=autoencoder", "reduce=none", "reduce=pca"]),
+    ],
+)
+def test_tab_completes_commands_and_settings(shell, typed, expected, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    seen = completed(shell, typed, tmp_path)
+    word = typed.rpartition(" ")[2]
+    for one in expected:
+        assert one in seen or typed + one.removeprefix(word) in seen, seen

@@ -1,0 +1,128 @@
+"""What MLflow shows of a run: the parent's words and numbers, each trial's tags, values and curves."""
+
+import csv
+import json
+import math
+
+import pytest
+from mlflow import MlflowClient
+from running import command
+
+pytestmark = pytest.mark.slow
+HALVING = ("data=wine", "search=halving", "split.folds=2", "execution=local", "training.epochs=9")
+DIVERGING = ("space.optimizer.sgd.learning_rate=[0.01,1e30]", "select.metric=accuracy", "tracking.points=4")
+
+
+class Tracked:
+    """A run, its folder's files and its runs in MLflow."""
+
+    def __init__(self, root):
+        self.folder = next(root.glob("runs/*/*/journal.jsonl")).parent
+        self.summary = json.loads((self.folder / "summary.json").read_text())
+        with (self.folder / "leaderboard.csv").open(newline="") as file:
+            self.leaderboard = {row["trial"]: row for row in csv.DictReader(file)}
+        self.client = MlflowClient(self.summary["mlflow"]["tracking_uri"])
+        runs = self.client.search_runs([self.summary["mlflow"]["experiment_id"]], max_results=1000)
+        (self.parent,) = (run for run in runs if run.data.tags["kind"] == "sweep")
+        self.trials = {run.data.tags["trial_key"]: run for run in runs if run.data.tags["kind"] == "trial"}
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory):
+    root = tmp_path_factory.mktemp("tracked")
+    command(root, *HALVING, *DIVERGING)
+    return Tracked(root)
+
+
+def test_the_parents_description_says_what_ran_and_what_won(tracked):
+    text = tracked.parent.data.tags["mlflow.note.content"]
+    best = tracked.summary["best"]
+    assert f"### Champion: trial {best['trial']}" in text
+    assert f"- test: `loss` {best['test']['loss']:.4f}" in text
+    assert tracked.summary["digest"] in text
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(lines) == 12  # with the headings and the line below them
+    assert {line.count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked):
+    data, tags = tracked.parent.data, tracked.parent.data.tags
+    assert data.params["training.epochs"] == "9"
+    assert data.metrics["test_loss"] == tracked.summary["best"]["test"]["loss"]
+    for stage in ("load", "prepare", "sweep", "publish"):
+        assert data.metrics[f"seconds/{stage}"] == tracked.summary["timings"][f"{stage}_s"]
+    card = json.loads((tracked.folder / "data_card.json").read_text())
+    assert (tags["status"], tags["digest"], tags["data_hash"]) == (
+        "finished",
+        tracked.summary["digest"],
+        card["digest"],
+    )
+    files = {one.path for one in tracked.client.list_artifacts(tracked.parent.info.run_id)}
+    assert {"config.yaml", "data_card.json", "leaderboard.csv", "summary.json"} <= files
+    (given,) = tracked.parent.inputs.dataset_inputs
+    assert given.dataset.name == "wine"
+
+
+def test_each_trial_says_how_it_ended(tracked):
+    assert set(tracked.trials) == set(tracked.leaderboard)
+    for key, run in tracked.trials.items():
+        said, tags = tracked.leaderboard[key]["status"], run.data.tags
+        if "diverged in" in said:
+            assert (run.info.status, tags["status"]) == ("FAILED", "diverged")
+            assert tags["stop_reason"].endswith(said.partition(": ")[2])
+        elif "the search left it out" in said:
+            assert (run.info.status, tags["status"]) == ("FINISHED", "let go")
+            epoch = said.partition("epoch ")[2].partition(":")[0]
+            assert tags["stop_reason"] == f"let go after epoch {epoch}: the search left it out"
+        else:
+            assert (run.info.status, tags["status"]) == ("FINISHED", "finished")
+            assert "stop_reason" not in tags
+    endings = {run.data.tags["status"] for run in tracked.trials.values()}
+    assert endings == {"diverged", "let go", "finished"}
+
+
+def test_each_trial_has_what_to_filter_and_group_by(tracked):
+    for key, run in tracked.trials.items():
+        tags, row = run.data.tags, tracked.leaderboard[key]
+        assert (tags["optimizer"], tags["regularizer"], tags["reduction"]) == (
+            row["optimizer"],
+            row["regularizer"],
+            "pca",
+        )
+        assert tags["pipeline_run"] == tracked.folder.name
+        assert tags["mlflow.parentRunId"] == tracked.parent.info.run_id
+        assert (tags["data_hash"], tags["code_version"]) == (
+            tracked.parent.data.tags["data_hash"],
+            tracked.parent.data.tags["code_version"],
+        )
+        rate = float(run.data.params["optimizer.learning_rate"])
+        assert math.isclose(10 ** float(run.data.params["log10.optimizer.learning_rate"]), rate)
+    assert {run.data.tags["rung"] for run in tracked.trials.values()} == {"1", "2", "3"}
+
+
+def test_values_are_those_of_the_leaderboard_and_each_networks_own_are_kept(tracked):
+    finished = [run for run in tracked.trials.values() if run.info.status == "FINISHED"]
+    assert finished
+    for run in finished:
+        row = tracked.leaderboard[run.data.tags["trial_key"]]
+        metrics = run.data.metrics
+        assert math.isclose(metrics["validation_loss"], float(row["validation/loss"]), rel_tol=1e-12)
+        assert math.isclose(metrics["validation_loss_std"], float(row["validation/loss std"]), rel_tol=1e-12)
+        each = tracked.client.get_metric_history(run.info.run_id, "network/validation_loss")
+        assert math.isclose(sum(one.value for one in each) / 2, metrics["validation_loss"], rel_tol=1e-12)
+
+
+def test_curves_have_as_many_points_as_was_said(tracked):
+    (best,) = (run for run in tracked.trials.values() if run.data.tags["trial_key"] == tracked.summary["best"]["trial"])
+    steps = [one.step for one in tracked.client.get_metric_history(best.info.run_id, "validation/loss")]
+    assert sorted(steps) == [1, 4, 6, 9]
+
+
+@pytest.mark.parametrize(("curves", "with_curves"), [("top", 20), ("none", 0)])
+def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path):
+    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", f"tracking.curves={curves}")
+    tracked = Tracked(tmp_path)
+    drawn = {key for key, run in tracked.trials.items() if "validation/loss" in run.data.metrics}
+    assert len(tracked.trials) == 112
+    assert drawn == {key for key, row in tracked.leaderboard.items() if row["rank"] and int(row["rank"]) <= with_curves}
+    assert all("validation_loss" in run.data.metrics for run in tracked.trials.values())

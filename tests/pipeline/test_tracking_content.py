@@ -1,0 +1,188 @@
+"""What MLflow is given: names, numbers and texts that it takes as they are, curves of few points, by either road."""
+
+import math
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.tracking import bulk, mlflow_store
+from pipeline.tracking.content import Point, fitting_name, run_content
+from pipeline.tracking.mlflow_store import Store, create
+from pipeline.tracking.trial_run import thinned
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    return Store({"uri": f"sqlite:///{folder}/m.db", "experiment": "it", "artifacts": folder.as_uri()})
+
+
+def content(number=0, tags=None, parameters=None, metrics=None, status="FINISHED"):
+    curve = [Point("train/loss", 1 / epoch, 1_700_000_000_000 + epoch, epoch) for epoch in range(1, 8)]
+    return run_content(
+        f"adam {number}",
+        {"kind": "trial", "trial_key": str(number)} if tags is None else tags,
+        {"optimizer": "adam", "optimizer.learning_rate": 0.1} if parameters is None else parameters,
+        curve if metrics is None else metrics,
+        status,
+        1_700_000_000_000,
+        1_700_000_001_000,
+    )
+
+
+def read_back(store, run_id):
+    """All that MLflow says of a run, but for its id."""
+    run = store.client.get_run(run_id).to_dictionary()
+    run["history"] = {
+        name: [(repr(one.value), one.timestamp, one.step) for one in store.client.get_metric_history(run_id, name)]
+        for name in run["data"]["metrics"]
+    }
+    run["data"]["metrics"] = {name: repr(value) for name, value in run["data"]["metrics"].items()}
+    return re.sub(run_id, "ID", repr(run))
+
+
+CONTENTS = {
+    "plain": content(),
+    "failed": content(status="FAILED"),
+    "killed without metrics": content(status="KILLED", metrics=[], parameters={}),
+    "not finite": content(metrics=[Point("a", math.nan, 5, 0), Point("b", -math.inf, 5, 0), Point("b", 2.0, 5, 1)]),
+    "steps in disorder": content(
+        metrics=[Point("a", v, t, s) for v, t, s in [(1, 5, 3), (2, 9, 1), (7, 5, 3), (3, 5, 3)]]
+    ),
+    "points twice": content(metrics=[Point("a", 1.0, 5, 1)] * 2),
+    "odd names": content(tags={"größe": "ü", "a=b%": "[]@"}, parameters={"../x//y": "é", "a,b": True}),
+    "long": content(tags={"t" * 300: "x" * 9000}, parameters={"p" * 300: "y" * 9000}),
+}
+
+
+@pytest.mark.parametrize("which", CONTENTS)
+def test_mlflow_reads_the_same_after_either_road(store, which):
+    assert bulk.is_open_to(store.uri), "the installed MLflow's schema is to be verified: see pipeline/tracking/bulk.py"
+    (by_rows,) = store.write([CONTENTS[which]])
+    by_calls = create(store.client, store.experiment, CONTENTS[which])
+    assert read_back(store, by_rows) == read_back(store, by_calls)
+
+
+def test_runs_of_the_short_road_are_found_sorted_changed_deleted_and_restored(store, tmp_path):
+    runs = [content(n, {"kind": "short"}, metrics=[Point("score", float(n % 7), 5, 0)]) for n in range(20)]
+    ids = list(store.write(runs))
+    client, where = store.client, [store.experiment]
+    found = client.search_runs(where, "tags.kind = 'short' and metrics.score > 4", order_by=["metrics.score DESC"])
+    assert [run.data.metrics["score"] for run in found] == [6, 6, 5, 5, 5]
+    client.set_tag(ids[0], "more", "said")
+    client.log_metric(ids[0], "score", 9.0, step=2)
+    client.delete_run(ids[1])
+    client.restore_run(ids[1])
+    (tmp_path / "note.txt").write_text("kept")
+    client.log_artifact(ids[0], str(tmp_path / "note.txt"))
+    run = client.get_run(ids[0])
+    assert (run.data.tags["more"], run.data.metrics["score"], run.info.lifecycle_stage) == ("said", 9.0, "active")
+    assert [one.path for one in client.list_artifacts(ids[0])] == ["note.txt"]
+
+
+def test_the_short_road_writes_all_runs_or_none(store):
+    before = len(store.client.search_runs([store.experiment], max_results=1000))
+    broken = content(1, {"kind": "x"}, {"kind": None})
+    broken.parameters["kind"] = None  # which the store does not take
+    with pytest.raises(sqlite3.IntegrityError):
+        list(store.write([content(0), broken]))
+    assert len(store.client.search_runs([store.experiment], max_results=1000)) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE alembic_version SET version_num = 'of another day'", "ALTER TABLE runs ADD COLUMN new INTEGER"]
+)
+def test_an_unknown_schema_is_written_by_mlflows_own_calls(change, tmp_path):
+    tracking = {"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()}
+    store = Store(tracking)
+    with closing(sqlite3.connect(tmp_path / "m.db")) as database, database:
+        database.execute(change)
+    assert not bulk.is_open_to(store.uri)
+    if change.startswith("ALTER"):
+        again = Store(tracking)
+        (run_id,) = again.write([content()])
+        assert again.client.get_run(run_id).data.params["optimizer"] == "adam"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql://localhost/x", "sqlite:////nowhere/m.db"])
+def test_only_a_local_file_that_is_there_has_a_short_road(uri):
+    assert not bulk.is_open_to(uri)
+
+
+WRITE = """
+import sys
+from pipeline.tracking import bulk
+from pipeline.tracking.content import Point, run_content
+for at in range(20):
+    runs = [run_content("x", {"kind": sys.argv[3]}, {"a": at}, [Point("m", 0.5, 5, 0)], "FINISHED", 1, 2)] * 10
+    bulk.write(sys.argv[1], sys.argv[2], "file:///tmp", runs)
+"""
+
+
+def test_several_processes_write_one_store_at_once(store):
+    arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {at}"] for at in range(3)]
+    for process in [subprocess.Popen(one, cwd=Path(__file__).parents[2]) for one in arguments]:
+        assert process.wait(timeout=60) == 0
+    for at in range(3):
+        query = f"tags.kind = 'process {at}'"
+        assert len(store.client.search_runs([store.experiment], query, max_results=1000)) == 200
+
+
+def test_a_template_spares_the_making_of_tables(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("first.db", "second.db"):
+        mlflow_store.copy_template(tmp_path / name)
+    (template,) = (tmp_path / "cache" / "nnsweep").iterdir()
+    assert (tmp_path / "second.db").read_bytes() == template.read_bytes()
+    tables = [sqlite3.connect(tmp_path / name).execute("SELECT sql FROM sqlite_master").fetchall() for name in
+              ("first.db", "second.db")]  # fmt: skip
+    assert tables[0] == tables[1]
+    assert len(tables[0]) > 60
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    store = Store({"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()})
+    assert store.client.get_experiment_by_name("it")
+
+
+@given(st.text(min_size=1, max_size=300), st.text(max_size=50), st.floats())
+@settings(max_examples=40, deadline=None)
+def test_whatever_the_name_and_the_value_mlflow_takes_them(store, name, text, value):
+    run_id = create(store.client, store.experiment, content(0, {name: text}, {name: text}, [Point(name, value, 5, 0)]))
+    run = store.client.get_run(run_id).data
+    kept = fitting_name(name)
+    assert run.params[kept] == text
+    assert math.isnan(run.metrics[kept]) if not math.isfinite(value) else run.metrics[kept] == value
+    assert ("not_finite" in run.tags) == math.isinf(value)
+
+
+def test_names_that_are_cut_stay_different():
+    long = "n" * 400
+    assert len({fitting_name(long + "a"), fitting_name(long + "b")}) == 2
+    assert fitting_name("optimizer.learning_rate") == "optimizer.learning_rate"
+    assert fitting_name("a/../b") == "a/_/b"
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "n_points", "expected"),
+    [(3, 100, [0, 1, 2]), (100, 3, [0, 50, 99]), (7, 1, [6]), (7, 0, []), (0, 5, []), (5, 5, [0, 1, 2, 3, 4])],
+)
+def test_curves_are_thinned_to_the_first_the_last_and_evenly_between(n_epochs, n_points, expected):
+    assert thinned(n_epochs, n_points) == expected
+
+
+@given(st.integers(1, 3000), st.integers(2, 200))
+def test_a_thinned_curve_never_has_more_points_nor_one_twice(n_epochs, n_points):
+    found = thinned(n_epochs, n_points)
+    assert len(found) == len(set(found)) == min(n_epochs, n_points)
+    assert (found[0], found[-1]) == (0, n_epochs - 1)
+    assert found == sorted(found)

@@ -1,0 +1,192 @@
+"""The tracking store is away, dies, is slow, full or locked: the sweep goes on, and MLflow is brought level later."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from running import FEW, command, summary
+from servers import Server, slowly
+
+from pipeline.errors import SettingError
+from pipeline.tracking.acknowledgements import read
+from pipeline.tracking.process import bring_level
+
+pytestmark = pytest.mark.slow
+QUICK = (*FEW, "execution=local", "training.epochs=2")
+LONG = ("execution=local", "training.epochs=150", "stacks.slice_seconds=0.2", "tracking.curves=none")  # 112 trials
+WARNING = "warning: MLflow was not written to the end ("
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    one = Server(tmp_path_factory.mktemp("server"))
+    yield one
+    one.kill()
+
+
+def started(folder, *overrides):
+    """The command as a process."""
+    arguments = [sys.executable, "-m", "pipeline", *overrides]
+    return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run_folder(folder):
+    (path,) = folder.glob("runs/*/*/journal.jsonl")
+    return path.parent
+
+
+def acknowledged(folder, what):
+    """How many lines of the writer say that something was written."""
+    return sum(line["event"] == what for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
+
+
+def wait_until(condition, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_level(uri, folder, n_trials):
+    """MLflow has the parent, finished, and each trial once, finished."""
+    mlflow.set_tracking_uri(uri)
+    client = MlflowClient(uri)
+    run = run_folder(folder).name
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    runs = client.search_runs([experiment], f"tags.pipeline_run = '{run}'", max_results=1000)
+    trials = [one.data.tags["trial_key"] for one in runs if one.data.tags["kind"] == "trial"]
+    assert sorted(trials) == [f"{number:04d}" for number in range(n_trials)]
+    assert {one.info.status for one in runs} == {"FINISHED"}
+    assert len(runs) == n_trials + 1
+    return client
+
+
+def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
+    server.kill()
+    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    wait_until(lambda: list(tmp_path.glob("runs/*/*/journal.jsonl")))
+    server.start()
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert WARNING not in output
+    is_level(server.uri, tmp_path, 112)
+
+
+def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server, tmp_path):
+    server.kill()
+    server.start()
+    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    wait_until(lambda: acknowledged(tmp_path, "trial") > 3)
+    server.kill()
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert output.count(WARNING) == 1
+    folder = run_folder(tmp_path)
+    assert f"nnsweep track run={folder.name}" in output
+    assert summary(tmp_path)["trials"]["finished"] == 112
+    server.start()
+    said = []
+    assert bring_level(folder, said.append)["model"]["version"]
+    assert not [line for line in said if "warning" in line]
+    is_level(server.uri, tmp_path, 112)
+    bring_level(folder, said.append)  # once more: nothing is there twice
+    is_level(server.uri, tmp_path, 112)
+
+
+def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
+    server.kill()
+    server.start()
+    with slowly(server.port, 0.15) as uri:
+        done = command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
+    assert WARNING not in done.stdout
+    found = summary(tmp_path)["timings"]
+    assert found["tracking_s"] > 21 * 0.15 > found["sweep_s"] / 10  # three calls a trial
+    is_level(server.uri, tmp_path, 7)
+
+
+def test_a_store_that_another_process_holds_for_a_while(tmp_path):
+    command(tmp_path, *QUICK, "name=first")
+    with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        process = started(tmp_path, *QUICK, "name=digits")
+        wait_until(lambda: list(tmp_path.glob("runs/digits/*/summary.json")))
+        time.sleep(2)
+        other.execute("ROLLBACK")
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert WARNING not in output
+    uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
+    (folder,) = tmp_path.glob("runs/digits/*/")
+    client = MlflowClient(uri)
+    found = client.search_runs(
+        [client.get_experiment_by_name("digits").experiment_id], f"tags.pipeline_run = '{folder.name}'"
+    )
+    assert sorted(run.info.status for run in found) == ["FINISHED"] * 8
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system of a known size can only be made by root")
+def test_a_disk_that_is_full(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    uri = f"sqlite:///{disk}/mlflow.db"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "none", str(disk)], check=True)
+    try:
+        done = command(tmp_path, "execution=local", "training.epochs=60", f"tracking.uri={uri}")
+        assert done.stdout.count(WARNING) == 1
+        assert summary(tmp_path)["trials"]["finished"] == 112
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        said = []
+        bring_level(run_folder(tmp_path), said.append)
+        assert not [line for line in said if "warning" in line]
+        is_level(uri, tmp_path, 112)
+        with closing(sqlite3.connect(disk / "mlflow.db")) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path):
+    uri = f"sqlite:///{tmp_path}/store/mlflow.db"
+    (tmp_path / "store").write_text("a file where the store's folder should be")
+    assert WARNING in command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
+    first = run_folder(tmp_path)
+    (tmp_path / "store").unlink()
+    done = command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
+    assert WARNING not in done.stdout
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    found = client.search_runs([experiment], f"tags.pipeline_run = '{first.name}'")
+    assert sorted(run.info.status for run in found) == ["FINISHED"] * 8
+
+
+def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is_level(tmp_path):
+    process = started(tmp_path, *LONG)
+    wait_until(lambda: acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/*/*/journal.jsonl")))
+    with pytest.raises(SettingError, match=r"^run=[\w-]+: process \d+ is at work on it"):
+        bring_level(run_folder(tmp_path), print)
+    wait_until(lambda: acknowledged(tmp_path, "run"))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: acknowledged(tmp_path, "end"))
+    bring_level(run_folder(tmp_path), print)
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    (parent,) = client.search_runs([experiment], "tags.kind = 'sweep'")
+    assert parent.info.status == "KILLED"
+    assert acknowledged(tmp_path, "end") == 2
+
+
+def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
+    command(tmp_path, *QUICK, "tracking=none")
+    with pytest.raises(SettingError, match="was not tracked; say where to with uri="):
+        bring_level(run_folder(tmp_path), print)
+    uri = f"sqlite:///{tmp_path}/elsewhere.db"
+    assert bring_level(run_folder(tmp_path), print, uri)["model"]["version"] == "1"
+    is_level(uri, tmp_path, 7)

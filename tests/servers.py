@@ -1,0 +1,89 @@
+"""MLflow's server as a real process, and a slow way to it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens to."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Server:
+    """MLflow's server with its store in a folder; it can be stopped and started again."""
+
+    def __init__(self, folder: Path, uri: str | None = None) -> None:
+        self.folder, self.port = folder, free_port()
+        self.store = uri or f"sqlite:///{folder}/server.db"
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, seconds: float = 90) -> None:
+        """Start it, and wait until it answers."""
+        server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--host", "127.0.0.1"]
+        server += ["--port", str(self.port), "--workers", "1", "--artifacts-destination", str(self.folder / "served")]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                server,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+                return
+            assert self._process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """End it and its children at once."""
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def slowly(port: int, seconds: float) -> Iterator[str]:
+    """An address that passes everything on to a port of this machine, each answer so much later."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        threading.Thread(target=_accept, args=(listener, port, seconds), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _accept(listener: socket.socket, port: int, seconds: float) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it was closed
+            return
+        server = socket.create_connection(("127.0.0.1", port))
+        threading.Thread(target=_pass_on, args=(client, server, 0.0), daemon=True).start()
+        threading.Thread(target=_pass_on, args=(server, client, seconds), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, target: socket.socket, seconds: float) -> None:
+    with suppress(OSError):
+        while content := source.recv(65536):
+            time.sleep(seconds)
+            target.sendall(content)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+    source.close()
