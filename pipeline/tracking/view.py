@@ -12,7 +12,10 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
+# the metrics that hold logarithms of parameters: the axes are linear
 LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.strength": "log10_strength"}
+ALL, BEST = "All trials", "The first 20 runs of the table"
+FOLDED = ("train", "validation", "network", "seconds", "throughput", "Model metrics")  # charts that the UI adds
 TAGS = ("status", "stop_reason", "rung", "pipeline_run")
 PREFIX = "mlflow.sharedViewState."
 
@@ -49,7 +52,7 @@ def _state(metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str])
         "orderByAsc": metric.endswith("loss"),
         "selectedColumns": columns,
         "columnOrder": columns,
-        "columnWidths": {column: 45 + 8 * len(column.split("`")[1]) for column in columns},
+        "columnWidths": {column: 40 + 7 * len(column.split("`")[1]) for column in columns},
         "runsHiddenMode": "FIRST_20_RUNS",  # in all charts but those of all runs
         "compareRunSections": sections,
         "compareRunCharts": charts,
@@ -61,29 +64,25 @@ def _differs(name: str, trials: list[Mapping[str, Any]]) -> bool:
     return len({str(trial[name]) for trial in trials if name in trial}) > 1
 
 
-def _charts(metric: str, trials: list[Mapping[str, Any]], swept: list[str]) -> tuple[list[dict], list[dict]]:
-    """What the charts page shows. Parallel coordinates leave out the runs that lack an axis."""
+def _charts(
+    metric: str, trials: list[Mapping[str, Any]], swept: list[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The sections of the charts page, and the charts in them."""
     common = [name for name in swept if all(name in trial for trial in trials)]
+    rest = [name for name in swept if name in LOGARITHMS and name not in common]
+    scales = [LOGARITHMS[name] for name in swept if name in LOGARITHMS]
     curve = metric.replace("_", "/", 1)
-    all_trials = [_parallel(common, metric)]
-    if "regularizer.strength" in swept and "regularizer.strength" not in common:
-        all_trials.append(_parallel([*common, "regularizer.strength"], metric))
-    best = [
+    of_all = [_parallel(names, metric, trials) for names in (common, [*common, *rest])][: 2 if rest else 1]
+    of_best = [
         _chart("LINE", metricKey=curve, selectedMetricKeys=[curve]),
         _chart("LINE", metricKey="train/loss", selectedMetricKeys=["train/loss"], scaleType="log"),
-        _chart("SCATTER", xaxis=_axis("log10_learning_rate"), yaxis=_axis(metric)),
-        _chart("BAR", metricKey=metric),
+        *(_chart("SCATTER", xaxis=_axis(scale), yaxis=_axis(metric)) for scale in scales),
     ]
-    sections = [
-        _section("All trials", columns=len(all_trials), cardHeight=400),
-        _section("The first 20 runs of the table", columns=2),
-        *(_section(name, display=False) for name in ("train", "validation", "Model metrics")),
-    ]
-    charts = [
-        *(chart | {"metricSectionId": "All trials"} for chart in all_trials),
-        *(chart | {"metricSectionId": sections[1]["uuid"]} for chart in best),
-    ]
-    return sections, [chart | {"uuid": str(number)} for number, chart in enumerate(charts)]
+    sections = [_section(ALL, columns=len(of_all), cardHeight=400), _section(BEST, columns=2)]
+    charts = [chart | {"metricSectionId": ALL} for chart in of_all]
+    charts += [chart | {"metricSectionId": BEST} for chart in of_best]
+    folded = [_section(name, display=False) for name in FOLDED]
+    return [*sections, *folded], [chart | {"uuid": str(number)} for number, chart in enumerate(charts)]
 
 
 def _section(name: str, **rest: Any) -> dict[str, Any]:
@@ -91,9 +90,13 @@ def _section(name: str, **rest: Any) -> dict[str, Any]:
     return plain | rest
 
 
-def _parallel(names: list[str], metric: str) -> dict[str, Any]:
-    """Learning rates and strengths as logarithms: the axes are linear."""
-    parameters = [name for name in names if name not in LOGARITHMS]
+def _parallel(names: list[str], metric: str, trials: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Parallel coordinates. The UI leaves out the runs that lack an axis, and cuts off long names at the first."""
+
+    def width(name: str) -> int:
+        return max(len(str(trial.get(name, ""))) for trial in trials)
+
+    parameters = sorted((name for name in names if name not in LOGARITHMS), key=width)
     logarithms = [LOGARITHMS[name] for name in names if name in LOGARITHMS]
     return _chart("PARALLEL", selectedParams=parameters, selectedMetrics=[*logarithms, metric], showAllRuns=True)
 
