@@ -25,9 +25,9 @@ FRESH = """
 CELLS = """
     const rows = {};
     for (const row of document.querySelectorAll('.ag-row[row-index]')) {
-        const cells = rows[row.getAttribute('row-index')] ??= {};
-        const found = [...row.querySelectorAll('[col-id]')].sort((one, other) => one.ariaColIndex - other.ariaColIndex);
-        for (const cell of found) cells[cell.getAttribute('col-id')] = cell.innerText.trim();
+        const cells = [...row.querySelectorAll('[col-id]')].sort((one, other) => one.ariaColIndex - other.ariaColIndex);
+        const shown = cells.map(cell => [cell.getAttribute('col-id'), cell.innerText.trim()]);
+        (rows[row.getAttribute('row-index')] ??= []).push(...shown);
     }
     return Object.entries(rows).sort((one, other) => one[0] - other[0]).map(entry => entry[1]);
 """
@@ -69,7 +69,7 @@ class Browser:
 
     def shown(self) -> list[dict[str, str]]:
         """The cells of the table of runs, by column, from left to right."""
-        return self.driver.execute_script(CELLS)
+        return [dict(cells) for cells in self.driver.execute_script(CELLS)]
 
     def traces(self) -> list[dict[str, Any]]:
         """The curves and points of the charts that are drawn."""
