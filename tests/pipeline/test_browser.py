@@ -1,0 +1,233 @@
+"""A sweep of 48 trials as a person sees it: MLflow's pages and the report, in a real browser."""
+
+import csv
+import json
+from urllib.parse import urlencode
+
+import pytest
+from browser import CHROMIUM, DRIVER, chromium
+from mlflow import MlflowClient
+from running import command, summary
+from servers import Server
+
+from pipeline.tracking.view import saved_view, view_address
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM.exists() and DRIVER.exists()), reason=f"no {CHROMIUM} or no {DRIVER}"),
+]
+SWEEP = (
+    "execution=local",
+    "training.epochs=12",
+    "~space.optimizer.rmsprop",
+    "~space.regularizer.elastic_net",
+    "space.regularizer.l1.strength=[0.0001]",
+)
+EPOCHS = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seen")
+    command(folder, *SWEEP)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_folder(folder):
+    (run_folder,) = folder.glob("runs/digits/*/")
+    return run_folder
+
+
+@pytest.fixture(scope="module")
+def tracked(folder):
+    return summary(folder)["mlflow"]
+
+
+@pytest.fixture(scope="module")
+def client(tracked):
+    return MlflowClient(tracked["tracking_uri"])
+
+
+@pytest.fixture(scope="module")
+def leaderboard(run_folder):
+    with (run_folder / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trials(client, tracked):
+    """The runs of the trials by key."""
+    found = client.search_runs([tracked["experiment_id"]], "tags.kind = 'trial'", max_results=100)
+    return {run.data.tags["trial_key"]: run for run in found}
+
+
+@pytest.fixture(scope="module")
+def view(folder, client, tracked):
+    """The tag of the experiment that holds the view."""
+    (path,) = folder.glob("runs/*/*/journal.jsonl")
+    rungs = [event for event in map(json.loads, path.read_text().splitlines()) if event["event"] == "rung"]
+    parameters = [trial["parameters"] for trial in rungs[0]["trials"].values()]
+    tag, value = saved_view("validation_loss", parameters, ["validation_accuracy", "train_loss"])
+    client.set_experiment_tag(tracked["experiment_id"], tag, value)
+    return tag
+
+
+@pytest.fixture(scope="module")
+def server(folder, tracked):
+    server = Server(folder, tracked["tracking_uri"])
+    server.start()
+    yield server.uri
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def experiment(server, tracked):
+    return f"{server}/#/experiments/{tracked['experiment_id']}/runs"
+
+
+@pytest.fixture(scope="module")
+def address(server, tracked, view):
+    return view_address(server, tracked["experiment_id"], view)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+def test_the_saved_view_shows_the_parent_and_its_children_best_first(
+    browser, address, tracked, leaderboard, run_folder
+):
+    browser.open(address)
+    rows = browser.rows(49)
+    losses = [float(row["metrics.`validation_loss`"]) for row in rows]
+    best = float(leaderboard[0]["validation/loss"])
+    assert losses == [best, *(float(row["validation/loss"]) for row in leaderboard)]  # the champion's are its parent's
+    names = [row["attributes.`Run Name`"].splitlines()[-1] for row in rows]
+    assert run_folder.name in names[:2]
+    names.remove(run_folder.name)
+    for name, row in zip(names, leaderboard, strict=True):
+        assert name.startswith(f"{row['optimizer']} {float(row['optimizer.learning_rate']):g}, {row['regularizer']}")
+
+
+def test_the_saved_view_has_the_columns_that_a_sweep_needs(browser, address):
+    browser.open(address)
+    wanted = ["metrics.`validation_loss`", "metrics.`validation_accuracy`", "metrics.`train_loss`"]
+    wanted += [f"params.`{name}`" for name in ("optimizer", "optimizer.learning_rate", "regularizer")]
+    browser.until(lambda: [name for name in browser.rows(49)[0] if name in wanted] == wanted)  # in this order
+    row = next(row for row in browser.rows(49) if row["params.`optimizer`"] == "sgd")
+    assert row["params.`optimizer.learning_rate`"] in ("0.01", "0.03", "0.1", "0.3")
+    browser.driver.execute_script("document.querySelector('.ag-body-horizontal-scroll-viewport').scrollLeft = 9999")
+    cells = browser.until(lambda: [row for row in browser.rows(49) if "duration" in row])
+    assert {row["tags.`status`"] for row in cells} == {"finished"}
+    assert all(row["duration"] for row in cells)
+
+
+def test_a_click_sorts_by_another_metric(browser, address, leaderboard):
+    browser.open(address)
+    browser.rows(49)
+    browser.click("//*[@data-testid='sort-header-validation_accuracy']")
+    browser.until(lambda: "validation_accuracy" in browser.driver.current_url)
+    expected = sorted(float(row["validation/accuracy"]) for row in leaderboard)
+    best = float(leaderboard[0]["validation/accuracy"])
+
+    def sorted_rows():
+        values = [float(row["metrics.`validation_accuracy`"]) for row in browser.rows(49)]
+        values.remove(best)
+        return values in (expected, expected[::-1])
+
+    assert browser.until(sorted_rows)
+
+
+def test_trials_unfold_below_their_parent(browser, experiment, trials):
+    browser.open(f"{experiment}?workflowType=machine_learning")
+    (parent,) = browser.rows(1)
+    assert parent["attributes.`Run Name`"]
+    browser.click("//*[@row-index='0']//*[contains(@col-id, 'Run Name')]//button")
+    rows = browser.rows(49)
+    names = {row["attributes.`Run Name`"].splitlines()[-1] for row in rows[1:]}
+    assert names == {run.info.run_name for run in trials.values()}
+
+
+def test_runs_are_filtered_by_tags(browser, experiment):
+    wanted = urlencode({"searchFilter": "tags.optimizer = 'adam'", "orderByKey": "metrics.`validation_loss`"})
+    browser.open(f"{experiment}?workflowType=machine_learning&{wanted}")
+    assert all("adam" in row["attributes.`Run Name`"] for row in browser.rows(16))
+
+
+def test_runs_are_grouped_by_tags(browser, address):
+    browser.open(address)
+    browser.rows(49)
+    browser.click("//button[contains(., 'Group by')]")
+    browser.click("//*[@role='menuitemcheckbox'][normalize-space()='regularizer']")
+
+    def groups():
+        names = [row["attributes.`Run Name`"].split("\n") for row in browser.shown()]
+        return {name[-2]: int(name[-1]) for name in names if len(name) > 1 and name[-2].startswith("Group:")}
+
+    browser.until(groups)
+    assert groups() == {"Group: none": 12, "Group: l1": 12, "Group: l2": 24}
+
+
+def test_the_charts_are_parallel_coordinates_and_curves_of_the_best(browser, address, leaderboard):
+    browser.open(f"{address}&compareRunsMode=CHART")
+    browser.find("//*[contains(@class, 'dimension')]//*[text()='validation_loss']")
+    axes = [axis.text for axis in browser.driver.find_elements("css selector", ".dimension .label")]
+    assert axes[:2] == ["regularizer", "optimizer"]
+
+    def curves():
+        traces = [trace for trace in browser.traces() if trace["title"] == "validation/loss"]
+        curves = {trace["name"]: trace for trace in traces if trace["x"]}
+        return curves if len(curves) == 19 else None  # of the first 20 rows one is the parent
+
+    for curve in browser.until(curves).values():
+        assert curve["x"] == list(range(1, EPOCHS + 1))
+    (points,) = browser.until(
+        lambda: [trace for trace in browser.traces() if trace["title"] == "log10_learning_rate vs. validation_loss"]
+    )
+    assert sorted(points["y"]) == pytest.approx([float(row["validation/loss"]) for row in leaderboard[:19]])
+
+
+def test_a_trials_page_shows_its_learning_curve(browser, experiment, trials, leaderboard, client):
+    run_id = trials[leaderboard[0]["trial"]].info.run_id
+    browser.open(f"{experiment}/{run_id}/model-metrics")
+
+    def curve():
+        drawn = [trace for trace in browser.traces() if "markers" in (trace["mode"] or "") and len(trace["x"]) > 1]
+        return drawn if len(drawn) == 3 else None
+
+    history = {point.step: point.value for point in client.get_metric_history(run_id, "validation/loss")}
+    assert history in [dict(zip(trace["x"], trace["y"], strict=True)) for trace in browser.until(curve)]
+    assert len(history) == EPOCHS
+
+
+def test_the_parents_page_shows_the_leaderboard(browser, experiment, tracked, leaderboard):
+    browser.open(f"{experiment}/{tracked['run_id']}/artifacts/leaderboard.csv")
+    browser.find("//*[contains(text(), 'Previewing the first 48 rows')]")
+    browser.find(f"//*[text()='{leaderboard[0]['optimizer']}']")
+
+
+def test_the_parents_page_shows_the_report(browser, experiment, tracked, report):
+    browser.open(f"{experiment}/{tracked['run_id']}/artifacts/report.html")
+    browser.driver.switch_to.frame(browser.find("//iframe"))
+    assert browser.find("//h1").text
+    assert "momentum" in browser.find("//body").text
+
+
+def test_the_report_opens_alone(browser, report):
+    browser.open(report.as_uri())
+    assert browser.find("//h1").text
+    assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [
+        report.as_uri()
+    ]
+    assert browser.logged("browser") == []
+
+
+@pytest.fixture(scope="module")
+def report(run_folder):
+    path = run_folder / "report.html"
+    if not path.exists():
+        pytest.skip("this run made no report.html")
+    return path
