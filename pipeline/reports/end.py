@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline.tracking.view import view_address
+
 
 def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> None:
     """Print the champion, its scores and the run's folder."""
@@ -34,7 +36,9 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
         if view_command:
             lines["MLflow UI"] = view_command
         server = "http://127.0.0.1:5000" if view_command else tracked["tracking_uri"].rstrip("/")
-        lines["then open" if view_command else "MLflow UI"] = f"{server}/#/experiments/{tracked['experiment_id']}/runs"
+        experiment, view = tracked["experiment_id"], tracked["view"]
+        address = view_address(server, experiment, view) if view else f"{server}/#/experiments/{experiment}/runs"
+        lines["then open" if view_command else "MLflow UI"] = address
     _print(console, lines)
 
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.journal import Event, Reader, last_event, last_session
@@ -24,6 +25,7 @@ from pipeline.tracking.acknowledgements import Acknowledgements, runs_behind
 from pipeline.tracking.mlflow_parent import Parent
 from pipeline.tracking.mlflow_store import Store, log
 from pipeline.tracking.trial_run import TrialRun, Trials, Written, reduction
+from pipeline.tracking.view import saved_view
 
 SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last acknowledgement
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
@@ -84,7 +86,8 @@ class Writer:
             for run_id in {written.run_id for written in self._written.values()} - self._confirmed:
                 self._store.client.delete_run(run_id)
             if self._tracking["curves"] == "top":
-                self._draw_best()
+                metric, n_points = self._settings["select"]["metric"], self._tracking["points"]
+                draw_best(self._store, self._trials, metric, n_points)
         if self._parent:
             self._parent.ended(happened["status"], happened["time"])
         self._acknowledgements.add("end", status=happened["status"], time=happened["time"])
@@ -129,6 +132,9 @@ class Writer:
         if self._parent:
             self._acknowledgements.add("model", **self._parent.has_champion(happened, self._tracking["model"]))
 
+            if tag := save_view(self._store, self._trials, self._settings["select"]["metric"]):
+                self._acknowledgements.add("view", tag=tag)
+
     def _on_report(self, happened: Event) -> None:
         if self._parent:
             self._parent.has_report()
@@ -142,13 +148,26 @@ class Writer:
         if before:
             self._store.client.delete_run(before.run_id)
 
-    def _draw_best(self) -> None:
-        """Give the best trials their curves."""
-        metric = self._settings["select"]["metric"]
-        scored = [(trial.score(metric), trial) for trial in self._trials.runs.values() if trial.status == "FINISHED"]
-        scored.sort(key=lambda one: one[0] if metric == "loss" else -one[0])
-        for _, trial in scored[:TOP]:
-            log(self._store.client, trial.run_id, trial.content({}, self._tracking["points"]))
+
+def draw_best(store: Store, trials: Trials, metric: str, n_points: int) -> None:
+    """Give the best trials their curves."""
+    scored = [(trial.score(metric), trial) for trial in trials.runs.values() if trial.status == "FINISHED"]
+    scored.sort(key=lambda one: one[0] if metric == "loss" else -one[0])
+    for _, trial in scored[:TOP]:
+        log(store.client, trial.run_id, trial.content({}, n_points))
+
+
+def save_view(store: Store, trials: Trials, metric: str) -> str | None:
+    """Give the experiment a view that suits the trials; its tag, or None if MLflow does not want it."""
+    finals = dict.fromkeys(name.replace("/", "_") for trial in trials.runs.values() for name in trial.metric_names)
+    others = [name for name in finals if name != f"validation_{metric}"]
+    parameters = [trial.description["parameters"] for trial in trials.runs.values()]
+    tag, value = saved_view(f"validation_{metric}", parameters, others)
+    try:
+        store.client.set_experiment_tag(store.experiment, tag, value)
+    except MlflowException:  # it is an ornament
+        return None
+    return tag
 
 
 def follow(journal: Path, tracking: dict[str, Any] | None) -> None:

@@ -135,7 +135,9 @@ class WriterProcess:
         runs = [line for line in lines if line["event"] == "run"]
         if not runs:
             return None
-        return {key: runs[-1][key] for key in ("tracking_uri", "experiment_id", "run_id")} | {"model": now.get("model")}
+        view = next((line["tag"] for line in reversed(lines) if line["event"] == "view"), None)
+        where = {key: runs[-1][key] for key in ("tracking_uri", "experiment_id", "run_id")}
+        return where | {"view": view, "model": now.get("model")}
 
     def let_alone(self) -> None:
         """Let it know that nothing more is to come."""

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pipeline.tracking.content import Point, RunContent, run_content
 
-LOGARITHMIC = "learning_rate"  # what ends so is told on a logarithmic scale, too: MLflow's charts have linear axes only
+# parameters whose logarithms are told as metrics, too: MLflow's charts have linear axes only
+LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.strength": "log10_strength"}
 
 
 class NetworkCurves:
@@ -101,17 +102,21 @@ class TrialRun:
 
     def content(self, tags: Mapping[str, str], n_points: int) -> RunContent:
         """The nested run, with curves of at most so many points."""
-        parameters = self.description["parameters"]
-        told = {f"log10.{name}": math.log10(value) for name, value in _rates(parameters)}
         return run_content(
             self.description["label"],
             {**tags, **self.tags()},
-            {**parameters, **told},
+            self.description["parameters"],
             self.metrics(n_points),
             self.status,
             self.started,
             self.ended,
         )
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics that all its networks have."""
+        networks = list(self.networks.values())
+        return [name for name in networks[0].curves if all(name in network.curves for network in networks)]
 
     def score(self, metric: str) -> float:
         """The mean of a validation metric's final values."""
@@ -135,13 +140,18 @@ class TrialRun:
         An epoch counts as long as all networks have it. With several "<name>_std" is the final values' sample
         standard deviation, and "network/<name>" the value of each, with its number as the step.
         """
-        networks = list(self.networks.values())
-        names = [name for name in networks[0].curves if all(name in network.curves for network in networks)]
-        rates = [
-            Point(f"log10_{name.removeprefix('optimizer.')}".replace(".", "_"), math.log10(value), self.ended, 0)
-            for name, value in _rates(self.description["parameters"])
+        networks, names = list(self.networks.values()), self.metric_names
+        values = ((told, self.description["parameters"].get(name)) for name, told in LOGARITHMS.items())
+        logarithms = [
+            Point(told, math.log10(value), self.ended, 0)
+            for told, value in values
+            if isinstance(value, int | float) and value > 0
         ]
-        return [*curve_points(networks, names, n_points), *final_points(networks, names), *(rates if names else ())]
+        return [
+            *curve_points(networks, names, n_points),
+            *final_points(networks, names),
+            *(logarithms if names else ()),
+        ]
 
 
 def curve_points(networks: list[NetworkCurves], names: list[str], n_points: int) -> Iterator[Point]:
@@ -176,11 +186,6 @@ def thinned(n_epochs: int, n_points: int) -> list[int]:
     if n_points < 2:
         return [n_epochs - 1] * n_points
     return [round(at * (n_epochs - 1) / (n_points - 1)) for at in range(n_points)]
-
-
-def _rates(parameters: Mapping[str, Any]) -> list[tuple[str, float]]:
-    rates = ((name, value) for name, value in parameters.items() if name.endswith(LOGARITHMIC))
-    return [(name, value) for name, value in rates if isinstance(value, int | float) and value > 0]
 
 
 class Trials:

@@ -12,8 +12,8 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-# the metrics that hold logarithms of parameters: the axes are linear
-LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.strength": "log10_strength"}
+from pipeline.tracking.trial_run import LOGARITHMS
+
 ALL, BEST = "All runs of the table", "The first 20 runs of the table"
 FOLDED = ("train", "validation", "network", "seconds", "throughput", "Model metrics")  # charts that the UI adds
 TAGS = ("status", "stop_reason", "rung", "pipeline_run")

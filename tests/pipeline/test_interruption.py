@@ -173,7 +173,9 @@ def test_a_server_that_is_not_there_costs_seconds_and_one_line(answer, mute_serv
 @pytest.mark.slow
 def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(mute_server, tmp_path):
     process = started(tmp_path, *FEW, "training.epochs=2", "execution=local", f"tracking.uri={mute_server}")
-    wait_until(lambda: any('"finished"' in path.read_text() for path in tmp_path.glob("runs/*/*/summary.json")))
+    wait_until(
+        lambda: any('"status": "finished"' in path.read_text() for path in tmp_path.glob("runs/*/*/summary.json"))
+    )
     time.sleep(1)  # it says so just before it begins to wait
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=10)
