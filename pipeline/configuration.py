@@ -31,9 +31,10 @@ from pipeline.errors import SettingError, errors_as_lines, fail
 from pipeline.plan import show_plan
 from pipeline.reports.console import plain_console
 from pipeline.run import run
-from pipeline.settings.building import build_settings
+from pipeline.settings.building import build_settings, built_setting
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
+from pipeline.stages.kinds import Source
 
 HERE = Path(__file__).parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
@@ -59,6 +60,17 @@ def checked(config: DictConfig) -> Settings:
     settings = build_settings(plain)
     Variants(settings, plain).check(None if settings.data.task == "auto" else settings.data.task)
     return settings
+
+
+def source(overrides: list[str]) -> Source:
+    """The source of data that overrides name; where it is a table in a file, without a target."""
+    is_file = any(one in ("data=csv", "data=parquet") for one in overrides)
+    needless = ["data.target=[]"] if is_file and not any(one.startswith("data.target=") for one in overrides) else []
+    _know_stem()
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"), _setting_errors():
+        config = compose("config", [*overrides, *needless])
+        found: Source = built_setting("data", _plain(config)["data"])
+    return found
 
 
 def jobs(overrides: list[str]) -> Iterator[list[str]]:

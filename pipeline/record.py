@@ -74,7 +74,7 @@ class Record:
             model = tracked.pop("model")
             self.summary["mlflow"] = tracked
             if model:
-                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias")}
+                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias", "said")}
         self.write_summary()
 
     def write_summary(self) -> None:

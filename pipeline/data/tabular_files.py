@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -12,10 +13,11 @@ import pyarrow.parquet
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
+from nncore.table import Column, Table
 from pipeline.artefacts import Dataset
 from pipeline.data.files import Address, content_of, one_line, opened
-from pipeline.data.reader import RawTable
-from pipeline.data.roles import Roles
+from pipeline.data.reader import RawTable, Reader
+from pipeline.data.roles import Roles, near
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, Name
@@ -65,6 +67,17 @@ class TabularFile(Roles):
     def content(self) -> str | None:
         """See Source."""
         return content_of("data.path", *filter(None, [self.path, self.test]))
+
+    def rows_for(self, columns: tuple[Column, ...]) -> Table:
+        """All rows, as a model with these columns sees them; other columns are not read."""
+        roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
+        with self._table("data.path", self.path) as rows:
+            names = rows.schema.names
+            for missing in (column.name for column in columns if column.name not in names):
+                raise SettingError(
+                    f"{rows.said} has no column {missing!r}, which the model reads{near(missing, names)}"
+                )
+            return Reader(rows, list(columns), roles, grows=False).table
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""

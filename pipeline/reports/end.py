@@ -30,8 +30,10 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
     """Print how long the run took, and how to look at it in MLflow if it is there."""
     timings, model, tracked = summary["timings"], summary["model"], summary["mlflow"]
     lines = {"time": f"{timings['total_s']:.1f} s in all, {timings['sweep_s']:.1f} s of it the sweep"}
-    if model["version"]:
+    if model["alias"]:
         lines["model"] = f"models:/{model['name']}@{model['alias']} (version {model['version']})"
+    elif model["version"]:
+        lines["model"] = f"models:/{model['name']}/{model['version']}; {model['said']}"
     if tracked:
         if view_command:
             lines["MLflow UI"] = view_command

@@ -130,7 +130,10 @@ class Writer:
 
     def _on_champion(self, happened: Event) -> None:
         if self._parent:
-            self._acknowledgements.add("model", **self._parent.has_champion(happened, self._tracking["model"]))
+            metric = f"validation_{self._settings['select']['metric']}"
+            told = {"metric": metric, "data_hash": self._tags.get("data_hash", ""), "pipeline_run": self._folder.name}
+            name, promote = self._tracking["model"], self._tracking.get("promote", "better")
+            self._acknowledgements.add("model", **self._parent.has_champion(happened, name, promote, told))
 
             if tag := save_view(self._store, self._trials, self._settings["select"]["metric"]):
                 self._acknowledgements.add("view", tag=tag)
@@ -160,7 +163,7 @@ def draw_best(store: Store, trials: Trials, metric: str, n_points: int) -> None:
 def save_view(store: Store, trials: Trials, metric: str) -> str | None:
     """Give the experiment a view that suits the trials; its tag, or None if MLflow does not want it."""
     finals = dict.fromkeys(name.replace("/", "_") for trial in trials.runs.values() for name in trial.metric_names)
-    others = [name for name in finals if name != f"validation_{metric}"]
+    others = sorted(finals.keys() - {f"validation_{metric}"}, key=lambda name: (name.startswith("train"), name))
     parameters = [trial.description["parameters"] for trial in trials.runs.values()]
     tag, value = saved_view(f"validation_{metric}", parameters, others)
     try:

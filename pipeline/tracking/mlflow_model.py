@@ -1,21 +1,27 @@
 """What MLflow is to know of the model and of the data that it learnt from."""
 
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow import MlflowClient
 from mlflow.entities import Dataset
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
 import nncore
 from nncore import model_file
+from pipeline.errors import SettingError
 from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
 
+ALIAS = "champion"
 LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
 
@@ -45,6 +51,52 @@ def log_model(folder: Path, run_id: str, name: str) -> str:
             registered_model_name=name,
         )
     return str(info.registered_model_version)
+
+
+def download(address: str, uri: str, folder: Path) -> Path:
+    """Fetch the model at an address such as models:/name@champion; the folder with its model.json.
+
+    Raises   SettingError if there is no such model
+    """
+    mlflow.set_tracking_uri(uri)
+    try:
+        found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
+    except (MlflowException, OSError) as error:
+        raise SettingError(f"model={address} is not to be had from {uri}: {' '.join(str(error).split())}") from None
+    return Path(found) / "artifacts" / "model"
+
+
+def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str, str], promote: str) -> str:
+    """Let `champion` mean this version, unless another one holds the name that is as good; why not, or "".
+
+    told      data_hash, metric, and value of this version; it keeps them as tags
+    promote   better: only if the holder has the same data and metric, and a worse value; always; never
+    """
+    for key, value in told.items():
+        client.set_model_version_tag(name, version, key, value)
+    try:
+        holder = client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException:  # nobody holds it
+        holder = None
+    if holder and holder.version != version and (reason := _stays(holder, told, promote)):
+        return f"{ALIAS} stays with version {holder.version}: {reason}"
+    client.set_registered_model_alias(name, ALIAS, version)
+    return ""
+
+
+def _stays(holder: ModelVersion, told: Mapping[str, str], promote: str) -> str:
+    """Why the holder of the alias keeps it, or ""."""
+    if promote == "always":
+        return ""
+    if promote == "never":
+        return "tracking.promote=never"
+    for key, said in (("data_hash", "other data"), ("metric", "another metric")):
+        if holder.tags.get(key) != told[key]:
+            return f"it is of {said}; tracking.promote=always moves it"
+    old, new = float(holder.tags["value"]), float(told["value"])
+    if (new < old) if told["metric"].endswith("loss") else (new > old):
+        return ""
+    return f"its {told['metric']} of {old:.4f} is no worse than {new:.4f}; tracking.promote=always moves it"
 
 
 def data_set(card: dict[str, Any]) -> Dataset:

@@ -12,7 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pipeline.journal import Event
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
-from pipeline.tracking.mlflow_model import data_set, log_model
+from pipeline.tracking.mlflow_model import ALIAS, data_set, log_model, move_alias
 from pipeline.tracking.mlflow_store import Store, log
 from pipeline.tracking.trial_run import flat
 
@@ -46,16 +46,20 @@ class Parent:
         self._client.set_tag(self.run_id, "data_hash", card["digest"])
         self._keep("data_card.json")
 
-    def has_champion(self, happened: Event, name: str) -> dict[str, Any]:
-        """The champion's scores, and its model, which is registered under this name; what became of it there."""
+    def has_champion(self, happened: Event, name: str, promote: str, told: Mapping[str, str]) -> dict[str, Any]:
+        """The champion's scores, and its model, which is registered under this name; what became of it there.
+
+        promote, told   see mlflow_model.move_alias; the value of the metric is added
+        """
         self._keep("leaderboard.csv")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
         points, _ = fitting_points([Point(name, value, happened["time"], 0) for name, value in scores.items()])
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": happened["label"]}).items()]
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
         model_version = log_model(self._folder / "model", self.run_id, name)
-        self._client.set_registered_model_alias(name, "champion", model_version)
-        return {"name": name, "version": model_version, "alias": "champion"}
+        value = happened["validation"][told["metric"].removeprefix("validation_")]
+        stays = move_alias(self._client, name, model_version, {**told, "value": repr(value)}, promote)
+        return {"name": name, "version": model_version, "alias": None if stays else ALIAS, "said": stays}
 
     def has_report(self) -> None:
         """The report and its plots."""

@@ -46,6 +46,8 @@ class Mlflow:
     model        the name under which the champion is registered
     curves       which trials have their values by epoch there, and not only the final ones
     points       epochs that a curve shows at most, evenly spread
+    promote      when the alias champion moves to a new model: if it is better by the same metric on the same data, or
+                 always, or never
     """
 
     uri: Annotated[str, AfterValidator(_address)]
@@ -53,6 +55,7 @@ class Mlflow:
     model: Name
     curves: Literal["all", "top", "none"]
     points: PositiveInt
+    promote: Literal["better", "always", "never"]
 
     def describe(self, runs: Path) -> dict[str, Any]:
         """Where and under which names to write."""
@@ -64,6 +67,7 @@ class Mlflow:
             "model": self.model,
             "curves": self.curves,
             "points": self.points,
+            "promote": self.promote,
         }
 
     def start(self, journal: Path) -> Tracker:
@@ -158,7 +162,9 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     session = last_session(folder)
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
-        tracking = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100).describe(folder.parents[1])
+        tracking = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100, promote="better").describe(
+            folder.parents[1]
+        )
     elif tracking is None:
         raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")
     writer = WriterProcess(folder / "journal.jsonl", tracking)
