@@ -88,6 +88,7 @@ def test_the_summary_has_the_keys_of_the_design(main_job):
         "name": "digits",
         "version": "1",
         "alias": "champion",
+        "said": "",
         "path": str(main_job.run_folder / "model"),
     }
     assert re.fullmatch("[0-9a-f]{64}", summary["digest"])
