@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from nncore.backend import Array
 from nncore.members import Member
 from nncore.network import predict, run_layers
-from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape, check_parameters, views
+from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape, View, check_parameters, views
 from nncore.stack import Network, start
 from nncore.training import Data, Report, Rows, train
 
@@ -28,11 +28,11 @@ class Autoencoder:
 
     def __call__(self, x: Array) -> Array:
         """Encode rows (N, I) as codes (N, n_components)."""
-        return self._run(x, slice(0, self._half))
+        return self._run(x, self.encoder)
 
     def decode(self, code: Array) -> Array:
         """Rows (N, I) for codes (N, n_components)."""
-        return self._answer(self._run(code, slice(self._half, None)))
+        return self._answer(self._run(code, self._layers(slice(self._half, None))))
 
     def reconstruct(self, x: Array) -> Array:
         """What comes out when the rows x (N, I) go in."""
@@ -42,11 +42,19 @@ class Autoencoder:
     def _half(self) -> int:
         return len(self.shape.layers) // 2
 
-    def _run(self, x: Array, part: slice) -> Array:
+    @property
+    def encoder(self) -> tuple[list[View], Shape]:
+        """The layers before the code, and their shape."""
+        return self._layers(slice(0, self._half))
+
+    def _layers(self, part: slice) -> tuple[list[View], Shape]:
         sizes, layers = self.shape.sizes[part], self.shape.layers[part]
         own = tuple(replace(layer, tied_to=None) for layer in layers)
         shape = Shape(sizes[0], own, self.shape.loss, batch_size=self.shape.batch_size, dtype=self.shape.dtype)
-        return run_layers(views(self.parameters, self.shape)[part], shape, x[None])[0]
+        return views(self.parameters, self.shape)[part], shape
+
+    def _run(self, x: Array, layers: tuple[list[View], Shape]) -> Array:
+        return run_layers(*layers, x[None])[0]
 
     def _answer(self, z: Array) -> Array:
         return self.shape.functions.loss.answer(z[None])[0]

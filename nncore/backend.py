@@ -14,8 +14,9 @@ Array = NDArray[Any]
 
 
 def module_of(array: Array) -> Any:
-    """The module an array comes from: numpy, or cupy for one on a GPU."""
-    return sys.modules[type(array).__module__.partition(".")[0]]
+    """The module an array comes from: cupy for one on a GPU, else numpy, also for what only behaves like an array."""
+    module = sys.modules[type(array).__module__.partition(".")[0]]
+    return module if hasattr(module, "asarray") else np
 
 
 def beside(values: ArrayLike, like: Array) -> Array:

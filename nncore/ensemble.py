@@ -5,7 +5,7 @@ too, the ensemble's is that of the mixture of its members' distributions: var = 
 grows where they disagree.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,12 +118,16 @@ class Ensemble:
 
     def outputs(self, table: Table) -> Array:
         """Outputs z (N, outputs) for raw rows that mean what the ensemble answers."""
+        return self.mixed([model.outputs(table)[None] for model in self.models])[0]
+
+    def mixed(self, each: Sequence[Array]) -> Array:
+        """Outputs (1, N, outputs) that mean what the models answer together, from the outputs of each."""
         shares = np.array(self.counts) / sum(self.counts)
         mean = sum(
-            share * moments(self.loss, self._scaled(model, model.outputs(table)[None]))
-            for share, model in zip(shares, self.models, strict=True)
+            (share * moments(self.loss, self._scaled(model, z)))
+            for share, model, z in zip(shares.tolist(), self.models, each, strict=True)
         )
-        return mixed_output(self.loss, np.asarray(mean))[0].astype(self.models[0].shape.dtype)
+        return mixed_output(self.loss, mean).astype(self.models[0].shape.dtype)
 
     def answer(self, table: Table) -> Array:
         """The mean of the models' answers (N, O): probabilities, or values in the scale of `meaning`."""

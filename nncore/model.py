@@ -27,9 +27,13 @@ class Classes:
         one_hot = (y[:, None] == self.labels).astype(np.float32)
         return np.ascontiguousarray(one_hot[:, 1:]) if len(self.labels) == 2 else one_hot
 
+    def probabilities(self, answer: Array) -> Array:
+        """The probability of each label (N, C), from the loss's answer (N, O)."""
+        return np.concatenate([1 - answer, answer], axis=1) if len(self.labels) == 2 else answer
+
     def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
         """The most probable label, and the probability of each label, from the loss's answer (N, O)."""
-        probabilities = np.concatenate([1 - answer, answer], axis=1) if len(self.labels) == 2 else answer
+        probabilities = self.probabilities(answer)
         each = {f"probability_{label}": probabilities[:, index] for index, label in enumerate(self.labels)}
         return {"prediction": self.labels[probabilities.argmax(axis=1)], **each}
 

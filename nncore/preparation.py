@@ -40,24 +40,21 @@ class Preparation:
 
     def __call__(self, table: Table) -> Array:
         """Rows (N, n_outputs) in float32, C-contiguous: features, indicators, one-hot columns; computed in float64."""
-        prepared = np.zeros((len(table), self.n_outputs), np.float32)
+        prepared = np.empty((len(table), self.n_outputs), np.float32)
         for first in range(0, len(table), ROWS_AT_A_TIME):
             part = slice(first, first + ROWS_AT_A_TIME)
-            self._prepare(table[part], prepared[part])
+            np.concatenate(list(self.blocks(table[part])), axis=1, out=prepared[part])
         return prepared
 
-    def _prepare(self, table: Table, out: Array) -> None:
+    def blocks(self, table: Table) -> Iterator[Array]:
+        """What comes out, block after block of columns: features, indicators, and the one-hot columns of each."""
         x = features(table, self.ranks)  # (n, M)
-        missing, n = np.isnan(x), x.shape[1]
-        out[:, :n] = self.scaling(np.where(missing, self.fill, x))
-        out[:, n : n + len(self.indicators)] = missing[:, self.indicators]
-        start = n + len(self.indicators)
+        missing = np.isnan(x)
+        yield self.scaling(np.where(missing, self.fill, x))
+        yield missing[:, self.indicators]
         codes = [values for column, values in table.places if column.kind == "categorical"]
         for values, slots in zip(codes, self.slots, strict=True):
-            position = slots[values]
-            (rows,) = np.nonzero(position >= 0)
-            out[rows, start + position[rows]] = 1
-            start += _width(slots)
+            yield np.take_along_axis(slots, values, axis=0)[:, None] == np.arange(_width(slots))
 
 
 def features(table: Table, ranks: tuple[Array, ...]) -> Array:
@@ -68,7 +65,7 @@ def features(table: Table, ranks: tuple[Array, ...]) -> Array:
     found: list[Array] = []
     for column, values in table.places:
         if column.kind == "ordinal":
-            found.append(next(of_ordinal)[values])
+            found.append(np.take_along_axis(next(of_ordinal), values, axis=0))
         elif column.kind == "date":
             found += [values, *_seasons(values)]
         elif column.kind != "categorical":

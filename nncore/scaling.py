@@ -43,10 +43,10 @@ class Quantiles:
 
     def __call__(self, x: Array) -> Array:
         """Rows (N, I), in float64. Where inner boundaries are equal, x there is in the middle of their levels."""
-        y = np.empty(x.shape)
-        for column, bounds in enumerate(self.boundaries.T):
-            below = np.interp(x[:, column], bounds, self.levels)
-            above = -np.interp(-x[:, column], -bounds[::-1], -self.levels[::-1])
-            inside = np.where(x[:, column] < bounds[-1], (below + above) / 2, 1)
-            y[:, column] = np.where(x[:, column] > bounds[0], inside, 0)
-        return (y - 0.5) * np.sqrt(12)
+        shares = [self._share(x[:, column], bounds) for column, bounds in enumerate(self.boundaries.T)]
+        return (np.stack(shares, axis=1) - 0.5) * np.sqrt(12) if shares else np.empty(x.shape)
+
+    def _share(self, x: Array, bounds: Array) -> Array:
+        below = np.interp(x, bounds, self.levels)
+        above = -np.interp(-x, -bounds[::-1], -self.levels[::-1])
+        return np.where(x > bounds[0], np.where(x < bounds[-1], (below + above) / 2, 1), 0)

@@ -2,14 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.execution.base import Handle
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import chosen, together, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate
-from pipeline.stages.publish import example_rows, publish
+from pipeline.stages.publish import example_rows, onnx_file, publish
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.ranking import Ranking
 from pipeline.sweep.result import Result
@@ -72,11 +71,24 @@ class Final:
         path = self._means.record.folder / "diagnosis.json"
         path.write_text(json.dumps(found), encoding="utf-8")
 
-    def publish(self, model: Handle) -> Path:
-        """Write the model to the run's folder; its path."""
-        fetch = self._means.executor.fetch
+    def publish(self, model: Handle) -> dict[str, str | None]:
+        """Write the model to the run's folder; the paths of its folder and of its ONNX file."""
+        fetch, folder = self._means.executor.fetch, self._means.record.folder
         example = fetch(self._submit(example_rows, self._before.development))
-        return publish(fetch(model), example, self._means.record.folder)
+        return {"path": str(publish(fetch(model), example, folder)), "onnx": self._onnx(model)}
+
+    def _onnx(self, model: Handle) -> str | None:
+        """Write the model as an ONNX file if that is asked for; the run does not fail with it."""
+        path = self._means.record.folder / "model.onnx"
+        path.unlink(missing_ok=True)  # of an earlier session of the run
+        if not self._means.settings.onnx:
+            return None
+        try:
+            path.write_bytes(self._means.executor.fetch(self._submit(onnx_file, model, self._before.development)))
+        except Exception as error:
+            self._means.say(f"warning: there is no model.onnx ({' '.join(str(error).split())})")
+            return None
+        return str(path)
 
     def _candidates(self, ranking: Ranking) -> list[Result]:
         """The networks of the best trials on the first fold, whose answers mean the same as the champion's."""

@@ -23,6 +23,7 @@ FREE = (
     "tracking",
     "resume",
     "run",
+    "onnx",
     "plan",
 )  # results do not change
 GROWING = ("space", "search", "budget", "select", "training.epochs", "training.seeds", "training.schedule")

@@ -130,8 +130,8 @@ class _Work:
         record.summary["ensemble"] = ensemble and ensemble.summary
         record.time("evaluate")
         as_ensemble = ensemble is not None and self.settings.select.publish == "ensemble"
-        path = final.publish(ensemble.model if ensemble and as_ensemble else final.model(champion.networks[0]))
-        record.summary["model"]["path"] = str(path)
+        model = ensemble.model if ensemble and as_ensemble else final.model(champion.networks[0])
+        record.summary["model"] |= final.publish(model)
         validation = {name: value["mean"] for name, value in best["validation"].items()}
         if best["networks"] > 1:
             validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}

@@ -65,6 +65,8 @@ def test_nncore_knows_numpy_and_itself():
             "matplotlib",
             {f"pipeline/reports/{name}.py" for name in ("drawing", "model_plots", "sections", "sweep_plots")},
         ),
+        ("onnx", {"pipeline/onnx_export/graph.py"}),
+        ("onnxruntime", {"pipeline/onnx_export/export.py"}),
         ("sqlalchemy", {"pipeline/tracking/mlflow_store.py"}),
         ("fsspec", {"pipeline/data/files.py", "pipeline/data/idx.py"}),
         ("pyarrow", {f"pipeline/data/{name}.py" for name in ("arrow_values", "openml", "reader", "tabular_files")}),

@@ -40,7 +40,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),
         "work": dict.fromkeys(WORK),
         "mlflow": None,
-        "model": dict.fromkeys(("name", "version", "alias", "said", "path")),
+        "model": dict.fromkeys(("name", "version", "alias", "said", "path", "onnx")),
         "digest": None,
     }
 

@@ -1,5 +1,6 @@
 """All settings of a run, checked together before anything starts."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -119,11 +120,14 @@ class Settings:
     tracking: Tracking
     resume: Literal["auto", "never", "required"]
     run: Name | None
+    onnx: bool
     plan: bool
 
     def check(self) -> None:
         """Raise ValueError if settings that are right by themselves do not go together."""
         self.data.check()
+        if self.onnx and not all(find_spec(package) for package in ("onnx", "onnxruntime")):
+            raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install 'nnsweep[onnx]'")
         if self.data.task != "auto":
             self.select.check(self.data.task)
         for stage in get_args(StageName):

@@ -11,6 +11,7 @@ from nncore.model import Model
 from pipeline.artefacts import Development
 
 EXAMPLE_ROWS = 3
+CHECKED_ROWS = 2000  # that the ONNX file must answer as the model does
 
 
 def example_rows(development: Development) -> dict[str, Any]:
@@ -23,6 +24,16 @@ def example_rows(development: Development) -> dict[str, Any]:
     sure = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
     types = {column.name: column.type if (column.kind, column.type) in sure else "any" for column in rows.columns}
     return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.places}}
+
+
+def onnx_file(model: Model | Ensemble, development: Development) -> bytes:
+    """The model as an ONNX file, compared on training rows.
+
+    Raises   ArithmeticError or NotImplementedError, see `onnx_model`
+    """
+    from pipeline.onnx_export.export import onnx_model  # an extra
+
+    return onnx_model(model, development.rows.x[development.folds[0].train[:CHECKED_ROWS]])
 
 
 def publish(model: Model | Ensemble, example: dict[str, Any], folder: Path) -> Path:

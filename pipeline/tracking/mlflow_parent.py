@@ -52,6 +52,7 @@ class Parent:
         promote, told   see mlflow_model.move_alias; the value of the metric is added
         """
         self._keep("leaderboard.csv")
+        self._keep("model.onnx")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
         points, _ = fitting_points([Point(name, value, happened["time"], 0) for name, value in scores.items()])
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": happened["label"]}).items()]

@@ -19,14 +19,14 @@ from servers import free_port
 from nncore import model_file
 
 pytestmark = pytest.mark.slow
-ROOT = str(Path(__file__).parents[2])
 ELSEWHERE = """
 import sys
-sys.path[:] = [path for path in sys.path if path not in ("", sys.argv[1])]
+from pathlib import Path
+sys.path[:] = [path for path in sys.path if not Path(path, "nncore", "__init__.py").exists()]
 from importlib.util import find_spec
 assert find_spec("pipeline.run") is None and find_spec("nncore") is None
 import json, mlflow, pandas
-mlflow.set_tracking_uri(sys.argv[2])
+mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/wine@champion")
 assert find_spec("pipeline.run") is None
 rows = pandas.DataFrame(json.loads(sys.stdin.read()))
@@ -60,7 +60,7 @@ def test_it_answers_where_the_package_cannot_be_imported(run, tmp_path):
     _, store, rows, answers = run
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | NO_PICKLE
     done = subprocess.run(
-        [sys.executable, "-P", "-c", ELSEWHERE, ROOT, store],
+        [sys.executable, "-P", "-c", ELSEWHERE, store],
         input=json.dumps(rows),
         capture_output=True,
         text=True,

@@ -1,0 +1,252 @@
+"""The ONNX file answers what the model answers, for every member and every kind of column."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short
+from mlflow import MlflowClient
+from running import FEW, command, composed, run_here, summary
+from samples import RELU, SIGMOID, SOFTMAX
+
+from nncore import model_file
+from nncore.autoencoder import Autoencoder, autoencoder_shape
+from nncore.ensemble import Ensemble
+from nncore.members import Member
+from nncore.model import Classes, Labels, Model, Values
+from nncore.pca import fit_pca
+from nncore.preparation import Preparation
+from nncore.scaling import Affine, Quantiles
+from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape
+from nncore.table import Column, Table, matrix_table, read_table
+from pipeline.errors import SettingError
+from pipeline.onnx_export import export
+from pipeline.onnx_export.export import answers, onnx_model, run_onnx, translated
+
+N = 600  # more rows than are evaluated at once
+DRAWN = np.random.default_rng(0)
+MATRIX = matrix_table(DRAWN.normal(size=(N, 6)), tuple("abcdef"))
+GAUSSIAN = Member("nncore.losses.gaussian")
+
+
+def plain(n_columns):
+    """A preparation that standardises a matrix."""
+    scaling = Affine(np.full(n_columns, 0.1), np.full(n_columns, 1.3))
+    columns = tuple(Column(name) for name in "abcdefghijk"[:n_columns])
+    return Preparation(columns, np.zeros(n_columns), np.empty(0, np.int64), scaling, (), ())
+
+
+def numbers(shape, seed=1):
+    """Numbers of a network in which nothing is zero or one."""
+    drawn = np.random.default_rng(seed).normal(size=(1, shape.n_numbers)) * 0.3
+    drawn[:, shape.n_parameters :] = np.abs(drawn[:, shape.n_parameters :]) + 0.5  # means and variances
+    return drawn.astype(np.float32)
+
+
+def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED):
+    hidden = Layer(7, activation, normalisation)
+    return Shape(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss)
+
+
+def meaning_of(loss, outputs=3):
+    """A meaning that suits the loss, with 3 targets."""
+    built = loss.build()
+    if built.targets == "one-hot":
+        return Classes(np.array(["no", "maybe", "yes"])[:outputs])
+    if built.targets == "binary":
+        return Labels(("x", "y", "z")[:outputs])
+    return Values(
+        ("x", "y", "z")[:outputs], Affine(np.array([1.0, -2, 30])[:outputs], np.array([2.0, 5, 0.1])[:outputs])
+    )
+
+
+def model_of(loss=SOFTMAX, preparation=None, transforms=(), n_inputs=6, seed=1, **members):
+    shape = network(n_inputs, 3 * loss.build().outputs_per_target, loss, **members)
+    return Model(preparation or plain(6), transforms, shape, numbers(shape, seed), meaning_of(loss))
+
+
+def is_the_same(model, table):
+    """The file answers within 1e-5, however many rows it is given."""
+    content = translated(model)
+    wanted = answers(model, table)
+    found = run_onnx(content, table)
+    assert list(found) == list(wanted)
+    for name, values in wanted.items():
+        assert found[name].shape == values.shape
+        if values.dtype.kind in "US":
+            assert found[name].tolist() == values.tolist()
+        else:
+            assert np.allclose(found[name], values, rtol=1e-5, atol=1e-5), name
+    for rows in (slice(0, 1), slice(3, 4), slice(0, 0), slice(10, 27)):
+        part = run_onnx(content, table[rows])
+        assert all(np.allclose(part[name], wanted[name][rows], rtol=1e-5, atol=1e-5) for name in wanted
+                   if wanted[name].dtype.kind == "f")  # fmt: skip
+    return content
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+def test_every_activation(activation):
+    is_the_same(model_of(activation=activation), MATRIX)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+def test_every_normalisation(normalisation):
+    is_the_same(model_of(normalisation=normalisation), MATRIX)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=short)
+def test_every_loss_alone_and_in_an_ensemble(loss):
+    model = model_of(loss)
+    is_the_same(model, MATRIX)
+    other = model_of(loss, seed=2)
+    if isinstance(model.meaning, Values):
+        scaling = Affine(np.array([1.5, -1, 29]), np.array([3.0, 4, 0.2]))
+        other = replace(other, meaning=replace(model.meaning, scaling=scaling))
+    is_the_same(Ensemble((model, other), (2, 1)), MATRIX)
+
+
+def test_two_classes_have_one_output():
+    shape = network(6, 1, SIGMOID)
+    found = is_the_same(Model(plain(6), (), shape, numbers(shape), Classes(np.array([3, 8]))), MATRIX)
+    said = run_onnx(found, MATRIX)
+    assert set(said["prediction"].tolist()) == {3, 8}
+    assert np.allclose(said["probabilities"].sum(axis=1), 1)
+
+
+def test_classes_can_be_texts_in_any_alphabet():
+    model = replace(model_of(), meaning=Classes(np.array(["não", "да", "はい"])))
+    assert set(run_onnx(translated(model), MATRIX)["prediction"]) <= {"não", "да", "はい"}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+def test_the_autoencoder_and_pca_one_after_the_other(tied, normalisation):
+    shape = autoencoder_shape(6, (5,), 4, Member("nncore.activations.elu"), normalisation=normalisation, tied=tied)
+    x = plain(6)(MATRIX)
+    encode = Autoencoder(shape, numbers(shape))
+    is_the_same(model_of(transforms=(encode,), n_inputs=4), MATRIX)
+    both = (encode, fit_pca(encode(x), 3))
+    is_the_same(model_of(transforms=both, n_inputs=3), MATRIX)
+
+
+COLUMNS = (
+    Column("size"),
+    Column("colour", "categorical", "string", ("blue", "red", "größe")),
+    Column("when", "date", "datetime"),
+    Column("grade", "ordinal", "long", ("1", "2", "3")),
+    Column("new", "boolean", "boolean"),
+    Column("kind", "categorical", "string", ("a", "b")),
+)
+MIXED = read_table(
+    COLUMNS,
+    {
+        "size": np.array([1.0, np.nan, 3, 1e6, -5, 2, 2, 2]),
+        "colour": np.array(["red", "blue", "größe", None, "green", "red", "red", ""], object),
+        "when": np.array(["2026-11-24T10:30", "1969-12-31", None, "1970-01-01", *["2000-02-29"] * 4], object),
+        "grade": np.array([1, 2, 3, None, 7, "2", 1, 1], object),
+        "new": np.array([True, False, None, "yes", "no", True, True, False], object),
+        "kind": np.array(["a", "b", "c", None, "a", "a", "b", "b"], object),
+    },
+)
+
+
+@pytest.mark.parametrize("scaling", ["affine", "quantiles"])
+def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scaling):
+    n_features = 1 + 7 + 1 + 1  # size, when, grade, new
+    of_columns = np.linspace(0.5, 2, n_features)
+    bounds = np.stack([np.sort(DRAWN.normal(size=5)) for _ in range(n_features)], axis=1)
+    bounds[1:3, 0] = 2  # equal ones, and a row that is as large
+    bounds[:, 0].sort()
+    scale = Affine(of_columns, of_columns) if scaling == "affine" else Quantiles(np.linspace(0, 1, 5), bounds)
+    preparation = Preparation(
+        COLUMNS,
+        np.linspace(-1, 2, n_features),
+        np.array([0, 8]),
+        scale,
+        (np.array([0.1, 0.5, 0.9, 0.3, np.nan]),),
+        (np.array([0, 1, -1, 2, 3]), np.array([1, 0, -1, -1])),
+    )
+    model = model_of(preparation=preparation, n_inputs=preparation.n_outputs)
+    content = is_the_same(model, MIXED)
+    said = {one.key: json.loads(one.value) for one in onnx.load_from_string(content).metadata_props}
+    assert [one["name"] for one in said["numbers"]] == ["size", "when", "new"]
+    assert said["texts"] == [
+        {"name": "colour", "levels": ["blue", "red", "größe"]},
+        {"name": "grade", "levels": ["1", "2", "3"]},
+        {"name": "kind", "levels": ["a", "b"]},
+    ]
+    assert said["labels"] == ["no", "maybe", "yes"]
+
+
+def test_texts_alone_are_the_only_input():
+    columns = (Column("kind", "categorical", "string", ("a", "b")),)
+    empty = Affine(np.empty(0), np.empty(0))
+    preparation = Preparation(columns, np.empty(0), np.empty(0, np.int64), empty, (), (np.array([0, 1, -1, 2]),))
+    table = Table(columns, np.empty((N, 0)), DRAWN.integers(-1, 3, size=(N, 1)).astype(np.int32))
+    content = is_the_same(model_of(preparation=preparation, n_inputs=3), table)
+    assert [one.name for one in onnx.load_from_string(content).graph.input] == ["texts"]
+
+
+def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
+    other = translated(model_of(seed=2))
+    monkeypatch.setattr(export, "translated", lambda model: other)
+    with pytest.raises(ArithmeticError, match=r"the ONNX file's \w+ differs from the model's by 0\.\d+ > 1e-05"):
+        onnx_model(model_of(), MATRIX)
+
+
+def test_what_has_no_translation_is_named(monkeypatch):
+    monkeypatch.setattr("nncore.pca.Pca.__call__", lambda self, x: np.arctan(x))
+    with pytest.raises(NotImplementedError, match=r"^numpy.arctan has no translation to ONNX$"):
+        translated(model_of(transforms=(fit_pca(MATRIX.numbers, 6),)))
+
+
+def test_the_setting_needs_the_packages(monkeypatch):
+    monkeypatch.setattr("pipeline.settings.run_settings.find_spec", lambda name: None)
+    with pytest.raises(SettingError, match=r"onnx=true needs the packages .*pip install 'nnsweep\[onnx\]'"):
+        composed("onnx=true")
+
+
+def test_a_file_that_cannot_be_made_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    found = run_here(*composed("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
+                               "training.epochs=2", "onnx=true", f"runs={tmp_path}"))  # fmt: skip
+    assert found["status"] == "finished"
+    assert found["model"]["onnx"] is None
+    assert not list(tmp_path.glob("wine/*/model.onnx"))
+
+
+ELSEWHERE = """
+import json, sys
+import numpy, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+(rows,) = session.get_inputs()
+said = session.run(None, {rows.name: numpy.array(json.load(sys.stdin))})
+print(json.dumps([one.tolist() for one in said]))
+assert not {"nncore", "pipeline"} & set(sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_writes_the_file_and_mlflow_has_it(tmp_path):
+    command(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
+            "select.ensemble=3", "select.publish=ensemble")  # fmt: skip
+    found = summary(tmp_path)
+    path = Path(found["model"]["onnx"])
+    client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
+    assert "model.onnx" in [one.path for one in client.list_artifacts(found["mlflow"]["run_id"])]
+    rows = json.loads((path.parent / "input_example.json").read_text())["rows"]
+    raw = json.dumps(list(zip(*rows.values(), strict=True)))
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(path)], input=raw, capture_output=True, text=True, check=True
+    )
+    prediction, probabilities = json.loads(done.stdout)
+    model = model_file.load(path.with_name("model"))
+    wanted = model.answers({name: np.array(values) for name, values in rows.items()})
+    assert prediction == wanted["prediction"].tolist()
+    expected = np.stack([wanted[f"probability_{label}"] for label in model.meaning.labels], axis=1)
+    assert np.allclose(probabilities, expected, rtol=0, atol=1e-5)
