@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import SettingError, errors_as_lines, fail
 from pipeline.plan import show_plan
-from pipeline.reports.console import plain_console
+from pipeline.reports.output import output_of
 from pipeline.run import run
 from pipeline.settings.building import build_settings, built_setting
 from pipeline.settings.run_settings import Settings
@@ -100,13 +100,12 @@ def _run(arguments: argparse.Namespace, began: float) -> None:
         overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
         configs = [compose(arguments.config_name or "config", job) for job in overrides]
     settings = [checked(config) for config in configs]
-    console = plain_console()
     for one, config in zip(settings, configs, strict=True):
-        plain = _plain(config)
+        plain, output = _plain(config), output_of(one.output)
         if one.plan:
-            show_plan(one, plain, console, began)
+            show_plan(one, plain, output, began)
         else:
-            run(one, plain, OmegaConf.to_yaml(config, resolve=True), console, began)
+            run(one, plain, OmegaConf.to_yaml(config, resolve=True), output, began)
         began = time.monotonic()
 
 

@@ -86,7 +86,7 @@ class Final:
         try:
             path.write_bytes(self._means.executor.fetch(self._submit(onnx_file, model, self._before.development)))
         except Exception as error:
-            self._means.say(f"warning: there is no model.onnx ({' '.join(str(error).split())})")
+            self._means.output.say(f"warning: there is no model.onnx ({' '.join(str(error).split())})")
             return None
         return str(path)
 

@@ -25,6 +25,7 @@ FREE = (
     "run",
     "onnx",
     "plan",
+    "output",
 )  # results do not change
 GROWING = ("space", "search", "budget", "select", "training.epochs", "training.seeds", "training.schedule")
 

@@ -7,14 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
-
 from nncore.training import Report
 from pipeline.artefacts import Task
 from pipeline.execution.base import Executor, Handle, TaskOptions
 from pipeline.history import earlier_run, known_networks
 from pipeline.journal import events
 from pipeline.record import Record
+from pipeline.reports.output import Output
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
 from pipeline.sweep.engine import Engine
@@ -30,7 +29,7 @@ SLICE_SECONDS = 0.03  # to start it, to keep its state, to note what it reports
 MEGABYTE, TERA = 1e6, 1e12
 
 
-def show_plan(settings: Settings, config: dict[str, Any], console: Console, began: float) -> dict[str, Any]:
+def show_plan(settings: Settings, config: dict[str, Any], output: Output, began: float) -> dict[str, Any]:
     """Do the stages before the sweep, time some steps, print what the sweep would be, or what is left of one.
 
     No run is made; what the stages came to is in the cache.
@@ -44,10 +43,10 @@ def show_plan(settings: Settings, config: dict[str, Any], console: Console, bega
         record = Record(nowhere, config, "", began)
         try:
             with record.ending(), settings.execution.start() as executor, record.ending():
-                means = Means(nowhere, executor, record, console, Variants(settings, config))
+                means = Means(nowhere, executor, record, output, Variants(settings, config))
                 return _plan(means, known)
         finally:
-            record.close(means.say)
+            record.close(output.say)
 
 
 def _plan(means: Means, known: dict[str, Result]) -> dict[str, Any]:
@@ -81,8 +80,7 @@ def _plan(means: Means, known: dict[str, Result]) -> dict[str, Any]:
         "workers": executor.workers,
         "sweep_seconds": rehearsal.seconds,
     }
-    for line in _lines(found):
-        means.say(line)
+    means.output.plan(found, _lines(found))
     return found
 
 

@@ -7,15 +7,13 @@ first fold and seed, is the model.
 import time
 from typing import Any
 
-from rich.console import Console
-
 from pipeline.errors import SettingError
 from pipeline.final import Final
 from pipeline.history import known_networks, next_stack, sweep_seconds
 from pipeline.record import Record
-from pipeline.reports.end import print_champion, print_tracked
-from pipeline.reports.leaderboard import print_leaderboard, write_leaderboard
-from pipeline.reports.progress import sweep_progress
+from pipeline.reports.leaderboard import write_leaderboard
+from pipeline.reports.output import Output
+from pipeline.reports.progress import Sweeping
 from pipeline.reports.summary import best_summary, sweep_summary, work_summary
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
@@ -28,16 +26,16 @@ from pipeline.sweep.trainer import Terms, Trainer
 from pipeline.upstream import Means, Upstream, upstream
 
 
-def run(settings: Settings, config: dict[str, Any], config_text: str, console: Console, began: float) -> dict[str, Any]:
+def run(settings: Settings, config: dict[str, Any], config_text: str, output: Output, began: float) -> dict[str, Any]:
     """Do all the work of one run; returns its summary, which also stands in summary.json."""
     record = Record(settings, config, config_text, began)
     try:
         with record.ending(), settings.execution.start() as executor, record.ending():
-            _Work(Means(settings, executor, record, console, Variants(settings, config))).all()
-            print_champion(console, record.summary, record.folder)
+            _Work(Means(settings, executor, record, output, Variants(settings, config))).all()
+            output.champion(record.summary, record.folder)
     finally:
-        record.close(lambda text: console.print(text, soft_wrap=True))
-    print_tracked(console, record.summary, settings.tracking.view_command(settings.runs.absolute()))
+        record.close(output.say)
+    output.end(record.summary, settings.tracking.view_command(settings.runs.absolute()))
     return record.summary
 
 
@@ -46,7 +44,7 @@ class _Work:
 
     def __init__(self, means: Means) -> None:
         self.means = means
-        self.settings, self.record, self.console = means.settings, means.record, means.console
+        self.settings, self.record, self.output = means.settings, means.record, means.output
 
     def all(self) -> None:
         """Every stage in its order."""
@@ -59,15 +57,16 @@ class _Work:
         self._finish(Final(self.means, before, engine, self.trainer), ranking)
 
     def _begin(self) -> None:
+        self.output.begin(self.record.folder)
         for stage, options in self.settings.stages.items():
             try:
                 self.means.executor.check(options)
             except ValueError as error:
                 raise SettingError(f"stages.{stage}.{error}") from None
         if self.record.said:
-            self.means.say(self.record.said)
+            self.output.say(self.record.said)
         if self.record.earlier:
-            self.means.say(f"run {self.record.folder.name} goes on")
+            self.output.say(f"run {self.record.folder.name} goes on")
         self.means.show("startup")
 
     def _engine(self, before: Upstream) -> Engine:
@@ -82,7 +81,7 @@ class _Work:
             before.task,
             training.loss_limit,
             None if seconds is None else time.monotonic() + seconds - sweep_seconds(record.earlier),
-            self.means.say,
+            self.output.say,
         )
         states = States(record.folder, results, next_stack(record.earlier))
         self.trainer = Trainer(terms, states, results, record.journal)
@@ -91,11 +90,14 @@ class _Work:
     def _sweep(self, engine: Engine) -> None:
         """Train everything."""
         began, results = time.monotonic(), engine.results
-        progress = sweep_progress(self.console)
+
+        def now() -> Sweeping:
+            return Sweeping(results, time.monotonic() - began, self.means.executor.workers, self.trainer.busy)
+
         try:
-            engine.run(lambda: progress.show(results, began))
+            engine.run(lambda: self.output.sweeping(now()))
         finally:
-            progress.close()
+            self.output.swept(now())
             seconds = self.record.time("sweep")
             self.record.summary |= sweep_summary(results, self.trainer, seconds)
             self.record.summary["work"] |= work_summary(results, self.trainer)
@@ -118,7 +120,7 @@ class _Work:
                 f"training.loss_limit={self.settings.training.loss_limit:g}: all {len(everything)} trials diverged "
                 "(leaderboard.csv says in which epoch); choose smaller learning rates"
             )
-        print_leaderboard(self.console, ranking, len(everything))
+        self.output.leaderboard(ranking, len(everything))
         self.record.time("select")
         return ranking
 
@@ -150,7 +152,7 @@ class _Work:
             path = self.settings.report.write(self.record.folder)
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
-            self.means.say(
+            self.output.say(
                 f"warning: there is no report ({text}); nnsweep report run={self.record.folder.name} tries again"
             )
             return

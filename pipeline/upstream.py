@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from pipeline.addresses import address
 from pipeline.artefacts import DataCard, Dataset, Development, Facts, RawRows, facts
-from pipeline.data.card import data_card, print_card
+from pipeline.data.card import data_card
 from pipeline.execution.base import Executor, Handle
 from pipeline.once import Once, Result
 from pipeline.record import Record
+from pipeline.reports.output import Output
 from pipeline.settings.run_settings import Settings, StageName
 from pipeline.settings.variants import Variants
 from pipeline.stages.kinds import Preparing, Reduction, Source, Splitter
@@ -26,17 +25,13 @@ class Means(NamedTuple):
     settings: Settings
     executor: Executor
     record: Record
-    console: Console
+    output: Output
     variants: Variants
 
-    def say(self, text: str) -> None:
-        """Print a line, however long."""
-        self.console.print(text, soft_wrap=True)
-
     def show(self, stage: str) -> float:
-        """Note and print how many seconds a stage took, which ended just now."""
+        """Note and say how many seconds a stage took, which ended just now."""
         seconds = self.record.time(stage)
-        self.say(f"{stage:<8} {seconds:5.1f} s")
+        self.output.stage(stage, seconds)
         return seconds
 
     def ended(self, stage: StageName) -> None:
@@ -124,7 +119,7 @@ class Upstream:
             {part for view in each if view.call.stage == "reduce" for part in view.call.inputs} - {*each}
         )
         if first:
-            self._means.say(self._sizes([*pairs.values()]))
+            self._means.output.say(self._sizes([*pairs.values()]))
         elif self.n_computed > n_computed:
             self._add(time.monotonic() - began, len(each))
         made = {ids: tuple(self._fold_view(view) for view in views) for ids, views in of_pair.items()}
@@ -178,7 +173,7 @@ class Upstream:
         """Note and print what a later call has cost."""
         timings = self._means.record.summary["timings"]
         timings["reduce_s"] = round(timings["reduce_s"] + seconds, 3)
-        self._means.say(f"{'reduce':<8} {seconds:5.1f} s for {n_views} more view{'s' if n_views > 1 else ''}")
+        self._means.output.say(f"{'reduce':<8} {seconds:5.1f} s for {n_views} more view{'s' if n_views > 1 else ''}")
 
 
 def _loaded(source: Source) -> tuple[Dataset, DataCard]:
@@ -198,5 +193,5 @@ def _shown(means: Means, made: DataCard) -> DataCard:
     text = json.dumps(card, indent=1)
     (means.record.folder / "data_card.json").write_text(text + "\n", encoding="utf-8")
     means.record.journal.append("data", card=card)
-    print_card(means.console, card)
+    means.output.data(card)
     return card

@@ -9,7 +9,6 @@ training and the validation rows. Both compute on one thread. Runs are kept in a
 """
 
 import json
-import os
 import sys
 import tempfile
 import time
@@ -21,7 +20,6 @@ from typing import Any
 
 import hydra
 from omegaconf import OmegaConf
-from rich.console import Console
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -30,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.configuration import CONF, checked
+from pipeline.reports.output import Quiet
 from pipeline.run import run
 from pipeline.settings.run_settings import Settings
 
@@ -54,8 +53,7 @@ def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
 def our_champion(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run the sweep in this process; what the champion is, and its score."""
     began = time.monotonic()
-    with Path(os.devnull).open("w") as nowhere:
-        summary = run(settings, config, "", Console(file=nowhere), began)
+    summary = run(settings, config, "", Quiet(), began)
     best, metric = summary["best"], METRICS[settings.data.task]
     return {
         "score": best["test"][metric],

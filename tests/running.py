@@ -12,9 +12,9 @@ from typing import Any
 import hydra
 import pytest
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from pipeline.configuration import CONF, checked, compose
+from pipeline.reports.output import Quiet
 from pipeline.run import run
 from pipeline.settings.run_settings import Settings
 from pipeline.sweep.trial import Trial
@@ -48,8 +48,7 @@ def first_trials(settings: Settings) -> list[Trial]:
 
 def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run in this process; the summary."""
-    with Path(os.devnull).open("w") as nowhere:
-        return run(settings, config, "", Console(file=nowhere), time.monotonic())
+    return run(settings, config, "", Quiet(), time.monotonic())
 
 
 def swept_here(folder: Path, *overrides: str) -> dict[str, Any]:

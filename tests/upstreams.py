@@ -14,6 +14,7 @@ from running import composed
 
 from pipeline.artefacts import Dataset, Development, RawRows, Task, Transform, View
 from pipeline.record import Record
+from pipeline.reports.output import Lines
 from pipeline.settings.variants import Variants
 from pipeline.upstream import Means, Upstream, upstream
 
@@ -98,10 +99,10 @@ def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Upst
     settings, config = composed(*quick, *overrides)
     settings = replace(settings, **replaced)
     record = Record(settings, config, "", time.monotonic())
-    console = Console(file=StringIO(), width=200)
+    output = Lines(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
-            means = Means(settings, executor, record, console, Variants(settings, config))
+            means = Means(settings, executor, record, output, Variants(settings, config))
             yield upstream(means), means
     finally:
         record.close(lambda text: None)

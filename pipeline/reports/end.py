@@ -10,6 +10,11 @@ from pipeline.tracking.view import view_address
 
 def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> None:
     """Print the champion, its scores and the run's folder."""
+    _print(console, champion_lines(summary, folder))
+
+
+def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
+    """The champion, its scores and the run's folder, in words."""
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
@@ -23,7 +28,7 @@ def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> N
     if ensemble:
         lines["ensemble"] = f"test {_scores(ensemble['test'])} ({len(ensemble['networks'])} networks together)"
     lines["folder"] = str(folder)
-    _print(console, lines)
+    return lines
 
 
 def print_tracked(console: Console, summary: dict[str, Any], view_command: str | None) -> None:

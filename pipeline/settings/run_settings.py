@@ -27,6 +27,7 @@ from pipeline.sweep.planner import Stacks
 from pipeline.sweep.space import Space
 from pipeline.tracking.base import Tracking
 
+Mode = Literal["auto", "live", "plain", "quiet", "json"]
 StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
 
 
@@ -122,6 +123,7 @@ class Settings:
     run: Name | None
     onnx: bool
     plan: bool
+    output: Mode
 
     def check(self) -> None:
         """Raise ValueError if settings that are right by themselves do not go together."""

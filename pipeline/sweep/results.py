@@ -1,6 +1,7 @@
 """What the sweep has found out: what each trial's networks come to, and a digest over all."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -82,6 +83,16 @@ class TrialResult:
         return "finished" if self.finished else "not finished"
 
 
+@dataclass
+class RungWork:
+    """What a rung is: networks, the epoch (or epochs) to which they are trained, network-epochs, and those left."""
+
+    until: str
+    networks: int
+    epochs: int
+    left: int
+
+
 class Results:
     """All trials of a sweep and their networks, by key, and how far they are.
 
@@ -89,7 +100,8 @@ class Results:
     n_slices         slices that were added
     n_resumed        networks that began with epochs of an earlier session
     epochs_trained   network-epochs that were computed
-    epochs_left      network-epochs still to come in this rung
+    epochs_by_trial  the same, by the trial's key
+    rungs            what there was to train, rung by rung
     metric           what the ranking goes by, such as "validation/loss"
     best             of the trials that are over, the first in the ranking
     """
@@ -102,7 +114,9 @@ class Results:
         self.trials: dict[str, TrialResult] = {}
         self.networks: dict[str, Result] = {}
         self.n_slices = self.n_resumed = 0
-        self.epochs_trained = self.epochs_left = 0
+        self.epochs_trained = 0
+        self.epochs_by_trial: Counter[str] = Counter()
+        self.rungs: list[RungWork] = []
         self.best: TrialResult | None = None
         self._over: set[str] = set()
 
@@ -151,6 +165,7 @@ class Results:
             network.add(report, start, until, places.get(key), last)
             self.known[network.address] = network
             self.epochs_trained += network.trained - start
+            self.epochs_by_trial[key.partition("/")[0]] += network.trained - start
         for key, place in places.items():
             if not self.networks[key].diverged:
                 self.networks[key].place = place

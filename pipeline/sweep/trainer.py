@@ -10,7 +10,7 @@ from pipeline.execution.base import Executor, Handle, TaskOptions
 from pipeline.journal import Journal
 from pipeline.sweep.planner import Job, PlannedStack, Stacks, plan, steps_per_epoch
 from pipeline.sweep.result import Place
-from pipeline.sweep.results import Results
+from pipeline.sweep.results import Results, RungWork
 from pipeline.sweep.scheduler import Scheduler, Slice
 from pipeline.sweep.states import States
 from pipeline.sweep.training import SliceOrder, Trained, train_slice
@@ -50,11 +50,12 @@ class Trainer:
     states                    what they have come to
     n_stacks, widest_stack    stacks that were planned, and the networks in the widest
     n_steps                   steps of all networks together
+    busy                      slices that are on their way
     """
 
     def __init__(self, terms: Terms, states: States, results: Results, journal: Journal) -> None:
         self._terms, self.states, self._results, self._journal = terms, states, results, journal
-        self.n_stacks = self.widest_stack = self.n_steps = 0
+        self.n_stacks = self.widest_stack = self.n_steps = self.busy = 0
 
     @property
     def late(self) -> bool:
@@ -70,20 +71,25 @@ class Trainer:
         if planned:
             self._terms.say(_described(planned, executor.workers))
         scheduler = Scheduler(planned, executor.workers, stacks.slice_seconds, self.states.next_stack)
-        self._results.epochs_left = sum(job.until - job.start for job in jobs)
+        n_epochs = sum(job.until - job.start for job in jobs)
+        self._results.rungs.append(RungWork(_goals(jobs), len(jobs), n_epochs, n_epochs))
         running: dict[Handle, Running] = {}
-        while not scheduler.done:
+        reported: list[str] = []
+        while True:
             while len(running) < executor.workers and not self.late and (chosen := scheduler.next()):
                 stack = scheduler.stacks[chosen.stack]
                 done, begun = self._submit(chosen, stack, views, epochs)
                 running[done] = begun
+            self.busy = len(running)
+            if reported:
+                show(reported)  # while the workers are at work again
             if not running:
-                break  # it is late
+                break  # all is done, or it is late
             ended = executor.wait(list(running))
             one, trained = running.pop(ended), executor.fetch(ended)
             going_on = self._note(one, trained)
             scheduler.finished(one.slice, going_on, trained.seconds)
-            show(list(trained.reports))
+            reported = list(trained.reports)
         self.states.next_stack += len(scheduler.stacks)
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in planned)])
@@ -130,7 +136,7 @@ class Trainer:
         self.states.note(number, one.file, one.goes_on)
         left = {key: self._results.networks[key].ended for key in trained.reports}
         until = {False: one.slice.until, True: one.stack.until}
-        self._results.epochs_left -= sum(until[ended] - one.slice.start for ended in left.values())
+        self._results.rungs[-1].left -= sum(until[ended] - one.slice.start for ended in left.values())
         steps = steps_per_epoch(one.stack.shape, one.stack.facts)
         self.n_steps += steps * sum(self._results.networks[key].trained - one.slice.start for key in trained.reports)
         return going_on
@@ -138,6 +144,11 @@ class Trainer:
 
 def _described(planned: Sequence[PlannedStack], workers: int) -> str:
     n_networks, widest = sum(len(stack.networks) for stack in planned), max(len(stack.networks) for stack in planned)
-    goals = sorted({stack.until for stack in planned})
-    epochs = f"epoch {goals[0]}" if len(goals) == 1 else f"epochs {goals[0]} to {goals[-1]}"
-    return f"{n_networks} networks to {epochs}, stacks: {len(planned)} of up to {widest} networks, workers: {workers}"
+    stacks = f"stacks: {len(planned)} of up to {widest} networks"
+    return f"{n_networks} networks to epoch {_goals(planned)}, {stacks}, workers: {workers}"
+
+
+def _goals(of: Sequence[Job] | Sequence[PlannedStack]) -> str:
+    """The last epochs: one, or from which to which."""
+    goals = sorted({one.until for one in of}) or [0]
+    return " to ".join(map(str, dict.fromkeys([goals[0], goals[-1]])))

@@ -1,8 +1,6 @@
 """The command line as people use it: choices, multirun, the console command, completion, live progress."""
 
 import json
-import os
-import pty
 import re
 import shutil
 import subprocess
@@ -132,39 +130,6 @@ def test_an_own_space_in_an_own_folder(tmp_path):
 def test_the_console_command_does_the_same(tmp_path):
     subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
     assert summary(tmp_path)["digest"] == swept_here(tmp_path / "module", "training.epochs=2")["digest"]
-
-
-@pytest.mark.slow
-def test_in_a_terminal_progress_is_a_live_bar(tmp_path):
-    """A pseudo-terminal of 140 columns stands for a person's."""
-    terminal, other_end = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "execution=local", "tracking=none", "training.epochs=8"],
-        cwd=tmp_path,
-        stdout=other_end,
-        stderr=other_end,
-        env=environment,
-    )
-    os.close(other_end)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # the other end is closed
-            break
-        seen += piece
-    os.close(terminal)
-    assert process.wait() == 0
-    text = seen.decode()
-    assert "━" in text
-    assert "\x1b[" in text  # redrawn in place
-    shown = re.findall(r"(\d+) of 112 trials, (\d+) network-epochs/s, (\d+) s left, best validation loss 0\.\d+", text)
-    assert len(shown) >= 3
-    done = [int(trials) for trials, _, _ in shown]
-    assert done == sorted(done)
-    assert done[-1] == 112
-    assert "The best 10 of 112 trials" in text
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from sweeps import job
 
 from pipeline.errors import SettingError
 from pipeline.plan import rehearsed, show_plan
+from pipeline.reports.output import Lines
 from pipeline.sweep.planner import Stacks, plan
 
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
@@ -22,7 +23,7 @@ def planned(folder, *overrides):
     """What is found, and what is printed."""
     settings, config = composed("execution=local", f"runs={folder}", "plan=true", *overrides)
     console = Console(file=StringIO(), width=200)
-    return show_plan(settings, config, console, time.monotonic()), console.file.getvalue()
+    return show_plan(settings, config, Lines(console, live=False), time.monotonic()), console.file.getvalue()
 
 
 def left_behind(folder):

@@ -226,6 +226,7 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(tmp_path, capsys):
 
     from rich.console import Console
 
+    from pipeline.reports.output import Lines
     from pipeline.run import run
 
     class Broken:
@@ -234,7 +235,7 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(tmp_path, capsys):
 
     settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
     object.__setattr__(settings, "report", Broken())
-    found = run(settings, config, "", Console(), time.monotonic())
+    found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
     assert "warning: there is no report (RuntimeError: no ink)" in capsys.readouterr().out.replace("\n", " ")
 

@@ -1,0 +1,217 @@
+"""What a run prints: a live table, plain lines, next to nothing, or JSON."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from running import FEW, command, composed, summary
+from sweeps import add, opened
+from sweeps import report as reported
+
+from pipeline.reports.json_lines import JsonLines
+from pipeline.reports.live import LiveTable, picture
+from pipeline.reports.output import Lines, Quiet, output_of
+from pipeline.reports.progress import Pace, PlainProgress, Sweeping, duration
+from pipeline.run import run
+from pipeline.sweep.results import RungWork
+
+OURS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "training.epochs=3")
+
+
+def halved():
+    """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
+    found = opened(9)
+    found.rungs.append(RungWork("1", 9, 9, 0))
+    losses = {key: reported(1.0 + at / 10, 1.0, epoch=1) for at, key in enumerate(found.networks)}
+    add(found, losses, 0, 1)
+    for key in list(found.trials)[3:]:
+        found.let_go(key, "the search left it out", 1)
+    found.notice(found.trials)
+    found.rungs.append(RungWork("3", 3, 6, 4))
+    return found
+
+
+def shown(now, width=80, height=24):
+    console = Console(file=StringIO(), width=width, height=height, legacy_windows=False)
+    console.print(picture(now, width))
+    return console.file.getvalue()
+
+
+def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
+    text = shown(Sweeping(halved(), 2.0, 4, 3))
+    assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
+    assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
+    assert "6 of 9 trials over, 0 diverged, 4 network-epochs/s, 3 of 4 workers busy" in text
+    best = text.splitlines()[text.splitlines().index(next(x for x in text.splitlines() if "best so far" in x)) + 1]
+    assert best.split()[0] == "0000"
+    assert best.split()[-2:] == ["1.0000", "1"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("search=halving",), ("space=everything", "search=random", "search.trials=200"), ("space=architectures",)],
+)
+def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
+    settings, _ = composed(*overrides)
+    trials = [leg.trial for leg in settings.asker().ask()]
+    found = opened(0)
+    for trial in trials:
+        found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.repeats}, {})
+    found.rungs += [RungWork(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
+    add(found, {key: reported(123.4567, 1.0, epoch=1) for key in found.networks}, 0, 1)
+    lines = shown(Sweeping(found, 1e-3, 1000, 1000)).splitlines()
+    assert len(lines) <= 23  # the cursor takes one
+    assert max(map(len, lines)) <= 80
+    assert "validation loss  epoch" in "\n".join(lines)  # whole, however long the labels
+
+
+def test_the_plain_progress_has_a_line_now_and_then_and_a_last_one():
+    said = []
+    progress = PlainProgress(said.append)
+    for _ in range(10):
+        progress.show(Sweeping(halved(), 2.0, 4, 3))
+    assert len(said) == 1
+    progress.close(Sweeping(halved(), 2.0, 4, 0))
+    assert len(said) == 2
+    assert said[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
+
+
+def test_what_is_shown_takes_a_small_share_of_the_time(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("pipeline.reports.progress.time.monotonic", lambda: clock[0])
+    pace = Pace(1.0)
+    assert (pace.due(), pace.due()) == (True, False)
+    pace.cost(0.5)  # more than there is time for in a second
+    clock[0] += 9.9
+    assert not pace.due()
+    clock[0] += 0.2
+    assert pace.due()
+
+
+def test_durations_are_said_in_the_unit_that_suits():
+    assert [duration(seconds) for seconds in (0.4, 99, 100, 5000, 6000)] == ["0 s", "99 s", "2 min", "83 min", "1.7 h"]
+
+
+def test_json_says_how_far_a_sweep_is():
+    file = StringIO()
+    output = JsonLines(file, Pace())
+    output.sweeping(Sweeping(halved(), 2.0, 4, 3))
+    output.sweeping(Sweeping(halved(), 2.0, 4, 3))  # too soon
+    output.say("warning: the disk is nearly full")
+    progress, warning = map(json.loads, file.getvalue().splitlines())
+    best = progress.pop("best")
+    assert progress == {
+        "event": "progress",
+        "seconds": 2.0,
+        "seconds_left": round(4 / 4.5, 3),
+        "trials": 9,
+        "trials_over": 6,
+        "network_epochs": 9,
+        "network_epochs_per_s": 4.5,
+        "rungs": [
+            {"until": "1", "networks": 9, "network_epochs": 9, "network_epochs_left": 0},
+            {"until": "3", "networks": 3, "network_epochs": 6, "network_epochs_left": 4},
+        ],
+        "workers": 4,
+        "workers_busy": 3,
+        "metric": "validation/loss",
+    }
+    assert best["trial"] == "0003"  # of those that are over
+    assert warning == {"event": "warning", "text": "the disk is nearly full"}
+
+
+def test_json_is_all_that_a_run_prints(tmp_path):
+    done = command(tmp_path, *OURS, "output=json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[:2] == ["run", "stage"]
+    assert kinds[-2:] == ["leaderboard", "summary"]
+    assert {"data", "note", "progress"} <= {*kinds}
+    stages = [event["name"] for event in events if event["event"] == "stage"]
+    assert stages == ["startup", "load", "split", "prepare", "reduce"]
+    assert {name: value for name, value in events[-1].items() if name != "event"} == summary(tmp_path)
+    assert events[0]["run_id"] == events[-1]["run_id"]
+    last = [event for event in events if event["event"] == "progress"][-1]
+    assert (last["trials"], last["trials_over"], last["network_epochs"]) == (7, 7, 21)
+    board = next(event for event in events if event["event"] == "leaderboard")["trials"]
+    assert board[0]["trial"] == events[-1]["best"]["trial"]
+    assert [one["rank"] for one in board] == list(range(1, 8))
+
+
+def test_quiet_is_one_line(tmp_path, capsys):
+    settings, config = composed(*OURS, f"runs={tmp_path}")
+    found = run(settings, config, "", Quiet(), 0.0)
+    said = capsys.readouterr()
+    folder = next(tmp_path.glob("wine/*"))
+    best = found["best"]
+    parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
+    scores = f"loss {best['test']['loss']:.4f}, accuracy {best['test']['accuracy']:.4f}"
+    assert said.out == f"trial {best['trial']}: {parameters}; test {scores}; {folder}\n"
+    assert not said.err
+    Quiet().say("warning: look out")
+    Quiet().say("nothing to see")
+    assert capsys.readouterr().err == "warning: look out\n"
+
+
+def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
+    from pipeline.plan import show_plan
+
+    settings, config = composed(*OURS, f"runs={tmp_path}", "plan=true")
+    for output in (Quiet(), JsonLines(sys.stdout, Pace())):
+        show_plan(settings, config, output, 0.0)
+        text = capsys.readouterr().out
+        if isinstance(output, Quiet):
+            assert text.startswith("plan       7 trials, 7 networks, 21 network-epochs")
+        else:
+            (plan,) = (one for one in map(json.loads, text.splitlines()) if one["event"] == "plan")
+            assert (plan["trials"], plan["network_epochs"]) == (7, 21)
+
+
+def test_modes_are_what_they_are_called():
+    assert isinstance(output_of("quiet"), Quiet)
+    assert isinstance(output_of("json"), JsonLines)
+    assert isinstance(output_of("live")._progress, LiveTable)
+    for mode in ("plain", "auto"):  # this is no terminal
+        output = output_of(mode)
+        assert isinstance(output, Lines)
+        assert isinstance(output._progress, PlainProgress)
+
+
+@pytest.mark.slow
+def test_in_a_terminal_progress_is_a_live_table(tmp_path):
+    """A pseudo-terminal of 80 columns stands for a person's."""
+    terminal, other_end = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "execution=local", "tracking=none", "report=none", "search=halving"],
+        cwd=tmp_path,
+        stdout=other_end,
+        stderr=other_end,
+        env=environment,
+    )
+    os.close(other_end)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        seen += piece
+    os.close(terminal)
+    assert process.wait() == 0
+    text = seen.decode()
+    assert "\x1b[" in text  # redrawn in place
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
+    done = [int(trials) for trials in re.findall(r"(\d+) of 112 trials over, \d+ diverged", plain)]
+    assert len(done) >= 3
+    assert done == sorted(done)
+    assert re.search(r"rung 2  \d+ networks to epoch \d+ +━", plain)
+    assert "1 of 1 workers busy" in plain
+    assert re.search(r"sweep: 112 of 112 trials, \d+ network-epochs/s", plain)
+    assert "The best 10 of 112 trials" in plain
