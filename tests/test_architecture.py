@@ -1,6 +1,7 @@
 """The rooms, the import directions and the sizes of DESIGN.md and the README."""
 
 import ast
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from statistics import median, quantiles
@@ -16,6 +17,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The full names of the modules that a file imports, anywhere in it."""
     found = set()

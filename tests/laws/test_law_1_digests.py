@@ -4,7 +4,7 @@ import pytest
 from running import FEW, command, composed, journal, rest_slow, run_here, summary, swept_here
 
 SETTINGS = ("training.epochs=3", "tracking=none")
-FULL = ("tracking=none",)
+FULL = ("tracking=none", "report=none")
 PACKINGS = {
     "local": ("execution=local",),
     "local, width 1": ("execution=local", "stacks.width=1"),
@@ -42,7 +42,9 @@ def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
 @pytest.mark.slow
 def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path):
     """The main job ran on a Ray with one CPU per core."""
-    local = run_here(*composed("execution=local", "tracking=none", f"runs={tmp_path}", "stacks.width=unlimited"))
+    local = run_here(
+        *composed("execution=local", "tracking=none", "report=none", f"runs={tmp_path}", "stacks.width=unlimited")
+    )
     assert local["digest"] == main_job.summary["digest"]
     assert local["best"] == main_job.summary["best"]
 
@@ -97,7 +99,7 @@ def many(tmp_path_factory):
         ("stacks.width=7", "stacks.slice_seconds=0.01"),
         ("stacks.width=unlimited",),
         pytest.param(("execution=ray", "execution.cpus=1", "stacks.width=auto"), marks=pytest.mark.slow),
-        pytest.param(ON_RAY, marks=pytest.mark.slow),
+        ON_RAY,
     ],
     ids=" ".join,
 )
@@ -128,6 +130,7 @@ def test_law_1_a_search_decides_the_same_on_any_number_of_workers(search, tmp_pa
     assert here["trials"] == on_ray["trials"]
 
 
+@pytest.mark.slow
 def test_law_1_running_again_gives_the_same_digest(expected, tmp_path):
     settings, config = composed(*SETTINGS, "execution=local", f"runs={tmp_path}")
     assert run_here(settings, config)["digest"] == expected["digest"]

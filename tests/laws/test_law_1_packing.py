@@ -7,6 +7,7 @@ import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import rest_slow
 from samples import (
     BATCH_NORM,
     RELU,
@@ -30,7 +31,7 @@ from nncore.stack import start
 from nncore.training import Data, Rows, train
 
 DTYPES = ("float32", "float64")
-both_types = pytest.mark.parametrize("dtype", DTYPES)
+both_types = pytest.mark.parametrize("dtype", rest_slow(DTYPES))
 
 
 def assert_packing_does_not_matter(of, networks, on=None, epochs=3, size=1):

@@ -9,7 +9,7 @@ import time
 import pytest
 from running import processes, summary, swept_here
 
-SETTINGS = ("training.epochs=60", "tracking=none", "stacks.slice_seconds=0.5")
+SETTINGS = ("training.epochs=60", "tracking=none", "report=none", "stacks.slice_seconds=0.5")
 
 
 def run_and_kill_workers(folder, *overrides, times):

@@ -74,7 +74,7 @@ def test_law_4_each_distinct_stage_is_computed_once_whichever_call_asks(tmp_path
         expected = ["prepare robust 0", "prepare robust 1", *["fit 1024", "narrow 1", "narrow 2"] * 2]
         assert noted(stages.log) == sorted(expected)
         assert (before.n_cached, before.n_computed) == (0, 10 + 2 + 2 + 4)
-        text = means.console.file.getvalue()
+        text = means.output._console.file.getvalue()
         assert re.findall(r"^(\w+) +\d+\.\d s", text, re.M) == ["load", "split", "prepare", "reduce", "reduce"]
         assert "2 folds of 60 training and 60 validation rows, 4 columns, 3 reductions, 2 to 4 after reduction" in text
 

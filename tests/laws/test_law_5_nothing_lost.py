@@ -18,7 +18,7 @@ from pipeline.errors import SettingError
 from pipeline.journal import events
 
 EPOCHS = 24
-SETTINGS = (*FEW, f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
+SETTINGS = (*FEW, "report=none", f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
 HERE = ("tracking=none", "execution=local")
 
 

@@ -57,6 +57,7 @@ def test_scikit_learn_has_nothing_to_object(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 def test_the_check_that_scikit_learn_skips_unless_scipy_is_told_before_it_is_imported():
     code = "from sklearn.utils.estimator_checks import check_array_api_input as check; import nncore.estimators as e\n"
     for kind in KINDS:

@@ -14,7 +14,7 @@ from pipeline.execution.base import TaskOptions
 from pipeline.execution.ray import RayExecutor
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
-LOCAL = ("execution=local", "tracking=none", "training.epochs=2")
+LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
 
 
 @pytest.mark.slow

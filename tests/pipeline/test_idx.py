@@ -155,6 +155,7 @@ def test_what_is_no_file_or_no_folder_is_refused(tmp_path):
     assert "nosuch" in refused(Idx("mine", "nosuch://bucket/set", ()).check)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FASHION.is_dir(), reason=f"Debian's dataset-fashion-mnist is not in {FASHION}")
 def test_fashion_mnist_is_what_its_makers_say():
     dataset = Idx("fashion_mnist", str(FASHION), tuple(NAMES.split(",")))()

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from running import FEW, command, journal, processes, summary
 
-LONG = ("training.epochs=400", "stacks.slice_seconds=0.3")
+LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
 
 def started(folder, *overrides):

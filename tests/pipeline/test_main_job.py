@@ -13,6 +13,8 @@ from running import composed
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client(main_job):
@@ -89,6 +91,7 @@ def test_the_summary_has_the_keys_of_the_design(main_job):
         "version": "1",
         "alias": "champion",
         "said": "",
+        "onnx": None,
         "path": str(main_job.run_folder / "model"),
     }
     assert re.fullmatch("[0-9a-f]{64}", summary["digest"])

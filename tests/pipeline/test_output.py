@@ -6,11 +6,12 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from io import StringIO
 
 import pytest
 from rich.console import Console
-from running import FEW, command, composed, summary
+from running import FEW, composed, summary
 from sweeps import add, opened
 from sweeps import report as reported
 
@@ -126,9 +127,10 @@ def test_json_says_how_far_a_sweep_is():
     assert warning == {"event": "warning", "text": "the disk is nearly full"}
 
 
-def test_json_is_all_that_a_run_prints(tmp_path):
-    done = command(tmp_path, *OURS, "output=json")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+def test_json_is_all_that_a_run_prints(tmp_path, capsys):
+    settings, config = composed(*OURS, f"runs={tmp_path}/runs")
+    run(settings, config, "", output_of("json"), time.monotonic())
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds[:2] == ["run", "stage"]
     assert kinds[-2:] == ["leaderboard", "summary"]

@@ -78,6 +78,7 @@ def test_what_the_cache_has_is_said(tmp_path):
     assert f"0 stage results computed just now, {again['upstream_cached']} found in the cache" in printed
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
     """A factor of four leaves room for a machine that does other work, too."""
     settings = (*FEW, "training.epochs=30")

@@ -13,7 +13,7 @@ from running import FEW, command, swept_here
 from nncore import model_file
 from pipeline.commands import dispatch
 
-TABLE = ("data=csv", "data.target=price", "training.epochs=2")
+TABLE = ("data=csv", "data.target=price", "training.epochs=2", "report=none")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_new_rows_need_no_target_and_may_come_in_other_columns(houses, tmp_path,
 
 
 def test_a_bundled_set_is_answered_with_classes_and_probabilities(tmp_path, capsys):
-    found = swept_here(tmp_path, *FEW, "data=iris", "training.epochs=2")
+    found = swept_here(tmp_path, *FEW, "data=iris", "training.epochs=2", "report=none")
     rows = predicted(capsys, tmp_path, f"model={tmp_path}/iris/{found['run_id']}", "data=iris")
     assert len(rows) == 150
     for row in rows:

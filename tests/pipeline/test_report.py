@@ -10,7 +10,7 @@ from io import BytesIO
 import matplotlib.image
 import numpy as np
 import pytest
-from running import FEW, composed, rest_slow, run_here, swept_here
+from running import FEW, composed, run_here, swept_here
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from nncore import model_file
@@ -175,13 +175,15 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", rest_slow(KINDS))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_run_has_a_report(kind, tmp_path):
     overrides, caption = KINDS[kind]
     _, page = reported(tmp_path, *overrides.split())
     assert caption in [said for said, _ in page.images]
 
 
+@pytest.mark.slow
 def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
     one = [f"~space.optimizer.{name}" for name in ("sgd", "adam")]
     one += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
@@ -200,6 +202,7 @@ def test_if_all_trials_diverge_the_report_says_so(tmp_path):
     assert "diverged in epoch 1" in path.read_text()
 
 
+@pytest.mark.slow
 def test_names_of_the_users_are_text_and_nothing_else(digits, tmp_path):
     """A data set's name could be anything."""
     import shutil

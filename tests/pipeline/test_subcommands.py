@@ -186,8 +186,11 @@ def test_plan_is_a_sweep_that_is_only_planned(tmp_path):
     assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))
 
 
-def completed(shell, typed, folder):
-    """What an interactive shell puts on the line, or below it, when Tab is pressed after what is typed."""
+def completed(shell, typed, wanted, folder):
+    """What an interactive shell puts on the line, or below it, when Tab is pressed after what is typed.
+
+    It is read until all that is wanted is there, or for some seconds.
+    """
     terminal, other_end = pty.openpty()
     start = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
     environment = os.environ | {"PATH": f"{NNSWEEP.parent}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "$ "}
@@ -198,7 +201,7 @@ def completed(shell, typed, folder):
 
     def read_until(found, seconds):
         seen, deadline = "", time.monotonic() + seconds
-        while not re.search(found, seen) and time.monotonic() < deadline:
+        while not all(re.search(one, seen) for one in found) and time.monotonic() < deadline:
             if select.select([terminal], [], [], 0.1)[0]:
                 seen += os.read(terminal, 65536).decode(errors="replace")
         return seen
@@ -206,9 +209,9 @@ def completed(shell, typed, folder):
     try:
         prepare = "autoload -Uz compinit; compinit -u -D; " if shell == "zsh" else ""
         os.write(terminal, f'{prepare}eval "$(nnsweep completion {shell})"; echo rea""dy\n'.encode())
-        assert "ready" in read_until(r"\bready\b", 30)
+        assert "ready" in read_until([r"\bready\b"], 30)
         os.write(terminal, typed.encode() + b"\t\t")
-        return read_until("\0never", 8)
+        return read_until(wanted, 20)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -229,7 +232,7 @@ def completed(shell, typed, folder):
 def test_tab_completes_commands_and_settings(shell, typed, expected, tmp_path):
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
-    seen = completed(shell, typed, tmp_path)
     word = typed.rpartition(" ")[2]
-    for one in expected:
-        assert one in seen or typed + one.removeprefix(word) in seen, seen
+    wanted = [f"{re.escape(one)}|{re.escape(typed + one.removeprefix(word))}" for one in expected]
+    seen = completed(shell, typed, wanted, tmp_path)
+    assert all(re.search(one, seen) for one in wanted), seen

@@ -125,11 +125,13 @@ def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
         assert timings["reduce_s"] == first
         before.views([(prepare, Pca(3))])
         assert timings["reduce_s"] >= first
-        last = means.console.file.getvalue().splitlines()[-1]
+        last = means.output._console.file.getvalue().splitlines()[-1]
         assert last.startswith("reduce ")
         assert last.endswith(" s for 1 more view")
     with begun(tmp_path, "data=iris") as (before, means):
         before.views([(means.settings.prepare, Pca(2))])
         assert (
-            means.console.file.getvalue().splitlines()[-1].endswith("2 after reduction, 3 stage results from the cache")
+            means.output._console.file.getvalue()
+            .splitlines()[-1]
+            .endswith("2 after reduction, 3 stage results from the cache")
         )
