@@ -22,15 +22,22 @@ from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
 
 ALIAS = "champion"
+CHECKSUM = "model_sha256"
 LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
 
 
-def log_model(folder: Path, run_id: str, name: str) -> str:
-    """Log the model in `folder` under the run and register it; returns its version.
+def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:
+    """Log the model in `folder` under the run and register it, unless a writer before this one has; its version."""
+    checksum = json.loads((folder / "model.json").read_text(encoding="utf-8"))["model_sha256"]
+    for there in client.search_model_versions(f"name = '{name}'"):
+        if there.run_id == run_id and there.tags.get(CHECKSUM) == checksum:
+            return str(there.version)
+    return _log_model(folder, run_id, name, checksum)
 
-    The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle.
-    """
+
+def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
+    """The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle."""
     content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
     example = pd.DataFrame(content["rows"])
     any_type = AnyType()  # type: ignore[no-untyped-call]
@@ -49,6 +56,7 @@ def log_model(folder: Path, run_id: str, name: str) -> str:
             input_example=example,
             pip_requirements=packages,
             registered_model_name=name,
+            tags={CHECKSUM: checksum},
         )
     return str(info.registered_model_version)
 

@@ -12,7 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pipeline.journal import Event
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
-from pipeline.tracking.mlflow_model import ALIAS, data_set, log_model, move_alias
+from pipeline.tracking.mlflow_model import ALIAS, data_set, logged_model, move_alias
 from pipeline.tracking.mlflow_store import Store, log
 from pipeline.tracking.trial_run import flat
 
@@ -57,7 +57,7 @@ class Parent:
         points, _ = fitting_points([Point(name, value, happened["time"], 0) for name, value in scores.items()])
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": happened["label"]}).items()]
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
-        model_version = log_model(self._folder / "model", self.run_id, name)
+        model_version = logged_model(self._client, self._folder / "model", self.run_id, name)
         value = happened["validation"][told["metric"].removeprefix("validation_")]
         stays = move_alias(self._client, name, model_version, {**told, "value": repr(value)}, promote)
         return {"name": name, "version": model_version, "alias": None if stays else ALIAS, "said": stays}

@@ -193,3 +193,17 @@ def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
     assert bring_level(run_folder(tmp_path), print, uri)["model"]["version"] == "1"
     is_level(uri, tmp_path, 7)
+
+
+@pytest.mark.parametrize("known", ["run", "trial", "model"])
+def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(known, tmp_path):
+    """The lines behind the last one of this kind are lost: what they spoke of is in MLflow already."""
+    command(tmp_path, *QUICK)
+    path = run_folder(tmp_path) / "tracking.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    last = max(at for at, line in enumerate(read(path)) if line["event"] == known)
+    path.write_text("".join(lines[: last + 1]))
+    assert bring_level(run_folder(tmp_path), print)["model"]["version"] == "1"
+    client = is_level(f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path, 7)
+    (version,) = client.search_model_versions("name = 'digits'")
+    assert client.get_model_version_by_alias("digits", "champion").version == version.version == "1"
