@@ -86,7 +86,7 @@ def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str,
         holder = client.get_model_version_by_alias(name, ALIAS)
     except MlflowException:  # nobody holds it
         holder = None
-    if holder and holder.version != version and (reason := _stays(holder, told, promote)):
+    if holder and str(holder.version) != version and (reason := _stays(holder, told, promote)):
         return f"{ALIAS} stays with version {holder.version}: {reason}"
     client.set_registered_model_alias(name, ALIAS, version)
     return ""
