@@ -1,4 +1,4 @@
-"""Take the README's pictures of MLflow's pages anew.
+"""Take the README's pictures of MLflow's pages and of the report anew.
 
 Usage: scripts/take_screenshots.py RUNS
 
@@ -38,6 +38,8 @@ def main(runs: Path) -> None:
             with chromium(Path(folder, "profile")) as browser:
                 table(browser, address)
                 charts(browser, address)
+                *_, page = sorted(runs.glob("digits/*/report.html"))
+                report(browser, page)
         finally:
             server.kill()
 
@@ -59,11 +61,18 @@ def charts(browser: Browser, address: str) -> None:
     keep(browser, "mlflow_charts.png")
 
 
-def keep(browser: Browser, name: str) -> None:
+def report(browser: Browser, page: Path) -> None:
+    browser.driver.set_window_size(1040, 1290)
+    browser.open(page.absolute().as_uri())
+    browser.driver.execute_script("document.getElementById('learning-curves').scrollIntoView()")
+    keep(browser, "report.png", menu=0, width=900)
+
+
+def keep(browser: Browser, name: str, menu: int = MENU, width: int = WIDTH) -> None:
     """Without the menu, smaller, and with few colours."""
     picture = Image.open(BytesIO(browser.driver.get_screenshot_as_png())).convert("RGB")
-    picture = picture.crop((MENU, 0, *picture.size))
-    picture = picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)), Image.Resampling.LANCZOS)
+    picture = picture.crop((menu, 0, *picture.size))
+    picture = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
     (ROOT / "docs").mkdir(exist_ok=True)
     picture.quantize(200, Image.Quantize.MAXCOVERAGE).save(ROOT / "docs" / name, optimize=True)
 

@@ -5,6 +5,7 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 # Okabe and Ito (2008), without yellow, which is too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
@@ -19,7 +20,7 @@ def canvas(width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[F
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
-        one.tick_params(labelsize=9)
+        one.tick_params(which="both", labelsize=9)
     return figure, list(axes)
 
 
@@ -48,8 +49,21 @@ def spoken(metric: str) -> str:
     return metric.replace("/", " ").replace("_", " ")
 
 
+class PlainLog(LogFormatterSciNotation):
+    """Numbers on a logarithmic axis where its parent wants some, but 0.2 and not 2 x 10^-1."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The number at x."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_formatter(PlainLog())
+                axis.set_minor_formatter(PlainLog())
     file = BytesIO()
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
     return file.getvalue()

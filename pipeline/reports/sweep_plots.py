@@ -70,7 +70,7 @@ def heat_map(found: Findings) -> Figure:
         middle = (np.nanmin(values) + np.nanmax(values)) / 2
         for (row, column), value in np.ndenumerate(values):
             dark = (value > middle) == found.smaller_is_better
-            text = "none" if math.isnan(value) else f"{value:.3g}"
+            text = "none" if math.isnan(value) else f"{value:#.3g}"
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     return figure
 
