@@ -26,7 +26,9 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
         lines["tests"] = _scores(means) + mean
     if ensemble:
-        lines["ensemble"] = f"test {_scores(ensemble['test'])} ({len(ensemble['networks'])} networks together)"
+        n_members = len(ensemble["networks"])
+        who = f"{n_members} networks together" if n_members > 1 else "the best network alone"
+        lines["ensemble"] = f"test {_scores(ensemble['test'])} ({who})"
     lines["folder"] = str(folder)
     return lines
 

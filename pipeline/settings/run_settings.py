@@ -129,7 +129,7 @@ class Settings:
         """Raise ValueError if settings that are right by themselves do not go together."""
         self.data.check()
         if self.onnx and not all(find_spec(package) for package in ("onnx", "onnxruntime")):
-            raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install 'nnsweep[onnx]'")
+            raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install onnx onnxruntime")
         if self.data.task != "auto":
             self.select.check(self.data.task)
         for stage in get_args(StageName):

@@ -1,6 +1,7 @@
 """What MLflow is to know of the model and of the data that it learnt from."""
 
 import json
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -67,6 +68,7 @@ def download(address: str, uri: str, folder: Path) -> Path:
     Raises   SettingError if there is no such model
     """
     mlflow.set_tracking_uri(uri)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a file or two
     try:
         found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
     except (MlflowException, OSError) as error:

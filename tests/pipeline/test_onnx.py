@@ -207,7 +207,7 @@ def test_what_has_no_translation_is_named(monkeypatch):
 
 def test_the_setting_needs_the_packages(monkeypatch):
     monkeypatch.setattr("pipeline.settings.run_settings.find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"onnx=true needs the packages .*pip install 'nnsweep\[onnx\]'"):
+    with pytest.raises(SettingError, match=r"onnx=true needs the packages .*pip install onnx onnxruntime"):
         composed("onnx=true")
 
 
