@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ LONGEST_SCHEMA = 60_000
 
 def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:
     """Log the model in `folder` under the run and register it, unless a writer before this one has; its version."""
-    checksum = json.loads((folder / "model.json").read_text(encoding="utf-8"))["model_sha256"]
+    checksum = sha256((folder / "model.json").read_bytes()).hexdigest()  # it holds the checksum of the arrays
     for there in client.search_model_versions(f"name = '{name}'"):
         if there.run_id == run_id and there.tags.get(CHECKSUM) == checksum:
             return str(there.version)

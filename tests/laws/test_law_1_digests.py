@@ -53,7 +53,9 @@ def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path)
 def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
     digests = {}
     for name, packing in PACKINGS.items():
-        if "local, " in name:  # these are tested with fewer epochs
+        if (
+            "local, " in name or name == "Ray, 2 CPUs"
+        ):  # the first are tested with fewer epochs, the last is the main job
             continue
         folder = tmp_path / name
         folder.mkdir()

@@ -110,11 +110,10 @@ KILLED_SEARCHES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slices", [6, 20])
-@pytest.mark.parametrize("search", KILLED_SEARCHES)
+@pytest.mark.parametrize(("search", "slices"), [*zip(KILLED_SEARCHES, (6, 20, 12), strict=True)])
 def test_law_5_a_killed_search_comes_to_the_same_decisions(search, slices, tmp_path):
     settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
-    settings = (*settings, *KILLED_SEARCHES[search], "execution=local")
+    settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")
     folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
     command(tmp_path, *settings)
     found = json.loads((folder / "summary.json").read_text())
@@ -238,7 +237,7 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
 
 @pytest.mark.slow
 def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
-    """And one version of the model for each time that it came to its end; what was not tracked at first is now."""
+    """And one version for each model that it came to, of three times; what was not tracked at first is now."""
     settings = (*SETTINGS, "execution=local", "training.epochs=2")
     command(tmp_path, *settings, "tracking=none")
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
@@ -248,16 +247,16 @@ def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
     assert {(run.data.tags["networks"], run.info.status) for run in trials} == {("2", "FINISHED")}
-    assert len(client.search_model_versions("name = 'digits'")) == 3
+    assert len(client.search_model_versions("name = 'digits'")) == 2  # another seed leaves the model of the first
     found = json.loads((folder / "summary.json").read_text())
-    assert found["model"]["version"] == str(client.get_model_version_by_alias("digits", "champion").version) == "3"
+    assert found["model"]["version"] == str(client.get_model_version_by_alias("digits", "champion").version) == "2"
 
 
 @pytest.mark.slow
 def test_law_6_population_trials_that_are_replaced_are_as_in_the_leaderboard(tmp_path):
     """Those that diverged begin again as copies of others; and trials of equal settings have a run each."""
     search = ("search=population", "search.size=6", "search.every=2", "training.epochs=8", "training.loss_limit=1.7")
-    command(tmp_path, "data=iris", "space=ranges", *search, "execution=local")
+    command(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
     (folder,) = (tmp_path / "runs" / "iris").iterdir()
     journal = events(folder / "journal.jsonl")
     assert any(one["diverged"] for event in journal if event["event"] == "slice" for one in event["networks"].values())

@@ -54,7 +54,7 @@ def run_id(tmp_path_factory):
     ],
 )
 def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path):
-    from pipeline.tracking.mlflow_model import log_model
+    from pipeline.tracking.mlflow_model import logged_model
 
     table, path = as_table(name), tmp_path / f"{name}.{ending}"
     if ending == "parquet":
@@ -67,7 +67,7 @@ def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path
     assert score > SETS[name]
 
     folder = Path(found["model"]["path"])
-    version = log_model(folder, run_id, f"{name}_file")
+    version = logged_model(MlflowClient(), folder, run_id, f"{name}_file")
     model = mlflow.pyfunc.load_model(f"models:/{name}_file/{version}")
     rows = (pd.read_parquet(path) if ending == "parquet" else pd.read_csv(path)).drop(columns="outcome")
     answers = model.predict(rows)
@@ -107,7 +107,7 @@ def shop(tmp_path_factory):
     table.to_csv(folder / "shop.csv", index=False)
     done = command(
         folder, *FEW, "data=csv", "data.path=shop.csv", "data.target=buys", "data.weight=importance", *KINDS,
-        "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
+        "report=none", "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
     )  # fmt: skip
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
     return folder, table.drop(columns=["buys", "importance"]), done.stdout, summary(folder)

@@ -203,7 +203,8 @@ def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
 
 @pytest.mark.slow
 def test_mlflow_has_one_nested_run_per_trial_and_the_data_card(tmp_path):
-    command(tmp_path, *FEW, "split=k_fold", "split.folds=3", "execution=local", "training.epochs=3", "stacks.width=4")
+    folds = ("split=k_fold", "split.folds=3", "stacks.width=4")
+    command(tmp_path, *FEW, *folds, "execution=local", "training.epochs=3", "report=none")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
     client, where = MlflowClient(), summary(tmp_path)["mlflow"]
     runs = client.search_runs([where["experiment_id"]], max_results=100)

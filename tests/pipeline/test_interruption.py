@@ -88,7 +88,7 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("seconds", [1.5, 3.0])
 def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
     ours = set(processes("ray"))
     process = started(tmp_path, "tracking=none")

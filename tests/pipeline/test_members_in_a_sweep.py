@@ -128,6 +128,7 @@ def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tm
         *FEW,
         "execution=local",
         "training.epochs=40",
+        "report=none",
         STOP,
     )
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")

@@ -121,7 +121,7 @@ def test_curves_have_as_many_points_as_was_said(tracked):
 
 @pytest.mark.parametrize(("curves", "with_curves"), [("top", 20), ("none", 0)])
 def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path):
-    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", f"tracking.curves={curves}")
+    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}")
     tracked = Tracked(tmp_path)
     drawn = {key for key, run in tracked.trials.items() if "validation/loss" in run.data.metrics}
     assert len(tracked.trials) == 112
