@@ -107,7 +107,8 @@ def shop(tmp_path_factory):
     table.to_csv(folder / "shop.csv", index=False)
     done = command(
         folder, *FEW, "data=csv", "data.path=shop.csv", "data.target=buys", "data.weight=importance", *KINDS,
-        "report=none", "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
+        "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
+        "report=none",
     )  # fmt: skip
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
     return folder, table.drop(columns=["buys", "importance"]), done.stdout, summary(folder)
