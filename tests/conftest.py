@@ -7,6 +7,20 @@ import pytest
 from main_job import MainJob
 
 
+LONGEST = (  # files that begin first, so that no process is left with one of them when the others are done
+    "test_tracking_faults.py",
+    "test_law_5_nothing_lost.py",
+    "test_interruption.py",
+    "test_law_1_digests.py",
+    "test_commands.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; the tests of each stay in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def float_errors_raise() -> Iterator[None]:
     """An overflow, a division by zero or a NaN out of nothing fails the test. exp may round to zero."""
