@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from main_job import MainJob
 
-
 LONGEST = (  # files that begin first, so that no process is left with one of them when the others are done
     "test_tracking_faults.py",
     "test_law_5_nothing_lost.py",
