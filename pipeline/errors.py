@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from pipeline.secrets import masked
+
 
 class SettingError(Exception):
     """A setting that cannot be used. Its text is one line: the setting, its value, the rule, the cure."""
@@ -30,5 +32,5 @@ def errors_as_lines() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the process with a line on standard error."""
-    sys.stderr.write(f"nnsweep: {message}\n")
+    sys.stderr.write(f"nnsweep: {masked(message)}\n")
     sys.exit(code)

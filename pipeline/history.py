@@ -9,6 +9,7 @@ from nncore.training import Report
 from pipeline.addresses import code_version
 from pipeline.errors import SettingError
 from pipeline.journal import Event, last_event, last_session, worker
+from pipeline.secrets import masked
 from pipeline.settings.run_settings import Settings
 from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.states import STATES
@@ -166,7 +167,7 @@ def _is_finished(folder: Path) -> bool:
 
 def _differences(session: Event, config: dict[str, Any], apart_from: tuple[str, ...]) -> str:
     """In words, which settings are others than in an earlier session, and whether the code is."""
-    then, now = (dict(_flat(one)) for one in (session["settings"], config))
+    then, now = (dict(_flat(one)) for one in (session["settings"], masked(config)))
     then["code"], now["code"] = session["code"], code_version()
     names = [
         name

@@ -1,7 +1,6 @@
 """What a run leaves behind: its folder, its journal, its summary, and the tracker that follows along."""
 
 import json
-import re
 import shlex
 import sys
 import time
@@ -17,6 +16,7 @@ from pipeline.errors import SettingError
 from pipeline.history import earlier_run
 from pipeline.journal import Journal, events
 from pipeline.reports.summary import empty_summary
+from pipeline.secrets import masked
 from pipeline.settings.run_settings import Settings
 
 
@@ -34,11 +34,11 @@ class Record:
         self.folder = found or _new_folder(runs / settings.name)
         self.journal = Journal(self.folder / "journal.jsonl")
         self.earlier = events(self.journal.path)
-        (self.folder / "config.yaml").write_text(config_text, encoding="utf-8")
+        (self.folder / "config.yaml").write_text(masked(config_text), encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""
         names = {"run_id": self.folder.name, "version": __version__, "code": code_version(), "command": _command()}
-        self.journal.append("run", **names, settings=config, tracking=settings.tracking.describe(runs))
+        self.journal.append("run", **names, settings=masked(config), tracking=masked(settings.tracking.describe(runs)))
         self._tracker = settings.tracking.start(self.journal.path)
 
     def time(self, stage: str) -> float:
@@ -92,8 +92,8 @@ class Record:
 
 
 def _command() -> str:
-    """What was typed, passwords in addresses left out."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:...@", shlex.join(["nnsweep", *sys.argv[1:]]))
+    """What was typed."""
+    return str(masked(shlex.join(["nnsweep", *sys.argv[1:]])))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -13,6 +13,7 @@ from pipeline.execution.base import Executor, Handle
 from pipeline.once import Once, Result
 from pipeline.record import Record
 from pipeline.reports.output import Output
+from pipeline.secrets import masked
 from pipeline.settings.run_settings import Settings, StageName
 from pipeline.settings.variants import Variants
 from pipeline.stages.kinds import Preparing, Reduction, Source, Splitter
@@ -189,7 +190,7 @@ def _divided(split: Splitter, dataset: Dataset) -> tuple[Development, RawRows, i
 def _shown(means: Means, made: DataCard) -> DataCard:
     """What the data are like: shown and noted."""
     source = means.settings.data
-    card: DataCard = {"name": source.name, "source": source.address, **made}
+    card: DataCard = {"name": source.name, "source": masked(source.address), **made}
     text = json.dumps(card, indent=1)
     (means.record.folder / "data_card.json").write_text(text + "\n", encoding="utf-8")
     means.record.journal.append("data", card=card)

@@ -1,5 +1,7 @@
 """What all tests share: strict float arithmetic, small data, and ways to run the pipeline for real."""
 
+import fcntl
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,6 +30,14 @@ def float_errors_raise() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def main_job(tmp_path_factory: pytest.TempPathFactory) -> MainJob:
-    """`python -m pipeline` with no argument, once for all tests that look at what it leaves behind."""
-    return MainJob(tmp_path_factory.mktemp("main_job"))
+def main_job(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MainJob:
+    """`python -m pipeline` with no argument, once for all tests and processes that look at what it leaves behind."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    done = shared / "main_job.pickle"
+    with (shared / "main_job.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the first has run it
+        if not done.exists():
+            (shared / "main_job").mkdir()
+            done.write_bytes(pickle.dumps(MainJob(shared / "main_job")))
+    return pickle.loads(done.read_bytes())

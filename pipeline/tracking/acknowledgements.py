@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.journal import last_event, worker
+from pipeline.secrets import masked
 from pipeline.tracking.trial_run import Written
 
 
@@ -27,7 +28,7 @@ class Acknowledgements:
         self._file.truncate(content.rfind(b"\n") + 1)  # a crash may have cut the last line short
         begun = read(path)
         at = max((n for n, line in enumerate(begun) if line["event"] == "run"), default=None)
-        there = begun[at:] if at is not None and begun[at]["tracking_uri"] == uri else []
+        there = begun[at:] if at is not None and begun[at]["tracking_uri"] == masked(uri) else []
         self.parent = str(there[0]["run_id"]) if there else ""
         trials = (line for line in there if line["event"] == "trial")
         self.trials = {

@@ -1,6 +1,6 @@
 """The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
 
-python -m pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl null
+echo '{"uri": "sqlite:///...", ...}' | python -m pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
 
 When the store does not answer or refuses, it begins anew after some seconds: what is acknowledged is not written
 again, and what is there without being acknowledged is deleted. First of all it brings level with their journals what
@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.journal import Event, Reader, last_event, last_session
+from pipeline.secrets import is_masked, masked
 from pipeline.tracking.acknowledgements import Acknowledgements, runs_behind
 from pipeline.tracking.mlflow_parent import Parent
 from pipeline.tracking.mlflow_store import Store, log
@@ -36,13 +38,13 @@ DRIVER_GONE = threading.Event()
 class Writer:
     """Turns the journal's events into MLflow runs.
 
-    tracking   what to write to, and how, if that is not to be as the journal says
+    tracking   what to write to, and how: as the journal says, which lacks the store's password
     """
 
-    def __init__(self, journal: Path, tracking: dict[str, Any] | None) -> None:
+    def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
         self._folder, session = journal.parent, last_session(journal.parent)
         self._settings, self._began = session["settings"], session["time"]
-        self._tracking = tracking or session["tracking"]
+        self._tracking = tracking
         self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl", self._tracking["uri"])
         self._written = self._acknowledgements.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
@@ -115,7 +117,7 @@ class Writer:
             self._parent = Parent(self._store, self._folder, self._acknowledgements.parent)
         else:
             self._parent = Parent.begun(self._store, self._folder, self._tags, happened)
-            where = {"tracking_uri": self._store.uri, "experiment_id": self._store.experiment}
+            where = {"tracking_uri": masked(self._store.uri), "experiment_id": self._store.experiment}
             self._acknowledgements.add("run", **where, run_id=self._parent.run_id)
         self._parent.goes_on()
         self._tags[MLFLOW_PARENT_RUN_ID] = self._parent.run_id
@@ -173,7 +175,7 @@ def save_view(store: Store, trials: Trials, metric: str) -> str | None:
     return tag
 
 
-def follow(journal: Path, tracking: dict[str, Any] | None) -> None:
+def follow(journal: Path, tracking: dict[str, Any]) -> None:
     """Write what the journal says until its last event, or until the driver is gone, however often the store fails."""
     failures = 0
     while True:
@@ -187,7 +189,7 @@ def follow(journal: Path, tracking: dict[str, Any] | None) -> None:
             DRIVER_GONE.wait(min(LONGEST_PAUSE, 2.0**failures))
 
 
-def bring_level(journal: Path, tracking: dict[str, Any] | None, cut_off: Callable[[], bool], last_try: bool) -> None:
+def bring_level(journal: Path, tracking: dict[str, Any], cut_off: Callable[[], bool], last_try: bool) -> None:
     """Write what the journal says until its last event, or until nobody goes on with it."""
     writer, reader = Writer(journal, tracking), Reader(journal)
     try:
@@ -220,14 +222,18 @@ def _follow(writer: Writer, reader: Reader, cut_off: Callable[[], bool]) -> None
         time.sleep(0.1)
 
 
-def main(journal: Path, tracking: dict[str, Any] | None) -> None:
+def main(journal: Path, tracking: dict[str, Any]) -> None:
     """Follow a journal; first, what earlier runs beside it could not write."""
     os.nice(10)  # the cores are for training
     acknowledged = journal.with_name("tracking.jsonl")
     threading.Thread(target=_wait_for_driver, args=(acknowledged,), daemon=True).start()
     for behind in runs_behind(journal):
         with suppress(Exception):  # it stays behind
-            bring_level(behind, None, lambda: True, last_try=False)
+            theirs = last_session(behind.parent)["tracking"]
+            if theirs["uri"] == masked(tracking["uri"]):
+                bring_level(behind, theirs | {"uri": tracking["uri"]}, lambda: True, last_try=False)
+            elif not is_masked(theirs["uri"]):
+                bring_level(behind, theirs, lambda: True, last_try=False)
     follow(journal, tracking)
 
 
@@ -242,4 +248,7 @@ def _wait_for_driver(acknowledged: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
+    try:
+        main(Path(sys.argv[1]), json.loads(sys.stdin.readline()))
+    except Exception:
+        sys.exit(masked(traceback.format_exc()))

@@ -18,10 +18,12 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.errors import SettingError
 from pipeline.journal import last_session, worker
+from pipeline.secrets import is_masked, masked
 from pipeline.settings.strict import STRICT, Name, PositiveInt
 from pipeline.tracking.acknowledgements import read
 from pipeline.tracking.base import Tracker
 
+WRITER = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # an address may hold a password
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -72,7 +74,7 @@ class Mlflow:
 
     def start(self, journal: Path) -> Tracker:
         """Start the writer."""
-        return WriterProcess(journal)
+        return WriterProcess(journal, self.describe(journal.parents[2]))
 
     def view_command(self, runs: Path) -> str | None:
         """See Tracking.view_command; a server that is there already needs none."""
@@ -80,44 +82,49 @@ class Mlflow:
         if uri.startswith("http"):
             return None
         ours = "nnsweep" if Path(sys.argv[0]).name == "nnsweep" else f"{shlex.quote(sys.executable)} -m pipeline"
-        return f"{ours} ui runs={shlex.quote(str(runs))}" + ("" if self.uri == "auto" else f" uri={shlex.quote(uri)}")
+        return f"{ours} ui runs={shlex.quote(str(runs))}" + (
+            "" if self.uri == "auto" else f" uri={shlex.quote(masked(uri))}"
+        )
 
     def _uri(self, runs: Path) -> str:
         return f"sqlite:///{runs / 'mlflow.db'}" if self.uri == "auto" else self.uri
 
 
-def server_command(uri: str, port: int) -> list[str]:
+def server_command(port: int) -> list[str]:
     """What to give Python for a server of MLflow that starts fast and that only this machine can reach."""
-    where = ["--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return ["-m", "mlflow", "server", *where]
+    return ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
-def server_environment() -> dict[str, str]:
-    """The environment of such a server: without background jobs, which take half a minute to start."""
-    return os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+def server_environment(uri: str) -> dict[str, str]:
+    """Its environment: the store, whose password is nobody's business; no background jobs, which start slowly."""
+    return os.environ | {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 class WriterProcess:
     """The running writer. It stops by itself after the journal's last event, or soon after this process dies.
 
-    tracking   what it must know, if that is not to be as the journal says
+    tracking   what it must know; it goes through a pipe, because a command line can be read by everybody
     """
 
-    def __init__(self, journal: Path, tracking: dict[str, Any] | None = None) -> None:
+    def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
         self._acknowledged = journal.with_name("tracking.jsonl")
         self._n_before = len(read(self._acknowledged))  # of earlier sessions
         self._log = journal.with_name("tracking.log")
         ours = str(Path(__file__).parents[2])
+        # without the current folder, where another pipeline.py may lie
         path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal), json.dumps(tracking)],
-                env=os.environ | {"PYTHONPATH": path},  # and not the current folder, where another pipeline.py may lie
+                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal)],
+                env=os.environ | WRITER | {"PYTHONPATH": path},
                 stdin=subprocess.PIPE,  # closes when this process ends, however it ends
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
             )
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(tracking).encode() + b"\n")
+        self._process.stdin.flush()
 
     def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
         """See Tracker.finish."""
@@ -133,7 +140,8 @@ class WriterProcess:
         if self._process.returncode != 0 or "end" not in now:
             said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
             say(
-                f"warning: MLflow was not written to the end ({said[-1]}; see {self._log}); the run's folder has all: "
+                f"warning: MLflow was not written to the end ({masked(said[-1])}; see {self._log}); "
+                f"the run's folder has all: "
                 f"nnsweep track run={self._log.parent.name} writes the rest"
             )
         runs = [line for line in lines if line["event"] == "run"]
@@ -162,11 +170,13 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     session = last_session(folder)
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
-        tracking = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100, promote="better").describe(
-            folder.parents[1]
-        )
+        given = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100, promote="better")
+        new = given.describe(folder.parents[1])
+        tracking = {**(tracking or new), "uri": new["uri"], "artifacts": new["artifacts"]}
     elif tracking is None:
         raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")
+    elif is_masked(tracking["uri"]):
+        raise SettingError(f"run={folder.name}: the password of {tracking['uri']} is not kept; give it with uri=...")
     writer = WriterProcess(folder / "journal.jsonl", tracking)
     writer.let_alone()
     return writer.finish(say)

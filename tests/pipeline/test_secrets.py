@@ -1,0 +1,106 @@
+"""Passwords and tokens are used, and never written down."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from running import FEW, command, composed
+from servers import Server, free_port
+
+from pipeline.errors import SettingError
+from pipeline.history import earlier_run
+from pipeline.record import Record
+from pipeline.secrets import is_masked, masked
+from pipeline.tracking.process import bring_level
+
+SECRET = "geheim1"
+QUICK = (*FEW, "data=wine", "execution=local", "training.epochs=1", "report=none")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:geheim1@host:5000/a", "http://me:...@host:5000/a"),
+        ("postgresql+psycopg2://me:ge@heim1@host/db", "postgresql+psycopg2://me:...@host/db"),
+        ("http://:geheim1@host", "http://:...@host"),
+        ("mysql://host/db?user=me&password=geheim1&ssl=on", "mysql://host/db?user=me&password=...&ssl=on"),
+        ("https://host/file.csv?access_token=geheim1", "https://host/file.csv?access_token=..."),
+        ("cannot reach http://me:geheim1@host now", "cannot reach http://me:...@host now"),
+        ("http://host:5000/a", "http://host:5000/a"),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("write to me@host: soon", "write to me@host: soon"),
+    ],
+)
+def test_passwords_become_dots(text, shown):
+    assert masked(text) == shown
+    assert masked({"a": [text, 1, None], "b": {"c": text}}) == {"a": [shown, 1, None], "b": {"c": shown}}
+    assert is_masked(shown) == (text != shown)
+
+
+def written(folder: Path) -> str:
+    """All that is in all files of a folder."""
+    return "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
+    """Only masked settings are there to compare with."""
+    settings, config = composed("data=wine", "tracking=none", f"runs={tmp_path}")
+    config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
+    record = Record(settings, config, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0)
+    record.journal.append("rung", number=0, trials={}, until={}, networks={})
+    record.journal.close()
+    assert SECRET not in written(tmp_path)
+    assert earlier_run(settings, config).folder == record.folder
+
+
+def test_an_error_shows_no_password(tmp_path):
+    done = command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
+    assert done.returncode == 2
+    assert "ftp://me:...@host" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_store_that_does_not_answer_leaves_no_password_in_the_warning_or_the_log(tmp_path):
+    done = command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
+    assert "warning: MLflow was not written to the end" in done.stdout
+    assert SECRET not in done.stdout + done.stderr + written(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_server_gets_the_password_and_nothing_else_does(tmp_path):
+    server, place = Server(tmp_path), tmp_path / "here"
+    place.mkdir()
+    address = f"http://me:{SECRET}@127.0.0.1:{server.port}"
+    try:
+        server.start()
+        done = command(place, *QUICK, f"tracking.uri={address}")
+        assert "warning" not in done.stdout
+        assert SECRET not in done.stdout + done.stderr + written(tmp_path)
+        (folder,) = place.glob("runs/wine/*/")
+        with pytest.raises(SettingError, match=r"the password of http://me:\.\.\.@.* is not kept; give it with uri="):
+            bring_level(folder, print)
+        assert bring_level(folder, print, address)["model"]["version"] == "1"
+    finally:
+        server.kill()
+
+
+@pytest.mark.slow
+def test_the_writers_command_line_shows_no_password(tmp_path):
+    from pipeline.tracking.process import Mlflow
+
+    (tmp_path / "wine" / "it").mkdir(parents=True)
+    journal = tmp_path / "wine" / "it" / "journal.jsonl"
+    journal.write_text("")
+    uri = f"http://me:{SECRET}@127.0.0.1:{free_port()}"
+    tracker = Mlflow(uri=uri, experiment="wine", model="wine", curves="all", points=9, promote="never").start(journal)
+    try:
+        while not (command_line := Path(f"/proc/{tracker._process.pid}/cmdline").read_text()):
+            time.sleep(0.01)  # it begins only now
+        assert str(journal) in command_line
+        assert SECRET not in command_line
+    finally:
+        tracker.let_alone()
+        os.kill(tracker._process.pid, 9)
+        tracker._process.wait()
