@@ -30,7 +30,9 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 90) -> None:
-        """Start it, and wait until it answers."""
+        """Start it if it does not run, and wait until it answers."""
+        if self._process:
+            return
         server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--host", "127.0.0.1"]
         server += ["--port", str(self.port), "--workers", "1", "--artifacts-destination", str(self.folder / "served")]
         with (self.folder / "server.log").open("ab") as log:

@@ -83,7 +83,6 @@ def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
 
 
 def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server, tmp_path):
-    server.kill()
     server.start()
     process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
     wait_until(lambda: acknowledged(tmp_path, "trial") > 3)
@@ -104,7 +103,6 @@ def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server
 
 
 def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
-    server.kill()
     server.start()
     with slowly(server.port, 0.05) as uri:
         done = command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
