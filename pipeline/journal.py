@@ -123,6 +123,14 @@ def worker(folder: Path) -> str | None:
     return None
 
 
+def at_rest(folder: Path) -> Path:
+    """The folder, if nobody is at work on the run. Raises SettingError otherwise."""
+    process = worker(folder)
+    if process:
+        raise SettingError(f"run={folder.name}: process {process} is at work on it; wait for its end")
+    return folder
+
+
 class Reader:
     """Follows a journal that somebody else writes."""
 

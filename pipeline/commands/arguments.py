@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.errors import SettingError
-from pipeline.journal import worker
 
 
 def read(arguments: list[str], known: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -52,9 +51,11 @@ def find_run(runs: Path, run: str) -> Path:
     return folders[run]
 
 
-def at_rest(folder: Path) -> Path:
-    """The folder, if nobody is at work on the run. Raises SettingError otherwise."""
-    process = worker(folder)
-    if process:
-        raise SettingError(f"run={folder.name}: process {process} is at work on it; wait for its end")
-    return folder
+def store(runs: Path, uri: str, cure: str) -> str:
+    """The address of MLflow's store; auto: mlflow.db in the folder of runs. Raises SettingError if there is none."""
+    if uri != "auto":
+        return uri
+    database = runs.absolute() / "mlflow.db"
+    if not database.exists():
+        raise SettingError(f"runs={runs}: there is no mlflow.db in this folder; {cure}")
+    return f"sqlite:///{database}"

@@ -23,7 +23,7 @@ from nncore import model_file
 from nncore.ensemble import Ensemble
 from nncore.model import Model, answer_columns
 from nncore.table import Table
-from pipeline.commands.arguments import no_words
+from pipeline.commands.arguments import no_words, store
 from pipeline.errors import SettingError
 from pipeline.reports.console import plain_console
 
@@ -64,13 +64,9 @@ def _model(address: str, uri: str, runs: Path) -> Model | Ensemble:
     if ":/" in address:
         from pipeline.tracking.mlflow_model import download  # MLflow takes its time to load
 
-        store = f"sqlite:///{runs.absolute() / 'mlflow.db'}" if uri == "auto" else uri
-        if uri == "auto" and not (runs / "mlflow.db").exists():
-            raise SettingError(
-                f"runs={runs}: there is no mlflow.db in this folder; name another, or a store with uri=..."
-            )
+        there = store(runs, uri, "name another, or a store with uri=...")
         with TemporaryDirectory() as folder:
-            return _loaded(download(address, store, Path(folder)), address)
+            return _loaded(download(address, there, Path(folder)), address)
     given = Path(address)
     found = [one for one in (given, given / "model") if (one / "model.json").is_file()]
     if not found:

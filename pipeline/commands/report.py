@@ -10,8 +10,9 @@ Examples:
 
 from pathlib import Path
 
-from pipeline.commands.arguments import at_rest, find_run, no_words, read
+from pipeline.commands.arguments import find_run, no_words, read
 from pipeline.errors import SettingError
+from pipeline.journal import at_rest
 from pipeline.reports.console import plain_console
 
 

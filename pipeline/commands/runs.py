@@ -27,7 +27,9 @@ from pipeline.commands.arguments import find_run, no_words, read, run_folders
 from pipeline.errors import SettingError
 from pipeline.journal import last_session, worker
 from pipeline.reports.console import plain_console
+from pipeline.reports.end import in_words
 from pipeline.reports.summary import empty_summary
+from pipeline.tracking.trial_run import flat
 
 BEST = 10  # trials that are shown
 
@@ -58,14 +60,14 @@ def _list(runs: Path) -> None:
     for folder in folders:
         found = _summary(folder)
         trials, best = found["trials"], found["best"]
-        validation = _scores({name: value["mean"] for name, value in best["validation"].items()}) if best else ""
+        validation = in_words({name: value["mean"] for name, value in best["validation"].items()}) if best else ""
         table.add_row(
             folder.name,
             folder.parent.name,
             _status(folder, found),
             f"{trials['planned']:,}",
             validation,
-            _scores(best["test"]) if best else "",
+            in_words(best["test"]) if best else "",
             _number(found["timings"]["total_s"], ".1f"),
         )
     plain_console().print(table)
@@ -78,8 +80,8 @@ def _show(folder: Path) -> None:
     if best := found["best"]:
         parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
         lines["champion"] = f"trial {best['trial']}: {parameters}"
-        lines["validation"] = _scores({name: value["mean"] for name, value in best["validation"].items()})
-        lines["test"] = _scores(best["test"])
+        lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()})
+        lines["test"] = in_words(best["test"])
     timings = {name.removesuffix("_s"): value for name, value in found["timings"].items() if value is not None}
     lines["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in timings.items())
     lines["folder"], lines["digest"] = str(folder.absolute()), found["digest"] or "none"
@@ -98,10 +100,10 @@ def _show(folder: Path) -> None:
 
 def _compare(folders: list[Path]) -> None:
     console, summaries = plain_console(), [_summary(folder) for folder in folders]
-    settings = [dict(_flat(last_session(folder)["settings"])) for folder in folders]
+    settings = [dict(flat(last_session(folder)["settings"])) for folder in folders]
     table = _table("", *(folder.name for folder in folders))
     for name in dict.fromkeys(name for one in settings for name in one):
-        values = [str(one.get(name, "not there")) for one in settings]
+        values = [one.get(name, "not there") for one in settings]
         if len(set(values)) > 1:
             table.add_row(name, *values)
     for part in ("validation", "test"):
@@ -125,22 +127,11 @@ def _status(folder: Path, found: dict[str, Any]) -> str:
     return "cut off" if found["status"] == "running" else str(found["status"])
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = []
-    for name, value in settings.items():
-        pairs += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
-    return pairs
-
-
 def _table(*headings: str) -> Table:
     table = Table(box=SIMPLE)
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table
-
-
-def _scores(scores: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
 
 
 def _score(scores: dict[str, Any] | None, name: str) -> str:

@@ -14,7 +14,7 @@ Examples:
 
 from pathlib import Path
 
-from pipeline.commands.arguments import at_rest, find_run, no_words, read
+from pipeline.commands.arguments import find_run, no_words, read
 from pipeline.errors import SettingError
 from pipeline.reports.console import plain_console
 from pipeline.tracking.process import bring_level
@@ -24,7 +24,7 @@ def run(arguments: list[str], began: float) -> None:
     """See the module."""
     words, given = read(arguments, {"run": "last", "runs": "runs", "uri": "auto"})
     no_words(words)
-    folder, console = at_rest(find_run(Path(given["runs"]), given["run"])), plain_console()
+    folder, console = find_run(Path(given["runs"]), given["run"]), plain_console()
     warnings: list[str] = []
     uri = None if given["uri"] == "auto" else given["uri"]
     found = bring_level(folder.absolute(), warnings.append, uri)

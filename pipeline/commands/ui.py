@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.commands.arguments import no_words, read
+from pipeline.commands.arguments import no_words, read, store
 from pipeline.errors import SettingError
 from pipeline.reports.console import plain_console
 from pipeline.tracking.process import server_command, server_environment
@@ -29,10 +29,7 @@ def run(arguments: list[str], began: float) -> None:
     """See the module."""
     words, given = read(arguments, {"runs": "runs", "port": "5000", "uri": "auto"})
     no_words(words)
-    store = Path(given["runs"]).absolute() / "mlflow.db"
-    if given["uri"] == "auto" and not store.exists():
-        raise SettingError(f"runs={given['runs']}: there is no mlflow.db in this folder; name another with runs=...")
-    uri = f"sqlite:///{store}" if given["uri"] == "auto" else given["uri"]
+    uri = store(Path(given["runs"]), given["uri"], "name another with runs=...")
     port = _free(given["port"])
     plain_console().print(f"http://127.0.0.1:{port} is ready in some ten seconds; Ctrl-C ends it", soft_wrap=True)
     arguments = [sys.executable, *server_command(port)]

@@ -20,15 +20,15 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
     n, ensemble = best["networks"], summary["ensemble"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
-    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": _scores(validation) + mean}
-    lines["test"] = _scores(best["test"]) + (f" (the first of {n} networks)" if n > 1 else "")
+    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation) + mean}
+    lines["test"] = in_words(best["test"]) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
-        lines["tests"] = _scores(means) + mean
+        lines["tests"] = in_words(means) + mean
     if ensemble:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks together" if n_members > 1 else "the best network alone"
-        lines["ensemble"] = f"test {_scores(ensemble['test'])} ({who})"
+        lines["ensemble"] = f"test {in_words(ensemble['test'])} ({who})"
     lines["folder"] = str(folder)
     return lines
 
@@ -56,5 +56,6 @@ def _print(console: Console, lines: dict[str, str]) -> None:
         console.print(f"{name:<11}{text}", soft_wrap=True)
 
 
-def _scores(scores: dict[str, float]) -> str:
+def in_words(scores: dict[str, float]) -> str:
+    """Each metric with its value, for people."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())

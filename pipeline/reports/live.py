@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -89,7 +89,8 @@ def _optimizers(now: Sweeping, trained: Iterable[TrialResult]) -> Table:
             value, name = trial.mean[metric], trial.trial.optimizer_name
             best[name] = min(value, best.get(name, value), key=lambda one: smaller_is_better(metric, one))
     headings = ("trials", "over", "diverged", "network-epochs/s", "best")
-    table = _table(("optimizer", "left"), *((heading, "right") for heading in headings))
+    numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]
+    table = _table(("optimizer", "left"), *numbers)
     order = sorted(groups, key=lambda name: (name not in best, smaller_is_better(metric, best.get(name, 0.0))))
     for name in order[:OPTIMIZERS]:
         rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(now.seconds, 1e-9)
@@ -101,9 +102,9 @@ def _optimizers(now: Sweeping, trained: Iterable[TrialResult]) -> Table:
     return table
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def _table(*columns: tuple[str, JustifyMethod]) -> Table:
     """A table without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading, justify in columns:
-        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
+        table.add_column(heading, justify=justify, no_wrap=True)
     return table

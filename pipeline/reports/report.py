@@ -7,6 +7,7 @@ from pathlib import Path
 import jinja2
 
 from pipeline.reports.drawing import png
+from pipeline.reports.end import in_words
 from pipeline.reports.findings import Findings, findings
 from pipeline.reports.sections import Section, sections
 
@@ -48,5 +49,4 @@ def _subtitle(found: Findings) -> str:
     best = found.summary["best"]
     if not best:
         return f"{found.summary['trials']['planned']:,} trials, no champion"
-    test = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in best["test"].items())
-    return f"{found.summary['trials']['planned']:,} trials; the champion on the test rows: {test}"
+    return f"{found.summary['trials']['planned']:,} trials; the champion on the test rows: {in_words(best['test'])}"

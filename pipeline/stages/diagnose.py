@@ -40,7 +40,7 @@ def _classes(model: Model, test: RawRows) -> Found:
     t, p = model.meaning.targets(test.y)[None], model.loss.answer(z[None])
     labels = model.meaning.labels
     true = (test.y[:, None] == labels).argmax(axis=1)
-    predicted = (p[0].argmax(axis=1) if p.shape[2] > 1 else (p[0, :, 0] > 0.5).astype(np.int64)).astype(np.int64)
+    predicted = model.meaning.probabilities(p[0]).argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     right, support, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)

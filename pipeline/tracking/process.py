@@ -17,7 +17,7 @@ from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
 from pipeline.errors import SettingError
-from pipeline.journal import last_session, worker
+from pipeline.journal import at_rest, last_session
 from pipeline.secrets import is_masked, masked
 from pipeline.settings.strict import STRICT, Name, PositiveInt
 from pipeline.tracking.acknowledgements import read
@@ -164,10 +164,7 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
 
     Raises   SettingError if a process is at work on the run, or it was not tracked and no store is named
     """
-    at_work = worker(folder)
-    if at_work:
-        raise SettingError(f"run={folder.name}: process {at_work} is at work on it; wait for its end")
-    session = last_session(folder)
+    session = last_session(at_rest(folder))
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
         given = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100, promote="better")
