@@ -1,9 +1,10 @@
 """A member (an activation, loss, optimizer, ...) by its name and hyperparameters, as data.
 
 Configuration files, stacks and model files name functions; they never carry code. Only functions inside
-`nncore` can be named.
+`nncore` can be named, and inside the packages that the environment variable NNCORE_ALLOW names: its user's own.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ from importlib import import_module
 from typing import Any, Union, get_type_hints
 
 import numpy as np
+
+ALLOW = "NNCORE_ALLOW"  # packages, separated by commas; in the environment, so that worker processes know them, too
 
 Argument = Union[float, int, str, bool, "Member"]
 
@@ -26,7 +29,7 @@ class Member:
     arguments: tuple[tuple[str, Argument], ...] = ()
 
     def build(self) -> Any:
-        """Call the function. Raises ValueError if the name is not that of a function inside nncore."""
+        """Call the function. Raises ValueError if the name is not that of a function that may be named."""
         return _call(self.name, {n: v.build() if isinstance(v, Member) else v for n, v in self.arguments})
 
     @property
@@ -81,16 +84,26 @@ def _kind(value: Argument, shared: bool) -> str:
     return repr(value) if shared else ""
 
 
+def allow(packages: Sequence[str]) -> None:
+    """From now on functions inside these packages may be named, too, here and in the processes that this one starts."""
+    os.environ[ALLOW] = ",".join(packages)
+
+
+def allowed() -> list[str]:
+    """The packages beside nncore whose functions may be named."""
+    return [package for package in os.environ.get(ALLOW, "").split(",") if package]
+
+
 def find(name: str) -> Any:
-    """The public function of this full name inside nncore; ValueError if there is none."""
+    """The public function of this full name inside nncore, or an allowed package; ValueError if there is none."""
     module, _, attribute = name.rpartition(".")
-    parts = name.split(".")
-    if parts[0] != "nncore" or len(parts) < 2 or any(not part.isidentifier() or part.startswith("_") for part in parts):
-        raise ValueError(f"{name!r} must be the full name of a public function inside nncore")
+    parts, packages = name.split("."), ["nncore", *allowed()]
+    if parts[0] not in packages or len(parts) < 2 or any(not p.isidentifier() or p.startswith("_") for p in parts):
+        raise ValueError(f"{name!r} must be the full name of a public function inside {' or '.join(packages)}")
     try:
         function = getattr(import_module(module), attribute)
     except (ImportError, AttributeError):
-        raise ValueError(f"nncore has no {name!r}") from None
+        raise ValueError(f"{parts[0]} has no {name!r}") from None
     if getattr(function, "__module__", None) != module:
         raise ValueError(f"{name!r} is not defined in {module}")
     return function

@@ -7,9 +7,11 @@ written, and what does not describe a model; it calls nothing but these dataclas
 
 import json
 from hashlib import sha256
+from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from nncore.shape import Layer, Shape
 from nncore.table import Column
 
 FORMAT = 3
+OF_ARCHIVES = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # from zipfile and NumPy's headers
 WAY = (Column, Preparation, Affine, Quantiles, Pca, Autoencoder)  # from a raw row to the network
 MEANING = (Classes, Labels, Values)
 KINDS = (Ensemble, Model, *WAY, Shape, Layer, Member, *MEANING)
@@ -46,8 +49,8 @@ def load(folder: Path) -> Model | Ensemble:
     """Read a model back. Raises ValueError naming the folder and the cause if it cannot be read."""
     try:
         return _load(folder)
-    except (OSError, BadZipFile, *DAMAGES) as error:
-        raise ValueError(f"{folder} does not hold a model that can be read: {error}") from None
+    except (OSError, *OF_ARCHIVES, *DAMAGES) as error:
+        raise ValueError(f"{folder} does not hold a model that can be read: {' '.join(str(error).split())}") from None
 
 
 def _load(folder: Path) -> Model | Ensemble:
@@ -58,11 +61,26 @@ def _load(folder: Path) -> Model | Ensemble:
         raise ValueError("arrays.npz was changed or cut short after it was written")
     if _checksum(document["model"]) != document["model_sha256"]:
         raise ValueError("model.json was changed after it was written")
+    _check_sizes(folder / "arrays.npz")
     with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
         model = decode(document["model"], [archive[name] for name in archive.files], by_name(KINDS))
     if not isinstance(model, Model | Ensemble):
         raise ValueError("model.json describes something else")
     return model
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse arrays that are not as large as the file says, before there is memory for them."""
+    with ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.compress_type != ZIP_STORED:
+                raise ValueError(f"{entry.filename} in arrays.npz is compressed")
+            with archive.open(entry) as file:
+                if np.lib.format.read_magic(file) != (1, 0):
+                    raise ValueError(f"{entry.filename} in arrays.npz is of another format")
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                if dtype.hasobject or file.tell() + prod(shape) * dtype.itemsize != entry.file_size:
+                    raise ValueError(f"{entry.filename} in arrays.npz is not as large as it says")
 
 
 def _checksum(content: Any) -> str:

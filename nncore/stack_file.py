@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from nncore import array_file
 from nncore.backend import on_host
 from nncore.members import Member
@@ -26,7 +28,8 @@ def load(path: Path, sha256: str | None = None) -> Stack:
              opened
     """
     stack = array_file.read(path, KINDS, sha256)
-    if not isinstance(stack, Stack):
+    parts = isinstance(stack, Stack) and (stack.shape, stack.parameters, stack.networks, stack.state, stack.stopped)
+    if not parts or not all(map(isinstance, parts, (Shape, np.ndarray, tuple, dict, dict))):
         raise ValueError(f"{path} cannot be read: it holds no stack")
     numbers = (len(stack.networks), stack.shape.n_numbers)
     if stack.parameters.shape != numbers or stack.parameters.dtype != stack.shape.dtype:

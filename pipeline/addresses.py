@@ -11,13 +11,16 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
+from nncore.members import allowed
 from pipeline import __version__
+from pipeline.errors import SettingError
 
 ROOMS = ("nncore/**/*.py", *(f"pipeline/{room}/**/*.py" for room in ("data", "stages", "sweep")))
 FILES = tuple(f"pipeline/{name}.py" for name in ("artefacts", "upstream", "addresses", "cache"))
@@ -68,13 +71,31 @@ def _kind(cls: type) -> dict[str, str]:
     return named if source is None else {**named, "source": sha256(Path(source).read_bytes()).hexdigest()}
 
 
-@cache
+def folder_of(package: str) -> Path:
+    """Where a package is that the user has allowed. Raises SettingError if it is not to be found, or is but a file."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise SettingError(f"allow: {package} must be a package (a folder with an __init__.py) that Python finds")
+    return Path(found.submodule_search_locations[0])
+
+
 def code_version() -> str:
-    """The versions of this package and of the libraries that compute, and a hash of the sources of the stages."""
+    """The versions of this package and of the libraries that compute, and a hash of the sources that do.
+
+    Those are the stages', the sweep's, nncore's, and those of the packages that the user has allowed.
+    """
+    return _code_version(*allowed())
+
+
+@cache
+def _code_version(*packages: str) -> str:
     root = Path(__file__).parents[1]
     paths = sorted({root / name for name in FILES}.union(*(root.glob(room) for room in ROOMS)))
+    sources = [(path.relative_to(root), path) for path in paths]
+    for folder in map(folder_of, packages):
+        sources += [(path.relative_to(folder.parent), path) for path in sorted(folder.rglob("*.py"))]
     content = sha256()
-    for path in paths:
+    for name, path in sources:
         text = path.read_bytes()
-        content.update(f"{path.relative_to(root).as_posix()} {len(text)}\n".encode() + text)
+        content.update(f"{name.as_posix()} {len(text)}\n".encode() + text)
     return " ".join([__version__, content.hexdigest()[:16], *(f"{name} {version(name)}" for name in LIBRARIES)])

@@ -13,6 +13,9 @@ from pipeline.secrets import masked
 class SettingError(Exception):
     """A setting that cannot be used. Its text is one line: the setting, its value, the rule, the cure."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(" ".join("".join(one if one.isprintable() else " " for one in text).split()))
+
 
 @contextmanager
 def errors_as_lines() -> Iterator[None]:

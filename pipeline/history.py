@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nncore.training import Report
 from pipeline.addresses import code_version
 from pipeline.errors import SettingError
-from pipeline.journal import Event, last_event, last_session, worker
+from pipeline.journal import Event, damaged, last_event, last_session, worker
 from pipeline.secrets import masked
 from pipeline.settings.run_settings import Settings
 from pipeline.sweep.result import Place, Repeat, Result
@@ -58,14 +58,17 @@ def known_networks(folder: Path, happened: list[Event]) -> dict[str, Result]:
     """Of every network the epochs that the journal holds, by address; states whose files are damaged are forgotten."""
     known: dict[str, Result] = {}
     by_key: dict[str, Result] = {}
-    for event in happened:
+    for number, event in enumerate(happened, start=1):
         if event["event"] == "rung":
             for key, (address, origin) in event["networks"].items():
                 if key not in by_key or by_key[key].address != address:
                     history = known.get(address) or known.get(origin)
                     by_key[key] = known[address] = _result(key, address, history)
         elif event["event"] == "slice":
-            _add(by_key, event)
+            try:
+                _add(by_key, event)
+            except ValueError as error:
+                raise damaged(folder / "journal.jsonl", number, error) from None
             known |= {by_key[key].address: by_key[key] for key in event["networks"]}
     _verify(folder, known)
     return known
@@ -85,7 +88,7 @@ def sweep_seconds(happened: list[Event]) -> float:
         elif event["event"] == "rung":
             began = event["time"] if began is None else began
         elif event["event"] == "slice" and began is not None:
-            total, began = total + (event["time"] - began) / 1000, event["time"]
+            total, began = total + max(0, event["time"] - began) / 1000, event["time"]  # clocks may be set back
     return total
 
 
@@ -96,7 +99,16 @@ def _result(key: str, address: str, history: Result | None) -> Result:
 
 
 def _add(by_key: dict[str, Result], event: Event) -> None:
+    """What a slice came to. Raises ValueError if it does not follow from what was before."""
+    if unknown := [key for key in (*event["networks"], *event["held"]) if key not in by_key]:
+        raise ValueError(f"nobody has asked for network {unknown[0]}")
     for key, content in event["networks"].items():
+        ended = content["diverged"] or content["stopped"]
+        n_epochs = {len(values) for values in content["curves"].values()}
+        if by_key[key].trained < event["start"] or len(n_epochs) > 1 or (not ended and not n_epochs):
+            raise ValueError(f"the curves of network {key} do not follow from those before")
+        if not ended and n_epochs != {event["until"] - event["start"]}:
+            raise ValueError(f"the curves of network {key} do not go from epoch {event['start']} to {event['until']}")
         ended = {name: content[name] and tuple(content[name]) for name in ("diverged", "stopped")}
         place = Place(event["file"], event["sha256"], key)
         by_key[key].add(Report(**content | ended), event["start"], event["until"], place, last=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SettingError
+from pipeline.events import check
 
 Event = dict[str, Any]
 
@@ -70,19 +71,24 @@ def heal(path: Path) -> None:
 
 
 def events(path: Path) -> list[Event]:
-    """All whole lines of a journal. Raises SettingError naming a line that is none of ours."""
+    """All whole lines of a journal. Raises SettingError naming the first that is none of ours."""
     found = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
             happened = json.loads(line)
-            if not isinstance(happened, dict) or not {"event", "time"} <= set(happened):
-                raise ValueError
-        except ValueError:
-            raise SettingError(
-                f"run={path.parent.name}: line {number} of {path} is damaged; give resume=never for a new run"
-            ) from None
+            check(happened)
+        except (ValueError, RecursionError) as error:
+            raise damaged(path, number, error) from None
         found.append(happened)
     return found
+
+
+def damaged(path: Path, number: int, why: Exception) -> SettingError:
+    """What to say of a journal in which a line cannot be."""
+    said = " ".join(str(why).split())[:200]
+    return SettingError(
+        f"run={path.parent.name}: line {number} of {path} is damaged ({said}); give resume=never for a new run"
+    )
 
 
 def last_event(path: Path) -> Event:

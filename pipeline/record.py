@@ -80,8 +80,7 @@ class Record:
     def write_summary(self) -> None:
         """Write summary.json, with what is known by now."""
         self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
-        text = json.dumps(self.summary, indent=1)
-        (self.folder / "summary.json").write_text(text + "\n", encoding="utf-8")
+        write_whole(self.folder / "summary.json", json.dumps(self.summary, indent=1) + "\n")
 
     def _end(self, status: str) -> None:
         if not self._status:
@@ -89,6 +88,16 @@ class Record:
             self.summary["status"] = status.lower()
             self.write_summary()  # before: a run that has ended is not gone on with
             self.journal.append("end", status=status)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in place of what is there: as a whole, or, if the disk is full, not at all."""
+    beside = path.with_name(f".{path.name}.{token_hex(4)}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _command() -> str:

@@ -5,6 +5,7 @@ first fold and seed, is the model.
 """
 
 import time
+from errno import ENOSPC
 from typing import Any
 
 from pipeline.errors import SettingError
@@ -28,13 +29,21 @@ from pipeline.upstream import Means, Upstream, upstream
 
 def run(settings: Settings, config: dict[str, Any], config_text: str, output: Output, began: float) -> dict[str, Any]:
     """Do all the work of one run; returns its summary, which also stands in summary.json."""
-    record = Record(settings, config, config_text, began)
     try:
-        with record.ending(), settings.execution.start() as executor, record.ending():
-            _Work(Means(settings, executor, record, output, Variants(settings, config))).all()
-            output.champion(record.summary, record.folder)
-    finally:
-        record.close(output.say)
+        record = Record(settings, config, config_text, began)
+        try:
+            with record.ending(), settings.execution.start() as executor, record.ending():
+                _Work(Means(settings, executor, record, output, Variants(settings, config))).all()
+                output.champion(record.summary, record.folder)
+        finally:
+            record.close(output.say)
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        raise SettingError(
+            f"runs={settings.runs}: its disk must have room, but is full; make some and give the same command again: "
+            "what is finished is kept"
+        ) from None
     output.end(record.summary, settings.tracking.view_command(settings.runs.absolute()))
     return record.summary
 

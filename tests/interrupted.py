@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.journal import Event, events
@@ -30,7 +31,8 @@ def killed(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds:
                 return paths[0].parent
             time.sleep(0.002)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has come to its end by itself
+            os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
     raise AssertionError(f"it did not come so far: {output}")
 

@@ -3,6 +3,9 @@
 import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, metadata
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -41,3 +44,22 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
     for path in folder.glob("**/*.py"):
         if path.stem not in plumbing:
             assert f"({path.relative_to(folder.parent)})" in README, path
+
+
+def test_the_licence_of_every_direct_dependency_is_named_and_is_what_its_package_says():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    direct = {re.match(r"[\w-]+", one)[0] for one in wanted} - {"nnsweep"}
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", README.partition("## Licences")[2], re.MULTILINE)
+    named = {one.partition(" ")[0]: licence for licence, packages in rows[1:] for one in packages.split(", ")}
+    named.pop("---", None)
+    assert set(named) == direct
+    for package, licence in named.items():
+        try:
+            about = metadata(package)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed here
+        kinds = [kind.rpartition(" :: ")[2] for kind in about.get_all("Classifier", []) if kind.startswith("License")]
+        said = " ".join([about.get("License-Expression", ""), (about.get("License") or "")[:40], *kinds])
+        words = {"Apache-2.0": "Apache", "PSF (its own, of that kind)": "Python Software Foundation"}
+        assert words.get(licence, licence) in said, package

@@ -25,24 +25,40 @@ class TaskOptions:
             raise ValueError(f"gpus must be a whole number if it is above 1, but is {self.gpus:g}")
 
 
+class TaskLostError(Exception):
+    """A task did not come to its end, and its function did not say why: it may be tried again.
+
+    The text says what happened: the worker died, its host left, or there was not enough memory.
+    """
+
+
+class TaskMemoryError(TaskLostError):
+    """There was not enough memory for the task: with less to do at a time it may come to its end."""
+
+
 class Executor(Protocol):
     """Runs functions as tasks."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many tasks that need one core run at a time, at this moment: hosts may come and go."""
 
     def check(self, options: TaskOptions) -> None:
         """Raise ValueError if a task with these options could never run."""
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1
+        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1, here: bool = True
     ) -> tuple[Handle, ...]:
-        """Start the function; one handle per returned value. Handles among the arguments are resolved."""
+        """Start the function; one handle per returned value. Handles among the arguments are resolved.
 
-    def wait(self, handles: Sequence[Handle]) -> Handle:
-        """Wait until one of the results is there, and return its handle."""
+        here   on this host, where the run's folder, the data's files and the cache are; else on any
+        """
+
+    def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:
+        """Wait until one of the results is there; the handles of all that are."""
 
     def fetch(self, handle: Handle) -> Any:
-        """The result itself; raises what the task raised."""
+        """The result itself; raises what the task raised, or TaskLostError."""
 
 
 @runtime_checkable

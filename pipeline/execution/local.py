@@ -51,7 +51,7 @@ class _Value:
 
 
 class LocalExecutor:
-    """Runs a task when somebody waits for it."""
+    """Runs a task when somebody fetches its result."""
 
     workers = 1
 
@@ -59,16 +59,15 @@ class LocalExecutor:
         """See Executor.check; here every task runs."""
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1
+        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1, here: bool = True
     ) -> tuple[Handle, ...]:
         """See Executor.submit; the options have no meaning here."""
         task = _Task(function, arguments)
         return tuple(_Value(task, None if returns == 1 else index) for index in range(returns))
 
-    def wait(self, handles: Sequence[Handle]) -> Handle:
-        """Run the first task."""
-        self.fetch(handles[0])
-        return handles[0]
+    def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:
+        """The first: it is run when it is fetched."""
+        return handles[:1]
 
     def fetch(self, handle: Handle) -> Any:
         """See Executor.fetch."""

@@ -1,18 +1,25 @@
-"""On Ray's workers. The only file that imports ray, and only when Ray is to start."""
+"""On Ray: one of our own, or a cluster. Ray itself is imported when it is to be started or joined."""
 
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.execution.base import Handle, TaskOptions
-from pipeline.execution.threads import on_one_thread
+import nncore
+import pipeline
+from nncore.members import ALLOW, allowed
+from pipeline.addresses import folder_of
+from pipeline.errors import SettingError
+from pipeline.execution.base import Executor, TaskOptions
 from pipeline.settings.strict import STRICT, PositiveInt
 
 QUIET = {
@@ -20,6 +27,8 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of a task's several results we ask one, and say its error ourselves
 }
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also elsewhere: a Ray that no other host can reach
+PATIENCE_S = 5.0  # for the head of a cluster to answer
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -37,25 +46,86 @@ class Ray:
             raise ValueError(f"cpus must be at most execution.cpus={self.cpus}, but is {options.cpus:g}")
 
     @contextmanager
-    def start(self) -> Iterator["RayExecutor"]:
+    def start(self) -> Iterator[Executor]:
         """Start Ray, stop it at the end."""
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        cpus = None if self.cpus == "auto" else self.cpus
+        with _joined(LOOPBACK, address="local", num_cpus=cpus, include_dashboard=False) as executor:
+            yield executor
+
+
+@dataclass(frozen=True, config=STRICT)
+class Cluster:
+    """A Ray that is there already, on one host or on many. This one must be among them.
+
+    The code goes to the other hosts by itself; what it imports must be installed there.
+
+    address   of its head, host:port; auto: that of the Ray on this host, or of the job that this is
+    """
+
+    address: Annotated[str, Field(pattern=r"^(auto|[^:/\s]+:[0-9]+)$")]
+
+    def check(self, options: TaskOptions) -> None:
+        """See Execution.check; what there is is not known yet."""
+
+    @contextmanager
+    def start(self) -> Iterator[Executor]:
+        """Join the cluster, leave it at the end. Raises SettingError if there is none at the address."""
+        _answers(self.address)
+        code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
+        modules = [str(folder) for folder in (*code, *map(folder_of, allowed()))]
+        environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())}}
+        try:
+            with _joined({}, address=self.address, runtime_env=environment) as executor:
+                yield executor
+        except ConnectionError as error:
+            raise _no_cluster(self.address, str(error)) from None
+
+
+def _answers(address: str) -> None:
+    """Ray itself would ask for minutes, and then kill the process."""
+    host, _, port = address.partition(":")
+    try:
+        if port:
+            socket.create_connection((host, int(port)), PATIENCE_S).close()
+    except OSError as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, why: str) -> SettingError:
+    said = " ".join(why.split()).partition(". ")[0]
+    return SettingError(
+        f"execution.address={address}: must be that of a Ray cluster with this host in it, but {said}; "
+        "start one (ray start --head), join it (ray start --address=HEAD:6379), or give execution=ray"
+    )
+
+
+@contextmanager
+def _joined(environment: dict[str, str], **how: Any) -> Iterator[Executor]:
+    """Start or join Ray, and leave it at the end."""
+    with _defaults(QUIET | environment):
         with _signals_wait():  # half loaded it cannot end
             import ray  # takes half a second, and not every command needs it
+
+            from pipeline.execution.ray_executor import RayExecutor
         try:
             with _signals_wait():
-                ray.init(
-                    address="local",
-                    num_cpus=None if self.cpus == "auto" else self.cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            yield RayExecutor(ray.cluster_resources())
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+            yield RayExecutor()
         finally:
             with _signals_wait(), _silent():
                 ray.shutdown()
+
+
+@contextmanager
+def _defaults(environment: dict[str, str]) -> Iterator[None]:
+    """Set those environment variables that are not set, for the block only: another Ray may be started after it."""
+    new = {name: value for name, value in environment.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)
 
 
 @contextmanager
@@ -94,50 +164,3 @@ def _silent() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-class RayExecutor:
-    """Runs every task on a worker process of Ray."""
-
-    def __init__(self, resources: dict[str, float]) -> None:
-        import ray
-
-        self.workers = int(resources["CPU"])
-        self._gpus = resources.get("GPU", 0)
-        self._task = ray.remote(on_one_thread)
-
-    def check(self, options: TaskOptions) -> None:
-        """See Executor.check; Ray itself would wait for ever."""
-        for name, asked, there in (("cpus", options.cpus, self.workers), ("gpus", options.gpus, self._gpus)):
-            if asked > there:
-                raise ValueError(f"{name} must be at most the {there:g} that Ray has, but is {asked:g}")
-
-    def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1
-    ) -> tuple[Handle, ...]:
-        """See Executor.submit."""
-        task = self._task.options(
-            name=getattr(function, "__name__", type(function).__name__),
-            num_cpus=options.cpus,
-            num_gpus=options.gpus,
-            max_retries=options.retries,
-            num_returns=returns,
-        )
-        handles = task.remote(function, *arguments)
-        return (handles,) if returns == 1 else tuple(handles)
-
-    def wait(self, handles: Sequence[Handle]) -> Handle:
-        """See Executor.wait."""
-        import ray
-
-        ready, _ = ray.wait(list(handles), num_returns=1, fetch_local=False)
-        return ready[0]
-
-    def fetch(self, handle: Handle) -> Any:
-        """See Executor.fetch."""
-        import ray
-
-        try:
-            return ray.get(handle)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None

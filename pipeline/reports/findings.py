@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.journal import events
+from pipeline.errors import SettingError
+from pipeline.journal import damaged, events
 from pipeline.tracking.trial_run import TrialRun, Trials
 
 
@@ -57,9 +58,17 @@ def findings(folder: Path) -> Findings:
     """Read the folder. Files that a run that was cut off has not come to are empty."""
     session: dict[str, Any] = {}
     trials = Trials()
-    for happened in events(folder / "journal.jsonl"):
-        trials.handle(happened)
+    path = folder / "journal.jsonl"
+    for number, happened in enumerate(events(path), start=1):
+        try:
+            trials.handle(happened)
+        except (KeyError, IndexError, ValueError) as error:  # it names what nobody has asked for
+            raise damaged(path, number, error) from None
         session = happened if happened["event"] == "run" else session
+    try:
+        metric = f"validation/{session['settings']['select']['metric']}"
+    except (KeyError, TypeError):
+        raise SettingError(f"run={folder.name}: its journal does not say how it was made") from None
     rows: list[dict[str, str]] = []
     if (folder / "leaderboard.csv").exists():
         with (folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
@@ -72,7 +81,7 @@ def findings(folder: Path) -> Findings:
         trials.runs,
         _json(folder / "data_card.json"),
         _json(folder / "diagnosis.json"),
-        f"validation/{session['settings']['select']['metric']}",
+        metric,
         session.get("command", ""),
     )
 

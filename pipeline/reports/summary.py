@@ -28,7 +28,7 @@ WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "
 
 def empty_summary(run_id: str) -> dict[str, Any]:
     """All keys of the summary, before anything is known."""
-    counts = dict.fromkeys(("planned", "finished", "stopped", "diverged"), 0)
+    counts = dict.fromkeys(("planned", "finished", "stopped", "diverged", "failed"), 0)
     return {
         "run_id": run_id,
         "status": "running",
@@ -65,6 +65,7 @@ def work_summary(results: Results, trainer: Trainer) -> dict[str, int]:
         "slices": results.n_slices,
         "stacks": trainer.n_stacks,
         "widest_stack": trainer.widest_stack,
+        "retried_slices": trainer.n_retried,
         "resumed_networks": results.n_resumed,
     }
 
@@ -75,7 +76,8 @@ def _counts(results: Collection[Result | TrialResult]) -> dict[str, int]:
         "planned": len(results),
         "finished": sum(result.finished and not result.cut_short for result in results),
         "stopped": sum(result.cut_short for result in results),
-        "diverged": sum(bool(result.diverged) for result in results),
+        "diverged": sum(bool(result.diverged) and not result.failed for result in results),
+        "failed": sum(result.failed for result in results),
     }
 
 

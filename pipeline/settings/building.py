@@ -5,16 +5,19 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from nncore.members import allow, allowed
+from pipeline.addresses import folder_of
 from pipeline.errors import SettingError
 from pipeline.settings.run_settings import Settings
-
-ALLOWED = ("nncore.", "pipeline.")
 
 
 def build_settings(config: dict[str, Any]) -> Settings:
     """Check the whole configuration. Raises SettingError naming the first setting that is wrong."""
-    for name in ("name", "seed"):  # first, because other settings are made of them
+    for name in ("name", "seed", "allow"):  # first, because other settings are made of them
         _checked(Settings.__annotations__[name], config.get(name), name)
+    allow(config["allow"])
+    for package in config["allow"]:
+        folder_of(package)
     built = {name: _build(node, name) if _names_class(node) else node for name, node in config.items()}
     settings: Settings = _checked(Settings, built, "")
     try:
@@ -39,8 +42,12 @@ def _names_class(node: Any) -> bool:
 def _build(node: dict[str, Any], path: str) -> Any:
     """The object of the class that a node's `_target_` names, with the node's other keys as its settings."""
     target = str(node["_target_"])
-    if not target.startswith(ALLOWED):
-        raise SettingError(f"{path}._target_ must begin with {' or '.join(ALLOWED)}, but is {target}")
+    packages = ["nncore", "pipeline", *allowed()]
+    if target.partition(".")[0] not in packages:
+        raise SettingError(
+            f"{path}._target_ must begin with {'. or '.join(packages)}., but is {target}; "
+            "a package of your own has to be named in the setting allow"
+        )
     module, _, name = target.rpartition(".")
     try:
         cls = getattr(import_module(module), name)

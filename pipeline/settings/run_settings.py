@@ -101,6 +101,7 @@ class Settings:
     """One run. The fields stand in the order of the work."""
 
     name: Name
+    allow: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], ...]
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)]
     runs: Path
     data: SourceSetting

@@ -82,13 +82,18 @@ class PlannedStack:
         """About how long it takes on one worker."""
         return self.epoch_seconds * (self.until - self.start)
 
+    def part(self, keys: Sequence[str]) -> "PlannedStack":
+        """Some of its networks, which begin where it begins."""
+        wanted = set(keys)
+        at = [index for index, network in enumerate(self.networks) if network.key in wanted]
+        networks, origins = tuple(self.networks[i] for i in at), tuple(self.origins[i] for i in at if self.origins)
+        share = len(networks) / len(self.networks)
+        return replace(self, networks=networks, origins=origins, epoch_seconds=self.epoch_seconds * share)
+
     def rest(self, keys: Sequence[str], number: int, epoch: int) -> "PlannedStack":
         """Some of its networks, which go on from this epoch, out of the stack with this number."""
-        wanted = set(keys)
-        networks = tuple(network for network in self.networks if network.key in wanted)
-        origins = tuple(Origin(number, network.key) for network in networks)
-        share = len(networks) / len(self.networks)
-        return replace(self, networks=networks, origins=origins, start=epoch, epoch_seconds=self.epoch_seconds * share)
+        part = self.part(keys)
+        return replace(part, origins=tuple(Origin(number, network.key) for network in part.networks), start=epoch)
 
 
 def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack]:

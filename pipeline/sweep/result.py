@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from nncore.training import Report
 
+CRASHED = "its worker was lost again and again"  # so begins the cause when nobody survives its training
+
 
 class Repeat(NamedTuple):
     """Which of a trial's networks: of which fold (from 0), and with which seed."""
@@ -23,6 +25,11 @@ class Place(NamedTuple):
     file: str
     sha256: str
     key: str
+
+
+def given_up(cause: str) -> str:
+    """The word for a network that was given up: diverged, or failed if it took its workers along."""
+    return "failed" if cause.startswith(CRASHED) else "diverged"
 
 
 def repeats_of(n_folds: int, first_seed: int, n_seeds: int) -> list[Repeat]:
@@ -81,6 +88,11 @@ class Result:
         finished, inherited = self.stopped is not None, self.inherited or address != self.address
         renamed = replace(self, key=key, repeat=repeat, address=address, inherited=inherited)
         return replace(renamed, curves=dict(self.curves), left=None, finished=finished)
+
+    @property
+    def failed(self) -> bool:
+        """It was given up for what it did to its workers, and not for its loss."""
+        return self.diverged is not None and given_up(self.diverged[1]) == "failed"
 
     @property
     def ended(self) -> bool:

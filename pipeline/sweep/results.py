@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from nncore.training import Report
-from pipeline.sweep.result import Place, Repeat, Result
+from pipeline.sweep.result import Place, Repeat, Result, given_up
 from pipeline.sweep.trial import Trial
 
 
@@ -46,6 +46,11 @@ class TrialResult:
         return any(network.diverged for network in self.networks)
 
     @property
+    def failed(self) -> bool:
+        """Any of its networks took its workers along."""
+        return any(network.failed for network in self.networks)
+
+    @property
     def cut_short(self) -> bool:
         """Any of its networks was stopped early or let go, and none diverged."""
         return not self.diverged and any(network.cut_short for network in self.networks)
@@ -73,11 +78,12 @@ class TrialResult:
 
     @property
     def status(self) -> str:
-        """For people: finished, or in which epoch it diverged or was stopped and why, in the first such network."""
-        for said, which in (("diverged in", "diverged"), ("stopped after", "stopped"), ("stopped after", "left")):
+        """For people: finished, or in which epoch it was given up or stopped and why, in the first such network."""
+        for which in ("diverged", "stopped", "left"):
             for network in self.networks:
                 ended: tuple[int, str] | None = getattr(network, which)
                 if ended:
+                    said = f"{given_up(ended[1])} in" if which == "diverged" else "stopped after"
                     one = f"fold {network.repeat.fold + 1}, seed {network.repeat.seed} "
                     return f"{one if len(self.networks) > 1 else ''}{said} epoch {ended[0]}: {ended[1]}"
         return "finished" if self.finished else "not finished"

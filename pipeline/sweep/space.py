@@ -89,8 +89,9 @@ class Space:
     @classmethod
     def _only_what_may_be_swept(cls, given: Any) -> Any:
         """Refuse other parts of the configuration, with the reason."""
+        named = given.kwargs if isinstance(given, ArgsKwargs) else given
         for name in ("data", "split", "search", "select", "stacks", "execution", "stages", "tracking", "seed", "name"):
-            if name in ((given.kwargs or {}) if isinstance(given, ArgsKwargs) else given):
+            if isinstance(named, dict) and name in named:
                 raise ValueError(f"{name} cannot be swept: {COMPARED}")
         return given
 

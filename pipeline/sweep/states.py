@@ -1,7 +1,8 @@
 """Where the states of the stacks are: by reference while networks go on, and in files for all that comes after."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
 from pipeline.execution.base import Handle
 from pipeline.sweep.planner import Origin
@@ -16,22 +17,29 @@ class States:
     """The states of all stacks of a run, by the stacks' numbers.
 
     next_stack   the first number that no stack has
+    beside       a file that is there as long as this session lasts: who sees it, sees the states
     """
 
     def __init__(self, folder: Path, results: Results, next_stack: int) -> None:
         self._folder, self._results, self.next_stack = folder / STATES, results, next_stack
-        self._stacks: dict[int, Handle] = {}  # as they go on
-        self._files: dict[int, str] = {}
-        self._numbers: dict[str, int] = {}  # the other way round
+        self._stacks: dict[int, Handle] = {}  # as they go on, in memory
+        self._kept: dict[int, StoredStack] = {}
+        self._numbers: dict[str, int] = {}  # by file
         self._folder.mkdir(exist_ok=True)
+        self.beside = self._folder / f"session-{token_hex(8)}"
+        self.beside.touch()
 
     def path(self, file: str) -> Path:
         """Of a state's file."""
         return self._folder / file
 
-    def stack(self, number: int) -> Handle:
-        """The stack as it goes on."""
-        return self._stacks[number]
+    def stack(self, number: int) -> Handle | StoredStack:
+        """The stack as it goes on, from memory or from its file."""
+        return self._stacks.get(number, self._kept[number])
+
+    def fall_back(self) -> None:
+        """What was in memory may have gone with a worker or a host: go on from the files."""
+        self._stacks = {}
 
     def origin(self, place: Place) -> Origin:
         """The stack with a state that was kept, in this session or in an earlier one."""
@@ -39,8 +47,7 @@ class States:
         if number is None:
             number = self._numbers[place.file] = self.next_stack
             self.next_stack += 1
-        if number not in self._stacks:
-            self._stacks[number] = self._stored(place)
+        self._kept[number] = self._stored(place)
         return Origin(number, place.key)
 
     def holder(self, key: str) -> tuple[StoredStack, str]:
@@ -51,20 +58,21 @@ class States:
 
     def held(self, number: int, keys: Sequence[str]) -> list[str]:
         """Those of the networks whose state or answer is in the stack's file now."""
-        file = self._files.get(number)
+        file = self._file(number)
         return [key for key in keys if file is not None and self._file_of(key) == file]
 
-    def note(self, number: int, file: str, goes_on: Handle) -> None:
+    def note(self, number: int, file: str, sha256: str, goes_on: Handle) -> None:
         """A slice of the stack has ended; its new file, which the journal knows, takes the place of the old one."""
-        before = self._files.get(number)
-        self._stacks[number], self._files[number], self._numbers[file] = goes_on, file, number
+        before = self._file(number)
+        self._stacks[number], self._kept[number] = goes_on, StoredStack(self.path(file), sha256)
+        self._numbers[file] = number
         if before is not None:
             self.path(before).unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Forget the states that no network needs any longer, in memory and on disk."""
         going_on = {result.place.file for result in self._results.networks.values() if result.place and not result.over}
-        self._stacks = {n: stack for n, stack in self._stacks.items() if self._files.get(n) in going_on}
+        self._stacks = {n: stack for n, stack in self._stacks.items() if self._file(n) in going_on}
         files = {result.place.file for result in self._results.known.values() if result.place}
         for path in self._all():
             if path.name not in files:
@@ -75,9 +83,14 @@ class States:
         if sum(path.stat().st_size for path in self._all()) > gigabytes * 1e9:
             for path in self._all():
                 path.unlink(missing_ok=True)
+        self.beside.unlink(missing_ok=True)
 
-    def _all(self) -> Iterator[Path]:
-        return iter(list(self._folder.iterdir()))
+    def _all(self) -> list[Path]:
+        return [path for path in self._folder.iterdir() if path != self.beside]
+
+    def _file(self, number: int) -> str | None:
+        """Of a stack that was trained in this session."""
+        return self._kept[number].path.name if number in self._kept else None
 
     def _file_of(self, key: str) -> str | None:
         place = self._results.networks[key].place

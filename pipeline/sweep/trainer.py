@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.artefacts import Task
-from pipeline.execution.base import Executor, Handle, TaskOptions
+from pipeline.execution.base import Executor, Handle, TaskLostError, TaskMemoryError, TaskOptions
 from pipeline.journal import Journal
-from pipeline.sweep.planner import Job, PlannedStack, Stacks, plan, steps_per_epoch
-from pipeline.sweep.result import Place
+from pipeline.sweep.books import Books, Running
+from pipeline.sweep.planner import Job, PlannedStack, Stacks, plan
 from pipeline.sweep.results import Results, RungWork
 from pipeline.sweep.scheduler import Scheduler, Slice
 from pipeline.sweep.states import States
-from pipeline.sweep.training import SliceOrder, Trained, train_slice
+from pipeline.sweep.training import SliceOrder, StoredStack, kept, opened, train_slice
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,26 @@ class Terms:
     say: Callable[[str], None]
 
 
-class Running(NamedTuple):
-    """A slice on its way: since when, in milliseconds since 1970, and the handles of what it makes."""
-
-    slice: Slice
-    stack: PlannedStack
-    last: bool
-    started: int
-    file: str
-    goes_on: Handle
-
-
 class Trainer:
     """Trains networks as a rung asks for them.
 
     states                    what they have come to
     n_stacks, widest_stack    stacks that were planned, and the networks in the widest
-    n_steps                   steps of all networks together
     busy                      slices that are on their way
+    n_retried                 slices that were lost on their way and tried again
     """
 
     def __init__(self, terms: Terms, states: States, results: Results, journal: Journal) -> None:
-        self._terms, self.states, self._results, self._journal = terms, states, results, journal
-        self.n_stacks = self.widest_stack = self.n_steps = self.busy = 0
+        self._terms, self.states, self._results = terms, states, results
+        self._once = replace(terms.options, retries=0)  # what is lost is tried again here, from the states' files
+        self._books = Books(states, results, journal)
+        self.n_stacks = self.widest_stack = self.busy = self.n_retried = 0
+        self._n_kept = 0  # of the slices on their way, those whose stack is on its way to this host
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of all networks together."""
+        return self._books.n_steps
 
     @property
     def late(self) -> bool:
@@ -70,29 +67,65 @@ class Trainer:
         planned = plan(jobs, executor.workers, stacks)
         if planned:
             self._terms.say(_described(planned, executor.workers))
-        scheduler = Scheduler(planned, executor.workers, stacks.slice_seconds, self.states.next_stack)
+        scheduler = Scheduler(
+            planned, executor.workers, stacks.slice_seconds, self._terms.options.retries, self.states.next_stack
+        )
         n_epochs = sum(job.until - job.start for job in jobs)
         self._results.rungs.append(RungWork(_goals(jobs), len(jobs), n_epochs, n_epochs))
         running: dict[Handle, Running] = {}
         reported: list[str] = []
         while True:
-            while len(running) < executor.workers and not self.late and (chosen := scheduler.next()):
+            scheduler.workers = executor.workers
+            while len(running) - self._n_kept < scheduler.workers and not self.late and (chosen := scheduler.next()):
                 stack = scheduler.stacks[chosen.stack]
                 done, begun = self._submit(chosen, stack, views, epochs)
                 running[done] = begun
-            self.busy = len(running)
+            self.busy = len(running) - self._n_kept
             if reported:
                 show(reported)  # while the workers are at work again
             if not running:
                 break  # all is done, or it is late
             ended = executor.wait(list(running))
-            one, trained = running.pop(ended), executor.fetch(ended)
-            going_on = self._note(one, trained)
-            scheduler.finished(one.slice, going_on, trained.seconds)
-            reported = list(trained.reports)
+            reported = [key for one in ended for key in self._ended(running, one, scheduler)]
         self.states.next_stack += len(scheduler.stacks)
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in planned)])
+
+    def _ended(self, running: dict[Handle, Running], ended: Handle, scheduler: Scheduler) -> list[str]:
+        """Take note of what a task came to; the keys of the networks that have news."""
+        one = running.pop(ended)
+        self._n_kept -= one.trained is not None
+        try:
+            found = self._terms.executor.fetch(ended)
+        except (TaskLostError, MemoryError) as error:
+            return self._lost(one, scheduler, error)
+        trained = one.trained._replace(sha256=found) if one.trained else found
+        if not trained.sha256:
+            running[self._here(kept, one.goes_on, self.states.path(one.file))] = one._replace(trained=trained)
+            self._n_kept += 1
+            return []
+        going_on = self._books.note(one, trained)
+        scheduler.finished(one.slice, going_on, trained.seconds)
+        return list(trained.reports)
+
+    def _lost(self, one: Running, scheduler: Scheduler, error: Exception) -> list[str]:
+        """A slice did not come to its end; the key of the network, if any, that is given up for it."""
+        self.n_retried += 1
+        self.states.fall_back()
+        key = scheduler.lost(one.slice, isinstance(error, TaskMemoryError | MemoryError))
+        if key is None:
+            return []
+        self._books.give_up(one, key, str(error) or "out of memory")
+        return [key]
+
+    def _here(self, function: Callable[..., Any], *arguments: Any) -> Handle:
+        """Start a task on the host where the run's folder is."""
+        return self._terms.executor.submit(function, *arguments, options=self._terms.options)[0]
+
+    def _stack(self, number: int) -> Handle:
+        """The stack as it goes on."""
+        stack = self.states.stack(number)
+        return self._here(opened, stack) if isinstance(stack, StoredStack) else stack
 
     def _submit(
         self, chosen: Slice, stack: PlannedStack, views: Sequence[Handle], epochs: int
@@ -110,36 +143,13 @@ class Trainer:
             self._terms.task,
             self._terms.loss_limit,
             self.states.path(file),
+            self.states.beside,
         )
-        given = [*map(self.states.stack, sources), *(views[number] for number in stack.views)]
+        given = [*map(self._stack, sources), *(views[number] for number in stack.views)]
         goes_on, done = self._terms.executor.submit(
-            train_slice, order, len(sources), *given, options=self._terms.options, returns=2
+            train_slice, order, len(sources), *given, options=self._once, returns=2, here=False
         )
         return done, Running(chosen, stack, last, int(time.time() * 1000), file, goes_on)
-
-    def _note(self, one: Running, trained: Trained) -> list[str]:
-        """Into the journal, the results and our own books; the keys of the networks that go on."""
-        number = one.slice.stack
-        held = self.states.held(number, [network.key for network in one.stack.networks])
-        places = {key: Place(one.file, trained.sha256, key) for key in {*held, *trained.reports}}
-        self._journal.append(
-            "slice",
-            **asdict(one.slice),
-            last=one.last,
-            started=one.started,
-            file=one.file,
-            sha256=trained.sha256,
-            held=[key for key in held if key not in trained.reports],
-            networks={key: asdict(report) for key, report in trained.reports.items()},
-        )
-        going_on = self._results.add(trained.reports, one.slice.start, one.slice.until, places, one.last)
-        self.states.note(number, one.file, one.goes_on)
-        left = {key: self._results.networks[key].ended for key in trained.reports}
-        until = {False: one.slice.until, True: one.stack.until}
-        self._results.rungs[-1].left -= sum(until[ended] - one.slice.start for ended in left.values())
-        steps = steps_per_epoch(one.stack.shape, one.stack.facts)
-        self.n_steps += steps * sum(self._results.networks[key].trained - one.slice.start for key in trained.reports)
-        return going_on
 
 
 def _described(planned: Sequence[PlannedStack], workers: int) -> str:

@@ -1,8 +1,10 @@
 """What a worker does in the sweep. Imports nncore and NumPy only: a worker that trains starts fast."""
 
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from socket import gethostname
 from typing import Any, NamedTuple
 
 from nncore import stack_file
@@ -38,6 +40,7 @@ class SliceOrder:
     until       the epoch to train to
     last        nobody goes on after that epoch
     file        where to keep the state of the stack
+    beside      a file of this run's session; a worker that does not see it keeps no state
     """
 
     shape: Shape
@@ -48,6 +51,7 @@ class SliceOrder:
     task: Task
     loss_limit: float
     file: Path
+    beside: Path
 
 
 class Answering(NamedTuple):
@@ -61,9 +65,14 @@ class Answering(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a slice has come to: seconds of work, SHA-256 of the state's file, and a report for each network."""
+    """What a slice has come to: seconds of work, who did it, the state's file, and a report for each network.
+
+    worker   host and process
+    sha256   of the file; "" if the run's folder is on another host; then somebody there is to keep the stack
+    """
 
     seconds: float
+    worker: str
     sha256: str
     reports: dict[str, Report]
 
@@ -79,8 +88,15 @@ def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, T
     stack = _begun(order, [opened(source) for source in given[:n_stacks]])
     data = tuple(view.data for view in given[n_stacks:])
     stack, reports = train(stack, data, order.until, METRICS[order.task], order.loss_limit)
-    sha256 = stack_file.save(stack, order.file)
-    return (settled(stack) if order.last else stack), Trained(time.perf_counter() - began, sha256, reports)
+    sha256 = kept(stack, order.file) if order.beside.exists() else ""
+    goes_on = settled(stack) if order.last and sha256 else stack
+    worker = f"{gethostname()} {os.getpid()}"
+    return goes_on, Trained(time.perf_counter() - began, worker, sha256, reports)
+
+
+def kept(stack: Stack, file: Path) -> str:
+    """Write the stack's state; the SHA-256 of the file."""
+    return stack_file.save(stack, file)
 
 
 def opened(source: Stack | StoredStack) -> Stack:

@@ -11,7 +11,7 @@ BEST = 10  # trials in the table
 def description(summary: Mapping[str, Any], leaderboard: Path) -> str:
     """What a run came to, from the contents of its summary.json and its leaderboard.csv, which may not be there."""
     trials, best, ensemble = summary["trials"], summary["best"], summary["ensemble"]
-    counts = ", ".join(f"{trials[name]:,} {name}" for name in ("planned", "finished", "stopped", "diverged"))
+    counts = ", ".join(f"{n:,} {name}" for name, n in trials.items() if n or name != "failed")
     lines = [f"**{summary['run_id']}** {summary['status']}. Trials: {counts}."]
     if best:
         parameters = ", ".join(f"{_code(name)} {_code(value)}" for name, value in best["parameters"].items())

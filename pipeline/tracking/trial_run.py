@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from pipeline.sweep.result import given_up
 from pipeline.tracking.content import Point, RunContent, run_content
 
 # parameters whose logarithms are told as metrics, too: MLflow's charts have linear axes only
@@ -77,7 +78,8 @@ class TrialRun:
     def ending(self) -> tuple[str, str]:
         """How it ended in a word, and in which epoch and why; of several networks, the first such."""
         if reason := self._first("diverged"):
-            return "diverged", f"diverged in {reason}"
+            word = given_up(reason.partition(": ")[2])
+            return word, f"{word} in {reason}"
         if not self.over:
             return "killed", ""
         if reason := self._first("stopped"):
@@ -98,7 +100,7 @@ class TrialRun:
     @property
     def status(self) -> str:
         """MLflow's word for how it ended."""
-        return {"diverged": "FAILED", "killed": "KILLED"}.get(self.ending[0], "FINISHED")
+        return {"diverged": "FAILED", "failed": "FAILED", "killed": "KILLED"}.get(self.ending[0], "FINISHED")
 
     def content(self, tags: Mapping[str, str], n_points: int) -> RunContent:
         """The nested run, with curves of at most so many points."""

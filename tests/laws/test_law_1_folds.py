@@ -10,6 +10,7 @@ from nncore.stack import start
 from nncore.table import Column, Table
 from nncore.training import train
 from pipeline.artefacts import Dataset, RawRows, facts
+from pipeline.execution.threads import on_one_thread
 from pipeline.journal import Reader
 from pipeline.settings.variants import Variants
 from pipeline.sweep.training import METRICS
@@ -64,16 +65,20 @@ def networks_of(folder):
 
 
 def trained_alone(settings, config, epochs):
-    """The same of the networks, each prepared, reduced and trained on its fold without the others."""
+    """The same of the networks, each prepared, reduced and trained on its fold without the others.
+
+    On one thread, as a worker does: several divide a product among them, and that may round otherwise.
+    """
     development, _ = settings.split(settings.data())
     variants, alone, inputs = Variants(settings, config), {}, set()
     for fold in range(len(development.folds)):
-        view = settings.reduce(settings.prepare(replace(development, folds=(development.folds[fold],)), 0))
+        own = replace(development, folds=(development.folds[fold],))
+        view = on_one_thread(lambda of: settings.reduce(settings.prepare(of, 0)), own)
         inputs.add(facts(view).n_inputs)
         for leg in settings.asker().ask():
             variant, key = variants.of(leg.trial), f"{leg.trial.key}/{fold + 1}/0"
             stack = start(variant.shape(facts(view), "classification"), [variant.net(leg.trial, key, 0)])
-            _, reports = train(stack, view.data, epochs, METRICS["classification"])
+            _, reports = on_one_thread(train, stack, view.data, epochs, METRICS["classification"])
             alone[key] = reports[key].curves, reports[key].fingerprint
     return alone, inputs
 

@@ -39,13 +39,7 @@ def run_and_kill_workers(folder, *overrides, times):
 def test_law_1_digest_after_workers_were_killed(tmp_path):
     code, errors = run_and_kill_workers(tmp_path, times=3)
     assert code == 0, errors
-    assert summary(tmp_path)["digest"] == swept_here(tmp_path / "undisturbed", "training.epochs=60")["digest"]
-
-
-@pytest.mark.slow
-def test_without_retries_a_killed_worker_is_one_line_and_exit_code_1(tmp_path):
-    code, errors = run_and_kill_workers(tmp_path, "stages.sweep.retries=0", times=1)
-    assert code == 1
-    assert len(errors.splitlines()) == 1, errors
-    assert errors.startswith("nnsweep: WorkerCrashedError: ")
-    assert summary(tmp_path)["status"] == "failed"
+    found = summary(tmp_path)
+    assert found["digest"] == swept_here(tmp_path / "undisturbed", "training.epochs=60")["digest"]
+    assert found["work"]["retried_slices"] == 3
+    assert found["trials"]["failed"] == 0

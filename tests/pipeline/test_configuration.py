@@ -20,7 +20,7 @@ from pipeline.configuration import CONF, command, jobs
 from pipeline.errors import SettingError
 from pipeline.settings.variants import Variants
 
-FILES = sorted(CONF.glob("*/*.yaml"))
+FILES = sorted({*CONF.glob("*/*.yaml")} - {*CONF.glob("cluster/*")})  # those are for Ray, not for us
 MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
 PARTS = MEMBERS | {"roles"}  # what other files are made of
 
@@ -64,6 +64,13 @@ def sample_files(tmp_path, monkeypatch):
         (tmp_path / name).write_text("\n".join(lines))
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "file.parquet")
     np.savez(tmp_path / "file.npz", x=np.ones((9, 2)), y=np.arange(9))
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "__init__.py").write_text(
+        "from numpy.typing import ArrayLike\nfrom nncore.optimizers.base import Optimizer\n"
+        "from nncore.optimizers.sgd import sgd\n"
+        "def mine(learning_rate: ArrayLike) -> Optimizer:\n    return sgd(learning_rate)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
 
 

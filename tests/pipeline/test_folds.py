@@ -195,8 +195,8 @@ def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
     overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "data=diabetes", "split=k_fold", "split.folds=3"]
     found = swept_here(tmp_path, *overrides)
-    assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7}
-    assert found["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21}
+    assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
+    assert found["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21, "failed": 0}
     (path,) = tmp_path.glob("*/*/leaderboard.csv")
     assert [row["status"][:27] for row in read(path)[7:]] == ["fold 1, seed 0 diverged in "[:27]] * 7
 

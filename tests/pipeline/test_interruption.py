@@ -146,7 +146,7 @@ def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
     assert len(trials) == 14
     assert {run.data.params["optimizer.learning_rate"] for run in failed} == {"1e+30"}
     assert all("diverged in epoch 1: train/loss was" in run.data.tags["stop_reason"] for run in failed)
-    assert summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7}
+    assert summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_the_output_tells_the_story(main_job):
 
 def test_the_summary_has_the_keys_of_the_design(main_job):
     summary = main_job.summary
-    counts = {"planned": 112, "finished": 112, "stopped": 0, "diverged": 0}
+    counts = {"planned": 112, "finished": 112, "stopped": 0, "diverged": 0, "failed": 0}
     assert summary["status"] == "finished"
     assert summary["trials"] == summary["networks"] == counts
     assert set(summary["best"]) == {

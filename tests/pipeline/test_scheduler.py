@@ -25,8 +25,11 @@ class Simulation:
     workers: int
     lasts: object
     leaves: object
+    fate: object = lambda keys, one: None  # what becomes of a slice: None, or "lost" or "narrower"
     trained: dict = field(default_factory=dict)  # by network, the epochs in their order
+    given_up: dict = field(default_factory=dict)  # by network, in which epoch
     n_slices: int = 0
+    n_lost: int = 0
 
     def run(self):
         now, running = 0.0, []
@@ -37,7 +40,18 @@ class Simulation:
                 heapq.heappush(running, (now + seconds, self.n_slices, chosen, seconds))
                 self.n_slices += 1
             now, _, done, seconds = heapq.heappop(running)
-            self.scheduler.finished(done, self.train(done), seconds)
+            if fate := self.fate(self.keys(done), done):
+                self.n_lost += 1
+                if key := self.scheduler.lost(done, fate == "narrower"):
+                    assert key not in self.given_up
+                    self.given_up[key] = done.until
+            else:
+                self.scheduler.finished(done, self.train(done), seconds)
+
+    def keys(self, one: Slice):
+        """The networks that a slice trains."""
+        keys = [network.key for network in self.scheduler.stacks[one.stack].networks]
+        return [key for key in keys if len(self.trained.get(key, ())) == one.start]
 
     def train(self, done: Slice):
         """The networks that go on; those which were divided off or have left are not of the stack any longer."""
@@ -69,7 +83,7 @@ def test_every_network_is_trained_through_every_epoch_once(
     n_networks, width, epochs, workers, slice_seconds, first, choices
 ):
     stacks = planned(n_networks, width, epochs)
-    scheduler = Scheduler(stacks, workers, slice_seconds, first)
+    scheduler = Scheduler(stacks, workers, slice_seconds, first=first)
     keys = [network.key for stack in stacks for network in stack.networks]
     leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.3}
     simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves)
@@ -159,3 +173,84 @@ def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
         scheduler.finished(done, keys, choices.uniform(0.1, 2))
         if done.until == 6:
             over.add(done.stack)
+
+
+@settings(max_examples=200)
+@given(
+    n_networks=st.integers(1, 30),
+    width=st.integers(1, 12),
+    workers=st.integers(1, 6),
+    retries=st.integers(0, 3),
+    slice_seconds=st.sampled_from([1e-6, 0.5, 100.0]),
+    choices=st.randoms(use_true_random=False),
+)
+def test_who_takes_the_workers_along_is_found_and_given_up_and_nobody_else(
+    n_networks, width, workers, retries, slice_seconds, choices
+):
+    """Each epoch of a poisoned network loses its slice, from one epoch on; the others come to their end."""
+    epochs = 9
+    scheduler = Scheduler(planned(n_networks, width, epochs), workers, slice_seconds, retries)
+    keys = [network.key for stack in scheduler.stacks.values() for network in stack.networks]
+    poisoned = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.15}
+
+    def fate(keys, one):
+        return "lost" if any(poisoned.get(key, 99) <= one.until for key in keys) else None
+
+    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), {}, fate)
+    simulation.run()
+    assert simulation.given_up == poisoned  # in the very epoch
+    assert {key: len(simulation.trained.get(key, ())) for key in keys} == {
+        key: poisoned.get(key, epochs + 1) - 1 for key in keys
+    }
+    assert simulation.n_lost <= len(poisoned) * (width + retries + 3)
+
+
+@given(
+    n_networks=st.integers(1, 20),
+    width=st.integers(1, 12),
+    loss=st.sampled_from(["lost", "narrower"]),
+    choices=st.randoms(use_true_random=False),
+)
+def test_what_is_lost_now_and_then_comes_to_its_end(n_networks, width, loss, choices):
+    """Every slice is lost once, wherever it runs; nobody is given up, and no epoch is left out or trained twice."""
+    lost = set()
+
+    def fate(keys, one):
+        if (keys[0], one.start) in lost:
+            return None
+        lost.update((key, one.start) for key in keys)
+        return loss
+
+    simulation = Simulation(Scheduler(planned(n_networks, width), 3, 0.5, 1), 3, lambda _: 0.2, {}, fate)
+    simulation.run()
+    assert simulation.given_up == {}
+    assert len(simulation.trained) == n_networks
+    assert all(seen == list(range(1, 11)) for seen in simulation.trained.values())
+
+
+@given(n_networks=st.integers(1, 40), fits=st.integers(1, 9))
+def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_networks, fits):
+    def fate(keys, _):
+        return "narrower" if len(keys) > fits else None
+
+    simulation = Simulation(Scheduler(planned(n_networks, 40), 2, 0.5, 0), 2, lambda _: 0.2, {}, fate)
+    simulation.run()
+    assert (len(simulation.trained), simulation.given_up) == (n_networks, {})
+    assert simulation.n_lost <= 2 * n_networks / fits  # halving, not one by one
+
+
+def test_a_lost_slice_is_tried_again_epoch_by_epoch_and_then_halved():
+    scheduler = Scheduler(planned(4, 4, epochs=10, epoch_seconds=0.1), 1, 0.5, 1)
+    keys = [network.key for network in scheduler.stacks[0].networks]
+    assert scheduler.next() == Slice(0, 0, 5)
+    assert scheduler.lost(Slice(0, 0, 5)) is None
+    assert scheduler.next() == Slice(0, 0, 1)
+    scheduler.finished(Slice(0, 0, 1), keys[:3], 0.1)
+    assert scheduler.next() == Slice(0, 1, 2)
+    assert scheduler.lost(Slice(0, 1, 2)) is None
+    assert scheduler.next() == Slice(0, 1, 2)
+    assert scheduler.lost(Slice(0, 1, 2)) is None
+    assert [scheduler.next(), scheduler.next(), scheduler.next()] == [Slice(1, 1, 2), Slice(2, 1, 2), None]
+    halves = [scheduler.stacks[number] for number in (1, 2)]
+    assert [[network.key for network in half.networks] for half in halves] == [keys[:2], keys[2:3]]
+    assert halves[1].origins == (Origin(0, keys[2]),)

@@ -81,7 +81,7 @@ def test_halving_lets_the_worse_go_and_says_why(tmp_path):
     best = sorted(curves, key=lambda key: curves[key][0])[:3]
     assert set(rungs[1]["until"]) == set(best)
     assert list(rungs[2]["until"]) == [min(best, key=lambda key: curves[key][2])]
-    assert found["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0}
+    assert found["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0, "failed": 0}
     status = {row["trial"]: row["status"] for row in read_leaderboard(tmp_path)}
     for key, curve in curves.items():
         left = f"stopped after epoch {len(curve)}: the search left it out"

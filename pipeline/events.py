@@ -1,0 +1,144 @@
+"""What the events of a journal hold. A journal may come from anywhere: what it says is checked before it is used."""
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+Count = Annotated[int, Field(ge=0)]
+Key = Annotated[str, Field(pattern=r"^\d{4,}/\d+/\d+$")]  # of a network; that of a trial is its first part
+TrialKey = Annotated[str, Field(pattern=r"^\d{4,}$")]
+File = Annotated[str, Field(pattern=r"^(\d{5,}-\d+)?$")]  # below the run's states, and nowhere else
+Ended = tuple[Count, str] | None  # (epoch, cause)
+
+
+@dataclass
+class Run:
+    """A session begins."""
+
+    run_id: str
+    version: str
+    code: str
+    command: str
+    settings: dict[str, Any]
+    tracking: dict[str, Any] | None
+
+
+@dataclass
+class TrialDescription:
+    """A trial for people, and its flat parameters."""
+
+    label: str
+    parameters: dict[str, Any]
+
+
+@dataclass
+class Rung:
+    """The search has asked for trials; of their networks the address, and that of which they take over, or None."""
+
+    number: Count
+    trials: dict[TrialKey, TrialDescription]
+    until: dict[TrialKey, Count]
+    networks: dict[Key, tuple[str, str | None]]
+
+
+@dataclass(config=ConfigDict(extra="forbid"))
+class SliceReport:
+    """See nncore.training.Report."""
+
+    curves: dict[str, list[float | None]]
+    diverged: Ended
+    stopped: Ended
+    epoch: Count
+    fingerprint: str
+
+
+@dataclass
+class SliceDone:
+    """A slice has come to its end."""
+
+    stack: Count
+    start: Count
+    until: Count
+    last: bool
+    started: int
+    file: File
+    sha256: str
+    held: list[Key]
+    networks: dict[Key, SliceReport]
+
+
+@dataclass
+class Over:
+    """Trials have ended."""
+
+    trials: list[TrialKey]
+    left: dict[TrialKey, tuple[Count, str]]
+
+
+@dataclass
+class Champion:
+    """The search has come to its end."""
+
+    label: str
+    validation: dict[str, float | None]
+    test: dict[str, float | None]
+
+
+@dataclass
+class Data:
+    """The data were read."""
+
+    card: dict[str, Any]
+
+
+@dataclass
+class Stage:
+    """A stage has come to its end."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass
+class Report:
+    """There is a report, beside the journal."""
+
+    file: Annotated[str, Field(pattern=r"^[\w-]+\.html$")]
+
+
+@dataclass
+class End:
+    """The session has come to its end."""
+
+    status: str
+
+
+KINDS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(kind)
+    for name, kind in {
+        "run": Run,
+        "data": Data,
+        "stage": Stage,
+        "rung": Rung,
+        "slice": SliceDone,
+        "over": Over,
+        "champion": Champion,
+        "report": Report,
+        "end": End,
+    }.items()
+}
+
+
+def check(happened: Any) -> None:
+    """Raise ValueError if this is no event of a journal, with what is wrong."""
+    if not isinstance(happened, dict) or type(happened.get("time")) is not int:
+        raise ValueError("it is no event")
+    kind = KINDS.get(str(happened.get("event")))
+    if kind is None:
+        raise ValueError(f"there are no events {happened.get('event')!r:.40}")
+    try:
+        kind.validate_python(happened)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,104 @@
+"""The setting allow: packages of the user's own, and of nobody else."""
+
+import json
+import sys
+
+import pytest
+import venom
+from running import QUICK, command, composed, journal, summary, swept_here
+
+from nncore.members import allow, find
+from pipeline.addresses import code_version
+from pipeline.errors import SettingError
+
+
+@pytest.fixture
+def importable(tmp_path, monkeypatch):
+    """A folder on Python's path; what was imported from it is forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+    allow([])
+
+
+def test_an_optimizer_of_ones_own_is_swept(tmp_path):
+    """As by a user: the package lies where the command is given."""
+    command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
+    found = summary(tmp_path)
+    assert found["trials"]["finished"] == 14
+    assert found["best"]["parameters"]["optimizer"] == "venom"
+    model = json.loads(next(tmp_path.glob("runs/*/*/model/model.json")).read_text())
+    assert "snake" not in json.dumps(model)  # a model answers without its optimizer
+
+
+def test_its_results_are_those_of_the_same_formula_in_nncore(importable, tmp_path):
+    mine = swept_here(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
+    gone = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    theirs = swept_here(tmp_path / "b", *gone, "space.optimizer.sgd.learning_rate=[0.1]")
+    assert mine["best"]["validation"] == theirs["best"]["validation"]
+
+
+def test_a_package_that_is_not_named_is_not_even_imported(importable):
+    overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
+    with pytest.raises(SettingError, match="must be the full name of a public function inside nncore"):
+        composed(*overrides)
+    with pytest.raises(SettingError, match="a package of your own has to be named in the setting allow"):
+        composed("reduce._target_=snake.Pca")
+    assert "snake" not in sys.modules
+
+
+@pytest.mark.parametrize("package", ["snak", "snakes"])
+def test_another_package_is_not_allowed_because_its_name_begins_alike(package, importable):
+    (importable / package).mkdir()
+    (importable / package / "__init__.py").touch()
+    overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
+    with pytest.raises(SettingError, match="must be the full name of a public function inside nncore or snak"):
+        composed(*overrides, f"allow=[{package}]")
+    assert "snake" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[no_such_package]", "allow: no_such_package must be a package"),
+        ("[os]", "allow: os must be a package"),  # but a file
+        ("['../x']", "allow.0 = '../x'"),
+        ("['a.b']", "allow.0 = 'a.b'"),
+        ("[_hidden]", "allow.0 = '_hidden'"),
+        ("snake", "allow = 'snake'"),
+    ],
+)
+def test_only_packages_can_be_allowed(value, said):
+    with pytest.raises(SettingError) as raised:
+        composed(f"allow={value}")
+    assert str(raised.value).startswith(said)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["snake.os.system", "snake.np.load", "snake.checked", "snake.sys", "snake.Optimizer"])
+def test_what_an_allowed_package_has_imported_is_not_its_own(name, importable):
+    venom.settings(importable)
+    allow(["snake"])
+    with pytest.raises(ValueError, match=f"'{name}' is not defined in|has no '{name}'"):
+        find(name)
+
+
+def test_a_package_that_was_changed_is_other_code(importable):
+    venom.settings(importable)
+    assert "snake" not in code_version()
+    without = code_version()
+    allow(["snake"])
+    before = code_version()
+    code_version.__globals__["_code_version"].cache_clear()
+    (importable / "snake" / "more.py").write_text("x = 1")
+    assert len({without, before, code_version()}) == 3
+
+
+@pytest.mark.slow
+def test_the_package_comes_to_rays_workers(tmp_path):
+    settings = (*venom.settings(tmp_path), "training.epochs=3", "tracking=none", "report=none")
+    command(tmp_path, *settings, "execution=ray")
+    assert summary(tmp_path)["trials"]["finished"] == 28
+    assert len({event["worker"] for event in journal(tmp_path) if event["event"] == "slice"}) > 1

@@ -1,0 +1,157 @@
+"""execution=cluster, on a Ray that is there already: several of its nodes on this machine, which come and go."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from interrupted import slices_so_far
+from running import command, journal, summary, swept_here
+
+SETTINGS = ("training.epochs=60", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
+
+
+@pytest.fixture
+def cluster():
+    """A head on which nothing can be trained; workers are for the test to add."""
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 200_000_000})
+    yield nodes
+    nodes.shutdown()
+
+
+def worker(cluster):
+    return cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
+
+
+class Running:
+    """The command on a cluster, as a user starts it, while nodes come and go."""
+
+    def __init__(self, folder, cluster, *overrides):
+        self.folder = folder
+        where = ("execution=cluster", f"execution.address={cluster.address}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *SETTINGS, *where, *overrides],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_for_slices(self, n):
+        """Until so many more are in the journal."""
+        goal, deadline = self.n_slices() + n, time.monotonic() + 90
+        while self.n_slices() < goal:
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def n_slices(self):
+        return sum(map(slices_so_far, self.folder.glob("runs/*/*/journal.jsonl")))
+
+    def end(self):
+        """Its exit code and standard error."""
+        _, errors = self.process.communicate(timeout=180)
+        return self.process.returncode, errors
+
+
+def raylet_of(worker):
+    """The process id of the node that a worker, "host pid" in the journal, belongs to."""
+    path = Path("/proc") / worker.split()[1] / "stat"
+    return int(path.read_text().rpartition(")")[2].split()[1])
+
+
+def raylet(node):
+    (info,) = node.all_processes["raylet"]
+    return info.process.pid
+
+
+@pytest.mark.slow
+def test_nodes_come_and_leave_in_mid_sweep_and_nothing_is_lost(cluster, expected, tmp_path):
+    first = worker(cluster)
+    cluster.wait_for_nodes()
+    run = Running(tmp_path, cluster)
+    run.wait_for_slices(2)
+    second = worker(cluster)
+    run.wait_for_slices(8)
+    trained_by = {raylet_of(event["worker"]) for event in journal(tmp_path) if event["event"] == "slice"}
+    assert trained_by == {raylet(first), raylet(second)}  # who joined got work
+    cluster.remove_node(first, allow_graceful=False)
+    run.wait_for_slices(4)
+    code, errors = run.end()
+    assert code == 0, errors
+    found = summary(tmp_path)
+    assert found["digest"] == expected["digest"]
+    assert found["best"] == expected["best"]
+    assert found["trials"]["failed"] == 0
+
+
+@pytest.mark.slow
+def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path):
+    run = Running(tmp_path, cluster)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("runs/*/*/states/session-*")):
+        assert run.process.poll() is None, run.process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(2)
+    assert run.n_slices() == 0
+    worker(cluster)
+    code, errors = run.end()
+    assert code == 0, errors
+    assert summary(tmp_path)["digest"] == expected["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["auto", "127.0.0.1:9"])
+def test_where_no_cluster_is_one_line_says_how_to_get_one(address, tmp_path):
+    began = time.monotonic()
+    done = command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"nnsweep: execution.address={address}: must be that of a Ray cluster with this host in it")
+    assert "ray start --head" in line
+    assert time.monotonic() - began < 60
+    assert summary(tmp_path)["status"] == "failed"
+
+
+@pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "http://head:8265", "a b:1"])
+def test_an_address_is_auto_or_host_and_port(address, tmp_path):
+    done = command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "execution.address" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_when_the_head_is_gone_one_line_says_so_and_the_run_goes_on_in_another_cluster(cluster, expected, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    worker(cluster)
+    run = Running(tmp_path, cluster)
+    run.wait_for_slices(4)
+    (gcs,) = cluster.head_node.all_processes["gcs_server"]
+    gcs.process.kill()
+    code, errors = run.end()
+    assert code == 2
+    assert "the cluster's head must answer, but has not for " in errors.splitlines()[-1]
+    assert summary(tmp_path)["status"] == "failed"
+    cluster.shutdown()
+    other = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200_000_000})
+    try:
+        again = Running(tmp_path, other)
+        code, errors = again.end()
+    finally:
+        other.shutdown()
+    assert code == 0, errors
+    found = summary(tmp_path)
+    assert found["digest"] == expected["digest"]
+    assert found["work"]["resumed_networks"] > 0

@@ -1,0 +1,165 @@
+"""conf/cluster: files for Ray's launcher, by Ray's own schema, and for KubeRay, by the fields of its ray.io/v1."""
+
+import copy
+import json
+import shlex
+from pathlib import Path
+
+import jsonschema
+import pytest
+import ray
+import yaml
+from running import composed
+
+from pipeline.configuration import CONF
+
+FOLDER = CONF / "cluster"
+LAUNCHER = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+TEXT, COUNT, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
+QUICK = {
+    "RAY_health_check_period_ms",
+    "RAY_health_check_timeout_ms",
+    "RAY_health_check_failure_threshold",
+    "RAY_grpc_client_keepalive_time_ms",
+    "RAY_grpc_client_keepalive_timeout_ms",
+}
+
+
+def strict(required, **fields):
+    """An object with these fields and no others."""
+    return {"type": "object", "properties": fields, "required": required.split(), "additionalProperties": False}
+
+
+def several(of):
+    return {"type": "array", "items": of, "minItems": 1}
+
+
+TEXTS = {"type": "object", "additionalProperties": TEXT}
+QUANTITIES = {"type": "object", "additionalProperties": {"type": "string", "pattern": r"^[0-9.]+(m|[KMGT]i?)?$"}}
+CONTAINER = strict(
+    "name image resources",
+    name=TEXT,
+    image=TEXT,
+    env=several(strict("name value", name=TEXT, value=TEXT)),
+    resources=strict("requests limits", requests=QUANTITIES, limits=QUANTITIES),
+    securityContext=strict("", allowPrivilegeEscalation=FLAG, capabilities=strict("drop", drop=several(TEXT))),
+    volumeMounts=several(strict("name mountPath", name=TEXT, mountPath={"type": "string", "pattern": "^/"})),
+)
+POD = strict(
+    "containers",
+    securityContext=strict("runAsNonRoot", runAsNonRoot={"const": True}, runAsUser=COUNT, fsGroup=COUNT),
+    containers=several(CONTAINER),
+    volumes=several(
+        strict(
+            "name",
+            name=TEXT,
+            emptyDir=strict("", medium={"enum": ["", "Memory"]}, sizeLimit=TEXT),
+            persistentVolumeClaim=strict("claimName", claimName=TEXT, readOnly=FLAG),
+        )
+    ),
+)
+TEMPLATE = strict("spec", metadata={"type": "object"}, spec=POD)
+CLUSTER = strict(
+    "headGroupSpec",
+    rayVersion=TEXT,
+    enableInTreeAutoscaling=FLAG,
+    autoscalerOptions=strict("", idleTimeoutSeconds=COUNT),
+    headGroupSpec=strict("template", rayStartParams=TEXTS, template=TEMPLATE),
+    workerGroupSpecs=several(
+        strict(
+            "groupName maxReplicas minReplicas template",
+            groupName=TEXT,
+            replicas=COUNT,
+            minReplicas=COUNT,
+            maxReplicas=COUNT,
+            rayStartParams=TEXTS,
+            template=TEMPLATE,
+        )
+    ),
+)
+JOB = strict(
+    "rayClusterSpec",
+    entrypoint=TEXT,
+    shutdownAfterJobFinishes=FLAG,
+    ttlSecondsAfterFinished=COUNT,
+    backoffLimit=COUNT,
+    rayClusterSpec=CLUSTER,
+)
+
+
+def kuberay(kind, spec):
+    metadata = strict("name", name={"type": "string", "pattern": "^[a-z0-9-]{1,63}$"})
+    head = {"apiVersion": {"const": "ray.io/v1"}, "kind": {"const": kind}}
+    return strict("apiVersion kind metadata spec", **head, metadata=metadata, spec=spec)
+
+
+SCHEMAS = {
+    "ray_launcher": LAUNCHER,
+    "kuberay_cluster": kuberay("RayCluster", CLUSTER),
+    "kuberay_job": kuberay("RayJob", JOB),
+}
+
+
+def content(name):
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
+def test_every_file_has_a_schema():
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(SCHEMAS)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_files_are_as_their_schemas_say(name):
+    jsonschema.validate(content(name), SCHEMAS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "way", "value"),
+    [
+        ("ray_launcher", ["provider", "type"], None),
+        ("ray_launcher", ["min_worker"], 2),
+        ("ray_launcher", ["max_workers"], "two"),
+        ("kuberay_cluster", ["spec", "workerGroupSpec"], []),
+        ("kuberay_cluster", ["spec", "workerGroupSpecs", 0, "maxReplicas"], None),
+        ("kuberay_cluster", ["spec", "headGroupSpec", "rayStartParams", "num-cpus"], 2),
+        ("kuberay_job", ["spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "volume"], []),
+        ("kuberay_job", ["apiVersion"], "ray.io/v1alpha1"),
+    ],
+)
+def test_the_schemas_find_what_is_wrong(name, way, value):
+    changed = copy.deepcopy(content(name))
+    inside = changed
+    for key in way[:-1]:
+        inside = inside[key]
+    if value is None:
+        del inside[way[-1]]
+    else:
+        inside[way[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(changed, SCHEMAS[name])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_every_host_is_quick_to_notice_that_another_is_gone(name):
+    text = (FOLDER / f"{name}.yaml").read_text()
+    groups = 2 if name == "ray_launcher" else 1  # in the manifests all containers have one list
+    assert {setting: text.count(setting) for setting in QUICK} == dict.fromkeys(QUICK, groups)
+    if name != "ray_launcher":
+        spec = content(name)["spec"]
+        cluster = spec.get("rayClusterSpec", spec)
+        pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+        found = [pod["template"]["spec"]["containers"][0] for pod in pods]
+        assert all({one["name"] for one in container["env"]} == QUICK for container in found)
+        assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in found)
+
+
+def test_the_job_does_what_a_command_line_does():
+    command, *overrides = shlex.split(content("kuberay_job")["spec"]["entrypoint"])
+    settings, _ = composed(*overrides)
+    assert command == "nnsweep"
+    assert settings.execution.address == "auto"
+    assert str(settings.runs) == "/runs"
+
+
+def test_the_job_has_the_cluster_of_the_cluster():
+    assert content("kuberay_job")["spec"]["rayClusterSpec"] == content("kuberay_cluster")["spec"]

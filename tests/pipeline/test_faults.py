@@ -1,0 +1,128 @@
+"""Faults of the machine: the driver is killed, the disk or the object store is full, the clock goes backwards."""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from interrupted import slices_so_far
+from running import FEW, command, processes, summary, swept_here
+from venom import settings as venomous
+
+SETTINGS = ("tracking=none", "report=none")
+N_KILLS = 20
+
+
+def n_slices(folder):
+    return sum(map(slices_so_far, folder.glob("runs/*/*/journal.jsonl")))
+
+
+@pytest.mark.slow
+def test_law_5_a_driver_that_is_killed_at_20_random_moments(tmp_path):
+    """Every other session dies somewhere in its start, the others soon after they have trained something."""
+    settings = (*SETTINGS, "training.epochs=200", "stacks.slice_seconds=0.1", "execution=local")
+    moments, deaths = random.Random(7), 0
+    while deaths < N_KILLS:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *settings], cwd=tmp_path, stdout=subprocess.DEVNULL
+        )
+        before, deadline = n_slices(tmp_path), time.monotonic() + 60
+        while deaths % 2 and n_slices(tmp_path) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3 if deaths % 2 else 2.0))
+        assert process.poll() is None, f"it came to its end in session {deaths + 1}"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        deaths += 1
+    command(tmp_path, *settings)
+    ended = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
+    (found,) = (one for one in ended if one["status"] == "finished")
+    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings)["digest"]
+    assert found["work"]["resumed_networks"] > 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own, of 1 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("a file system of its own needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["local", "ray"])
+def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room(execution, small_disk, tmp_path):
+    settings = (*SETTINGS, "training.epochs=12", "stacks.slice_seconds=0.1", f"execution={execution}")
+    where = (f"runs={small_disk}/runs", f"cache.folder={tmp_path}/cache")
+    done = command(tmp_path, *settings, *where, check=False)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have room, but is full")
+    for path in small_disk.glob("runs/*/*/summary.json"):
+        json.loads(path.read_text())  # not half of one
+    assert not list(small_disk.glob("runs/*/*/.*"))
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    again = command(tmp_path, *settings, *where)
+    assert " goes on" in again.stdout
+    found = summary(small_disk)
+    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+    assert found["work"]["resumed_networks"] > 0
+
+
+@pytest.mark.slow
+def test_an_object_store_that_is_full_spills_to_the_disk_and_nothing_stands_still(tmp_path):
+    """The data take three times what the store holds."""
+    from ray.cluster_utils import Cluster
+
+    data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
+    settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
+    settings = (*settings, "~space.regularizer.l1", "~space.regularizer.l2", "cache=none")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 80_000_000})
+    try:
+        command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")
+    finally:
+        cluster.shutdown()
+    found = summary(tmp_path)
+    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+
+
+def test_a_clock_that_goes_backwards_changes_no_result(tmp_path, monkeypatch):
+    settings = (*FEW, "training.epochs=4", "stacks.slice_seconds=0.001", "budget.seconds=600", "seed=3")
+    expected = swept_here(tmp_path / "undisturbed", *settings)
+    hours = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - 3600 * next(hours))
+    found = swept_here(tmp_path / "backwards", *settings)
+    assert found["digest"] == expected["digest"]
+    assert found["status"] == "finished"
+    (folder,) = tmp_path.glob("backwards/digits/*")
+    more = swept_here(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
+    assert more["work"]["resumed_networks"] == 7
+    assert more["trials"]["finished"] == 7
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_out_of_memory_is_tried_again_with_fewer_networks(tmp_path, monkeypatch):
+    """Ray's own guard ends it: each network wants 250 MB, and the guard leaves 2 GB to all."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    used = kilobytes["MemTotal"] - kilobytes["MemAvailable"]
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{(used + 2.5e6) / kilobytes['MemTotal']:.4f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    greedy = venomous(tmp_path, megabytes="250")
+    settings = (*SETTINGS, "training.epochs=2", "training.batch_size=512", "stacks.width=14", "execution.cpus=1")
+    command(tmp_path, *greedy, *settings)
+    found = summary(tmp_path)
+    assert found["trials"]["finished"] == 28
+    assert found["work"]["retried_slices"] >= 1
+    others = set(processes("ray::train_slice"))
+    assert not others

@@ -1,0 +1,276 @@
+"""10,000 hostile files and settings: one clear line, and nothing else. No crash, no hang, no file elsewhere."""
+
+import copy
+import json
+import shutil
+import signal
+import zipfile
+from hashlib import sha256
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from running import FEW, composed, swept_here
+
+from nncore import model_file, stack_file
+from nncore.array_file import CHECKSUM_BYTES, MAGIC
+from pipeline.errors import SettingError
+from pipeline.history import known_networks, next_stack, sweep_seconds
+from pipeline.journal import events, last_event, last_session
+from pipeline.reports.findings import findings
+from pipeline.settings.building import build_settings
+from pipeline.settings.variants import Variants
+
+pytestmark = pytest.mark.slow
+HANG_S = 20
+EACH = 2500  # examples: four kinds of input, 10,000 in all
+
+hostile = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            "../../etc/passwd",
+            "/etc/passwd",
+            "..",
+            "",
+            "nan",
+            "1e999",
+            "os.system",
+            "pipeline.run.run",
+            "\0",
+            "$(id)",
+            "~/x",
+        ]
+    ),
+    st.sampled_from(["nncore.members.import_module", "subprocess.Popen", "pipeline.configuration.os.system"]),
+    st.lists(st.integers(-3, 3), max_size=4),
+    st.dictionaries(
+        st.sampled_from(["_target_", "low", "high", "x", "../y"]), st.integers() | st.text(max_size=5), max_size=3
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def no_hang():
+    """The whole test is given up when a single example takes too long; see `alarmed`."""
+    before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"an input took more than {HANG_S} s"))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """A run with all that one leaves behind."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    swept_here(folder, *FEW, "training.epochs=2", "stacks.slice_seconds=0.001")
+    (path,) = folder.glob("digits/*")
+    return path
+
+
+def places(value, path=()):
+    """The way to everything inside of a nested value."""
+    yield path
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from places(inner, (*path, key))
+
+
+def mutated(data, value, times=3):
+    """The value with some of its parts replaced, removed, doubled, or put where others are."""
+    value = copy.deepcopy(value)
+    for _ in range(data.draw(st.integers(1, times))):
+        where = [path for path in places(value) if path]
+        if not where:
+            return value
+        *way, last = data.draw(st.sampled_from(where))
+        inside = value
+        for key in way:
+            inside = inside[key]
+        deed = data.draw(st.sampled_from(["replace", "remove", "move", "add"]))
+        if deed == "replace":
+            inside[last] = data.draw(hostile)
+        elif deed == "remove":
+            del inside[last]
+        elif deed == "move":
+            inside[last] = copy.deepcopy(at(value, data.draw(st.sampled_from(where))))
+        elif isinstance(inside, dict):
+            inside[data.draw(st.text(max_size=8))] = data.draw(hostile)
+        else:
+            inside.insert(0, data.draw(hostile))
+    return value
+
+
+def at(value, path):
+    for key in path:
+        value = value[key]
+    return value
+
+
+def tree(folder):
+    """Every file below, and when it was written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def refused_in_one_line(call, errors):
+    """Whether the input was refused; it must be, or be good."""
+    signal.alarm(HANG_S)
+    try:
+        call()
+    except errors as error:
+        said = str(error)
+    else:
+        return False
+    finally:
+        signal.alarm(0)
+    assert len(said.splitlines()) == 1, said
+    return True
+
+
+def fuzz(examples=EACH):
+    return settings(
+        max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+
+
+def test_hostile_configurations(tmp_path, monkeypatch):
+    """Composed, changed, and checked as a command does."""
+    monkeypatch.chdir(tmp_path)
+    _, plain = composed("execution=local", "tracking=none")
+    refused = []
+
+    def check(config):
+        built = build_settings(config)
+        Variants(built, config).check(None if built.data.task == "auto" else built.data.task)
+
+    @fuzz()
+    @given(st.data())
+    def one(data):
+        config = mutated(data, plain)
+        refused.append(refused_in_one_line(lambda: check(config), SettingError))
+
+    one()
+    assert sum(refused) > len(refused) / 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hostile_journals(run_folder, tmp_path):
+    """Changed in their lines and in their bytes; then read as a resumed run and as a report reads them."""
+    lines = [json.loads(line) for line in (run_folder / "journal.jsonl").read_text().splitlines()]
+    folder = tmp_path / "runs" / "digits" / run_folder.name
+    shutil.copytree(run_folder, folder)
+    path, outside = folder / "journal.jsonl", tmp_path / "secret"
+    outside.write_text("not to be read")
+    refused = []
+
+    def read():
+        happened = events(path)
+        known = known_networks(folder, happened)
+        next_stack(happened), sweep_seconds(happened), last_event(path), last_session(folder)
+        assert all(
+            not one.place or (folder / "states" / one.place.file).parent == folder / "states" for one in known.values()
+        )
+        findings(folder)
+
+    @fuzz()
+    @given(st.data())
+    def one(data):
+        changed = mutated(data, lines)
+        text = "\n".join(map(json.dumps, changed)) + "\n"
+        content = bytearray(text.encode())
+        if data.draw(st.booleans()):
+            for _ in range(data.draw(st.integers(1, 4))):
+                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        before = tree(tmp_path)
+        refused.append(refused_in_one_line(read, SettingError))
+        assert tree(tmp_path) == before
+
+    one()
+    assert sum(refused) > len(refused) / 4
+    assert outside.read_text() == "not to be read"
+
+
+def test_hostile_models(run_folder, tmp_path):
+    """Their JSON is changed and the checksums are made right again; or the arrays' file is another one."""
+    folder = tmp_path / "model"
+    shutil.copytree(run_folder / "model", folder)
+    document = json.loads((folder / "model.json").read_text())
+    arrays = (folder / "arrays.npz").read_bytes()
+    refused = []
+
+    @fuzz()
+    @given(st.data())
+    def one(data):
+        content = bytearray(arrays)
+        if data.draw(st.booleans()):
+            for _ in range(data.draw(st.integers(1, 3))):
+                content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        changed = mutated(data, document)
+        if isinstance(changed, dict) and "model" in changed:
+            changed["model_sha256"] = sha256(json.dumps(changed["model"], sort_keys=True).encode()).hexdigest()
+            changed["arrays_sha256"] = sha256(content).hexdigest()
+        (folder / "arrays.npz").write_bytes(content)
+        (folder / "model.json").write_text(json.dumps(changed))
+        refused.append(refused_in_one_line(lambda: model_file.load(folder), ValueError))
+
+    one()
+    assert sum(refused) > len(refused) / 4
+
+
+def test_hostile_states_of_stacks(run_folder, tmp_path):
+    """The header is changed and the checksum is made right again; or bytes are."""
+    (source, *_) = sorted((run_folder / "states").glob("0*"))
+    body, path = source.read_bytes()[:-CHECKSUM_BYTES], tmp_path / "state"
+    start = len(MAGIC) + 8
+    stop = start + int.from_bytes(body[len(MAGIC) : start], "little")
+    header, content = json.loads(body[start:stop]), body[stop:]
+    refused = []
+
+    @fuzz()
+    @given(st.data())
+    def one(data):
+        changed = json.dumps(mutated(data, header)).encode()
+        length = len(changed) if data.draw(st.booleans()) else data.draw(st.integers(0, 2**64 - 1))
+        whole = MAGIC + length.to_bytes(8, "little") + changed + content
+        path.write_bytes(whole + sha256(whole).digest())
+        refused.append(refused_in_one_line(lambda: stack_file.load(path), ValueError))
+
+    one()
+    assert sum(refused) > len(refused) / 2
+
+
+def npz(path, **entries):
+    with zipfile.ZipFile(path, "w", entries.pop("how", zipfile.ZIP_STORED)) as archive:
+        for name, content in entries.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def header(shape, dtype="<f8"):
+    text = str({"descr": dtype, "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("how", "content", "said"),
+    [
+        (zipfile.ZIP_STORED, header((2**40,)) + b"0" * 64, "not as large as it says"),
+        (zipfile.ZIP_STORED, header((-1, 8)) + b"0" * 64, "not as large as it says"),
+        (zipfile.ZIP_STORED, header((8,), "|O") + b"0" * 64, "not as large as it says"),
+        (zipfile.ZIP_DEFLATED, header((2**27,)) + bytes(2**30), "is compressed"),
+    ],
+)
+def test_arrays_that_are_larger_than_they_say_are_refused_before_there_is_memory_for_them(
+    how, content, said, run_folder, tmp_path
+):
+    folder = tmp_path / "model"
+    shutil.copytree(run_folder / "model", folder)
+    npz(folder / "arrays.npz", arr_0=content, how=how)
+    document = json.loads((folder / "model.json").read_text())
+    document["arrays_sha256"] = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+    (folder / "model.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=said):
+        model_file.load(folder)

@@ -1,0 +1,103 @@
+"""The default sweep across three hosts that share no folder: one is cut off, the power of one fails, the head dies."""
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hosts import can_be_made, hosts
+from running import swept_here
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not can_be_made(), reason="network namespaces need root and the command ip"),
+]
+SETTINGS = ("training.epochs=120", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
+
+
+class Sweep:
+    """The default sweep, started on the head of a cluster; only there is the run's folder."""
+
+    def __init__(self, folder, three, *overrides):
+        self.folder, head = folder / "work", three[0]
+        head.start_ray(None, 0)
+        for host in three[1:]:
+            host.start_ray(head, 1)
+        command = [sys.executable, "-m", "pipeline", f"runs={self.folder}/runs", f"cache.folder={self.folder}/cache"]
+        where = ["execution=cluster", f"execution.address={head.address}:6379"]
+        self.process = head.start(*command, *SETTINGS, *where, *overrides, hide=False)
+
+    def slices(self):
+        """Those in the journal."""
+        paths = list(self.folder.glob("runs/*/*/journal.jsonl"))
+        lines = paths[0].read_text().split("\n")[:-1] if paths else []
+        return [one for one in map(json.loads, lines) if one["event"] == "slice"]
+
+    def wait_for(self, condition, seconds=120):
+        """Until the slices are so."""
+        deadline = time.monotonic() + seconds
+        while not condition(self.slices()):
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def summary(self, seconds=240):
+        """When it has come to its end."""
+        said, _ = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, said
+        (path,) = self.folder.glob("runs/*/*/summary.json")
+        return json.loads(path.read_text())
+
+
+@pytest.fixture
+def three(tmp_path):
+    """Three hosts; what is below `work`, and our code, is the first one's alone."""
+    (tmp_path / "work").mkdir()
+    with hosts(tmp_path, 3, [tmp_path / "work", ROOT / "pipeline", ROOT / "nncore"]) as made:
+        yield made
+
+
+def trained_by(slices):
+    return {one["worker"].split()[0] for one in slices}
+
+
+def test_the_default_sweep_runs_across_hosts_that_share_no_folder(three, expected, tmp_path):
+    sweep = Sweep(tmp_path, three)
+    found = sweep.summary()
+    assert trained_by(sweep.slices()) == {three[1].name, three[2].name}
+    assert all(re.fullmatch("[0-9a-f]{64}", one["sha256"]) for one in sweep.slices())
+    assert found["digest"] == expected["digest"]
+    assert found["best"] == expected["best"]
+    assert found["work"]["retried_slices"] == 0
+    for host in three[1:]:
+        assert list((host.folder / "instead").iterdir()) == []  # nothing was written where the run's folder is not
+
+
+def test_the_power_of_a_host_fails(three, expected, tmp_path):
+    sweep = Sweep(tmp_path, three)
+    sweep.wait_for(lambda slices: len(trained_by(slices)) == 2 and len(slices) > 4)
+    three[2].kill()
+    found = sweep.summary()
+    assert found["digest"] == expected["digest"]
+    assert found["work"]["retried_slices"] >= 1
+    assert found["trials"]["failed"] == 0
+
+
+def test_a_host_is_cut_off_for_a_minute(three, expected, tmp_path):
+    sweep = Sweep(tmp_path, three)
+    sweep.wait_for(lambda slices: len(trained_by(slices)) == 2 and len(slices) > 4)
+    three[2].link("down")
+    began = time.monotonic()
+    found = sweep.summary()
+    assert time.monotonic() - began < 60
+    three[2].link("up")
+    assert found["digest"] == expected["digest"]
+    assert found["trials"]["failed"] == 0

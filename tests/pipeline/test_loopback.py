@@ -1,0 +1,81 @@
+"""What a sweep and `nnsweep ui` start can be reached from this machine only."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from interrupted import slices_so_far
+from running import FEW, command, processes
+from servers import free_port
+
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def listening(pids):
+    """The addresses, in the hexadecimal digits of /proc/net, on which these processes wait for others."""
+    addresses = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[3] == "0A":  # LISTEN
+                addresses[f"socket:[{words[9]}]"] = words[1].partition(":")[0]
+    found = set()
+    for file in [one for pid in pids for one in Path(f"/proc/{pid}").glob("fd/*")]:
+        with suppress(OSError):  # closed meanwhile
+            found.add(addresses.get(str(file.readlink())))
+    return found - {None}
+
+
+def test_the_check_can_fail():
+    import socket
+
+    with socket.socket() as server:
+        server.bind(("0.0.0.0", 0))
+        server.listen()
+        assert listening([os.getpid()]) - LOOPBACK == {"00000000"}
+
+
+@pytest.mark.slow
+def test_nothing_that_a_sweep_starts_listens_to_other_hosts(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "training.epochs=400", "report=none", "stacks.slice_seconds=0.3"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while sum(map(slices_so_far, tmp_path.glob("runs/*/*/journal.jsonl"))) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        found = listening([process.pid, *processes("ray"), *processes("pipeline.tracking")])
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+    assert found
+    assert found <= LOOPBACK
+
+
+@pytest.mark.slow
+def test_the_ui_listens_to_this_machine_only(tmp_path):
+    command(tmp_path, *FEW, "execution=local", "training.epochs=1", "report=none")
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "ui", f"port={port}"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+        assert listening([server.pid, *processes("mlflow")]) == {"0100007F"}
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=30)
