@@ -5,6 +5,8 @@ mathematics is written with `np.` alone. Only what makes arrays from numbers mus
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,47 @@ def on_gpu(array: Array) -> Array:
 
     copy: Array = cupy.asarray(array)
     return copy
+
+
+def choose_gpu(number: int) -> None:
+    """From now on this process computes on this GPU. Raises ImportError without CuPy, RuntimeError without the GPU."""
+    import cupy
+
+    try:
+        cupy.cuda.Device(number).use()
+    except RuntimeError as error:  # CuPy's own could not be read where CuPy is not installed
+        raise RuntimeError(str(error)) from None
+
+
+def gpu_bytes() -> int:
+    """Free memory of the GPU, once it has shown that it computes. Raises RuntimeError if it does not."""
+    import cupy
+
+    try:
+        product = np.maximum(on_gpu(np.full((4, 4), 0.5)) @ on_gpu(np.eye(4)), 0)
+        if float(on_host(product).sum()) != 8:
+            raise RuntimeError("it computes wrong results")
+        return int(cupy.cuda.runtime.memGetInfo()[0])
+    except Exception as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def gpu_memory(limit: int) -> Iterator[None]:
+    """In the block this process may take so many bytes of the GPU, at its end it gives all back.
+
+    Raises   MemoryError if that is not enough; CuPy's own could not be read where CuPy is not installed
+    """
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    pool.set_limit(size=limit)
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"the {limit / 1e6:.0f} MB of a GPU were not enough: {error}") from None
+    finally:
+        pool.free_all_blocks()
 
 
 def gather_rows(rows: Array, index: Array, out: Array) -> Array:

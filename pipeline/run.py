@@ -18,12 +18,13 @@ from pipeline.reports.progress import Sweeping
 from pipeline.reports.summary import best_summary, sweep_summary, work_summary
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
+from pipeline.sweep.dispatcher import Terms
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.ranking import Ranking, ranked
 from pipeline.sweep.result import repeats_of
 from pipeline.sweep.results import Results
 from pipeline.sweep.states import States
-from pipeline.sweep.trainer import Terms, Trainer
+from pipeline.sweep.trainer import Trainer
 from pipeline.upstream import Means, Upstream, upstream
 
 

@@ -29,6 +29,14 @@ def float_errors_raise() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def gpu() -> None:
+    """A GPU and CuPy; elsewhere the test is skipped."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: what computes on a GPU is not tested here")
+    if not cupy.cuda.is_available():
+        pytest.skip("there is no GPU: what computes on one is not tested here")
+
+
 @pytest.fixture(scope="session")
 def main_job(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MainJob:
     """`python -m pipeline` with no argument, once for all tests and processes that look at what it leaves behind."""

@@ -25,8 +25,11 @@ def main() -> None:
     variant = Variants(settings, config).of(trial)
     shape, network = variant.shape(facts(view), "classification"), variant.net(trial, trial.key, 0)
     options = settings.stages["sweep"]
-    with TemporaryDirectory() as folder, Ray(1).start() as executor:  # one CPU, so that both tasks run on one worker
-        order = SliceOrder(shape, (network,), (), 1, True, "classification", 1e6, Path(folder) / "state", Path(folder))
+    one_cpu = Ray(1, "none", 1)  # so that both tasks run on one worker
+    with TemporaryDirectory() as folder, one_cpu.start() as executor:
+        order = SliceOrder(
+            shape, (network,), (), 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder)
+        )
         _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=2)
         executor.fetch(reports)
         (modules,) = executor.submit(loaded, options=options)

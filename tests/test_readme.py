@@ -34,6 +34,7 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
         "base",
         "draws",
         "backend",
+        "device",
         "scratch",
         "members",
         "hyperparameters",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
@@ -36,6 +36,20 @@ class TaskMemoryError(TaskLostError):
     """There was not enough memory for the task: with less to do at a time it may come to its end."""
 
 
+class Gpus(NamedTuple):
+    """How many tasks that need a GPU, or a share of one, run at a time, and how many bytes of it each may take.
+
+    said   for people: why there are none although a GPU is there; else ""
+    """
+
+    n: int
+    memory: int
+    said: str = ""
+
+
+NO_GPUS = Gpus(0, 0)
+
+
 class Executor(Protocol):
     """Runs functions as tasks."""
 
@@ -43,15 +57,26 @@ class Executor(Protocol):
     def workers(self) -> int:
         """How many tasks that need one core run at a time, at this moment: hosts may come and go."""
 
+    @property
+    def gpus(self) -> Gpus:
+        """Those that train beside the workers, at this moment. Raises SettingError if asked for and not usable."""
+
     def check(self, options: TaskOptions) -> None:
         """Raise ValueError if a task with these options could never run."""
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1, here: bool = True
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        options: TaskOptions,
+        returns: int = 1,
+        here: bool = True,
+        gpu: bool = False,
     ) -> tuple[Handle, ...]:
         """Start the function; one handle per returned value. Handles among the arguments are resolved.
 
         here   on this host, where the run's folder, the data's files and the cache are; else on any
+        gpu    where it has one of `gpus`
         """
 
     def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.execution.base import Handle, TaskOptions
+from pipeline.execution.base import NO_GPUS, Handle, TaskOptions
 from pipeline.execution.threads import on_one_thread
 from pipeline.settings.strict import STRICT
 
@@ -53,13 +53,19 @@ class _Value:
 class LocalExecutor:
     """Runs a task when somebody fetches its result."""
 
-    workers = 1
+    workers, gpus = 1, NO_GPUS
 
     def check(self, options: TaskOptions) -> None:
         """See Executor.check; here every task runs."""
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1, here: bool = True
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        options: TaskOptions,
+        returns: int = 1,
+        here: bool = True,
+        gpu: bool = False,
     ) -> tuple[Handle, ...]:
         """See Executor.submit; the options have no meaning here."""
         task = _Task(function, arguments)

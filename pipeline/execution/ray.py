@@ -20,6 +20,7 @@ from nncore.members import ALLOW, allowed
 from pipeline.addresses import folder_of
 from pipeline.errors import SettingError
 from pipeline.execution.base import Executor, TaskOptions
+from pipeline.execution.gpus import GpuCount, GpuFraction
 from pipeline.settings.strict import STRICT, PositiveInt
 
 QUIET = {
@@ -27,6 +28,8 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of a task's several results we ask one, and say its error ourselves
 }
+# A worker that is used again may get another GPU, but CUDA looks only once at which it may see: so all can be seen.
+GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also elsewhere: a Ray that no other host can reach
 PATIENCE_S = 5.0  # for the head of a cluster to answer
 
@@ -35,10 +38,14 @@ PATIENCE_S = 5.0  # for the head of a cluster to answer
 class Ray:
     """A Ray of our own on this machine, started for the run and stopped after it.
 
-    cpus   how many tasks run at a time; auto: one per core
+    cpus           how many tasks run at a time; auto: one per core
+    gpus           how many GPUs train beside the cores; auto: all that are there
+    gpu_fraction   of a GPU for one stack at a time
     """
 
     cpus: PositiveInt | Literal["auto"]
+    gpus: GpuCount
+    gpu_fraction: GpuFraction
 
     def check(self, options: TaskOptions) -> None:
         """See Execution.check."""
@@ -49,7 +56,9 @@ class Ray:
     def start(self) -> Iterator[Executor]:
         """Start Ray, stop it at the end."""
         cpus = None if self.cpus == "auto" else self.cpus
-        with _joined(LOOPBACK, address="local", num_cpus=cpus, include_dashboard=False) as executor:
+        gpus = {"auto": None, "none": 0}.get(str(self.gpus), self.gpus)
+        how = {"address": "local", "num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
+        with _joined(LOOPBACK | GPUS, self.gpus, self.gpu_fraction, **how) as executor:
             yield executor
 
 
@@ -59,10 +68,14 @@ class Cluster:
 
     The code goes to the other hosts by itself; what it imports must be installed there.
 
-    address   of its head, host:port; auto: that of the Ray on this host, or of the job that this is
+    address        of its head, host:port; auto: that of the Ray on this host, or of the job that this is
+    gpus           how many of its GPUs train beside its cores; auto: all
+    gpu_fraction   of a GPU for one stack at a time
     """
 
     address: Annotated[str, Field(pattern=r"^(auto|[^:/\s]+:[0-9]+)$")]
+    gpus: GpuCount
+    gpu_fraction: GpuFraction
 
     def check(self, options: TaskOptions) -> None:
         """See Execution.check; what there is is not known yet."""
@@ -70,22 +83,33 @@ class Cluster:
     @contextmanager
     def start(self) -> Iterator[Executor]:
         """Join the cluster, leave it at the end. Raises SettingError if there is none at the address."""
-        _answers(self.address)
+        address = last_started() if self.address == "auto" else self.address
+        _answers(address)
         code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
         modules = [str(folder) for folder in (*code, *map(folder_of, allowed()))]
-        environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())}}
+        environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())} | GPUS}
         try:
-            with _joined({}, address=self.address, runtime_env=environment) as executor:
+            with _joined({}, self.gpus, self.gpu_fraction, address=address, runtime_env=environment) as executor:
                 yield executor
         except ConnectionError as error:
-            raise _no_cluster(self.address, str(error)) from None
+            raise _no_cluster(address, str(error)) from None
+
+
+def last_started() -> str:
+    """The address of the job that this is, or of the Ray that was started last on this host, as Ray notes them.
+
+    auto, to let Ray look for one, if there is none
+    """
+    folder = next(filter(None, map(os.environ.get, ("RAY_TMPDIR", "TMPDIR"))), "/tmp")  # noqa: S108 as Ray itself
+    noted = Path(folder, "ray", "ray_current_cluster")
+    return os.environ.get("RAY_ADDRESS") or (noted.read_text().strip() if noted.exists() else "auto")
 
 
 def _answers(address: str) -> None:
     """Ray itself would ask for minutes, and then kill the process."""
-    host, _, port = address.partition(":")
+    host, _, port = address.rpartition(":")
     try:
-        if port:
+        if port.isdecimal():
             socket.create_connection((host, int(port)), PATIENCE_S).close()
     except OSError as error:
         raise _no_cluster(address, str(error)) from None
@@ -100,7 +124,7 @@ def _no_cluster(address: str, why: str) -> SettingError:
 
 
 @contextmanager
-def _joined(environment: dict[str, str], **how: Any) -> Iterator[Executor]:
+def _joined(environment: dict[str, str], gpus: GpuCount, fraction: float, **how: Any) -> Iterator[Executor]:
     """Start or join Ray, and leave it at the end."""
     with _defaults(QUIET | environment):
         with _signals_wait():  # half loaded it cannot end
@@ -110,7 +134,9 @@ def _joined(environment: dict[str, str], **how: Any) -> Iterator[Executor]:
         try:
             with _signals_wait():
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
-            yield RayExecutor()
+            executor = RayExecutor(gpus, fraction)
+            _ = executor.gpus  # looked at now: one that was asked for and cannot be used ends the run early
+            yield executor
         finally:
             with _signals_wait(), _silent():
                 ray.shutdown()

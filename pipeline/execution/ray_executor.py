@@ -1,5 +1,6 @@
 """Tasks on Ray's workers. Imported when Ray has started."""
 
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -9,8 +10,10 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from nncore.backend import choose_gpu, gpu_bytes
 from pipeline.errors import SettingError
-from pipeline.execution.base import Handle, TaskLostError, TaskMemoryError, TaskOptions
+from pipeline.execution.base import Gpus, Handle, TaskLostError, TaskMemoryError, TaskOptions
+from pipeline.execution.gpus import GpuCount, Shares
 from pipeline.execution.threads import on_one_thread
 
 FRESH_S = 0.5  # for which the count of workers is good
@@ -19,14 +22,26 @@ PATIENCE_S = 30.0  # with a head that does not answer; Ray has 60
 AT_ONCE = 4  # tasks at a time on this host, if Ray may use none of its cores
 
 
+def _on_its_gpu(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function where Ray wants it. The process sees all GPUs, as it may get another one the next time."""
+    (own,) = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+    visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
+    choose_gpu(visible.index(own) if own in visible else int(own))
+    return on_one_thread(function, *arguments)
+
+
 class RayExecutor:
     """Runs every task on a worker process of Ray: on any host, or on this one.
 
     Files are read and written here only; to other hosts and back, arrays go through Ray's object store.
+
+    gpus       how many may be used
+    fraction   of a GPU for each task that needs one
     """
 
-    def __init__(self) -> None:
-        self._task = ray.remote(on_one_thread)
+    def __init__(self, gpus: GpuCount, fraction: float) -> None:
+        self._task, self._gpu_task = ray.remote(on_one_thread), ray.remote(_on_its_gpu)
+        self._shares = Shares(gpus, fraction, self._free_on_a_gpu)
         self._id = ray.get_runtime_context().get_node_id()
         self._head, self._answered = ray.get_runtime_context().gcs_address, time.monotonic()
         self._seen = 0.0
@@ -34,8 +49,18 @@ class RayExecutor:
 
     @property
     def workers(self) -> int:
-        """See Executor; one at least: Ray waits until there is a host again."""
-        return max(1, sum(int(host.get("CPU", 0)) for host in self._resources()))
+        """See Executor; one at least, of either kind: Ray waits until there is a host again."""
+        n_gpus = self.gpus.n
+        return max(0 if n_gpus else 1, sum(int(host.get("CPU", 0)) for host in self._resources()) - n_gpus)
+
+    @property
+    def gpus(self) -> Gpus:
+        """See Executor."""
+        return self._shares.of(self._resources())
+
+    def _free_on_a_gpu(self) -> int:
+        (free,) = self.submit(gpu_bytes, options=TaskOptions(1, 0, 3), here=False, gpu=True)
+        return int(self.fetch(free))
 
     def check(self, options: TaskOptions) -> None:
         """See Executor.check; Ray itself would wait for ever. Before the first worker is there nobody can know."""
@@ -46,17 +71,24 @@ class RayExecutor:
                 raise ValueError(f"{name} must be at most the {there:g} that a host of Ray's has, but is {asked:g}")
 
     def submit(
-        self, function: Callable[..., Any], *arguments: Any, options: TaskOptions, returns: int = 1, here: bool = True
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        options: TaskOptions,
+        returns: int = 1,
+        here: bool = True,
+        gpu: bool = False,
     ) -> tuple[Handle, ...]:
         """See Executor.submit."""
         how: dict[str, Any] = {
             "name": getattr(function, "__name__", type(function).__name__),
             "num_cpus": options.cpus,
-            "num_gpus": options.gpus,
+            "num_gpus": self._shares.fraction if gpu else options.gpus,
             "max_retries": options.retries,
             "num_returns": returns,
         }
-        handles = self._task.options(**how | (self._only_here(options) if here else {})).remote(function, *arguments)
+        task = self._gpu_task if gpu else self._task
+        handles = task.options(**how | (self._only_here(options) if here else {})).remote(function, *arguments)
         return (handles,) if returns == 1 else tuple(handles)
 
     def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:

@@ -140,6 +140,8 @@ class Settings:
                 self.execution.check(self.stages[stage])
             except ValueError as error:
                 raise ValueError(f"stages.{stage}.{error}") from None
+        if self.stages["sweep"].gpus:
+            raise ValueError("stages.sweep.gpus must be 0: execution.gpus gives stacks to GPUs and to cores")
 
     def asker(self) -> Asker:
         """The search, ready to be asked. Raises ValueError if it does not go together with the space."""

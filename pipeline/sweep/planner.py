@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 import pydantic.dataclasses
 from pydantic import Field, Strict
 
+from nncore.device import network_bytes
 from nncore.shape import Shape
 from nncore.stack import Network
 from pipeline.artefacts import Facts
@@ -19,6 +21,11 @@ FLOPS_PER_S = 30e9
 S_PER_PARAMETER = 4e-9
 S_PER_ACTIVATION = 2e-9
 PYTHON_S_PER_STEP = 60e-6
+
+# Of a GPU: not measured here, only good enough for the length of a stack's first slice; then its own time counts.
+GPU_S_PER_STEP = 3e-3  # some 200 small kernels, one after the other
+GPU_FLOPS_PER_S = 3e12
+GPU_SHARE = 0.8  # of its memory that is planned for: libraries and gaps between arrays take some, too
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
@@ -82,6 +89,20 @@ class PlannedStack:
         """About how long it takes on one worker."""
         return self.epoch_seconds * (self.until - self.start)
 
+    @property
+    def like(self) -> object:
+        """Networks of equal shape and data take equal time and memory."""
+        return self.shape, self.facts
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Its networks, each by itself."""
+        origins = self.origins or (None,) * len(self.networks)
+        return [
+            Job(network, self.shape, self.views[network.view], self.facts, self.start, self.until, origin)
+            for network, origin in zip(self.networks, origins, strict=True)
+        ]
+
     def part(self, keys: Sequence[str]) -> "PlannedStack":
         """Some of its networks, which begin where it begins."""
         wanted = set(keys)
@@ -107,10 +128,11 @@ def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack
         groups.setdefault((job.shape, job.facts, job.start, job.until, job.origin is None), []).append(job)
     numbers = _n_stacks(list(groups.values()), workers, stacks.width)
     dealt = [group[at::n] for group, n in zip(groups.values(), numbers, strict=True) for at in range(n)]
-    return [_stack(hand) for hand in dealt]
+    return [together(hand) for hand in dealt]
 
 
-def _stack(jobs: list[Job]) -> PlannedStack:
+def together(jobs: Sequence[Job]) -> PlannedStack:
+    """One stack of jobs that are alike."""
     jobs = sorted(jobs, key=lambda job: (job.network.kinds, job.view))
     first, views = jobs[0], tuple(sorted({job.view for job in jobs}))
     return PlannedStack(
@@ -146,6 +168,21 @@ def _n_stacks(groups: list[list[Job]], workers: int, width: int | str) -> list[i
 def wide_enough(shape: Shape) -> int:
     """So many networks that Python's share of their step is a tenth: large networks stand in narrow stacks."""
     return ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(shape))
+
+
+def gpu_width(stack: PlannedStack, memory: int) -> int:
+    """How many networks like those of the stack, and their data, find room in so many bytes of a GPU; at least one."""
+    n_rows, itemsize = stack.facts.n_train + stack.facts.n_validation, np.dtype(stack.shape.dtype).itemsize
+    views = len(stack.views) * n_rows * (stack.facts.n_inputs + stack.facts.n_outputs + 1) * itemsize
+    examples = {network.kinds: network for network in stack.networks}.values()
+    each = max(network_bytes(stack.shape, network, stack.facts.n_validation) for network in examples)
+    return max(1, int(memory * GPU_SHARE - views) // each)
+
+
+def gpu_epoch_seconds(shape: Shape, facts: Facts, width: int) -> float:
+    """About what one epoch of so many networks costs on a GPU, until one was measured."""
+    flops = steps_per_epoch(shape, facts) * width * step_flops(shape)
+    return steps_per_epoch(shape, facts) * GPU_S_PER_STEP + flops / GPU_FLOPS_PER_S
 
 
 def steps_per_epoch(shape: Shape, facts: Facts) -> int:

@@ -8,12 +8,13 @@ from socket import gethostname
 from typing import Any, NamedTuple
 
 from nncore import stack_file
-from nncore.backend import Array
+from nncore.backend import Array, gpu_memory, on_gpu, on_host
+from nncore.device import moved, moved_views
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
 from nncore.regroup import collect, settled
 from nncore.shape import Shape
 from nncore.stack import Network, Stack, start
-from nncore.training import Report, train
+from nncore.training import Data, Report, train
 from pipeline.artefacts import Task
 
 METRICS: dict[Task, dict[str, Metric]] = {
@@ -39,6 +40,7 @@ class SliceOrder:
     origins     of each network, in which of these stacks it is, and under which key
     until       the epoch to train to
     last        nobody goes on after that epoch
+    gpu_bytes   how much of a GPU's memory it may take; 0: train on a core
     file        where to keep the state of the stack
     beside      a file of this run's session; a worker that does not see it keeps no state
     """
@@ -50,6 +52,7 @@ class SliceOrder:
     last: bool
     task: Task
     loss_limit: float
+    gpu_bytes: int
     file: Path
     beside: Path
 
@@ -87,11 +90,22 @@ def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, T
     began = time.perf_counter()
     stack = _begun(order, [opened(source) for source in given[:n_stacks]])
     data = tuple(view.data for view in given[n_stacks:])
-    stack, reports = train(stack, data, order.until, METRICS[order.task], order.loss_limit)
+    stack, reports = (_trained_on_a_gpu if order.gpu_bytes else _trained)(order, stack, data)
     sha256 = kept(stack, order.file) if order.beside.exists() else ""
     goes_on = settled(stack) if order.last and sha256 else stack
     worker = f"{gethostname()} {os.getpid()}"
     return goes_on, Trained(time.perf_counter() - began, worker, sha256, reports)
+
+
+def _trained(order: SliceOrder, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
+    return train(stack, data, order.until, METRICS[order.task], order.loss_limit)
+
+
+def _trained_on_a_gpu(order: SliceOrder, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
+    """There and back: between slices a stack lies in the host's memory, wherever it goes on."""
+    with gpu_memory(order.gpu_bytes):
+        stack, reports = _trained(order, moved(stack, on_gpu), moved_views(data, on_gpu))
+        return moved(stack, on_host), reports
 
 
 def kept(stack: Stack, file: Path) -> str:

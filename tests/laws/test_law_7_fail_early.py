@@ -130,7 +130,10 @@ WRONG = {
     ),
     "no loss for several classes": (["~network.loss.multiclass"], ["network.loss.multiclass must be given"]),
     "too little of a processor": (["stages.sweep.cpus=0.00001"], ["stages.sweep.cpus", "0.01"]),
-    "one and a half devices": (["stages.sweep.gpus=1.5"], ["stages.sweep", "gpus must be a whole number", "1.5"]),
+    "one and a half devices": (["stages.load.gpus=1.5"], ["stages.load", "gpus must be a whole number", "1.5"]),
+    "a device for slices on cores": (["stages.sweep.gpus=1"], ["stages.sweep.gpus must be 0", "execution.gpus"]),
+    "no devices": (["execution.gpus=0"], ["execution.gpus"]),
+    "more than a device for one stack": (["execution.gpu_fraction=1.5"], ["execution.gpu_fraction", "1"]),
     "more processors than there will be": (
         ["execution.cpus=1", "stages.load.cpus=2"],
         ["stages.load.cpus must be at most execution.cpus=1", "2"],

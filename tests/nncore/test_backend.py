@@ -13,16 +13,10 @@ from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, data, member, mixed_netw
 
 from nncore import stack_file
 from nncore.backend import module_of, on_gpu, on_host
+from nncore.device import moved, moved_views
 from nncore.regroup import collect, settled
 from nncore.stack import start
-from nncore.training import Data, Rows, train
-
-
-def moved(stack, on, to):
-    """A stack and data where `to` brings arrays. What is one number per network stays with the host."""
-    state = {key: array if array.ndim == 1 else to(array) for key, array in stack.state.items()}
-    views = tuple(Data(*(Rows(to(x), to(t), None if w is None else to(w)) for x, t, w in view)) for view in on)
-    return replace(stack, parameters=to(stack.parameters), state=state), views
+from nncore.training import train
 
 
 def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
@@ -30,7 +24,7 @@ def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
     on = tuple(data(of, weighted=weighted, seed=view) for view in sorted({one.view for one in networks}))
     metrics = METRICS if of.loss == SOFTMAX else {}
     here, expected = train(start(of, networks), on, epochs, metrics)
-    stack, there = moved(start(of, networks), on, to)
+    stack, there = moved(start(of, networks), to), moved_views(on, to)
     after, found = train(stack, there, epochs, metrics)
     assert type(after.parameters) is type(stack.parameters)
     for one in networks:
@@ -71,7 +65,7 @@ def test_the_same_source_trains_on_a_device(name, of, networks):
 def test_networks_are_regrouped_where_they_lie_and_saved_from_there(tmp_path):
     of = shape(normalisation=BATCH_NORM)
     here, _ = train(start(of, mixed_networks()), data(of), 2, {})
-    there, _ = moved(here, (), standin_device.asarray)
+    there = moved(here, standin_device.asarray)
     keys = [one.key for one in here.networks[::-1]]
     for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), settled):
         mine, theirs = regroup(here), regroup(there)
@@ -99,11 +93,6 @@ def test_the_stand_in_refuses_what_cupy_refuses():
 
 @pytest.mark.gpu
 @every_case
-def test_the_same_source_trains_on_a_gpu(name, of, networks):
-    pytest.importorskip("cupy", reason="CuPy is not installed: the GPU's part of the seam is not tested here")
-    import cupy
-
-    if not cupy.cuda.is_available():
-        pytest.skip("there is no GPU: the GPU's part of the seam is not tested here")
+def test_the_same_source_trains_on_a_gpu(name, of, networks, gpu):
     of = replace(of, dtype="float64")
     both_ways(of, networks, on_gpu, tolerance=1e-6, weighted=name == "mixed")

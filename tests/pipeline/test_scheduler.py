@@ -30,15 +30,19 @@ class Simulation:
     given_up: dict = field(default_factory=dict)  # by network, in which epoch
     n_slices: int = 0
     n_lost: int = 0
+    gpus: int = 0
+    widths: dict = field(default_factory=lambda: {True: [], False: []})  # of slices on GPUs, and on cores
 
     def run(self):
         now, running = 0.0, []
+        self.scheduler.gpus = self.gpus
         while not self.scheduler.done:
-            while len(running) < self.workers and (chosen := self.scheduler.next()):
+            while chosen := self.next([one for _, _, one, _ in running]):
                 assert chosen.stack not in {one.stack for _, _, one, _ in running}  # never a stack twice at a time
                 seconds = self.lasts(chosen)
                 heapq.heappush(running, (now + seconds, self.n_slices, chosen, seconds))
                 self.n_slices += 1
+                self.widths[chosen.gpu].append(len(self.going_on(chosen)))
             now, _, done, seconds = heapq.heappop(running)
             if fate := self.fate(self.keys(done), done):
                 self.n_lost += 1
@@ -47,6 +51,17 @@ class Simulation:
                     self.given_up[key] = done.until
             else:
                 self.scheduler.finished(done, self.train(done), seconds)
+
+    def next(self, running):
+        """The next slice, for a GPU if one is idle."""
+        n_on_gpus = sum(one.gpu for one in running)
+        if n_on_gpus < self.gpus and (chosen := self.scheduler.next(gpu=True)):
+            return chosen
+        return self.scheduler.next() if len(running) - n_on_gpus < self.workers else None
+
+    def going_on(self, one: Slice):
+        """The networks that a slice trains, without those that have left."""
+        return [key for key in self.keys(one) if self.leaves.get(key, 99) > one.start]
 
     def keys(self, one: Slice):
         """The networks that a slice trains."""

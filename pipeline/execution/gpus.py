@@ -1,0 +1,49 @@
+"""How many GPUs of a cluster train, and what they can do."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, Strict
+
+from pipeline.errors import SettingError
+from pipeline.execution.base import NO_GPUS, Gpus, TaskLostError
+from pipeline.settings.strict import PositiveInt
+
+GpuCount = PositiveInt | Literal["auto", "none"]
+GpuFraction = Annotated[float, Strict(), Field(gt=0, le=1)]
+
+
+class Shares:
+    """GPUs in equal shares, of which each trains a stack at a time, and takes a core for the host's part of the work.
+
+    most       how many GPUs may be used
+    fraction   of a GPU
+    free       finds out how many bytes of a GPU are free; asked when the first is there
+    """
+
+    def __init__(self, most: GpuCount, fraction: float, free: Callable[[], int]) -> None:
+        self._most, self.fraction, self._free = most, fraction, free
+        self._per_gpu = int(1 / fraction + 1e-9)
+        self._each: Gpus | None = None
+
+    def of(self, hosts: Sequence[Mapping[str, float]]) -> Gpus:
+        """Those of hosts with so many "GPU" and "CPU". Raises SettingError if a number was asked for in vain."""
+        if self._most == "none":
+            return NO_GPUS
+        n = sum(min(self._per_gpu * int(host.get("GPU", 0)), int(host.get("CPU", 0))) for host in hosts)
+        n = n if self._most == "auto" else min(n, self._per_gpu * self._most)
+        if not n:
+            return NO_GPUS
+        if self._each is None:
+            self._each = self._looked_at()
+        return self._each._replace(n=n if self._each.memory else 0)
+
+    def _looked_at(self) -> Gpus:
+        try:
+            return Gpus(1, int(self._free() * self.fraction))
+        except (ImportError, RuntimeError, TaskLostError) as error:
+            cure = "install CuPy for its CUDA where the workers run, such as cupy-cuda12x, or give execution.gpus=none"
+            said = f"the GPU cannot be used ({' '.join(str(error).split())}); {cure}"
+            if self._most != "auto":
+                raise SettingError(f"execution.gpus={self._most}: {said}") from None
+            return Gpus(0, 0, said)

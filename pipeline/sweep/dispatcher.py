@@ -1,0 +1,80 @@
+"""How slices of a sweep are started on an executor, and how what they come to is brought here."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.artefacts import Task
+from pipeline.execution.base import Executor, Handle, TaskOptions
+from pipeline.sweep.books import Running
+from pipeline.sweep.planner import PlannedStack, Stacks, gpu_width
+from pipeline.sweep.scheduler import Slice
+from pipeline.sweep.states import States
+from pipeline.sweep.training import SliceOrder, StoredStack, kept, opened, train_slice
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What all slices of a sweep have in common.
+
+    deadline   when no further slice may begin, on the monotonic clock; or None
+    say        prints a line for people
+    """
+
+    executor: Executor
+    options: TaskOptions
+    stacks: Stacks
+    task: Task
+    loss_limit: float
+    deadline: float | None
+    say: Callable[[str], None]
+
+
+class Dispatcher:
+    """Starts slices."""
+
+    def __init__(self, terms: Terms, states: States) -> None:
+        self._terms, self._states = terms, states
+        self._once = replace(terms.options, retries=0)  # what is lost is tried again from the states' files
+
+    def keep(self, one: Running) -> Handle:
+        """Bring the stack here and write its state; the handle of the SHA-256 of the file."""
+        return self._here(kept, one.goes_on, self._states.path(one.file))
+
+    def fits(self, stack: PlannedStack) -> int:
+        """How many networks like those of the stack a GPU trains at a time."""
+        room, width = gpu_width(stack, self._terms.executor.gpus.memory), self._terms.stacks.width
+        return room if isinstance(width, str) else min(room, width)
+
+    def _here(self, function: Callable[..., Any], *arguments: Any) -> Handle:
+        """Start a task on the host where the run's folder is."""
+        return self._terms.executor.submit(function, *arguments, options=self._terms.options)[0]
+
+    def _stack(self, number: int) -> Handle:
+        """The stack as it goes on."""
+        stack = self._states.stack(number)
+        return self._here(opened, stack) if isinstance(stack, StoredStack) else stack
+
+    def start(self, chosen: Slice, stack: PlannedStack, views: Sequence[Handle], epochs: int) -> tuple[Handle, Running]:
+        """Start one slice; the handle of what it reports."""
+        begins = chosen.start == stack.start
+        sources = sorted({origin.stack for origin in stack.origins}) if begins else [chosen.stack]
+        file, last = f"{chosen.stack:05d}-{chosen.until}", chosen.until == epochs
+        order = SliceOrder(
+            stack.shape,
+            stack.networks if begins else (),
+            tuple((sources.index(origin.stack), origin.key) for origin in stack.origins) if begins else (),
+            chosen.until,
+            last,
+            self._terms.task,
+            self._terms.loss_limit,
+            self._terms.executor.gpus.memory if chosen.gpu else 0,
+            self._states.path(file),
+            self._states.beside,
+        )
+        given = [*map(self._stack, sources), *(views[number] for number in stack.views)]
+        goes_on, done = self._terms.executor.submit(
+            train_slice, order, len(sources), *given, options=self._once, returns=2, here=False, gpu=chosen.gpu
+        )
+        return done, Running(chosen, stack, last, int(time.time() * 1000), file, goes_on)

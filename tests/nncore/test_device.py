@@ -1,0 +1,46 @@
+"""How much memory a stack is foreseen to take, held against what NumPy takes for it."""
+
+import gc
+import tracemalloc
+
+import pytest
+from discovery import OPTIMIZERS, REGULARIZERS, short
+from running import rest_slow
+from samples import BATCH_NORM, METRICS, data, network, shape
+
+from nncore.device import network_bytes
+from nncore.stack import start
+from nncore.training import train
+
+WIDTH = 12
+SHAPES = {  # and rows for validation
+    "small": (shape((32, 64, 10), batch_size=32), 300),
+    "wide": (shape((64, 256, 256, 10), batch_size=128), 300),
+    "normalised": (shape((32, 64, 64, 10), batch_size=32, normalisation=BATCH_NORM, residual=True), 300),
+    "much to watch": (shape((16, 8, 3), batch_size=16), 3000),
+}
+
+
+def taken(of, networks, on):
+    """The most bytes at a time, of the stack and of all that training makes."""
+    tracemalloc.start()
+    stack = start(of, networks)
+    train(stack, on, 1, METRICS)
+    gc.collect()
+    tracemalloc.reset_peak()
+    without, _ = tracemalloc.get_traced_memory()
+    train(stack, on, 2, METRICS)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most - without + stack.parameters.nbytes + sum(array.nbytes for array in stack.state.values())
+
+
+@pytest.mark.parametrize("size", rest_slow(SHAPES))
+@pytest.mark.parametrize("one", [*OPTIMIZERS, *REGULARIZERS], ids=short)
+def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size):
+    of, n_validation = SHAPES[size]
+    on = data(of, 260, n_validation)
+    optimizer, *regularizers = [one] if one in OPTIMIZERS else [None, one]
+    networks = [network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
+    foreseen = WIDTH * network_bytes(of, networks[0], n_validation)
+    assert foreseen / 4 < taken(of, networks, on) < foreseen

@@ -1,0 +1,100 @@
+"""The laws on a real GPU, within a tolerance, and what a wide stack gains there. Skipped where there is none."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from samples import BATCH_NORM, METRICS, RELU, data, in_slices, member, mixed_networks, network, shape
+from sklearn.datasets import load_digits
+
+from nncore.backend import gpu_bytes, gpu_memory, on_gpu, on_host
+from nncore.device import moved, moved_views, network_bytes
+from nncore.stack import start
+from nncore.training import Data, Rows, train
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
+TOLERANCE = 1e-6  # in float64, of losses and parameters of networks that have come a few epochs far
+DOUBLE = replace(shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), dtype="float64")
+
+
+def on(of):
+    return moved_views([data(of)], on_gpu)[0]
+
+
+def trained(of, networks, epochs=3):
+    """Their answers and curves, by key."""
+    after, reports = train(moved(start(of, networks), on_gpu), on(of), epochs, METRICS)
+    there = {one.key for one in after.networks} | set(after.stopped)
+    answers = {one.key: on_host(after.answer(one.key)) for one in networks if one.key in there}
+    return answers, {key: report.curves for key, report in reports.items()}
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
+    networks = mixed_networks()
+    together, curves = trained(DOUBLE, networks)
+    for one in networks:
+        alone, own = trained(DOUBLE, [one])
+        for name, curve in own[one.key].items():
+            close(curves[one.key][name], curve)
+        if one.key in alone:
+            close(together[one.key], alone[one.key])
+
+
+def test_law_1_slices_of_any_length_come_to_the_same():
+    networks = [network(str(seed), seed, member("adam", learning_rate=0.01)) for seed in range(5)]
+    _, whole = trained(DOUBLE, networks, 6)
+    joined = in_slices(moved(start(DOUBLE, networks), on_gpu), [1, 3, 6], on(DOUBLE))
+    for key, curves in whole.items():
+        for name, curve in curves.items():
+            close(joined[key].curves[name], curve)
+
+
+def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
+    wild = network("wild", 0, member("sgd", learning_rate=1e30))
+    others = [network(str(seed), seed, member("adam", learning_rate=0.01)) for seed in range(3)]
+    beside, _ = trained(DOUBLE, [others[0], wild, *others[1:]])
+    alone, _ = trained(DOUBLE, others)
+    assert "wild" not in beside
+    for key, answer in alone.items():
+        close(beside[key], answer)
+
+
+def test_too_little_memory_is_an_error_of_python_and_all_of_it_is_given_back():
+    before = gpu_bytes()
+    with pytest.raises(MemoryError, match="of a GPU were not enough"), gpu_memory(1_000_000):
+        on_gpu(np.zeros(10_000_000))
+    with gpu_memory(100_000_000):
+        on_gpu(np.zeros(1_000_000))
+    assert gpu_bytes() > before - 50_000_000
+
+
+def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
+    """One stack, as wide as no core would take it: Adam at 1,000 rates, 2 epochs; the median of 3 runs of each."""
+    bundle = load_digits()
+    x, t = (bundle.data / 16).astype("float32"), np.eye(10, dtype="float32")[bundle.target]
+    view = Data(Rows(x[:1400], t[:1400]), Rows(x[1400:], t[1400:]))
+    of = shape((64, 64, 10), RELU, batch_size=32)
+    networks = [network(str(n), n % 5, member("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
+    seconds, curves = {}, {}
+    with gpu_memory(max(1000 * network_bytes(of, networks[0], 397), 10**9)):
+        for name, to in (("core", lambda array: array), ("GPU", on_gpu)):
+            stack, views = moved(start(of, networks), to), moved_views([view], to)
+            train(stack, views, 1, METRICS)  # kernels are compiled
+            times = []
+            for _ in range(3):
+                began = time.perf_counter()
+                _, reports = train(stack, views, 2, METRICS)
+                times.append(time.perf_counter() - began)
+            seconds[name], curves[name] = sorted(times)[1], [reports[one.key].curves for one in networks]
+    for here, there in zip(curves["core"], curves["GPU"], strict=True):
+        np.testing.assert_allclose(there["train/loss"], here["train/loss"], rtol=1e-3)
+        np.testing.assert_allclose(there["validation/accuracy"], here["validation/accuracy"], atol=0.02)
+    with capsys.disabled():
+        steps = 1000 * 2 * 44
+        rates = {name: f"{steps / one:,.0f} network-steps/s" for name, one in seconds.items()}
+        print(f"\n1,000 networks on digits: {rates}, ratio {seconds['core'] / seconds['GPU']:.1f}")

@@ -1,0 +1,92 @@
+"""GPUs in a sweep: declared ones, on which a stand-in for CuPy computes as the host does, so that digests are equal."""
+
+import os
+from pathlib import Path
+
+import pytest
+from running import command, journal, summary, swept_here
+
+pytestmark = pytest.mark.slow
+TESTS = Path(__file__).parents[1]
+SETTINGS = ("training.epochs=30", "stacks.slice_seconds=0.2", "tracking=none", "report=none", "execution.cpus=3")
+
+
+@pytest.fixture
+def standin(monkeypatch):
+    """Workers find the stand-in instead of CuPy."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (TESTS, TESTS / "standin_cupy"))))
+    return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS[:-1], "execution=local")
+
+
+def widths(folder):
+    """Of the slices on GPUs, and of those on cores."""
+    slices = [event for event in journal(folder) if event["event"] == "slice"]
+    return [[len(one["networks"]) for one in slices if one["gpu"] == gpu] for gpu in (True, False)]
+
+
+@pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
+def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, expected, tmp_path):
+    done = command(tmp_path, *SETTINGS, *devices)
+    n = len(devices)  # two tasks of half a GPU
+    assert f"workers: {3 - n} and {n} on GPUs" in done.stdout
+    on_gpus, on_cores = widths(tmp_path)
+    assert len(on_gpus) > 2
+    assert len(on_cores) > 2
+    assert max(on_gpus) > max(on_cores)
+    found = summary(tmp_path)
+    assert found["digest"] == expected["digest"]
+    assert found["work"]["retried_slices"] == 0
+    assert found["work"]["widest_stack"] == max(on_gpus)
+
+
+def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expected, tmp_path):
+    standin.setenv("STANDIN_GPU_BYTES", str(6_000_000))
+    command(tmp_path, *SETTINGS, "execution.gpus=1")
+    on_gpus, _ = widths(tmp_path)
+    assert 0 < max(on_gpus) < 15
+    found = summary(tmp_path)
+    assert found["work"]["retried_slices"] == 0
+    assert found["digest"] == expected["digest"]
+
+
+@pytest.mark.parametrize(("room", "at_most"), [(200_000, 40), (2_000, 0)])
+def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room, at_most, standin, expected, tmp_path):
+    """A network has 1,226 parameters, 4.9 kB, so 40 of them find room; or not even the data do."""
+    standin.setenv("STANDIN_GPU_ROOM", str(room))
+    command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8")
+    on_gpus, on_cores = widths(tmp_path)
+    assert max(on_gpus, default=0) <= at_most
+    assert (len(on_gpus) > 0) == (at_most > 0)
+    assert len(on_cores) > 0
+    found = summary(tmp_path)
+    assert found["work"]["retried_slices"] >= 1
+    assert found["trials"]["finished"] == 112
+
+
+def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_the_run_in_one_line(tmp_path):
+    done = command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (No module named 'cupy'); install CuPy")
+
+
+def test_a_gpu_that_is_there_but_cannot_be_used_is_left_alone_and_that_is_said(expected, tmp_path):
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 200_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        where = ("execution=cluster", f"execution.address={cluster.address}")
+        done = command(tmp_path, *SETTINGS[:-1], *where)
+        assert "workers: 2; the GPU cannot be used (No module named 'cupy'); install CuPy" in done.stdout
+        done = command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
+        assert "GPU" not in done.stdout
+    finally:
+        cluster.shutdown()
+    assert widths(tmp_path)[0] == []
+    assert summary(tmp_path)["digest"] == expected["digest"]

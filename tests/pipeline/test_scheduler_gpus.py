@@ -1,0 +1,141 @@
+"""The scheduler with GPUs beside the cores: wide stacks for those, narrow ones for these, out of one queue."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sweeps import FACTS, LARGE, SMALL, job
+from test_scheduler import Simulation, planned
+
+from pipeline.sweep.planner import Origin, Stacks, gpu_width, plan
+from pipeline.sweep.scheduler import Scheduler, Slice
+
+
+def with_gpus(stacks, workers, gpus, fits, slice_seconds=0.5, retries=1):
+    scheduler = Scheduler(stacks, workers, slice_seconds, retries, fits=lambda _: fits)
+    scheduler.gpus = gpus
+    return scheduler
+
+
+@settings(max_examples=100)
+@given(
+    n_networks=st.integers(1, 40),
+    width=st.integers(1, 12),
+    epochs=st.integers(1, 8),
+    workers=st.integers(0, 5),
+    gpus=st.integers(1, 3),
+    fits=st.integers(1, 50),
+    slice_seconds=st.sampled_from([1e-6, 0.5, 100.0]),
+    choices=st.randoms(use_true_random=False),
+)
+def test_every_network_is_trained_through_every_epoch_once_wherever(
+    n_networks, width, epochs, workers, gpus, fits, slice_seconds, choices
+):
+    """Slices are lost, too, on GPUs for want of memory and on both for other reasons; nobody is given up."""
+    stacks = planned(n_networks, width, epochs)
+    scheduler = with_gpus(stacks, workers, gpus, fits, slice_seconds, retries=99)
+    keys = [network.key for stack in stacks for network in stack.networks]
+    leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.2}
+
+    def fate(_, one):
+        return choices.choice(["narrower", "lost"]) if choices.random() < 0.1 and (workers or not one.gpu) else None
+
+    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves, fate, gpus=gpus)
+    simulation.run()
+    assert simulation.given_up == {}
+    for key in keys:
+        assert simulation.trained[key] == list(range(1, min(leaves.get(key, epochs), epochs) + 1))
+    assert max(simulation.widths[True], default=0) <= fits
+
+
+@given(n_networks=st.integers(2, 60), workers=st.integers(1, 6), fits=st.integers(1, 99), width=st.integers(1, 9))
+def test_at_the_start_a_gpu_takes_all_that_finds_room_but_one_stack_for_each_core(n_networks, workers, fits, width):
+    stacks = planned(n_networks, width)
+    scheduler = with_gpus(stacks, workers, 1, fits)
+    wide = scheduler.next(gpu=True)
+    narrow = [scheduler.next() for _ in range(workers)]
+    n = len(scheduler.stacks[wide.stack].networks)
+    assert n <= fits
+    assert len([one for one in narrow if one]) >= min(workers, len(stacks) - 1)
+    if len(stacks) > workers and fits >= n_networks:
+        assert n == sum(len(stack.networks) for stack in stacks[: len(stacks) - workers])
+    assert Counter(network.key for one in scheduler.stacks.values() for network in one.networks).keys() == {
+        network.key for stack in stacks for network in stack.networks
+    }
+
+
+def test_stacks_of_another_sort_are_not_taken_along():
+    jobs = [job(number, span=(0, 9)) for number in range(6)]
+    jobs += [job(number, span=(3, 9), origin=Origin(7, "x")) for number in range(6, 12)]
+    jobs += [job(number, span=(0, 8)) for number in range(12, 18)] + [job(19, LARGE, facts=FACTS)]
+    scheduler = with_gpus(plan(jobs, 1, Stacks(1, 1.0, 0.0)), 0, 1, 100)
+    sorts = []
+    while chosen := scheduler.next(gpu=True):
+        stack = scheduler.stacks[chosen.stack]
+        sorts.append((stack.shape.sizes, stack.start, stack.until, len(stack.networks), len(stack.origins)))
+    assert sorted(sorts) == sorted(
+        [(SMALL.sizes, 0, 9, 6, 0), (SMALL.sizes, 3, 9, 6, 6), (SMALL.sizes, 0, 8, 6, 0), (LARGE.sizes, 0, 10, 1, 0)]
+    )
+
+
+def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
+    scheduler = with_gpus(planned(4, 2, epoch_seconds=0.1), 2, 0, 100)
+    keys = [[network.key for network in scheduler.stacks[number].networks] for number in (0, 1)]
+    assert [scheduler.next(), scheduler.next()] == [Slice(0, 0, 5), Slice(1, 0, 5)]
+    for number in (0, 1):
+        scheduler.finished(Slice(number, 0, 5), keys[number][number:], 0.5)  # one of them has left
+    scheduler.gpus, scheduler.workers = 1, 0
+    wide = scheduler.next(gpu=True)
+    assert (wide.start, wide.gpu) == (5, True)
+    stack = scheduler.stacks[wide.stack]
+    assert {(one.key, origin) for one, origin in zip(stack.networks, stack.origins, strict=True)} == {
+        *((key, Origin(0, key)) for key in keys[0]), *((key, Origin(1, key)) for key in keys[1][1:])
+    }  # fmt: skip
+    assert scheduler.next() is None
+
+
+def test_an_idle_core_gets_of_a_wide_stack_what_it_can_do_meanwhile():
+    """The GPU needs 0.1 s for an epoch of 60 networks, a core 2.4 s: a fair share of two cores is 2 networks each."""
+    scheduler = with_gpus(planned(60, 60, epochs=100, epoch_seconds=2.4), 2, 1, 100)
+    wide = scheduler.next(gpu=True)
+    assert scheduler.next() is None
+    keys = [network.key for network in scheduler.stacks[wide.stack].networks]
+    scheduler.finished(wide, keys, 0.1 * (wide.until - wide.start))
+    again, *others = scheduler.next(gpu=True), scheduler.next(), scheduler.next()
+    assert [len(scheduler.stacks[one.stack].networks) for one in (again, *others)] == [56, 2, 2]
+    assert [one.gpu for one in (again, *others)] == [True, False, False]
+
+
+def test_a_core_that_takes_over_a_wide_stack_takes_it_in_narrow_parts():
+    """As after the GPU's host has left."""
+    scheduler = with_gpus(plan([job(n, LARGE) for n in range(40)], 1, Stacks("unlimited", 1.0, 0.0)), 2, 1, 100)
+    wide = scheduler.next(gpu=True)
+    scheduler.gpus = 0
+    assert scheduler.lost(wide) is None
+    widths = []
+    while chosen := scheduler.next():
+        widths.append(len(scheduler.stacks[chosen.stack].networks))
+    assert sum(widths) == 40
+    assert set(widths) == {1}  # networks of 535,818 parameters fill a core's cache by themselves
+
+
+def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one_is_for_the_cores():
+    scheduler = with_gpus(planned(8, 1), 0, 1, 100)
+    widths = []
+    while chosen := scheduler.next(gpu=True):
+        widths.append(len(scheduler.stacks[chosen.stack].networks))
+        assert scheduler.lost(chosen, narrower=True) is None
+    assert widths == [8, 4, 2, 1]
+    scheduler.workers = 1
+    simulation = Simulation(scheduler, 1, lambda _: 0.2, {}, gpus=1)
+    simulation.run()
+    assert (simulation.given_up, simulation.widths[True]) == ({}, [])
+    assert sum(map(len, simulation.trained.values())) == 80
+
+
+def test_the_memory_of_a_gpu_bounds_the_width():
+    small, large = (plan([job(n, of) for n in range(4)], 1, Stacks(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
+    assert gpu_width(small, 10**9) > 10_000
+    assert 20 < gpu_width(large, 10**9) < 100
+    assert 1.9 < gpu_width(large, 2 * 10**9) / gpu_width(large, 10**9) < 2.1
+    assert gpu_width(large, 1000) == 1  # it may be that it does

@@ -1,0 +1,63 @@
+"""In the place of CuPy, for tests of a sweep on declared GPUs: its arrays are those of tests/standin_device.py.
+
+STANDIN_GPU_BYTES   what the GPU says it has
+STANDIN_GPU_ROOM    an array of more bytes finds no room
+"""
+
+import os
+
+from standin_device import DeviceArray
+from standin_device import asarray as on_the_device
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy's: who has no CuPy cannot read it."""
+
+
+class _Runtime:
+    @staticmethod
+    def memGetInfo():  # noqa: N802
+        total = int(os.environ.get("STANDIN_GPU_BYTES", 10**9))
+        return total, total
+
+
+class cuda:  # noqa: N801
+    """The part of cupy.cuda that the seam uses."""
+
+    runtime = _Runtime()
+
+    @staticmethod
+    def is_available():
+        return True
+
+    class Device:
+        def __init__(self, number):
+            self.number = number
+
+        def use(self):
+            if self.number > 7:
+                raise RuntimeError("invalid device ordinal")
+
+
+class _Pool:
+    limit = 10**12
+
+    def set_limit(self, size):
+        _Pool.limit = size
+
+    def free_all_blocks(self):
+        pass
+
+
+def get_default_memory_pool():
+    return _Pool()
+
+
+def asarray(values, dtype=None):
+    array = on_the_device(values, dtype)
+    if array.nbytes > min(_Pool.limit, int(os.environ.get("STANDIN_GPU_ROOM", 10**12))):
+        raise OutOfMemoryError(f"out of memory allocating {array.nbytes:,} bytes")
+    return array
+
+
+__all__ = ["DeviceArray", "OutOfMemoryError", "asarray", "cuda", "get_default_memory_pool"]
