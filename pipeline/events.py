@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 Count = Annotated[int, Field(ge=0)]
@@ -46,7 +46,7 @@ class Rung:
 class SliceReport:
     """See nncore.training.Report."""
 
-    curves: dict[str, list[float | None]]
+    curves: dict[str, list[Annotated[float, Strict()]]]
     diverged: Ended
     stopped: Ended
     epoch: Count

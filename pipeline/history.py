@@ -67,7 +67,7 @@ def known_networks(folder: Path, happened: list[Event]) -> dict[str, Result]:
         elif event["event"] == "slice":
             try:
                 _add(by_key, event)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise damaged(folder / "journal.jsonl", number, error) from None
             known |= {by_key[key].address: by_key[key] for key in event["networks"]}
     _verify(folder, known)

@@ -21,20 +21,40 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the small jobs that sweeps are made of
 
 from samples import shape
-from sweeps import job
+from sweeps import add, job, opened
 
+from nncore.shape import Shape
+from nncore.training import Report
 from pipeline.artefacts import Facts
-from pipeline.journal import Journal
-from pipeline.sweep.planner import PlannedStack, Stacks, plan
+from pipeline.journal import Journal, Reader
+from pipeline.sweep.planner import Job, PlannedStack, Stacks, epoch_seconds, plan, task_seconds, wide_enough
 from pipeline.sweep.scheduler import Scheduler, Slice
+from pipeline.tracking.trial_run import Trials
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
-EPOCHS = 30
-FACTS = Facts(32, 10, 1079, 359)  # digits after PCA
-SHAPE = shape((32, 64, 10), batch_size=32)
+OWN_RUNS = 20_000  # tracking.most_trials
 RAY_S = 1.2e-3  # to start a task and to get what it returns; measured with 1,000 that do nothing
 START_S = 5e-3  # on the worker, before and after a slice: arguments, the state's file
 TRACKED_S = 1.3e-3  # of the tracker's process per trial; measured, see benchmark_tracking.py
+
+
+# What a trial costs on one core: small ones, and those of Fashion-MNIST with two layers, 5 epochs
+SIZES = {
+    "digits, 30 epochs, 64 hidden": (shape((32, 64, 10), batch_size=32), Facts(32, 10, 1079, 359), 30),
+    "Fashion-MNIST, 5 epochs, 128-64 hidden": (
+        shape((64, 128, 64, 10), batch_size=128),
+        Facts(64, 10, 48_000, 12_000),
+        5,
+    ),
+}
+
+
+class Costs(NamedTuple):
+    """Measured here, in seconds: for a line of the journal, and for each network in it; for the tracker to read one."""
+
+    line: float
+    network: float
+    read: float
 
 
 class Found(NamedTuple):
@@ -50,43 +70,49 @@ class Found(NamedTuple):
 def main() -> None:
     given = dict(argument.split("=") for argument in sys.argv[1:])
     most = int(float(given.get("most_trials", 1e6)))
-    note = measured_note()
-    print(f"The driver spends {1e3 * (RAY_S + note):.1f} ms on a slice ({1e3 * note:.1f} of them on the journal).")
-    print(
-        f"The tracker spends {1e3 * TRACKED_S:.1f} ms on a trial. Digits, {EPOCHS} epochs, PCA 32, one layer of 64.\n"
-    )
-    print("   trials  workers  networks/stack    sweep s  workers busy  driver busy  tracker behind  in the way")
-    n_trials = 1_000
-    while n_trials <= most:
-        for workers in WORKERS:
-            if workers <= n_trials:
-                line(n_trials, workers, note)
-        n_trials *= 10
+    for name, (of, facts, epochs) in SIZES.items():
+        costs = measured(epochs)
+        alone = epochs * network_epoch_seconds(of, facts)
+        print(f"{name}: {alone:.3g} s of one core for a trial. The driver spends {1e3 * RAY_S:.1f} ms on a task,")
+        print(f"{1e3 * costs.line:.1f} ms on its line in the journal and {1e3 * costs.network:.2f} ms on each network;")
+        print(
+            f"the tracker {1e3 * TRACKED_S:.1f} ms on each of the first {OWN_RUNS:,} trials, {1e3 * costs.read:.2f} ms",
+            end="",
+        )
+        print(" on each to read what it came to.\n")
+        print("   trials  workers    tasks  networks/stack    sweep s  at best s  workers busy  driver busy", end="")
+        print("  tracker behind  in the way")
+        n_trials = 1_000
+        while n_trials <= most:
+            planned_jobs = [job(number, of, 0, facts, (0, epochs)) for number in range(n_trials)]
+            for workers in WORKERS:
+                if workers <= n_trials:
+                    line(planned_jobs, workers, costs, alone)
+            n_trials *= 10
+        print()
     speed(most)
 
 
-def line(n_trials: int, workers: int, note: float) -> None:
-    """Simulate one sweep and print what it came to."""
-    planned = stacks(n_trials, workers)
-    found = simulate(planned, workers, note)
+def network_epoch_seconds(of: Shape, facts: Facts) -> float:
+    """Of one network in a stack of a good width."""
+    wide = wide_enough(of)
+    return epoch_seconds(of, facts, wide) / wide
+
+
+def line(jobs: list[Job], workers: int, costs: Costs, alone: float) -> None:
+    """Simulate one sweep and print what it came to; at best the workers do nothing else than train."""
+    planned = plan(jobs, workers, Stacks("auto", 1.0, 0.0))
+    found, n_trials = simulate(planned, workers, costs), len(jobs)
     widest = max(len(stack.networks) for stack in planned)
-    used, load = found.worked / found.seconds / workers, found.driver / found.seconds
-    behind = max(0.0, n_trials * TRACKED_S - found.seconds)
-    reasons = {"driver": load > 0.9, "tracker": behind > 15, "too little work": used < 0.8}
+    used, load, best = found.worked / found.seconds / workers, found.driver / found.seconds, n_trials * alone / workers
+    behind = max(0.0, min(n_trials, OWN_RUNS) * TRACKED_S + n_trials * costs.read - found.seconds)
+    reasons = {"driver": load > 0.9, "tracker": behind > 15, "too little work": best < task_seconds(workers)}
     way = ", ".join(name for name, there in reasons.items() if there) or "-"
-    sizes = f"{n_trials:9,}  {workers:7,}  {widest:14}  {found.seconds:9.1f}"
+    sizes = f"{n_trials:9,}  {workers:7,}  {found.decisions:7,}  {widest:14}  {found.seconds:9.1f}  {best:9.1f}"
     print(f"{sizes}  {used:12.0%}  {load:11.0%}  {behind:12.0f} s  {way}", flush=True)
 
 
-def stacks(n_trials: int, workers: int) -> list[PlannedStack]:
-    """As a grid of so many trials would be planned."""
-    shape = SHAPE
-    return plan(
-        [job(number, shape, 0, FACTS, (0, EPOCHS)) for number in range(n_trials)], workers, Stacks("auto", 1.0, 0.0)
-    )
-
-
-def simulate(planned: list[PlannedStack], workers: int, note: float) -> Found:
+def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Found:
     """Workers that take as long as the model says, and a driver that does one thing at a time."""
     scheduler, chance = Scheduler(planned, workers, 1.0), random.Random(0)
     keys = {number: [network.key for network in stack.networks] for number, stack in scheduler.stacks.items()}
@@ -103,36 +129,61 @@ def simulate(planned: list[PlannedStack], workers: int, note: float) -> Found:
             n += 1
             heapq.heappush(running, (driver_free + START_S + seconds, n, chosen, seconds))
         ends, _, done, seconds = heapq.heappop(running)
-        driver_free = max(driver_free, ends) + RAY_S / 2 + note
-        busy, worked = busy + RAY_S / 2 + note, worked + seconds
         if done.stack not in keys:
             keys[done.stack] = [network.key for network in scheduler.stacks[done.stack].networks]
+        share = (done.until - done.start) / planned[0].until
+        noting = RAY_S / 2 + costs.line + costs.network * share * len(keys[done.stack])
+        driver_free = max(driver_free, ends) + noting
+        busy, worked = busy + noting, worked + seconds
         scheduler.finished(done, keys[done.stack], seconds)
         core += time.perf_counter() - began
     return Found(driver_free, worked, busy, core, n)
 
 
-def measured_note() -> float:
-    """Seconds for one line of the journal with the reports of 16 networks, on disk."""
-    report = {"curves": {name: [0.123456789] * 5 for name in "abc"}, "diverged": None, "stopped": None, "epoch": 5}
-    content = {f"{number:04d}/1/0": report | {"fingerprint": "f" * 64} for number in range(16)}
-    with TemporaryDirectory() as folder:
-        journal, began = Journal(Path(folder) / "journal.jsonl"), time.perf_counter()
-        for number in range(200):
-            journal.append("slice", stack=number, networks=content)
-        seconds = time.perf_counter() - began
-        journal.close()
-    return seconds / 200
+def measured(epochs: int) -> Costs:
+    """The journal and the results of real slices with so many epochs, on disk."""
+    curves = {name: [0.1234567890123456] * epochs for name in ("train/loss", "validation/loss", "validation/accuracy")}
+    times = {}
+    for width in (1, 100):
+        reports = {f"{number:04d}/1/0": Report(curves, epoch=epochs, fingerprint="f" * 64) for number in range(width)}
+        results, trials = opened(width), Trials()
+        with TemporaryDirectory() as folder:
+            journal = Journal(Path(folder) / "journal.jsonl")
+            description = {"label": "", "parameters": {}}
+            asked = {key: (key, None) for key in reports}
+            journal.append("rung", number=1, trials={key[:4]: description for key in reports}, until={}, networks=asked)
+            began = time.perf_counter()
+            for _ in range(50):
+                said = {key: vars(report) for key, report in reports.items()}
+                how = {"stack": 0, "start": 0, "until": epochs, "last": True, "started": 0, "file": "", "sha256": ""}
+                journal.append("slice", **how, held=[], networks=said)
+                add(results, reports, 0, epochs, last=True)
+            times[width] = (time.perf_counter() - began) / 50
+            journal.close()
+            reader, began = Reader(journal.path), time.perf_counter()
+            for happened in reader.events():
+                trials.handle(happened)
+            read = (time.perf_counter() - began) / 50 / width
+            reader.close()
+    network = (times[100] - times[1]) / 99
+    return Costs(times[1] - network, network, read)
+
+
+def stacks(n_trials: int) -> list[PlannedStack]:
+    """As many as there can be: two networks in each."""
+    of, facts, epochs = next(iter(SIZES.values()))
+    jobs = [job(number, of, 0, facts, (0, epochs)) for number in range(n_trials)]
+    return plan(jobs, 1_000, Stacks(2, 1.0, 0.0))
 
 
 def speed(n_trials: int) -> None:
     """The core alone: decisions per second, and its memory."""
-    planned = stacks(n_trials, 1_000)
-    found = simulate(planned, 1_000, 0.0)
+    planned = stacks(n_trials)
+    found = simulate(planned, 1_000, Costs(0.0, 0.0, 0.0))
     print(f"\n{n_trials:,} trials in {len(planned):,} stacks: {found.decisions:,} decisions, ", end="")
     print(f"{found.decisions / found.core:,.0f} per second on one core (those of the simulated workers included)")
     for trials in (n_trials // 10, n_trials):
-        planned = stacks(trials, 1_000)
+        planned = stacks(trials)
         gc.collect()
         tracemalloc.start()
         scheduler = Scheduler(planned, 1_000, 1.0)

@@ -76,5 +76,5 @@ class Books:
             file=one.file,
             sha256=trained.sha256,
             held=[key for key in held if key not in trained.reports],
-            networks={key: asdict(report) for key, report in trained.reports.items()},
+            networks={key: vars(report) for key, report in trained.reports.items()},
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, sqrt
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -21,6 +21,11 @@ FLOPS_PER_S = 30e9
 S_PER_PARAMETER = 4e-9
 S_PER_ACTIVATION = 2e-9
 PYTHON_S_PER_STEP = 60e-6
+
+# What the driver does for a task, to start it, to note it, to show it, and the part of its time that it may spend on
+# tasks: with many workers tasks become longer, or workers stay idle that it could not feed. Measured.
+TASK_S = 4e-3
+BUSY = 0.5
 
 # Of a GPU: not measured here, only good enough for the length of a stack's first slice; then its own time counts.
 GPU_S_PER_STEP = 3e-3  # some 200 small kernels, one after the other
@@ -147,14 +152,27 @@ def together(jobs: Sequence[Job]) -> PlannedStack:
     )
 
 
+def task_seconds(workers: int) -> float:
+    """How long a task must last at least, for the driver to feed so many workers."""
+    return workers * TASK_S / BUSY
+
+
 def _n_stacks(groups: list[list[Job]], workers: int, width: int | str) -> list[int]:
-    """How many stacks each group makes; for auto together a multiple of the workers, to leave none idle."""
+    """How many stacks each group makes; for auto together a multiple of the workers, to leave none idle.
+
+    Not so many that the driver would take longer with them than the workers: then stacks are wider, or fewer than
+    workers. With n tasks a sweep takes n TASK_S + seconds / n at least: least of all for n = sqrt(seconds / TASK_S).
+    """
     if width != "auto":
         return [1 if isinstance(width, str) else ceil(len(group) / width) for group in groups]
-    numbers = [ceil(len(group) / wide_enough(group[0].shape)) for group in groups]
     seconds = [
         (group[0].until - group[0].start) * epoch_seconds(group[0].shape, group[0].facts, len(group))
         for group in groups
+    ]
+    workers = max(1, min(workers, ceil(sqrt(sum(seconds) / TASK_S))))
+    numbers = [
+        ceil(min(len(group) / wide_enough(group[0].shape), whole / task_seconds(workers)))
+        for group, whole in zip(groups, seconds, strict=True)
     ]
     while sum(numbers) % workers:
         can = [at for at, group in enumerate(groups) if numbers[at] < len(group)]

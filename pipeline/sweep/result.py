@@ -1,5 +1,6 @@
 """What is known of one network of a sweep."""
 
+from array import array
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -42,7 +43,7 @@ class Result:
     """The epochs of one network so far.
 
     address      of everything that its result depends on
-    curves       by metric, one value per epoch
+    curves       by metric, one value per epoch, as few bytes as they are
     diverged     (epoch, cause), or None
     stopped      (epoch, cause) if it was stopped early, or None
     left         (epoch, cause) if the search or the budget let it go before its last epoch, or None
@@ -58,7 +59,7 @@ class Result:
     key: str
     repeat: Repeat
     address: str
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, "array[float]"] = field(default_factory=dict)
     diverged: tuple[int, str] | None = None
     stopped: tuple[int, str] | None = None
     left: tuple[int, str] | None = None
@@ -73,7 +74,7 @@ class Result:
     def add(self, report: Report, start: int, until: int, place: Place | None, last: bool) -> None:
         """Add the report of one slice; `last` says that no further one is to come."""
         for name, values in report.curves.items():
-            self.curves[name] = [*self.curves.get(name, [])[:start], *values]
+            self.curves[name] = self.curves.get(name, array("d"))[:start] + array("d", values)
         self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.epoch}
         self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.epoch
         self.fingerprint = report.fingerprint

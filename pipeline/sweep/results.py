@@ -226,7 +226,8 @@ def digest(results: Results) -> str:
     state = sha256()
     for trial in results.trials.values():
         for result in trial.networks:
-            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, result.curves]
+            curves = {name: values.tolist() for name, values in result.curves.items()}
+            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, curves]
             content += [result.diverged, result.stopped, result.left, result.epoch, result.fingerprint]
             state.update(json.dumps(content, sort_keys=True).encode())
     return state.hexdigest()

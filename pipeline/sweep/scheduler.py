@@ -5,11 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.sweep.parts import Parts, equal
-from pipeline.sweep.planner import PlannedStack
+from pipeline.sweep.planner import PlannedStack, task_seconds
 from pipeline.sweep.queue import Queue
-
-NOTED_S = 0.004  # the driver's work for a slice: to start it, to note it, to show it; measured
-BUSY = 0.5  # the part of its time that the driver may spend on that: with many workers slices become longer
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Scheduler:
         if chosen is None:
             return None
         number, epoch = chosen
-        seconds = max(self._slice_seconds, self.workers * NOTED_S / BUSY)
+        seconds = max(self._slice_seconds, task_seconds(self.workers))
         epochs = 1 if self._queue.is_doubted(chosen) else max(1, int(seconds / self._parts.seconds(number, gpu)))
         started = Slice(number, epoch, min(epoch + epochs, self.stacks[number].until), gpu)
         self._running.add(started)

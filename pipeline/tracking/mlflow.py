@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,16 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.journal import Event, Reader, last_event, last_session
 from pipeline.secrets import is_masked, masked
+from pipeline.sweep.results import smaller_is_better
 from pipeline.tracking.acknowledgements import Acknowledgements, runs_behind
 from pipeline.tracking.mlflow_parent import Parent
 from pipeline.tracking.mlflow_store import Store, log
 from pipeline.tracking.trial_run import TrialRun, Trials, Written, reduction
 from pipeline.tracking.view import saved_view
+from pipeline.tracking.wanted import TOP, Wanted
 
 SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last acknowledgement
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
-TOP = 20  # trials that have curves where only the best have
 DRIVER_GONE = threading.Event()
 
 
@@ -48,6 +50,7 @@ class Writer:
         self._acknowledgements = Acknowledgements(self._folder / "tracking.jsonl", self._tracking["uri"])
         self._written = self._acknowledgements.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
+        self._wanted = Wanted(tracking.get("most_trials", inf), self._settings["select"]["metric"])
         self._trials = Trials()
         self._due: dict[str, TrialRun] = {}  # to be written
         self._tags: dict[str, str] = {"pipeline_run": self._folder.name}
@@ -81,7 +84,8 @@ class Writer:
 
     def end(self, happened: Event) -> None:
         """The last event of all: what is not over by now is not to be."""
-        self._due |= {key: trial for key, trial in self._trials.runs.items() if not trial.over and trial.epochs}
+        left = {key: trial for key, trial in self._trials.runs.items() if not trial.over and trial.epochs}
+        self._due |= {key: trial for key, trial in left.items() if self._wanted(trial)}
         self.write()
         if happened["status"] == "FINISHED":
             # of other trials, or of fewer or other networks
@@ -91,7 +95,7 @@ class Writer:
                 metric, n_points = self._settings["select"]["metric"], self._tracking["points"]
                 draw_best(self._store, self._trials, metric, n_points)
         if self._parent:
-            self._parent.ended(happened["status"], happened["time"])
+            self._parent.ended(happened["status"], happened["time"], len(self._trials.runs) - len(self._wanted.keys))
         self._acknowledgements.add("end", status=happened["status"], time=happened["time"])
 
     def give_up(self) -> None:
@@ -128,7 +132,8 @@ class Writer:
             self._parent.has_data(happened["card"])
 
     def _on_over(self, happened: Event) -> None:
-        self._due |= {key: self._trials.runs[key] for key in happened["trials"]}
+        over = {key: self._trials.runs[key] for key in happened["trials"]}
+        self._due |= {key: trial for key, trial in over.items() if self._wanted(trial)}
 
     def _on_champion(self, happened: Event) -> None:
         if self._parent:
@@ -157,7 +162,7 @@ class Writer:
 def draw_best(store: Store, trials: Trials, metric: str, n_points: int) -> None:
     """Give the best trials their curves."""
     scored = [(trial.score(metric), trial) for trial in trials.runs.values() if trial.status == "FINISHED"]
-    scored.sort(key=lambda one: one[0] if metric == "loss" else -one[0])
+    scored.sort(key=lambda one: smaller_is_better(metric, one[0]))
     for _, trial in scored[:TOP]:
         log(store.client, trial.run_id, trial.content({}, n_points))
 

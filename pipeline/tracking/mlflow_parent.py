@@ -67,9 +67,12 @@ class Parent:
         self._keep("report.html")
         self._keep("plots")
 
-    def ended(self, status: str, ended: int) -> None:
-        """What the run came to, and when it ended, in milliseconds since 1970."""
-        told = {"status": status.lower()}
+    def ended(self, status: str, ended: int, n_without: int) -> None:
+        """What the run came to, and when it ended, in milliseconds since 1970.
+
+        n_without   trials that have no run of their own
+        """
+        told = {"status": status.lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
         if path.exists():  # else it was killed
             self._keep(path.name)

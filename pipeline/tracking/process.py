@@ -48,6 +48,7 @@ class Mlflow:
     model        the name under which the champion is registered
     curves       which trials have their values by epoch there, and not only the final ones
     points       epochs that a curve shows at most, evenly spread
+    most_trials  that have runs of their own, whatever they came to; of further ones only the best have
     promote      when the alias champion moves to a new model: if it is better by the same metric on the same data, or
                  always, or never
     """
@@ -57,6 +58,7 @@ class Mlflow:
     model: Name
     curves: Literal["all", "top", "none"]
     points: PositiveInt
+    most_trials: PositiveInt
     promote: Literal["better", "always", "never"]
 
     def describe(self, runs: Path) -> dict[str, Any]:
@@ -69,6 +71,7 @@ class Mlflow:
             "model": self.model,
             "curves": self.curves,
             "points": self.points,
+            "most_trials": self.most_trials,
             "promote": self.promote,
         }
 
@@ -167,8 +170,8 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     session = last_session(at_rest(folder))
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
-        given = Mlflow(uri=uri, experiment=name, model=name, curves="all", points=100, promote="better")
-        new = given.describe(folder.parents[1])
+        how: dict[str, Any] = {"curves": "all", "points": 100, "most_trials": 20_000, "promote": "better"}
+        new = Mlflow(uri=uri, experiment=name, model=name, **how).describe(folder.parents[1])
         tracking = {**(tracking or new), "uri": new["uri"], "artifacts": new["artifacts"]}
     elif tracking is None:
         raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")

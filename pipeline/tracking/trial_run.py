@@ -1,6 +1,7 @@
 """What the journal says of one trial, as MLflow is to see it: means over folds and seeds, in one run."""
 
 import math
+from array import array
 from collections.abc import Iterator, Mapping
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -13,10 +14,15 @@ LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.str
 
 
 class NetworkCurves:
-    """What is known of one of the trial's networks so far: points (value, time) by metric and epoch."""
+    """What is known of one of the trial's networks so far, in as few bytes as it is.
+
+    curves   by metric, a value per epoch
+    times    of each epoch, in milliseconds since 1970
+    """
 
     def __init__(self) -> None:
-        self.curves: dict[str, list[tuple[float, int]]] = {}
+        self.curves: dict[str, array[float]] = {}
+        self.times: array[int] = array("q")
         self.diverged: tuple[int, str] | None = None
         self.stopped: tuple[int, str] | None = None
         self.epoch = 0
@@ -24,19 +30,21 @@ class NetworkCurves:
     def add(self, report: dict[str, Any], start: int, time_ms: int) -> None:
         """Add the report of one slice that began at the epoch `start`."""
         for name, values in report["curves"].items():
-            before = self.curves.get(name, [])[:start]
-            self.curves[name] = [*before, *((value, time_ms) for value in values)]
+            self.curves[name] = self.curves.get(name, array("d"))[:start] + array("d", values)
+        n_epochs = max(map(len, self.curves.values()), default=0)
+        self.times = self.times[:start] + array("q", [time_ms]) * (n_epochs - start)
         self.diverged, self.stopped, self.epoch = report["diverged"], report["stopped"], report["epoch"]
 
     def copied(self) -> "NetworkCurves":
         """The same history, for a network that takes it over."""
         other = NetworkCurves()
-        other.curves, other.epoch = dict(self.curves), self.epoch
+        other.curves, other.times, other.epoch = dict(self.curves), self.times, self.epoch
         return other
 
     def final(self, name: str) -> tuple[float, int]:
         """The metric in the epoch whose weights answer; of a network that diverged, the last."""
-        return self.curves[name][(self.epoch or 0) - 1]
+        values = self.curves[name]
+        return values[(self.epoch or 0) - 1], self.times[(self.epoch or len(values)) - 1]
 
 
 class TrialRun:
@@ -159,10 +167,9 @@ class TrialRun:
 def curve_points(networks: list[NetworkCurves], names: list[str], n_points: int) -> Iterator[Point]:
     """Means over the networks by epoch."""
     for name in names:
-        epochs = list(zip(*(network.curves[name] for network in networks), strict=False))
-        for at in thinned(len(epochs), n_points):
-            values, times = zip(*epochs[at], strict=True)
-            yield Point(name, fmean(values), max(times), at + 1)
+        for at in thinned(min(len(network.curves[name]) for network in networks), n_points):
+            value = fmean(network.curves[name][at] for network in networks)
+            yield Point(name, value, max(network.times[at] for network in networks), at + 1)
 
 
 def final_points(networks: list[NetworkCurves], names: list[str]) -> Iterator[Point]:

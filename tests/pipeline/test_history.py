@@ -47,7 +47,7 @@ def test_slices_are_put_together(folder):
         folder.slice(2, 3, first=report(0.3, epoch=3), second=replace(report(), diverged=(3, "why"))),
     ]
     known = known_networks(folder.path, happened)
-    assert known["a"].curves["validation/loss"] == [0.5, 0.4, 0.3]
+    assert list(known["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
     assert (known["a"].key, known["a"].repeat, known["a"].trained) == (FIRST, (0, 0), 3)
     assert (known["b"].repeat, known["b"].diverged, known["b"].place) == ((1, 3), (3, "why"), None)
     assert known["a"].place == (happened[2]["file"], happened[2]["sha256"], FIRST)
@@ -68,9 +68,9 @@ def test_a_copy_has_its_origins_history(folder):
         folder.slice(1, 2, stack=1, second=report(0.1, epoch=2)),
     ]
     known = known_networks(folder.path, happened)
-    assert known["c"].curves["validation/loss"] == [0.5, 0.1]
-    assert known["a"].curves["validation/loss"] == [0.5]
-    assert known["b"].curves["validation/loss"] == [0.9]
+    assert list(known["c"].curves["validation/loss"]) == [0.5, 0.1]
+    assert list(known["a"].curves["validation/loss"]) == [0.5]
+    assert list(known["b"].curves["validation/loss"]) == [0.9]
     assert (known["c"].key, known["c"].place.file) == (SECOND, "00001-2")
 
 
@@ -81,7 +81,7 @@ def test_what_was_trained_again_from_the_beginning_counts(folder):
         folder.slice(0, 1, stack=1, first=report(0.5, epoch=1)),
     ]
     known = known_networks(folder.path, happened)
-    assert (known["a"].curves["validation/loss"], known["a"].trained) == ([0.5], 1)
+    assert (list(known["a"].curves["validation/loss"]), known["a"].trained) == ([0.5], 1)
 
 
 def test_who_left_a_stack_is_found_in_its_last_file(folder):

@@ -1,5 +1,6 @@
 """The planner: which networks stand in one stack."""
 
+import math
 import time
 from collections import Counter
 
@@ -13,7 +14,17 @@ from sweeps import FACTS, LARGE, SMALL, job
 from nncore.stack import start
 from nncore.training import train
 from pipeline.artefacts import Facts
-from pipeline.sweep.planner import Origin, Stacks, epoch_seconds, plan, step_flops, steps_per_epoch, wide_enough
+from pipeline.sweep.planner import (
+    TASK_S,
+    Origin,
+    Stacks,
+    epoch_seconds,
+    plan,
+    step_flops,
+    steps_per_epoch,
+    task_seconds,
+    wide_enough,
+)
 
 OTHER = shape((8, 9, 3), batch_size=32)
 LONGER = FACTS._replace(n_train=400)
@@ -96,10 +107,30 @@ def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 56])
 @pytest.mark.parametrize("n_networks", [1, 5, 56, 112])
 def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
-    found = plan([job(number, [SMALL, OTHER][number % 2]) for number in range(n_networks)], workers, stacks("auto"))
+    """There is enough to do for all of them: 5 networks take a minute."""
+    jobs = [job(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
+    found = plan(jobs, workers, stacks("auto"))
     assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
     widths = [len(stack.networks) for stack in found if stack.shape == SMALL]
     assert max(widths) - min(widths) <= 1
+
+
+def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_they_take():
+    """Small networks of 10 epochs, 1.7 s for 10,000 of them; and a thousand workers."""
+    found = plan([job(number) for number in range(10_000)], 1000, stacks("auto"))
+    whole = sum(stack.seconds for stack in found)
+    taken = len(found) * TASK_S + whole / len(found)
+    assert taken == pytest.approx(2 * math.sqrt(whole * TASK_S), rel=0.1)  # the least that it can be
+    assert len(found) * TASK_S < 0.6 * taken
+
+
+def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
+    of, facts = shape((32, 64, 10), batch_size=32), Facts(32, 10, 1079, 359)
+    jobs = [job(number, of, 0, facts, (0, 30)) for number in range(20_000)]
+    few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
+    assert len(many) % 200 == 0
+    assert min(stack.seconds for stack in many) > 0.7 * task_seconds(200)
+    assert max(len(stack.networks) for stack in many) > max(len(stack.networks) for stack in few)
 
 
 def test_large_networks_stand_in_narrow_stacks_and_small_ones_in_wide_ones():

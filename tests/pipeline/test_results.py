@@ -27,7 +27,7 @@ def test_slices_are_counted_and_joined():
     assert (found.n_over, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
     assert add(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
     assert (found.epochs_trained, found.n_slices) == (6, 2)
-    assert found.networks[first].curves["validation/loss"] == [0.5, 0.6, 0.2]
+    assert list(found.networks[first].curves["validation/loss"]) == [0.5, 0.6, 0.2]
     assert found.networks[second].diverged == (3, "why")
     assert (found.networks[second].place, found.networks[second].ended) == (None, True)
     found.finish("0000")
@@ -81,7 +81,7 @@ def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_kn
     add(found, {key: report(0.2, 0.1, epoch=5)}, 3, 5)
     add(found, {key: report(0.6, 0.4, epoch=2, fingerprint="new")}, 0, 2)
     network = found.networks[key]
-    assert network.curves["validation/loss"] == [0.6, 0.4]
+    assert list(network.curves["validation/loss"]) == [0.6, 0.4]
     assert (network.trained, network.fingerprint) == (2, "new")
     assert [network.knows(epoch) for epoch in (2, 3, 5)] == [True, False, False]
 
@@ -95,11 +95,11 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     enter(found, 1, address="copy ", origins={address: found.networks[good]})
     copy = found.networks[bad]
     assert (copy.key, copy.address, copy.trained, copy.place) == (bad, address, 2, place(good, "00000-2"))
-    assert copy.curves["validation/loss"] == [0.3, 0.2]
+    assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
     add(found, {bad: report(0.1, epoch=3)}, 2, 3)
-    assert found.networks[good].curves["validation/loss"] == [0.3, 0.2]
-    assert found.networks[bad].curves["validation/loss"] == [0.3, 0.2, 0.1]
-    assert found.known["at 0001/1/0"].curves["validation/loss"] == [0.9, 0.8]  # what it was before is still known
+    assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
+    assert list(found.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
+    assert list(found.known["at 0001/1/0"].curves["validation/loss"]) == [0.9, 0.8]  # what it was before is still known
     assert found.n_resumed == 0
 
 

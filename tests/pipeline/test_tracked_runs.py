@@ -127,3 +127,14 @@ def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path)
     assert len(tracked.trials) == 112
     assert drawn == {key for key, row in tracked.leaderboard.items() if row["rank"] and int(row["rank"]) <= with_curves}
     assert all("validation_loss" in run.data.metrics for run in tracked.trials.values())
+
+
+def test_of_many_trials_the_first_and_the_best_have_runs_of_their_own(tmp_path):
+    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
+    found = Tracked(tmp_path)
+    assert 30 <= len(found.trials) < 112
+    assert set(found.trials) >= {*list(found.leaderboard)[:20]}
+    assert int(found.parent.data.tags["trials_without_run"]) == 112 - len(found.trials)
+    again = command(tmp_path, "track", f"run={found.folder.name}")
+    assert again.returncode == 0
+    assert set(Tracked(tmp_path).trials) == set(found.trials)
