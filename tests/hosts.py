@@ -51,11 +51,12 @@ class Host:
             text=True,
         )  # fmt: skip
 
-    def start_ray(self, head: "Host | None", cpus: int) -> None:
+    def start_ray(self, head: "Host | None", cpus: int, takes_jobs: bool = False) -> None:
         """Start a Ray of its own, or join that of the head, and wait until it is there."""
         where = ["--head", "--port=6379"] if head is None else [f"--address={head.address}:6379"]
         options = [f"--node-ip-address={self.address}", f"--num-cpus={cpus}", "--object-store-memory=150000000"]
-        options += ["--include-dashboard=false", f"--temp-dir={self.temporary}"] if head is None else []
+        dashboard = f"--include-dashboard={str(takes_jobs).lower()}"
+        options += [dashboard, f"--temp-dir={self.temporary}"] if head is None else []
         process = self.start(str(RAY), "start", *where, *options, "--disable-usage-stats", hide=head is not None)
         said, _ = process.communicate(timeout=60)
         assert process.returncode == 0, said

@@ -4,10 +4,11 @@ import json
 import re
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hosts import can_be_made, hosts
+from hosts import RAY, can_be_made, hosts
 from running import swept_here
 
 pytestmark = [
@@ -79,6 +80,22 @@ def test_the_default_sweep_runs_across_hosts_that_share_no_folder(three, expecte
     assert found["work"]["retried_slices"] == 0
     for host in three[1:]:
         assert list((host.folder / "instead").iterdir()) == []  # nothing was written where the run's folder is not
+
+
+@pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: nothing takes jobs")
+def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
+    """As the README says it; the job finds the cluster that it runs in by itself."""
+    with hosts(tmp_path, 1, []) as (one,):
+        one.start_ray(None, 2, takes_jobs=True)
+        where = [f"runs={tmp_path}/runs", f"cache.folder={tmp_path}/cache", "execution=cluster"]
+        job = [sys.executable, "-m", "pipeline", *SETTINGS, *where]
+        submit = one.start(str(RAY), "job", "submit", "--address", "http://127.0.0.1:8265", "--", *job)
+        said, _ = submit.communicate(timeout=180)
+    assert submit.returncode == 0, said
+    assert "succeeded" in said
+    (path,) = tmp_path.glob("runs/*/*/summary.json")
+    found = json.loads(path.read_text())
+    assert (found["status"], found["digest"]) == ("finished", expected["digest"])
 
 
 def test_the_power_of_a_host_fails(three, expected, tmp_path):
