@@ -5,14 +5,14 @@ mathematics is written with `np.` alone. Only what makes arrays from numbers mus
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[Any]
+Made = TypeVar("Made")
 
 
 def module_of(array: Array) -> Any:
@@ -49,22 +49,26 @@ def choose_gpu(number: int) -> None:
         raise RuntimeError(str(error)) from None
 
 
-def gpu_bytes() -> int:
-    """Free memory of the GPU, once it has shown that it computes. Raises RuntimeError if it does not."""
+def gpu_facts() -> tuple[int, int]:
+    """Free bytes of the GPU, once it has shown that it computes, and how many GPUs there are.
+
+    Raises   RuntimeError if it does not compute
+    """
     import cupy
 
     try:
         product = np.maximum(on_gpu(np.full((4, 4), 0.5)) @ on_gpu(np.eye(4)), 0)
         if float(on_host(product).sum()) != 8:
             raise RuntimeError("it computes wrong results")
-        return int(cupy.cuda.runtime.memGetInfo()[0])
+        return int(cupy.cuda.runtime.memGetInfo()[0]), int(cupy.cuda.runtime.getDeviceCount())
     except Exception as error:
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
-@contextmanager
-def gpu_memory(limit: int) -> Iterator[None]:
-    """In the block this process may take so many bytes of the GPU, at its end it gives all back.
+def within_gpu_memory(limit: int, work: Callable[..., Made], *arguments: Any) -> Made:
+    """What the work comes to, for which this process may take so many bytes of the GPU; then all is given back.
+
+    The work must bring its result to the host.
 
     Raises   MemoryError if that is not enough; CuPy's own could not be read where CuPy is not installed
     """
@@ -73,11 +77,12 @@ def gpu_memory(limit: int) -> Iterator[None]:
     pool = cupy.get_default_memory_pool()
     pool.set_limit(size=limit)
     try:
-        yield
+        return work(*arguments)
     except MemoryError as error:
-        raise MemoryError(f"the {limit / 1e6:.0f} MB of a GPU were not enough: {error}") from None
-    finally:
+        said = str(error)
+    finally:  # when no frame of the work, and no traceback, holds an array any longer
         pool.free_all_blocks()
+    raise MemoryError(f"the {limit / 1e6:.0f} MB of a GPU were not enough: {said}")
 
 
 def gather_rows(rows: Array, index: Array, out: Array) -> Array:

@@ -1,20 +1,33 @@
 """A member (an activation, loss, optimizer, ...) by its name and hyperparameters, as data.
 
-Configuration files, stacks and model files name functions; they never carry code. Only functions inside
-`nncore` can be named, and inside the packages that the environment variable NNCORE_ALLOW names: its user's own.
+Configuration files, stacks and model files name functions; they never carry code. Only functions that say that they
+make a member can be named, inside `nncore` and inside the packages that the environment variable NNCORE_ALLOW names:
+its user's own. No other function can be called by what stands in a file.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any, Union, get_type_hints
+from inspect import isfunction
+from types import UnionType
+from typing import Any, Union, get_args, get_type_hints
 
 import numpy as np
 
 ALLOW = "NNCORE_ALLOW"  # packages, separated by commas; in the environment, so that worker processes know them, too
 
+PLAIN = (float, int, str, bool)
+KINDS = {  # what a function that makes a member says that it returns
+    "nncore.activations": ("Activation",),
+    "nncore.initializers": ("Initializer",),
+    "nncore.losses": ("Loss",),
+    "nncore.normalisations": ("Normalisation",),
+    "nncore.optimizers.base": ("Optimizer",),
+    "nncore.regularizers.base": ("Regularizer",),
+    "nncore.schedules": ("Schedule",),
+}
 Argument = Union[float, int, str, bool, "Member"]
 
 
@@ -29,7 +42,10 @@ class Member:
     arguments: tuple[tuple[str, Argument], ...] = ()
 
     def build(self) -> Any:
-        """Call the function. Raises ValueError if the name is not that of a function that may be named."""
+        """Call the function. Raises ValueError if it may not be named, or an argument is no plain value."""
+        for name, value in self.arguments:
+            if not isinstance(value, (*PLAIN, Member)):
+                raise ValueError(f"{name} must be a number, a text or a member, but is {value!r:.80} ({self.name})")
         return _call(self.name, {n: v.build() if isinstance(v, Member) else v for n, v in self.arguments})
 
     @property
@@ -95,7 +111,10 @@ def allowed() -> list[str]:
 
 
 def find(name: str) -> Any:
-    """The public function of this full name inside nncore, or an allowed package; ValueError if there is none."""
+    """The public function of this full name that makes a member, inside nncore or an allowed package.
+
+    Raises   ValueError if there is none
+    """
     module, _, attribute = name.rpartition(".")
     parts, packages = name.split("."), ["nncore", *allowed()]
     if parts[0] not in packages or len(parts) < 2 or any(not p.isidentifier() or p.startswith("_") for p in parts):
@@ -106,4 +125,18 @@ def find(name: str) -> Any:
         raise ValueError(f"{parts[0]} has no {name!r}") from None
     if getattr(function, "__module__", None) != module:
         raise ValueError(f"{name!r} is not defined in {module}")
+    if not isfunction(function) or not _makes_a_member(function):
+        raise ValueError(f"{name} does not make a member: it does not say that it returns an Optimizer, a Loss, ...")
     return function
+
+
+@lru_cache
+def _makes_a_member(function: Any) -> bool:
+    return get_type_hints(function).get("return") in _kinds()
+
+
+@cache
+def _kinds() -> tuple[Any, ...]:
+    """The types that stand for members; a union stands for each of its own."""
+    named = [getattr(import_module(module), name) for module, names in KINDS.items() for name in names]
+    return tuple(kind for one in named for kind in (get_args(one) if isinstance(one, UnionType) else (one,)))

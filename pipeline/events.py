@@ -5,10 +5,13 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-Count = Annotated[int, Field(ge=0)]
-Key = Annotated[str, Field(pattern=r"^\d{4,}/\d+/\d+$")]  # of a network; that of a trial is its first part
-TrialKey = Annotated[str, Field(pattern=r"^\d{4,}$")]
-File = Annotated[str, Field(pattern=r"^(\d{5,}-\d+)?$")]  # below the run's states, and nowhere else
+LARGEST = 2**53
+Count = Annotated[int, Strict(), Field(ge=0, lt=LARGEST)]
+Flag = Annotated[bool, Strict()]
+Number = Annotated[float, Strict()]
+Key = Annotated[str, Field(pattern=r"^\d{4,15}/\d{1,15}/\d{1,15}$")]  # of a network; a trial's is its first part
+TrialKey = Annotated[str, Field(pattern=r"^\d{4,15}$")]
+File = Annotated[str, Field(pattern=r"^(\d{5,15}-\d{1,15})?$")]  # below the run's states, and nowhere else
 Ended = tuple[Count, str] | None  # (epoch, cause)
 
 
@@ -46,7 +49,7 @@ class Rung:
 class SliceReport:
     """See nncore.training.Report."""
 
-    curves: dict[str, list[Annotated[float, Strict()]]]
+    curves: dict[str, list[Number]]
     diverged: Ended
     stopped: Ended
     epoch: Count
@@ -60,8 +63,8 @@ class SliceDone:
     stack: Count
     start: Count
     until: Count
-    last: bool
-    started: int
+    last: Flag
+    started: Count
     file: File
     sha256: str
     held: list[Key]
@@ -81,8 +84,8 @@ class Champion:
     """The search has come to its end."""
 
     label: str
-    validation: dict[str, float | None]
-    test: dict[str, float | None]
+    validation: dict[str, Number | None]
+    test: dict[str, Number | None]
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Stage:
     """A stage has come to its end."""
 
     stage: str
-    seconds: float
+    seconds: Number
 
 
 @dataclass
@@ -132,7 +135,8 @@ KINDS: dict[str, TypeAdapter[Any]] = {
 
 def check(happened: Any) -> None:
     """Raise ValueError if this is no event of a journal, with what is wrong."""
-    if not isinstance(happened, dict) or type(happened.get("time")) is not int:
+    time = happened.get("time") if isinstance(happened, dict) else None
+    if type(time) is not int or not 0 <= time < LARGEST:
         raise ValueError("it is no event")
     kind = KINDS.get(str(happened.get("event")))
     if kind is None:

@@ -59,17 +59,17 @@ def known_networks(folder: Path, happened: list[Event]) -> dict[str, Result]:
     known: dict[str, Result] = {}
     by_key: dict[str, Result] = {}
     for number, event in enumerate(happened, start=1):
-        if event["event"] == "rung":
-            for key, (address, origin) in event["networks"].items():
-                if key not in by_key or by_key[key].address != address:
-                    history = known.get(address) or known.get(origin)
-                    by_key[key] = known[address] = _result(key, address, history)
-        elif event["event"] == "slice":
-            try:
+        try:
+            if event["event"] == "rung":
+                for key, (address, origin) in event["networks"].items():
+                    if key not in by_key or by_key[key].address != address:
+                        history = known.get(address) or known.get(origin)
+                        by_key[key] = known[address] = _result(key, address, history)
+            elif event["event"] == "slice":
                 _add(by_key, event)
-            except (ValueError, OverflowError) as error:
-                raise damaged(folder / "journal.jsonl", number, error) from None
-            known |= {by_key[key].address: by_key[key] for key in event["networks"]}
+                known |= {by_key[key].address: by_key[key] for key in event["networks"]}
+        except (ValueError, OverflowError) as error:
+            raise damaged(folder / "journal.jsonl", number, error) from None
     _verify(folder, known)
     return known
 

@@ -75,12 +75,18 @@ def events(path: Path) -> list[Event]:
     found = []
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
         try:
-            happened = json.loads(line)
-            check(happened)
+            happened = _read(line)
         except (ValueError, RecursionError) as error:
             raise damaged(path, number, error) from None
         found.append(happened)
     return found
+
+
+def _read(line: bytes | str) -> Event:
+    """One event. Raises ValueError if it is none of ours."""
+    happened = json.loads(line)
+    check(happened)
+    return happened
 
 
 def damaged(path: Path, number: int, why: Exception) -> SettingError:
@@ -99,8 +105,8 @@ def last_event(path: Path) -> Event:
             file.seek(max(0, size - length))
             lines = file.read().split(b"\n")[:-1]  # what follows the last line's end is not whole
             if len(lines) > 1 or length >= size:
-                with suppress(ValueError):
-                    return json.loads(lines[-1] if lines else b"")
+                with suppress(ValueError, RecursionError):
+                    return _read(lines[-1] if lines else b"")
                 return {"event": "", "time": 0}
             length *= 4
 
@@ -111,8 +117,8 @@ def last_session(folder: Path) -> Event:
     with (folder / "journal.jsonl").open(encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith('{"event": "run"') and line.endswith("\n"):
-                with suppress(ValueError):  # opening the journal says which line is damaged
-                    found = json.loads(line)
+                with suppress(ValueError, RecursionError):  # opening the journal says which line is damaged
+                    found = _read(line)
     return found
 
 

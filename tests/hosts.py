@@ -66,6 +66,11 @@ class Host:
         said = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=True).stdout
         return [int(one) for one in said.split()]
 
+    def runs(self, name: str) -> bool:
+        """Whether a process of this name runs there."""
+        paths = [Path(f"/proc/{one}/cmdline") for one in self.processes()]
+        return any(name.encode() in path.read_bytes() for path in paths if path.exists())
+
     def kill(self) -> None:
         """The power fails."""
         deadline = time.monotonic() + 20

@@ -49,9 +49,23 @@ def test_nncore_knows_numpy_and_itself():
         "functools",
         "hashlib",
         "importlib",
+        "inspect",
         "itertools",
     }
-    allowed |= {"datetime", "json", "math", "os", "pathlib", "re", "sys", "tokenize", "typing", "zipfile", "zlib"}
+    allowed |= {
+        "datetime",
+        "json",
+        "math",
+        "os",
+        "pathlib",
+        "re",
+        "sys",
+        "tokenize",
+        "types",
+        "typing",
+        "zipfile",
+        "zlib",
+    }
     lazily = {
         "nncore/backend.py": {"cupy"},
         "nncore/estimators.py": {"sklearn"},

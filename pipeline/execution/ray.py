@@ -88,11 +88,8 @@ class Cluster:
         code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
         modules = [str(folder) for folder in (*code, *map(folder_of, allowed()))]
         environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())} | GPUS}
-        try:
-            with _joined({}, self.gpus, self.gpu_fraction, address=address, runtime_env=environment) as executor:
-                yield executor
-        except ConnectionError as error:
-            raise _no_cluster(address, str(error)) from None
+        with _joined({}, self.gpus, self.gpu_fraction, address=address, runtime_env=environment) as executor:
+            yield executor
 
 
 def last_started() -> str:
@@ -133,8 +130,11 @@ def _joined(environment: dict[str, str], gpus: GpuCount, fraction: float, **how:
             from pipeline.execution.ray_executor import RayExecutor
         try:
             with _signals_wait():
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
-            executor = RayExecutor(gpus, fraction)
+                try:
+                    ray.init(log_to_driver=False, logging_level=logging.ERROR, **how)
+                except ConnectionError as error:
+                    raise _no_cluster(how["address"], str(error)) from None
+            executor = RayExecutor(gpus, fraction, alone=how["address"] == "local")
             _ = executor.gpus  # looked at now: one that was asked for and cannot be used ends the run early
             yield executor
         finally:

@@ -47,7 +47,7 @@ class Books:
         places = {key: Place(one.file, trained.sha256, key) for key in {*held, *trained.reports}}
         self._journalled(one, trained, held)
         going_on = self._added(one, trained.reports, places)
-        self._states.note(number, one.file, trained.sha256, one.goes_on)
+        self._states.note(number, one.file, trained.sha256, None if one.last else one.goes_on)
         return going_on
 
     def give_up(self, one: Running, key: str, why: str) -> None:

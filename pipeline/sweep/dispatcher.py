@@ -42,9 +42,9 @@ class Dispatcher:
         """Bring the stack here and write its state; the handle of the SHA-256 of the file."""
         return self._here(kept, one.goes_on, self._states.path(one.file))
 
-    def fits(self, stack: PlannedStack) -> int:
-        """How many networks like those of the stack a GPU trains at a time."""
-        room, width = gpu_width(stack, self._terms.executor.gpus.memory), self._terms.stacks.width
+    def fits(self, n_views: int, stack: PlannedStack) -> int:
+        """How many networks like those of the stack a GPU trains at a time, which may learn from so many views."""
+        room, width = gpu_width(stack, n_views, self._terms.executor.gpus.memory), self._terms.stacks.width
         return room if isinstance(width, str) else min(room, width)
 
     def _here(self, function: Callable[..., Any], *arguments: Any) -> Handle:
@@ -54,7 +54,10 @@ class Dispatcher:
     def _stack(self, number: int) -> Handle:
         """The stack as it goes on."""
         stack = self._states.stack(number)
-        return self._here(opened, stack) if isinstance(stack, StoredStack) else stack
+        if isinstance(stack, StoredStack):
+            stack = self._here(opened, stack)
+            self._states.in_memory(number, stack)
+        return stack
 
     def start(self, chosen: Slice, stack: PlannedStack, views: Sequence[Handle], epochs: int) -> tuple[Handle, Running]:
         """Start one slice; the handle of what it reports."""

@@ -188,10 +188,10 @@ def wide_enough(shape: Shape) -> int:
     return ceil(10 * PYTHON_S_PER_STEP / network_step_seconds(shape))
 
 
-def gpu_width(stack: PlannedStack, memory: int) -> int:
-    """How many networks like those of the stack, and their data, find room in so many bytes of a GPU; at least one."""
+def gpu_width(stack: PlannedStack, n_views: int, memory: int) -> int:
+    """How many networks like those of the stack, and so many views, find room in these bytes of a GPU; at least one."""
     n_rows, itemsize = stack.facts.n_train + stack.facts.n_validation, np.dtype(stack.shape.dtype).itemsize
-    views = len(stack.views) * n_rows * (stack.facts.n_inputs + stack.facts.n_outputs + 1) * itemsize
+    views = n_views * n_rows * (stack.facts.n_inputs + stack.facts.n_outputs + 1) * itemsize
     examples = {network.kinds: network for network in stack.networks}.values()
     each = max(network_bytes(stack.shape, network, stack.facts.n_validation) for network in examples)
     return max(1, int(memory * GPU_SHARE - views) // each)

@@ -39,13 +39,18 @@ class Queue:
             return number, epoch
         return self._first_of(self.divide(number, epoch, equal(n, ceil(n / wide))))
 
-    def for_a_gpu(self, idle_cores: int) -> Ready | None:
-        """The first that has room on it, and others of its sort with it; as many are left as cores are idle."""
+    def for_a_gpu(self, idle_cores: int, idle_gpus: int) -> Ready | None:
+        """The first that has room on it, and others of its sort with it.
+
+        As many stacks are left as cores are idle; and of the networks, for each other idle GPU as many as it gets.
+        """
         first = next((one for one in self._ready if self._room(one)), None)
         if first is None:
             return None
+        sort = self._parts.sort(first)
+        waiting = sum(len(self._parts.keys(one[0])) for one in self._ready if self._parts.sort(one) == sort)
         self._ready.remove(first)
-        room, n = self._room(first), len(self._parts.keys(first[0]))
+        room, n = min(self._room(first), ceil(waiting / max(1, idle_gpus))), len(self._parts.keys(first[0]))
         if n > room:
             return self._first_of(self.divide(*first, equal(n, ceil(n / room))))
         others = self._others(first, room - n, len(self._ready) - idle_cores)

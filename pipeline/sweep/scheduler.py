@@ -53,7 +53,7 @@ class Scheduler:
 
     def next(self, gpu: bool = False) -> Slice | None:
         """The next slice to start, on a GPU or a core, or None if there is none for it."""
-        chosen = self._queue.for_a_gpu(self._idle[0]) if gpu else self._queue.for_a_core()
+        chosen = self._queue.for_a_gpu(*self._idle) if gpu else self._queue.for_a_core()
         if chosen is None:
             return None
         number, epoch = chosen

@@ -61,12 +61,23 @@ class States:
         file = self._file(number)
         return [key for key in keys if file is not None and self._file_of(key) == file]
 
-    def note(self, number: int, file: str, sha256: str, goes_on: Handle) -> None:
-        """A slice of the stack has ended; its new file, which the journal knows, takes the place of the old one."""
+    def in_memory(self, number: int, stack: Handle) -> None:
+        """It is in memory, too, for as long as it goes on from there."""
+        self._stacks[number] = stack
+
+    def note(self, number: int, file: str, sha256: str, goes_on: Handle | None) -> None:
+        """A slice of the stack has ended; its new file, which the journal knows, takes the place of the old one.
+
+        goes_on   the stack in memory, if it does
+        """
         before = self._file(number)
-        self._stacks[number], self._kept[number] = goes_on, StoredStack(self.path(file), sha256)
+        self._kept[number] = StoredStack(self.path(file), sha256)
+        self._stacks.pop(number, None)
+        if goes_on is not None:
+            self._stacks[number] = goes_on
         self._numbers[file] = number
         if before is not None:
+            self._numbers.pop(before, None)
             self.path(before).unlink(missing_ok=True)
 
     def tidy(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pipeline.execution.base import Gpus, Handle, TaskLostError, TaskMemoryError
 from pipeline.journal import Journal
@@ -53,7 +54,9 @@ class Trainer:
         if planned:
             self._terms.say(_described(planned, workers, gpus))
         retries, first = self._terms.options.retries, self.states.next_stack
-        scheduler = Scheduler(planned, workers, stacks.slice_seconds, retries, first, self._dispatcher.fits)
+        scheduler = Scheduler(
+            planned, workers, stacks.slice_seconds, retries, first, partial(self._dispatcher.fits, len(views))
+        )
         n_epochs = sum(job.until - job.start for job in jobs)
         self._results.rungs.append(RungWork(_goals(jobs), len(jobs), n_epochs, n_epochs))
         running: dict[Handle, Running] = {}
@@ -67,9 +70,10 @@ class Trainer:
             if reported:
                 show(reported)  # while the workers are at work again
             if not running:
-                break  # all is done, or it is late
+                break
             ended = executor.wait(list(running))
             reported = [key for one in ended for key in self._ended(running, one, scheduler)]
+        assert scheduler.done or self.late, "stacks are left that no worker takes"
         self.states.next_stack += len(scheduler.stacks)
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in scheduler.stacks.values())])

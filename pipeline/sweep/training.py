@@ -8,7 +8,7 @@ from socket import gethostname
 from typing import Any, NamedTuple
 
 from nncore import stack_file
-from nncore.backend import Array, gpu_memory, on_gpu, on_host
+from nncore.backend import Array, on_gpu, on_host, within_gpu_memory
 from nncore.device import moved, moved_views
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
 from nncore.regroup import collect, settled
@@ -90,7 +90,10 @@ def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, T
     began = time.perf_counter()
     stack = _begun(order, [opened(source) for source in given[:n_stacks]])
     data = tuple(view.data for view in given[n_stacks:])
-    stack, reports = (_trained_on_a_gpu if order.gpu_bytes else _trained)(order, stack, data)
+    if order.gpu_bytes:
+        stack, reports = within_gpu_memory(order.gpu_bytes, _trained_on_a_gpu, order, stack, data)
+    else:
+        stack, reports = _trained(order, stack, data)
     sha256 = kept(stack, order.file) if order.beside.exists() else ""
     goes_on = settled(stack) if order.last and sha256 else stack
     worker = f"{gethostname()} {os.getpid()}"
@@ -103,9 +106,8 @@ def _trained(order: SliceOrder, stack: Stack, data: tuple[Data, ...]) -> tuple[S
 
 def _trained_on_a_gpu(order: SliceOrder, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
     """There and back: between slices a stack lies in the host's memory, wherever it goes on."""
-    with gpu_memory(order.gpu_bytes):
-        stack, reports = _trained(order, moved(stack, on_gpu), moved_views(data, on_gpu))
-        return moved(stack, on_host), reports
+    stack, reports = _trained(order, moved(stack, on_gpu), moved_views(data, on_gpu))
+    return moved(stack, on_host), reports
 
 
 def kept(stack: Stack, file: Path) -> str:

@@ -118,7 +118,7 @@ WRONG = {
     ),
     "a function that makes no member": (
         ["+space.optimizer.x={_target_: nncore.members.find, name: nncore.members.find}"],
-        ["space.optimizer.x", "does not make an optimizer"],
+        ["space.optimizer.x", "nncore.members.find does not make a member"],
     ),
     "softmax over one output": (
         ["loss@network.loss.binary=softmax_cross_entropy"],

@@ -16,9 +16,10 @@ import pytest
 from running import command, composed, swept_here
 
 from nncore import model_file
-from nncore.members import Member, find
+from nncore.members import Member, _kinds, find
 from pipeline.configuration import command as run_command
 from pipeline.errors import SettingError
+from pipeline.settings.members import MADE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*ROOT.glob("nncore/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
@@ -94,6 +95,48 @@ def test_law_8_a_model_file_cannot_name_foreign_functions(model_folder, tmp_path
     (tmp_path / "model.json").write_text(json.dumps(document))
     with pytest.raises(ValueError, match="inside nncore"):
         model_file.load(tmp_path)
+
+
+def test_law_8_a_model_file_cannot_let_itself_name_more(model_folder, tmp_path, monkeypatch):
+    """The first layer's activation would allow a package, and the second one's run a command of it."""
+    monkeypatch.setenv("NNCORE_ALLOW", "")
+    document = json.loads((model_folder / "model.json").read_text())
+    bomb = tmp_path / "went off"
+    names = ("nncore.members.allow", {"packages": ["subprocess"]}), ("subprocess.getoutput", {"cmd": f"touch {bomb}"})
+    for layer, (name, arguments) in zip(document["model"]["shape"]["layers"], names, strict=True):
+        layer["activation"] = {"class": "Member", "name": name, "arguments": [*map(list, arguments.items())]}
+    document["model_sha256"] = sha256(json.dumps(document["model"], sort_keys=True).encode()).hexdigest()
+    (tmp_path / "arrays.npz").write_bytes((model_folder / "arrays.npz").read_bytes())
+    (tmp_path / "model.json").write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="does not hold a model that can be read"):
+        model_file.load(tmp_path)
+    assert os.environ["NNCORE_ALLOW"] == ""
+    assert not bomb.exists()
+
+
+def test_law_8_the_kinds_of_members_are_those_that_settings_ask_for():
+    assert set(_kinds()) == set(MADE["member"])
+
+
+@pytest.mark.parametrize("value", [["x"], ("x",), {"x": 1}, None, np.ones(2)])
+def test_law_8_an_argument_is_a_plain_value(value):
+    with pytest.raises(ValueError, match="learning_rate must be a number, a text or a member"):
+        Member("nncore.optimizers.sgd.sgd", (("learning_rate", value),)).build()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nncore.members.allow",
+        "nncore.model_file.load",
+        "nncore.stack.start",
+        "nncore.members.Member",
+        "nncore.shape.Shape",
+    ],
+)
+def test_law_8_what_makes_no_member_cannot_be_named(name):
+    with pytest.raises(ValueError, match=f"{name} does not make a member"):
+        find(name)
 
 
 @pytest.mark.parametrize(

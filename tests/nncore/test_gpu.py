@@ -8,7 +8,7 @@ import pytest
 from samples import BATCH_NORM, METRICS, RELU, data, in_slices, member, mixed_networks, network, shape
 from sklearn.datasets import load_digits
 
-from nncore.backend import gpu_bytes, gpu_memory, on_gpu, on_host
+from nncore.backend import gpu_facts, on_gpu, on_host, within_gpu_memory
 from nncore.device import moved, moved_views, network_bytes
 from nncore.stack import start
 from nncore.training import Data, Rows, train
@@ -65,12 +65,19 @@ def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
 
 
 def test_too_little_memory_is_an_error_of_python_and_all_of_it_is_given_back():
-    before = gpu_bytes()
-    with pytest.raises(MemoryError, match="of a GPU were not enough"), gpu_memory(1_000_000):
-        on_gpu(np.zeros(10_000_000))
-    with gpu_memory(100_000_000):
-        on_gpu(np.zeros(1_000_000))
-    assert gpu_bytes() > before - 50_000_000
+    before, _ = gpu_facts()
+
+    def held(n):
+        arrays = [on_gpu(np.zeros(n)) for _ in range(3)]
+        return float(on_host(arrays[0]).sum())
+
+    assert within_gpu_memory(100_000_000, held, 1_000_000) == 0
+    after, _ = gpu_facts()
+    assert after > before - 20_000_000
+    with pytest.raises(MemoryError, match="of a GPU were not enough"):
+        within_gpu_memory(100_000_000, held, 20_000_000)
+    after, _ = gpu_facts()
+    assert after > before - 20_000_000
 
 
 def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
@@ -81,16 +88,19 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
     of = shape((64, 64, 10), RELU, batch_size=32)
     networks = [network(str(n), n % 5, member("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
     seconds, curves = {}, {}
-    with gpu_memory(max(1000 * network_bytes(of, networks[0], 397), 10**9)):
-        for name, to in (("core", lambda array: array), ("GPU", on_gpu)):
-            stack, views = moved(start(of, networks), to), moved_views([view], to)
-            train(stack, views, 1, METRICS)  # kernels are compiled
-            times = []
-            for _ in range(3):
-                began = time.perf_counter()
-                _, reports = train(stack, views, 2, METRICS)
-                times.append(time.perf_counter() - began)
-            seconds[name], curves[name] = sorted(times)[1], [reports[one.key].curves for one in networks]
+
+    def timed(name, to):
+        stack, views = moved(start(of, networks), to), moved_views([view], to)
+        train(stack, views, 1, METRICS)  # kernels are compiled
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            _, reports = train(stack, views, 2, METRICS)
+            times.append(time.perf_counter() - began)
+        seconds[name], curves[name] = sorted(times)[1], [reports[one.key].curves for one in networks]
+
+    timed("core", lambda array: array)
+    within_gpu_memory(max(1000 * network_bytes(of, networks[0], 397), 10**9), timed, "GPU", on_gpu)
     for here, there in zip(curves["core"], curves["GPU"], strict=True):
         np.testing.assert_allclose(there["train/loss"], here["train/loss"], rtol=1e-3)
         np.testing.assert_allclose(there["validation/accuracy"], here["validation/accuracy"], atol=0.02)

@@ -5,7 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+import clusters
 import pytest
+from clusters import add_worker as worker
 from interrupted import slices_so_far
 from running import command, journal, summary, swept_here
 
@@ -20,15 +22,9 @@ def expected(tmp_path_factory):
 @pytest.fixture
 def cluster():
     """A head on which nothing can be trained; workers are for the test to add."""
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 200_000_000})
+    nodes = clusters.cluster(num_cpus=0)
     yield nodes
     nodes.shutdown()
-
-
-def worker(cluster):
-    return cluster.add_node(num_cpus=1, object_store_memory=100_000_000)
 
 
 class Running:
@@ -137,19 +133,17 @@ def test_an_address_is_auto_or_host_and_port(address, tmp_path):
 
 @pytest.mark.slow
 def test_when_the_head_is_gone_one_line_says_so_and_the_run_goes_on_in_another_cluster(cluster, expected, tmp_path):
-    from ray.cluster_utils import Cluster
-
     worker(cluster)
     run = Running(tmp_path, cluster)
     run.wait_for_slices(4)
     (gcs,) = cluster.head_node.all_processes["gcs_server"]
     gcs.process.kill()
     code, errors = run.end()
-    assert code == 2
+    assert code == 2, errors
     assert "the cluster's head must answer, but has not for " in errors.splitlines()[-1]
     assert summary(tmp_path)["status"] == "failed"
     cluster.shutdown()
-    other = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 200_000_000})
+    other = clusters.cluster(num_cpus=1)
     try:
         again = Running(tmp_path, other)
         code, errors = again.end()

@@ -62,6 +62,7 @@ TEMPLATE = strict("spec", metadata={"type": "object"}, spec=POD)
 CLUSTER = strict(
     "headGroupSpec",
     rayVersion=TEXT,
+    authOptions=strict("", mode={"enum": ["disabled", "token"]}, secretName=TEXT),
     enableInTreeAutoscaling=FLAG,
     autoscalerOptions=strict("", idleTimeoutSeconds=COUNT),
     headGroupSpec=strict("template", rayStartParams=TEXTS, template=TEMPLATE),
@@ -124,6 +125,7 @@ def test_the_files_are_as_their_schemas_say(name):
         ("kuberay_cluster", ["spec", "headGroupSpec", "rayStartParams", "num-cpus"], 2),
         ("kuberay_job", ["spec", "rayClusterSpec", "headGroupSpec", "template", "spec", "volume"], []),
         ("kuberay_job", ["apiVersion"], "ray.io/v1alpha1"),
+        ("kuberay_job", ["spec", "rayClusterSpec", "authOptions", "mode"], "none"),
     ],
 )
 def test_the_schemas_find_what_is_wrong(name, way, value):
@@ -159,6 +161,15 @@ def test_the_job_does_what_a_command_line_does():
     assert command == "nnsweep"
     assert settings.execution.address == "auto"
     assert str(settings.runs) == "/runs"
+
+
+def test_nobody_without_the_token_is_let_in():
+    for name in SCHEMAS:
+        text = (FOLDER / f"{name}.yaml").read_text()
+        assert text.count("RAY_AUTH_MODE=token" if name == "ray_launcher" else "authOptions: {mode: token}") >= 1
+    starts = [content("ray_launcher")[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
+    assert all("RAY_AUTH_MODE=token" in start for start in starts)
+    assert "~/.ray/auth_token" in content("ray_launcher")["file_mounts"]
 
 
 def test_the_job_has_the_cluster_of_the_cluster():

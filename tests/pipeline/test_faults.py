@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import clusters
 import pytest
 from interrupted import slices_so_far
 from running import FEW, command, processes, summary, swept_here
@@ -82,12 +83,10 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room
 @pytest.mark.slow
 def test_an_object_store_that_is_full_spills_to_the_disk_and_nothing_stands_still(tmp_path):
     """The data take three times what the store holds."""
-    from ray.cluster_utils import Cluster
-
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
     settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
     settings = (*settings, "~space.regularizer.l1", "~space.regularizer.l2", "cache=none")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 80_000_000})
+    cluster = clusters.cluster(num_cpus=2, megabytes=80)
     try:
         command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")
     finally:

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import clusters
 import pytest
 from running import command, journal, summary, swept_here
+from test_cluster import Running
 
 pytestmark = pytest.mark.slow
 TESTS = Path(__file__).parents[1]
@@ -68,22 +70,51 @@ def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room,
     assert found["trials"]["finished"] == 112
 
 
+def test_one_core_beside_a_gpu_without_memory_does_all_the_work(standin, expected, tmp_path):
+    standin.setenv("STANDIN_GPU_ROOM", "2000")
+    command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
+    found = summary(tmp_path)
+    assert found["trials"]["finished"] == 112
+    assert found["digest"] == expected["digest"]
+
+
+def test_the_host_with_the_only_gpu_leaves_and_cores_go_on(standin, expected, tmp_path):
+    cluster = clusters.cluster(num_cpus=1)
+    try:
+        host = clusters.add_worker(cluster, num_gpus=1)
+        cluster.wait_for_nodes()
+        run = Running(tmp_path, cluster, *SETTINGS[:-1], "training.epochs=60")
+        run.wait_for_slices(4)
+        cluster.remove_node(host, allow_graceful=False)
+        code, errors = run.end()
+    finally:
+        cluster.shutdown()
+    assert code == 0, errors
+    on_gpus, on_cores = widths(tmp_path)
+    assert len(on_gpus) > 0
+    assert len(on_cores) > 0
+    found = summary(tmp_path)
+    assert (found["trials"]["finished"], found["trials"]["failed"]) == (112, 0)
+    undisturbed = swept_here(tmp_path / "undisturbed", *SETTINGS[:-1], "training.epochs=60", "execution=local")
+    assert found["digest"] == undisturbed["digest"]
+
+
 def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_the_run_in_one_line(tmp_path):
     done = command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (No module named 'cupy'); install CuPy")
+    assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (ModuleNotFoundError: No module")
 
 
 def test_a_gpu_that_is_there_but_cannot_be_used_is_left_alone_and_that_is_said(expected, tmp_path):
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 200_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster = clusters.cluster(num_cpus=2, num_gpus=1)
     try:
         where = ("execution=cluster", f"execution.address={cluster.address}")
         done = command(tmp_path, *SETTINGS[:-1], *where)
-        assert "workers: 2; the GPU cannot be used (No module named 'cupy'); install CuPy" in done.stdout
+        assert (
+            "workers: 2; the GPU cannot be used (ModuleNotFoundError: No module named 'cupy'); install CuPy"
+            in done.stdout
+        )
         done = command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
         assert "GPU" not in done.stdout
     finally:

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not can_be_made(), reason="network namespaces need root and the command ip"),
 ]
-SETTINGS = ("training.epochs=120", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
+SETTINGS = ("training.epochs=60", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
 ROOT = Path(__file__).parents[2]
 
 
@@ -48,7 +48,7 @@ class Sweep:
         while not condition(self.slices()):
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     def summary(self, seconds=240):
         """When it has come to its end."""
@@ -100,7 +100,7 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
 
 def test_the_power_of_a_host_fails(three, expected, tmp_path):
     sweep = Sweep(tmp_path, three)
-    sweep.wait_for(lambda slices: len(trained_by(slices)) == 2 and len(slices) > 4)
+    sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
     three[2].kill()
     found = sweep.summary()
     assert found["digest"] == expected["digest"]
@@ -110,7 +110,7 @@ def test_the_power_of_a_host_fails(three, expected, tmp_path):
 
 def test_a_host_is_cut_off_for_a_minute(three, expected, tmp_path):
     sweep = Sweep(tmp_path, three)
-    sweep.wait_for(lambda slices: len(trained_by(slices)) == 2 and len(slices) > 4)
+    sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
     three[2].link("down")
     began = time.monotonic()
     found = sweep.summary()

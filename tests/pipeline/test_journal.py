@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pipeline.errors import SettingError
-from pipeline.journal import Journal, Reader, events, heal
+from pipeline.journal import Journal, Reader, events, heal, last_event, last_session
 
 WRITER = """
 import sys
@@ -132,3 +132,31 @@ def test_law_5_a_second_process_is_refused_and_the_lock_ends_with_its_process(tm
     journal = Journal(path)  # a killed process leaves no lock
     journal.close()
     assert [json.loads(line)["who"] for line in path.read_text().splitlines()] == ["the other"]
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["5", "[]", "null", '{"event": "end", "time": 1}', '{"event": "run", "time": 1}', "[" * 100_000, '{"event": "run"',
+     '{"event": "run", "time": 1, "run_id": "x", "version": "", "code": "", "command": "", "settings": 5}'],
+)  # fmt: skip
+def test_a_damaged_last_line_of_another_run_is_in_nobodys_way(last, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text(f"{last}\n")
+    assert last_event(path) == {"event": "", "time": 0}
+    assert last_session(tmp_path)["settings"] == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("start", "0"), ("stack", "5"), ("until", True), ("stack", 10**30), ("time", 10**30), ("time", "1"), ("last", 1),
+     ("file", "../x"), ("file", "00000-1" + "0" * 300), ("held", ["0" * 5000 + "/1/0"]), ("networks", {"../1/0": {}})],
+)  # fmt: skip
+def test_numbers_and_names_of_a_slice_are_what_they_have_to_be(name, value, tmp_path):
+    good = {"event": "slice", "time": 1, "stack": 0, "start": 0, "until": 1, "last": False, "started": 1}
+    good |= {"file": "00000-1", "sha256": "0", "held": [], "networks": {}}
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps(good) + "\n")
+    assert events(path) == [good]
+    path.write_text(json.dumps(good | {name: value}) + "\n")
+    with pytest.raises(SettingError, match=r"line 1 of .* is damaged"):
+        events(path)

@@ -64,6 +64,17 @@ def test_at_the_start_a_gpu_takes_all_that_finds_room_but_one_stack_for_each_cor
     }
 
 
+@given(n_networks=st.integers(1, 99), workers=st.integers(0, 4), gpus=st.integers(2, 5), width=st.integers(1, 9))
+def test_several_gpus_begin_with_about_as_many_networks_each(n_networks, workers, gpus, width):
+    scheduler = with_gpus(planned(n_networks, width), workers, gpus, 1000)
+    taken = [chosen for _ in range(gpus) if (chosen := scheduler.next(gpu=True))]
+    widths = [len(scheduler.stacks[one.stack].networks) for one in taken]
+    assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not cut for it
+    assert len(taken) == gpus or sum(widths) == n_networks
+    if not workers and n_networks > 3 * gpus * width:
+        assert min(widths) >= n_networks / gpus - 2 * width
+
+
 def test_stacks_of_another_sort_are_not_taken_along():
     jobs = [job(number, span=(0, 9)) for number in range(6)]
     jobs += [job(number, span=(3, 9), origin=Origin(7, "x")) for number in range(6, 12)]
@@ -135,7 +146,7 @@ def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one
 
 def test_the_memory_of_a_gpu_bounds_the_width():
     small, large = (plan([job(n, of) for n in range(4)], 1, Stacks(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
-    assert gpu_width(small, 10**9) > 10_000
-    assert 20 < gpu_width(large, 10**9) < 100
-    assert 1.9 < gpu_width(large, 2 * 10**9) / gpu_width(large, 10**9) < 2.1
-    assert gpu_width(large, 1000) == 1  # it may be that it does
+    assert gpu_width(small, 1, 10**9) > 10_000
+    assert 20 < gpu_width(large, 1, 10**9) < 100
+    assert 1.9 < gpu_width(large, 1, 2 * 10**9) / gpu_width(large, 1, 10**9) < 2.1
+    assert gpu_width(large, 1, 1000) == 1  # it may be that it does

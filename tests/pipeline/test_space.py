@@ -208,7 +208,7 @@ WRONG = {
     "not a member": (
         {"network": {"activation": {"_target_": "nncore.members.find", "name": "x"}}},
         ("network",),
-        "activation: nncore.members.find does not make a member",
+        "activation._target_: nncore.members.find does not make a member",
     ),
     "not ours": ({"reduce": {"x": {"_target_": "os.system"}}}, ("reduce",), "x._target_: 'os.system'.*inside nncore"),
     "no class of settings": (

@@ -20,6 +20,10 @@ class _Runtime:
         total = int(os.environ.get("STANDIN_GPU_BYTES", 10**9))
         return total, total
 
+    @staticmethod
+    def getDeviceCount():  # noqa: N802
+        return 2
+
 
 class cuda:  # noqa: N801
     """The part of cupy.cuda that the seam uses."""
@@ -35,7 +39,7 @@ class cuda:  # noqa: N801
             self.number = number
 
         def use(self):
-            if self.number > 7:
+            if self.number > 1:
                 raise RuntimeError("invalid device ordinal")
 
 

@@ -1,0 +1,83 @@
+"""How many tasks get a GPU, or a share of one; and what is said of one that cannot be used."""
+
+import pytest
+
+from pipeline.errors import SettingError
+from pipeline.execution.base import NO_GPUS, Gpus, TaskLostError
+from pipeline.execution.gpus import Shares
+
+ONE, TWO = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 2.0}
+
+
+def shares(most, fraction=1.0, look=lambda: (1000, 2)):
+    return Shares(most, fraction, look)
+
+
+@pytest.mark.parametrize(
+    ("most", "fraction", "hosts", "n", "memory"),
+    [
+        ("auto", 1.0, [ONE, TWO, {"CPU": 4.0}], 3, 1000),
+        ("auto", 0.5, [ONE, TWO], 6, 500),
+        ("auto", 0.3, [ONE], 3, 300),
+        ("auto", 0.1, [ONE], 8, 100),  # each takes a core, too
+        (2, 1.0, [ONE, TWO], 2, 1000),
+        (1, 0.25, [ONE, TWO], 4, 250),
+        (9, 1.0, [TWO], 2, 1000),
+    ],
+)
+def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
+    assert shares(most, fraction).of(hosts) == Gpus(n, memory)
+
+
+def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
+    def look():
+        raise AssertionError
+
+    assert shares("none", look=look).of([ONE]) == NO_GPUS
+    assert shares("auto", look=look).of([{"CPU": 2.0}]) == NO_GPUS
+    assert shares(2, look=look).of([{"CPU": 2.0}]) == Gpus(0, 0, "execution.gpus=2, but there is none yet")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError("No module named 'cupy'"), "No module named 'cupy'"),
+        (RuntimeError("two\nlines"), "two lines"),
+        (MemoryError("CUDARuntimeError: no device"), "CUDARuntimeError: no device"),
+        (TimeoutError("none was free within 60 s"), "none was free within 60 s"),
+    ],
+)
+def test_one_that_cannot_be_used_is_left_alone_or_is_an_error_if_it_was_asked_for(error, said):
+    n_looks = []
+
+    def look():
+        n_looks.append(1)
+        raise error
+
+    auto = shares("auto", look=look)
+    for _ in range(3):
+        found = auto.of([ONE])
+        assert (found.n, found.memory) == (0, 0)
+        assert found.said.startswith(f"the GPU cannot be used ({said}); install CuPy")
+    assert len(n_looks) == 1
+    with pytest.raises(SettingError, match=r"^execution\.gpus=1: the GPU cannot be used"):
+        shares(1, look=look).of([ONE])
+
+
+def test_a_host_with_fewer_gpus_than_were_declared_is_told_of():
+    with pytest.raises(SettingError, match="there are 1, not 2"):
+        shares(2, look=lambda: (1000, 1)).of([TWO])
+
+
+def test_a_host_that_leaves_while_it_is_looked_at_is_forgotten():
+    answers = iter([TaskLostError("the worker's host left"), (1000, 1)])
+
+    def look():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    auto = shares("auto", look=look)
+    assert auto.of([ONE]) == NO_GPUS
+    assert auto.of([ONE]) == Gpus(1, 1000)
