@@ -46,9 +46,11 @@ class Sweep:
         return [one for one in map(json.loads, lines) if one["event"] == "slice"]
 
     def goes_on(self, n: int = 6, workers: int = 1) -> float:
-        """Wait until there are so many more slices, by so many workers; the time."""
+        """Wait until there are so many more slices, by so many workers, or nothing was left to do; the time."""
         goal = len(self.slices()) + n
         while len(self.slices()) < goal or len({one["worker"] for one in self.slices()}) < workers:
+            if self.process.poll() == 0:
+                break
             if self.process.poll() is not None:
                 raise SystemExit(f"it ended too early: {self.process.communicate()}")
             time.sleep(0.02)
