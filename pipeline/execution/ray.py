@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ QUIET = {
 # A worker that is used again may get another GPU, but CUDA looks only once at which it may see: so all can be seen.
 GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also elsewhere: a Ray that no other host can reach
-PATIENCE_S = 5.0  # for the head of a cluster to answer
+PATIENCE_S = 10.0  # for the head of a cluster to answer
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -88,7 +89,9 @@ class Cluster:
         code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
         modules = [str(folder) for folder in (*code, *map(folder_of, allowed()))]
         environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())} | GPUS}
-        with _joined({}, self.gpus, self.gpu_fraction, address=address, runtime_env=environment) as executor:
+        with _joined(
+            _token(address), self.gpus, self.gpu_fraction, address=address, runtime_env=environment
+        ) as executor:
             yield executor
 
 
@@ -100,6 +103,28 @@ def last_started() -> str:
     folder = next(filter(None, map(os.environ.get, ("RAY_TMPDIR", "TMPDIR"))), "/tmp")  # noqa: S108 as Ray itself
     noted = Path(folder, "ray", "ray_current_cluster")
     return os.environ.get("RAY_ADDRESS") or (noted.read_text().strip() if noted.exists() else "auto")
+
+
+def _token(address: str) -> dict[str, str]:
+    """To show this user's token, if there is one and the head asks for it; to others it must not be shown.
+
+    Ray itself would find that out for some addresses only, and else ask again and again with the wrong answer.
+    """
+    given = any(map(os.environ.get, ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")))
+    if "RAY_AUTH_MODE" in os.environ or not (given or (Path.home() / ".ray" / "auth_token").exists()):
+        return {}
+    without = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    try:
+        done = subprocess.run(
+            without,
+            env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {}
+    return {"RAY_AUTH_MODE": "token"} if done.returncode else {}
 
 
 def _answers(address: str) -> None:

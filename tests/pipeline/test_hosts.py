@@ -6,10 +6,11 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from hosts import RAY, can_be_made, hosts
-from running import swept_here
+from running import QUICK, swept_here
 
 pytestmark = [
     pytest.mark.slow,
@@ -96,6 +97,34 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
     (path,) = tmp_path.glob("runs/*/*/summary.json")
     found = json.loads(path.read_text())
     assert (found["status"], found["digest"]) == ("finished", expected["digest"])
+
+
+@pytest.mark.parametrize("address", ["auto", "explicit"])
+def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
+    """As the README says it, on a machine where a sweep has run before: Ray has made a token, and asks for it."""
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text(token_hex(32))
+    with hosts(tmp_path, 1, []) as (one,):
+        as_a_user = [
+            "env",
+            "-u",
+            "RAY_AUTH_MODE",
+            "-u",
+            "RAY_AUTH_TOKEN",
+            f"HOME={home}",
+            f"RAY_TMPDIR={one.temporary}",
+        ]
+        head = ["start", "--head", f"--node-ip-address={one.address}", "--num-cpus=1", "--include-dashboard=false"]
+        began = one.start(*as_a_user, str(RAY), *head)
+        said, _ = began.communicate(timeout=60)
+        assert began.returncode == 0, said
+        assert "Token authentication is enabled" in said
+        where = "auto" if address == "auto" else f"{one.address}:6379"
+        command = [sys.executable, "-m", "pipeline", "data=iris", *QUICK[:-1], f"runs={tmp_path}/runs"]
+        sweep = one.start(*as_a_user, *command, "execution=cluster", f"execution.address={where}")
+        said, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, said
 
 
 def test_the_power_of_a_host_fails(three, expected, tmp_path):
