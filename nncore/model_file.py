@@ -2,7 +2,7 @@
 
 The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds the
 checksums of the arrays' file and of its own content. Loading refuses what was changed or cut short after it was
-written, and what does not describe a model; it calls nothing but these dataclasses.
+written, and what does not describe a model; it calls nothing but functions that make members, and these dataclasses.
 """
 
 import json

@@ -99,10 +99,10 @@ class _Work:
 
     def _sweep(self, engine: Engine) -> None:
         """Train everything."""
-        began, results = time.monotonic(), engine.results
+        began, results, executor = time.monotonic(), engine.results, self.means.executor
 
         def now() -> Sweeping:
-            return Sweeping(results, time.monotonic() - began, self.means.executor.workers, self.trainer.busy)
+            return Sweeping(results, time.monotonic() - began, executor.workers + executor.gpus.n, self.trainer.busy)
 
         try:
             engine.run(lambda: self.output.sweeping(now()))

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from pipeline.addresses import folder_of
 from pipeline.errors import SettingError
 from pipeline.execution.base import Executor, TaskOptions
 from pipeline.execution.gpus import GpuCount, GpuFraction
+from pipeline.execution.head import unreachable
 from pipeline.settings.strict import STRICT, PositiveInt
 
 QUIET = {
@@ -84,7 +84,7 @@ class Cluster:
     @contextmanager
     def start(self) -> Iterator[Executor]:
         """Join the cluster, leave it at the end. Raises SettingError if there is none at the address."""
-        address = last_started() if self.address == "auto" else self.address
+        address = _last_started() if self.address == "auto" else self.address
         _answers(address)
         code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
         modules = [str(folder) for folder in (*code, *map(folder_of, allowed()))]
@@ -95,7 +95,7 @@ class Cluster:
             yield executor
 
 
-def last_started() -> str:
+def _last_started() -> str:
     """The address of the job that this is, or of the Ray that was started last on this host, as Ray notes them.
 
     auto, to let Ray look for one, if there is none
@@ -129,12 +129,8 @@ def _token(address: str) -> dict[str, str]:
 
 def _answers(address: str) -> None:
     """Ray itself would ask for minutes, and then kill the process."""
-    host, _, port = address.rpartition(":")
-    try:
-        if port.isdecimal():
-            socket.create_connection((host, int(port)), PATIENCE_S).close()
-    except OSError as error:
-        raise _no_cluster(address, str(error)) from None
+    if address.rpartition(":")[2].isdecimal() and (error := unreachable(address, PATIENCE_S)):
+        raise _no_cluster(address, str(error))
 
 
 def _no_cluster(address: str, why: str) -> SettingError:

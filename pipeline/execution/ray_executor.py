@@ -82,6 +82,7 @@ class RayExecutor:
         (found,) = self.submit(gpu_facts, options=TaskOptions(1, 0, 3), here=False, gpu=True)
         if not ray.wait([found], timeout=LOOK_S)[0]:
             ray.cancel(found)
+            self._on_gpus.discard(found)
             raise TimeoutError(f"none was free within {LOOK_S:.0f} s")
         facts: tuple[int, int] = self.fetch(found)
         return facts

@@ -48,7 +48,7 @@ def _described(kind: str, node: Any) -> Member:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/{kind} hold, but is {node!r}")
     name = str(node["_target_"])
     function = find(name)
-    hints = _hints(function)
+    hints = get_type_hints(function)
     if hints.get("return") not in MADE[kind]:
         raise ValueError(f"{name} does not make {'an' if kind[0] in 'aeio' else 'a'} {kind}")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
@@ -56,10 +56,6 @@ def _described(kind: str, node: Any) -> Member:
         arguments |= {n: _described(inner, value) for n, value in arguments.items() if hints.get(n) is key}
     _check_arguments(function, arguments)
     return Member(name, tuple(arguments.items()))
-
-
-def _hints(function: Any) -> dict[str, Any]:
-    return get_type_hints(function) if inspect.isfunction(function) else {}
 
 
 def _check_arguments(function: Any, arguments: dict[str, Any]) -> None:

@@ -51,10 +51,10 @@ class Queue:
         waiting = sum(len(self._parts.keys(one[0])) for one in self._ready if self._parts.sort(one) == sort)
         self._ready.remove(first)
         room, n = min(self._room(first), ceil(waiting / max(1, idle_gpus))), len(self._parts.keys(first[0]))
+        self._parts.on_gpus.add(first[0])
         if n > room:
             return self._first_of(self.divide(*first, equal(n, ceil(n / room))))
         others = self._others(first, room - n, len(self._ready) - idle_cores)
-        self._parts.on_gpus.add(first[0])
         if not others:
             return first
         self._ready = deque(one for one in self._ready if one not in others)

@@ -1,6 +1,7 @@
 """What is known of one network of a sweep."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ class Place(NamedTuple):
 def given_up(cause: str) -> str:
     """The word for a network that was given up: diverged, or failed if it took its workers along."""
     return "failed" if cause.startswith(CRASHED) else "diverged"
+
+
+def continued(curve: "array[float] | None", start: int, values: Sequence[float]) -> "array[float]":
+    """The curve up to the epoch `start`, and the values of the epochs after it."""
+    return (curve or array("d"))[:start] + array("d", values)
 
 
 def repeats_of(n_folds: int, first_seed: int, n_seeds: int) -> list[Repeat]:
@@ -74,7 +80,7 @@ class Result:
     def add(self, report: Report, start: int, until: int, place: Place | None, last: bool) -> None:
         """Add the report of one slice; `last` says that no further one is to come."""
         for name, values in report.curves.items():
-            self.curves[name] = self.curves.get(name, array("d"))[:start] + array("d", values)
+            self.curves[name] = continued(self.curves.get(name), start, values)
         self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.epoch}
         self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.epoch
         self.fingerprint = report.fingerprint

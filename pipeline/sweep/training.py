@@ -11,7 +11,7 @@ from nncore import stack_file
 from nncore.backend import Array, on_gpu, on_host, within_gpu_memory
 from nncore.device import moved, moved_views
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
-from nncore.regroup import collect, settled
+from nncore.regroup import collect
 from nncore.shape import Shape
 from nncore.stack import Network, Stack, start
 from nncore.training import Data, Report, train
@@ -80,12 +80,12 @@ class Trained(NamedTuple):
     reports: dict[str, Report]
 
 
-def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, Trained]:
+def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack | None, Trained]:
     """Train a stack: a pure function, safe to run again, but for the file it leaves.
 
     given     the stacks to collect from, then the views
 
-    Returns   the stack as it goes on, and the reports
+    Returns   the stack, if it goes on or is still to be kept, and the reports
     """
     began = time.perf_counter()
     stack = _begun(order, [opened(source) for source in given[:n_stacks]])
@@ -95,7 +95,7 @@ def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack, T
     else:
         stack, reports = _trained(order, stack, data)
     sha256 = kept(stack, order.file) if order.beside.exists() else ""
-    goes_on = settled(stack) if order.last and sha256 else stack
+    goes_on = None if order.last and sha256 else stack
     worker = f"{gethostname()} {os.getpid()}"
     return goes_on, Trained(time.perf_counter() - began, worker, sha256, reports)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from pipeline.sweep.result import given_up
+from pipeline.sweep.result import continued, given_up
 from pipeline.tracking.content import Point, RunContent, run_content
 
 # parameters whose logarithms are told as metrics, too: MLflow's charts have linear axes only
@@ -30,7 +30,7 @@ class NetworkCurves:
     def add(self, report: dict[str, Any], start: int, time_ms: int) -> None:
         """Add the report of one slice that began at the epoch `start`."""
         for name, values in report["curves"].items():
-            self.curves[name] = self.curves.get(name, array("d"))[:start] + array("d", values)
+            self.curves[name] = continued(self.curves.get(name), start, values)
         n_epochs = max(map(len, self.curves.values()), default=0)
         self.times = self.times[:start] + array("q", [time_ms]) * (n_epochs - start)
         self.diverged, self.stopped, self.epoch = report["diverged"], report["stopped"], report["epoch"]

@@ -14,6 +14,10 @@ class OutOfMemoryError(MemoryError):
     """As CuPy's: who has no CuPy cannot read it."""
 
 
+class CUDARuntimeError(RuntimeError):
+    """Likewise."""
+
+
 class _Runtime:
     @staticmethod
     def memGetInfo():  # noqa: N802
@@ -40,7 +44,7 @@ class cuda:  # noqa: N801
 
         def use(self):
             if self.number > 1:
-                raise RuntimeError("invalid device ordinal")
+                raise CUDARuntimeError("invalid device ordinal")
 
 
 class _Pool:
