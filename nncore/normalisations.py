@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 
 
@@ -66,20 +67,57 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
 
     def train(z: Array, at: Affine) -> tuple[Array, Any]:
-        mean, variance, kept = _normal(z, 1, epsilon)
-        n_rows = z.shape[1]
+        n_rows, mean = z.shape[1], _sum_rows(z) / z.shape[1]
+        n, square = np.empty_like(z), np.empty_like(z)
+        centred([z, mean, n, square])
+        variance = _sum_rows(square) / n_rows
+        inverse = 1 / np.sqrt(variance + column(epsilon, z))
         if n_rows > 1:  # one row has no variance
             at.mean[...] += column(momentum, z) * (mean - at.mean)
             at.variance[...] += column(momentum, z) * (variance * (n_rows / (n_rows - 1)) - at.variance)
-        return kept[0] * at.scale + at.shift, kept
+        return scaled([n, inverse, at.scale, at.shift, square]), (n, inverse)
 
     def infer(z: Array, at: Affine) -> Array:
         return (z - at.mean) * (at.scale / np.sqrt(at.variance + column(epsilon, z))) + at.shift
 
     def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
-        return _backward(dy, kept, at, d, 1)
+        n, inverse = kept
+        dz = times([dy, n, np.empty_like(dy)])
+        d.shift[...], d.scale[...] = _sum_rows(dy), _sum_rows(dz)
+        return batch_dz([dy, n, d.shift / dy.shape[1], d.scale / dy.shape[1], at.scale * inverse, dz])
 
     return Normalisation(True, True, train, infer, backward)
+
+
+@formula("n", "square")
+def centred(z: Array, mean: Array) -> tuple[Array, Array]:
+    """One output, less its mean, and the square of that."""
+    n = z - mean
+    return n, n * n
+
+
+@formula("n", "y")
+def scaled(n: Array, inverse: Array, scale: Array, shift: Array) -> tuple[Array, Array]:
+    """One output, normalised, and what is made of that."""
+    n = n * inverse
+    return n, n * scale + shift
+
+
+@formula("product")
+def times(dy: Array, n: Array) -> Array:
+    """Whose sum is the derivative by the scale."""
+    return dy * n
+
+
+@formula("dz")
+def batch_dz(dy: Array, n: Array, mean_dy: Array, mean_dy_n: Array, slope: Array) -> Array:
+    """By the chain rule: mean and variance move with z; slope = scale / sqrt(variance + epsilon)."""
+    return (dy - mean_dy - n * mean_dy_n) * slope
+
+
+def _sum_rows(array: Array) -> Array:
+    """(K, N, O) -> (K, 1, O), as a product with ones."""
+    return np.matmul(np.ones_like(array, shape=(1, 1, array.shape[1])), array)
 
 
 def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
@@ -91,35 +129,23 @@ def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
     epsilon = checked("layer_norm", "epsilon", epsilon, above=0)
 
     def train(z: Array, at: Affine) -> tuple[Array, Any]:
-        _, _, kept = _normal(z, 2, epsilon)
-        return kept[0] * at.scale + at.shift, kept
+        n = z - z.mean(axis=2, keepdims=True)
+        inverse = 1 / np.sqrt((n * n).mean(axis=2, keepdims=True) + column(epsilon, z))
+        n *= inverse
+        return n * at.scale + at.shift, (n, inverse)
 
     def infer(z: Array, at: Affine) -> Array:
         return train(z, at)[0]
 
     def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
-        return _backward(dy, kept, at, d, 2)
+        """dz = (dn - mean(dn) - n mean(dn n)) / sqrt(variance + epsilon), with dn = dy scale."""
+        n, inverse = kept
+        np.sum(dy, axis=1, keepdims=True, out=d.shift)
+        np.sum(dy * n, axis=1, keepdims=True, out=d.scale)
+        dn = dy * at.scale
+        dz = dn - n * (dn * n).mean(axis=2, keepdims=True)
+        dz -= dn.mean(axis=2, keepdims=True)
+        dz *= inverse
+        return dz
 
     return Normalisation(True, False, train, infer, backward)
-
-
-def _normal(z: Array, axis: int, epsilon: Array) -> tuple[Array, Array, tuple[Array, Array]]:
-    """Mean and variance along the axis, and (n, 1 / sqrt(variance + epsilon))."""
-    mean = z.mean(axis=axis, keepdims=True)
-    n = z - mean
-    variance = (n * n).mean(axis=axis, keepdims=True)
-    inverse = 1 / np.sqrt(variance + column(epsilon, z))
-    n *= inverse
-    return mean, variance, (n, inverse)
-
-
-def _backward(dy: Array, kept: tuple[Array, Array], at: Affine, d: Affine, axis: int) -> Array:
-    """dz = (dn - mean(dn) - n mean(dn n)) / sqrt(variance + epsilon), with dn = dy scale."""
-    n, inverse = kept
-    np.sum(dy, axis=1, keepdims=True, out=d.shift)
-    np.sum(dy * n, axis=1, keepdims=True, out=d.scale)
-    dn = dy * at.scale
-    dz = dn - n * (dn * n).mean(axis=axis, keepdims=True)
-    dz -= dn.mean(axis=axis, keepdims=True)
-    dz *= inverse
-    return dz

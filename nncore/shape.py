@@ -147,17 +147,17 @@ class Shape:
             return self.layers[index].tied_to is None
         return name == "b" or (normalisation.learns if name in ("scale", "shift") else normalisation.remembers)
 
-    @property
+    @cached_property
     def n_weights(self) -> int:
         """Weights of one network, without biases, scales and shifts."""
         return self._end_of("W")
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """P: all numbers of one network that training descends on."""
         return self._end_of("W", "b", "scale", "shift")
 
-    @property
+    @cached_property
     def n_numbers(self) -> int:
         """P and the running statistics."""
         return self.layout[-1].stop

@@ -10,10 +10,12 @@ from nncore.backend import Array, on_host
 from nncore.crew import Crew
 from nncore.losses import mean_value
 from nncore.metrics import Metric
-from nncore.network import predict
+from nncore.network import ROWS_AT_ONCE, predict
 from nncore.shape import Shape
 from nncore.stack import Stack, fingerprint
 from nncore.watch import Watch
+
+IN_CACHE = 1 << 17  # numbers of a layer's outputs
 
 
 class Rows(NamedTuple):
@@ -145,8 +147,19 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
 
 def _validate(stack: Stack, answers: Array, views: Sequence[Rows], metrics: Mapping[str, Metric]) -> dict[str, Array]:
     """Loss and metrics (K,) of each network on the validation rows of its view."""
-    scores = [_scores(answers[run], stack.shape, views[view], metrics) for run, view in stack.runs()]
+    some = _watched_at_once(answers, stack.shape, len(views[0].x))
+    scores = [
+        _scores(answers[start : min(start + some, run.stop)], stack.shape, views[view], metrics)
+        for run, view in stack.runs()
+        for start in range(run.start, run.stop, some)
+    ]
     return {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
+
+
+def _watched_at_once(answers: Array, shape: Shape, n_rows: int) -> int:
+    """So many networks that what they say of the rows stays in a core's cache; on a GPU all."""
+    in_cache = max(1, IN_CACHE // (min(n_rows, ROWS_AT_ONCE) * max(shape.sizes[1:])))
+    return in_cache if type(answers) is np.ndarray else len(answers)
 
 
 def _scores(numbers: Array, shape: Shape, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:

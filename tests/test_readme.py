@@ -35,6 +35,8 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
         "draws",
         "backend",
         "device",
+        "formula",
+        "compiled",
         "scratch",
         "members",
         "hyperparameters",

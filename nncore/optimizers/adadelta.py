@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def adadelta(learning_rate: ArrayLike = 1.0, rho: ArrayLike = 0.9, epsilon: ArrayLike = 1e-6) -> Optimizer:
@@ -26,16 +27,18 @@ def adadelta(learning_rate: ArrayLike = 1.0, rho: ArrayLike = 0.9, epsilon: Arra
     rho = checked("adadelta", "rho", rho, at_least=0, below=1)
     epsilon = checked("adadelta", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        u, v = state["u"], state["v"]
-        square = np.multiply(g, g, out=step.scratch("square", W))
-        update_mean(v, square, rho, square)
-        d = np.add(u, column(epsilon, W), out=step.scratch("change", W))
-        d /= np.add(v, column(epsilon, W), out=square)
-        np.sqrt(d, out=d)
-        d *= g
-        update_mean(u, np.multiply(d, d, out=square), rho, square)
-        d *= step.rate(learning_rate, W)
-        W -= d
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, rho, 1 - rho, epsilon
 
-    return Optimizer(zeros("u", "v"), update)
+    return Optimizer(zeros("u", "v"), stepping(rule, coefficients, "u", "v"))
+
+
+@formula("W", "u", "v")
+def rule(
+    W: Array, g: Array, u: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest = 1 - rho."""
+    v = rho * v + rest * (g * g)
+    d = np.sqrt((u + epsilon) / (v + epsilon)) * g
+    u = rho * u + rest * (d * d)
+    return W - eta * d, u, v

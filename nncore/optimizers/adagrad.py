@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step
+from nncore.optimizers.base import Optimizer, State, Step, stepping
 
 
 def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLike = 1e-10) -> Optimizer:
@@ -26,13 +27,14 @@ def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLi
     def init(W: Array) -> State:
         return {"s": np.zeros_like(W) + column(initial, W)}
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        change = np.multiply(g, g, out=step.scratch("change", W))
-        state["s"] += change
-        np.sqrt(state["s"], out=change)
-        change += column(epsilon, W)
-        np.divide(g, change, out=change)
-        change *= step.rate(learning_rate, W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, epsilon
 
-    return Optimizer(init, update)
+    return Optimizer(init, stepping(rule, coefficients, "s"))
+
+
+@formula("W", "s")
+def rule(W: Array, g: Array, s: Array, *, eta: Array, epsilon: Array) -> tuple[Array, Array]:
+    """The step of one parameter."""
+    s = s + g * g
+    return W - eta * (g / (np.sqrt(s) + epsilon)), s

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def adam(
@@ -28,16 +29,29 @@ def adam(
     beta2 = checked("adam", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("adam", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, v = state["m"], state["v"]
-        change = step.scratch("change", W)
-        update_mean(m, g, beta1, change)
-        update_mean(v, np.multiply(g, g, out=change), beta2, change)
-        np.multiply(v, column(1 / (1 - beta2**step.number), W), out=change)
-        np.sqrt(change, out=change)
-        change += column(epsilon, W)
-        np.divide(m, change, out=change)
-        change *= step.rate(learning_rate / (1 - beta1**step.number), W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        t, eta = step.number, learning_rate * step.factor
+        return eta / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**t), epsilon
 
-    return Optimizer(zeros("m", "v"), update)
+    return Optimizer(zeros("m", "v"), stepping(rule, coefficients, "m", "v"))
+
+
+@formula("W", "m", "v")
+def rule(
+    W: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    eta: Array,
+    beta1: Array,
+    rest1: Array,
+    beta2: Array,
+    rest2: Array,
+    correction: Array,
+    epsilon: Array,
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest = 1 - beta, correction = 1 / (1 - beta2^t), and m's is in eta."""
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * (g * g)
+    return W - eta * (m / (np.sqrt(correction * v) + epsilon)), m, v

@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def adamax(
@@ -29,16 +30,17 @@ def adamax(
     beta2 = checked("adamax", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("adamax", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, u = state["m"], state["u"]
-        change = step.scratch("change", W)
-        update_mean(m, g, beta1, change)
-        np.abs(g, out=change)
-        change += column(epsilon, W)
-        u *= column(beta2, W)
-        np.maximum(u, change, out=u)
-        np.divide(m, u, out=change)
-        change *= step.rate(learning_rate / (1 - beta1**step.number), W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor / (1 - beta1**step.number), beta1, 1 - beta1, beta2, epsilon
 
-    return Optimizer(zeros("m", "u"), update)
+    return Optimizer(zeros("m", "u"), stepping(rule, coefficients, "m", "u"))
+
+
+@formula("W", "m", "u")
+def rule(
+    W: Array, g: Array, m: Array, u: Array, *, eta: Array, beta1: Array, rest1: Array, beta2: Array, epsilon: Array
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest1 = 1 - beta1, and m's correction is in eta."""
+    m = beta1 * m + rest1 * g
+    u = np.maximum(beta2 * u, np.abs(g) + epsilon)
+    return W - eta * (m / u), m, u

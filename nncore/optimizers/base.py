@@ -1,11 +1,12 @@
 """What an optimizer is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nncore.backend import Array
+from nncore.formula import Formula
 from nncore.hyperparameters import column
 from nncore.scratch import Scratch
 from nncore.shape import Shape
@@ -60,10 +61,12 @@ def zeros(*names: str) -> Callable[[Array], State]:
     return lambda W: {name: np.zeros_like(W) for name in names}
 
 
-def update_mean(mean: Array, value: Array, beta: Array, room: Array) -> None:
-    """mean <- beta mean + (1 - beta) value, in place; `room` is used up, and may be `value` itself.
+def stepping(
+    rule: Formula, coefficients: Callable[[Step], Sequence[Array]], *names: str
+) -> Callable[[Array, Array, State, Step], None]:
+    """An `update` by a formula of W, g, the named arrays of the state, and then the coefficients of the step."""
 
-    1 - beta in float64, then cast.
-    """
-    mean *= column(beta, mean)
-    mean += np.multiply(value, column(1 - beta, mean), out=room)
+    def update(W: Array, g: Array, state: State, step: Step) -> None:
+        rule([W, g, *(state[name] for name in names)], coefficients(step))
+
+    return update

@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
+from nncore.formula import formula
+from nncore.hyperparameters import checked
 from nncore.optimizers.adamw import decay
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.optimizers.base import Optimizer, State, Step, stepping, zeros
 
 
 def lion(
@@ -29,14 +30,18 @@ def lion(
     beta1 = checked("lion", "beta1", beta1, at_least=0, below=1)
     beta2 = checked("lion", "beta2", beta2, at_least=0, below=1)
 
+    step_by = stepping(rule, lambda step: (learning_rate * step.factor, beta1, 1 - beta1, beta2, 1 - beta2), "m")
+
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, room = state["m"], step.scratch("room", W)
         decay(W, step, learning_rate * weight_decay)
-        change = np.multiply(m, column(beta1, W), out=step.scratch("change", W))
-        change += np.multiply(g, column(1 - beta1, W), out=room)
-        np.sign(change, out=change)
-        change *= step.rate(learning_rate, W)
-        W -= change
-        update_mean(m, g, beta2, room)
+        step_by(W, g, state, step)
 
     return Optimizer(zeros("m"), update)
+
+
+@formula("W", "m")
+def rule(
+    W: Array, g: Array, m: Array, *, eta: Array, beta1: Array, rest1: Array, beta2: Array, rest2: Array
+) -> tuple[Array, Array]:
+    """The step of one parameter; rest = 1 - beta."""
+    return W - eta * np.sign(beta1 * m + rest1 * g), beta2 * m + rest2 * g

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
+from nncore.formula import formula
+from nncore.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, State, Step
 
 
@@ -28,11 +29,15 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
     def update(W: Array, g: Array, state: State, step: Step) -> None:
         fast = {name.removeprefix("fast."): array for name, array in state.items() if name.startswith("fast.")}
         optimizer.update(W, g, fast, step)
-        turn = column(step.number % every == 0, W) > 0
+        turn = (step.number % every == 0).astype(np.float64)
         if turn.any():
-            slow, change = state["slow"], np.subtract(W, state["slow"], out=step.scratch("change", W))
-            change *= column(alpha, W)
-            np.add(slow, change, out=slow, where=turn)
-            np.copyto(W, slow, where=turn)
+            rule([W, state["slow"]], [turn, alpha])
 
     return Optimizer(init, update, optimizer.whole, optimizer.exact)
+
+
+@formula("W", "slow")
+def rule(W: Array, slow: Array, *, turn: Array, alpha: Array) -> tuple[Array, Array]:
+    """The way of one parameter; turn is 1 when slow weights move, else 0."""
+    moved = slow + alpha * (W - slow)
+    return np.where(turn > 0, moved, W), np.where(turn > 0, moved, slow)

@@ -1,11 +1,11 @@
 """Gradient descent with momentum."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
@@ -23,10 +23,14 @@ def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     learning_rate = checked("momentum", "learning_rate", learning_rate, above=0)
     momentum = checked("momentum", "momentum", momentum, at_least=0, below=1)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        v = state["v"]
-        v *= column(momentum, W)
-        v += g
-        W -= np.multiply(step.rate(learning_rate, W), v, out=step.scratch("change", W))
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, momentum
 
-    return Optimizer(zeros("v"), update)
+    return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
+
+
+@formula("W", "v")
+def rule(W: Array, g: Array, v: Array, *, eta: Array, mu: Array) -> tuple[Array, Array]:
+    """The step of one parameter."""
+    v = mu * v + g
+    return W - eta * v, v

@@ -4,10 +4,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
+from nncore.formula import formula
+from nncore.hyperparameters import checked
 from nncore.optimizers.adam import adam
 from nncore.optimizers.adamw import decay
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.optimizers.base import Optimizer, State, Step, zeros
 from nncore.shape import views
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -46,17 +47,15 @@ def muon(
     beta1 = checked("muon", "beta1", beta1, at_least=0, below=1)
     beta2 = checked("muon", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("muon", "epsilon", epsilon, above=0)
-    rule = adam(adam_learning_rate, beta1, beta2, epsilon)
+    rest_by = adam(adam_learning_rate, beta1, beta2, epsilon)
 
     def init(W: Array) -> State:
-        return {**zeros("m")(W), **{f"adam.{name}": array for name, array in rule.init(W).items()}}
+        return {**zeros("m")(W), **{f"adam.{name}": array for name, array in rest_by.init(W).items()}}
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
         n = step.shape.n_weights
         m, change = state["m"], step.scratch("direction", W)
-        update_mean(m, g, momentum, change)
-        np.multiply(g, column(1 - momentum, W), out=change)
-        change += m * column(momentum, W)
+        rule([m, g, change], [momentum, 1 - momentum])
         decay(W, step, learning_rate * weight_decay)
         for layer, own, moved in zip(step.shape.layers, views(W, step.shape), views(change, step.shape), strict=True):
             if layer.tied_to is None:
@@ -64,9 +63,16 @@ def muon(
                 size = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
                 own.W[...] -= size * orthogonal(moved.W)
         rest = {name: state[f"adam.{name}"][:, n:] for name in ("m", "v")}
-        rule.update(W[:, n:], g[:, n:], rest, step)
+        rest_by.update(W[:, n:], g[:, n:], rest, step)
 
     return Optimizer(init, update)
+
+
+@formula("m", "n")
+def rule(m: Array, g: Array, *, mu: Array, rest: Array) -> tuple[Array, Array]:
+    """The mean gradient of one parameter, and the direction; rest = 1 - mu."""
+    m = mu * m + rest * g
+    return m, mu * m + rest * g
 
 
 def orthogonal(G: Array) -> Array:

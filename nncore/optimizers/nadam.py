@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, State, Step, zeros
 
 
 def nadam(
@@ -44,17 +45,33 @@ def nadam(
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
         m, v, M = state["m"], state["v"], state["M"]
-        t, room, change = step.number, step.scratch("room", W), step.scratch("change", W)
+        t, eta = step.number, learning_rate * step.factor
         now, following = mu(t), mu(t + 1)
         M *= now
-        update_mean(m, g, beta1, room)
-        update_mean(v, np.multiply(g, g, out=room), beta2, room)
-        np.multiply(g, step.rate(learning_rate * (1 - now) / (1 - M), W), out=change)
-        change += np.multiply(m, step.rate(learning_rate * following / (1 - M * following), W), out=room)
-        np.multiply(v, column(1 / (1 - beta2**t), W), out=room)
-        np.sqrt(room, out=room)
-        room += column(epsilon, W)
-        change /= room
-        W -= change
+        towards_g, towards_m = eta * (1 - now) / (1 - M), eta * following / (1 - M * following)
+        beta = beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**t)
+        rule([W, g, m, v], [towards_g, towards_m, *beta, epsilon])
 
     return Optimizer(init, update)
+
+
+@formula("W", "m", "v")
+def rule(
+    W: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    towards_g: Array,
+    towards_m: Array,
+    beta1: Array,
+    rest1: Array,
+    beta2: Array,
+    rest2: Array,
+    correction: Array,
+    epsilon: Array,
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest = 1 - beta, correction = 1 / (1 - beta2^t), eta is in both coefficients of n."""
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * (g * g)
+    return W - (towards_g * g + towards_m * m) / (np.sqrt(correction * v) + epsilon), m, v

@@ -1,11 +1,11 @@
 """Nesterov's momentum."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def nesterov(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
@@ -24,13 +24,14 @@ def nesterov(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     learning_rate = checked("nesterov", "learning_rate", learning_rate, above=0)
     momentum = checked("nesterov", "momentum", momentum, at_least=0, below=1)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        v = state["v"]
-        v *= column(momentum, W)
-        v += g
-        change = np.multiply(column(momentum, W), v, out=step.scratch("change", W))
-        change += g
-        change *= step.rate(learning_rate, W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, momentum
 
-    return Optimizer(zeros("v"), update)
+    return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
+
+
+@formula("W", "v")
+def rule(W: Array, g: Array, v: Array, *, eta: Array, mu: Array) -> tuple[Array, Array]:
+    """The step of one parameter."""
+    v = mu * v + g
+    return W - eta * (g + mu * v), v

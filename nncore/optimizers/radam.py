@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def radam(
@@ -41,18 +42,31 @@ def radam(
         r = np.sqrt((now - 4) * (now - 2) * most / ((most - 4) * (most - 2) * now))
         return trusted, r * np.sqrt(1 - beta2**t)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, v = state["m"], state["v"]
-        change = step.scratch("change", W)
-        update_mean(m, g, beta1, change)
-        update_mean(v, np.multiply(g, g, out=change), beta2, change)
-        trusted, r = rectification(step.number)
-        np.sqrt(v, out=change)
-        change += column(epsilon, W)
-        np.divide(column(r, W), change, out=change)
-        np.copyto(change, 1, where=column(trusted, W) == 0)
-        change *= m
-        change *= step.rate(learning_rate / (1 - beta1**step.number), W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        t, eta = step.number, learning_rate * step.factor
+        trusted, r = rectification(t)
+        return eta / (1 - beta1**t), beta1, 1 - beta1, beta2, 1 - beta2, r, trusted, epsilon
 
-    return Optimizer(zeros("m", "v"), update)
+    return Optimizer(zeros("m", "v"), stepping(rule, coefficients, "m", "v"))
+
+
+@formula("W", "m", "v")
+def rule(
+    W: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    eta: Array,
+    beta1: Array,
+    rest1: Array,
+    beta2: Array,
+    rest2: Array,
+    r: Array,
+    trusted: Array,
+    epsilon: Array,
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest = 1 - beta, m's correction is in eta and v's in r; trusted is 1 or 0."""
+    m = beta1 * m + rest1 * g
+    v = beta2 * v + rest2 * (g * g)
+    return W - eta * (np.where(trusted > 0, r / (np.sqrt(v) + epsilon), 1) * m), m, v

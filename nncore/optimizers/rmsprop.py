@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike = 1e-8) -> Optimizer:
@@ -24,14 +25,14 @@ def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike 
     rho = checked("rmsprop", "rho", rho, at_least=0, below=1)
     epsilon = checked("rmsprop", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        v = state["v"]
-        change = np.multiply(g, g, out=step.scratch("change", W))
-        update_mean(v, change, rho, change)
-        np.sqrt(v, out=change)
-        change += column(epsilon, W)
-        np.divide(g, change, out=change)
-        change *= step.rate(learning_rate, W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, rho, 1 - rho, epsilon
 
-    return Optimizer(zeros("v"), update)
+    return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
+
+
+@formula("W", "v")
+def rule(W: Array, g: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array) -> tuple[Array, Array]:
+    """The step of one parameter; rest = 1 - rho."""
+    v = rho * v + rest * (g * g)
+    return W - eta * (g / (np.sqrt(v) + epsilon)), v

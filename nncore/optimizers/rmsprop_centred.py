@@ -4,8 +4,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, update_mean, zeros
+from nncore.formula import formula
+from nncore.hyperparameters import checked
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def rmsprop_centred(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike = 1e-8) -> Optimizer:
@@ -28,16 +29,17 @@ def rmsprop_centred(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: Ar
     rho = checked("rmsprop_centred", "rho", rho, at_least=0, below=1)
     epsilon = checked("rmsprop_centred", "epsilon", epsilon, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, v = state["m"], state["v"]
-        change = np.multiply(g, g, out=step.scratch("change", W))
-        update_mean(v, change, rho, change)
-        update_mean(m, g, rho, change)
-        np.subtract(v, np.multiply(m, m, out=change), out=change)
-        np.sqrt(np.maximum(change, 0, out=change), out=change)
-        change += column(epsilon, W)
-        np.divide(g, change, out=change)
-        change *= step.rate(learning_rate, W)
-        W -= change
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return learning_rate * step.factor, rho, 1 - rho, epsilon
 
-    return Optimizer(zeros("m", "v"), update)
+    return Optimizer(zeros("m", "v"), stepping(rule, coefficients, "m", "v"))
+
+
+@formula("W", "m", "v")
+def rule(
+    W: Array, g: Array, m: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array
+) -> tuple[Array, Array, Array]:
+    """The step of one parameter; rest = 1 - rho."""
+    m = rho * m + rest * g
+    v = rho * v + rest * (g * g)
+    return W - eta * (g / (np.sqrt(np.maximum(v - m * m, 0)) + epsilon)), m, v

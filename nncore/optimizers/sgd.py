@@ -1,11 +1,11 @@
 """Stochastic gradient descent."""
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, State, Step, zeros
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def sgd(learning_rate: ArrayLike) -> Optimizer:
@@ -20,7 +20,13 @@ def sgd(learning_rate: ArrayLike) -> Optimizer:
     """
     learning_rate = checked("sgd", "learning_rate", learning_rate, above=0)
 
-    def update(W: Array, g: Array, state: State, step: Step) -> None:
-        W -= np.multiply(step.rate(learning_rate, W), g, out=step.scratch("change", W))
+    def coefficients(step: Step) -> tuple[Array, ...]:
+        return (learning_rate * step.factor,)
 
-    return Optimizer(zeros(), update)
+    return Optimizer(zeros(), stepping(rule, coefficients))
+
+
+@formula("W")
+def rule(W: Array, g: Array, *, eta: Array) -> Array:
+    """The step of one parameter."""
+    return W - eta * g

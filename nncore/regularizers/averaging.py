@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 from nncore.optimizers.base import Step
 from nncore.regularizers.base import Average, State
@@ -25,9 +26,15 @@ def ema(decay: ArrayLike = 0.999) -> Average:
         if step.number == 1:
             A[...] = W
             return
-        A += np.multiply(column(1 - decay, W), np.subtract(W, A, out=step.scratch("towards", W)))
+        towards([A, W], [1 - decay])
 
     return Average(_copy, observe, _answer)
+
+
+@formula("A")
+def towards(A: Array, W: Array, *, rest: Array) -> Array:
+    """One number's mean; rest = 1 - decay."""
+    return A + rest * (W - A)
 
 
 def swa(start: ArrayLike = 10) -> Average:

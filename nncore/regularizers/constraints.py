@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from nncore.backend import Array
 from nncore.hyperparameters import checked, column
-from nncore.optimizers.adamw import decay
+from nncore.optimizers.adamw import decay, shrunk
 from nncore.optimizers.base import Step
 from nncore.regularizers.base import Constraint
 from nncore.shape import View
@@ -26,7 +26,7 @@ def weight_decay(strength: ArrayLike, biases: bool = False) -> Constraint:
 
     def before(W: Array, step: Step) -> None:
         if biases:
-            W *= 1 - step.rate(strength, W)
+            shrunk([W], [1 - strength * step.factor])
         else:
             decay(W, step, strength)
 

@@ -1,11 +1,14 @@
 """Random numbers for a stack: each network's are those of its seed, whatever its place and its neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
 from nncore.backend import Array, beside
 from nncore.randomness import generator
+
+Kind = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
 class Draws:
@@ -30,13 +33,13 @@ class Draws:
         """What the networks at `rows` draw."""
         return Draw(self, self._seeds[rows])
 
-    def numbers(self, seed: int, kind: str, purpose: str, shape: tuple[int, ...], layer: int) -> Array:
-        """Numbers in float32; the same ones if they are asked for again within a step."""
+    def numbers(self, seed: int, kind: Kind, purpose: str, shape: tuple[int, ...], layer: int) -> Array:
+        """Numbers of a kind; the same ones if they are asked for again within a step."""
         key = (purpose, layer, seed)
         if key not in self._generators:
             self._generators[key] = generator(seed, purpose, self._epoch, layer)
         if key not in self._drawn:
-            self._drawn[key] = getattr(self._generators[key], kind)(shape, dtype=np.float32)
+            self._drawn[key] = kind(self._generators[key], shape)
         return self._drawn[key]
 
     def fresh(self, seed: int, purpose: str) -> np.random.Generator:
@@ -51,24 +54,34 @@ class Draw:
         self._draws = draws
         self._seeds = seeds
 
-    def uniform(self, purpose: str, like: Array, layer: int = 0) -> Array:
-        """Uniform in [0, 1), of the shape (K, ...) and dtype of `like`.
+    def chances(self, purpose: str, like: Array, layer: int = 0) -> Array:
+        """Whole numbers from 0 to 65535, all as probable, of the shape (K, ...) of `like`: uint16.
 
-        Random   generator(seed, purpose, epoch, layer), in float32
+        Random   generator(seed, purpose, epoch, layer), four of them from 64 bits
         """
-        return self._stacked("random", purpose, like, layer)
+        return self._stacked(_chances, purpose, like, layer)
 
     def normal(self, purpose: str, like: Array, layer: int = 0) -> Array:
         """Normal with mean 0 and variance 1, of the shape (K, ...) and dtype of `like`.
 
         Random   generator(seed, purpose, epoch, layer), in float32
         """
-        return self._stacked("standard_normal", purpose, like, layer)
+        return self._stacked(_normal, purpose, like, layer).astype(like.dtype, copy=False)
 
     def generators(self, purpose: str) -> list[np.random.Generator]:
         """One for each network, for this step alone: generator(seed, purpose, epoch, step of the epoch)."""
         return [self._draws.fresh(seed, purpose) for seed in self._seeds]
 
-    def _stacked(self, kind: str, purpose: str, like: Array, layer: int) -> Array:
-        drawn = [self._draws.numbers(seed, kind, purpose, like.shape[1:], layer) for seed in self._seeds]
-        return beside(np.stack(drawn), like).astype(like.dtype, copy=False)
+    def _stacked(self, kind: Kind, purpose: str, like: Array, layer: int) -> Array:
+        return beside(
+            np.stack([self._draws.numbers(seed, kind, purpose, like.shape[1:], layer) for seed in self._seeds]), like
+        )
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return random.standard_normal(shape, dtype=np.float32)
+
+
+def _chances(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    n = prod(shape)
+    return random.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n].reshape(shape)

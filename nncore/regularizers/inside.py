@@ -9,8 +9,11 @@ from nncore.backend import Array
 from nncore.hyperparameters import checked, column
 from nncore.regularizers.base import Activity, Dropout
 from nncore.regularizers.draws import Draws
+from nncore.regularizers.penalties import l1_gradient
 from nncore.scratch import Scratch
 from nncore.shape import Shape
+
+CHANCES = 1 << 16  # of a draw
 
 
 def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
@@ -20,7 +23,8 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
     there. What a residual layer adds, its x, is whole.
 
     Range    0 <= rate, input_rate < 1
-    Random   which: generator(seed, "dropout", epoch, layer), uniform numbers below the rate
+    Random   which: generator(seed, "dropout", epoch, layer), of 65536 chances those below the rate, to which it is
+             rounded
     Source   Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from overfitting"
     """
     rate = checked("dropout", "rate", rate, at_least=0, below=1)
@@ -40,7 +44,7 @@ def activity(strength: ArrayLike) -> Activity:
     strength = checked("activity", "strength", strength, at_least=0)
 
     def add_gradient(y: Array, dy: Array) -> None:
-        dy += column(strength / y.shape[1], y) * np.sign(y)
+        l1_gradient([dy, y], [strength / y.shape[1]])
 
     return Activity(add_gradient)
 
@@ -76,9 +80,10 @@ class Inside:
         mask = self._scratch(("mask", layer), x, (self._n_networks, *x.shape[1:]))
         mask[...] = 1
         for rows, rate in rates:
-            share = column(rate, mask)
-            kept = self._draws.of(rows).uniform("dropout", mask[rows], layer) >= share
-            np.divide(kept, 1 - share, out=mask[rows], casting="same_kind")
+            chances = self._draws.of(rows).chances("dropout", mask[rows], layer)
+            left_out = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
+            kept = chances >= column(left_out, chances)
+            np.multiply(kept, column(CHANCES / (CHANCES - left_out), mask), out=mask[rows])
         self._masks[layer] = mask
         return np.multiply(x, mask, out=self._scratch(("seen", layer), mask))
 

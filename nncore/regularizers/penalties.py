@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 from nncore.regularizers.base import Penalty
 
@@ -26,7 +27,7 @@ def l1(strength: ArrayLike, biases: bool = False) -> Penalty:
         return column(strength, W)[:, 0] * np.abs(W).sum(axis=1)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        dW += column(strength, W) * np.sign(W)
+        l1_gradient([dW, W], [strength])
 
     return Penalty(value, add_gradient, biases)
 
@@ -44,9 +45,21 @@ def l2(strength: ArrayLike, biases: bool = False) -> Penalty:
         return column(strength, W)[:, 0] / 2 * (W * W).sum(axis=1)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        dW += column(strength, W) * W
+        l2_gradient([dW, W], [strength])
 
     return Penalty(value, add_gradient, biases)
+
+
+@formula("dW")
+def l1_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
+    """Of one weight."""
+    return dW + strength * np.sign(W)
+
+
+@formula("dW")
+def l2_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
+    """Of one weight."""
+    return dW + strength * W
 
 
 def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = False) -> Penalty:

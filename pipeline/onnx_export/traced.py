@@ -77,6 +77,10 @@ class Traced(NDArrayOperatorsMixin):
         """As an array's."""
         return self._node("Transpose", self.value.T)
 
+    def copy(self) -> "Traced":
+        """As an array's."""
+        return Traced(self.graph, self.name, self.value)
+
     def __len__(self) -> int:
         return len(self.value)
 
@@ -153,19 +157,14 @@ class Traced(NDArrayOperatorsMixin):
 
     def _applied(self, ufunc: np.ufunc, inputs: Sequence[Any]) -> "Traced":
         if ufunc.__name__ in COMPOSED:
-            composed: Traced = COMPOSED[ufunc.__name__](*inputs)
-            return composed
+            return COMPOSED[ufunc.__name__](*inputs)
         if ufunc.__name__ not in OPERATORS:
             raise NotImplementedError(f"numpy.{ufunc.__name__} has no translation to ONNX")
         with np.errstate(all="ignore"):
             value = ufunc(*(_value(one) for one in inputs))
         common = np.result_type(*(_value(one) for one in inputs))
-        names = [self.named(one, common) for one in inputs]
+        names = [_named(self.graph, one, common) for one in inputs]
         return Traced(self.graph, self.graph.node(OPERATORS[ufunc.__name__], *names), value)
-
-    def named(self, one: Any, dtype: np.dtype[Any]) -> str:
-        """The name of a traced value, an array or a number in this dtype."""
-        return one.astype(dtype).name if isinstance(one, Traced) else self.graph.constant(np.asarray(one, dtype))
 
 
 class Functions:
@@ -176,7 +175,7 @@ class Functions:
         """Those without anything along the axis are left out."""
         some = [array for array in arrays if array.shape[axis]]
         value = np.concatenate([_value(array) for array in arrays], axis=axis)
-        names = [like.named(array, value.dtype) for array in some]
+        names = [_named(like.graph, array, value.dtype) for array in some]
         return Traced(like.graph, like.graph.node("Concat", *names, axis=axis), value)
 
     @staticmethod
@@ -192,17 +191,29 @@ class Functions:
         return [array[(slice(None),) * axis + (place,)] for place in places]
 
     @staticmethod
+    def swapaxes(like: Traced, array: Traced, one: int, other: int) -> Traced:
+        """All other axes stay."""
+        order = list(range(array.ndim))
+        order[one], order[other] = other, one
+        return Traced(like.graph, like.graph.node("Transpose", array.name, perm=order), array.value.transpose(order))
+
+    @staticmethod
     def where(like: Traced, condition: Any, x: Any, y: Any) -> Traced:
         """Each is cast to what both become."""
         common = np.result_type(_value(x), _value(y))
-        names = [like.named(condition, np.dtype(bool)), like.named(x, common), like.named(y, common)]
+        names = [
+            _named(like.graph, condition, np.dtype(bool)),
+            _named(like.graph, x, common),
+            _named(like.graph, y, common),
+        ]
         value = np.where(_value(condition), _value(x), _value(y))
         return Traced(like.graph, like.graph.node("Where", *names), value)
 
     @staticmethod
-    def copyto(like: Traced, out: Traced, source: Any, where: Any) -> None:
+    def copyto(like: Traced, out: Traced, source: Any, where: Any = True) -> None:
         """What is written to takes the place of what it was."""
-        chosen = Functions.where(like, where, np.asarray(source, out.dtype) if np.isscalar(source) else source, out)
+        source = np.asarray(source, out.dtype) if np.isscalar(source) else source
+        chosen = source if where is True else Functions.where(like, where, source, out)
         out.name, out.value = chosen.name, chosen.value
 
     @staticmethod
@@ -230,3 +241,8 @@ class Functions:
 
 def _value(one: Any) -> Any:
     return one.value if isinstance(one, Traced) else one
+
+
+def _named(graph: Graph, one: Any, dtype: np.dtype[Any]) -> str:
+    """The name of a traced value, an array or a number in this dtype."""
+    return one.astype(dtype).name if isinstance(one, Traced) else graph.constant(np.asarray(one, dtype))

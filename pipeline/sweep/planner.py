@@ -17,10 +17,10 @@ from pipeline.settings.strict import STRICT, PositiveInt
 
 # One network's step costs about its products at this rate, some passes over its parameters and
 # activations, and its share of what Python spends on a step of the whole stack. Measured on one core.
-FLOPS_PER_S = 30e9
-S_PER_PARAMETER = 4e-9
-S_PER_ACTIVATION = 2e-9
-PYTHON_S_PER_STEP = 60e-6
+FLOPS_PER_S = 100e9
+S_PER_PARAMETER = 0.4e-9
+S_PER_ACTIVATION = 0.5e-9
+PYTHON_S_PER_STEP = 120e-6
 
 # What the driver does for a task, to start it, to note it, to show it, and the part of its time that it may spend on
 # tasks: with many workers tasks become longer, or workers stay idle that it could not feed. Measured.

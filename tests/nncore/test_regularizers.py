@@ -83,14 +83,14 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():
     like, draws = np.empty((1, 50, 40)), Draws([0], 0)
     draws.next_step()
-    first = draws.of(EVERYONE).uniform("dropout", like, 1)
-    np.testing.assert_array_equal(first, draws.of(EVERYONE).uniform("dropout", like, 1))  # within a step the same
+    first = draws.of(EVERYONE).chances("dropout", like, 1)
+    np.testing.assert_array_equal(first, draws.of(EVERYONE).chances("dropout", like, 1))  # within a step the same
     draws.next_step()
-    others = [draws.of(EVERYONE).uniform("dropout", like, 1), draw(epoch=1).uniform("dropout", like, 1)]
-    others += [draw().uniform("dropout", like, 2), draw(seeds=(1,)).uniform("dropout", like, 1)]
+    others = [draws.of(EVERYONE).chances("dropout", like, 1), draw(epoch=1).chances("dropout", like, 1)]
+    others += [draw().chances("dropout", like, 2), draw(seeds=(1,)).chances("dropout", like, 1)]
     for other in others:
         assert (first == other).mean() < 0.01
-    np.testing.assert_array_equal(first, draw().uniform("dropout", like, 1))
+    np.testing.assert_array_equal(first, draw().chances("dropout", like, 1))
 
 
 def test_a_trained_network_answers_without_dropout():

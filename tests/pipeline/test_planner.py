@@ -126,7 +126,7 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
 
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     of, facts = shape((32, 64, 10), batch_size=32), Facts(32, 10, 1079, 359)
-    jobs = [job(number, of, 0, facts, (0, 30)) for number in range(20_000)]
+    jobs = [job(number, of, 0, facts, (0, 30)) for number in range(33_000)]
     few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
     assert min(stack.seconds for stack in many) > 0.7 * task_seconds(200)
