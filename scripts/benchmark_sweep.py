@@ -1,0 +1,157 @@
+"""How long a sweep takes, beside Ray Tune, plain Ray tasks with torch and scikit-learn's GridSearchCV, on 2 CPUs.
+
+    .venv/bin/python scripts/benchmark_sweep.py [--rivals FOLDER] [--only NAME] [--repeats 5] [--json FILE]
+
+digits     48 trials x 30 epochs: 4 optimizers x 3 rates x 4 penalties, PCA 32, 64 hidden units, batches of 32
+thousand   1,000 such trials of ours; beside Ray Tune's rate on 48, and the time of their steps alone
+large      60,000 rows x 784 columns, PCA 64, 128-64 hidden units, batches of 128, 12 trials x 5 epochs
+
+Seconds from the start of the process to its end, with tracking on for us and nothing tracked by the others; of the
+sweep alone, start-up and data excluded; medians of rounds in which everybody has a turn. Caches of upstream stages are
+emptied before each of our runs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
+GRIDS = {  # rates, and strengths of each penalty beside none
+    48: ("[0.003,0.01,0.03]", "[0.0001]"),
+    12: ("[0.003,0.01,0.03]", ""),
+    1000: ("[0.0003,0.0006,0.001,0.002,0.003,0.006,0.01,0.02,0.03,0.06]", "[1e-5,3e-5,1e-4,3e-4,1e-3,2e-3,3e-3,1e-2]"),
+}
+CASES: dict[str, dict[str, Any]] = {
+    "digits": {"trials": 48, "epochs": 30, "hidden": [64], "batch": 32, "components": 32},
+    "large": {"trials": 12, "epochs": 5, "hidden": [128, 64], "batch": 128, "components": 64},
+}
+EXECUTIONS = {"ours, Ray": ["execution.cpus=2"], "ours, local": ["execution=local"]}
+
+
+def data(case: str, path: Path) -> None:
+    """The file that everybody reads."""
+    if case == "large":
+        random = np.random.default_rng(0)
+        y = random.integers(0, 10, 60_000)
+        x = (random.normal(size=(10, 784))[y] * 0.15 + random.normal(size=(60_000, 784))).astype(np.float32)
+    else:
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+    np.savez(path, x=x, y=y)
+
+
+def settings(case: dict[str, Any], path: Path) -> list[str]:
+    """Our command's."""
+    rates, strengths = GRIDS[case["trials"]]
+    of_rates = [f"space.optimizer.{name}.learning_rate={rates}" for name in OPTIMIZERS]
+    of_penalties = [f"space.regularizer.{name}.strength={strengths}" for name in ("l1", "l2", "elastic_net")]
+    space = [*of_rates, *of_penalties] if strengths else [*of_rates, "~space.regularizer"]
+    shape = [f"network.hidden={json.dumps(case['hidden'])}", f"training.batch_size={case['batch']}"]
+    upstream = ["data=npz", f"data.path={path}", f"reduce.n_components={case['components']}"]
+    return [*upstream, *shape, f"training.epochs={case['epochs']}", *space, "resume=never", "cache=none"]
+
+
+def our_sweep(folder: Path, overrides: list[str]) -> dict[str, float]:
+    before = set(folder.glob("runs/*/*/summary.json"))
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "pipeline", *overrides],
+        cwd=folder,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    wall = time.perf_counter() - began
+    (path,) = set(folder.glob("runs/*/*/summary.json")) - before
+    summary = json.loads(path.read_text())
+    accuracy = summary["best"]["validation"]["accuracy"]["mean"]
+    steps = summary["throughput"]["network_steps_per_s"] * summary["timings"]["sweep_s"]
+    return {"wall": wall, "sweep": summary["timings"]["sweep_s"], "accuracy": accuracy, "steps": steps} | {
+        "trials": summary["trials"]["planned"]
+    }
+
+
+def their_sweep(python: Path, rival: str, folder: Path, path: Path, case: dict[str, Any]) -> dict[str, float]:
+    arguments = [json.dumps(case[name]) for name in ("trials", "epochs", "hidden", "batch", "components")]
+    command = [python, ROOT / "scripts" / "rivals" / "sweeps.py", rival, path, *arguments]
+    began = time.perf_counter()
+    said = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {"wall": time.perf_counter() - began} | json.loads(said.splitlines()[-1])
+
+
+def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    return {who: {what: median(one[who][what] for one in rounds) for what in rounds[0][who]} for who in rounds[0]}
+
+
+def compared(name: str, python: Path, repeats: int) -> dict[str, dict[str, float]]:
+    case = CASES[name]
+    with TemporaryDirectory() as temporary:
+        folder, path = Path(temporary), Path(temporary) / f"{name}.npz"
+        data(name, path)
+        everybody = {
+            who: lambda how=how: our_sweep(folder, [*settings(case, path), *how]) for who, how in EXECUTIONS.items()
+        } | {
+            who: lambda who=who: their_sweep(python, who, folder, path, case) for who in ("tune", "tasks", "gridsearch")
+        }
+        return medians([{who: work() for who, work in everybody.items()} for _ in range(repeats)])
+
+
+def thousand(repeats: int) -> dict[str, dict[str, float]]:
+    """With as many networks as one likes: what they take, and what their steps take by themselves."""
+    from benchmark_training import on_one_core, seconds_of, trainer
+
+    case = CASES["digits"] | {"trials": 1000}
+    with TemporaryDirectory() as temporary:
+        folder, path = Path(temporary), Path(temporary) / "digits.npz"
+        data("digits", path)
+        rounds = [
+            {who: our_sweep(folder, [*settings(case, path), *how]) for who, how in EXECUTIONS.items()}
+            for _ in range(repeats)
+        ]
+    found = medians(rounds)
+    on_one_core()
+    epoch = trainer("A", 64, {})
+    epoch()
+    step = median(seconds_of(epoch) for _ in range(9)) / 64 / 30
+    for who, workers in (("ours, Ray", 2), ("ours, local", 1)):
+        found[who]["steps alone"] = found[who]["steps"] * step / workers
+    return found
+
+
+def show(name: str, found: dict[str, dict[str, float]]) -> None:
+    print(f"\n{name}")
+    for who, row in found.items():
+        print(f"  {who:12}" + "".join(f"  {what} {value:8.4g}" for what, value in row.items()), flush=True)
+
+
+def main() -> None:
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals", help="their environment")
+    parser.add_argument("--only", choices=[*CASES, "thousand"])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    subprocess.run([ROOT / "scripts" / "rivals" / "install", arguments.rivals], check=True)
+    python, found = arguments.rivals.absolute() / "bin" / "python", {}
+    for name in (*CASES, "thousand"):
+        if arguments.only in (None, name):
+            small = name == "thousand"
+            found[name] = thousand(arguments.repeats) if small else compared(name, python, arguments.repeats)
+            show(name, found[name])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
