@@ -95,6 +95,12 @@ def tune(data: Data, n: int, *how: Any) -> tuple[float, float]:
             self.trial = config["trial"]
             return True
 
+        def save_checkpoint(self, folder: str) -> dict[str, Any]:
+            return {}
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            pass
+
         def step(self) -> dict[str, Any]:
             return {"accuracy": torch_trial(self.trial, ray.get(shared), *how), "done": True}
 
