@@ -14,7 +14,6 @@ is compiled only if it is made of + - * / and of the functions in compiled.EXACT
 its own way, and they stay NumPy's.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from inspect import signature
@@ -71,13 +70,12 @@ class Formula:
 
     def _kernel(self, arrays: Sequence[Array]) -> compiled.Kernel | None:
         """The loop for arrays like these; none on a GPU, or for traced ones."""
-        return self.compiled(arrays[0].dtype) if type(arrays[0]) is np.ndarray else None
-
-    def compiled(self, dtype: np.dtype[Any]) -> compiled.Kernel | None:
-        """The loop for arrays of this dtype, once compiled always the same."""
-        if dtype not in self._kernels:
-            self._kernels[dtype] = compiled.kernel(self, dtype.name)
-        return self._kernels[dtype]
+        first = arrays[0]
+        if type(first) is not np.ndarray:
+            return None
+        if first.dtype not in self._kernels:
+            self._kernels[first.dtype] = compiled.kernel(self, first.dtype.name)
+        return self._kernels[first.dtype]
 
     def _pass_by_pass(self, arrays: Sequence[Array], coefficients: Sequence[Array]) -> None:
         first = arrays[0]
@@ -123,12 +121,3 @@ def _as_rows(arrays: Sequence[Array]) -> list[Array] | None:
     if any(a.dtype != dtype or (a.strides[-1] != a.itemsize and a.shape[-1] > 1) for a in arrays):
         return None
     return [array[:, None] if array.ndim == 2 else array for array in arrays]
-
-
-def compile_formulas(dtype: str = "float32") -> int:
-    """Compile the formulas of all modules that are imported by now, for later; returns how many there are."""
-    modules = [module for name, module in sorted(sys.modules.items()) if name.startswith("nncore.")]
-    found = {id(made): made for module in modules for made in vars(module).values() if isinstance(made, Formula)}
-    for made in found.values():
-        made.compiled(np.dtype(dtype))
-    return len(found)

@@ -6,10 +6,8 @@ first fold and seed, is the model.
 
 import time
 from errno import ENOSPC
-from threading import Thread
 from typing import Any
 
-from nncore.formula import compile_formulas
 from pipeline.errors import SettingError
 from pipeline.final import Final
 from pipeline.history import known_networks, next_stack, sweep_seconds
@@ -35,7 +33,6 @@ def run(settings: Settings, config: dict[str, Any], config_text: str, output: Ou
     try:
         record = Record(settings, config, config_text, began)
         try:
-            Thread(target=compile_formulas, daemon=True).start()  # while Ray starts or rows are read
             with record.ending(), settings.execution.start() as executor, record.ending():
                 _Work(Means(settings, executor, record, output, Variants(settings, config))).all()
                 output.champion(record.summary, record.folder)

@@ -55,8 +55,9 @@ def settings(case: dict[str, Any], path: Path) -> list[str]:
     """Our command's."""
     rates, strengths = GRIDS[case["trials"]]
     of_rates = [f"space.optimizer.{name}.learning_rate={rates}" for name in OPTIMIZERS]
-    of_penalties = [f"space.regularizer.{name}.strength={strengths}" for name in ("l1", "l2", "elastic_net")]
-    space = [*of_rates, *of_penalties] if strengths else [*of_rates, "~space.regularizer"]
+    penalties = ("l1", "l2", "elastic_net")
+    of_penalties = [f"space.regularizer.{name}.strength={strengths}" for name in penalties]
+    space = [*of_rates, *(of_penalties if strengths else [f"~space.regularizer.{name}" for name in penalties])]
     shape = [f"network.hidden={json.dumps(case['hidden'])}", f"training.batch_size={case['batch']}"]
     upstream = ["data=npz", f"data.path={path}", f"reduce.n_components={case['components']}"]
     return [*upstream, *shape, f"training.epochs={case['epochs']}", *space, "resume=never", "cache=none"]

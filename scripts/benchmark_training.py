@@ -15,6 +15,8 @@ import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from datetime import date
+from importlib.metadata import version
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -22,7 +24,7 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-RECORDED = ROOT / "benchmarks" / "training.json"
+RECORDED = ROOT / "scripts" / "recorded" / "training.json"
 REPEATS = 5
 N_BATCHES = 30
 RIVALS = ("jax", "torch", "sklearn")
@@ -206,10 +208,18 @@ def show(table: dict[str, Any], by_variant: dict[str, dict[str, float]]) -> None
         print(f"{what:24}" + "".join(f"{row[what]:8.2f}" for row in by_variant.values()))
 
 
+def about() -> dict[str, str]:
+    """When, where and with what."""
+    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    wide = "AVX-512" if "avx512f" in Path("/proc/cpuinfo").read_text() else "no AVX-512"
+    versions = {name: version(name) for name in ("numpy", "numba")}
+    return {"date": date.today().isoformat(), "processor": f"{cpu.partition(': ')[2]}, {wide}", **versions}
+
+
 def main() -> None:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals", help="their environment")
-    parser.add_argument("--json", type=Path, help="where to write what was measured, such as benchmarks/training.json")
+    parser.add_argument("--json", type=Path, help="where to write what was measured")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     if not arguments.check:
@@ -220,7 +230,7 @@ def main() -> None:
     table, by_variant = compared(arguments.rivals / "bin" / "python"), ratios()
     show(table, by_variant)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"steps": table, "ratios": by_variant}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({"about": about(), "steps": table, "ratios": by_variant}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

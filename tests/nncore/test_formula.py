@@ -11,7 +11,7 @@ from exercise import Inputs, exercise
 
 import nncore
 from nncore import compiled
-from nncore.formula import Formula, compile_formulas, formula
+from nncore.formula import Formula, formula
 from nncore.optimizers import adam
 
 FORMULAS = {
@@ -168,9 +168,3 @@ def test_a_formula_says_what_it_is():
     assert (adam.rule.reads, adam.rule.writes) == (("W", "g", "m", "v"), ("W", "m", "v"))
     assert "one parameter" in adam.rule.__doc__
     assert len(FORMULAS) >= 30
-
-
-def test_formulas_are_compiled_ahead():
-    assert compile_formulas("float32") == compile_formulas("float64") >= len(FORMULAS)
-    for name, made in FORMULAS.items():
-        assert {dtype.name for dtype in made._kernels} == {"float32", "float64"}, name
