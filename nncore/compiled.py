@@ -70,7 +70,8 @@ def kernel(formula: Formula, dtype: str) -> Kernel | None:
         return None
     text = _loop(formula, numbers)
     module = function.__module__.rpartition(".")[2]
-    name = f"{module}_{function.__name__}_{dtype}_{sha256(text.encode()).hexdigest()[:16]}.py"
+    made_of = text + inspect.getsource(_row_function)
+    name = f"{module}_{function.__name__}_{dtype}_{sha256(made_of.encode()).hexdigest()[:16]}.py"
     path = _kept(name, text)
     types = numba.types
     number = getattr(types, dtype)

@@ -60,7 +60,7 @@ def _pace(now: Sweeping) -> Text:
     trials = now.results.trials.values()
     diverged = sum(trial.diverged for trial in trials)
     parts = [f"{now.results.n_over} of {len(trials)} trials over", f"{diverged} diverged"]
-    parts += [f"{now.rate:,.0f} network-epochs/s", f"{now.busy} of {now.workers} workers busy"]
+    parts += [f"{now.busy} of {now.workers} workers busy", f"{now.rate:,.0f} network-epochs/s"]
     return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 

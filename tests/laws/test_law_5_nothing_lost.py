@@ -104,7 +104,7 @@ def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, tmp_path):
 
 KILLED_SEARCHES = {
     "population": ("search=population", "search.size=8", "search.every=8", "training.epochs=32"),
-    "halving": ("search=halving", "search@search.candidates=random", "training.epochs=30"),
+    "halving": ("search=halving", "search@search.candidates=random", "training.epochs=30", "stacks.width=8"),
     "tpe": ("search=tpe", "search.trials=12", "search.batch_size=4", "training.epochs=20"),
 }
 

@@ -31,7 +31,7 @@ def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     packages = set(json.loads(done.stdout.splitlines()[-1]))
     assert {"numpy", "nncore", "pipeline"} <= packages
-    assert not packages & {"mlflow", "sklearn", "scipy", "hydra", "pandas", "rich"}
+    assert not packages & {"mlflow", "sklearn", "hydra", "pandas", "rich"}  # Numba looks at the version of SciPy
     assert find_spec("mlflow")  # it could have been loaded
 
 

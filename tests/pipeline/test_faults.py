@@ -63,7 +63,13 @@ def small_disk(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("execution", ["local", "ray"])
 def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room(execution, small_disk, tmp_path):
-    settings = (*SETTINGS, "training.epochs=12", "stacks.slice_seconds=0.1", f"execution={execution}")
+    settings = (
+        *SETTINGS,
+        "training.epochs=12",
+        "stacks.width=8",
+        "stacks.slice_seconds=0.02",
+        f"execution={execution}",
+    )
     where = (f"runs={small_disk}/runs", f"cache.folder={tmp_path}/cache")
     done = command(tmp_path, *settings, *where, check=False)
     assert done.returncode == 2, done.stderr

@@ -60,7 +60,7 @@ def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expect
 def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room, at_most, standin, expected, tmp_path):
     """A network has 1,226 parameters, 4.9 kB, so 40 of them find room; or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
-    command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8")
+    command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
     on_gpus, on_cores = widths(tmp_path)
     assert max(on_gpus, default=0) <= at_most
     assert (len(on_gpus) > 0) == (at_most > 0)

@@ -48,7 +48,7 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
     text = shown(Sweeping(halved(), 2.0, 4, 3))
     assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
     assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
-    assert "6 of 9 trials over, 0 diverged, 4 network-epochs/s, 3 of 4 workers busy" in text
+    assert "6 of 9 trials over, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
     best = text.splitlines()[text.splitlines().index(next(x for x in text.splitlines() if "best so far" in x)) + 1]
     assert best.split()[0] == "0000"
     assert best.split()[-2:] == ["1.0000", "1"]
@@ -190,8 +190,9 @@ def test_in_a_terminal_progress_is_a_live_table(tmp_path):
     """A pseudo-terminal of 80 columns stands for a person's."""
     terminal, other_end = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+    settings = ("execution=local", "tracking=none", "report=none", "search=halving", "training.epochs=200")
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "execution=local", "tracking=none", "report=none", "search=halving"],
+        [sys.executable, "-m", "pipeline", *settings, "stacks.width=16"],
         cwd=tmp_path,
         stdout=other_end,
         stderr=other_end,
