@@ -109,16 +109,20 @@ def workers(folder: Path, repeats: int) -> dict[str, Any]:
 @contextmanager
 def cluster(n_nodes: int, cpus: int) -> Iterator[None]:
     """Nodes of one machine, as `ray start` makes them."""
-    ray = [Path(sys.executable).parent / "ray"]
-    common = ["--num-cpus", str(cpus), "--object-store-memory", "200000000", "--disable-usage-stats"]
+    host, _, port = ADDRESS.partition(":")
+    start = [Path(sys.executable).parent / "ray", "start", "--block", "--num-cpus", str(cpus), "--disable-usage-stats"]
+    started: list[subprocess.Popen[bytes]] = []
     try:
         for node in range(n_nodes):
-            head = ["--head", "--port", ADDRESS.partition(":")[2], "--node-ip-address", ADDRESS.partition(":")[0]]
-            where = ["--address", ADDRESS] if node else head
-            subprocess.run([*ray, "start", *where, *common], check=True, stdout=subprocess.DEVNULL)
+            where = ["--address", ADDRESS] if node else ["--head", "--port", port, "--node-ip-address", host]
+            command = [*start, *where, "--object-store-memory", "200000000"]
+            started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+            time.sleep(8)  # until it is there
         yield
     finally:
-        subprocess.run([*ray, "stop", "--force"], check=True, stdout=subprocess.DEVNULL)
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
 
 
 def nodes(folder: Path, repeats: int) -> dict[str, Any]:
