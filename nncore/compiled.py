@@ -173,6 +173,11 @@ class _Numbers(ast.NodeTransformer):
         return node
 
 
+def user_cache() -> Path:
+    """The folder for what can be made anew; it need not be there. Raises RuntimeError if the user has no home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnsweep"
+
+
 def _forget(path: Path) -> None:
     """Remove a loop's file, and what Numba made of it."""
     for one in (path, *path.parent.glob(f"__pycache__/{path.stem}.*")):
@@ -185,7 +190,7 @@ def _kept(name: str, text: str) -> str | None:
     What lies there is never run as it is found: only its age counts, by which Numba knows what was made of it.
     """
     try:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnsweep" / "kernels"
+        folder = user_cache() / "kernels"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.stat()
         if about.st_uid != os.getuid() or about.st_mode & 0o077:  # others could put their own code there

@@ -24,12 +24,12 @@ def backward_weights(x: Array, dz: Array, out: Array) -> None:
     np.matmul(x.swapaxes(1, 2), dz, out=out)
 
 
-def backward_biases(dz: Array, ones: Array, out: Array) -> None:
-    """db = sum of dz over the rows, written into `out` (K, 1, O).
+def sum_rows(array: Array, ones: Array, out: Array | None = None) -> Array:
+    """The sum over the rows, such as db = sum of dz: (K, N, O) -> (K, 1, O), written into `out` if there is one.
 
-    A sum as a product with ones (1, 1, N): 3 times faster.
+    As a product with ones (1, 1, N): 3 times faster.
     """
-    np.matmul(ones, dz, out=out)
+    return np.matmul(ones, array, out=out)
 
 
 def backward_input(W: Array, dz: Array, out: Array) -> Array:

@@ -96,7 +96,7 @@ def backward(
         hooks.add_activity(index, out, dy)
         dn = shape.functions.activations[index].backward(dy, n, y, scratch(("dn", index), n))
         dz = shape.functions.normalisations[index].backward(dn, kept, view, d[index])
-        dense.backward_biases(dz, ones, d[index].b)
+        dense.sum_rows(dz, ones, d[index].b)
         if layer.tied_to is None:
             dense.backward_weights(x, dz, d[index].W)
             if index in tied:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.dense import sum_rows
 from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 
@@ -67,10 +68,11 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
 
     def train(z: Array, at: Affine) -> tuple[Array, Any]:
-        n_rows, mean = z.shape[1], _sum_rows(z) / z.shape[1]
+        n_rows, ones = z.shape[1], np.ones_like(z, shape=(1, 1, z.shape[1]))
+        mean = sum_rows(z, ones) / n_rows
         n, square = np.empty_like(z), np.empty_like(z)
         centred([z, mean, n, square])
-        variance = _sum_rows(square) / n_rows
+        variance = sum_rows(square, ones) / n_rows
         inverse = 1 / np.sqrt(variance + column(epsilon, z))
         if n_rows > 1:  # one row has no variance
             at.mean[...] += column(momentum, z) * (mean - at.mean)
@@ -83,7 +85,9 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
         n, inverse = kept
         dz = times([dy, n, np.empty_like(dy)])
-        d.shift[...], d.scale[...] = _sum_rows(dy), _sum_rows(dz)
+        ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
+        sum_rows(dy, ones, d.shift)
+        sum_rows(dz, ones, d.scale)
         return batch_dz([dy, n, d.shift / dy.shape[1], d.scale / dy.shape[1], at.scale * inverse, dz])
 
     return Normalisation(True, True, train, infer, backward)
@@ -113,11 +117,6 @@ def times(dy: Array, n: Array) -> Array:
 def batch_dz(dy: Array, n: Array, mean_dy: Array, mean_dy_n: Array, slope: Array) -> Array:
     """By the chain rule: mean and variance move with z; slope = scale / sqrt(variance + epsilon)."""
     return (dy - mean_dy - n * mean_dy_n) * slope
-
-
-def _sum_rows(array: Array) -> Array:
-    """(K, N, O) -> (K, 1, O), as a product with ones."""
-    return np.matmul(np.ones_like(array, shape=(1, 1, array.shape[1])), array)
 
 
 def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:

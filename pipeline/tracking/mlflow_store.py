@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from nncore.compiled import user_cache
 from pipeline.tracking import bulk
 from pipeline.tracking.content import RunContent
 
@@ -118,7 +119,7 @@ def copy_template(path: Path) -> None:
     The template stands in the user's cache, one for each version of MLflow. Where that cannot be written to, or an
     older MLflow cannot make one, nothing is done: MLflow makes the tables as the store is opened.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nnsweep"
+    cache = user_cache()
     template = cache / f"mlflow-{mlflow.__version__}.db"
     with suppress(Exception), TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
         fresh = Path(folder) / path.name
