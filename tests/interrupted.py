@@ -26,7 +26,9 @@ def killed(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds:
     deadline = time.monotonic() + seconds
     try:
         while process.poll() is None and time.monotonic() < deadline:
-            paths = list(folder.glob("runs/*/*/journal.jsonl"))
+            paths: list[Path] = []
+            with suppress(FileNotFoundError):  # a folder that was there only for a moment
+                paths = list(folder.glob("runs/*/*/journal.jsonl"))
             if paths and when(paths[0]):
                 return paths[0].parent
             time.sleep(0.002)

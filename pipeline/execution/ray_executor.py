@@ -63,7 +63,7 @@ class RayExecutor:
         self._task, self._gpu_task = ray.remote(on_one_thread), ray.remote(_on_its_gpu)
         self._shares = Shares(gpus, fraction, self._look_at_a_gpu)
         self._alone, self._id = alone, ray.get_runtime_context().get_node_id()
-        self._head = Head(ray.get_runtime_context().gcs_address)
+        self._head = Head(ray.get_runtime_context().gcs_address, ray.nodes)
         self._on_gpus: set[Handle] = set()
         self._seen = 0.0
         self._hosts: list[dict[str, float]] = []
@@ -126,7 +126,7 @@ class RayExecutor:
                 ready += ray.wait(others, num_returns=len(others), timeout=0, fetch_local=False)[0]
             if ready:
                 return ready
-            self._head.answers()
+            self._head.nodes()
             self._give_up_on_gpus()
 
     def fetch(self, handle: Handle) -> Any:
@@ -151,8 +151,8 @@ class RayExecutor:
 
     def _resources(self) -> list[dict[str, float]]:
         """Of each host that is there."""
-        if time.monotonic() > self._seen + FRESH_S and self._head.answers():
-            alive = [node for node in ray.nodes() if node["Alive"]]
+        if time.monotonic() > self._seen + FRESH_S and (nodes := self._head.nodes()):
+            alive = [node for node in nodes if node["Alive"]]
             self._here = next(node for node in alive if node["NodeID"] == self._id)
             self._hosts, self._seen = [node["Resources"] for node in alive], time.monotonic()
         return self._hosts

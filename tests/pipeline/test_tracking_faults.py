@@ -41,7 +41,7 @@ def started(folder, *overrides):
 
 
 def run_folder(folder):
-    (path,) = folder.glob("runs/*/*/journal.jsonl")
+    (path,) = folder.glob("runs/digits/*/journal.jsonl")
     return path.parent
 
 
@@ -73,8 +73,8 @@ def is_level(uri, folder, n_trials):
 
 def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
     server.kill()
-    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
-    wait_until(lambda: list(tmp_path.glob("runs/*/*/journal.jsonl")))
+    process = started(tmp_path, *LONG, "training.epochs=1000", f"tracking.uri={server.uri}")
+    wait_until(lambda: list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     server.start()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
@@ -169,7 +169,7 @@ def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path
 
 def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is_level(tmp_path):
     process = started(tmp_path, *LONG)
-    wait_until(lambda: acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/*/*/journal.jsonl")))
+    wait_until(lambda: acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     with pytest.raises(SettingError, match=r"^run=[\w-]+: process \d+ is at work on it"):
         bring_level(run_folder(tmp_path), print)
     wait_until(lambda: acknowledged(tmp_path, "run"))
