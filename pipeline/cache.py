@@ -36,6 +36,9 @@ class Caching(Protocol):
     def begin(self) -> None:
         """Make ready for a run."""
 
+    def may_have(self, address: str) -> bool:
+        """Whether it is worth a task to look for a result of this address."""
+
     def look(self, address: str) -> tuple[bool, Any]:
         """Whether there is a result of this address, undamaged, and the result itself or None."""
 
@@ -49,6 +52,10 @@ class NoCache:
 
     def begin(self) -> None:
         """See Caching."""
+
+    def may_have(self, address: str) -> bool:
+        """See Caching."""
+        return False
 
     def look(self, address: str) -> tuple[bool, Any]:
         """See Caching."""
@@ -77,6 +84,10 @@ class Folder:
         for entry in self._entries() if self.clear else ():
             with suppress(OSError):
                 entry.path.unlink(missing_ok=True)
+
+    def may_have(self, address: str) -> bool:
+        """See Caching."""
+        return self._path(address).exists()
 
     def look(self, address: str) -> tuple[bool, Any]:
         """See Caching; a damaged file is deleted."""

@@ -75,7 +75,7 @@ class Once:
         looked = [
             (result, *self._submit(result.call, self.cache.look, result.address, returns=2))
             for result in lacking
-            if result.address is not None
+            if result.address is not None and self.cache.may_have(result.address)
         ]
         for result, found, value in looked:
             if self.executor.fetch(found):

@@ -42,7 +42,7 @@ def show_plan(settings: Settings, config: dict[str, Any], output: Output, began:
         nowhere = replace(settings, runs=Path(folder), tracking=NoTracking(), resume="never", run=None)
         record = Record(nowhere, config, "", began)
         try:
-            with record.ending(), settings.execution.start() as executor, record.ending():
+            with record.ending(), settings.execution.start() as executor:
                 means = Means(nowhere, executor, record, output, Variants(settings, config))
                 return _plan(means, known)
         finally:

@@ -52,7 +52,14 @@ class Record:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Write the journal's last event as the block is left; blocks may be nested."""
+        """Write the journal's last event as the block is left."""
+        with self.failing():
+            yield
+        self._end("FINISHED")
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Write the journal's last event if the block does not come to its end."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -61,7 +68,6 @@ class Record:
         except BaseException:
             self._end("FAILED")
             raise
-        self._end("FINISHED")
 
     def close(self, say: Callable[[str], None]) -> None:
         """Write summary.json, wait for the tracker, and add to it what the tracker did."""

@@ -12,6 +12,7 @@ from pipeline.errors import SettingError
 from pipeline.final import Final
 from pipeline.history import known_networks, next_stack, sweep_seconds
 from pipeline.record import Record
+from pipeline.reports.drawer import Drawer
 from pipeline.reports.leaderboard import write_leaderboard
 from pipeline.reports.output import Output
 from pipeline.reports.progress import Sweeping
@@ -33,9 +34,10 @@ def run(settings: Settings, config: dict[str, Any], config_text: str, output: Ou
     try:
         record = Record(settings, config, config_text, began)
         try:
-            with record.ending(), settings.execution.start() as executor, record.ending():
-                _Work(Means(settings, executor, record, output, Variants(settings, config))).all()
-                output.champion(record.summary, record.folder)
+            with record.ending(), settings.report.drawer(record.folder) as drawer:
+                with settings.execution.start() as executor, record.failing():
+                    _Work(Means(settings, executor, record, output, Variants(settings, config)), drawer).all()
+                _finish_report(drawer, record, output)
         finally:
             record.close(output.say)
     except OSError as error:
@@ -52,8 +54,8 @@ def run(settings: Settings, config: dict[str, Any], config_text: str, output: Ou
 class _Work:
     """One run's way through the stages."""
 
-    def __init__(self, means: Means) -> None:
-        self.means = means
+    def __init__(self, means: Means, drawer: Drawer) -> None:
+        self.means, self.drawer = means, drawer
         self.settings, self.record, self.output = means.settings, means.record, means.output
 
     def all(self) -> None:
@@ -78,6 +80,7 @@ class _Work:
         if self.record.earlier:
             self.output.say(f"run {self.record.folder.name} goes on")
         self.means.show("startup")
+        self.drawer.load()  # not before: Ray's start needs both cores
 
     def _engine(self, before: Upstream) -> Engine:
         settings, training, record = self.settings, self.settings.training, self.record
@@ -119,7 +122,8 @@ class _Work:
         ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
         if ranking is None:
-            self._report()
+            self._begin_report()
+            _finish_report(self.drawer, self.record, self.output)
             n_diverged = sum(trial.diverged for trial in everything)
             if n_diverged < len(everything):
                 raise SettingError(
@@ -153,19 +157,21 @@ class _Work:
         record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
         final.diagnose(champion)
         record.time("publish")
-        self._report()
+        self._begin_report()
+        self.output.champion(record.summary, record.folder)
 
-    def _report(self) -> None:
-        """Write the report; the run does not fail with it."""
+    def _begin_report(self) -> None:
         self.record.write_summary()
-        try:
-            path = self.settings.report.write(self.record.folder)
-        except Exception as error:
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            self.output.say(
-                f"warning: there is no report ({text}); nnsweep report run={self.record.folder.name} tries again"
-            )
-            return
-        if path:
-            self.record.journal.append("report", file=path.name)
-        self.record.time("report")
+        self.drawer.begin()
+
+
+def _finish_report(drawer: Drawer, record: Record, output: Output) -> None:
+    """Wait for the report; the run does not fail with it."""
+    try:
+        path = drawer.finish()
+    except RuntimeError as error:
+        output.say(f"warning: there is no report ({error}); nnsweep report run={record.folder.name} tries again")
+        return
+    if path:
+        record.journal.append("report", file=path.name)
+    record.time("report")

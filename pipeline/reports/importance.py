@@ -2,6 +2,10 @@
 
 import warnings
 
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
 from pipeline.reports.findings import Findings
 
 FEWEST_TRIALS = 8
@@ -15,9 +19,6 @@ def shares(found: Findings) -> dict[str, float]:
 
     Source   Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance"
     """
-    import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-
     columns = _columns(found)
     if len(found.answering) < FEWEST_TRIALS or len(columns) < 2:
         return {}
@@ -40,8 +41,7 @@ def shares(found: Findings) -> dict[str, float]:
         study.add_trial(optuna.create_trial(params=parameters, distributions=spaces, value=score))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
 
 
 def _columns(found: Findings) -> dict[str, list[str]]:

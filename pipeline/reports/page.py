@@ -1,19 +1,21 @@
 """Settings of the report."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
+from pipeline.reports.drawer import Drawer, DrawingProcess, NoDrawer
 from pipeline.settings.strict import STRICT, PositiveInt
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """Settings that can write a report."""
+    """Settings that can have a report drawn."""
 
-    def write(self, folder: Path) -> Path | None:
-        """Write the report of the run in the folder; its path."""
+    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
+        """Who draws the report of the run in the folder."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -25,16 +27,15 @@ class Page:
 
     leaderboard: PositiveInt
 
-    def write(self, folder: Path) -> Path:
+    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
         """See Reporting."""
-        from pipeline.reports.report import write_report  # matplotlib takes its time to load
-
-        return write_report(folder, self.leaderboard)
+        return DrawingProcess(folder, self.leaderboard)
 
 
 @dataclass(frozen=True, config=STRICT)
 class NoPage:
     """No report."""
 
-    def write(self, folder: Path) -> None:
-        """There is none."""
+    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
+        """See Reporting."""
+        return nullcontext(NoDrawer())

@@ -22,6 +22,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipeline.beside import GENTLE
 from pipeline.journal import Event, Reader, last_event, last_session
 from pipeline.secrets import is_masked, masked
 from pipeline.sweep.results import smaller_is_better
@@ -229,7 +230,7 @@ def _follow(writer: Writer, reader: Reader, cut_off: Callable[[], bool]) -> None
 
 def main(journal: Path, tracking: dict[str, Any]) -> None:
     """Follow a journal; first, what earlier runs beside it could not write."""
-    os.nice(10)  # the cores are for training
+    os.nice(GENTLE)
     acknowledged = journal.with_name("tracking.jsonl")
     threading.Thread(target=_wait_for_driver, args=(acknowledged,), daemon=True).start()
     for behind in runs_behind(journal):
@@ -257,3 +258,4 @@ if __name__ == "__main__":
         main(Path(sys.argv[1]), json.loads(sys.stdin.readline()))
     except Exception:
         sys.exit(masked(traceback.format_exc()))
+    os._exit(0)  # all is written, and the interpreter would take a second to take MLflow apart

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
+from pipeline.beside import start_beside
 from pipeline.errors import SettingError
 from pipeline.journal import at_rest, last_session
 from pipeline.secrets import is_masked, masked
@@ -113,17 +114,9 @@ class WriterProcess:
         self._acknowledged = journal.with_name("tracking.jsonl")
         self._n_before = len(read(self._acknowledged))  # of earlier sessions
         self._log = journal.with_name("tracking.log")
-        ours = str(Path(__file__).parents[2])
-        # without the current folder, where another pipeline.py may lie
-        path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow", str(journal)],
-                env=os.environ | WRITER | {"PYTHONPATH": path},
-                stdin=subprocess.PIPE,  # closes when this process ends, however it ends
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            self._process = start_beside(
+                "pipeline.tracking.mlflow", str(journal), environment=WRITER, stdout=log, stderr=log
             )
         assert self._process.stdin
         self._process.stdin.write(json.dumps(tracking).encode() + b"\n")

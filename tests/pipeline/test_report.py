@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from io import BytesIO
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from nncore import model_file
 from pipeline.commands import dispatch
 from pipeline.errors import SettingError
+from pipeline.reports.drawer import DrawingProcess
 from pipeline.reports.report import write_report
 
 SMALL = ("report=page", "space.optimizer.momentum.learning_rate=[0.01,0.1]", "~space.optimizer.rmsprop")
@@ -224,7 +226,27 @@ def test_the_command_writes_it_again(digits, capsys):
     assert "Leaderboard" in Page((folder / "report.html").read_text()).headings
 
 
-def test_a_report_that_fails_warns_and_the_run_goes_on(tmp_path, capsys):
+class WithoutInk(DrawingProcess):
+    """Cannot make its folder of plots."""
+
+    def begin(self):
+        (self.folder / "plots").touch()
+        super().begin()
+
+
+class Killed(DrawingProcess):
+    """Dies before it is told to draw."""
+
+    def load(self):
+        super().load()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(WithoutInk, "NotADirectoryError: "), (Killed, "the process that draws it ended with -9")]
+)
+def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, capsys):
     import time
 
     from rich.console import Console
@@ -232,15 +254,20 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(tmp_path, capsys):
     from pipeline.reports.output import Lines
     from pipeline.run import run
 
-    class Broken:
-        def write(self, folder):
-            raise RuntimeError("no ink")
-
     settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
-    object.__setattr__(settings, "report", Broken())
+    object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
     found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
-    assert "warning: there is no report (RuntimeError: no ink)" in capsys.readouterr().out.replace("\n", " ")
+    assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_who_draws_ends_when_nothing_is_to_be_drawn(tmp_path):
+    with DrawingProcess(tmp_path, 50) as drawer:
+        drawer.load()
+        process = drawer.process
+        assert process.poll() is None
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):
