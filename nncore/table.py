@@ -116,6 +116,13 @@ class Table:
         """Some of the rows."""
         return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
 
+    def only(self, columns: slice) -> "Table":
+        """Some of the columns, as views."""
+        coded = np.array([column.kind in CODED for column in self.columns])
+        before, until = (np.bincount(coded[:at], minlength=2) for at in (columns.start, columns.stop))
+        numbers, codes = (slice(*ends) for ends in zip(before, until, strict=True))
+        return Table(self.columns[columns], self.numbers[:, numbers], self.codes[:, codes])
+
     @cached_property
     def places(self) -> tuple[tuple[Column, Array], ...]:
         """Each column with its values (N,), numbers or codes."""

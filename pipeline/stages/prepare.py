@@ -4,6 +4,7 @@ scikit-learn's transformers are fitted; what they have found out is kept as arra
 applies it wherever the model goes.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.settings.strict import STRICT, PositiveInt
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 MOST_QUANTILES = 1000
+NUMBERS_AT_A_TIME = 4_000_000  # 32 MB in float64
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -64,13 +66,19 @@ class Prepare:
         return View(preparation, (), meaning, data)
 
     def _fitted(self, table: Table) -> Preparation:
-        ranks = tuple(_ranks(column, codes) for column, codes in table.places if column.kind == "ordinal")
-        x = features(table, ranks)  # (N, M)
-        fill, missing = self._imputed(x)
-        x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]
+        parts = [self._fitted_to_some(some) for some in _some_columns(table)]
+        fill, missing = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
+        scaling = joined([part[2] for part in parts])
         indicators = np.flatnonzero(missing) if self.indicators else np.empty(0, np.intp)
         slots = [self._slots(column, codes) for column, codes in table.places if column.kind == "categorical"]
-        return Preparation(table.columns, fill, indicators, fitted_scaling(self.scaling, x), ranks, tuple(slots))
+        return Preparation(table.columns, fill, indicators, scaling, _ranks_of(table), tuple(slots))
+
+    def _fitted_to_some(self, table: Table) -> tuple[Array, Array, Affine | Quantiles]:
+        """What stands for a missing value in each feature (M,), which of them have one (M,), and their scaling."""
+        x = features(table, _ranks_of(table))  # (N, M)
+        fill, missing = self._imputed(x)
+        x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]
+        return fill, missing, fitted_scaling(self.scaling, x)
 
     def _imputed(self, x: Array) -> tuple[Array, Array]:
         """What stands for a missing value in each column (M,), and which columns have one."""
@@ -136,6 +144,15 @@ def fitted_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
     return Quantiles(np.asarray(ranks.references_), np.asarray(ranks.quantiles_))
 
 
+def joined(scalings: list[Affine | Quantiles]) -> Affine | Quantiles:
+    """One scaling of the columns of all of them, which are of one kind; that of no columns is always affine."""
+    ranks = [one for one in scalings if isinstance(one, Quantiles)]
+    if ranks:
+        return Quantiles(ranks[0].levels, np.concatenate([one.boundaries for one in ranks], axis=1))
+    affine = [one for one in scalings if isinstance(one, Affine)]
+    return Affine(*(np.concatenate([getattr(one, name) for one in affine]) for name in ("centre", "scale")))
+
+
 def standard(x: Array) -> Affine:
     """The scaling to mean 0 and standard deviation 1; columns that are constant become 0."""
     from sklearn.preprocessing import StandardScaler
@@ -147,6 +164,17 @@ def standard(x: Array) -> Affine:
 def unscaled(x: Array) -> Affine:
     """The scaling that changes nothing."""
     return Affine(np.zeros(x.shape[1]), np.ones(x.shape[1]))
+
+
+def _some_columns(table: Table) -> Iterator[Table]:
+    """The columns, some at a time: all of a large table in float64, with what is computed of them, take much memory."""
+    n_parts = min(len(table.columns), len(table) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
+    for part in np.array_split(np.arange(len(table.columns)), n_parts):
+        yield table.only(slice(part[0], part[-1] + 1))
+
+
+def _ranks_of(table: Table) -> tuple[Array, ...]:
+    return tuple(_ranks(column, codes) for column, codes in table.places if column.kind == "ordinal")
 
 
 def _ranks(column: Column, codes: Array) -> Array:

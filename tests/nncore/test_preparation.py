@@ -109,6 +109,17 @@ def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
     np.testing.assert_allclose(far, [[np.sqrt(3)] * 2, [-np.sqrt(3)] * 2])
 
 
+@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "none"])
+def test_columns_that_are_fitted_some_at_a_time_are_fitted_alike(scaling, monkeypatch):
+    train, other = random_table(400, 0), random_table(300, 1)
+    expected = prepare(scaling=scaling)._fitted(train)
+    monkeypatch.setattr("pipeline.stages.prepare.NUMBERS_AT_A_TIME", 900)  # a, city | b, size | flag, kind
+    found = prepare(scaling=scaling)._fitted(train)
+    for name in ("fill", "indicators"):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
+    np.testing.assert_allclose(found(other), expected(other), rtol=1e-6)  # a lone column's sum is rounded otherwise
+
+
 def test_what_was_never_seen_counts_with_the_rare_or_is_nothing():
     train = random_table(400, 0)
     fitted = prepare(min_frequency=30)._fitted(train)
