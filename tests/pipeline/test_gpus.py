@@ -32,15 +32,18 @@ def widths(folder):
 
 
 @pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
-def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, expected, tmp_path):
-    done = command(tmp_path, *SETTINGS, *devices)
+def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, tmp_path):
+    larger = ("network.hidden=[128,64]",)  # of which two dozen are wide enough for a core
+    expected = swept_here(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
+    (tmp_path / "here").mkdir()
+    done = command(tmp_path / "here", *SETTINGS, *larger, *devices)
     n = len(devices)  # two tasks of half a GPU
     assert f"workers: {3 - n} and {n} on GPUs" in done.stdout
-    on_gpus, on_cores = widths(tmp_path)
+    on_gpus, on_cores = widths(tmp_path / "here")
     assert len(on_gpus) > 2
     assert len(on_cores) > 2
     assert max(on_gpus) > max(on_cores)
-    found = summary(tmp_path)
+    found = summary(tmp_path / "here")
     assert found["digest"] == expected["digest"]
     assert found["work"]["retried_slices"] == 0
     assert found["work"]["widest_stack"] == max(on_gpus)
