@@ -1,4 +1,4 @@
-"""Trains one slice on a fresh Ray worker, and prints as JSON which packages that worker has loaded then."""
+"""Trains one slice on a fresh Ray worker, and prints as JSON which modules that worker has loaded then."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from pipeline.sweep.training import SliceOrder, train_slice
 
 
 def loaded() -> list[str]:
-    return sorted({name.partition(".")[0] for name in sys.modules})
+    return sorted(sys.modules)
 
 
 def main() -> None:
