@@ -1,12 +1,14 @@
 """Activation functions y = f(z), each with its derivative just below it.
 
-A member returns an `Activation`, two functions of arrays of one shape (K, N, O) and dtype:
+A member returns an `Activation`, functions of arrays of one shape (K, N, O) and dtype, and of biases b (K, 1, O):
 
     forward(z, out) -> y                 f(z)
     backward(dy, z, y, out) -> dz        by the chain rule, dz = dy f'(z)
+    biased(z, b) -> y                    f(z + b), where that is one formula
 
-Both may write their answer into `out`, an array of that shape that is not one of the others, or return one that
-they were given. All are safe up to |z| = 1e4 and beyond: nothing overflows.
+They may write their answer into `out`, an array of that shape that is not one of the others, or in the place of z or
+dy, so that less memory is touched: backward then gets y for z. All are safe up to |z| = 1e4 and beyond: nothing
+overflows.
 """
 
 from collections.abc import Callable
@@ -16,15 +18,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
+from nncore.dense import add
 from nncore.formula import formula
 from nncore.hyperparameters import checked, column
 
 
 class Activation(NamedTuple):
-    """f and the map from dLoss/dy to dLoss/dz."""
+    """f, the map from dLoss/dy to dLoss/dz, and f of a sum."""
 
     forward: Callable[[Array, Array], Array]
     backward: Callable[[Array, Array, Array, Array], Array]
+    biased: Callable[[Array, Array], Array] | None = None
 
 
 def identity() -> Activation:
@@ -36,24 +40,32 @@ def identity() -> Activation:
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
         return dy
 
-    return Activation(forward, backward)
+    def biased(z: Array, b: Array) -> Array:
+        add([z, b])
+        return z
+
+    return Activation(forward, backward, biased)
 
 
 def relu() -> Activation:
-    """y = max(z, 0);  f'(z) = 1 where z > 0, else 0 (also at the kink, z = 0)."""
-    return Activation(lambda z, out: relu_y([z, out]), lambda dy, z, y, out: relu_dz([dy, z, out]))
+    """y = max(z, 0);  f'(z) = 1 where z > 0, where y is, too; else 0 (also at the kink, z = 0)."""
+    return Activation(
+        lambda z, out: np.maximum(z, 0, out=z),
+        lambda dy, z, y, out: relu_dz([dy, y]),
+        lambda z, b: relu_y([z, b]),
+    )
 
 
-@formula("y")
-def relu_y(z: Array) -> Array:
-    """y = f(z)."""
-    return np.maximum(z, 0)
+@formula("z")
+def relu_y(z: Array, b: Array) -> Array:
+    """y = f(z + b), in the place of z."""
+    return np.maximum(z + b, 0)
 
 
-@formula("dz")
-def relu_dz(dy: Array, z: Array) -> Array:
-    """dz = dy f'(z)."""
-    return np.where(z > 0, dy, 0)
+@formula("dy")
+def relu_dz(dy: Array, y: Array) -> Array:
+    """dz = dy f'(z), in the place of dy."""
+    return np.where(y > 0, dy, 0)
 
 
 def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
@@ -212,7 +224,7 @@ def sigmoid() -> Activation:
     def forward(z: Array, out: Array) -> Array:
         return sigmoid_y([z, np.exp(minus_size([z, out]), out=out)])
 
-    return Activation(forward, lambda dy, z, y, out: sigmoid_dz([dy, y, out]))
+    return Activation(forward, lambda dy, z, y, out: sigmoid_dz([dy, y]))
 
 
 @formula("u")
@@ -227,18 +239,18 @@ def sigmoid_y(z: Array, e: Array) -> Array:
     return np.where(z < 0, e, 1) / (1 + e)
 
 
-@formula("dz")
+@formula("dy")
 def sigmoid_dz(dy: Array, y: Array) -> Array:
-    """dz = dy f'(z)."""
+    """dz = dy f'(z), in the place of dy."""
     return dy * (y * (1 - y))
 
 
 def tanh() -> Activation:
     """y = tanh(z);  f'(z) = 1 - y^2."""
-    return Activation(lambda z, out: np.tanh(z, out=out), lambda dy, z, y, out: tanh_dz([dy, y, out]))
+    return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz([dy, y]))
 
 
-@formula("dz")
+@formula("dy")
 def tanh_dz(dy: Array, y: Array) -> Array:
-    """dz = dy f'(z)."""
+    """dz = dy f'(z), in the place of dy."""
     return dy * (1 - y * y)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Kernel = Callable[..., None]
+Kernel = Callable[..., bool]
 
 EXACT = {"abs", "maximum", "minimum", "sign", "sqrt", "where"}  # of NumPy's functions: everybody rounds them alike
 ALLOWED = (
@@ -34,12 +34,17 @@ LOOP = """\
 @njit(signature, error_model="numpy", nogil=True, cache=keep)
 def kernel(coefficients__, {arrays}):
     n_networks__, n_rows__, width__ = {first}.shape
+    if not ({in_rows}):
+        return False
+    if {as_one_row}:
+        n_rows__, width__ = 1, n_rows__ * width__
     for k__ in range(n_networks__):
 {coefficients}
         for n__ in range(n_rows__):
 {rows}
             for o__ in range(width__):
                 {results} = formula__({arguments})
+    return True
 """
 
 
@@ -56,7 +61,8 @@ class Formula(Protocol):
 def kernel(formula: Formula, dtype: str) -> Kernel | None:
     """The formula as kernel(coefficients (n, K), array (K, N, O), array, ...).
 
-    The first array is whole; others may be (1, N, O) or (K, 1, O). In all of them the numbers of a row are neighbours.
+    The first array is whole; others may be (1, N, O) or (K, 1, O). It answers False, and does nothing, where numbers of
+    a row are no neighbours.
 
     Returns  None where Numba is not installed or cannot do it, or the formula is not made of exact operations only
     """
@@ -70,14 +76,14 @@ def kernel(formula: Formula, dtype: str) -> Kernel | None:
         return None
     text = _loop(formula, numbers)
     module = function.__module__.rpartition(".")[2]
-    made_of = text + inspect.getsource(_row_function)
+    made_of = text + inspect.getsource(_helpers)
     name = f"{module}_{function.__name__}_{dtype}_{sha256(made_of.encode()).hexdigest()[:16]}.py"
     path = _kept(name, text)
     types = numba.types
     number = getattr(types, dtype)
     arrays = [types.Array(number, 3, "A", name not in formula.writes, aligned=False) for name in formula.arrays]
-    signature = types.void(types.Array(number, 2, "C"), *arrays)
-    names = {"__name__": __name__, "np": np, "njit": numba.njit, "signature": signature, "row__": _row_function()}
+    signature = types.boolean(types.Array(number, 2, "C"), *arrays)
+    names = {"__name__": __name__, "np": np, "njit": numba.njit, "signature": signature} | _helpers()
     if path is not None:
         try:
             return _made(text, path, names | {"keep": True})
@@ -96,10 +102,13 @@ def _made(text: str, file: str, names: dict[str, Any]) -> Kernel:
 
 
 @cache
-def _row_function() -> Any:
-    """row(array, k, n): a row of an array (K or 1, N or 1, O) as one that is known to lie in one piece.
+def _helpers() -> dict[str, Any]:
+    """What a loop asks of an array (K or 1, N or 1, O).
 
-    Else Numba would reckon with gaps between its numbers, and work on them one by one.
+    in_rows__      whether the numbers of a row are neighbours
+    as_one_row__   whether all N rows are there, and neighbours too
+    row__          a row as an array that is known to lie in one piece: else Numba would reckon with gaps between its
+                   numbers, and work on them one by one
     """
     import numba
     from numba import carray
@@ -113,17 +122,27 @@ def _row_function() -> Any:
         return numba.types.voidptr(numba.types.intp), cast
 
     @numba.njit  # type: ignore[untyped-decorator]
-    def row(array: Any, k: int, n: int) -> Any:
-        there = array[min(k, array.shape[0] - 1), min(n, array.shape[1] - 1)]
-        return carray(pointer(there.ctypes.data), there.shape, array.dtype)
+    def in_rows(array: Any) -> Any:
+        return array.shape[2] == 1 or array.strides[2] == array.itemsize
 
-    return row
+    @numba.njit  # type: ignore[untyped-decorator]
+    def as_one_row(array: Any, n_rows: int) -> Any:
+        return array.shape[1] == n_rows and (n_rows == 1 or array.strides[1] == array.shape[2] * array.itemsize)
+
+    @numba.njit  # type: ignore[untyped-decorator]
+    def row(array: Any, k: int, n: int, width: int) -> Any:
+        there = array[min(k, array.shape[0] - 1), min(n, array.shape[1] - 1)]
+        return carray(pointer(there.ctypes.data), (width,), array.dtype)
+
+    return {"in_rows__": in_rows, "as_one_row__": as_one_row, "row__": row}
 
 
 def _loop(formula: Formula, numbers: str) -> str:
     spread = [f"{name} = coefficients__[{at}, k__]" for at, name in enumerate(formula.coefficients)]
-    rows = [f"{name} = row__(all_{name}__, k__, n__)" for name in formula.arrays]
+    rows = [f"{name} = row__(all_{name}__, k__, n__, width__)" for name in formula.arrays]
     return LOOP.format(
+        in_rows=" and ".join(f"in_rows__(all_{name}__)" for name in formula.arrays),
+        as_one_row=" and ".join(f"as_one_row__(all_{name}__, n_rows__)" for name in formula.arrays),
         formula=numbers,
         arrays=", ".join(f"all_{name}__" for name in formula.arrays),
         first=f"all_{formula.arrays[0]}__",

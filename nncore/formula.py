@@ -46,36 +46,40 @@ class Formula:
         self.reads, self.writes = tuple(reads), writes
         self.arrays = (*reads, *(name for name in writes if name not in reads))
         self.function = function
+        self._last = self.arrays.index(writes[-1])
         self._kernels: dict[np.dtype[Any], compiled.Kernel | None] = {}
 
     def __call__(self, arrays: Sequence[Array], coefficients: Sequence[Array] = ()) -> Array:
-        """Work the formula out for each number of the arrays, in place; returns the last of them.
+        """Work the formula out for each number of the arrays, in place; returns the last that it writes.
 
         arrays         what it reads, then what it only writes: (K, P), or (K, N, O), where
                        some may be (K, 1, O) or (1, N, O) and mean the same for all; of one dtype. The first is whole.
                        One that it reads and writes for all rows gathers: row after row works on what it has become
         coefficients   of float64, cast to the arrays' dtype: (K,) or (1,), one per network
         """
-        kernel = self._kernel(arrays)
-        rows = _as_rows(arrays) if kernel else None
-        if kernel is None or rows is None:
+        if not self._in_one_loop(arrays, coefficients):
             self._pass_by_pass(arrays, coefficients)
-            return arrays[-1]
-        first = arrays[0]
-        spread = np.empty((len(coefficients), len(first)), first.dtype)
-        for row, value in zip(spread, coefficients, strict=True):
-            row[...] = value
-        kernel(spread, *rows)
-        return arrays[-1]
+        return arrays[self._last]
 
-    def _kernel(self, arrays: Sequence[Array]) -> compiled.Kernel | None:
-        """The loop for arrays like these; none on a GPU, or for traced ones."""
-        first = arrays[0]
+    def _in_one_loop(self, arrays: Sequence[Array], coefficients: Sequence[Array]) -> bool:
+        """Whether the compiled loop could do it: not on a GPU, for traced arrays, or for ones of several dtypes."""
+        first, rows = arrays[0], []
         if type(first) is not np.ndarray:
-            return None
-        if first.dtype not in self._kernels:
-            self._kernels[first.dtype] = compiled.kernel(self, first.dtype.name)
-        return self._kernels[first.dtype]
+            return False
+        dtype = first.dtype
+        if dtype not in self._kernels:
+            self._kernels[dtype] = compiled.kernel(self, dtype.name)
+        kernel = self._kernels[dtype]
+        if kernel is None:
+            return False
+        for array in arrays:
+            if array.dtype != dtype:
+                return False
+            rows.append(array if array.ndim == 3 else array[:, None])
+        spread = np.empty((len(coefficients), len(first)), dtype)
+        for at, value in enumerate(coefficients):
+            spread[at] = value
+        return kernel(spread, *rows)
 
     def _pass_by_pass(self, arrays: Sequence[Array], coefficients: Sequence[Array]) -> None:
         first = arrays[0]
@@ -104,20 +108,3 @@ class Formula:
 def formula(*writes: str) -> Callable[[Callable[..., Any]], Formula]:
     """Make a formula of a function; a decorator. writes: see Formula."""
     return lambda function: Formula(function, writes)
-
-
-def _as_rows(arrays: Sequence[Array]) -> list[Array] | None:
-    """The arrays as (K, N, O), with as few and as long rows as can be.
-
-    None if they are not all of one dtype, or numbers of a row are no neighbours.
-    """
-    shape, dtype, flat = arrays[0].shape, arrays[0].dtype, []
-    for array in arrays:
-        if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-            break
-        flat.append(array.reshape(len(array), 1, -1))
-    else:
-        return flat
-    if any(a.dtype != dtype or (a.strides[-1] != a.itemsize and a.shape[-1] > 1) for a in arrays):
-        return None
-    return [array[:, None] if array.ndim == 2 else array for array in arrays]

@@ -81,7 +81,7 @@ def softmax_cross_entropy() -> Loss:
         p = np.exp(z)
         sum_p([p, total])
         softmax_dz([p, z, t, total, np.log(total), cost])
-        return cost[:, 0], _turned(p)
+        return cost[:, 0], np.swapaxes(p, 1, 2)
 
     def answer(z: Array) -> Array:
         z = _turned(z)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from nncore import dense
+from nncore.activations import Activation
 from nncore.backend import Array
 from nncore.losses import mean_gradient
 from nncore.scratch import Scratch
@@ -43,7 +44,7 @@ class Passed(NamedTuple):
     """What one layer saw and said in the forward pass, kept for the backward pass.
 
     x      what it saw
-    n      what its activation got: x W + b, normalised
+    n      what its activation got, x W + b, normalised; or y, where that was written in its place
     y      what its activation said
     out    what the next layer saw: y, and + x if it is residual
     kept   what its normalisation needs on the way back
@@ -60,9 +61,9 @@ def outputs(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch) -> Arr
     """The answer z (K, N, O) to x (K or 1, N, I): no row depends on another. It lies in scratch."""
     normalisations, activations = shape.functions.normalisations, shape.functions.activations
     for index, (layer, view) in enumerate(zip(shape.layers, at, strict=False)):
-        z = dense.forward(x, view.W, view.b, _room(scratch, "z", index, view, x))
-        n = normalisations[index].infer(z, view)
-        y = activations[index].forward(n, scratch(("y", index), z))
+        z = dense.forward(x, view.W, _room(scratch, "z", index, view, x))
+        n, shift = normalisations[index].infer(z, view)
+        y = _active(activations[index], n, shift, scratch(("y", index), n))
         x = np.add(y, x, out=scratch(("sum", index), z)) if layer.residual else y
     return x
 
@@ -73,9 +74,9 @@ def forward(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch, hooks:
     passed = []
     for index, (layer, view) in enumerate(zip(shape.layers, at, strict=True)):
         seen = hooks.drop(index, x)
-        z = dense.forward(seen, view.W, view.b, _room(scratch, "z", index, view, seen))
-        n, kept = normalisations[index].train(z, view)
-        y = activations[index].forward(n, scratch(("y", index), z))
+        z = dense.forward(seen, view.W, _room(scratch, "z", index, view, seen))
+        n, shift, kept = normalisations[index].train(z, view, scratch.part(index))
+        y = _active(activations[index], n, shift, scratch(("y", index), n))
         x = np.add(y, x, out=scratch(("sum", index), z)) if layer.residual else y
         passed.append(Passed(seen, n, y, x, kept))
     return x, passed
@@ -94,8 +95,10 @@ def backward(
     for index in reversed(range(len(passed))):
         layer, view, (x, n, y, out, kept) = shape.layers[index], at[index], passed[index]
         hooks.add_activity(index, out, dy)
+        if layer.residual:  # backward may write in its place
+            np.copyto(beside := scratch(("dy", index), dy), dy)
         dn = shape.functions.activations[index].backward(dy, n, y, scratch(("dn", index), n))
-        dz = shape.functions.normalisations[index].backward(dn, kept, view, d[index])
+        dz = shape.functions.normalisations[index].backward(dn, kept, view, d[index], scratch.part(index))
         dense.sum_rows(dz, ones, d[index].b)
         if layer.tied_to is None:
             dense.backward_weights(x, dz, d[index].W)
@@ -107,7 +110,7 @@ def backward(
         if index > 0:  # nobody asks for the derivative by the data
             dx = dense.backward_input(view.W, dz, scratch(("dx", index), dz, (*dz.shape[:2], view.W.shape[1])))
             hooks.backward_drop(index, dx)
-            dy = np.add(dx, dy, out=dx) if layer.residual else dx
+            dy = np.add(dx, beside, out=dx) if layer.residual else dx
 
 
 def gradient(
@@ -149,6 +152,11 @@ def run_layers(at: Sequence[View], shape: Shape, x: Array) -> Array:
     return np.concatenate(pieces, axis=1)
 
 
+def _active(f: Activation, n: Array, shift: Array, out: Array) -> Array:
+    """y = f(n + shift), in one go if it can."""
+    return f.biased(n, shift) if f.biased else f.forward(dense.add([n, shift]), out)
+
+
 def _room(scratch: Scratch, name: str, index: int, view: View, x: Array) -> Array:
-    """Where the layer's x W + b (K, N, O) goes."""
+    """Where the layer's x W (K, N, O) goes."""
     return scratch((name, index), view.W, (len(view.W), x.shape[1], view.W.shape[2]))

@@ -3,12 +3,15 @@
     n = (z - mean) / sqrt(variance + epsilon)
     y = scale n + shift
 
-A member returns a `Normalisation`. Its functions take z (K, N, O) and a view `at` of one layer's parameters,
-which holds scale, shift and, for batch normalisation, the running mean and variance, each (K, 1, O):
+A member returns a `Normalisation`. Its functions take x W (K, N, O), which still lack b, and a view `at` of
+one layer's parameters: b, scale, shift and, for batch normalisation, the running mean and variance, each (K, 1, O):
 
-    train(z, at) -> (y, kept)             in training; may bring the running statistics up to date
-    infer(z, at) -> y                     when the network answers: no row depends on another
-    backward(dy, kept, at, d) -> dz       writes d.scale and d.shift
+    train(xW, at, scratch) -> (y, shift, kept)    in training; may bring the running statistics up to date
+    infer(xW, at) -> (y, shift)                   when the network answers: no row depends on another
+    backward(dy, kept, at, d, scratch) -> dz      writes d.scale and d.shift
+
+The shift is still to be added to y: the activation does it. They may write in the place of xW and of dy. The scratch is
+the layer's own.
 """
 
 from collections.abc import Callable
@@ -18,14 +21,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.dense import sum_rows
+from nncore.dense import add, sum_rows
 from nncore.formula import formula
 from nncore.hyperparameters import checked, column
+from nncore.scratch import Scratch
 
 
 class Affine(Protocol):
     """The part of a layer's parameters, or of their gradient, that belongs to its normalisation."""
 
+    @property
+    def b(self) -> Array: ...  # noqa: D102
     @property
     def scale(self) -> Array: ...  # noqa: D102
     @property
@@ -45,14 +51,20 @@ class Normalisation(NamedTuple):
 
     learns: bool
     remembers: bool
-    train: Callable[[Array, Affine], tuple[Array, Any]]
-    infer: Callable[[Array, Affine], Array]
-    backward: Callable[[Array, Any, Affine, Affine], Array]
+    train: Callable[[Array, Affine, Scratch], tuple[Array, Array, Any]]
+    infer: Callable[[Array, Affine], tuple[Array, Array]]
+    backward: Callable[[Array, Any, Affine, Affine, Scratch], Array]
 
 
 def none() -> Normalisation:
-    """y = z."""
-    return Normalisation(False, False, lambda z, at: (z, None), lambda z, at: z, lambda dy, kept, at, d: dy)
+    """y = z, whose shift is the bias."""
+    return Normalisation(
+        False,
+        False,
+        lambda xW, at, scratch: (xW, at.b, None),
+        lambda xW, at: (xW, at.b),
+        lambda dy, kept, at, d, scratch: dy,
+    )
 
 
 def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalisation:
@@ -67,56 +79,58 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     momentum = checked("batch_norm", "momentum", momentum, above=0, at_most=1)
     epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
 
-    def train(z: Array, at: Affine) -> tuple[Array, Any]:
-        n_rows, ones = z.shape[1], np.ones_like(z, shape=(1, 1, z.shape[1]))
-        mean = sum_rows(z, ones) / n_rows
-        n, square = np.empty_like(z), np.empty_like(z)
-        centred([z, mean, n, square])
+    def train(xW: Array, at: Affine, scratch: Scratch) -> tuple[Array, Array, Any]:
+        """The bias moves the mean, and nothing else; c = z - mean, so n = c / sqrt(variance + epsilon)."""
+        n_rows, ones = xW.shape[1], np.ones_like(xW, shape=(1, 1, xW.shape[1]))
+        mean = sum_rows(xW, ones) / n_rows
+        square = centred([xW, mean, scratch("square", xW)])
         variance = sum_rows(square, ones) / n_rows
-        inverse = 1 / np.sqrt(variance + column(epsilon, z))
+        inverse = 1 / np.sqrt(variance + column(epsilon, xW))
         if n_rows > 1:  # one row has no variance
-            at.mean[...] += column(momentum, z) * (mean - at.mean)
-            at.variance[...] += column(momentum, z) * (variance * (n_rows / (n_rows - 1)) - at.variance)
-        return scaled([n, inverse, at.scale, at.shift, square]), (n, inverse)
+            moved([at.mean, mean + at.b], [momentum])
+            moved([at.variance, variance * (n_rows / (n_rows - 1))], [momentum])
+        return times([xW, at.scale * inverse, square]), at.shift, (xW, inverse)
 
-    def infer(z: Array, at: Affine) -> Array:
-        return (z - at.mean) * (at.scale / np.sqrt(at.variance + column(epsilon, z))) + at.shift
+    def infer(xW: Array, at: Affine) -> tuple[Array, Array]:
+        return (xW - (at.mean - at.b)) * (at.scale / np.sqrt(at.variance + column(epsilon, xW))), at.shift
 
-    def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
-        n, inverse = kept
-        dz = times([dy, n, np.empty_like(dy)])
-        ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
+    def backward(dy: Array, kept: Any, at: Affine, d: Affine, scratch: Scratch) -> Array:
+        c, inverse = kept
+        n_rows, ones = dy.shape[1], np.ones_like(dy, shape=(1, 1, dy.shape[1]))
         sum_rows(dy, ones, d.shift)
-        sum_rows(dz, ones, d.scale)
-        return batch_dz([dy, n, d.shift / dy.shape[1], d.scale / dy.shape[1], at.scale * inverse, dz])
+        sum_rows(times([c, dy, scratch("product", dy)]), ones, d.scale)
+        d.scale[...] *= inverse
+        return batch_dz([dy, c, d.shift / n_rows, d.scale * inverse / n_rows, at.scale * inverse])
 
     return Normalisation(True, True, train, infer, backward)
 
 
-@formula("n", "square")
-def centred(z: Array, mean: Array) -> tuple[Array, Array]:
+@formula("c", "square")
+def centred(c: Array, mean: Array) -> tuple[Array, Array]:
     """One output, less its mean, and the square of that."""
-    n = z - mean
-    return n, n * n
+    c = c - mean
+    return c, c * c
 
 
-@formula("n", "y")
-def scaled(n: Array, inverse: Array, scale: Array, shift: Array) -> tuple[Array, Array]:
-    """One output, normalised, and what is made of that."""
-    n = n * inverse
-    return n, n * scale + shift
+@formula("running")
+def moved(running: Array, batch: Array, *, momentum: Array) -> Array:
+    """A running mean or variance, some of the way to the batch's."""
+    return running + momentum * (batch - running)
 
 
 @formula("product")
-def times(dy: Array, n: Array) -> Array:
-    """Whose sum is the derivative by the scale."""
-    return dy * n
+def times(c: Array, factor: Array) -> Array:
+    """The scaled output, or what adds up to the derivative by the scale."""
+    return c * factor
 
 
-@formula("dz")
-def batch_dz(dy: Array, n: Array, mean_dy: Array, mean_dy_n: Array, slope: Array) -> Array:
-    """By the chain rule: mean and variance move with z; slope = scale / sqrt(variance + epsilon)."""
-    return (dy - mean_dy - n * mean_dy_n) * slope
+@formula("dy")
+def batch_dz(dy: Array, c: Array, mean_dy: Array, drift: Array, slope: Array) -> Array:
+    """By the chain rule, as mean and variance move with z.
+
+    drift = mean of dy n / sqrt(variance + epsilon), slope = scale / sqrt(variance + epsilon)
+    """
+    return (dy - mean_dy - c * drift) * slope
 
 
 def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
@@ -127,16 +141,17 @@ def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
     """
     epsilon = checked("layer_norm", "epsilon", epsilon, above=0)
 
-    def train(z: Array, at: Affine) -> tuple[Array, Any]:
+    def train(xW: Array, at: Affine, scratch: Scratch) -> tuple[Array, Array, Any]:
+        z = add([xW, at.b])
         n = z - z.mean(axis=2, keepdims=True)
         inverse = 1 / np.sqrt((n * n).mean(axis=2, keepdims=True) + column(epsilon, z))
         n *= inverse
-        return n * at.scale + at.shift, (n, inverse)
+        return n * at.scale, at.shift, (n, inverse)
 
-    def infer(z: Array, at: Affine) -> Array:
-        return train(z, at)[0]
+    def infer(xW: Array, at: Affine) -> tuple[Array, Array]:
+        return train(xW, at, Scratch())[:2]
 
-    def backward(dy: Array, kept: Any, at: Affine, d: Affine) -> Array:
+    def backward(dy: Array, kept: Any, at: Affine, d: Affine, scratch: Scratch) -> Array:
         """dz = (dn - mean(dn) - n mean(dn n)) / sqrt(variance + epsilon), with dn = dy scale."""
         n, inverse = kept
         np.sum(dy, axis=1, keepdims=True, out=d.shift)

@@ -12,6 +12,7 @@ class Scratch:
 
     def __init__(self) -> None:
         self._arrays: dict[Hashable, Array] = {}
+        self._parts: dict[Hashable, Scratch] = {}
 
     def __call__(self, name: Hashable, like: Array, shape: tuple[int, ...] | None = None) -> Array:
         """An array of this name, of the shape (or that of `like`), the dtype and the place of `like`."""
@@ -20,3 +21,9 @@ class Scratch:
         if key not in self._arrays:
             self._arrays[key] = np.empty_like(like, shape=shape, order="C")
         return self._arrays[key]
+
+    def part(self, name: Hashable) -> "Scratch":
+        """A scratch of this name, whose arrays are its own."""
+        if name not in self._parts:
+            self._parts[name] = Scratch()
+        return self._parts[name]

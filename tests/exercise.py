@@ -53,9 +53,10 @@ def exercise(built: Any, inputs: Inputs) -> Found:
 
 
 def _activation(f: Activation, inputs: Inputs) -> Found:
-    z, dy = inputs.kept(1, 5, 3), inputs.kept(2, 5, 3)
-    y = f.forward(z, np.empty_like(z))
-    return {"y": y, "dz": f.backward(dy, z, y, np.empty_like(z))}
+    z, dy, b = inputs(1, 5, 3), inputs(2, 5, 3), inputs.kept(3, 1, 3)
+    found = {"biased": f.biased(z.copy(), b)} if f.biased else {}
+    y = f.forward(z, np.empty_like(z)).copy()
+    return found | {"y": y, "dz": f.backward(dy, z, y, np.empty_like(z))}
 
 
 def _loss(loss: Loss, inputs: Inputs) -> Found:
@@ -65,14 +66,14 @@ def _loss(loss: Loss, inputs: Inputs) -> Found:
 
 
 def _normalisation(norm: Normalisation, inputs: Inputs) -> Found:
-    z, dy = inputs.kept(1, 5, 3), inputs.kept(2, 5, 3)
-    none = np.empty(0)
+    none, scratch = np.empty(0), Scratch()
     running = (inputs(5, 1, 3), inputs(6, 1, 3) ** 2) if norm.remembers else (none, none)
     affine = (inputs(3, 1, 3), inputs(4, 1, 3)) if norm.learns else (none, none)
-    at = View(none, none, *affine, *running)
+    at = View(none, inputs.kept(7, 1, 3), *affine, *running)
     d = View(none, none, *(np.empty_like(array) for array in affine))
-    y, kept = norm.train(z, at)
-    found = {"y": y, "answer": norm.infer(z, at), "dz": norm.backward(dy, kept, at, d)}
+    found = {"answer": np.add(*norm.infer(inputs(1, 5, 3), at))}
+    y, shift, kept = norm.train(inputs(1, 5, 3), at, scratch)
+    found |= {"y": y + shift, "dz": norm.backward(inputs(2, 5, 3), kept, at, d, scratch)}
     found |= {"dscale": d.scale, "dshift": d.shift} if norm.learns else {}
     return found | ({"mean": at.mean, "variance": at.variance} if norm.remembers else {})
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.backend import Array
-from nncore.hyperparameters import checked, column
+from nncore.formula import formula
+from nncore.hyperparameters import checked
 from nncore.regularizers.base import Activity, Dropout
 from nncore.regularizers.draws import Draws
 from nncore.regularizers.penalties import l1_gradient
@@ -30,6 +31,13 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
     rate = checked("dropout", "rate", rate, at_least=0, below=1)
     input_rate = checked("dropout", "input_rate", input_rate, at_least=0, below=1)
     return Dropout(input_rate, rate)
+
+
+@formula("chance", "seen")
+def keep(chance: Array, x: Array, *, left_out: Array, larger: Array) -> tuple[Array, Array]:
+    """What a number is multiplied by, in the place of its chance, and what is then seen of it."""
+    factor = np.where(chance >= left_out, larger, 0)
+    return factor, x * factor
 
 
 def activity(strength: ArrayLike) -> Activity:
@@ -78,14 +86,17 @@ class Inside:
         if not any(rate.any() for _, rate in rates):
             return x
         mask = self._scratch(("mask", layer), x, (self._n_networks, *x.shape[1:]))
-        mask[...] = 1
+        seen = self._scratch(("seen", layer), mask)
+        if sum(len(mask[rows]) for rows, _ in rates) < self._n_networks:  # the others see everything
+            mask[...] = 1
+            seen[...] = x
         for rows, rate in rates:
-            chances = self._draws.of(rows).chances("dropout", mask[rows], layer)
+            np.copyto(mask[rows], self._draws.of(rows).chances("dropout", mask[rows], layer))
             left_out = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
-            kept = chances >= column(left_out, chances)
-            np.multiply(kept, column(CHANCES / (CHANCES - left_out), mask), out=mask[rows])
+            x_there = x if len(x) == 1 else x[rows]
+            keep([mask[rows], x_there, seen[rows]], [left_out, CHANCES / (CHANCES - left_out)])
         self._masks[layer] = mask
-        return np.multiply(x, mask, out=self._scratch(("seen", layer), mask))
+        return seen
 
     def backward_drop(self, layer: int, dx: Array) -> None:
         """dx becomes 0 where the number was left out, larger where it was not."""

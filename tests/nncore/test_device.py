@@ -39,7 +39,7 @@ def taken(of, networks, on):
 @pytest.mark.parametrize("size", rest_slow(SHAPES))
 @pytest.mark.parametrize("one", [*OPTIMIZERS, *REGULARIZERS], ids=short)
 def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size, monkeypatch):
-    monkeypatch.setattr(Formula, "_kernel", lambda *_: None)  # as on a GPU: operation by operation, all at once
+    monkeypatch.setattr(Formula, "_in_one_loop", lambda *_: False)  # as on a GPU: operation by operation, all at once
     monkeypatch.setattr("nncore.formula.AT_ONCE", 1 << 40)
     monkeypatch.setattr("nncore.training.IN_CACHE", 1 << 40)
     of, n_validation = SHAPES[size]

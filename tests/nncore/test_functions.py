@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short
 from references import assert_meets, reference
 from samples import member, step
 
 from nncore.losses import mean_gradient, mean_value
 from nncore.members import Member
+from nncore.scratch import Scratch
 from nncore.shape import View
 
 REFERENCE = reference("functions")
@@ -28,6 +29,14 @@ def test_activation_is_torchs(name, case):
     y = f.forward(z, np.empty_like(z))
     assert_meets(y.ravel(), case["y"], floor=1e-14)
     assert_meets(f.backward(np.ones_like(z), z, y, np.empty_like(z)).ravel(), case["dy_dz"], floor=1e-14)
+
+
+@pytest.mark.parametrize("activation", [one for one in ACTIVATIONS if one.build().biased], ids=short)
+def test_biased_is_f_of_the_sum(activation):
+    f, random = activation.build(), np.random.default_rng(0)
+    z, b = random.normal(size=(3, 5, 4)), random.normal(size=(3, 1, 4))
+    expected = f.forward(z + b, np.empty_like(z))
+    np.testing.assert_array_equal(f.biased(z, b), expected)
 
 
 @pytest.mark.parametrize(("name", "case"), cases("losses"), ids=named(cases("losses")))
@@ -67,12 +76,13 @@ def test_normalisation_is_torchs(kind, name):
     case = REFERENCE["normalisations"][kind]
     norm = Member(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
     scale, shift = (np.array(case[key])[None, None] for key in ("scale", "shift"))
-    none = np.empty(0)
-    at = View(none, none, scale, shift, np.zeros_like(scale), np.ones_like(scale))
+    none, b, scratch = np.empty(0), np.linspace(-1, 1, scale.size).reshape(scale.shape), Scratch()
+    at = View(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
     for batch in case["batches"]:
-        y, kept = norm.train(np.array(batch["x"])[None], at)
+        y, added, kept = norm.train(np.array(batch["x"])[None] - b, at, scratch)
+        y = y + added
         d = View(none, none, np.empty_like(scale), np.empty_like(shift))
-        dz = norm.backward(np.array(batch["dy"])[None], kept, at, d)
+        dz = norm.backward(np.array(batch["dy"])[None], kept, at, d, scratch)
         assert_meets(y[0], batch["outputs"])
         assert_meets(dz[0], batch["dx"])
         assert_meets(d.scale.ravel(), batch["dscale"])
@@ -80,7 +90,7 @@ def test_normalisation_is_torchs(kind, name):
     if kind == "batch":
         assert_meets(at.mean.ravel(), case["running_mean"])
         assert_meets(at.variance.ravel(), case["running_variance"])
-    assert_meets(norm.infer(np.array(case["inference"]["x"])[None], at)[0], case["inference"]["outputs"])
+    assert_meets(np.add(*norm.infer(np.array(case["inference"]["x"])[None] - b, at))[0], case["inference"]["outputs"])
 
 
 def schedule(name, arguments):

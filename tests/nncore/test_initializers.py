@@ -71,8 +71,9 @@ def test_orthogonal_is_uniform_among_rotations():
 def test_the_spread_lasts_through_many_layers(name, activation):
     of = shape((256,) * 9, activation, dtype="float64", initializer=Member(f"nncore.initializers.{name}"))
     x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
-    _, passed = forward(views(initial_numbers(of, 0)[None], of), of, x, Scratch(), NoHooks())
-    spread = [layer.n.std() for layer in passed]
+    layers = views(initial_numbers(of, 0)[None], of)
+    _, passed = forward(layers, of, x, Scratch(), NoHooks())
+    spread = [(layer.x @ view.W).std() for layer, view in zip(passed, layers, strict=True)]
     assert 0.7 < spread[-1] / spread[0] < 1.4
 
 
