@@ -6,11 +6,13 @@ mathematics is written with `np.` alone. Only what makes arrays from numbers mus
 
 import sys
 from collections.abc import Callable
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+CACHE_LINE = 64  # bytes
 Array = NDArray[Any]
 Made = TypeVar("Made")
 
@@ -24,6 +26,16 @@ def module_of(array: Array) -> Any:
 def beside(values: ArrayLike, like: Array) -> Array:
     """The values as an array that lies where `like` lies, in the dtype they have."""
     return module_of(like).asarray(values)
+
+
+def empty_beside(like: Array, shape: tuple[int, ...]) -> Array:
+    """An array to be written, of the dtype of `like` and where that lies; on a core it begins with a cache line."""
+    if type(like) is not np.ndarray:
+        return np.empty_like(like, shape=shape, order="C")
+    spare = CACHE_LINE // like.itemsize
+    whole = np.empty(prod(shape) + spare, like.dtype)
+    start = -whole.ctypes.data % CACHE_LINE // like.itemsize
+    return whole[start : start + prod(shape)].reshape(shape)
 
 
 def on_host(array: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from nncore.backend import Array, on_host
+from nncore.backend import Array, empty_beside, on_host
 from nncore.batches import Batches, Examples
 from nncore.losses import mean_value
 from nncore.network import NoHooks, forward, gradient
@@ -55,7 +55,7 @@ class Crew:
         self._runs = stack.runs()
         self._numbers = stack.parameters  # (K, n_numbers)
         self._W = stack.parameters[:, : stack.shape.n_parameters]
-        self._g = np.empty_like(self._W, order="C")
+        self._g = empty_beside(self._W, self._W.shape)
         self._layers, self._d = views(self._numbers, stack.shape), views(self._g, stack.shape)
         self._scratch = Scratch()
         self._groups = groups

@@ -2,9 +2,7 @@
 
 from collections.abc import Hashable
 
-import numpy as np
-
-from nncore.backend import Array
+from nncore.backend import Array, empty_beside
 
 
 class Scratch:
@@ -19,7 +17,7 @@ class Scratch:
         shape = like.shape if shape is None else shape
         key = (name, shape, like.dtype)
         if key not in self._arrays:
-            self._arrays[key] = np.empty_like(like, shape=shape, order="C")
+            self._arrays[key] = empty_beside(like, shape)
         return self._arrays[key]
 
     def part(self, name: Hashable) -> "Scratch":
