@@ -9,7 +9,7 @@ from nncore.backend import Array
 from nncore.scaling import Affine, Quantiles
 from nncore.table import CODED, Column, Table
 
-ROWS_AT_A_TIME = 16_384
+NUMBERS_AT_A_TIME = 1 << 18  # 2 MB in float64, of which there are several
 DAYS_PER_YEAR = 365.2425
 
 
@@ -38,12 +38,17 @@ class Preparation:
         """How many columns come out."""
         return len(self.fill) + len(self.indicators) + sum(_width(slots) for slots in self.slots)
 
-    def __call__(self, table: Table) -> Array:
-        """Rows (N, n_outputs) in float32, C-contiguous: features, indicators, one-hot columns; computed in float64."""
-        prepared = np.empty((len(table), self.n_outputs), np.float32)
-        for first in range(0, len(table), ROWS_AT_A_TIME):
-            part = slice(first, first + ROWS_AT_A_TIME)
-            np.concatenate(list(self.blocks(table[part])), axis=1, out=prepared[part])
+    def __call__(self, table: Table, rows: Array | None = None) -> Array:
+        """Rows (N, n_outputs) in float32, C-contiguous: features, indicators, one-hot columns; computed in float64.
+
+        rows   (N,), which of the table's; None: all of them
+        """
+        rows = np.arange(len(table)) if rows is None else rows
+        prepared = np.empty((len(rows), self.n_outputs), np.float32)
+        some = NUMBERS_AT_A_TIME // max(1, self.n_outputs, len(self.columns)) + 1
+        for first in range(0, len(rows), some):
+            part = slice(first, first + some)
+            np.concatenate(list(self.blocks(table[rows[part]])), axis=1, out=prepared[part])
         return prepared
 
     def blocks(self, table: Table) -> Iterator[Array]:

@@ -1,6 +1,6 @@
 """What passes from stage to stage. Arrays travel by reference; the driver sees only `Facts` and the data card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from nncore.autoencoder import Autoencoder
@@ -32,8 +32,12 @@ class RawRows:
         return len(self.y)
 
     def take(self, rows: Array) -> "RawRows":
-        """Some of the rows."""
+        """Some of the rows, a copy."""
         return RawRows(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def bare(self) -> "RawRows":
+        """The rows without their columns, of which a copy may be large."""
+        return replace(self, x=self.x.only(slice(0, 0)))
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ class _Work:
     def _sweep(self, engine: Engine) -> None:
         """Train everything."""
         began, results, executor = time.monotonic(), engine.results, self.means.executor
+        cpu_before = time.process_time()
 
         def now() -> Sweeping:
             return Sweeping(results, time.monotonic() - began, executor.workers + executor.gpus.n, self.trainer.busy)
@@ -113,7 +114,8 @@ class _Work:
             self.output.swept(now())
             seconds = self.record.time("sweep")
             self.record.summary |= sweep_summary(results, self.trainer, seconds)
-            self.record.summary["work"] |= work_summary(results, self.trainer)
+            driver = {"driver_cpu_s": round(time.process_time() - cpu_before, 3)}
+            self.record.summary["work"] |= work_summary(results, self.trainer) | driver
 
     def _select(self, engine: Engine, before: Upstream) -> Ranking:
         """The order of the trials; the leaderboard is shown and written."""

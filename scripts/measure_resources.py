@@ -4,7 +4,8 @@
 
 memory    60,000 rows x 784 columns (188 MB in float32) as they are, 2 workers of Ray: the most megabytes that each
           process has for itself, what it shares with others not counted
-workers   1,000 trials: the sweep's seconds on 1 and on 2 workers, and the driver's CPU beside the workers' time
+workers   1,000 trials: the sweep's seconds on 1 and on 2 workers, and the driver's CPU seconds meanwhile as a share of
+          the workers'; how many times as fast two cores are that only train, each its own networks: more cannot be had
 nodes     the same on one node of 4 workers and on 4 nodes of one worker, all on this machine
 growth    seconds and peak memory by trials, rows, columns and hidden units; the exponent is that of the last step
 """
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_sweep import CASES, data, settings
+from benchmark_training import seconds_of, trainer
 
 ROOT = Path(__file__).parents[1]
 BARE = ["tracking=none", "report=none", "resume=never", "cache=none"]
@@ -46,9 +48,9 @@ def swept(folder: Path, overrides: list[str]) -> dict[str, float]:
     if status:
         raise SystemExit(f"it failed: {' '.join(overrides)}")
     path = max(folder.glob("runs/*/*/summary.json"), key=os.path.getmtime)
-    sweep = json.loads(path.read_text())["timings"]["sweep_s"]
-    own = {"cpu": used.ru_utime + used.ru_stime, "MB": used.ru_maxrss * 1024 / MB}
-    return {"sweep": sweep, "all": time.perf_counter() - began} | own
+    summary = json.loads(path.read_text())
+    own = {"driver cpu": summary["work"]["driver_cpu_s"], "MB": used.ru_maxrss * 1024 / MB}
+    return {"sweep": summary["timings"]["sweep_s"], "all": time.perf_counter() - began} | own
 
 
 def middle(folder: Path, overrides: list[str], repeats: int) -> dict[str, float]:
@@ -102,8 +104,33 @@ def workers(folder: Path, repeats: int) -> dict[str, Any]:
     overrides, found = thousand(folder), {}
     for n in (1, 2):
         found[f"{n} workers"] = middle(folder, [*overrides, f"execution.cpus={n}"], repeats)
+    for n in (1, 2):
+        row = found[f"{n} workers"]
+        row["driver's share"] = row["driver cpu"] / (n * row["sweep"])
     one, two = (found[f"{n} workers"]["sweep"] for n in (1, 2))
-    return found | {"times as fast": one / two}
+    alone, together = (median(steps_alone(n) for _ in range(repeats)) for n in (1, 2))
+    return found | {"times as fast": one / two, "two cores by themselves": 2 * alone / together}
+
+
+def steps_alone(n_cores: int) -> float:
+    """Seconds of the same steps on each of so many cores at once, by processes that know nothing of each other."""
+    command = [sys.executable, ROOT / "scripts" / "measure_resources.py", "--steps"]
+    cores = sorted(os.sched_getaffinity(0))[:n_cores]
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([*command, str(core)], env=alone, stdout=subprocess.PIPE, text=True) for core in cores
+    ]
+    return max(float(process.communicate()[0]) for process in processes)
+
+
+def steps(core: int) -> None:
+    """Print the seconds of some epochs of small networks on this core, after a while of the same."""
+    os.sched_setaffinity(0, {core})
+    epoch = trainer("A", 64, {})
+    ends = time.monotonic() + 2
+    while time.monotonic() < ends:  # until the others are there, too
+        epoch()
+    print(seconds_of(lambda: [epoch() for _ in range(200)]))
 
 
 @contextmanager
@@ -182,7 +209,11 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--steps", type=int, help=SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.steps is not None:
+        steps(arguments.steps)
+        return
     found = {}
     for name, part in PARTS.items():
         if arguments.only in (None, name):

@@ -11,6 +11,7 @@ from nncore.table import CODED, MISSING, Column, Table
 from pipeline.artefacts import DataCard, Dataset, RawRows
 
 SHOWN = 12  # classes and targets in the terminal
+BYTES_AT_A_TIME = 1 << 20  # for the digest they are copied
 
 
 def data_card(dataset: Dataset) -> DataCard:
@@ -110,8 +111,9 @@ def _add_array(state: Any, array: Array | None) -> None:
         state.update(b"none")
         return
     state.update(f"{array.dtype} {array.shape}".encode())
-    for first in range(0, len(array), 65_536):  # a part at a time, to copy little
-        state.update(array[first : first + 65_536].tobytes())
+    some = BYTES_AT_A_TIME // max(1, array[:1].nbytes) + 1
+    for first in range(0, len(array), some):
+        state.update(array[first : first + some].tobytes())
 
 
 def _targets(card: DataCard) -> str:

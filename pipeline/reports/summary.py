@@ -23,7 +23,7 @@ TIMINGS = (
     "tracking",
     "total",
 )
-WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "resumed_networks")
+WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "resumed_networks", "driver_cpu_s")
 
 
 def empty_summary(run_id: str) -> dict[str, Any]:

@@ -4,7 +4,9 @@ scikit-learn's transformers are fitted; what they have found out is kept as arra
 applies it wherever the model goes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -21,7 +23,7 @@ from pipeline.settings.strict import STRICT, PositiveInt
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 MOST_QUANTILES = 1000
-NUMBERS_AT_A_TIME = 4_000_000  # 32 MB in float64
+NUMBERS_AT_A_TIME = 1 << 20  # 8 MB in float64, of which there are several
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -53,32 +55,34 @@ class Prepare:
 
     def __call__(self, development: Development, fold: int) -> View:
         """Fit on the fold's training rows, apply to its training and validation rows."""
-        train, validation = development.part(fold)
-        preparation = self._fitted(train.x)
+        table, rows = development.rows.x, development.folds[fold]
+        preparation = self._fitted(table, rows.train)
+        train, validation = replace(development, rows=development.rows.bare()).part(fold)
         meaning = self._meaning(development, train)
-        weights = self._weights(train)
         data = Data(
-            *(
-                Rows(preparation(part.x), meaning.targets(part.y), w)
-                for part, w in ((train, weights), (validation, _float32(validation.weights)))
-            )
+            Rows(preparation(table, rows.train), meaning.targets(train.y), self._weights(train)),
+            Rows(preparation(table, rows.validation), meaning.targets(validation.y), _float32(validation.weights)),
         )
         return View(preparation, (), meaning, data)
 
-    def _fitted(self, table: Table) -> Preparation:
-        parts = [self._fitted_to_some(some) for some in _some_columns(table)]
-        fill, missing = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
-        scaling = joined([part[2] for part in parts])
-        indicators = np.flatnonzero(missing) if self.indicators else np.empty(0, np.intp)
-        slots = [self._slots(column, codes) for column, codes in table.places if column.kind == "categorical"]
-        return Preparation(table.columns, fill, indicators, scaling, _ranks_of(table), tuple(slots))
+    def _fitted(self, table: Table, rows: Array) -> Preparation:
+        """Some columns are taken from the rows at a time: all of them would take much memory, also in float64."""
+        n_parts = min(len(table.columns), len(rows) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
+        ends = [(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(table.columns)), n_parts)]
+        parts = [self._fitted_to(table.only(slice(*end))[rows]) for end in ends]
+        fills, missing, scalings, *of_texts = zip(*parts, strict=True)
+        indicators = np.flatnonzero(np.concatenate(missing)) if self.indicators else np.empty(0, np.intp)
+        ranks, slots = (tuple(chain(*each)) for each in of_texts)
+        return Preparation(table.columns, np.concatenate(fills), indicators, joined(scalings), ranks, slots)
 
-    def _fitted_to_some(self, table: Table) -> tuple[Array, Array, Affine | Quantiles]:
-        """What stands for a missing value in each feature (M,), which of them have one (M,), and their scaling."""
-        x = features(table, _ranks_of(table))  # (N, M)
+    def _fitted_to(self, table: Table) -> tuple[Array, Array, Affine | Quantiles, tuple[Array, ...], tuple[Array, ...]]:
+        """What stands for a missing value in each feature (M,), which of them have one (M,), and the rest."""
+        ranks = tuple(_ranks(column, codes) for column, codes in table.places if column.kind == "ordinal")
+        slots = tuple(self._slots(column, codes) for column, codes in table.places if column.kind == "categorical")
+        x = features(table, ranks)  # (N, M)
         fill, missing = self._imputed(x)
         x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]
-        return fill, missing, fitted_scaling(self.scaling, x)
+        return fill, missing, fitted_scaling(self.scaling, x), ranks, slots
 
     def _imputed(self, x: Array) -> tuple[Array, Array]:
         """What stands for a missing value in each column (M,), and which columns have one."""
@@ -144,7 +148,7 @@ def fitted_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
     return Quantiles(np.asarray(ranks.references_), np.asarray(ranks.quantiles_))
 
 
-def joined(scalings: list[Affine | Quantiles]) -> Affine | Quantiles:
+def joined(scalings: Sequence[Affine | Quantiles]) -> Affine | Quantiles:
     """One scaling of the columns of all of them, which are of one kind; that of no columns is always affine."""
     ranks = [one for one in scalings if isinstance(one, Quantiles)]
     if ranks:
@@ -164,17 +168,6 @@ def standard(x: Array) -> Affine:
 def unscaled(x: Array) -> Affine:
     """The scaling that changes nothing."""
     return Affine(np.zeros(x.shape[1]), np.ones(x.shape[1]))
-
-
-def _some_columns(table: Table) -> Iterator[Table]:
-    """The columns, some at a time: all of a large table in float64, with what is computed of them, take much memory."""
-    n_parts = min(len(table.columns), len(table) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
-    for part in np.array_split(np.arange(len(table.columns)), n_parts):
-        yield table.only(slice(part[0], part[-1] + 1))
-
-
-def _ranks_of(table: Table) -> tuple[Array, ...]:
-    return tuple(_ranks(column, codes) for column, codes in table.places if column.kind == "ordinal")
 
 
 def _ranks(column: Column, codes: Array) -> Array:

@@ -6,6 +6,7 @@ generator(seed, "split"), so the parts are the same on every machine.
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from pydantic.dataclasses import dataclass
@@ -62,7 +63,7 @@ class Split:
         development = dataset.rows.take(rows)
         labels = np.unique(development.y) if dataset.task == "classification" else None
         found = Development(dataset.task, dataset.targets, labels, development, folds)
-        self._check_parts(found, test)
+        self._check_parts(replace(found, rows=development.bare()), test.bare())
         return found, test
 
     def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:

@@ -82,6 +82,7 @@ def test_the_summary_has_the_keys_of_the_design(main_job):
         "widest_stack",
         "cached_stages",
         "retried_slices",
+        "driver_cpu_s",
         "resumed_networks",
     }
     assert set(summary["throughput"]) == {"trials_per_s", "network_epochs_per_s", "network_steps_per_s"}

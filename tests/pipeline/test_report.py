@@ -4,6 +4,8 @@ import base64
 import csv
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from io import BytesIO
 from types import SimpleNamespace
@@ -157,6 +159,19 @@ def test_the_importances_sum_to_one_and_find_what_matters(digits):
     assert sum(shares.values()) == pytest.approx(1)
     assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer"}
     assert shares["optimizer.learning_rate"] > shares["regularizer"]
+
+
+def test_who_draws_does_not_load_scikit_learn_and_can_do_so_later(digits):
+    program = """
+import sys
+from pathlib import Path
+from pipeline.reports.report import write_report
+write_report(Path(sys.argv[1]), 50)
+assert "optuna.importance" in sys.modules
+assert "sklearn" not in sys.modules
+import sklearn.ensemble
+"""
+    subprocess.run([sys.executable, "-c", program, digits[0]], check=True)
 
 
 KINDS = {
