@@ -44,6 +44,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tanh": {"activation": "tanh"},
     "sigmoid": {"activation": "sigmoid"},
     "dropout": {"dropout": True},
+    "a seed each": {"seeds": True},
     "dropout, a seed each": {"dropout": True, "seeds": True},
     "batch normalisation": {"normalisation": "batch_norm"},
 }

@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/measure_resources.py [--only memory|workers|nodes|growth] [--repeats 3] [--json FILE]
 
-memory    60,000 rows x 784 columns (188 MB in float32) as they are, 2 workers of Ray: the most megabytes that each
-          process has for itself, what it shares with others not counted
+memory    60,000 rows x 784 columns (188 MB in float32) as they are, 2 workers of Ray: the most megabytes that a process
+          has for itself, what it shares with others not counted, by what it does
 workers   1,000 trials: the sweep's seconds on 1 and on 2 workers, and the driver's CPU seconds meanwhile as a share of
           the workers'; how many times as fast two cores are that only train, each its own networks: more cannot be had
 nodes     the same on one node of 4 workers and on 4 nodes of one worker, all on this machine
@@ -17,7 +17,7 @@ import sys
 import time
 from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from math import log
 from pathlib import Path
@@ -59,23 +59,22 @@ def middle(folder: Path, overrides: list[str], repeats: int) -> dict[str, float]
 
 
 def private_mb(pid: int) -> float:
-    """What a process has in memory and shares with no other."""
+    """What a process has in memory beyond files and what Ray's object store shares among all."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024 / MB
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024 / MB
 
 
-def training() -> list[int]:
-    """Ray's workers that run a task of ours."""
-    found = []
+def at_work() -> dict[int, str]:
+    """Ray's workers that run a task of ours, and which."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::") and b"IDLE" not in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+        with suppress(OSError):
+            title = path.read_bytes().partition(b"\0")[0].decode()
+            if title.startswith("ray::") and "IDLE" not in title:
+                found[int(path.parent.name)] = title.removeprefix("ray::")
     return found
 
 
@@ -88,9 +87,9 @@ def memory(folder: Path, repeats: int) -> dict[str, Any]:
     most: dict[str, float] = {}
     while process.poll() is None:
         most["driver"] = max(most.get("driver", 0), private_mb(process.pid))
-        for pid in training():
-            most[f"worker {pid}"] = max(most.get(f"worker {pid}", 0), private_mb(pid))
-        time.sleep(0.1)
+        for pid, task in at_work().items():
+            most[task] = max(most.get(task, 0), private_mb(pid))
+        time.sleep(0.05)
     return most
 
 
