@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from nncore.backend import Array
 from nncore.members import Member
 from nncore.network import predict, run_layers
+from nncore.scratch import Scratch
 from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape, View, check_parameters, views
 from nncore.stack import Network, start
 from nncore.training import Data, Report, Rows, train
@@ -54,7 +55,7 @@ class Autoencoder:
         return views(self.parameters, self.shape)[part], shape
 
     def _run(self, x: Array, layers: tuple[list[View], Shape]) -> Array:
-        return run_layers(*layers, x[None])[0]
+        return run_layers(*layers, x[None], Scratch())[0]
 
     def _answer(self, z: Array) -> Array:
         return self.shape.functions.loss.answer(z[None])[0]

@@ -137,14 +137,16 @@ def gradient(
 ROWS_AT_ONCE = 512  # in evaluation; fixed, because the number of rows decides how a product is rounded
 
 
-def predict(numbers: Array, shape: Shape, x: Array) -> Array:
-    """The outputs of the networks `numbers` (K, n_numbers) for the rows x (N, I): (K, N, outputs)."""
-    return run_layers(views(numbers, shape), shape, x[None])
+def predict(numbers: Array, shape: Shape, x: Array, scratch: Scratch | None = None) -> Array:
+    """The outputs of the networks `numbers` (K, n_numbers) for the rows x (N, I): (K, N, outputs).
+
+    scratch   of one who often asks
+    """
+    return run_layers(views(numbers, shape), shape, x[None], scratch or Scratch())
 
 
-def run_layers(at: Sequence[View], shape: Shape, x: Array) -> Array:
+def run_layers(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch) -> Array:
     """What the given layers, the first of `shape`, make of x (K or 1, N, I): (K, N, O), a new array."""
-    scratch = Scratch()
     pieces = [
         outputs(at, shape, x[:, start : start + ROWS_AT_ONCE], scratch).copy()
         for start in range(0, max(x.shape[1], 1), ROWS_AT_ONCE)

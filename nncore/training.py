@@ -11,11 +11,12 @@ from nncore.crew import Crew
 from nncore.losses import mean_value
 from nncore.metrics import Metric
 from nncore.network import ROWS_AT_ONCE, predict
+from nncore.scratch import Scratch
 from nncore.shape import Shape
 from nncore.stack import Stack, fingerprint
 from nncore.watch import Watch
 
-IN_CACHE = 1 << 17  # numbers of a layer's outputs
+IN_CACHE = 1 << 18  # numbers of a layer's outputs
 
 
 class Rows(NamedTuple):
@@ -81,12 +82,12 @@ def train(
     learning, watching = [view.train for view in views], [view.validation for view in views]
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
-        crew, watch = _begin(stack)
+        crew, watch, scratch = *_begin(stack), Scratch()
         while stack.epoch < until and stack.networks:
             train_loss = crew.epoch(learning, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
             answers = watch.answers()
-            curves = {"train/loss": train_loss} | _validate(stack, answers, watching, metrics)
+            curves = {"train/loss": train_loss} | _validate(stack, answers, watching, metrics, scratch)
             stops = watch.observe(answers, curves, stack.epoch)
             go_on = _record(reports, stack, curves, stops, loss_limit)
             if len(go_on) < len(stack.networks):
@@ -145,11 +146,13 @@ def _checked(rows: Rows, name: str, shape: Shape) -> Rows:
     return rows._replace(weights=(rows.weights / rows.weights.mean()).astype(shape.dtype)[None])
 
 
-def _validate(stack: Stack, answers: Array, views: Sequence[Rows], metrics: Mapping[str, Metric]) -> dict[str, Array]:
+def _validate(
+    stack: Stack, answers: Array, views: Sequence[Rows], metrics: Mapping[str, Metric], scratch: Scratch
+) -> dict[str, Array]:
     """Loss and metrics (K,) of each network on the validation rows of its view."""
     some = _watched_at_once(answers, stack.shape, len(views[0].x))
     scores = [
-        _scores(answers[start : min(start + some, run.stop)], stack.shape, views[view], metrics)
+        _scores(answers[start : min(start + some, run.stop)], stack.shape, views[view], metrics, scratch)
         for run, view in stack.runs()
         for start in range(run.start, run.stop, some)
     ]
@@ -162,10 +165,12 @@ def _watched_at_once(answers: Array, shape: Shape, n_rows: int) -> int:
     return in_cache if type(answers) is np.ndarray else len(answers)
 
 
-def _scores(numbers: Array, shape: Shape, rows: Rows, metrics: Mapping[str, Metric]) -> dict[str, Array]:
+def _scores(
+    numbers: Array, shape: Shape, rows: Rows, metrics: Mapping[str, Metric], scratch: Scratch
+) -> dict[str, Array]:
     """Loss and metrics (K,) of the networks `numbers` (K, n_numbers)."""
     loss = shape.functions.loss
-    z, t = predict(numbers, shape, rows.x), rows.t[None]
+    z, t = predict(numbers, shape, rows.x, scratch), rows.t[None]
     values = {"validation/loss": mean_value(loss, z, t, rows.weights)}
     if metrics:
         y = loss.answer(z)

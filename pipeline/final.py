@@ -50,9 +50,10 @@ class Final:
         """The networks that answer best together, by the validation rows of the first fold; and their test."""
         candidates = self._candidates(ranking)
         first = self._engine.opened[candidates[0].key]
-        said = [self._said(result) for result in candidates]
+        places, said = self._said(candidates)
         size = self._means.settings.select.ensemble
-        counts, loss = self._means.executor.fetch(self._submit(chosen, first.view.data, first.shape, size, *said))
+        choice = self._submit(chosen, first.view.data, first.shape, size, places, *said)
+        counts, loss = self._means.executor.fetch(choice)
         members = [(result, count) for result, count in zip(candidates, counts, strict=True) if count]
         models = [self.model(result) for result, _ in members]
         model = self._submit(together, [count for _, count in members], *models)
@@ -106,10 +107,19 @@ class Final:
         stack, key = self._trainer.states.holder(result.key)
         return stack, Answering(key)
 
-    def _said(self, result: Result) -> Handle:
-        stack, answering = self._answering(result)
-        one = self._engine.opened[result.key]
-        return self._submit(validation_moments, one.view.data, one.shape, answering, stack)
+    def _said(self, candidates: list[Result]) -> tuple[list[int], list[Handle]]:
+        """What the networks say of the validation rows, stack by stack, and where in that each of them is."""
+        groups: dict[tuple[Any, str], list[int]] = {}
+        for at, result in enumerate(candidates):
+            stack, _ = self._trainer.states.holder(result.key)
+            groups.setdefault((stack, self._engine.opened[result.key].view.address), []).append(at)
+        said = []
+        for (stack, _), members in groups.items():
+            one = self._engine.opened[candidates[members[0]].key]
+            answering = [self._answering(candidates[at])[1] for at in members]
+            said.append(self._submit(validation_moments, one.view.data, one.shape, answering, stack))
+        order = [at for members in groups.values() for at in members]
+        return [order.index(at) for at in range(len(order))], said
 
     def _test(self, model: Handle) -> Handle:
         return self._submit(evaluate, model, self._before.test, self._before.task)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from itertools import pairwise
 from math import log
 from pathlib import Path
+from secrets import token_hex
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -144,6 +145,8 @@ def cluster(n_nodes: int, cpus: int) -> Iterator[None]:
             command = [*start, *where, "--object-store-memory", "200000000"]
             started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
             time.sleep(8)  # until it is there
+            if status := started[-1].poll():
+                raise SystemExit(f"node {node} ended with {status}")
         yield
     finally:
         for process in reversed(started):
@@ -153,6 +156,7 @@ def cluster(n_nodes: int, cpus: int) -> Iterator[None]:
 
 def nodes(folder: Path, repeats: int) -> dict[str, Any]:
     overrides, found = thousand(folder), {}
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}  # else a head lets nobody join
     for n_nodes, cpus in ((1, 4), (4, 1)):
         with cluster(n_nodes, cpus):
             how = ["execution=cluster", f"execution.address={ADDRESS}"]

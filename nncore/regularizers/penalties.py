@@ -71,13 +71,19 @@ def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = F
     """
     strength = checked("elastic_net", "strength", strength, at_least=0)
     l1_ratio = checked("elastic_net", "l1_ratio", l1_ratio, at_least=0, at_most=1)
-    lasso, ridge = l1(strength * l1_ratio), l2(strength * (1 - l1_ratio))
+    lasso, ridge = strength * l1_ratio, strength * (1 - l1_ratio)
+    parts = l1(lasso), l2(ridge)
 
     def value(W: Array) -> Array:
-        return lasso.value(W) + ridge.value(W)
+        return parts[0].value(W) + parts[1].value(W)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        lasso.add_gradient(W, dW)
-        ridge.add_gradient(W, dW)
+        elastic_net_gradient([dW, W], [lasso, ridge])
 
     return Penalty(value, add_gradient, biases)
+
+
+@formula("dW")
+def elastic_net_gradient(dW: Array, W: Array, *, lasso: Array, ridge: Array) -> Array:
+    """Of one weight."""
+    return dW + (lasso * np.sign(W) + ridge * W)
