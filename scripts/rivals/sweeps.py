@@ -84,7 +84,7 @@ def tune(data: Data, n: int, *how: Any) -> tuple[float, float]:
     import ray
     from ray import tune as ray_tune
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     shared, started = ray.put(data), time.perf_counter()
 
     class Trial(ray_tune.Trainable):
@@ -117,7 +117,7 @@ def tune(data: Data, n: int, *how: Any) -> tuple[float, float]:
 def tasks(data: Data, n: int, *how: Any) -> tuple[float, float]:
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     shared, started, run = ray.put(data), time.perf_counter(), ray.remote(torch_trial)
     return started, max(ray.get([run.remote(trial, shared, *how) for trial in trials(n)]))
 
