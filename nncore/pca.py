@@ -6,6 +6,8 @@ import numpy as np
 
 from nncore.backend import Array
 
+ROWS_AT_A_TIME = 4096  # all of them in float64 may take much memory
+
 
 @dataclass(frozen=True)
 class Pca:
@@ -48,9 +50,11 @@ def fit_pca(x: Array, n_components: int) -> Pca:
         raise ValueError(
             f"n_components must be from 1 to {largest} ({len(x)} rows, {x.shape[1]} columns), but is {n_components}"
         )
-    x = x.astype(np.float64)
-    mean = x.mean(axis=0)
-    covariance = (x - mean).T @ (x - mean) / (len(x) - 1)  # (I, I)
+    mean = x.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), ROWS_AT_A_TIME):
+        centred = x[start : start + ROWS_AT_A_TIME] - mean
+        covariance += centred.T @ centred / (len(x) - 1)
     variance, vectors = np.linalg.eigh(covariance)  # smallest first, vectors in columns
     components = vectors.T[::-1][:n_components]
     largest_entry = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)

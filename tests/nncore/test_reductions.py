@@ -146,3 +146,12 @@ def test_standardise_and_back(digits):
     assert scaling(x).dtype == np.float64
     assert scaling(x).flags.c_contiguous
     np.testing.assert_allclose(scaling.undo(scaler.transform(x)), x, atol=1e-9)
+
+
+def test_rows_that_are_taken_some_at_a_time_give_the_same_components(monkeypatch):
+    x = np.random.default_rng(0).normal(3, [5, 2, 1, 0.5], (1000, 4)).astype("f4")
+    whole = fit_pca(x, 3)
+    monkeypatch.setattr("nncore.pca.ROWS_AT_A_TIME", 7)
+    found = fit_pca(x, 3)
+    for name in ("mean", "components", "explained_variance", "total_variance"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-12)
