@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import composed
 
@@ -79,7 +79,11 @@ def refusal(call, *arguments):
 @given(n=st.integers(50, 150), seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.15, 0.2, 0.3]))
 def test_every_row_is_in_one_part_and_parts_are_as_large_as_asked(cls, kind, n, seed, share):
     dataset = data_for(cls, kind, n, weighted=True)
-    development, test = split_by(cls, seed, test=share, validation=0.2)(dataset)
+    try:
+        development, test = split_by(cls, seed, test=share, validation=0.2)(dataset)
+    except SettingError as error:  # whole groups may take a class with them, which is refused
+        assume(cls is not Grouped or "leaves the training part without class" not in str(error))
+        raise
     tested, (train, validation) = numbers(test), map(numbers, development.part(-1))
     for rising in (tested, train, validation, *itertools.chain(*development.folds)):
         assert (np.diff(rising) > 0).all()
