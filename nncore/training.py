@@ -82,7 +82,7 @@ def train(
     learning, watching = [view.train for view in views], [view.validation for view in views]
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
-        crew, watch, scratch = *_begin(stack), Scratch()
+        crew, watch, scratch = _begin(stack)
         while stack.epoch < until and stack.networks:
             train_loss = crew.epoch(learning, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
@@ -93,15 +93,15 @@ def train(
             if len(go_on) < len(stack.networks):
                 _leave(reports, stack, watch)
                 stack = stack.take(go_on)
-                crew, watch = _begin(stack)
+                crew, watch, scratch = _begin(stack)
         _leave(reports, stack, watch)
     return stack, reports
 
 
-def _begin(stack: Stack) -> tuple[Crew, Watch]:
-    """Those who train the stack and who watch it, on the same groups."""
+def _begin(stack: Stack) -> tuple[Crew, Watch, Scratch]:
+    """Those who train the stack and who watch it, on the same groups, and arrays for watching so many networks."""
     groups = stack.groups()
-    return Crew(stack, groups), Watch(stack, groups)
+    return Crew(stack, groups), Watch(stack, groups), Scratch()
 
 
 def _checked_views(views: Sequence[Data], stack: Stack) -> list[Data]:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pipeline.execution.base import Handle
@@ -109,17 +110,16 @@ class Final:
 
     def _said(self, candidates: list[Result]) -> tuple[list[int], list[Handle]]:
         """What the networks say of the validation rows, stack by stack, and where in that each of them is."""
-        groups: dict[tuple[Any, str], list[int]] = {}
+        groups: dict[tuple[Handle, str], dict[int, Answering]] = {}
         for at, result in enumerate(candidates):
-            stack, _ = self._trainer.states.holder(result.key)
-            groups.setdefault((stack, self._engine.opened[result.key].view.address), []).append(at)
+            stack, answering = self._answering(result)
+            groups.setdefault((stack, self._engine.opened[result.key].view.address), {})[at] = answering
         said = []
         for (stack, _), members in groups.items():
-            one = self._engine.opened[candidates[members[0]].key]
-            answering = [self._answering(candidates[at])[1] for at in members]
-            said.append(self._submit(validation_moments, one.view.data, one.shape, answering, stack))
-        order = [at for members in groups.values() for at in members]
-        return [order.index(at) for at in range(len(order))], said
+            one = self._engine.opened[candidates[min(members)].key]
+            said.append(self._submit(validation_moments, one.view.data, one.shape, [*members.values()], stack))
+        order = list(chain(*groups.values()))
+        return sorted(range(len(order)), key=order.__getitem__), said
 
     def _test(self, model: Handle) -> Handle:
         return self._submit(evaluate, model, self._before.test, self._before.task)
