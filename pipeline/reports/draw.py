@@ -3,21 +3,17 @@
 echo | python -m pipeline.reports.draw runs/<name>/<id> 50
 """
 
-import os
 import sys
 from pathlib import Path
 
-from pipeline.beside import GENTLE
+from pipeline.reports.report import write_report
 
 
 def main(folder: Path, n_leaderboard: int) -> None:
     """Draw the report of the run in the folder as soon as a line comes in, and print its path."""
-    from pipeline.reports.report import write_report  # here: by now the process is gentle
-
     if sys.stdin.readline():  # else whoever wanted it has ended
         sys.stdout.write(f"{write_report(folder, n_leaderboard)}\n")
 
 
 if __name__ == "__main__":
-    os.nice(GENTLE)
     main(Path(sys.argv[1]), int(sys.argv[2]))

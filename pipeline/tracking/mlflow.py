@@ -22,7 +22,6 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pipeline.beside import GENTLE
 from pipeline.journal import Event, Reader, last_event, last_session
 from pipeline.secrets import is_masked, masked
 from pipeline.sweep.results import smaller_is_better
@@ -230,7 +229,6 @@ def _follow(writer: Writer, reader: Reader, cut_off: Callable[[], bool]) -> None
 
 def main(journal: Path, tracking: dict[str, Any]) -> None:
     """Follow a journal; first, what earlier runs beside it could not write."""
-    os.nice(GENTLE)
     acknowledged = journal.with_name("tracking.jsonl")
     threading.Thread(target=_wait_for_driver, args=(acknowledged,), daemon=True).start()
     for behind in runs_behind(journal):
