@@ -5,6 +5,7 @@ from io import BytesIO
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.ticker import LogFormatterSciNotation
 
 # Okabe and Ito (2008), without yellow, which is too pale on white
@@ -15,8 +16,7 @@ DOTS_PER_INCH = 110
 
 def canvas(width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure of so many inches with so many plots beside each other."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
@@ -64,6 +64,7 @@ def png(figure: Figure) -> bytes:
             if axis.get_scale() == "log":
                 axis.set_major_formatter(PlainLog())
                 axis.set_minor_formatter(PlainLog())
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    canvas, file = FigureCanvasAgg(figure), BytesIO()
+    canvas.draw()  # type: ignore[no-untyped-call]  # once; savefig would draw twice, first to find out where things are
+    imsave(file, canvas.buffer_rgba(), format="png", dpi=DOTS_PER_INCH)  # type: ignore[no-untyped-call]
     return file.getvalue()
