@@ -26,6 +26,7 @@ from nncore.backend import Array
 from nncore.hyperparameters import column
 
 AT_ONCE = 1 << 15  # numbers of one array that NumPy works on at a time: what lies between then stays in the cache
+CALLS_WITHOUT = 4  # before a loop is fetched: Numba takes half a second to load, too long for a few rows to answer
 
 
 class Formula:
@@ -48,6 +49,7 @@ class Formula:
         self.function = function
         self._last = self.arrays.index(writes[-1])
         self._kernels: dict[np.dtype[Any], compiled.Kernel | None] = {}
+        self._calls = 0
 
     def __call__(self, arrays: Sequence[Array], coefficients: Sequence[Array] = ()) -> Array:
         """Work the formula out for each number of the arrays, in place; returns the last that it writes.
@@ -68,6 +70,9 @@ class Formula:
             return False
         dtype = first.dtype
         if dtype not in self._kernels:
+            self._calls += 1
+            if self._calls <= CALLS_WITHOUT:
+                return False
             self._kernels[dtype] = compiled.kernel(self, dtype.name)
         kernel = self._kernels[dtype]
         if kernel is None:

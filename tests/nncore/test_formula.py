@@ -52,6 +52,12 @@ def arguments(made, dtype, random):
     return arrays, [random.normal(size=3) for _ in made.coefficients]
 
 
+@pytest.fixture(autouse=True)
+def compiled_at_once(monkeypatch):
+    """Loops are fetched for the first call."""
+    monkeypatch.setattr(nncore.formula, "CALLS_WITHOUT", 0)
+
+
 def pass_by_pass(monkeypatch):
     """From here on nothing is compiled."""
     monkeypatch.setattr(compiled, "kernel", lambda *_: None)
@@ -126,9 +132,22 @@ def test_float32_is_never_computed_in_float64():
     assert "np.float32(1) - y" in numbers
 
 
+def test_a_loop_is_fetched_for_those_who_go_on_calling(monkeypatch):
+    monkeypatch.setattr(nncore.formula, "CALLS_WITHOUT", 3)
+    halved, fetched = formula("W")(cubed.function), []
+    monkeypatch.setattr(compiled, "kernel", lambda _, dtype: fetched.append(dtype))
+    for call in range(1, 7):
+        W = np.full((2, 3), 2.0, np.float32)
+        halved([W], [np.array([0.125])])
+        assert (W == 1).all()
+        assert fetched == ["float32"] * (call > 3)
+
+
 PROGRAM = """
 import numpy as np
+from nncore import formula
 from nncore.optimizers.adam import rule
+formula.CALLS_WITHOUT = 0
 arrays = [np.full((2, 3), 0.5, np.float32) for _ in range(4)]
 rule(arrays, [np.full(2, 0.25)] * 7)
 (kernel,) = rule._kernels.values()
