@@ -3,10 +3,13 @@
 import sys
 import time
 
+from pipeline.garbage import look_no_more, look_seldom
+
 
 def main() -> None:
     """Run the command; a Ctrl-C ends it in one line, even while Python still loads it."""
     began = time.monotonic()
+    look_seldom()
     try:
         from pipeline.commands.dispatch import dispatch
 
@@ -14,6 +17,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nnsweep: interrupted\n")
         sys.exit(130)
+    finally:
+        look_no_more()
 
 
 if __name__ == "__main__":

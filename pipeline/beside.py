@@ -1,12 +1,15 @@
 """Processes that work beside the driver, each in a module of ours that is run by itself."""
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from pipeline.garbage import look_no_more, look_seldom
 
 GENTLE = 10  # by how much they are nicer than the others: the cores are for training
 
@@ -25,26 +28,37 @@ def start_beside(
     ours = str(Path(__file__).parents[1])
     # without the current folder, where another pipeline.py may lie
     path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *arguments],
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, module, *arguments],
         env=os.environ | (environment or {}) | {"PYTHONPATH": path},
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
     )
-    _make_gentle(process.pid)
-    return process
 
 
-def _make_gentle(process: int) -> None:
-    """Let the others go first.
+def _let_others_go_first() -> None:
+    """Be nice, also as a session.
 
-    Linux, unless told otherwise, first divides the cores among sessions, and only then among the processes of each:
-    there the session has to be nice, too. Source: sched(7), "The autogroup feature"
+    Linux, unless told otherwise, first divides the cores among sessions, and only then among the processes of each.
+    Source: sched(7), "The autogroup feature"
     """
-    with suppress(OSError):  # it has ended already, or too many ask at a time
-        os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, process) + GENTLE)
-        session = Path(f"/proc/{process}/autogroup")
-        if session.exists():
-            session.write_text(str(GENTLE))
+    os.nice(GENTLE)
+    with suppress(OSError):  # there is none, or too many ask at a time
+        Path("/proc/self/autogroup").write_text(str(GENTLE))
+
+
+def main(module: str, *arguments: str) -> None:
+    """Be the process that was started beside the driver."""
+    _let_others_go_first()
+    look_seldom()
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    finally:
+        look_no_more()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

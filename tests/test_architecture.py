@@ -147,7 +147,7 @@ def reachable(start: str) -> set[str]:
 
 def test_a_worker_that_trains_imports_little():
     """What a slice needs leads neither to scikit-learn nor to MLflow, nor to the checking of settings."""
-    for start in ("pipeline.sweep.training", "pipeline.execution.threads"):
+    for start in ("pipeline.sweep.training", "pipeline.execution.tasks"):
         heavy = {"sklearn", "mlflow", "pydantic", "ray", "hydra", "rich", "pandas"}
         for module in reachable(start):
             path = ROOT / (module.replace(".", "/") + ".py")

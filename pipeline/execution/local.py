@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from pipeline.execution.base import NO_GPUS, Handle, TaskOptions
-from pipeline.execution.threads import on_one_thread
+from pipeline.execution.tasks import perform
 from pipeline.settings.strict import STRICT
 
 
@@ -34,7 +34,7 @@ class _Task:
     def result(self) -> Any:
         if self._call is not None:
             function, arguments = self._call
-            self._result = on_one_thread(function, *(_resolve(argument) for argument in arguments))
+            self._result = perform(function, *(_resolve(argument) for argument in arguments))
             self._call = None  # frees the arguments
         return self._result
 

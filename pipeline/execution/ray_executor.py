@@ -13,7 +13,7 @@ from nncore.backend import choose_gpu, gpu_facts
 from pipeline.execution.base import Gpus, Handle, TaskLostError, TaskMemoryError, TaskOptions
 from pipeline.execution.gpus import GpuCount, Shares
 from pipeline.execution.head import ASK_S, Head
-from pipeline.execution.threads import on_one_thread
+from pipeline.execution.tasks import perform
 
 FRESH_S = 0.5  # for which the count of workers is good
 LOOK_S = 60.0  # for a GPU to be free, CuPy to be imported and CUDA to begin
@@ -41,7 +41,7 @@ def _on_its_gpu(function: Callable[..., Any], *arguments: Any) -> Any:
     visible = [one for one in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if one]
     try:
         choose_gpu(visible.index(own) if own in visible else int(own))
-        return on_one_thread(function, *arguments)
+        return perform(function, *arguments)
     except Exception as error:
         if type(error).__module__ == "builtins" and not isinstance(error, ImportError):
             raise
@@ -60,7 +60,7 @@ class RayExecutor:
     """
 
     def __init__(self, gpus: GpuCount, fraction: float, alone: bool) -> None:
-        self._task, self._gpu_task = ray.remote(on_one_thread), ray.remote(_on_its_gpu)
+        self._task, self._gpu_task = ray.remote(perform), ray.remote(_on_its_gpu)
         self._shares = Shares(gpus, fraction, self._look_at_a_gpu)
         self._alone, self._id = alone, ray.get_runtime_context().get_node_id()
         self._head = Head(ray.get_runtime_context().gcs_address, ray.nodes)

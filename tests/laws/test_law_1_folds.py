@@ -10,7 +10,7 @@ from nncore.stack import start
 from nncore.table import Column, Table
 from nncore.training import train
 from pipeline.artefacts import Dataset, RawRows, facts
-from pipeline.execution.threads import on_one_thread
+from pipeline.execution.tasks import perform
 from pipeline.journal import Reader
 from pipeline.settings.variants import Variants
 from pipeline.sweep.training import METRICS
@@ -73,12 +73,12 @@ def trained_alone(settings, config, epochs):
     variants, alone, inputs = Variants(settings, config), {}, set()
     for fold in range(len(development.folds)):
         own = replace(development, folds=(development.folds[fold],))
-        view = on_one_thread(lambda of: settings.reduce(settings.prepare(of, 0)), own)
+        view = perform(lambda of: settings.reduce(settings.prepare(of, 0)), own)
         inputs.add(facts(view).n_inputs)
         for leg in settings.asker().ask():
             variant, key = variants.of(leg.trial), f"{leg.trial.key}/{fold + 1}/0"
             stack = start(variant.shape(facts(view), "classification"), [variant.net(leg.trial, key, 0)])
-            _, reports = on_one_thread(train, stack, view.data, epochs, METRICS["classification"])
+            _, reports = perform(train, stack, view.data, epochs, METRICS["classification"])
             alone[key] = reports[key].curves, reports[key].fingerprint
     return alone, inputs
 
