@@ -63,6 +63,12 @@ class Formula:
             self._pass_by_pass(arrays, coefficients)
         return arrays[self._last]
 
+    def loop(self, dtype: np.dtype[Any]) -> compiled.Kernel | None:
+        """The compiled loop for arrays of this dtype, if there is one; it is fetched only once."""
+        if dtype not in self._kernels:
+            self._kernels[dtype] = compiled.kernel(self, dtype.name)
+        return self._kernels[dtype]
+
     def _in_one_loop(self, arrays: Sequence[Array], coefficients: Sequence[Array]) -> bool:
         """Whether the compiled loop could do it: not on a GPU, for traced arrays, or for ones of several dtypes."""
         first, rows = arrays[0], []
@@ -73,8 +79,7 @@ class Formula:
             self._calls += 1
             if self._calls <= CALLS_WITHOUT:
                 return False
-            self._kernels[dtype] = compiled.kernel(self, dtype.name)
-        kernel = self._kernels[dtype]
+        kernel = self.loop(dtype)
         if kernel is None:
             return False
         for array in arrays:

@@ -15,6 +15,7 @@ from pipeline.execution.base import Handle
 from pipeline.search.base import Leg
 from pipeline.settings.run_settings import Budget
 from pipeline.settings.variants import Variant
+from pipeline.sweep.dispatcher import get_ready
 from pipeline.sweep.planner import Job, Origin
 from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.results import Results
@@ -69,12 +70,11 @@ class Engine:
 
     def __init__(self, means: Means, before: Upstream, results: Results, trainer: Training) -> None:
         settings = means.settings
-        self._means, self._before, self.results = means, before, results
+        self._means, self._before, self.results, self._trainer = means, before, results, trainer
         self._epochs = settings.training.epochs
         self.opened: dict[str, Opened] = {}
         self._views: dict[str, int] = {}  # numbers by address
         self._handles: list[Handle] = []  # by number
-        self._trainer = trainer
         objectives = (settings.select.metric, *settings.select.tradeoffs)
         self._rungs = Rungs(settings.asker(), settings.budget, self._epochs, results, objectives, self.n_parameters)
 
@@ -106,8 +106,7 @@ class Engine:
     def overlap(self) -> float:
         """With several folds n_validation / n_train, by which their scores depend on each other; else 0."""
         facts = next(iter(self.opened.values())).view.facts
-        several = len({repeat.fold for repeat in self.results.repeats}) > 1
-        return facts.n_validation / facts.n_train if several else 0.0
+        return facts.n_validation / facts.n_train if any(repeat.fold for repeat in self.results.repeats) else 0.0
 
     def n_parameters(self, trial: str) -> int:
         """How many numbers each network of a trial learns."""
@@ -129,6 +128,8 @@ class Engine:
         """Enter the trials of a rung with their networks, and let the journal know."""
         variants = [self._means.variants.of(leg.trial) for leg in legs]
         views = self._before.views([(variant.prepare, variant.reduce) for variant in variants])
+        if not self.opened:
+            get_ready(self._means.executor, self._means.executor.workers)  # while networks get their names
         asked: dict[str, dict[Repeat, str]] = {}
         addresses: dict[str, list[str | None]] = {}
         origins = {leg.origin: self.results.trials[leg.origin].networks for leg in legs if leg.origin}

@@ -7,7 +7,9 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any, NamedTuple
 
-from nncore import stack_file
+import numpy as np
+
+from nncore import dense, stack_file
 from nncore.backend import Array, on_gpu, on_host, within_gpu_memory
 from nncore.device import moved, moved_views
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
@@ -78,6 +80,11 @@ class Trained(NamedTuple):
     worker: str
     sha256: str
     reports: dict[str, Report]
+
+
+def load_loops() -> None:
+    """Load what every slice needs: most of a second in a process that has trained nothing yet."""
+    dense.add.loop(np.dtype(np.float32))
 
 
 def train_slice(order: SliceOrder, n_stacks: int, *given: Any) -> tuple[Stack | None, Trained]:
