@@ -79,7 +79,8 @@ class Formula:
             self._calls += 1
             if self._calls <= CALLS_WITHOUT:
                 return False
-        kernel = self.loop(dtype)
+            self.loop(dtype)
+        kernel = self._kernels[dtype]
         if kernel is None:
             return False
         for array in arrays:

@@ -1,6 +1,8 @@
-"""How long MLflow takes for the trials of a sweep: by each road into its store, and after a real sweep.
+"""How long MLflow takes for the trials of a sweep: by each road into its store, after a sweep, and beside a long one.
 
-.venv/bin/python scripts/benchmark_tracking.py [--trials 1000] [--json FILE]
+    .venv/bin/python scripts/benchmark_tracking.py [--trials 1000] [--pairs 5] [--json FILE]
+
+Beside a long one: sweeps of over a minute, with MLflow and with tracking=none in turns.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from pipeline.tracking.content import Point, RunContent, run_content
 REPEATS = 5
 BY_CALLS = 50  # trials of a repeat by MLflow's own calls, which are slow
 SWEEP = ("space=ranges", "search=random", "training.epochs=30", "resume=never")
+LONG = ("training.epochs=450", "report=none")
 
 
 def trials(n: int, n_epochs: int) -> list[RunContent]:
@@ -56,11 +59,27 @@ def roads(folder: Path, n: int) -> Iterator[dict[str, object]]:
         yield {"epochs of 4 curves": n_epochs, "calls": median(calls), "short road": median(rows), "ratio": ratio}
 
 
-def sweep(folder: Path, n: int, *overrides: str) -> dict[str, object]:
-    """Seconds from the last slice of a real sweep until its trials were in MLflow, and until the end."""
+def swept(folder: Path, n: int, *overrides: str) -> Path:
+    """The journal of a real sweep."""
     command = [sys.executable, "-m", "pipeline", *SWEEP, f"search.trials={n}", f"runs={folder}", *overrides]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    journal = max(folder.glob("*/*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
+    return max(folder.glob("*/*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
+
+
+def pair(folder: Path, n: int, first: int) -> dict[str, float]:
+    """Seconds of a long sweep and of the whole run, with MLflow and without; which of them goes first."""
+    found = {}
+    for tracking in (("mlflow", "none"), ("none", "mlflow"))[first]:
+        summary = swept(folder, n, *LONG, f"tracking={tracking}").with_name("summary.json")
+        timings = json.loads(summary.read_text())["timings"]
+        found |= {f"sweep, {tracking}": timings["sweep_s"], f"all, {tracking}": timings["total_s"]}
+    more = {f"{what} longer": found[f"{what}, mlflow"] / found[f"{what}, none"] - 1 for what in ("sweep", "all")}
+    return found | more
+
+
+def sweep(folder: Path, n: int, *overrides: str) -> dict[str, object]:
+    """Seconds from the last slice of a real sweep until its trials were in MLflow, and until the end."""
+    journal = swept(folder, n, *overrides)
     happened = [json.loads(line) for line in journal.read_text().splitlines()]
     written = [json.loads(line) for line in journal.with_name("tracking.jsonl").read_text().splitlines()]
     last = max(event["time"] for event in happened if event["event"] == "slice")
@@ -78,6 +97,7 @@ def sweep(folder: Path, n: int, *overrides: str) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with TemporaryDirectory() as name:
@@ -93,8 +113,15 @@ def main() -> None:
                 {"overrides": " ".join(overrides) or "defaults", **sweep(folder, arguments.trials, *overrides)}
             )
             print("  " + ", ".join(f"{key} {value}" for key, value in sweeps[-1].items()))
+        print("seconds of long sweeps")
+        pairs = []
+        for number in range(arguments.pairs):
+            pairs.append(pair(folder, arguments.trials, number % 2))
+            print("  " + ", ".join(f"{key} {value:.4g}" for key, value in pairs[-1].items()), flush=True)
+        if pairs:
+            print("  medians: " + ", ".join(f"{key} {median(one[key] for one in pairs):.4g}" for key in pairs[0]))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"roads": by_road, "sweeps": sweeps}, indent=1))
+        arguments.json.write_text(json.dumps({"roads": by_road, "sweeps": sweeps, "pairs": pairs}, indent=1))
 
 
 if __name__ == "__main__":
