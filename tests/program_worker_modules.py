@@ -1,4 +1,4 @@
-"""Trains one slice on a fresh Ray worker, and prints as JSON which modules that worker has loaded then."""
+"""Trains one slice on a fresh Ray worker, and prints as JSON which modules that worker has loaded before it and then."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ from running import composed, first_trials
 from pipeline.artefacts import facts
 from pipeline.execution.ray import Ray
 from pipeline.settings.variants import Variants
+from pipeline.sweep.dispatcher import get_ready
 from pipeline.sweep.training import SliceOrder, train_slice
 
 
@@ -30,6 +31,9 @@ def main() -> None:
         order = SliceOrder(
             shape, (network,), (), 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder)
         )
+        get_ready(executor, 1)
+        (before,) = executor.submit(loaded, options=options)
+        print(json.dumps(executor.fetch(before)))
         _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=2)
         executor.fetch(reports)
         (modules,) = executor.submit(loaded, options=options)
