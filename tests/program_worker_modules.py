@@ -1,4 +1,4 @@
-"""Trains one slice on a fresh Ray worker, and prints as JSON which modules that worker has loaded before it and then."""
+"""Trains one slice on a fresh Ray worker; prints as JSON which modules that worker has loaded before it, and after."""
 
 import json
 import sys
