@@ -1,11 +1,11 @@
-"""Processes that work beside the driver, each in a module of ours that is run by itself."""
+"""Processes that work beside the driver: each is the function `main` of a module of ours."""
 
 import os
-import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +21,7 @@ def start_beside(
     stdout: int | IO[Any],
     stderr: int | IO[Any],
 ) -> subprocess.Popen[bytes]:
-    """Run one of our modules as a gentle process of its own, which a Ctrl-C in the terminal does not end.
+    """Call `main` of one of our modules in a gentle process of its own, which a Ctrl-C in the terminal does not end.
 
     Its standard input is a pipe: it closes when this process ends, however that ends.
     """
@@ -53,9 +53,8 @@ def main(module: str, *arguments: str) -> None:
     """Be the process that was started beside the driver."""
     _let_others_go_first()
     look_seldom()
-    sys.argv = [module, *arguments]
     try:
-        runpy.run_module(module, run_name="__main__")
+        import_module(module).main(*arguments)
     finally:
         look_no_more()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from pipeline.reports.report import write_report
 
 
-def main(folder: Path, n_leaderboard: int) -> None:
+def main(folder: str, n_leaderboard: str) -> None:
     """Draw the report of the run in the folder as soon as a line comes in, and print its path."""
     if sys.stdin.readline():  # else whoever wanted it has ended
-        sys.stdout.write(f"{write_report(folder, n_leaderboard)}\n")
+        sys.stdout.write(f"{write_report(Path(folder), int(n_leaderboard))}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(*sys.argv[1:])

@@ -227,7 +227,16 @@ def _follow(writer: Writer, reader: Reader, cut_off: Callable[[], bool]) -> None
         time.sleep(0.1)
 
 
-def main(journal: Path, tracking: dict[str, Any]) -> None:
+def main(journal: str) -> None:
+    """Be the process that writes: follow the journal; the first line that comes in says where to, and how."""
+    try:
+        _write(Path(journal), json.loads(sys.stdin.readline()))
+    except Exception:
+        sys.exit(masked(traceback.format_exc()))
+    os._exit(0)  # all is written, and the interpreter would take a second to take MLflow apart
+
+
+def _write(journal: Path, tracking: dict[str, Any]) -> None:
     """Follow a journal; first, what earlier runs beside it could not write."""
     acknowledged = journal.with_name("tracking.jsonl")
     threading.Thread(target=_wait_for_driver, args=(acknowledged,), daemon=True).start()
@@ -252,8 +261,4 @@ def _wait_for_driver(acknowledged: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]), json.loads(sys.stdin.readline()))
-    except Exception:
-        sys.exit(masked(traceback.format_exc()))
-    os._exit(0)  # all is written, and the interpreter would take a second to take MLflow apart
+    main(*sys.argv[1:])

@@ -98,7 +98,8 @@ def test_a_package_that_was_changed_is_other_code(importable):
 
 @pytest.mark.slow
 def test_the_package_comes_to_rays_workers(tmp_path):
-    settings = (*venom.settings(tmp_path), "training.epochs=3", "tracking=none", "report=none")
-    command(tmp_path, *settings, "execution=ray")
+    settings = (*venom.settings(tmp_path), "training.epochs=30", "tracking=none", "report=none")
+    many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # one worker does not do them all
+    command(tmp_path, *settings, "execution=ray", *many_slices)
     assert summary(tmp_path)["trials"]["finished"] == 28
     assert len({event["worker"] for event in journal(tmp_path) if event["event"] == "slice"}) > 1
