@@ -39,14 +39,15 @@ def start_beside(
 
 
 def _let_others_go_first() -> None:
-    """Be nice, also as a session.
+    """Be nice, also as a session of our own.
 
     Linux, unless told otherwise, first divides the cores among sessions, and only then among the processes of each.
     Source: sched(7), "The autogroup feature"
     """
     os.nice(GENTLE)
-    with suppress(OSError):  # there is none, or too many ask at a time
-        Path("/proc/self/autogroup").write_text(str(GENTLE))
+    if os.getsid(0) == os.getpid():  # else it was started by hand, in the session of somebody's terminal
+        with suppress(OSError):  # there is none, or too many ask at a time
+            Path("/proc/self/autogroup").write_text(str(GENTLE))
 
 
 def main(module: str, *arguments: str) -> None:

@@ -64,7 +64,7 @@ def png(figure: Figure) -> bytes:
             if axis.get_scale() == "log":
                 axis.set_major_formatter(PlainLog())
                 axis.set_minor_formatter(PlainLog())
-    canvas, file = FigureCanvasAgg(figure), BytesIO()
-    canvas.draw()  # type: ignore[no-untyped-call]  # once; savefig would draw twice, first to find out where things are
-    imsave(file, canvas.buffer_rgba(), format="png", dpi=DOTS_PER_INCH)  # type: ignore[no-untyped-call]
+    drawn, file = FigureCanvasAgg(figure), BytesIO()
+    drawn.draw()  # type: ignore[no-untyped-call]  # once; savefig would draw twice, first to find out where things are
+    imsave(file, drawn.buffer_rgba(), format="png", dpi=DOTS_PER_INCH)  # type: ignore[no-untyped-call]
     return file.getvalue()

@@ -1,6 +1,6 @@
 """The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
 
-echo '{"uri": "sqlite:///...", ...}' | python -m pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
+echo '{"uri": "sqlite:///...", ...}' | python -m pipeline.beside pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
 
 When the store does not answer or refuses, it begins anew after some seconds: what is acknowledged is not written
 again, and what is there without being acknowledged is deleted. First of all it brings level with their journals what
@@ -258,7 +258,3 @@ def _wait_for_driver(acknowledged: Path) -> None:
     while time.time() - max(gone, acknowledged.stat().st_mtime if acknowledged.exists() else 0) < SECONDS_TO_FINISH:
         time.sleep(1)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ def test_a_process_beside_the_driver_is_nicer_than_it_as_a_process_and_as_a_sess
     nice, deadline = os.getpriority(os.PRIO_PROCESS, 0), time.monotonic() + 60
     process = start_beside("pipeline.reports.draw", "nowhere", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     session, ours = (Path(f"/proc/{number}/autogroup") for number in (process.pid, "self"))
+    before = ours.read_text() if ours.exists() else ""
     try:
         while os.getpriority(os.PRIO_PROCESS, process.pid) == nice and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -20,9 +22,17 @@ def test_a_process_beside_the_driver_is_nicer_than_it_as_a_process_and_as_a_sess
             while not session.read_text().endswith(f" nice {GENTLE}\n") and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert session.read_text().endswith(f" nice {GENTLE}\n")
-            assert ours.read_text().endswith(" nice 0\n")
+            assert ours.read_text() == before
     finally:
         process.communicate()
+
+
+def test_one_that_is_started_by_hand_leaves_the_session_of_the_terminal_as_it_is():
+    ours = Path("/proc/self/autogroup")
+    before = ours.read_text() if ours.exists() else ""
+    command = [sys.executable, "-m", "pipeline.beside", "pipeline.reports.draw", "nowhere", "1"]
+    subprocess.run(command, input=b"", check=True)
+    assert not ours.exists() or ours.read_text() == before
 
 
 def test_one_that_cannot_begin_says_so():
