@@ -19,13 +19,14 @@ from pipeline.reports.progress import Sweeping
 from pipeline.reports.summary import best_summary, sweep_summary, work_summary
 from pipeline.settings.run_settings import Settings
 from pipeline.settings.variants import Variants
-from pipeline.sweep.dispatcher import Terms, get_ready
+from pipeline.sweep.dispatcher import Terms
 from pipeline.sweep.engine import Engine
 from pipeline.sweep.ranking import Ranking, ranked
 from pipeline.sweep.result import repeats_of
 from pipeline.sweep.results import Results
 from pipeline.sweep.states import States
 from pipeline.sweep.trainer import Trainer
+from pipeline.sweep.training import load_loops
 from pipeline.upstream import Means, Upstream, upstream
 
 
@@ -80,7 +81,7 @@ class _Work:
         if self.record.earlier:
             self.output.say(f"run {self.record.folder.name} goes on")
         self.means.show("startup")
-        get_ready(self.means.executor, self.means.executor.workers - 1)  # one loads the data
+        self.means.executor.everywhere(load_loops)
         self.drawer.load()  # not before: Ray's start needs both cores
 
     def _engine(self, before: Upstream) -> Engine:

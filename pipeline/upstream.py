@@ -7,8 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from pipeline.addresses import address
-from pipeline.artefacts import DataCard, Dataset, Development, Facts, RawRows, facts
-from pipeline.data.card import data_card
+from pipeline.artefacts import DataCard, Facts, facts
 from pipeline.execution.base import Executor, Handle
 from pipeline.once import Once, Result
 from pipeline.record import Record
@@ -16,8 +15,9 @@ from pipeline.reports.output import Output
 from pipeline.secrets import masked
 from pipeline.settings.run_settings import Settings, StageName
 from pipeline.settings.variants import Variants
-from pipeline.stages.kinds import Preparing, Reduction, Source, Splitter
+from pipeline.stages.kinds import Preparing, Reduction
 from pipeline.stages.reduce import applied
+from pipeline.stages.rows import divided, loaded
 
 
 class Means(NamedTuple):
@@ -71,11 +71,11 @@ class Upstream:
         self._facts: dict[str, Facts] = {}
         content = settings.data.content()
         at = [None if content is None else address("load", settings.data, content, of) for of in ("dataset", "card")]
-        dataset, card = self._once.call("load", at, _loaded, settings.data)
+        dataset, card = self._once.call("load", at, loaded, settings.data)
         self.card = _shown(means, self._plain("load", card))
         self.task = self.card["task"]
         parts = [address("split", settings.split, self.card["digest"], of) for of in ("development", "test", "folds")]
-        self._development, self._test, n_folds = self._once.call("split", parts, _divided, settings.split, dataset)
+        self._development, self._test, n_folds = self._once.call("split", parts, divided, settings.split, dataset)
         self.n_folds: int = self._plain("split", n_folds)
         dataset.handle = None  # the driver needs it no more, and it may be large
 
@@ -175,16 +175,6 @@ class Upstream:
         timings = self._means.record.summary["timings"]
         timings["reduce_s"] = round(timings["reduce_s"] + seconds, 3)
         self._means.output.say(f"{'reduce':<8} {seconds:5.1f} s for {n_views} more view{'s' if n_views > 1 else ''}")
-
-
-def _loaded(source: Source) -> tuple[Dataset, DataCard]:
-    dataset = source()
-    return dataset, data_card(dataset)
-
-
-def _divided(split: Splitter, dataset: Dataset) -> tuple[Development, RawRows, int]:
-    development, test = split(dataset)
-    return development, test, len(development.folds)
 
 
 def _shown(means: Means, made: DataCard) -> DataCard:

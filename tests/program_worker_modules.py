@@ -10,8 +10,7 @@ from running import composed, first_trials
 from pipeline.artefacts import facts
 from pipeline.execution.ray import Ray
 from pipeline.settings.variants import Variants
-from pipeline.sweep.dispatcher import get_ready
-from pipeline.sweep.training import SliceOrder, train_slice
+from pipeline.sweep.training import SliceOrder, load_loops, train_slice
 
 
 def loaded() -> list[str]:
@@ -31,7 +30,7 @@ def main() -> None:
         order = SliceOrder(
             shape, (network,), (), 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder)
         )
-        get_ready(executor, 1)
+        executor.everywhere(load_loops)
         (before,) = executor.submit(loaded, options=options)
         print(json.dumps(executor.fetch(before)))
         _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=2)

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows, Task
 from pipeline.settings.strict import STRICT
+from pipeline.without import without
 
 # What is known before loading, so that settings can be checked against it.
 KNOWN: dict[str, tuple[Task, int]] = {
@@ -49,7 +50,8 @@ class Bundled:
 
     def __call__(self) -> Dataset:
         """Load all rows; classes by their names where the set has them."""
-        from sklearn import datasets  # not at the top: the driver only needs the settings
+        with without("pandas"):  # and not at the top: the driver only needs the settings
+            from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{self.name}")()
         if self.task == "classification":

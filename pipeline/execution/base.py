@@ -79,6 +79,12 @@ class Executor(Protocol):
         gpu    where it has one of `gpus`
         """
 
+    def everywhere(self, function: Callable[[], Any]) -> None:
+        """Let all workers of every host call the function as soon as they can: to get ready for what is to come.
+
+        Nobody waits for it, and it need not succeed.
+        """
+
     def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:
         """Wait until one of the results is there; the handles of all that are."""
 

@@ -71,6 +71,9 @@ class LocalExecutor:
         task = _Task(function, arguments)
         return tuple(_Value(task, None if returns == 1 else index) for index in range(returns))
 
+    def everywhere(self, function: Callable[[], Any]) -> None:
+        """See Executor.everywhere; here what is to come does that by itself."""
+
     def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:
         """The first: it is run when it is fetched."""
         return handles[:1]

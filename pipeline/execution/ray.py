@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,8 @@ QUIET = {
 }
 # A worker that is used again may get another GPU, but CUDA looks only once at which it may see: so all can be seen.
 GPUS = {"RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1"}
+# Its processes look for each other every 20 ms, for 10 s; else every second, and often they have to look twice.
+SOON = {"RAY_raylet_client_connect_timeout_milliseconds": "20", "RAY_raylet_client_num_connect_attempts": "500"}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # also elsewhere: a Ray that no other host can reach
 PATIENCE_S = 10.0  # for the head of a cluster to answer
 
@@ -59,7 +61,7 @@ class Ray:
         cpus = None if self.cpus == "auto" else self.cpus
         gpus = {"auto": None, "none": 0}.get(str(self.gpus), self.gpus)
         how = {"address": "local", "num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False}
-        with _joined(LOOPBACK | GPUS, self.gpus, self.gpu_fraction, **how) as executor:
+        with _joined(LOOPBACK | SOON | GPUS, self.gpus, self.gpu_fraction, **how) as executor:
             yield executor
 
 
@@ -160,7 +162,20 @@ def _joined(environment: dict[str, str], gpus: GpuCount, fraction: float, **how:
             yield executor
         finally:
             with _signals_wait(), _silent():
+                _end_autoscaler()
                 ray.shutdown()
+
+
+def _end_autoscaler() -> None:
+    """End the autoscaler of a Ray of our own, which has no hosts to ask for.
+
+    Ray ends it after the head; it wants to tell the head, and Ray waits a second for that in vain.
+    """
+    own = Path(f"/proc/self/task/{os.getpid()}/children")
+    with suppress(OSError):  # another system than Linux, or it has ended
+        for process in map(int, own.read_text().split()):
+            if b"ray/autoscaler/" in Path(f"/proc/{process}/cmdline").read_bytes():
+                os.kill(process, signal.SIGKILL)
 
 
 @contextmanager

@@ -118,6 +118,12 @@ class RayExecutor:
         self._on_gpus |= set(handles[-1:]) if gpu else set()
         return handles
 
+    def everywhere(self, function: Callable[[], Any]) -> None:
+        """See Executor.everywhere."""
+        task = self._task.options(name=function.__name__, num_cpus=1, max_retries=0, scheduling_strategy="SPREAD")
+        for _ in range(self.workers):
+            task.remote(function)
+
     def wait(self, handles: Sequence[Handle]) -> Sequence[Handle]:
         """See Executor.wait; raises SettingError if the cluster's head is gone."""
         while True:

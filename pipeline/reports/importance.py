@@ -1,14 +1,12 @@
 """Which hyperparameters mattered: Optuna's PED-ANOVA over the trials that have an answer."""
 
-import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from pipeline.reports.findings import Findings
+from pipeline.without import without
 
 FEWEST_TRIALS = 8
 
@@ -41,24 +39,11 @@ def shares(found: Findings) -> dict[str, float]:
             for name, space in spaces.items()
         }
         study.add_trial(optuna.create_trial(params=parameters, distributions=spaces, value=score))
-    with _without("sklearn"):  # only Optuna's other evaluators need it, and to load it takes longer than all else
+    with without("sklearn"):  # only Optuna's other evaluators need it, and to load it takes longer than all else
         from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
-
-
-@contextmanager
-def _without(library: str) -> Iterator[None]:
-    """Inside, the library is not there for those who can do without it, unless it has been loaded already."""
-    if library in sys.modules:
-        yield
-        return
-    sys.modules[library] = None  # type: ignore[assignment]  # what Python itself takes as "not there"
-    try:
-        yield
-    finally:
-        del sys.modules[library]
 
 
 def _columns(found: Findings) -> dict[str, list[str]]:

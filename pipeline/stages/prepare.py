@@ -20,6 +20,7 @@ from nncore.table import MISSING, Column, Table
 from nncore.training import Data, Rows
 from pipeline.artefacts import Development, RawRows, Task, View
 from pipeline.settings.strict import STRICT, PositiveInt
+from pipeline.without import without
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 MOST_QUANTILES = 1000
@@ -86,7 +87,8 @@ class Prepare:
 
     def _imputed(self, x: Array) -> tuple[Array, Array]:
         """What stands for a missing value in each column (M,), and which columns have one."""
-        from sklearn.impute import SimpleImputer  # not at the top: the driver only needs the settings
+        with without("pandas"):  # and not at the top: the driver only needs the settings
+            from sklearn.impute import SimpleImputer
 
         missing = np.asarray(np.isnan(x).any(axis=0))
         # scikit-learn sorts columns without gaps as if they had some, which takes twenty times as long

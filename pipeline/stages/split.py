@@ -17,6 +17,7 @@ from pipeline.artefacts import Dataset, Development, Fold, RawRows
 from pipeline.errors import SettingError
 from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveInt, Share
 from pipeline.stages.strata import layers_to_divide, strata
+from pipeline.without import without
 
 MOST_REPEATS = 50
 
@@ -249,14 +250,16 @@ def _n_held(share: float, n_all: int, n_left: int, what: str = "rows") -> int:
 
 
 def _drawn(rows: Array, n_held: int, seed: int, layers: Array | None) -> tuple[Array, Array]:
-    from sklearn.model_selection import train_test_split  # not at the top: the driver only needs the settings
+    with without("pandas"):  # and not at the top: the driver only needs the settings
+        from sklearn.model_selection import train_test_split
 
     stay, held = train_test_split(rows, test_size=n_held, stratify=layers, random_state=seed)
     return stay, held
 
 
 def _drawn_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-    from sklearn.model_selection import GroupShuffleSplit
+    with without("pandas"):
+        from sklearn.model_selection import GroupShuffleSplit
 
     n_held = _n_held(share, len(np.unique(groups)), len(np.unique(groups[rows])), "groups")
     ((stay, held),) = GroupShuffleSplit(1, test_size=n_held, random_state=seed).split(rows, groups=groups[rows])

@@ -11,7 +11,7 @@ from pipeline.sweep.books import Running
 from pipeline.sweep.planner import PlannedStack, Stacks, gpu_width
 from pipeline.sweep.scheduler import Slice
 from pipeline.sweep.states import States
-from pipeline.sweep.training import SliceOrder, StoredStack, kept, load_loops, opened, train_slice
+from pipeline.sweep.training import SliceOrder, StoredStack, kept, opened, train_slice
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,6 @@ class Terms:
     loss_limit: float
     deadline: float | None
     say: Callable[[str], None]
-
-
-def get_ready(executor: Executor, n_workers: int) -> None:
-    """Let so many workers that are idle load what slices need. Nobody waits for them, and none must succeed."""
-    for _ in range(n_workers):
-        executor.submit(load_loops, options=TaskOptions(1, 0, 0), here=False)
 
 
 class Dispatcher:

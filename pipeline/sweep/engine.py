@@ -15,7 +15,6 @@ from pipeline.execution.base import Handle
 from pipeline.search.base import Leg
 from pipeline.settings.run_settings import Budget
 from pipeline.settings.variants import Variant
-from pipeline.sweep.dispatcher import get_ready
 from pipeline.sweep.planner import Job, Origin
 from pipeline.sweep.result import Place, Repeat, Result
 from pipeline.sweep.results import Results
@@ -128,8 +127,6 @@ class Engine:
         """Enter the trials of a rung with their networks, and let the journal know."""
         variants = [self._means.variants.of(leg.trial) for leg in legs]
         views = self._before.views([(variant.prepare, variant.reduce) for variant in variants])
-        if not self.opened:
-            get_ready(self._means.executor, self._means.executor.workers)  # while networks get their names
         asked: dict[str, dict[Repeat, str]] = {}
         addresses: dict[str, list[str | None]] = {}
         origins = {leg.origin: self.results.trials[leg.origin].networks for leg in legs if leg.origin}

@@ -1,0 +1,49 @@
+"""What executors do beside running tasks; tasks themselves are run by nearly every other test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import clusters
+import pytest
+
+from pipeline.execution.local import LocalExecutor
+
+PROGRAM = Path(__file__).parents[1] / "program_everywhere.py"
+
+
+def found(*arguments):
+    """What the program prints."""
+    done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_every_worker_of_a_ray_of_our_own_gets_ready_and_its_autoscaler_is_ended():
+    seen = found()
+    assert seen["workers"] == 2
+    assert len({worker for worker, _ in seen["called"]}) == 2
+    assert seen["autoscalers"] == [1, 0]  # if Ray starts none any more, there is none to end
+
+
+@pytest.mark.slow
+def test_every_worker_of_every_host_gets_ready():
+    nodes = clusters.cluster(num_cpus=1)
+    try:
+        others = [clusters.add_worker(nodes), clusters.add_worker(nodes, num_cpus=2)]
+        nodes.wait_for_nodes()
+        seen = found(nodes.address)
+        raylets = [one.process.pid for node in [nodes.head_node, *others] for one in node.all_processes["raylet"]]
+    finally:
+        nodes.shutdown()
+    assert seen["workers"] == 4
+    assert sorted(int(raylet) for _, raylet in seen["called"]) == sorted([*raylets, raylets[-1]])
+    assert seen["autoscalers"] == [0, 0]
+
+
+def test_in_this_process_nothing_gets_ready_before_it_is_asked_for():
+    called = []
+    LocalExecutor().everywhere(lambda: called.append(1))
+    assert called == []

@@ -1,0 +1,42 @@
+"""Lets every worker call a function that writes down its process and its parent's; prints what is found as JSON.
+
+An argument is the address of a cluster; without one, two workers of a Ray of our own.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pipeline.execution.ray import Cluster, Ray, _end_autoscaler
+
+
+def autoscalers() -> list[int]:
+    """Those that this process has started and that run."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [int(one) for one in children if b"autoscaler" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+def main() -> None:
+    execution = Cluster(sys.argv[1], "none", 1) if len(sys.argv) > 1 else Ray(2, "none", 1)
+    with TemporaryDirectory() as folder, execution.start() as executor:
+
+        def note() -> None:
+            Path(folder, f"{os.getpid()} {os.getppid()}").touch()
+            time.sleep(3)  # meanwhile nobody can take the place of another
+
+        executor.everywhere(note)
+        deadline = time.monotonic() + 60
+        while len(os.listdir(folder)) < executor.workers and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found: dict[str, object] = {"workers": executor.workers, "called": [name.split() for name in os.listdir(folder)]}
+        before = autoscalers()
+        _end_autoscaler()
+        time.sleep(0.5)
+        print(json.dumps(found | {"autoscalers": [len(before), len(autoscalers())]}))
+
+
+if __name__ == "__main__":
+    main()
