@@ -31,7 +31,10 @@ def main() -> None:
         deadline = time.monotonic() + 60
         while len(os.listdir(folder)) < executor.workers and time.monotonic() < deadline:
             time.sleep(0.05)
-        found: dict[str, object] = {"workers": executor.workers, "called": [name.split() for name in os.listdir(folder)]}
+        found: dict[str, object] = {
+            "workers": executor.workers,
+            "called": [name.split() for name in os.listdir(folder)],
+        }
         before = autoscalers()
         _end_autoscaler()
         time.sleep(0.5)
