@@ -1,5 +1,7 @@
 """Hyperparameters of a stack: a scalar, or one value per network, checked and cast in one place."""
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -39,13 +41,12 @@ def checked(
         "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
     }
     for rule, holds in rules.items():
-        _require(member, argument, array, rule, np.broadcast_to(holds, array.shape))
+        if holds is not True and not holds.all():
+            _refuse(member, argument, array, rule, holds)
     return array.reshape(-1)
 
 
-def _require(member: str, argument: str, array: Array, rule: str, holds: Array) -> None:
-    if holds.all():
-        return
+def _refuse(member: str, argument: str, array: Array, rule: str, holds: Array) -> NoReturn:
     if array.ndim == 0:
         raise ValueError(f"{argument} must be {rule}, but is {array[()]} ({member})")
     network = int(np.argmin(holds))

@@ -26,7 +26,6 @@ from pipeline.sweep.result import repeats_of
 from pipeline.sweep.results import Results
 from pipeline.sweep.states import States
 from pipeline.sweep.trainer import Trainer
-from pipeline.sweep.training import load_loops
 from pipeline.upstream import Means, Upstream, upstream
 
 
@@ -81,7 +80,6 @@ class _Work:
         if self.record.earlier:
             self.output.say(f"run {self.record.folder.name} goes on")
         self.means.show("startup")
-        self.means.executor.everywhere(load_loops)
         self.drawer.load()  # not before: Ray's start needs both cores
 
     def _engine(self, before: Upstream) -> Engine:

@@ -18,6 +18,7 @@ from pipeline.settings.variants import Variants
 from pipeline.stages.kinds import Preparing, Reduction
 from pipeline.stages.reduce import applied
 from pipeline.stages.rows import divided, loaded
+from pipeline.sweep.training import load_loops
 
 
 class Means(NamedTuple):
@@ -53,7 +54,8 @@ class FoldView(NamedTuple):
 
 
 def upstream(means: Means) -> "Upstream":
-    """Load, look at the card, split; the views are made as they are asked for."""
+    """Load, look at the card, split; the views are made as they are asked for. Workers get ready to train before."""
+    means.executor.everywhere(load_loops)
     means.settings.cache.begin()
     return Upstream(means)
 

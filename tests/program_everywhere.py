@@ -29,11 +29,11 @@ def main() -> None:
 
         executor.everywhere(note)
         deadline = time.monotonic() + 60
-        while len(os.listdir(folder)) < executor.workers and time.monotonic() < deadline:
+        while len(list(Path(folder).iterdir())) < executor.workers and time.monotonic() < deadline:
             time.sleep(0.05)
         found: dict[str, object] = {
             "workers": executor.workers,
-            "called": [name.split() for name in os.listdir(folder)],
+            "called": [path.name.split() for path in Path(folder).iterdir()],
         }
         before = autoscalers()
         _end_autoscaler()

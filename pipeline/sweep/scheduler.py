@@ -57,9 +57,8 @@ class Scheduler:
         if chosen is None:
             return None
         number, epoch = chosen
-        seconds = max(self._slice_seconds, task_seconds(self.workers))
-        epochs = 1 if self._queue.is_doubted(chosen) else max(1, int(seconds / self._parts.seconds(number, gpu)))
-        started = Slice(number, epoch, min(epoch + epochs, self.stacks[number].until), gpu)
+        epochs = 1 if self._queue.is_doubted(chosen) else self._epochs(number, epoch, gpu)
+        started = Slice(number, epoch, epoch + epochs, gpu)
         self._running.add(started)
         self._n_on_gpus += gpu
         return started
@@ -103,6 +102,13 @@ class Scheduler:
     def done(self) -> bool:
         """Nothing is left to start or to wait for."""
         return not self._queue and not self._running
+
+    def _epochs(self, number: int, epoch: int, gpu: bool) -> int:
+        """How many a stack's next slice has; a rest of less than half a slice is worth no slice of its own."""
+        left = self.stacks[number].until - epoch
+        seconds = max(self._slice_seconds, task_seconds(self.workers))
+        epochs = max(1, int(seconds / self._parts.seconds(number, gpu)))
+        return epochs if left >= 1.5 * epochs else left
 
     @property
     def _idle(self) -> tuple[int, int]:
