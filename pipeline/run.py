@@ -123,8 +123,9 @@ class _Work:
         everything = list(engine.results.trials.values())
         ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
+        self.drawer.begin()
         if ranking is None:
-            self._begin_report()
+            self._complete_report()
             _finish_report(self.drawer, self.record, self.output)
             n_diverged = sum(trial.diverged for trial in everything)
             if n_diverged < len(everything):
@@ -159,12 +160,12 @@ class _Work:
         record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
         final.diagnose(champion)
         record.time("publish")
-        self._begin_report()
+        self._complete_report()
         self.output.champion(record.summary, record.folder)
 
-    def _begin_report(self) -> None:
+    def _complete_report(self) -> None:
         self.record.write_summary()
-        self.drawer.begin()
+        self.drawer.complete()
 
 
 def _finish_report(drawer: Drawer, record: Record, output: Output) -> None:

@@ -1,7 +1,7 @@
 """Who draws the report of a run: a process of its own, beside the driver.
 
-Its libraries take half a second to load, and its plots one or two to draw. Meanwhile the driver waits for workers, and
-in the end for Ray to stop.
+Its libraries take half a second to load, and its plots one or two to draw. Meanwhile the driver waits for workers: to
+prepare the data, then to judge the champion, and in the end for Ray to stop.
 """
 
 import subprocess
@@ -19,7 +19,10 @@ class Drawer(Protocol):
         """Get ready."""
 
     def begin(self) -> None:
-        """Draw what is in the run's folder now."""
+        """Draw what the sweep alone shows: its leaderboard is in the run's folder now."""
+
+    def complete(self) -> None:
+        """Draw the rest: all is in the run's folder now."""
 
     def finish(self) -> Path | None:
         """Wait for the report; its path. Raises RuntimeError saying why there is none."""
@@ -32,6 +35,9 @@ class NoDrawer:
         """See Drawer."""
 
     def begin(self) -> None:
+        """See Drawer."""
+
+    def complete(self) -> None:
         """See Drawer."""
 
     def finish(self) -> None:
@@ -59,6 +65,13 @@ class DrawingProcess:
 
     def begin(self) -> None:
         """See Drawer."""
+        self._go_on()
+
+    def complete(self) -> None:
+        """See Drawer."""
+        self._go_on()
+
+    def _go_on(self) -> None:
         assert self.process
         assert self.process.stdin
         with suppress(BrokenPipeError):  # it has ended already; `finish` says why

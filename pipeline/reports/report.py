@@ -2,31 +2,40 @@
 
 import base64
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
 from pipeline.reports.drawing import png
 from pipeline.reports.end import in_words
-from pipeline.reports.findings import Findings, findings
-from pipeline.reports.sections import Section, sections
+from pipeline.reports.findings import Findings, completed, findings
+from pipeline.reports.sections import Section, at_first, at_last, of_the_sweep
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
+def write_report(folder: Path, n_leaderboard: int = 50, wait: Callable[[], None] = lambda: None) -> Path:
     """Write the report of the run in the folder, from the files there; its path.
 
     n_leaderboard   trials that the leaderboard shows
+    wait            called when what the sweep alone shows is drawn: the run's summary and diagnosis are read after it
 
     Raises   SettingError if the journal is damaged
     """
     found = findings(folder)
+    swept = [*map(_drawn, of_the_sweep(found))]
+    wait()
+    found = completed(found)
+    parts = [*map(_drawn, at_first(found, n_leaderboard)), *swept, *map(_drawn, at_last(found))]
     plots = folder / "plots"
     if plots.exists():
         shutil.rmtree(plots)
     plots.mkdir()
-    parts = [_drawn(section, plots) for section in sections(found, n_leaderboard)]
+    for part in parts:
+        for plot in part["plots"]:
+            (plots / f"{plot['name']}.png").write_bytes(base64.b64decode(plot["content"]))
     template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
     page = template.render(title=f"{folder.parent.name} {folder.name}", subtitle=_subtitle(found), sections=parts)
     path = folder / "report.html"
@@ -34,15 +43,14 @@ def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
     return path
 
 
-def _drawn(section: Section, plots: Path) -> dict[str, object]:
-    """The section for the template; its plots are files, too."""
-    drawn = []
-    for name, caption, figure in section.plots:
-        content = png(figure)
-        (plots / f"{name}.png").write_bytes(content)
-        drawn.append({"caption": caption, "content": base64.b64encode(content).decode()})
+def _drawn(section: Section) -> dict[str, Any]:
+    """The section for the template."""
+    plots = [
+        {"name": name, "caption": caption, "content": base64.b64encode(png(figure)).decode()}
+        for name, caption, figure in section.plots
+    ]
     parts = {name: getattr(section, name) for name in ("title", "anchor", "texts", "tables", "code")}
-    return {**parts, "plots": drawn}
+    return {**parts, "plots": plots}
 
 
 def _subtitle(found: Findings) -> str:

@@ -38,14 +38,22 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def sections(found: Findings, n_leaderboard: int) -> Iterator[Section]:
-    """All that have something to show."""
+def at_first(found: Findings, n_leaderboard: int) -> Iterator[Section]:
+    """What came out."""
     yield _result(found)
     if found.leaderboard:
         yield _leaderboard(found, n_leaderboard)
+
+
+def of_the_sweep(found: Findings) -> Iterator[Section]:
+    """Those in the middle; they need neither the summary nor the diagnosis."""
     if found.answering:
         yield _learning(found)
         yield from _space(found)
+
+
+def at_last(found: Findings) -> Iterator[Section]:
+    """What the champion is like, and what it took."""
     if found.diagnosis:
         yield from _reduction(found.diagnosis["reduction"])
         yield _errors(found.diagnosis["test"])

@@ -276,6 +276,40 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, caps
     assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
 
 
+def test_what_the_sweep_shows_is_drawn_before_the_rest_is_there_and_the_page_is_the_same(digits, tmp_path):
+    import shutil
+
+    folder = tmp_path / "digits" / digits[0].name
+    shutil.copytree(digits[0], folder)
+    expected = write_report(folder).read_text()
+    later = {name: (folder / name).read_bytes() for name in ("summary.json", "diagnosis.json")}
+    shutil.rmtree(folder / "plots")
+    for name in (*later, "report.html"):
+        (folder / name).unlink()
+
+    def wait():
+        assert not (folder / "report.html").exists()
+        for name, content in later.items():
+            (folder / name).write_bytes(content)
+
+    assert write_report(folder, 50, wait).read_text() == expected
+    assert {path.stem for path in (folder / "plots").iterdir()} >= {"curves", "heat_map", "confusion", "seconds"}
+
+
+def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tmp_path):
+    import shutil
+
+    folder = tmp_path / "digits" / digits[0].name
+    shutil.copytree(digits[0], folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with DrawingProcess(folder, 50) as drawer:
+        drawer.load()
+        drawer.begin()
+        process = drawer.process
+    assert process.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
 def test_who_draws_ends_when_nothing_is_to_be_drawn(tmp_path):
     with DrawingProcess(tmp_path, 50) as drawer:
         drawer.load()
