@@ -105,9 +105,17 @@ class Model:
 
     def outputs(self, table: Table) -> Array:
         """The network's outputs z (N, outputs) for raw rows."""
+        return self.said(self.seen(table))
+
+    def seen(self, table: Table) -> Array:
+        """What the network sees of raw rows (N, I)."""
         x = self.preparation(table)
         for transform in self.transforms:
             x = transform(x)
+        return x
+
+    def said(self, x: Array) -> Array:
+        """The network's outputs z (N, outputs) for what it sees."""
         return predict(self.parameters, self.shape, x)[0]
 
     def answers(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:

@@ -57,7 +57,7 @@ class Preparation:
         missing = np.isnan(x)
         yield self.scaling(np.where(missing, self.fill, x))
         yield missing[:, self.indicators]
-        codes = [values for column, values in table.places if column.kind == "categorical"]
+        codes = [values for column, values in table.places if column.kind == "categorical"] if self.slots else []
         for values, slots in zip(codes, self.slots, strict=True):
             yield np.take_along_axis(slots, values, axis=0)[:, None] == np.arange(_width(slots))
 

@@ -12,6 +12,7 @@ from pipeline.artefacts import DataCard, Dataset, RawRows
 
 SHOWN = 12  # classes and targets in the terminal
 BYTES_AT_A_TIME = 1 << 20  # for the digest they are copied
+NUMBERS_AT_A_TIME = 1 << 18
 
 
 def data_card(dataset: Dataset) -> DataCard:
@@ -26,8 +27,8 @@ def data_card(dataset: Dataset) -> DataCard:
     digest                SHA-256 of all rows: columns, values, targets, weights
     """
     rows = dataset.rows
-    columns = [_column(column, values) for column, values in rows.x.places]
-    shares = [column["missing"] for column in columns]
+    shares = _missing(rows.x)
+    columns = [_column(column, share) for column, share in zip(rows.x.columns, shares, strict=True)]
     return {
         "task": dataset.task,
         "targets": list(dataset.targets),
@@ -59,9 +60,18 @@ def print_card(console: Console, card: DataCard) -> None:
         console.print(f"{heading:<11}{line}", soft_wrap=True)
 
 
-def _column(column: Column, values: Array) -> dict[str, Any]:
-    missing = values == MISSING if column.kind in CODED else np.isnan(values)
-    found: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": float(missing.mean())}
+def _missing(table: Table) -> list[float]:
+    """The share of the rows in which each column is missing, counted row after row, as they lie in memory."""
+    some = max(1, NUMBERS_AT_A_TIME // len(table.columns))
+    parts = [table[first : first + some] for first in range(0, len(table), some)]
+    numbers = np.sum([np.isnan(part.numbers).sum(axis=0) for part in parts], axis=0)
+    codes = np.sum([(part.codes == MISSING).sum(axis=0) for part in parts], axis=0)
+    counted = Table(table.columns, numbers[None], codes[None])
+    return [float(count[0]) / len(table) for _, count in counted.places]
+
+
+def _column(column: Column, missing: float) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": missing}
     return found | ({"levels": len(column.levels)} if column.kind in CODED else {})
 
 

@@ -69,7 +69,7 @@ class Variant(NamedTuple):
 
 
 class Variants:
-    """Makes the variant of a trial, each different one once.
+    """Makes the variant of a trial, each of its parts once: equal parts are one object. And shapes, each once.
 
     config   the configuration as plain values, of which trials replace some
     """
@@ -77,10 +77,18 @@ class Variants:
     def __init__(self, settings: Settings, config: dict[str, Any]) -> None:
         self._settings, self._config = settings, config
         self._parts: dict[str, Any] = {}
+        self._shapes: dict[object, Shape] = {}
 
     def of(self, trial: Trial) -> Variant:
         """The trial's. Raises SettingError naming the setting that is wrong."""
         return Variant(*(self._part(name, trial) for name in PARTS))
+
+    def shape(self, variant: Variant, facts: Facts, task: Task) -> Shape:
+        """The variant's for a view of these sizes. To check one takes as long as to name ten networks."""
+        made_of = (id(variant.network), id(variant.training), facts, task)
+        if made_of not in self._shapes:
+            self._shapes[made_of] = variant.shape(facts, task)
+        return self._shapes[made_of]
 
     def check(self, task: Task | None) -> None:
         """Raise SettingError if a trial's settings are wrong, or do not go together with the task, if it is known.

@@ -94,7 +94,7 @@ class Prepare:
         # scikit-learn sorts columns without gaps as if they had some, which takes twenty times as long
         simple = ~missing if self.imputation == "median" else np.zeros_like(missing)
         fill = np.empty(x.shape[1])
-        fill[simple] = np.median(x[:, simple], axis=0)
+        fill[simple] = np.median(x if simple.all() else x[:, simple], axis=0)
         if not simple.all():
             strategy = "constant" if self.imputation == "zero" else self.imputation
             imputer = SimpleImputer(strategy=strategy, fill_value=0.0, keep_empty_features=True)

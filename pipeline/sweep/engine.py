@@ -72,7 +72,6 @@ class Engine:
         self._means, self._before, self.results, self._trainer = means, before, results, trainer
         self._epochs = settings.training.epochs
         self.opened: dict[str, Opened] = {}
-        self._shapes: dict[object, Shape] = {}
         self._views: dict[str, int] = {}  # numbers by address
         self._handles: list[Handle] = []  # by number
         objectives = (settings.select.metric, *settings.select.tradeoffs)
@@ -156,10 +155,8 @@ class Engine:
     def _network(self, trial: Trial, variant: Variant, repeat: Repeat, views: tuple[FoldView, ...]) -> Opened:
         view = views[repeat.fold]
         network = variant.net(trial, repeat.key(trial.key), repeat.seed)
-        made_of = (id(variant.network), id(variant.training), view.facts)  # these parts are made once: they have one id
-        if made_of not in self._shapes:
-            self._shapes[made_of] = variant.shape(view.facts, self._before.task)
-        return Opened(trial, variant, network, self._shapes[made_of], view)
+        shape = self._means.variants.shape(variant, view.facts, self._before.task)
+        return Opened(trial, variant, network, shape, view)
 
     def _address(self, one: Opened, leg: Leg, origin: Result | None) -> str:
         known = self.results.networks.get(one.network.key)

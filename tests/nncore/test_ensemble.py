@@ -13,6 +13,7 @@ from nncore import model_file
 from nncore.ensemble import Ensemble, greedy_selection, mixed_output, mixed_value, moments
 from nncore.members import Member
 from nncore.model import Classes, Labels, Model, Values
+from nncore.pca import Pca
 from nncore.preparation import Preparation
 from nncore.scaling import Affine
 from nncore.shape import initial_numbers
@@ -227,6 +228,23 @@ def test_members_that_share_a_preparation_store_it_once(tmp_path):
         assert len(archive.files) == 4 + 1 + 3  # of the preparation, the labels, the parameters of each
     written = json.loads((tmp_path / "model" / "model.json").read_text())["model"]
     assert (written["class"], len(written["models"])) == ("Ensemble", 3)
+
+
+def test_rows_are_prepared_once_for_models_that_prepare_alike_and_by_each_of_the_others(tmp_path, monkeypatch):
+    """Loaded, equal preparations are objects of their own."""
+    together = ENSEMBLES["classes"]
+    model_file.save(together, tmp_path / "model")
+    loaded = model_file.load(tmp_path / "model")
+    moved = replace(loaded.models[1].preparation, scaling=Affine(X.mean(axis=0), X.std(axis=0) + np.arange(6) / 1e15))
+    rotated = Pca(np.zeros(6, np.float32), np.eye(6, dtype=np.float32)[::-1].copy(), np.ones(6, np.float32), 6.0)
+    others = [replace(loaded.models[1], preparation=moved), replace(loaded.models[2], transforms=(rotated,))]
+    mixed = Ensemble((*loaded.models, *others, replace(others[1])), (1, 2, 4, 1, 1, 1))
+    expected = [model.outputs(TABLE) for model in mixed.models]
+    prepared, prepare = [], Preparation.__call__
+    monkeypatch.setattr(Preparation, "__call__", lambda one, *rows: prepared.append(one) or prepare(one, *rows))
+    z = mixed.outputs(TABLE)
+    assert len(prepared) == 3
+    np.testing.assert_array_equal(z, mixed.mixed([one[None] for one in expected])[0], strict=True)
 
 
 def test_models_that_do_not_answer_alike_are_no_ensemble():

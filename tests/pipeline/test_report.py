@@ -8,7 +8,6 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from io import BytesIO
-from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -241,41 +240,6 @@ def test_the_command_writes_it_again(digits, capsys):
     assert "Leaderboard" in Page((folder / "report.html").read_text()).headings
 
 
-class WithoutInk(DrawingProcess):
-    """Cannot make its folder of plots."""
-
-    def begin(self):
-        (self.folder / "plots").touch()
-        super().begin()
-
-
-class Killed(DrawingProcess):
-    """Dies before it is told to draw."""
-
-    def load(self):
-        super().load()
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.mark.parametrize(
-    ("kind", "why"), [(WithoutInk, "NotADirectoryError: "), (Killed, "the process that draws it ended with -9")]
-)
-def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, capsys):
-    import time
-
-    from rich.console import Console
-
-    from pipeline.reports.output import Lines
-    from pipeline.run import run
-
-    settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
-    object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
-    found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
-    assert found["status"] == "finished"
-    assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
-
-
 def test_what_the_sweep_shows_is_drawn_before_the_rest_is_there_and_the_page_is_the_same(digits, tmp_path):
     import shutil
 
@@ -308,15 +272,6 @@ def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tm
         process = drawer.process
     assert process.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-
-
-def test_who_draws_ends_when_nothing_is_to_be_drawn(tmp_path):
-    with DrawingProcess(tmp_path, 50) as drawer:
-        drawer.load()
-        process = drawer.process
-        assert process.poll() is None
-    assert process.returncode == 0
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):

@@ -1,0 +1,52 @@
+"""Who draws the report: a process that ends with the run, whatever becomes of either."""
+
+from types import SimpleNamespace
+
+import pytest
+from running import FEW, composed
+
+from pipeline.reports.drawer import DrawingProcess
+
+
+class WithoutInk(DrawingProcess):
+    """Cannot make its folder of plots."""
+
+    def begin(self):
+        (self.folder / "plots").touch()
+        super().begin()
+
+
+class Killed(DrawingProcess):
+    """Dies before it is told to draw."""
+
+    def load(self):
+        super().load()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(WithoutInk, "NotADirectoryError: "), (Killed, "the process that draws it ended with -9")]
+)
+def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, capsys):
+    import time
+
+    from rich.console import Console
+
+    from pipeline.reports.output import Lines
+    from pipeline.run import run
+
+    settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
+    object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
+    found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
+    assert found["status"] == "finished"
+    assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_who_draws_ends_when_nothing_is_to_be_drawn(tmp_path):
+    with DrawingProcess(tmp_path, 50) as drawer:
+        drawer.load()
+        process = drawer.process
+        assert process.poll() is None
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
