@@ -6,6 +6,7 @@ t (K or 1, N, O):
     value(z, t)      -log p(t | z) of each row, summed over its targets, shape (K, N)
     gradient(z, t)   (value, dz), dz the derivative of each row's value by its z, shape (K, N, outputs)
     answer(z)        what the output means: probabilities or expected values, shape (K, N, O)
+    judgement(z, t)  (value, answer), for those that find both at once; see `judged`
     output(y, d)     the other way: a z that means the answer y, and predicts the deviation d if the loss has one
 
 z is the last layer's x W + b, before any squashing: each loss owns the function that turns it into a
@@ -43,11 +44,17 @@ class Loss(NamedTuple):
     output: Callable[[Array, Array | None], Array]
     outputs_per_target: int = 1
     deviation: Callable[[Array], Array] | None = None
+    judgement: Callable[[Array, Array], tuple[Array, Array]] | None = None
+
+
+def judged(loss: Loss, z: Array, t: Array) -> tuple[Array, Array]:
+    """(value, answer), to the last bit what they are by themselves."""
+    return loss.judgement(z, t) if loss.judgement else (loss.value(z, t), loss.answer(z))
 
 
 def mean_value(loss: Loss, z: Array, t: Array, weights: Array | None = None) -> Array:
     """The mean over the rows (K,); weights (K or 1, N) have mean 1 over all rows of the data."""
-    return _mean(loss.value(z, t), weights)
+    return mean_of(loss.value(z, t), weights)
 
 
 def mean_gradient(loss: Loss, z: Array, t: Array, weights: Array | None = None) -> tuple[Array, Array]:
@@ -56,10 +63,11 @@ def mean_gradient(loss: Loss, z: Array, t: Array, weights: Array | None = None) 
     dz /= z.shape[1]
     if weights is not None:
         dz *= weights[:, :, None]
-    return _mean(value, weights), dz
+    return mean_of(value, weights), dz
 
 
-def _mean(value: Array, weights: Array | None) -> Array:
+def mean_of(value: Array, weights: Array | None) -> Array:
+    """The mean of a value (K, N) over the rows; see mean_value."""
     return (value if weights is None else value * weights).mean(axis=1)
 
 
@@ -72,16 +80,27 @@ def softmax_cross_entropy() -> Loss:
     def value(z: Array, t: Array) -> Array:
         return gradient(z, t)[0]
 
-    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
-        z, t = _turned(z), _turned(t)
-        largest, total = z[:, :1].copy(), np.zeros_like(z[:, :1])  # (K, 1, N)
-        cost = np.zeros_like(total)
+    def parts(z: Array) -> tuple[Array, Array, Array]:
+        """z, as far below its largest as it is, p before its division, and its sum (K, 1, N)."""
+        z = _turned(z)
+        largest, total = z[:, :1].copy(), np.zeros_like(z[:, :1])
         largest_z([z, largest])
         less([z, largest])  # exp of at most 0 cannot overflow
         p = np.exp(z)
         sum_p([p, total])
-        softmax_dz([p, z, t, total, np.log(total), cost])
+        return z, p, total
+
+    def gradient(z: Array, t: Array) -> tuple[Array, Array]:
+        z, p, total = parts(z)
+        cost = np.zeros_like(total)
+        softmax_dz([p, z, _turned(t), total, np.log(total), cost])
         return cost[:, 0], np.swapaxes(p, 1, 2)
+
+    def judgement(z: Array, t: Array) -> tuple[Array, Array]:
+        z, p, total = parts(z)
+        cost = np.zeros_like(total)
+        add_cost([z, _turned(t), np.log(total), cost])
+        return cost[:, 0], _turned(np.divide(p, total, out=p))
 
     def answer(z: Array) -> Array:
         z = _turned(z)
@@ -91,7 +110,7 @@ def softmax_cross_entropy() -> Loss:
     def output(y: Array, deviation: Array | None) -> Array:
         return np.log(_above_zero(y))
 
-    return Loss("one-hot", value, gradient, answer, output)
+    return Loss("one-hot", value, gradient, answer, output, judgement=judgement)
 
 
 @formula("largest")
@@ -116,6 +135,12 @@ def sum_p(p: Array, total: Array) -> Array:
 def softmax_dz(p: Array, z: Array, t: Array, total: Array, log_total: Array, cost: Array) -> tuple[Array, Array]:
     """One class's dz, in the place of p = exp(z), and what it adds to -log p(t | z)."""
     return p / total - t, cost - t * (z - log_total)
+
+
+@formula("cost")
+def add_cost(z: Array, t: Array, log_total: Array, cost: Array) -> Array:
+    """What one class adds to -log p(t | z)."""
+    return cost - t * (z - log_total)
 
 
 def sigmoid_cross_entropy() -> Loss:

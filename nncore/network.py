@@ -151,7 +151,7 @@ def run_layers(at: Sequence[View], shape: Shape, x: Array, scratch: Scratch) -> 
         outputs(at, shape, x[:, start : start + ROWS_AT_ONCE], scratch).copy()
         for start in range(0, max(x.shape[1], 1), ROWS_AT_ONCE)
     ]
-    return np.concatenate(pieces, axis=1)
+    return np.concatenate(pieces, axis=1) if pieces[1:] else pieces[0]
 
 
 def _active(f: Activation, n: Array, shift: Array, out: Array) -> Array:

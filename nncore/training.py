@@ -8,7 +8,7 @@ import numpy as np
 
 from nncore.backend import Array, on_host
 from nncore.crew import Crew
-from nncore.losses import mean_value
+from nncore.losses import judged, mean_of
 from nncore.metrics import Metric
 from nncore.network import ROWS_AT_ONCE, predict
 from nncore.scratch import Scratch
@@ -169,12 +169,10 @@ def _scores(
     numbers: Array, shape: Shape, rows: Rows, metrics: Mapping[str, Metric], scratch: Scratch
 ) -> dict[str, Array]:
     """Loss and metrics (K,) of the networks `numbers` (K, n_numbers)."""
-    loss = shape.functions.loss
-    z, t = predict(numbers, shape, rows.x, scratch), rows.t[None]
-    values = {"validation/loss": mean_value(loss, z, t, rows.weights)}
-    if metrics:
-        y = loss.answer(z)
-        values |= {f"validation/{name}": metric(y, t, rows.weights) for name, metric in metrics.items()}
+    t = rows.t[None]
+    value, y = judged(shape.functions.loss, predict(numbers, shape, rows.x, scratch), t)
+    values = {"validation/loss": mean_of(value, rows.weights)}
+    values |= {f"validation/{name}": metric(y, t, rows.weights) for name, metric in metrics.items()}
     return {name: on_host(value) for name, value in values.items()}
 
 

@@ -3,7 +3,7 @@
     .venv/bin/python scripts/benchmark_sweep.py [--rivals FOLDER] [--only NAME] [--repeats 5] [--json FILE]
 
 digits     48 trials x 30 epochs: 4 optimizers x 3 rates x 4 penalties, PCA 32, 64 hidden units, batches of 32
-thousand   1,000 such trials of ours; beside Ray Tune's rate on 48, and the time of their steps alone
+thousand   1,000 such trials of ours; beside Ray Tune's rate on 48, and the time of their steps alone, on as many cores
 large      60,000 rows x 784 columns, PCA 64, 128-64 hidden units, batches of 128, 12 trials x 5 epochs
 
 Seconds from the start of the process to its end, with tracking on for us and nothing tracked by the others; of the
@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from steps import alone
 
 ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
@@ -110,8 +111,6 @@ def compared(name: str, python: Path, repeats: int) -> dict[str, dict[str, float
 
 def thousand(repeats: int) -> dict[str, dict[str, float]]:
     """With as many networks as one likes: what they take, and what their steps take by themselves."""
-    from benchmark_training import on_one_core, seconds_of, trainer
-
     case = CASES["digits"] | {"trials": 1000}
     with TemporaryDirectory() as temporary:
         folder, path = Path(temporary), Path(temporary) / "digits.npz"
@@ -121,12 +120,9 @@ def thousand(repeats: int) -> dict[str, dict[str, float]]:
             for _ in range(repeats)
         ]
     found = medians(rounds)
-    on_one_core()
-    epoch = trainer("A", 64, {})
-    epoch()
-    step = median(seconds_of(epoch) for _ in range(9)) / 64 / 30
     for who, workers in (("ours, Ray", 2), ("ours, local", 1)):
-        found[who]["steps alone"] = found[who]["steps"] * step / workers
+        step = median(alone(workers) for _ in range(repeats))
+        found[who] |= {"step us": 1e6 * step, "steps alone": found[who]["steps"] * step / workers}
     return found
 
 

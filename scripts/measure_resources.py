@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_sweep import CASES, data, settings
-from benchmark_training import seconds_of, trainer
+from steps import alone
 
 ROOT = Path(__file__).parents[1]
 BARE = ["tracking=none", "report=none", "resume=never", "cache=none"]
@@ -108,29 +108,8 @@ def workers(folder: Path, repeats: int) -> dict[str, Any]:
         row = found[f"{n} workers"]
         row["driver's share"] = row["driver cpu"] / (n * row["sweep"])
     one, two = (found[f"{n} workers"]["sweep"] for n in (1, 2))
-    alone, together = (median(steps_alone(n) for _ in range(repeats)) for n in (1, 2))
-    return found | {"times as fast": one / two, "two cores by themselves": 2 * alone / together}
-
-
-def steps_alone(n_cores: int) -> float:
-    """Seconds of the same steps on each of so many cores at once, by processes that know nothing of each other."""
-    command = [sys.executable, ROOT / "scripts" / "measure_resources.py", "--steps"]
-    cores = sorted(os.sched_getaffinity(0))[:n_cores]
-    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen([*command, str(core)], env=alone, stdout=subprocess.PIPE, text=True) for core in cores
-    ]
-    return max(float(process.communicate()[0]) for process in processes)
-
-
-def steps(core: int) -> None:
-    """Print the seconds of some epochs of small networks on this core, after a while of the same."""
-    os.sched_setaffinity(0, {core})
-    epoch = trainer("A", 64, {})
-    ends = time.monotonic() + 2
-    while time.monotonic() < ends:  # until the others are there, too
-        epoch()
-    print(seconds_of(lambda: [epoch() for _ in range(200)]))
+    on_one, on_both = (median(alone(n) for _ in range(repeats)) for n in (1, 2))
+    return found | {"times as fast": one / two, "two cores by themselves": 2 * on_one / on_both}
 
 
 @contextmanager
@@ -212,11 +191,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--steps", type=int, help=SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.steps is not None:
-        steps(arguments.steps)
-        return
     found = {}
     for name, part in PARTS.items():
         if arguments.only in (None, name):

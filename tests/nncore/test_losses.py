@@ -2,12 +2,22 @@
 
 import numpy as np
 import pytest
+from discovery import LOSSES, short
+from samples import targets
 from scipy.special import expit, gammaln, softmax
 from scipy.stats import norm
 from scipy.stats import poisson as scipy_poisson
 from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score
 
-from nncore.losses import gaussian, mean_value, poisson, sigmoid_cross_entropy, softmax_cross_entropy, squared_error
+from nncore.losses import (
+    gaussian,
+    judged,
+    mean_value,
+    poisson,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    squared_error,
+)
 from nncore.metrics import accuracy, label_accuracy, r2, subset_accuracy
 
 RANDOM = np.random.default_rng(0)
@@ -20,6 +30,19 @@ def test_softmax_cross_entropy_is_sklearns_log_loss():
     expected = [log_loss(CLASSES, softmax(z, axis=1), labels=range(4)) for z in Z]
     np.testing.assert_allclose(mean_value(softmax_cross_entropy(), Z, t), expected, rtol=1e-12)
     np.testing.assert_allclose(softmax_cross_entropy().answer(Z), softmax(Z, axis=2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("member", LOSSES, ids=short)
+def test_value_and_answer_found_at_once_are_to_the_last_bit_what_they_are_by_themselves(member, dtype):
+    """Also where softmax saturates, and from the first call on, before a formula has its loop."""
+    loss, t = member.build(), targets(member, RANDOM, 50, 4)[None].astype(dtype)
+    for scale in (1, 1, 1, 1, 1, 1, 100, 1e30):
+        z = (RANDOM.normal(size=(3, 50, 4 * loss.outputs_per_target)) * scale).astype(dtype)
+        with np.errstate(all="ignore"):
+            value, y = judged(loss, z.copy(), t)
+            np.testing.assert_array_equal(value, loss.value(z.copy(), t), strict=True)
+            np.testing.assert_array_equal(y, loss.answer(z.copy()), strict=True)
 
 
 def test_sigmoid_cross_entropy_is_sklearns_log_loss_of_two_classes():
