@@ -5,6 +5,8 @@
 digits     48 trials x 30 epochs: 4 optimizers x 3 rates x 4 penalties, PCA 32, 64 hidden units, batches of 32
 thousand   1,000 such trials of ours; beside Ray Tune's rate on 48, and the time of their steps alone, on as many cores
 large      60,000 rows x 784 columns, PCA 64, 128-64 hidden units, batches of 128, 12 trials x 5 epochs
+libraries  what a sweep waits for before it trains, each in a process of its own: the settings, as Hydra composes them;
+           Ray for two CPUs from its import to its stop, with one empty task; scikit-learn's split; Numba's first loop
 
 Seconds from the start of the process to its end, with tracking on for us and nothing tracked by the others; of the
 sweep alone, start-up and data excluded; medians of rounds in which everybody has a turn. Caches of upstream stages are
@@ -110,20 +112,51 @@ def compared(name: str, python: Path, repeats: int) -> dict[str, dict[str, float
 
 
 def thousand(repeats: int) -> dict[str, dict[str, float]]:
-    """With as many networks as one likes: what they take, and what their steps take by themselves."""
+    """With as many networks as one likes: what they take, and their steps by themselves, in the same minute."""
     case = CASES["digits"] | {"trials": 1000}
+    everybody = {who: (how, 2 if "Ray" in who else 1) for who, how in EXECUTIONS.items()}
+    everybody["no MLflow"] = ([*EXECUTIONS["ours, Ray"], "tracking=none"], 2)
     with TemporaryDirectory() as temporary:
         folder, path = Path(temporary), Path(temporary) / "digits.npz"
         data("digits", path)
-        rounds = [
-            {who: our_sweep(folder, [*settings(case, path), *how]) for who, how in EXECUTIONS.items()}
-            for _ in range(repeats)
-        ]
-    found = medians(rounds)
-    for who, workers in (("ours, Ray", 2), ("ours, local", 1)):
-        step = median(alone(workers) for _ in range(repeats))
-        found[who] |= {"step us": 1e6 * step, "steps alone": found[who]["steps"] * step / workers}
-    return found
+
+        def compared(how: list[str], workers: int) -> dict[str, float]:
+            found, step = our_sweep(folder, [*settings(case, path), *how]), alone(workers)
+            steps_alone = found["steps"] * step / workers
+            return found | {"step us": 1e6 * step, "steps alone": steps_alone, "ratio": found["sweep"] / steps_alone}
+
+        return medians([{who: compared(*how) for who, how in everybody.items()} for _ in range(repeats)])
+
+
+START_RAY = """
+from pipeline.execution.base import TaskOptions
+from pipeline.execution.ray import Ray
+with Ray(2, "none", 1).start() as executor:
+    executor.fetch(executor.submit(abs, -1, options=TaskOptions(1, 0, 0))[0])
+"""
+SPLIT_ROWS = """
+import numpy
+from pipeline.stages.split import _drawn
+_drawn(numpy.arange(9), 3, 0, None)
+"""
+LIBRARIES = {  # as we load them: see pipeline/garbage.py
+    "nothing": "",
+    "Hydra": "import sys; sys.argv[1:] = ['--cfg', 'job']; from pipeline.configuration import command; command(0.0)",
+    "Ray": START_RAY,
+    "scikit-learn": SPLIT_ROWS,
+    "Numba": "from pipeline.sweep.training import load_loops; load_loops()",
+}
+
+
+def libraries(repeats: int) -> dict[str, dict[str, float]]:
+    def seconds(program: str) -> float:
+        began = time.perf_counter()
+        whole = f"from pipeline.garbage import look_no_more, look_seldom\nlook_seldom()\n{program}\nlook_no_more()"
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, "-c", whole], check=True, stdout=subprocess.DEVNULL, env=environment)
+        return time.perf_counter() - began
+
+    return medians([{what: {"wall": seconds(program)} for what, program in LIBRARIES.items()} for _ in range(repeats)])
 
 
 def show(name: str, found: dict[str, dict[str, float]]) -> None:
@@ -133,18 +166,19 @@ def show(name: str, found: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
+    parts = {"thousand": thousand, "libraries": libraries}
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals", help="their environment")
-    parser.add_argument("--only", choices=[*CASES, "thousand"])
+    parser.add_argument("--only", choices=[*CASES, *parts])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     subprocess.run([ROOT / "scripts" / "rivals" / "install", arguments.rivals], check=True)
     python, found = arguments.rivals.absolute() / "bin" / "python", {}
-    for name in (*CASES, "thousand"):
+    for name in (*CASES, *parts):
         if arguments.only in (None, name):
-            small = name == "thousand"
-            found[name] = thousand(arguments.repeats) if small else compared(name, python, arguments.repeats)
+            part = parts.get(name) or (lambda repeats, name=name: compared(name, python, repeats))
+            found[name] = part(arguments.repeats)
             show(name, found[name])
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
