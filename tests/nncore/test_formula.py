@@ -163,6 +163,7 @@ def adam_elsewhere(folder):
     return result, "found" if "1" in hits else "made"
 
 
+@pytest.mark.slow
 def test_law_8_what_is_kept_is_the_users_own_and_is_made_anew_where_it_is_broken(tmp_path):
     first = [adam_elsewhere(tmp_path) for _ in range(2)]
     kernels = tmp_path / "nnsweep" / "kernels"

@@ -46,6 +46,7 @@ assert list(scaled.columns) == ["a", "b", "c"]
 """
 
 
+@pytest.mark.slow
 def test_scikit_learn_is_loaded_without_pandas_and_knows_its_tables_afterwards():
     done = subprocess.run([sys.executable, "-c", SPLIT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
