@@ -6,6 +6,7 @@ yes | python -m pipeline.beside pipeline.reports.draw runs/<name>/<id> 50
 import sys
 from pathlib import Path
 
+from pipeline.reports.drawing import warm_up
 from pipeline.reports.report import write_report
 
 
@@ -14,6 +15,7 @@ def main(folder: str, n_leaderboard: str) -> None:
 
     One line comes in when the sweep is over, and one when all is in the folder.
     """
+    warm_up()
     wait_for_line()
     sys.stdout.write(f"{write_report(Path(folder), int(n_leaderboard), wait_for_line)}\n")
 

@@ -50,10 +50,10 @@ def interval(values: Sequence[float], correction: float, confidence: float = 0.9
     Range    correction >= 0;  0 < confidence < 1
     Source   Nadeau & Bengio (2003), "Inference for the generalization error", section 3
     """
-    from scipy.special import stdtrit
-
     if len(values) < 2 or not np.isfinite(values).all():
         return None
+    from scipy.special import stdtrit  # takes a while to load, and most sweeps have one network per trial
+
     quantile = stdtrit(len(values) - 1, (1 + confidence) / 2)
     return float(quantile * np.std(values, ddof=1) * math.sqrt(1 / len(values) + correction))
 
