@@ -2,7 +2,7 @@
 
 import gc
 
-OBJECTS = 200_000  # that are new since the last look; Python's own 700 make a large import take a quarter longer
+OBJECTS = 1_000_000  # that are new since the last look; with Python's own 700 a large import takes a quarter longer
 
 
 def look_seldom() -> None:
