@@ -121,10 +121,11 @@ class Ensemble:
 
     def outputs(self, table: Table) -> Array:
         """Outputs z (N, outputs) for raw rows that mean what the ensemble answers."""
-        seen = {first: self.models[first].seen(table) for first in set(self._ways)}
-        return self.mixed(
-            [model.said(seen[first])[None] for model, first in zip(self.models, self._ways, strict=True)]
-        )[0]
+        said: dict[int, Array] = {}
+        for first in dict.fromkeys(self._ways):  # one after the other: what is seen may be large
+            x = self.models[first].seen(table)
+            said |= {at: self.models[at].said(x)[None] for at, way in enumerate(self._ways) if way == first}
+        return self.mixed([said[at] for at in range(len(self.models))])[0]
 
     @cached_property
     def _ways(self) -> list[int]:
