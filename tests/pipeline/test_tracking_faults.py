@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 QUICK = (*FEW, "execution=local", "training.epochs=2", "report=none")
 LONG = (  # 28 trials
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
-    *("execution=local", "training.epochs=200", "stacks.slice_seconds=0.2", "tracking.curves=none", "report=none"),
+    *("execution=local", "training.epochs=1000", "stacks.slice_seconds=0.2", "tracking.curves=none", "report=none"),
 )
 WARNING = "warning: MLflow was not written to the end ("
 
@@ -73,7 +73,7 @@ def is_level(uri, folder, n_trials):
 
 def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
     server.kill()
-    process = started(tmp_path, *LONG, "training.epochs=1000", f"tracking.uri={server.uri}")
+    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
     wait_until(lambda: list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     server.start()
     output, _ = process.communicate(timeout=240)
