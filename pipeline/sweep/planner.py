@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil, sqrt
 from typing import Annotated, Literal, NamedTuple
 
@@ -123,22 +124,23 @@ class PlannedStack:
 
 
 def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack]:
-    """Group the networks by shape, size of their view and epochs; deal each group out to stacks of about equal width.
+    """Group the networks by shape, size of their view and epochs; divide each group among stacks of about equal width.
 
-    Within a stack networks with one optimizer stand together, so that they step in one operation. Neighbours in the
-    order of the jobs come to different stacks: what a hard setting costs is spread.
+    Networks with members of the same kinds come to one stack, and stand together there: they step in one operation, and
+    the fewer a stack's operations are, the less of its time is Python's. Should they take longer than others, workers
+    that are idle take a part of them.
     """
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.shape, job.facts, job.start, job.until, job.origin is None), []).append(job)
     numbers = _n_stacks(list(groups.values()), workers, stacks.width)
-    dealt = [group[at::n] for group, n in zip(groups.values(), numbers, strict=True) for at in range(n)]
-    return [together(hand) for hand in dealt]
+    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in _divided(group, n)]
+    return [together(part) for part in parts]
 
 
 def together(jobs: Sequence[Job]) -> PlannedStack:
     """One stack of jobs that are alike."""
-    jobs = sorted(jobs, key=lambda job: (job.network.kinds, job.view))
+    jobs = sorted(jobs, key=_order)
     first, views = jobs[0], tuple(sorted({job.view for job in jobs}))
     return PlannedStack(
         first.shape,
@@ -150,6 +152,16 @@ def together(jobs: Sequence[Job]) -> PlannedStack:
         tuple(job.origin for job in jobs if job.origin),
         epoch_seconds(first.shape, first.facts, len(jobs)),
     )
+
+
+def _divided(jobs: Sequence[Job], n_parts: int) -> list[list[Job]]:
+    jobs = sorted(jobs, key=_order)
+    ends = [ceil(len(jobs) * part / n_parts) for part in range(n_parts + 1)]
+    return [jobs[begin:end] for begin, end in pairwise(ends)]
+
+
+def _order(job: Job) -> tuple[tuple[str, ...], int]:
+    return job.network.kinds, job.view
 
 
 def task_seconds(workers: int) -> float:

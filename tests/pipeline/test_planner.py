@@ -86,10 +86,15 @@ def test_what_must_not_stand_together_does_not():
         assert len(plan([first, like], 1, stacks("unlimited"))) == 1
 
 
-def test_neighbours_in_the_order_of_the_jobs_come_to_different_stacks():
-    found = plan([job(number) for number in range(12)], 1, stacks(4))
-    numbers = [sorted(int(network.key[:4]) for network in stack.networks) for stack in found]
-    assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+def test_networks_of_the_same_kinds_come_to_as_few_stacks_as_they_can():
+    jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
+    n_each = Counter(one.network.kinds for one in jobs)
+    found = plan(jobs, 1, stacks(4))
+    assert [len(stack.networks) for stack in found] == [4] * 6
+    stacks_of = Counter(kinds for stack in found for kinds in {network.kinds for network in stack.networks})
+    assert stacks_of.keys() == n_each.keys()
+    assert all(stacks_of[kinds] <= math.ceil(n / 4) + 1 for kinds, n in n_each.items())
+    assert sum(stacks_of.values()) <= len(found) + len(n_each) - 1  # each border is between two kinds, or within one
 
 
 def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
