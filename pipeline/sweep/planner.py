@@ -126,15 +126,17 @@ class PlannedStack:
 def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack]:
     """Group the networks by shape, size of their view and epochs; divide each group among stacks of about equal width.
 
-    Networks with members of the same kinds come to one stack, and stand together there: they step in one operation, and
-    the fewer a stack's operations are, the less of its time is Python's. Should they take longer than others, workers
-    that are idle take a part of them.
+    Within a stack networks with members of the same kinds stand together, so that they step in one operation. The fewer
+    operations, the less of a step is Python's: where workers have several stacks each, networks of the same kinds come
+    to one stack. Where each has one, neighbours in the order of the jobs come to different stacks, so that all take
+    about equally long: what a hard setting costs is spread.
     """
     groups: dict[tuple[object, ...], list[Job]] = {}
     for job in jobs:
         groups.setdefault((job.shape, job.facts, job.start, job.until, job.origin is None), []).append(job)
     numbers = _n_stacks(list(groups.values()), workers, stacks.width)
-    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in _divided(group, n)]
+    divided = _by_kinds if sum(numbers) > workers else _in_turns
+    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in divided(group, n)]
     return [together(part) for part in parts]
 
 
@@ -154,7 +156,11 @@ def together(jobs: Sequence[Job]) -> PlannedStack:
     )
 
 
-def _divided(jobs: Sequence[Job], n_parts: int) -> list[list[Job]]:
+def _in_turns(jobs: Sequence[Job], n_parts: int) -> list[Sequence[Job]]:
+    return [jobs[part::n_parts] for part in range(n_parts)]
+
+
+def _by_kinds(jobs: Sequence[Job], n_parts: int) -> list[Sequence[Job]]:
     jobs = sorted(jobs, key=_order)
     ends = [ceil(len(jobs) * part / n_parts) for part in range(n_parts + 1)]
     return [jobs[begin:end] for begin, end in pairwise(ends)]

@@ -86,7 +86,13 @@ def test_what_must_not_stand_together_does_not():
         assert len(plan([first, like], 1, stacks("unlimited"))) == 1
 
 
-def test_networks_of_the_same_kinds_come_to_as_few_stacks_as_they_can():
+def test_where_each_worker_has_one_stack_neighbours_in_the_order_of_the_jobs_come_to_different_ones():
+    found = plan([job(number) for number in range(12)], 3, stacks(4))
+    numbers = [sorted(int(network.key[:4]) for network in stack.networks) for stack in found]
+    assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
+
+
+def test_where_workers_have_several_stacks_networks_of_the_same_kinds_come_to_as_few_stacks_as_they_can():
     jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
     n_each = Counter(one.network.kinds for one in jobs)
     found = plan(jobs, 1, stacks(4))
