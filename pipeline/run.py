@@ -123,7 +123,7 @@ class _Work:
         everything = list(engine.results.trials.values())
         ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
-        self.drawer.begin()
+        self.drawer.go_on()
         if ranking is None:
             self._complete_report()
             _finish_report(self.drawer, self.record, self.output)
@@ -165,7 +165,7 @@ class _Work:
 
     def _complete_report(self) -> None:
         self.record.write_summary()
-        self.drawer.complete()
+        self.drawer.go_on()
 
 
 def _finish_report(drawer: Drawer, record: Record, output: Output) -> None:

@@ -18,11 +18,8 @@ class Drawer(Protocol):
     def load(self) -> None:
         """Get ready."""
 
-    def begin(self) -> None:
-        """Draw what the sweep alone shows: its leaderboard is in the run's folder now."""
-
-    def complete(self) -> None:
-        """Draw the rest: all is in the run's folder now."""
+    def go_on(self) -> None:
+        """What there is to draw next is in the run's folder now: first what the sweep alone shows, then all."""
 
     def finish(self) -> Path | None:
         """Wait for the report; its path. Raises RuntimeError saying why there is none."""
@@ -34,10 +31,7 @@ class NoDrawer:
     def load(self) -> None:
         """See Drawer."""
 
-    def begin(self) -> None:
-        """See Drawer."""
-
-    def complete(self) -> None:
+    def go_on(self) -> None:
         """See Drawer."""
 
     def finish(self) -> None:
@@ -63,15 +57,8 @@ class DrawingProcess:
         arguments, pipe = (str(self.folder), str(self._n_leaderboard)), subprocess.PIPE
         self.process = start_beside("pipeline.reports.draw", *arguments, stdout=pipe, stderr=pipe)
 
-    def begin(self) -> None:
+    def go_on(self) -> None:
         """See Drawer."""
-        self._go_on()
-
-    def complete(self) -> None:
-        """See Drawer."""
-        self._go_on()
-
-    def _go_on(self) -> None:
         assert self.process
         assert self.process.stdin
         with suppress(BrokenPipeError):  # it has ended already; `finish` says why

@@ -11,9 +11,9 @@ from pipeline.reports.drawer import DrawingProcess
 class WithoutInk(DrawingProcess):
     """Cannot make its folder of plots."""
 
-    def begin(self):
+    def go_on(self):
         (self.folder / "plots").touch()
-        super().begin()
+        super().go_on()
 
 
 class Killed(DrawingProcess):

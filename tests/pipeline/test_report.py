@@ -268,7 +268,7 @@ def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tm
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     with DrawingProcess(folder, 50) as drawer:
         drawer.load()
-        drawer.begin()
+        drawer.go_on()
         process = drawer.process
     assert process.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

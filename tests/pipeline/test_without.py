@@ -30,7 +30,6 @@ import sys
 import numpy as np
 from nncore.table import matrix_table
 from pipeline.artefacts import Dataset, RawRows
-from pipeline.stages.prepare import Prepare
 from pipeline.stages.split import Stratified
 
 x = np.random.default_rng(0).standard_normal((60, 3))
