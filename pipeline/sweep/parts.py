@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from pipeline.sweep.planner import PlannedStack, gpu_epoch_seconds, together
+from pipeline.sweep.planner import PlannedStack, gpu_epoch_seconds, order, together
 
 Ready = tuple[int, int]  # a stack, and the epoch from which it goes on
 
@@ -64,7 +64,7 @@ class Parts:
         jobs = [job for number, epoch in several for job in self._some(number, epoch, self.keys(number)).jobs]
         for number, _ in several:
             self.going_on.pop(number, None)
-        joined = self._add(together(jobs))
+        joined = self._add(together(sorted(jobs, key=order)))
         self.on_gpus.add(joined)
         return joined, several[0][1]
 

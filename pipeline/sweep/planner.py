@@ -128,21 +128,18 @@ def plan(jobs: Sequence[Job], workers: int, stacks: Stacks) -> list[PlannedStack
 
     Within a stack networks with members of the same kinds stand together, so that they step in one operation. The fewer
     operations, the less of a step is Python's: where workers have several stacks each, networks of the same kinds come
-    to one stack. Where each has one, neighbours in the order of the jobs come to different stacks, so that all take
-    about equally long: what a hard setting costs is spread.
+    to the stacks of one round. The stacks of a round get as many of each kind, so that all take about equally long.
     """
     groups: dict[tuple[object, ...], list[Job]] = {}
-    for job in jobs:
+    for job in sorted(jobs, key=order):
         groups.setdefault((job.shape, job.facts, job.start, job.until, job.origin is None), []).append(job)
     numbers = _n_stacks(list(groups.values()), workers, stacks.width)
-    divided = _by_kinds if sum(numbers) > workers else _in_turns
-    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in divided(group, n)]
+    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in _divided(group, n, workers)]
     return [together(part) for part in parts]
 
 
 def together(jobs: Sequence[Job]) -> PlannedStack:
-    """One stack of jobs that are alike."""
-    jobs = sorted(jobs, key=_order)
+    """One stack of jobs that are alike, and in their `order`."""
     first, views = jobs[0], tuple(sorted({job.view for job in jobs}))
     return PlannedStack(
         first.shape,
@@ -156,18 +153,21 @@ def together(jobs: Sequence[Job]) -> PlannedStack:
     )
 
 
-def _in_turns(jobs: Sequence[Job], n_parts: int) -> list[Sequence[Job]]:
-    return [jobs[part::n_parts] for part in range(n_parts)]
-
-
-def _by_kinds(jobs: Sequence[Job], n_parts: int) -> list[Sequence[Job]]:
-    jobs = sorted(jobs, key=_order)
-    ends = [ceil(len(jobs) * part / n_parts) for part in range(n_parts + 1)]
-    return [jobs[begin:end] for begin, end in pairwise(ends)]
-
-
-def _order(job: Job) -> tuple[tuple[str, ...], int]:
+def order(job: Job) -> tuple[tuple[str, ...], int]:
+    """In which jobs stand in a stack."""
     return job.network.kinds, job.view
+
+
+def _divided(jobs: Sequence[Job], n_parts: int, workers: int) -> list[Sequence[Job]]:
+    """Parts of about equal size, of which so many as there are workers are alike."""
+    n_rounds = max(1, n_parts // workers)
+    firsts = [ceil(n_parts * number / n_rounds) for number in range(n_rounds + 1)]  # parts of each round
+    ends = [ceil(len(jobs) * first / n_parts) for first in firsts]
+    return [
+        jobs[begin:end][part::n]
+        for (begin, end), n in zip(pairwise(ends), (b - a for a, b in pairwise(firsts)), strict=True)
+        for part in range(n)
+    ]
 
 
 def task_seconds(workers: int) -> float:

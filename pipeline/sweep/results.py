@@ -8,6 +8,8 @@ from hashlib import sha256
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+
 from nncore.training import Report
 from pipeline.sweep.result import Place, Repeat, Result, given_up
 from pipeline.sweep.trial import Trial
@@ -226,10 +228,14 @@ def digest(results: Results) -> str:
     state = sha256()
     for trial in results.trials.values():
         for result in trial.networks:
-            curves = {name: values.tolist() for name, values in result.curves.items()}
-            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, curves]
+            curves = dict(sorted(result.curves.items()))
+            lengths = {name: len(values) for name, values in curves.items()}
+            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, lengths]
             content += [result.diverged, result.stopped, result.left, result.epoch, result.fingerprint]
             state.update(json.dumps(content, sort_keys=True).encode())
+            numbers = np.frombuffer(b"".join(curves.values()))
+            alike = np.where(np.isnan(numbers), np.nan, numbers)  # there is more than one NaN
+            state.update(alike.astype("<f8").tobytes())
     return state.hexdigest()
 
 

@@ -86,9 +86,23 @@ def test_what_must_not_stand_together_does_not():
         assert len(plan([first, like], 1, stacks("unlimited"))) == 1
 
 
-def test_where_each_worker_has_one_stack_neighbours_in_the_order_of_the_jobs_come_to_different_ones():
-    found = plan([job(number) for number in range(12)], 3, stacks(4))
-    numbers = [sorted(int(network.key[:4]) for network in stack.networks) for stack in found]
+@pytest.mark.parametrize(("workers", "width", "n_rounds"), [(3, 8, 1), (2, 4, 3), (4, 3, 2), (2, 3, 4), (1, 8, 3)])
+def test_the_stacks_of_a_round_get_as_many_networks_of_each_kind(workers, width, n_rounds):
+    jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
+    found = plan(jobs, workers, stacks(width))
+    assert len(found) == n_rounds * workers
+    counts = [Counter(network.kinds for network in stack.networks) for stack in found]
+    for begin in range(0, len(found), workers):
+        at_a_time = counts[begin : begin + workers]
+        for kinds in set().union(*at_a_time):
+            numbers = [count[kinds] for count in at_a_time]
+            assert max(numbers) - min(numbers) <= 1
+    assert max(map(len, counts)) <= math.ceil(3 / n_rounds) + 1
+
+
+def test_neighbours_in_the_order_of_the_jobs_that_are_of_one_kind_come_to_different_stacks_of_a_round():
+    found = plan([job(3 * number) for number in range(12)], 3, stacks(4))  # one optimizer
+    numbers = [[int(network.key[:4]) // 3 for network in stack.networks] for stack in found]
     assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
 
 
