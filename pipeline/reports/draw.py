@@ -4,10 +4,13 @@ yes | python -m pipeline.beside pipeline.reports.draw runs/<name>/<id> 50
 """
 
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from pipeline.reports.drawing import warm_up
-from pipeline.reports.report import write_report
+from pipeline.reports.findings import completed, findings
+from pipeline.reports.report import swept, written
 
 
 def main(folder: str, n_leaderboard: str) -> None:
@@ -17,7 +20,11 @@ def main(folder: str, n_leaderboard: str) -> None:
     """
     warm_up()
     wait_for_line()
-    sys.stdout.write(f"{write_report(Path(folder), int(n_leaderboard), wait_for_line)}\n")
+    found = findings(Path(folder))
+    with ProcessPoolExecutor(1, get_context("fork")) as another:  # a copy of this process: it has loaded all, too
+        middle = another.submit(swept, found)
+        wait_for_line()
+        sys.stdout.write(f"{written(completed(found), int(n_leaderboard), middle.result)}\n")
 
 
 def wait_for_line() -> None:

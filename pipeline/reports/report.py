@@ -2,7 +2,7 @@
 
 import base64
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,34 @@ import jinja2
 
 from pipeline.reports.drawing import png
 from pipeline.reports.end import in_words
-from pipeline.reports.findings import Findings, completed, findings
+from pipeline.reports.findings import Findings, findings
 from pipeline.reports.sections import Section, at_first, at_last, of_the_sweep
+
+Part = dict[str, Any]  # of the page, with its plots
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def write_report(folder: Path, n_leaderboard: int = 50, wait: Callable[[], None] = lambda: None) -> Path:
+def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
     """Write the report of the run in the folder, from the files there; its path.
 
     n_leaderboard   trials that the leaderboard shows
-    wait            called when what the sweep alone shows is drawn: the run's summary and diagnosis are read after it
 
     Raises   SettingError if the journal is damaged
     """
     found = findings(folder)
-    swept = [*map(_drawn, of_the_sweep(found))]
-    wait()
-    found = completed(found)
-    parts = [*map(_drawn, at_first(found, n_leaderboard)), *swept, *map(_drawn, at_last(found))]
+    return written(found, n_leaderboard, lambda: swept(found))
+
+
+def swept(found: Findings) -> list[Part]:
+    """What the sweep alone shows; neither the run's summary nor its diagnosis is needed."""
+    return drawn(of_the_sweep(found))
+
+
+def written(found: Findings, n_leaderboard: int, middle: Callable[[], list[Part]]) -> Path:
+    """See write_report; `middle` gives what `swept` does."""
+    folder, last = found.folder, drawn(at_last(found))
+    parts = [*drawn(at_first(found, n_leaderboard)), *middle(), *last]
     plots = folder / "plots"
     if plots.exists():
         shutil.rmtree(plots)
@@ -43,8 +52,12 @@ def write_report(folder: Path, n_leaderboard: int = 50, wait: Callable[[], None]
     return path
 
 
-def _drawn(section: Section) -> dict[str, Any]:
-    """The section for the template."""
+def drawn(sections: Iterable[Section]) -> list[Part]:
+    """The sections for the template."""
+    return [*map(_drawn, sections)]
+
+
+def _drawn(section: Section) -> Part:
     plots = [
         {"name": name, "caption": caption, "content": base64.b64encode(png(figure)).decode()}
         for name, caption, figure in section.plots

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +30,17 @@ LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
 
 
+def get_ready() -> None:
+    """Look through all packages that are installed, as MLflow does before its first model, while workers still start.
+
+    It takes 0.2 s, for which the run would wait. Where MLflow has changed, it does so later.
+    """
+    with suppress(ImportError):
+        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+        warn_dependency_requirement_mismatches(_packages())
+
+
 def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:
     """Log the model in `folder` under the run and register it, unless a writer before this one has; its version."""
     checksum = sha256((folder / "model.json").read_bytes()).hexdigest()  # it holds the checksum of the arrays
@@ -47,7 +59,6 @@ def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
     inputs = Schema([ColSpec(type_, name) for name, type_ in types.items()])
     outputs = mlflow.models.infer_signature(example, answer(model_file.load(folder), example)).outputs
     signature = ModelSignature(inputs, outputs)
-    packages = [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
     with mlflow.start_run(run_id):
         info = mlflow.pyfunc.log_model(
             name="champion",
@@ -56,11 +67,16 @@ def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
             code_paths=[str(Path(nncore.__file__).parent)],
             signature=signature,
             input_example=example,
-            pip_requirements=packages,
+            pip_requirements=_packages(),
             registered_model_name=name,
             tags={CHECKSUM: checksum},
         )
     return str(info.registered_model_version)
+
+
+def _packages() -> list[str]:
+    """What the model needs beside nncore."""
+    return [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
 
 
 def download(address: str, uri: str, folder: Path) -> Path:

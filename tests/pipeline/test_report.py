@@ -4,6 +4,7 @@ import base64
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -221,8 +222,6 @@ def test_if_all_trials_diverge_the_report_says_so(tmp_path):
 @pytest.mark.slow
 def test_names_of_the_users_are_text_and_nothing_else(digits, tmp_path):
     """A data set's name could be anything."""
-    import shutil
-
     folder = tmp_path / "x" / digits[0].name
     shutil.copytree(digits[0], folder)
     card = json.loads((folder / "data_card.json").read_text())
@@ -241,8 +240,6 @@ def test_the_command_writes_it_again(digits, capsys):
 
 
 def test_what_the_sweep_shows_is_drawn_before_the_rest_is_there_and_the_page_is_the_same(digits, tmp_path):
-    import shutil
-
     folder = tmp_path / "digits" / digits[0].name
     shutil.copytree(digits[0], folder)
     expected = write_report(folder).read_text()
@@ -251,18 +248,36 @@ def test_what_the_sweep_shows_is_drawn_before_the_rest_is_there_and_the_page_is_
     for name in (*later, "report.html"):
         (folder / name).unlink()
 
-    def wait():
+    with DrawingProcess(folder, 50) as drawer:
+        drawer.load()
+        drawer.go_on()
         assert not (folder / "report.html").exists()
         for name, content in later.items():
             (folder / name).write_bytes(content)
-
-    assert write_report(folder, 50, wait).read_text() == expected
+        drawer.go_on()
+        assert drawer.finish().read_text() == expected
     assert {path.stem for path in (folder / "plots").iterdir()} >= {"curves", "heat_map", "confusion", "seconds"}
 
 
-def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tmp_path):
-    import shutil
+def test_what_the_copy_of_who_draws_says_is_said(digits, tmp_path):
+    folder = tmp_path / "digits" / digits[0].name
+    shutil.copytree(digits[0], folder)
+    path = folder / "leaderboard.csv"
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    rows[0]["optimizer.learning_rate"] = "fast"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with DrawingProcess(folder, 50) as drawer:
+        drawer.load()
+        drawer.go_on()
+        drawer.go_on()
+        with pytest.raises(RuntimeError, match=r"^ValueError: could not convert string to float: 'fast'$"):
+            drawer.finish()
 
+
+def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tmp_path):
     folder = tmp_path / "digits" / digits[0].name
     shutil.copytree(digits[0], folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
