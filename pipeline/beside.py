@@ -17,6 +17,7 @@ GENTLE = 10  # by how much they are nicer than the others: the cores are for tra
 def start_beside(
     module: str,
     *arguments: str,
+    nicer: int = GENTLE,
     environment: Mapping[str, str] | None = None,
     stdout: int | IO[Any],
     stderr: int | IO[Any],
@@ -29,7 +30,7 @@ def start_beside(
     # without the current folder, where another pipeline.py may lie
     path = os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, module, *arguments],
+        [sys.executable, "-P", "-m", __name__, str(nicer), module, *arguments],
         env=os.environ | (environment or {}) | {"PYTHONPATH": path},
         stdin=subprocess.PIPE,
         stdout=stdout,
@@ -38,21 +39,21 @@ def start_beside(
     )
 
 
-def _let_others_go_first() -> None:
-    """Be nice, also as a session of our own.
+def _let_others_go_first(nicer: int) -> None:
+    """Be nicer by so much, also as a session of our own.
 
     Linux, unless told otherwise, first divides the cores among sessions, and only then among the processes of each.
     Source: sched(7), "The autogroup feature"
     """
-    os.nice(GENTLE)
+    os.nice(nicer)
     if os.getsid(0) == os.getpid():  # else it was started by hand, in the session of somebody's terminal
         with suppress(OSError):  # there is none, or too many ask at a time
-            Path("/proc/self/autogroup").write_text(str(GENTLE))
+            Path("/proc/self/autogroup").write_text(str(nicer))
 
 
-def main(module: str, *arguments: str) -> None:
+def main(nicer: str, module: str, *arguments: str) -> None:
     """Be the process that was started beside the driver."""
-    _let_others_go_first()
+    _let_others_go_first(int(nicer))
     look_seldom()
     try:
         import_module(module).main(*arguments)

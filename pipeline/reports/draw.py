@@ -1,6 +1,6 @@
 """The process that draws a run's report: it loads what it needs at once, and draws when it is told to.
 
-yes | python -m pipeline.beside pipeline.reports.draw runs/<name>/<id> 50
+yes | python -m pipeline.beside 15 pipeline.reports.draw runs/<name>/<id> 50
 """
 
 import sys

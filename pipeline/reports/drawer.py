@@ -1,7 +1,8 @@
 """Who draws the report of a run: a process of its own, beside the driver.
 
 Its libraries take half a second to load, and its plots one or two to draw. Meanwhile the driver waits for workers: to
-prepare the data, then to judge the champion, and in the end for Ray to stop.
+prepare the data, then to judge the champion, and in the end for Ray to stop. What the sweep alone shows is drawn by a
+copy of the process.
 """
 
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.beside import start_beside
+
+NICER = 15  # than the writer to MLflow, too, which has more to do before the run can end
 
 
 class Drawer(Protocol):
@@ -55,7 +58,7 @@ class DrawingProcess:
     def load(self) -> None:
         """See Drawer."""
         arguments, pipe = (str(self.folder), str(self._n_leaderboard)), subprocess.PIPE
-        self.process = start_beside("pipeline.reports.draw", *arguments, stdout=pipe, stderr=pipe)
+        self.process = start_beside("pipeline.reports.draw", *arguments, nicer=NICER, stdout=pipe, stderr=pipe)
 
     def go_on(self) -> None:
         """See Drawer."""

@@ -1,6 +1,6 @@
 """The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
 
-echo '{"uri": "sqlite:///...", ...}' | python -m pipeline.beside pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
+echo '{"uri": ...}' | python -m pipeline.beside 10 pipeline.tracking.mlflow runs/<name>/<id>/journal.jsonl
 
 When the store does not answer or refuses, it begins anew after some seconds: what is acknowledged is not written
 again, and what is there without being acknowledged is deleted. First of all it brings level with their journals what
