@@ -4,13 +4,15 @@ yes | python -m pipeline.beside 15 pipeline.reports.draw runs/<name>/<id> 50
 """
 
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pipeline.reports.drawing import warm_up
-from pipeline.reports.findings import completed, findings
-from pipeline.reports.report import swept, written
+from pipeline.reports.findings import Findings, completed, findings
+from pipeline.reports.report import Part, swept, written
 
 
 def main(folder: str, n_leaderboard: str) -> None:
@@ -21,10 +23,39 @@ def main(folder: str, n_leaderboard: str) -> None:
     warm_up()
     wait_for_line()
     found = findings(Path(folder))
-    with ProcessPoolExecutor(1, get_context("fork")) as another:  # a copy of this process: it has loaded all, too
-        middle = another.submit(swept, found)
-        wait_for_line()
-        sys.stdout.write(f"{written(completed(found), int(n_leaderboard), middle.result)}\n")
+    middle = _by_a_copy(found)
+    wait_for_line()
+    sys.stdout.write(f"{written(completed(found), int(n_leaderboard), middle)}\n")
+
+
+def _by_a_copy(found: Findings) -> Callable[[], list[Part]]:
+    """Let a copy of this process, which has loaded all, draw what the sweep shows; what gives it when it is drawn."""
+    fork = get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+    fork.Process(target=_send, args=(here, there, found), daemon=True).start()
+    there.close()  # only the copy has it now: if that dies, nobody waits for it
+
+    def received() -> list[Part]:
+        try:
+            came: list[Part] | Exception = here.recv()
+        except EOFError:
+            raise RuntimeError("the process that draws the sweep died") from None
+        if isinstance(came, Exception):
+            raise came
+        return came
+
+    return received
+
+
+def _send(here: Connection, there: Connection, found: Findings) -> None:
+    here.close()  # only the other has it now: if that dies, nobody can be told
+    came: list[Part] | Exception
+    try:
+        came = swept(found)
+    except Exception as error:
+        came = error
+    with suppress(BrokenPipeError):
+        there.send(came)
 
 
 def wait_for_line() -> None:
