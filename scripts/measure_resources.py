@@ -5,7 +5,8 @@
 memory    60,000 rows x 784 columns (188 MB in float32) as they are, 2 workers of Ray: the most megabytes that a process
           has for itself, what it shares with others not counted, by what it does
 workers   1,000 trials: the sweep's seconds on 1 and on 2 workers, and the driver's CPU seconds meanwhile as a share of
-          the workers'; how many times as fast two cores are that only train, each its own networks: more cannot be had
+          the workers'; also on 1 worker where all processes, with the driver's and Ray's, share one core, as with 2
+          workers they share two; how many times as fast two cores are that only train: more cannot be had
 nodes     the same on one node of 4 workers and on 4 nodes of one worker, all on this machine
 growth    seconds and peak memory by trials, rows, columns and hidden units; the exponent is that of the last step
 """
@@ -55,7 +56,10 @@ def swept(folder: Path, overrides: list[str]) -> dict[str, float]:
 
 
 def middle(folder: Path, overrides: list[str], repeats: int) -> dict[str, float]:
-    rounds = [swept(folder, overrides) for _ in range(repeats)]
+    return medians([swept(folder, overrides) for _ in range(repeats)])
+
+
+def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {what: median(one[what] for one in rounds) for what in rounds[0]}
 
 
@@ -101,15 +105,34 @@ def thousand(folder: Path) -> list[str]:
 
 
 def workers(folder: Path, repeats: int) -> dict[str, Any]:
-    overrides, found = thousand(folder), {}
-    for n in (1, 2):
-        found[f"{n} workers"] = middle(folder, [*overrides, f"execution.cpus={n}"], repeats)
-    for n in (1, 2):
-        row = found[f"{n} workers"]
-        row["driver's share"] = row["driver cpu"] / (n * row["sweep"])
-    one, two = (found[f"{n} workers"]["sweep"] for n in (1, 2))
+    overrides = thousand(folder)
+    found: dict[str, Any] = {}
+    rounds: dict[str, list[dict[str, float]]] = {"1 worker": [], "1 worker, 1 core": [], "2 workers": []}
+    for _ in range(repeats):
+        for name, of_name in rounds.items():
+            with cores(1 if "core" in name else None):
+                of_name.append(swept(folder, [*overrides, f"execution.cpus={name[0]}"]))
+    for name, of_name in rounds.items():
+        row = found[name] = medians(of_name)
+        row["driver's share"] = row["driver cpu"] / (int(name[0]) * row["sweep"])
+    one, on_one_core, two = (found[name]["sweep"] for name in rounds)
     on_one, on_both = (median(alone(n) for _ in range(repeats)) for n in (1, 2))
-    return found | {"times as fast": one / two, "two cores by themselves": 2 * on_one / on_both}
+    return found | {
+        "times as fast": one / two,
+        "times as fast, with twice the cores for all": on_one_core / two,
+        "two cores by themselves": 2 * on_one / on_both,
+    }
+
+
+@contextmanager
+def cores(n: int | None) -> Iterator[None]:
+    """Only so many for this process and those that it starts; None: all."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:n])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager
