@@ -224,7 +224,7 @@ def _follow(writer: Writer, reader: Reader, cut_off: Callable[[], bool]) -> None
         if is_cut_off:
             writer.end({"event": "end", "status": "KILLED", "time": last})
             return
-        time.sleep(0.03)
+        time.sleep(0.1)
 
 
 def main(journal: str) -> None:
