@@ -164,6 +164,15 @@ def test_the_digest_sees_every_part_of_a_result():
     assert digest_with() == digests[0]
 
 
+def test_the_digest_takes_one_nan_for_another_and_no_other_number():
+    """Its sign and its other bits are what a processor makes of them, and a journal keeps neither."""
+    nan, other, minus, plus = (
+        digest_with({"curves": report(0.5, value).curves}) for value in (math.nan, -math.nan, -0.0, 0.0)
+    )
+    assert nan == other
+    assert len({nan, minus, plus}) == 3
+
+
 def test_the_digest_does_not_depend_on_the_order_in_which_slices_end_or_on_where_states_are():
     digests = set()
     for order in permutations(range(3)):
