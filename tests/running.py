@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +96,11 @@ def _content(path: Path) -> bytes:
         return path.read_bytes() + b"\0"
     except OSError:  # the process has ended meanwhile, or is not ours
         return b""
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 90) -> None:
+    """Until it is true; fails if that takes longer."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -3,12 +3,10 @@
 import os
 import signal
 import time
-from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from running import FEW, composed
+from running import FEW, composed, processes, wait_until
 
 from pipeline.reports.drawer import DrawingProcess
 
@@ -35,8 +33,8 @@ class KilledAtWork(DrawingProcess):
 
     def go_on(self):
         super().go_on()
-        if self.process.poll() is None:
-            copies(self.process)
+        if only_the_sweep_is_over(self.folder):
+            wait_until(lambda: len(drawing(self.folder)) == 2)
             self.process.kill()
             self.process.wait()
 
@@ -46,27 +44,19 @@ class WithoutCopy(DrawingProcess):
 
     def go_on(self):
         super().go_on()
-        for copy in copies(self.process):
+        if only_the_sweep_is_over(self.folder):
+            wait_until(lambda: len(drawing(self.folder)) == 2)
+            (copy,) = drawing(self.folder) - {self.process.pid}
             os.kill(copy, signal.SIGKILL)
 
 
-def copies(process):
-    """Those that a process has made of itself, as soon as there are some."""
-    deadline = time.monotonic() + 60
-    while not (found := of_session(process.pid) - {process.pid}):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return found
+def drawing(folder):
+    """The process that draws the run's report, and its copy."""
+    return {*processes("pipeline.reports.draw", str(folder))}
 
 
-def of_session(number):
-    """The processes of a session."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if os.getsid(int(path.name)) == number:
-                found.add(int(path.name))
-    return found
+def only_the_sweep_is_over(folder):
+    return not (folder / "diagnosis.json").exists()
 
 
 KILLED = "the process that draws it ended with -9"
@@ -84,16 +74,11 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, caps
     from pipeline.run import run
 
     settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
-    drawers = []
-    drawer = lambda folder: drawers.append(kind(folder, 50)) or drawers[-1]  # noqa: E731
-    object.__setattr__(settings, "report", SimpleNamespace(drawer=drawer))
+    object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
     found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
     assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
-    deadline = time.monotonic() + 30
-    while of_session(drawers[0].process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not of_session(drawers[0].process.pid)
+    wait_until(lambda: not drawing(tmp_path), 30)
 
 
 def test_who_draws_ends_when_nothing_is_to_be_drawn(tmp_path):

@@ -11,7 +11,7 @@ from contextlib import closing
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, summary
+from running import FEW, command, summary, wait_until
 from servers import Server, slowly
 
 from pipeline.errors import SettingError
@@ -48,13 +48,6 @@ def run_folder(folder):
 def acknowledged(folder, what):
     """How many lines of the writer say that something was written."""
     return sum(line["event"] == what for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
-
-
-def wait_until(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def is_level(uri, folder, n_trials):
