@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from running import FEW, composed, processes, wait_until
+from running import composed, processes, wait_until
 
 from pipeline.reports.drawer import DrawingProcess
 
@@ -73,7 +73,7 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, caps
     from pipeline.reports.output import Lines
     from pipeline.run import run
 
-    settings, config = composed(*FEW, "tracking=none", "execution=local", "training.epochs=1", f"runs={tmp_path}")
+    settings, config = composed("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
     object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
     found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
