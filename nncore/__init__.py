@@ -24,33 +24,33 @@ different views of the data (folds, preparations), and networks may change their
 finished models answer together as an ensemble.
 """
 
-from nncore.autoencoder import autoencoder_shape, train_autoencoder
-from nncore.ensemble import Ensemble, greedy_selection
-from nncore.members import Member
-from nncore.model import Model
-from nncore.network import predict
-from nncore.pca import fit_pca
-from nncore.regroup import collect, settled
-from nncore.shape import Layer, Shape
-from nncore.stack import Network, Stack, start
-from nncore.training import Data, Rows, train
+from nncore.architecture import Architecture, Layer
+from nncore.components import Component
+from nncore.inference.ensemble import Ensemble, greedy_selection
+from nncore.inference.model import Model
+from nncore.reduction.autoencoder import autoencoder_architecture, train_autoencoder
+from nncore.reduction.pca import fit_pca
+from nncore.stack.passes import predict
+from nncore.stack.regroup import collect, freeze
+from nncore.stack.state import Network, Stack, start
+from nncore.stack.training import Data, Rows, train
 
 __all__ = [
+    "Architecture",
+    "Component",
     "Data",
     "Ensemble",
     "Layer",
-    "Member",
     "Model",
     "Network",
     "Rows",
-    "Shape",
     "Stack",
-    "autoencoder_shape",
+    "autoencoder_architecture",
     "collect",
     "fit_pca",
+    "freeze",
     "greedy_selection",
     "predict",
-    "settled",
     "start",
     "train",
     "train_autoencoder",

@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.dense import add
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array
+from nncore.kernels.dense import add
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
 
 
 class Activation(NamedTuple):
@@ -52,13 +52,13 @@ def relu() -> Activation:
     )
 
 
-@formula("z")
+@elementwise("z")
 def relu_y(z: Array, b: Array) -> Array:
     """y = f(z + b), in the place of z."""
     return np.maximum(z + b, 0)
 
 
-@formula("dy")
+@elementwise("dy")
 def relu_dz(dy: Array, y: Array) -> Array:
     """dz = dy f'(z), in the place of dy."""
     return np.where(y > 0, dy, 0)
@@ -77,13 +77,13 @@ def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
     )
 
 
-@formula("y")
+@elementwise("y")
 def leaky_relu_y(z: Array, *, a: Array) -> Array:
     """y = f(z)."""
     return np.maximum(z, a * z)
 
 
-@formula("dz")
+@elementwise("dz")
 def leaky_relu_dz(dy: Array, z: Array, *, a: Array) -> Array:
     """dz = dy f'(z)."""
     return np.where(z > 0, dy, a * dy)
@@ -223,19 +223,19 @@ def sigmoid() -> Activation:
     return Activation(forward, lambda dy, z, y, out: sigmoid_dz([dy, y]))
 
 
-@formula("u")
+@elementwise("u")
 def minus_size(z: Array) -> Array:
     """-|z|."""
     return -np.abs(z)
 
 
-@formula("e")
+@elementwise("e")
 def sigmoid_y(z: Array, e: Array) -> Array:
     """y = f(z), with e = exp(-|z|)."""
     return np.where(z < 0, e, 1) / (1 + e)
 
 
-@formula("dy")
+@elementwise("dy")
 def sigmoid_dz(dy: Array, y: Array) -> Array:
     """dz = dy f'(z), in the place of dy."""
     return dy * (y * (1 - y))
@@ -246,7 +246,7 @@ def tanh() -> Activation:
     return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz([dy, y]))
 
 
-@formula("dy")
+@elementwise("dy")
 def tanh_dz(dy: Array, y: Array) -> Array:
     """dz = dy f'(z), in the place of dy."""
     return dy * (1 - y * y)

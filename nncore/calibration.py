@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
 from nncore.information import both_classes, require_match
+from nncore.kernels.backend import Array
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-2, 1e2
 

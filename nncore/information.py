@@ -7,7 +7,7 @@ probabilities (1 - p, p), so every sum over classes has two terms; see `both_cla
 
 import numpy as np
 
-from nncore.backend import Array
+from nncore.kernels.backend import Array
 
 
 def entropy(p: Array) -> Array:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.hyperparameters import checked
 
 Initializer = Callable[[np.random.Generator, int, int], Array]
 

@@ -5,9 +5,9 @@ t (K or 1, N, O):
 
     value(z, t)      -log p(t | z) of each row, summed over its targets, shape (K, N)
     gradient(z, t)   (value, dz), dz the derivative of each row's value by its z, shape (K, N, outputs)
-    answer(z)        what the output means: probabilities or expected values, shape (K, N, O)
-    judgement(z, t)  (value, answer), for those that find both at once; see `judged`
-    output(y, d)     the other way: a z that means the answer y, and predicts the deviation d if the loss has one
+    predict(z)       what the output means: probabilities or expected values, shape (K, N, O)
+    value_and_prediction(z, t)  (value, answer), for those that find both at once; see `value_and_prediction`
+    to_logits(y, d)     the other way: a z that means the answer y, and predicts the deviation d if the loss has one
 
 z is the last layer's x W + b, before any squashing: each loss owns the function that turns it into a
 probability, so value and gradient stay exact where that function saturates. What training minimises is the
@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.activations import sigmoid
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
 
 Targets = Literal["one-hot", "binary", "real", "count"]
 
@@ -40,16 +40,16 @@ class Loss(NamedTuple):
     targets: Targets
     value: Callable[[Array, Array], Array]
     gradient: Callable[[Array, Array], tuple[Array, Array]]
-    answer: Callable[[Array], Array]
-    output: Callable[[Array, Array | None], Array]
+    predict: Callable[[Array], Array]
+    to_logits: Callable[[Array, Array | None], Array]
     outputs_per_target: int = 1
     deviation: Callable[[Array], Array] | None = None
-    judgement: Callable[[Array, Array], tuple[Array, Array]] | None = None
+    value_and_prediction: Callable[[Array, Array], tuple[Array, Array]] | None = None
 
 
-def judged(loss: Loss, z: Array, t: Array) -> tuple[Array, Array]:
+def value_and_prediction(loss: Loss, z: Array, t: Array) -> tuple[Array, Array]:
     """(value, answer), to the last bit what they are by themselves."""
-    return loss.judgement(z, t) if loss.judgement else (loss.value(z, t), loss.answer(z))
+    return loss.value_and_prediction(z, t) if loss.value_and_prediction else (loss.value(z, t), loss.predict(z))
 
 
 def mean_value(loss: Loss, z: Array, t: Array, weights: Array | None = None) -> Array:
@@ -96,48 +96,48 @@ def softmax_cross_entropy() -> Loss:
         softmax_dz([p, z, _turned(t), total, np.log(total), cost])
         return cost[:, 0], np.swapaxes(p, 1, 2)
 
-    def judgement(z: Array, t: Array) -> tuple[Array, Array]:
+    def value_and_prediction(z: Array, t: Array) -> tuple[Array, Array]:
         z, p, total = parts(z)
         cost = np.zeros_like(total)
         add_cost([z, _turned(t), np.log(total), cost])
         return cost[:, 0], _turned(np.divide(p, total, out=p))
 
-    def answer(z: Array) -> Array:
+    def predict(z: Array) -> Array:
         z = _turned(z)
         p = np.exp(z - z.max(axis=1, keepdims=True))
         return _turned(p / p.sum(axis=1, keepdims=True))
 
-    def output(y: Array, deviation: Array | None) -> Array:
+    def to_logits(y: Array, deviation: Array | None) -> Array:
         return np.log(_above_zero(y))
 
-    return Loss("one-hot", value, gradient, answer, output, judgement=judgement)
+    return Loss("one-hot", value, gradient, predict, to_logits, value_and_prediction=value_and_prediction)
 
 
-@formula("largest")
+@elementwise("largest")
 def largest_z(z: Array, largest: Array) -> Array:
     """The largest z of all classes."""
     return np.maximum(largest, z)
 
 
-@formula("z")
+@elementwise("z")
 def less(z: Array, largest: Array) -> Array:
     """One class's z, as far below the largest as it is."""
     return z - largest
 
 
-@formula("total")
+@elementwise("total")
 def sum_p(p: Array, total: Array) -> Array:
     """The sum over all classes."""
     return total + p
 
 
-@formula("p", "cost")
+@elementwise("p", "cost")
 def softmax_dz(p: Array, z: Array, t: Array, total: Array, log_total: Array, cost: Array) -> tuple[Array, Array]:
     """One class's dz, in the place of p = exp(z), and what it adds to -log p(t | z)."""
     return p / total - t, cost - t * (z - log_total)
 
 
-@formula("cost")
+@elementwise("cost")
 def add_cost(z: Array, t: Array, log_total: Array, cost: Array) -> Array:
     """What one class adds to -log p(t | z)."""
     return cost - t * (z - log_total)
@@ -156,16 +156,16 @@ def sigmoid_cross_entropy() -> Loss:
         return (softplus(z) - t * z).sum(axis=2)
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
-        return value(z, t), answer(z) - t
+        return value(z, t), predict(z) - t
 
-    def answer(z: Array) -> Array:
+    def predict(z: Array) -> Array:
         return sigmoid().forward(z, np.empty_like(z))
 
-    def output(y: Array, deviation: Array | None) -> Array:
+    def to_logits(y: Array, deviation: Array | None) -> Array:
         y = np.minimum(_above_zero(y), 1 - np.finfo(y.dtype).epsneg)  # the last number below 1
         return np.log(y) - np.log1p(-y)
 
-    return Loss("binary", value, gradient, answer, output)
+    return Loss("binary", value, gradient, predict, to_logits)
 
 
 def squared_error() -> Loss:
@@ -204,17 +204,17 @@ def gaussian() -> Loss:
         d_mean = error * precision
         return value(z, t), np.concatenate([d_mean, (1 - error * d_mean) / 2], axis=2)
 
-    def answer(z: Array) -> Array:
+    def predict(z: Array) -> Array:
         return np.split(z, 2, axis=2)[0]
 
     def deviation(z: Array) -> Array:
         return np.exp(np.split(z, 2, axis=2)[1] / 2)
 
-    def output(y: Array, deviation: Array | None) -> Array:
+    def to_logits(y: Array, deviation: Array | None) -> Array:
         assert deviation is not None, "a mean alone has no output here"
         return np.concatenate([y, 2 * np.log(_above_zero(deviation))], axis=2)
 
-    return Loss("real", value, gradient, answer, output, 2, deviation)
+    return Loss("real", value, gradient, predict, to_logits, 2, deviation)
 
 
 def absolute_error() -> Loss:
@@ -266,13 +266,13 @@ def poisson() -> Loss:
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
         return value(z, t), np.exp(z) - t
 
-    def answer(z: Array) -> Array:
+    def predict(z: Array) -> Array:
         return np.exp(z)
 
-    def output(y: Array, deviation: Array | None) -> Array:
+    def to_logits(y: Array, deviation: Array | None) -> Array:
         return np.log(_above_zero(y))
 
-    return Loss("count", value, gradient, answer, output)
+    return Loss("count", value, gradient, predict, to_logits)
 
 
 def _turned(array: Array) -> Array:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nncore.backend import Array
+from nncore.kernels.backend import Array
 
 Metric = Callable[[Array, Array, Array | None], Array]
 

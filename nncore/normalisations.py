@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.dense import add, sum_rows
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
-from nncore.scratch import Scratch
+from nncore.kernels.backend import Array
+from nncore.kernels.dense import add, sum_rows
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
+from nncore.kernels.workspace import Workspace
 
 
-class Affine(Protocol):
+class NormalisationParameters(Protocol):
     """The part of a layer's parameters, or of their gradient, that belongs to its normalisation."""
 
     @property
@@ -51,9 +51,9 @@ class Normalisation(NamedTuple):
 
     learns: bool
     remembers: bool
-    train: Callable[[Array, Affine, Scratch], tuple[Array, Array, Any]]
-    infer: Callable[[Array, Affine], tuple[Array, Array]]
-    backward: Callable[[Array, Any, Affine, Affine, Scratch], Array]
+    train: Callable[[Array, NormalisationParameters, Workspace], tuple[Array, Array, Any]]
+    infer: Callable[[Array, NormalisationParameters], tuple[Array, Array]]
+    backward: Callable[[Array, Any, NormalisationParameters, NormalisationParameters, Workspace], Array]
 
 
 def none() -> Normalisation:
@@ -79,11 +79,11 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     momentum = checked("batch_norm", "momentum", momentum, above=0, at_most=1)
     epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
 
-    def train(xW: Array, at: Affine, scratch: Scratch) -> tuple[Array, Array, Any]:
+    def train(xW: Array, at: NormalisationParameters, workspace: Workspace) -> tuple[Array, Array, Any]:
         """The bias moves the mean, and nothing else; c = z - mean, so n = c / sqrt(variance + epsilon)."""
         n_rows, ones = xW.shape[1], np.ones_like(xW, shape=(1, 1, xW.shape[1]))
         mean = sum_rows(xW, ones) / n_rows
-        square = centred([xW, mean, scratch("square", xW)])
+        square = centred([xW, mean, workspace("square", xW)])
         variance = sum_rows(square, ones) / n_rows
         inverse = 1 / np.sqrt(variance + column(epsilon, xW))
         if n_rows > 1:  # one row has no variance
@@ -91,40 +91,42 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
             moved([at.variance, variance * (n_rows / (n_rows - 1))], [momentum])
         return times([xW, at.scale * inverse, square]), at.shift, (xW, inverse)
 
-    def infer(xW: Array, at: Affine) -> tuple[Array, Array]:
+    def infer(xW: Array, at: NormalisationParameters) -> tuple[Array, Array]:
         return (xW - (at.mean - at.b)) * (at.scale / np.sqrt(at.variance + column(epsilon, xW))), at.shift
 
-    def backward(dy: Array, kept: Any, at: Affine, d: Affine, scratch: Scratch) -> Array:
+    def backward(
+        dy: Array, kept: Any, at: NormalisationParameters, d: NormalisationParameters, workspace: Workspace
+    ) -> Array:
         c, inverse = kept
         n_rows, ones = dy.shape[1], np.ones_like(dy, shape=(1, 1, dy.shape[1]))
         sum_rows(dy, ones, d.shift)
-        sum_rows(times([c, dy, scratch("product", dy)]), ones, d.scale)
+        sum_rows(times([c, dy, workspace("product", dy)]), ones, d.scale)
         d.scale[...] *= inverse
         return batch_dz([dy, c, d.shift / n_rows, d.scale * inverse / n_rows, at.scale * inverse])
 
     return Normalisation(True, True, train, infer, backward)
 
 
-@formula("c", "square")
+@elementwise("c", "square")
 def centred(c: Array, mean: Array) -> tuple[Array, Array]:
     """One output, less its mean, and the square of that."""
     c = c - mean
     return c, c * c
 
 
-@formula("running")
+@elementwise("running")
 def moved(running: Array, batch: Array, *, momentum: Array) -> Array:
     """A running mean or variance, some of the way to the batch's."""
     return running + momentum * (batch - running)
 
 
-@formula("product")
+@elementwise("product")
 def times(c: Array, factor: Array) -> Array:
     """The scaled output, or what adds up to the derivative by the scale."""
     return c * factor
 
 
-@formula("dy")
+@elementwise("dy")
 def batch_dz(dy: Array, c: Array, mean_dy: Array, drift: Array, slope: Array) -> Array:
     """By the chain rule, as mean and variance move with z.
 
@@ -141,17 +143,19 @@ def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
     """
     epsilon = checked("layer_norm", "epsilon", epsilon, above=0)
 
-    def train(xW: Array, at: Affine, scratch: Scratch) -> tuple[Array, Array, Any]:
+    def train(xW: Array, at: NormalisationParameters, workspace: Workspace) -> tuple[Array, Array, Any]:
         z = add([xW, at.b])
         n = z - z.mean(axis=2, keepdims=True)
         inverse = 1 / np.sqrt((n * n).mean(axis=2, keepdims=True) + column(epsilon, z))
         n *= inverse
         return n * at.scale, at.shift, (n, inverse)
 
-    def infer(xW: Array, at: Affine) -> tuple[Array, Array]:
-        return train(xW, at, Scratch())[:2]
+    def infer(xW: Array, at: NormalisationParameters) -> tuple[Array, Array]:
+        return train(xW, at, Workspace())[:2]
 
-    def backward(dy: Array, kept: Any, at: Affine, d: Affine, scratch: Scratch) -> Array:
+    def backward(
+        dy: Array, kept: Any, at: NormalisationParameters, d: NormalisationParameters, workspace: Workspace
+    ) -> Array:
         """dz = (dn - mean(dn) - n mean(dn n)) / sqrt(variance + epsilon), with dn = dy scale."""
         n, inverse = kept
         np.sum(dy, axis=1, keepdims=True, out=d.shift)

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.hyperparameters import checked
 
 State = dict[str, Array]
 

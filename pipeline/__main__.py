@@ -3,7 +3,7 @@
 import sys
 import time
 
-from pipeline.garbage import look_no_more, look_seldom
+from pipeline.backends.garbage import look_no_more, look_seldom
 
 
 def main() -> None:
@@ -11,7 +11,7 @@ def main() -> None:
     began = time.monotonic()
     look_seldom()
     try:
-        from pipeline.commands.dispatch import dispatch
+        from pipeline.cli.dispatch import dispatch
 
         dispatch(sys.argv[1:], began)
     except KeyboardInterrupt:

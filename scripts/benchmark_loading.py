@@ -33,7 +33,7 @@ def measure(*overrides: str) -> None:
     """Load what the settings say, and print what it took."""
     import hydra
 
-    from pipeline.configuration import CONF, checked
+    from pipeline.config.compose import CONF, checked
 
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         settings = checked(hydra.compose("config", overrides=list(overrides)))

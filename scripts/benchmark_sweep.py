@@ -129,8 +129,8 @@ def thousand(repeats: int) -> dict[str, dict[str, float]]:
 
 
 START_RAY = """
-from pipeline.execution.base import TaskOptions
-from pipeline.execution.ray import Ray
+from pipeline.backends.base import TaskOptions
+from pipeline.backends.ray import Ray
 with Ray(2, "none", 1).start() as executor:
     executor.fetch(executor.submit(abs, -1, options=TaskOptions(1, 0, 0))[0])
 """
@@ -139,19 +139,21 @@ import numpy
 from pipeline.stages.split import _drawn
 _drawn(numpy.arange(9), 3, 0, None)
 """
-LIBRARIES = {  # as we load them: see pipeline/garbage.py
+LIBRARIES = {  # as we load them: see pipeline/backends/garbage.py
     "nothing": "",
-    "Hydra": "import sys; sys.argv[1:] = ['--cfg', 'job']; from pipeline.configuration import command; command(0.0)",
+    "Hydra": "import sys; sys.argv[1:] = ['--cfg', 'job']; from pipeline.config.compose import command; command(0.0)",
     "Ray": START_RAY,
     "scikit-learn": SPLIT_ROWS,
-    "Numba": "from pipeline.sweep.training import load_loops; load_loops()",
+    "Numba": "from pipeline.engine.slices.task import load_loops; load_loops()",
 }
 
 
 def libraries(repeats: int) -> dict[str, dict[str, float]]:
     def seconds(program: str) -> float:
         began = time.perf_counter()
-        whole = f"from pipeline.garbage import look_no_more, look_seldom\nlook_seldom()\n{program}\nlook_no_more()"
+        whole = (
+            f"from pipeline.backends.garbage import look_no_more, look_seldom\nlook_seldom()\n{program}\nlook_no_more()"
+        )
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", whole], check=True, stdout=subprocess.DEVNULL, env=environment)
         return time.perf_counter() - began

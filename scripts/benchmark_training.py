@@ -66,26 +66,26 @@ def trainer(name: str, width: int, variant: dict[str, Any]) -> Callable[[], Any]
     """One epoch of our networks."""
     import numpy as np
 
-    from nncore.crew import Crew
-    from nncore.members import Member
-    from nncore.shape import Layer, Shape
-    from nncore.stack import Network, start
+    from nncore.architecture import Architecture, Layer
+    from nncore.components import Component
+    from nncore.stack.state import Network, start
+    from nncore.stack.trainer import StackTrainer
 
-    def member(path: str, **arguments: float) -> Member:
-        return Member(f"nncore.{path}", tuple(arguments.items()))
+    def member(path: str, **arguments: float) -> Component:
+        return Component(f"nncore.{path}", tuple(arguments.items()))
 
     sizes, batch = SHAPES[name]
     activation = member(f"activations.{variant.get('activation', 'relu')}")
     normalisation = member(f"normalisations.{variant.get('normalisation', 'none')}")
     hidden = tuple(Layer(size, activation, normalisation) for size in sizes[1:-1])
     loss = member("losses.softmax_cross_entropy")
-    shape = Shape(sizes[0], (*hidden, Layer(sizes[-1])), loss, batch_size=batch)
+    shape = Architecture(sizes[0], (*hidden, Layer(sizes[-1])), loss, batch_size=batch)
     regularizers = [member("regularizers.penalties.l2", strength=1e-4)]
     regularizers += [member("regularizers.inside.dropout", rate=0.5)] if variant.get("dropout") else []
     optimizer = member(f"optimizers.{variant.get('optimizer', 'adam.adam')}", learning_rate=1e-3)
     seeds = range(width) if variant.get("seeds") else [0] * width
     stack = start(shape, [Network(str(at), seed, optimizer, tuple(regularizers)) for at, seed in enumerate(seeds)])
-    crew, random, epochs = Crew(stack, stack.groups()), np.random.default_rng(0), iter(range(10**9))
+    crew, random, epochs = StackTrainer(stack, stack.groups()), np.random.default_rng(0), iter(range(10**9))
     rows = random.standard_normal((batch * N_BATCHES, sizes[0])).astype(np.float32)
     targets = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], len(rows))]
     return lambda: crew.epoch([(rows, targets, None)], next(epochs))

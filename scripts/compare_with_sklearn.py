@@ -27,10 +27,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from pipeline.configuration import CONF, checked
-from pipeline.reports.output import Quiet
-from pipeline.run import run
-from pipeline.settings.run_settings import Settings
+from pipeline.config.compose import CONF, checked
+from pipeline.config.schema import Settings
+from pipeline.console.output import QuietOutput
+from pipeline.driver.run import run
 
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 SEEDS = (0, 1, 2)
@@ -53,7 +53,7 @@ def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
 def our_champion(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run the sweep in this process; what the champion is, and its score."""
     began = time.monotonic()
-    summary = run(settings, config, "", Quiet(), began)
+    summary = run(settings, config, "", QuietOutput(), began)
     best, metric = summary["best"], METRICS[settings.data.task]
     return {
         "score": best["test"][metric],

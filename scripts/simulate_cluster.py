@@ -2,7 +2,7 @@
 
     python scripts/simulate_cluster.py [most_trials=1000000]
 
-The decisions are those of a sweep (pipeline.sweep.planner and .scheduler); how long slices take comes from the cost
+The decisions are those of a sweep (pipeline.engine.packing); how long slices take comes from the cost
 model of the planner, give or take a fifth. What the driver spends on a slice, and the tracker on a trial, is measured
 here or in benchmark_tracking.py. Prints for each size the utilisation of the workers, the load of the driver and of
 the tracker, and what is in the way; then the core's own speed and memory.
@@ -23,12 +23,20 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the small jo
 from samples import shape
 from sweeps import add, job, opened
 
-from nncore.shape import Shape
-from nncore.training import Report
-from pipeline.artefacts import Facts
-from pipeline.journal import Journal, Reader
-from pipeline.sweep.planner import Job, PlannedStack, Stacks, epoch_seconds, plan, task_seconds, wide_enough
-from pipeline.sweep.scheduler import Scheduler, Slice
+from nncore.architecture import Architecture
+from nncore.stack.training import Report
+from pipeline.components.types import ViewShape
+from pipeline.engine.packing.planner import (
+    Job,
+    PackingSettings,
+    PlannedStack,
+    epoch_seconds,
+    plan,
+    task_seconds,
+    wide_enough,
+)
+from pipeline.engine.packing.scheduler import Scheduler, Slice
+from pipeline.runs.journal import Journal, JournalReader
 from pipeline.tracking.trial_run import Trials
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
@@ -40,10 +48,10 @@ TRACKED_S = 1.3e-3  # of the tracker's process per trial; measured, see benchmar
 
 # What a trial costs on one core: small ones, and those of Fashion-MNIST with two layers, 5 epochs
 SIZES = {
-    "digits, 30 epochs, 64 hidden": (shape((32, 64, 10), batch_size=32), Facts(32, 10, 1079, 359), 30),
+    "digits, 30 epochs, 64 hidden": (shape((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359), 30),
     "Fashion-MNIST, 5 epochs, 128-64 hidden": (
         shape((64, 128, 64, 10), batch_size=128),
-        Facts(64, 10, 48_000, 12_000),
+        ViewShape(64, 10, 48_000, 12_000),
         5,
     ),
 }
@@ -70,9 +78,9 @@ class Found(NamedTuple):
 def main() -> None:
     given = dict(argument.split("=") for argument in sys.argv[1:])
     most = int(float(given.get("most_trials", 1e6)))
-    for name, (of, facts, epochs) in SIZES.items():
+    for name, (of, view_shape, epochs) in SIZES.items():
         costs = measured(epochs)
-        alone = epochs * network_epoch_seconds(of, facts)
+        alone = epochs * network_epoch_seconds(of, view_shape)
         print(f"{name}: {alone:.3g} s of one core for a trial. The driver spends {1e3 * RAY_S:.1f} ms on a task,")
         print(f"{1e3 * costs.line:.1f} ms on its line in the journal and {1e3 * costs.network:.2f} ms on each network;")
         print(
@@ -84,7 +92,7 @@ def main() -> None:
         print("  tracker behind  in the way")
         n_trials = 1_000
         while n_trials <= most:
-            planned_jobs = [job(number, of, 0, facts, (0, epochs)) for number in range(n_trials)]
+            planned_jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
             for workers in WORKERS:
                 if workers <= n_trials:
                     line(planned_jobs, workers, costs, alone)
@@ -93,15 +101,15 @@ def main() -> None:
     speed(most)
 
 
-def network_epoch_seconds(of: Shape, facts: Facts) -> float:
+def network_epoch_seconds(of: Architecture, view_shape: ViewShape) -> float:
     """Of one network in a stack of a good width."""
     wide = wide_enough(of)
-    return epoch_seconds(of, facts, wide) / wide
+    return epoch_seconds(of, view_shape, wide) / wide
 
 
 def line(jobs: list[Job], workers: int, costs: Costs, alone: float) -> None:
     """Simulate one sweep and print what it came to; at best the workers do nothing else than train."""
-    planned = plan(jobs, workers, Stacks("auto", 1.0, 0.0))
+    planned = plan(jobs, workers, PackingSettings("auto", 1.0, 0.0))
     found, n_trials = simulate(planned, workers, costs), len(jobs)
     widest = max(len(stack.networks) for stack in planned)
     used, load, best = found.worked / found.seconds / workers, found.driver / found.seconds, n_trials * alone / workers
@@ -160,7 +168,7 @@ def measured(epochs: int) -> Costs:
                 add(results, reports, 0, epochs, last=True)
             times[width] = (time.perf_counter() - began) / 50
             journal.close()
-            reader, began = Reader(journal.path), time.perf_counter()
+            reader, began = JournalReader(journal.path), time.perf_counter()
             for happened in reader.events():
                 trials.handle(happened)
             read = (time.perf_counter() - began) / 50 / width
@@ -171,9 +179,9 @@ def measured(epochs: int) -> Costs:
 
 def stacks(n_trials: int) -> list[PlannedStack]:
     """As many as there can be: two networks in each."""
-    of, facts, epochs = next(iter(SIZES.values()))
-    jobs = [job(number, of, 0, facts, (0, epochs)) for number in range(n_trials)]
-    return plan(jobs, 1_000, Stacks(2, 1.0, 0.0))
+    of, view_shape, epochs = next(iter(SIZES.values()))
+    jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
+    return plan(jobs, 1_000, PackingSettings(2, 1.0, 0.0))
 
 
 def speed(n_trials: int) -> None:

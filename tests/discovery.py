@@ -8,9 +8,9 @@ from typing import Any, get_args, get_type_hints
 
 import nncore
 from nncore.activations import Activation
+from nncore.components import Component
 from nncore.initializers import Initializer
 from nncore.losses import Loss
-from nncore.members import Member
 from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer
 from nncore.regularizers.base import Regularizer
@@ -26,8 +26,8 @@ SAMPLE = {
     "epochs": 3,
     "every": 2,
     "value": 0.1,
-    "optimizer": Member("nncore.optimizers.adam.adam", (("learning_rate", 0.03),)),
-    "then": Member("nncore.schedules.cosine", (("epochs", 3),)),
+    "optimizer": Component("nncore.optimizers.adam.adam", (("learning_rate", 0.03),)),
+    "then": Component("nncore.schedules.cosine", (("epochs", 3),)),
 }
 
 
@@ -37,7 +37,7 @@ def modules(package: ModuleType) -> list[ModuleType]:
     return [package, *(import_module(name) for name in names if not name.endswith((".__main__", ".model_code")))]
 
 
-def members(kind: Any) -> list[Member]:
+def members(kind: Any) -> list[Component]:
     """Every public function of nncore that returns this kind, with a value for each required argument."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     found = []
@@ -47,30 +47,30 @@ def members(kind: Any) -> list[Member]:
                 continue
             if get_type_hints(function).get("return") in kinds:
                 required = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-                found.append(Member(f"{module.__name__}.{name}", tuple((name, SAMPLE[name]) for name in required)))
+                found.append(Component(f"{module.__name__}.{name}", tuple((name, SAMPLE[name]) for name in required)))
     return found
 
 
-def short(member: Member) -> str:
+def short(member: Component) -> str:
     """The last part of a member's name, for test ids."""
-    return member.short
+    return member.short_name
 
 
-def with_arguments(member: Member, **arguments: Any) -> Member:
+def with_arguments(member: Component, **arguments: Any) -> Component:
     """The member with other hyperparameters; those it does not have go to the member inside it."""
     own = inspect.signature(function_of(member)).parameters
     inner = {name: value for name, value in arguments.items() if name not in own}
-    kept = {n: with_arguments(v, **inner) if isinstance(v, Member) else v for n, v in member.arguments}
-    return Member(member.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
+    kept = {n: with_arguments(v, **inner) if isinstance(v, Component) else v for n, v in member.arguments}
+    return Component(member.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
 
 
-def function_of(member: Member) -> Any:
+def function_of(member: Component) -> Any:
     """The function that a member names."""
     module, _, name = member.name.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def numbers_of(member: Member) -> dict[str, float]:
+def numbers_of(member: Component) -> dict[str, float]:
     """Every numeric hyperparameter of the member by name, required or not, with its value."""
     found = {}
     for name, parameter in inspect.signature(function_of(member)).parameters.items():

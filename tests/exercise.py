@@ -7,15 +7,15 @@ import numpy as np
 from samples import shape
 
 from nncore.activations import Activation
+from nncore.architecture import LayerView, layer_views
+from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss
 from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer, Step
+from nncore.random_streams import RandomStreams
 from nncore.regularizers import base as kinds
-from nncore.regularizers.draws import Draws
-from nncore.regularizers.inside import Inside
 from nncore.schedules import Schedule
-from nncore.scratch import Scratch
-from nncore.shape import View, views
+from nncore.stack.hooks import DropoutHooks
 
 Found = dict[str, np.ndarray]  # arrays (K, ...) by name
 EVERYONE = slice(None)
@@ -62,15 +62,15 @@ def _activation(f: Activation, inputs: Inputs) -> Found:
 def _loss(loss: Loss, inputs: Inputs) -> Found:
     z, t = inputs.kept(1, 5, 3 * loss.outputs_per_target), inputs.kept(2, 5, 3)
     value, dz = loss.gradient(z, t)
-    return {"value": loss.value(z, t), "loss": value, "dz": dz, "answer": loss.answer(z)}
+    return {"value": loss.value(z, t), "loss": value, "dz": dz, "answer": loss.predict(z)}
 
 
 def _normalisation(norm: Normalisation, inputs: Inputs) -> Found:
-    none, scratch = np.empty(0), Scratch()
+    none, scratch = np.empty(0), Workspace()
     running = (inputs(5, 1, 3), inputs(6, 1, 3) ** 2) if norm.remembers else (none, none)
     affine = (inputs(3, 1, 3), inputs(4, 1, 3)) if norm.learns else (none, none)
-    at = View(none, inputs.kept(7, 1, 3), *affine, *running)
-    d = View(none, none, *(np.empty_like(array) for array in affine))
+    at = LayerView(none, inputs.kept(7, 1, 3), *affine, *running)
+    d = LayerView(none, none, *(np.empty_like(array) for array in affine))
     found = {"answer": np.add(*norm.infer(inputs(1, 5, 3), at))}
     y, shift, kept = norm.train(inputs(1, 5, 3), at, scratch)
     found |= {"y": y + shift, "dz": norm.backward(inputs(2, 5, 3), kept, at, d, scratch)}
@@ -86,7 +86,7 @@ def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
     def objective(W: np.ndarray, networks: slice) -> np.ndarray:
         return (W * W / 2 + slope * W).sum(axis=1).astype(float)
 
-    scratch = Scratch()
+    scratch = Workspace()
     for number in range(1, 8):
         g = W + slope
         before = g.copy()
@@ -104,8 +104,8 @@ def _penalty(penalty: kinds.Penalty, inputs: Inputs) -> Found:
 def _constraint(constraint: kinds.Constraint, inputs: Inputs) -> Found:
     of = shape((3, 4, 2), dtype=inputs.dtype)
     W = inputs(1, of.n_parameters)
-    constraint.before(W, Step(1, of, Scratch(), np.full(len(W), 0.7)))
-    constraint.after(views(W, of))
+    constraint.before(W, Step(1, of, Workspace(), np.full(len(W), 0.7)))
+    constraint.after(layer_views(W, of))
     return {"W": W}
 
 
@@ -115,13 +115,13 @@ def _clipping(clipping: kinds.Clipping, inputs: Inputs) -> Found:
     return {"g": g}
 
 
-def _draws(inputs: Inputs) -> Draws:
-    draws = Draws(inputs.who, epoch=2)
+def _draws(inputs: Inputs) -> RandomStreams:
+    draws = RandomStreams(inputs.who, epoch=2)
     draws.next_step()
     return draws
 
 
-def _disturbance(disturbance: kinds.Disturbance, inputs: Inputs) -> Found:
+def _disturbance(disturbance: kinds.Augmentation, inputs: Inputs) -> Found:
     x, t = inputs(1, 5, 3), inputs(2, 5, 2)
     disturbance.disturb(x, t, "one-hot", _draws(inputs).of(EVERYONE))
     return {"x": x, "t": t}
@@ -129,21 +129,21 @@ def _disturbance(disturbance: kinds.Disturbance, inputs: Inputs) -> Found:
 
 def _inside(inputs: Inputs, dropouts: Any, activities: Any) -> Found:
     x, dx, y, dy = inputs.kept(1, 5, 4), inputs(2, 5, 4), inputs.kept(3, 5, 4), inputs(4, 5, 4)
-    inside = Inside(len(x), shape((3, 4, 4, 2)), Scratch(), dropouts, activities, _draws(inputs))
+    inside = DropoutHooks(len(x), shape((3, 4, 4, 2)), Workspace(), dropouts, activities, _draws(inputs))
     seen = inside.drop(1, x)
     inside.backward_drop(1, dx)
     inside.add_activity(1, y, dy)
     return {"seen": seen, "dx": dx, "dy": dy}
 
 
-def _average(average: kinds.Average, inputs: Inputs) -> Found:
+def _average(average: kinds.WeightAverage, inputs: Inputs) -> Found:
     W = inputs(0, 6)
     state = average.init(W)
     found = {}
     for number in range(1, 7):
         W = inputs.kept(number, 6)
-        average.observe(W, state, Step(number, shape(), Scratch(), last=number % 2 == 0), (number + 1) // 2)
-        found[f"after {number}"] = average.answer(W, state)
+        average.observe(W, state, Step(number, shape(), Workspace(), last=number % 2 == 0), (number + 1) // 2)
+        found[f"after {number}"] = average.average(W, state)
     return found
 
 
@@ -171,9 +171,9 @@ EXERCISES: dict[type, Any] = {
     kinds.Penalty: _penalty,
     kinds.Constraint: _constraint,
     kinds.Clipping: _clipping,
-    kinds.Disturbance: _disturbance,
+    kinds.Augmentation: _disturbance,
     kinds.Dropout: lambda dropout, inputs: _inside(inputs, [(EVERYONE, dropout)], []),
-    kinds.Activity: lambda activity, inputs: _inside(inputs, [], [(EVERYONE, activity)]),
-    kinds.Average: _average,
+    kinds.ActivityRegularizer: lambda activity, inputs: _inside(inputs, [], [(EVERYONE, activity)]),
+    kinds.WeightAverage: _average,
     kinds.EarlyStopping: _early_stopping,
 }

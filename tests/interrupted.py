@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.journal import Event, events
+from pipeline.runs.journal import Event, events
 
 
 def killed(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds: float = 90) -> Path:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.execution.ray import Cluster, Ray, _end_autoscaler
+from pipeline.backends.ray import ClusterBackend, RayBackend, _end_autoscaler
 
 
 def autoscalers() -> list[int]:
@@ -20,14 +20,14 @@ def autoscalers() -> list[int]:
 
 
 def main() -> None:
-    execution = Cluster(sys.argv[1], "none", 1) if len(sys.argv) > 1 else Ray(2, "none", 1)
+    execution = ClusterBackend(sys.argv[1], "none", 1) if len(sys.argv) > 1 else RayBackend(2, "none", 1)
     with TemporaryDirectory() as folder, execution.start() as executor:
 
         def note() -> None:
             Path(folder, f"{os.getpid()} {os.getppid()}").touch()
             time.sleep(3)  # meanwhile nobody can take the place of another
 
-        executor.everywhere(note)
+        executor.broadcast(note)
         deadline = time.monotonic() + 60
         while len(list(Path(folder).iterdir())) < executor.workers and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 
 from running import composed, first_trials
 
-from pipeline.artefacts import facts
-from pipeline.execution.ray import Ray
-from pipeline.settings.variants import Variants
-from pipeline.sweep.training import SliceOrder, load_loops, train_slice
+from pipeline.backends.ray import RayBackend
+from pipeline.components.types import view_shape
+from pipeline.config.variants import Variants
+from pipeline.engine.slices.task import SliceTask, load_loops, train_slice
 
 
 def loaded() -> list[str]:
@@ -23,14 +23,14 @@ def main() -> None:
     view = settings.reduce(settings.prepare(development, 0))
     trial = first_trials(settings)[0]
     variant = Variants(settings, config).of(trial)
-    shape, network = variant.shape(facts(view), "classification"), variant.net(trial, trial.key, 0)
+    shape, network = variant.shape(view_shape(view), "classification"), variant.net(trial, trial.key, 0)
     options = settings.stages["sweep"]
-    one_cpu = Ray(1, "none", 1)  # so that both tasks run on one worker
+    one_cpu = RayBackend(1, "none", 1)  # so that both tasks run on one worker
     with TemporaryDirectory() as folder, one_cpu.start() as executor:
-        order = SliceOrder(
+        order = SliceTask(
             shape, (network,), (), 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder)
         )
-        executor.everywhere(load_loops)
+        executor.broadcast(load_loops)
         (before,) = executor.submit(loaded, options=options)
         print(json.dumps(executor.fetch(before)))
         _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=2)

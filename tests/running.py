@@ -13,11 +13,11 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from pipeline.configuration import CONF, checked, compose
-from pipeline.reports.output import Quiet
-from pipeline.run import run
-from pipeline.settings.run_settings import Settings
-from pipeline.sweep.trial import Trial
+from pipeline.config.compose import CONF, checked, compose
+from pipeline.config.schema import Settings
+from pipeline.console.output import QuietOutput
+from pipeline.driver.run import run
+from pipeline.search.trial import Trial
 
 FEW = (  # 7 trials instead of 112
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
@@ -43,12 +43,12 @@ def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
 
 def first_trials(settings: Settings) -> list[Trial]:
     """The trials that the search asks for first; a grid asks for all."""
-    return [leg.trial for leg in settings.asker().ask()]
+    return [request.trial for request in settings.sampler().ask()]
 
 
 def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run in this process; the summary."""
-    return run(settings, config, "", Quiet(), time.monotonic())
+    return run(settings, config, "", QuietOutput(), time.monotonic())
 
 
 def swept_here(folder: Path, *overrides: str) -> dict[str, Any]:

@@ -8,42 +8,42 @@ from typing import Any
 import numpy as np
 from discovery import OPTIMIZERS, REGULARIZERS, SCHEDULES
 
-from nncore.members import Member
+from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
+from nncore.components import Component
+from nncore.kernels.workspace import Workspace
 from nncore.metrics import accuracy
 from nncore.optimizers.base import Step
-from nncore.regularizers.base import Average, Disturbance
-from nncore.scratch import Scratch
-from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape
-from nncore.stack import MOVING, Network, Stack, start
-from nncore.training import Data, Report, Rows, train
+from nncore.regularizers.base import Augmentation, WeightAverage
+from nncore.stack.state import MOVING, Network, Stack, start
+from nncore.stack.training import Data, Report, Rows, train
 
-RELU = Member("nncore.activations.relu")
-TANH = Member("nncore.activations.tanh")
-SOFTMAX = Member("nncore.losses.softmax_cross_entropy")
-SIGMOID = Member("nncore.losses.sigmoid_cross_entropy")
-SQUARED = Member("nncore.losses.squared_error")
-BATCH_NORM = Member("nncore.normalisations.batch_norm")
+RELU = Component("nncore.activations.relu")
+TANH = Component("nncore.activations.tanh")
+SOFTMAX = Component("nncore.losses.softmax_cross_entropy")
+SIGMOID = Component("nncore.losses.sigmoid_cross_entropy")
+SQUARED = Component("nncore.losses.squared_error")
+BATCH_NORM = Component("nncore.normalisations.batch_norm")
 METRICS = {"accuracy": accuracy}
 
 
 def shape(
     sizes: Sequence[int] = (5, 7, 3),
-    activation: Member = RELU,
-    loss: Member = SOFTMAX,
-    normalisation: Member = UNNORMALISED,
+    activation: Component = RELU,
+    loss: Component = SOFTMAX,
+    normalisation: Component = UNNORMALISED,
     residual: bool = False,
     **rest: Any,
-) -> Shape:
+) -> Architecture:
     """A chain of dense layers; where the loss wants two outputs for a target, the last layer has them."""
     hidden = [
         Layer(outputs, activation, normalisation, residual and outputs == inputs)
         for inputs, outputs in pairwise(sizes[:-1])
     ]
     last = Layer(sizes[-1] * loss.build().outputs_per_target, IDENTITY)
-    return Shape(sizes[0], (*hidden, last), loss, **{"batch_size": 8, **rest})
+    return Architecture(sizes[0], (*hidden, last), loss, **{"batch_size": 8, **rest})
 
 
-def targets(loss: Member, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
+def targets(loss: Component, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
     """Targets that a loss understands."""
     kind = loss.build().targets
     if kind == "one-hot":
@@ -55,7 +55,7 @@ def targets(loss: Member, random: np.random.Generator, n_rows: int, n_outputs: i
     return random.normal(size=(n_rows, n_outputs))
 
 
-def data(of: Shape, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False) -> Data:
+def data(of: Architecture, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False) -> Data:
     """Random rows for a shape; the sizes are odd, so that no vector or batch is full."""
     random = np.random.default_rng(seed)
     n_targets = of.sizes[-1] // of.loss.build().outputs_per_target
@@ -68,43 +68,43 @@ def data(of: Shape, n_train: int = 37, n_validation: int = 19, seed: int = 0, we
     return Data(rows(n_train), rows(n_validation))
 
 
-def member(name: str, **arguments: Any) -> Member:
+def member(name: str, **arguments: Any) -> Component:
     """A member of nncore by its short name."""
-    (found,) = [one for one in OPTIMIZERS + REGULARIZERS + SCHEDULES if one.short == name]
-    return Member(found.name, tuple(arguments.items()))
+    (found,) = [one for one in OPTIMIZERS + REGULARIZERS + SCHEDULES if one.short_name == name]
+    return Component(found.name, tuple(arguments.items()))
 
 
 def network(
-    key: str = "it", seed: int = 0, optimizer: Member | None = None, *regularizers: Member, **rest: Any
+    key: str = "it", seed: int = 0, optimizer: Component | None = None, *regularizers: Component, **rest: Any
 ) -> Network:
     """A network that learns by plain gradient descent, unless said otherwise."""
     return Network(key, seed, optimizer or member("sgd", learning_rate=0.1), regularizers, **rest)
 
 
-def goes_with(regularizer: Member, optimizer: Member, loss: Member) -> bool:
+def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> bool:
     """Whether they may meet in one network."""
     built = regularizer.build()
-    if isinstance(built, Disturbance) and loss.build().targets not in built.targets:
+    if isinstance(built, Augmentation) and loss.build().targets not in built.targets:
         return False
     return not (optimizer.build().exact and isinstance(built, MOVING))
 
 
-def varied(member: Member, share: float) -> Member:
+def varied(member: Component, share: float) -> Component:
     """The member with its required numbers a little larger."""
-    return Member(
+    return Component(
         member.name,
         tuple((n, v * (1 + share) if isinstance(v, float) else v) for n, v in member.arguments),
     )
 
 
-def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Member = SOFTMAX) -> list[Network]:
+def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> list[Network]:
     """Networks in which every optimizer, regularizer and schedule occurs, with numbers and seeds that differ."""
     networks = []
     for index in range(max(len(OPTIMIZERS), len(REGULARIZERS))):
         optimizer = varied(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
         chosen = {REGULARIZERS[(index * step + 3) % len(REGULARIZERS)] for step in (1, 5)}
         fit = sorted((one for one in chosen if goes_with(one, optimizer, loss)), key=lambda one: one.name)
-        if sum(isinstance(one.build(), Average) for one in fit) > 1:
+        if sum(isinstance(one.build(), WeightAverage) for one in fit) > 1:
             fit = fit[:-1]
         regularizers = tuple(varied(one, index / 40) for one in fit)
         schedule = SCHEDULES[index % len(SCHEDULES)]
@@ -112,7 +112,9 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Member = SOFTMAX) -> lis
     return networks
 
 
-def trained(of: Shape, networks: Sequence[Network], epochs: int = 3, on: Data | None = None) -> dict[str, Report]:
+def trained(
+    of: Architecture, networks: Sequence[Network], epochs: int = 3, on: Data | None = None
+) -> dict[str, Report]:
     """The reports of training these networks in one stack."""
     metrics = METRICS if of.loss == SOFTMAX else {}
     _, reports = train(start(of, networks), on or data(of), epochs, metrics)
@@ -131,6 +133,6 @@ def in_slices(stack: Stack, ends: Sequence[int], on: Data) -> dict[str, Report]:
     return joined
 
 
-def step(number: int = 1, of: Shape | None = None, **rest: Any) -> Step:
+def step(number: int = 1, of: Architecture | None = None, **rest: Any) -> Step:
     """A step of networks of one dense layer, or of a shape."""
-    return Step(number, of or shape((5, 3)), Scratch(), **rest)
+    return Step(number, of or shape((5, 3)), Workspace(), **rest)

@@ -4,31 +4,31 @@ from typing import Any
 
 from samples import member, network, shape
 
-from nncore.shape import Shape
-from nncore.training import Report
-from pipeline.artefacts import Facts
-from pipeline.sweep.planner import Job, Origin
-from pipeline.sweep.result import Place, repeats_of
-from pipeline.sweep.results import Results
-from pipeline.sweep.trial import Trial
+from nncore.architecture import Architecture
+from nncore.stack.training import Report
+from pipeline.components.types import ViewShape
+from pipeline.engine.packing.planner import Job, NetworkOrigin
+from pipeline.engine.records import SweepRecords
+from pipeline.runs.network_record import CheckpointRef, replicates
+from pipeline.search.trial import Trial
 
 SMALL = shape((8, 6, 3), batch_size=32)
 LARGE = shape((784, 512, 256, 10), batch_size=128)
-FACTS = Facts(8, 3, 320, 80)
+VIEW_SHAPE = ViewShape(8, 3, 320, 80)
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
 def job(
     number: int,
-    of: Shape = SMALL,
+    of: Architecture = SMALL,
     view: int = 0,
-    facts: Facts = FACTS,
+    view_shape: ViewShape = VIEW_SHAPE,
     span: tuple[int, int] = (0, 10),
-    origin: Origin | None = None,
+    origin: NetworkOrigin | None = None,
 ) -> Job:
     """A network of trial `number`; neighbours have different optimizers."""
     optimizer = member(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
-    return Job(network(f"{number:04d}/{view + 1}/0", 0, optimizer), of, view, facts, *span, origin)
+    return Job(network(f"{number:04d}/{view + 1}/0", 0, optimizer), of, view, view_shape, *span, origin)
 
 
 def trial(number: int) -> Trial:
@@ -37,9 +37,9 @@ def trial(number: int) -> Trial:
     return Trial(number, "sgd", sgd, "none", member("none"))
 
 
-def place(key: str, file: str = "00000-1") -> Place:
+def place(key: str, file: str = "00000-1") -> CheckpointRef:
     """Where a network's state might be."""
-    return Place(file, "0" * 64, key)
+    return CheckpointRef(file, "0" * 64, key)
 
 
 def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
@@ -48,21 +48,21 @@ def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
     return Report(curves | {"validation/accuracy": [1 - loss for loss in losses]}, fingerprint=fingerprint, **rest)
 
 
-def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> Results:
+def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
     """Results of trials that are to be trained; the addresses are "at <key>"."""
-    results = Results(repeats_of(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
+    results = SweepRecords(replicates(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
     for number in range(n_trials):
         enter(results, number)
     return results
 
 
-def enter(results: Results, number: int, **addressed: Any) -> None:
+def enter(results: SweepRecords, number: int, **hashed: Any) -> None:
     """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
-    of = {repeat: addressed.get("address", "at ") + repeat.key(f"{number:04d}") for repeat in results.repeats}
-    results.open(trial(number), of, addressed.get("origins", {}))
+    of = {repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.repeats}
+    results.open(trial(number), of, hashed.get("origins", {}))
 
 
-def add(results: Results, reports: dict[str, Report], start: int, until: int, last: bool = False) -> list[str]:
+def add(results: SweepRecords, reports: dict[str, Report], start: int, until: int, last: bool = False) -> list[str]:
     """Add the reports of a slice that leaves one state."""
     places = {key: place(key, f"00000-{until}") for key in reports}
     return results.add(reports, start, until, places, last)

@@ -1,10 +1,11 @@
-"""The rooms, the import directions and the sizes of DESIGN.md and the README."""
+"""The rooms, the import directions and the names that docs/architecture promises."""
 
 import ast
+import tomllib
+from collections import defaultdict
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from statistics import median, quantiles
 
 import pytest
 
@@ -40,21 +41,17 @@ def test_there_is_something_to_look_at():
 
 
 def test_nncore_knows_numpy_and_itself():
-    allowed = {
-        "numpy",
-        "nncore",
+    standard = {
+        "ast",
         "collections",
         "contextlib",
         "dataclasses",
+        "datetime",
         "functools",
-        "ast",
         "hashlib",
         "importlib",
         "inspect",
         "itertools",
-    }
-    allowed |= {
-        "datetime",
         "json",
         "math",
         "os",
@@ -69,66 +66,98 @@ def test_nncore_knows_numpy_and_itself():
         "zipfile",
         "zlib",
     }
-    lazily = {
-        "nncore/backend.py": {"cupy"},
-        "nncore/compiled.py": {"numba"},
-        "nncore/estimators.py": {"sklearn"},
-        "nncore/estimator_base.py": {"sklearn"},
+    others = {
+        "nncore/kernels/backend.py": {"cupy"},
+        "nncore/kernels/compiled.py": {"numba"},
+        "nncore/sklearn/estimators.py": {"sklearn"},
+        "nncore/sklearn/base.py": {"sklearn"},
     }
     for path in ROOT.glob("nncore/**/*.py"):
-        assert {module.split(".")[0] for module in imported(path)} <= allowed | lazily.get(name(path), set()), path
+        allowed = standard | {"numpy", "nncore"} | others.get(name(path), set())
+        assert {module.split(".")[0] for module in imported(path)} <= allowed, path
+
+
+def below(*folders: str) -> set[str]:
+    return {path for path in map(name, SOURCES) if path.startswith(folders)}
 
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("pipeline", {p for p in map(name, SOURCES) if p.startswith("pipeline/")}),
-        ("ray", {"pipeline/execution/ray.py", "pipeline/execution/ray_executor.py"}),
-        (
-            "mlflow",
-            {
-                "pipeline/tracking/model_code.py",
-                *(p for p in map(name, SOURCES) if p.startswith("pipeline/tracking/mlflow")),
-            },
-        ),
-        (
-            "matplotlib",
-            {f"pipeline/reports/{name}.py" for name in ("drawing", "model_plots", "sections", "sweep_plots")},
-        ),
-        ("onnx", {"pipeline/onnx_export/graph.py"}),
-        ("onnxruntime", {"pipeline/onnx_export/export.py"}),
-        ("sqlalchemy", {"pipeline/tracking/mlflow_store.py"}),
-        ("fsspec", {"pipeline/data/files.py", "pipeline/data/idx.py"}),
-        ("pyarrow", {f"pipeline/data/{name}.py" for name in ("arrow_values", "openml", "reader", "tabular_files")}),
-        ("pandas", {f"pipeline/tracking/{name}.py" for name in ("mlflow_model", "model_code")}),
-        (
-            "optuna",
-            {"pipeline/reports/importance.py", *(p for p in map(name, SOURCES) if p.startswith("pipeline/search/"))},
-        ),
-        (
-            "scipy",
-            {"pipeline/sweep/statistics.py", *(p for p in map(name, SOURCES) if p.startswith("pipeline/search/"))},
-        ),
-        ("hydra", {"pipeline/configuration.py"}),
-        ("omegaconf", {"pipeline/configuration.py"}),
-        (
-            "sklearn",
-            {
-                "pipeline/data/bundled.py",
-                "pipeline/data/openml.py",
-                "pipeline/data/synthetic.py",
-                "pipeline/stages/prepare.py",
-                "pipeline/stages/split.py",
-                "nncore/estimators.py",
-                "nncore/estimator_base.py",
-            },
-        ),
+        ("pipeline", below("pipeline/")),
+        ("ray", below("pipeline/backends/ray")),
+        ("mlflow", below("pipeline/tracking/mlflow") | {"pipeline/tracking/model_code.py"}),
+        ("matplotlib", below("pipeline/reports/")),
+        ("onnx", below("pipeline/onnx_export/")),
+        ("onnxruntime", below("pipeline/onnx_export/")),
+        ("sqlalchemy", below("pipeline/tracking/")),
+        ("fsspec", below("pipeline/data/")),
+        ("pyarrow", below("pipeline/data/")),
+        ("pandas", below("pipeline/tracking/")),
+        ("optuna", below("pipeline/search/") | {"pipeline/reports/importance.py"}),
+        ("scipy", below("pipeline/search/") | {"pipeline/engine/statistics.py"}),
+        ("hydra", {"pipeline/config/compose.py"}),
+        ("omegaconf", {"pipeline/config/compose.py"}),
+        ("sklearn", below("pipeline/data/", "pipeline/stages/", "nncore/sklearn/")),
     ],
 )
 def test_only_these_files_import(package, allowed):
     found = importers(package)
     assert found
     assert found <= allowed
+
+
+def package_of(module: str) -> str:
+    """The package that a module belongs to: the first folder below nncore or pipeline, or their root."""
+    parts = module.split(".")
+    is_folder = len(parts) > 1 and (ROOT / parts[0] / parts[1]).is_dir()
+    return ".".join(parts[:2]) if is_folder else parts[0]
+
+
+def package_dependencies() -> dict[str, set[str]]:
+    """By package, the other packages of ours that its files import, wherever in the file."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in SOURCES:
+        package = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for module in imported(path):
+            if module.split(".")[0] in ("nncore", "pipeline") and package_of(module) != package:
+                found[package].add(package_of(module))
+    return found
+
+
+def cycles(dependencies: dict[str, set[str]]) -> list[set[str]]:
+    """The sets of packages that reach each other."""
+
+    def reached(start: str) -> set[str]:
+        todo, found = [start], set()
+        while todo:
+            new = dependencies.get(todo.pop(), set()) - found
+            found |= new
+            todo += new
+        return found
+
+    reach = {package: reached(package) for package in dependencies}
+    groups = {frozenset(p for p in reach[package] if package in reach.get(p, set())) for package in reach}
+    return [set(group) for group in groups if group]
+
+
+# Packages that still depend on each other. The list is to become empty; nothing may be added.
+KNOWN_CYCLES = [
+    {"nncore", "nncore.inference", "nncore.reduction", "nncore.stack", "nncore.optimizers", "nncore.regularizers"},
+    {f"pipeline{room}" for room in (
+        "", ".backends", ".cli", ".components", ".config", ".console", ".data", ".driver", ".engine", ".reports",
+        ".runs", ".stages", ".tracking")},
+]  # fmt: skip
+
+
+def test_no_cycle_between_packages():
+    for group in cycles(package_dependencies()):
+        assert any(group <= known for known in KNOWN_CYCLES), f"these packages import each other: {sorted(group)}"
+
+
+def test_a_cycle_of_three_packages_is_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]
+    assert cycles({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
 def reachable(start: str) -> set[str]:
@@ -147,7 +176,7 @@ def reachable(start: str) -> set[str]:
 
 def test_a_worker_that_trains_imports_little():
     """What a slice needs leads neither to scikit-learn nor to MLflow, nor to the checking of settings."""
-    for start in ("pipeline.sweep.training", "pipeline.execution.tasks"):
+    for start in ("pipeline.engine.slices.task", "pipeline.backends.tasks"):
         heavy = {"sklearn", "mlflow", "pydantic", "ray", "hydra", "rich", "pandas"}
         for module in reachable(start):
             path = ROOT / (module.replace(".", "/") + ".py")
@@ -155,37 +184,31 @@ def test_a_worker_that_trains_imports_little():
                 assert not {one.split(".")[0] for one in imported(path)} & heavy, module
 
 
-def bodies() -> dict[str, int]:
-    """Lines of every function of the sources, without its docstring."""
-    lengths = {}
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef):
-                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
-                lengths[f"{name(path)}:{node.lineno} {node.name}"] = node.end_lineno - first.lineno + 1
-    return lengths
-
-
-def test_functions_are_small():
-    lengths = bodies()
-    assert median(lengths.values()) <= 10
-    assert quantiles(lengths.values(), n=10)[8] <= 30
-    assert {where: n for where, n in lengths.items() if n > 60} == {}
-
-
-def test_classes_and_files_are_small():
+def test_one_class_name_means_one_thing():
+    places = defaultdict(list)
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):
-                assert node.end_lineno - node.lineno < 120, f"{path}: {node.name}"
-    for path in EVERYTHING:
-        assert len(path.read_text().splitlines()) <= 300, path
-    assert len((ROOT / "conf" / "config.yaml").read_text().splitlines()) <= 40
+                places[node.name].append(name(path))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_complexity_is_checked():
+    """ruff refuses functions with more than ten branches: see scripts/check."""
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert "C90" in ruff["select"]
+    assert ruff["mccabe"]["max-complexity"] == 10
 
 
 def test_no_file_has_a_name_that_says_nothing():
     assert not {path.stem for path in EVERYTHING} & {"utils", "util", "helpers", "common", "misc"}
     assert not [path for path in EVERYTHING if path.stem == path.parent.name]
+
+
+def test_no_room_or_module_has_the_name_of_a_function_of_the_python_interface():
+    """Importing pipeline.sweep would put the module in the place of the function."""
+    names = {path.stem for path in SOURCES} | {path.parent.name for path in SOURCES}
+    assert not names & {"sweep", "plan", "load_run"}
 
 
 def test_importing_the_packages_has_no_side_effects():
@@ -194,6 +217,8 @@ def test_importing_the_packages_has_no_side_effects():
         if path.name not in ("__main__.py", "model_code.py"):  # they start a program, or define an MLflow model
             for node in ast.parse(path.read_text()).body:
                 is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-                is_main = isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
+                is_main = isinstance(node, ast.If) and any(
+                    word in ast.unparse(node.test) for word in ("__main__", "TYPE_CHECKING")
+                )
                 kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
                 assert is_docstring or is_main or isinstance(node, kinds), f"{path}:{node.lineno}"

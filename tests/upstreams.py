@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 from running import composed
 
-from pipeline.artefacts import Dataset, Development, RawRows, Task, Transform, View
-from pipeline.record import Record
-from pipeline.reports.output import Lines
-from pipeline.settings.variants import Variants
-from pipeline.upstream import Means, Upstream, upstream
+from pipeline.components.types import Dataset, Development, PreparedView, RawRows, Task, Transform
+from pipeline.config.variants import Variants
+from pipeline.console.output import LineOutput
+from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline
+from pipeline.runs.folder import RunFolder
 
 
 def note(log: Path, line: str) -> None:
@@ -69,7 +69,7 @@ class CountedPrepare(Counted):
     def check(self, task: Task) -> None:
         self.inside.check(task)
 
-    def __call__(self, development: Development, fold: int) -> View:
+    def __call__(self, development: Development, fold: int) -> PreparedView:
         note(self.log, f"prepare {self.inside.scaling} {fold}")
         return self.inside(development, fold)
 
@@ -80,29 +80,29 @@ class CountedReduction(Counted):
         shared = self.inside.shared
         return shared and CountedReduction(shared, self.log)
 
-    def fit(self, view: View) -> Transform:
+    def fit(self, view: PreparedView) -> Transform:
         note(self.log, f"fit {self.inside.n_components}")
         return self.inside.fit(view)
 
-    def narrowed(self, fitted: Transform, view: View) -> Transform:
+    def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
         note(self.log, f"narrow {self.inside.n_components}")
         return self.inside.narrowed(fitted, view)
 
-    def __call__(self, view: View) -> View:
+    def __call__(self, view: PreparedView) -> PreparedView:
         return self.inside(view)
 
 
 @contextmanager
-def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Upstream, Means]]:
+def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[DataPipeline, RunContext]]:
     """A run up to its split; `replaced` are stages other than the configuration's."""
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
     settings, config = composed(*quick, *overrides)
     settings = replace(settings, **replaced)
-    record = Record(settings, config, "", time.monotonic())
-    output = Lines(Console(file=StringIO(), width=200), live=False)
+    record = RunFolder(settings, config, "", time.monotonic())
+    output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
-            means = Means(settings, executor, record, output, Variants(settings, config))
-            yield upstream(means), means
+            context = RunContext(settings, executor, record, output, Variants(settings, config))
+            yield data_pipeline(context), context
     finally:
         record.close(lambda text: None)

@@ -9,7 +9,7 @@ import time
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import checked
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, zeros
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -33,7 +33,7 @@ def adadelta(learning_rate: ArrayLike = 1.0, rho: ArrayLike = 0.9, epsilon: Arra
     return Optimizer(zeros("u", "v"), stepping(rule, coefficients, "u", "v"))
 
 
-@formula("W", "u", "v")
+@elementwise("W", "u", "v")
 def rule(
     W: Array, g: Array, u: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array
 ) -> tuple[Array, Array, Array]:

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.base import Optimizer, State, Step, stepping
 
 
@@ -33,7 +33,7 @@ def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLi
     return Optimizer(init, stepping(rule, coefficients, "s"))
 
 
-@formula("W", "s")
+@elementwise("W", "s")
 def rule(W: Array, g: Array, s: Array, *, eta: Array, epsilon: Array) -> tuple[Array, Array]:
     """The step of one parameter."""
     s = s + g * g

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -36,7 +36,7 @@ def adam(
     return Optimizer(zeros("m", "v"), stepping(rule, coefficients, "m", "v"))
 
 
-@formula("W", "m", "v")
+@elementwise("W", "m", "v")
 def rule(
     W: Array,
     g: Array,

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -36,7 +36,7 @@ def adamax(
     return Optimizer(zeros("m", "u"), stepping(rule, coefficients, "m", "u"))
 
 
-@formula("W", "m", "u")
+@elementwise("W", "m", "u")
 def rule(
     W: Array, g: Array, m: Array, u: Array, *, eta: Array, beta1: Array, rest1: Array, beta2: Array, epsilon: Array
 ) -> tuple[Array, Array, Array]:

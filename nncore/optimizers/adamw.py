@@ -2,9 +2,9 @@
 
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adam import adam
 from nncore.optimizers.base import Optimizer, State, Step
 
@@ -43,10 +43,10 @@ def adamw(
 
 def decay(W: Array, step: Step, amount: Array) -> None:
     """Shrink the weights among the parameters W (K, P) by this share of themselves, times the schedule's factor."""
-    shrunk([W[:, : step.shape.n_weights]], [1 - amount * step.factor])
+    shrunk([W[:, : step.architecture.n_weights]], [1 - amount * step.factor])
 
 
-@formula("W")
+@elementwise("W")
 def shrunk(W: Array, *, keep: Array) -> Array:
     """One weight, of which this share is kept."""
     return W * keep

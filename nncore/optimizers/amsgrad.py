@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -38,7 +38,7 @@ def amsgrad(
     return Optimizer(zeros("m", "v", "u"), stepping(rule, coefficients, "m", "v", "u"))
 
 
-@formula("W", "m", "v", "u")
+@elementwise("W", "m", "v", "u")
 def rule(
     W: Array,
     g: Array,

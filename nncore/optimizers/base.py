@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nncore.backend import Array
-from nncore.formula import Formula
-from nncore.hyperparameters import column
-from nncore.scratch import Scratch
-from nncore.shape import Shape
+from nncore.architecture import Architecture
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import ElementwiseKernel
+from nncore.kernels.hyperparameters import column
+from nncore.kernels.workspace import Workspace
 
 State = dict[str, Array]
 
@@ -18,8 +18,8 @@ class Step(NamedTuple):
     """What a rule may know of the step it takes.
 
     number      of the step, counted from 1
-    shape       of the networks
-    scratch     working arrays
+    architecture   of the networks
+    workspace   working arrays
     factor      what the schedule makes of the learning rate, (K,) or (1,)
     last        whether it is the last step of an epoch
     objective   (W, networks) -> loss and penalties (K,) of parameters W (K, P), a mean over the epoch's batches
@@ -27,8 +27,8 @@ class Step(NamedTuple):
     """
 
     number: int
-    shape: Shape
-    scratch: Scratch
+    architecture: Architecture
+    workspace: Workspace
     factor: Array = np.ones(1)
     last: bool = True
     objective: Callable[[Array, slice], Array] | None = None
@@ -62,7 +62,7 @@ def zeros(*names: str) -> Callable[[Array], State]:
 
 
 def stepping(
-    rule: Formula, coefficients: Callable[[Step], Sequence[Array]], *names: str
+    rule: ElementwiseKernel, coefficients: Callable[[Step], Sequence[Array]], *names: str
 ) -> Callable[[Array, Array, State, Step], None]:
     """An `update` by a formula of W, g, the named arrays of the state, and then the coefficients of the step."""
 

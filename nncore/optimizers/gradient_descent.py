@@ -2,7 +2,7 @@
 
 from numpy.typing import ArrayLike
 
-from nncore.hyperparameters import checked
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.sgd import sgd
 

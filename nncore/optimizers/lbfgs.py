@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array, on_host
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array, to_host
+from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.base import Optimizer, State, Step
 
 SUFFICIENT = 1e-4
@@ -96,4 +96,4 @@ def _line_search(W: Array, d: Array, g: Array, t: Array, step: Step) -> None:
 
 def _host(array: Array) -> Array:
     """One number per network, in float64, in the computer's own memory."""
-    return on_host(array).astype(np.float64)
+    return to_host(array).astype(np.float64)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adamw import decay
 from nncore.optimizers.base import Optimizer, State, Step, stepping, zeros
 
@@ -39,7 +39,7 @@ def lion(
     return Optimizer(zeros("m"), update)
 
 
-@formula("W", "m")
+@elementwise("W", "m")
 def rule(
     W: Array, g: Array, m: Array, *, eta: Array, beta1: Array, rest1: Array, beta2: Array, rest2: Array
 ) -> tuple[Array, Array]:

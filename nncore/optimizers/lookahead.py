@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, State, Step
 
 
@@ -36,7 +36,7 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
     return Optimizer(init, update, optimizer.whole, optimizer.exact)
 
 
-@formula("W", "slow")
+@elementwise("W", "slow")
 def rule(W: Array, slow: Array, *, turn: Array, alpha: Array) -> tuple[Array, Array]:
     """The way of one parameter; turn is 1 when slow weights move, else 0."""
     moved = slow + alpha * (W - slow)

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.architecture import layer_views
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adam import adam
 from nncore.optimizers.adamw import decay
 from nncore.optimizers.base import Optimizer, State, Step, zeros
-from nncore.shape import views
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
@@ -53,11 +53,16 @@ def muon(
         return {**zeros("m")(W), **{f"adam.{name}": array for name, array in rest_by.init(W).items()}}
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        n = step.shape.n_weights
-        m, change = state["m"], step.scratch("direction", W)
+        n = step.architecture.n_weights
+        m, change = state["m"], step.workspace("direction", W)
         rule([m, g, change], [momentum, 1 - momentum])
         decay(W, step, learning_rate * weight_decay)
-        for layer, own, moved in zip(step.shape.layers, views(W, step.shape), views(change, step.shape), strict=True):
+        for layer, own, moved in zip(
+            step.architecture.layers,
+            layer_views(W, step.architecture),
+            layer_views(change, step.architecture),
+            strict=True,
+        ):
             if layer.tied_to is None:
                 inputs, outputs = own.W.shape[1:]
                 size = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
@@ -68,7 +73,7 @@ def muon(
     return Optimizer(init, update)
 
 
-@formula("m", "n")
+@elementwise("m", "n")
 def rule(m: Array, g: Array, *, mu: Array, rest: Array) -> tuple[Array, Array]:
     """The mean gradient of one parameter, and the direction; rest = 1 - mu."""
     m = mu * m + rest * g

@@ -2,9 +2,9 @@
 
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -30,7 +30,7 @@ def nesterov(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
 
 
-@formula("W", "v")
+@elementwise("W", "v")
 def rule(W: Array, g: Array, v: Array, *, eta: Array, mu: Array) -> tuple[Array, Array]:
     """The step of one parameter."""
     v = mu * v + g

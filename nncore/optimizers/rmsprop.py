@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -31,7 +31,7 @@ def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike 
     return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
 
 
-@formula("W", "v")
+@elementwise("W", "v")
 def rule(W: Array, g: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array) -> tuple[Array, Array]:
     """The step of one parameter; rest = 1 - rho."""
     v = rho * v + rest * (g * g)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -35,7 +35,7 @@ def rmsprop_centred(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: Ar
     return Optimizer(zeros("m", "v"), stepping(rule, coefficients, "m", "v"))
 
 
-@formula("W", "m", "v")
+@elementwise("W", "m", "v")
 def rule(
     W: Array, g: Array, m: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array
 ) -> tuple[Array, Array, Array]:

@@ -2,9 +2,9 @@
 
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
@@ -26,7 +26,7 @@ def sgd(learning_rate: ArrayLike) -> Optimizer:
     return Optimizer(zeros(), stepping(rule, coefficients))
 
 
-@formula("W")
+@elementwise("W")
 def rule(W: Array, g: Array, *, eta: Array) -> Array:
     """The step of one parameter."""
     return W - eta * g

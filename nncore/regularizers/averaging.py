@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.base import Step
-from nncore.regularizers.base import Average, State
+from nncore.regularizers.base import State, WeightAverage
 
 
-def ema(decay: ArrayLike = 0.999) -> Average:
+def ema(decay: ArrayLike = 0.999) -> WeightAverage:
     """Exponential moving average: after each step A <- decay A + (1 - decay) W; after the first, A = W.
 
     Running statistics of batch normalisation are averaged along.
@@ -28,16 +28,16 @@ def ema(decay: ArrayLike = 0.999) -> Average:
             return
         towards([A, W], [1 - decay])
 
-    return Average(_copy, observe, _answer)
+    return WeightAverage(_copy, observe, _answer)
 
 
-@formula("A")
+@elementwise("A")
 def towards(A: Array, W: Array, *, rest: Array) -> Array:
     """One number's mean; rest = 1 - decay."""
     return A + rest * (W - A)
 
 
-def swa(start: ArrayLike = 10) -> Average:
+def swa(start: ArrayLike = 10) -> WeightAverage:
     """Stochastic weight averaging: the plain mean of the weights at the ends of all epochs after `start`.
 
     Until then, the weights themselves.
@@ -58,7 +58,7 @@ def swa(start: ArrayLike = 10) -> Average:
         A += (W - A) / n
         np.copyto(A, W, where=n == 1)
 
-    return Average(_copy, observe, _answer)
+    return WeightAverage(_copy, observe, _answer)
 
 
 def _copy(W: Array) -> State:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from nncore.backend import Array
+from nncore.architecture import LayerView
+from nncore.kernels.backend import Array
 from nncore.optimizers.base import Step
-from nncore.regularizers.draws import Draw
-from nncore.shape import View
+from nncore.random_streams import NetworkStreams
 
 State = dict[str, Array]
 
@@ -32,7 +32,7 @@ class Constraint(NamedTuple):
     """
 
     before: Callable[[Array, Step], None] = lambda W, step: None
-    after: Callable[[Sequence[View]], None] = lambda layers: None
+    after: Callable[[Sequence[LayerView]], None] = lambda layers: None
 
 
 class Clipping(NamedTuple):
@@ -41,14 +41,14 @@ class Clipping(NamedTuple):
     clip: Callable[[Array], None]
 
 
-class Disturbance(NamedTuple):
+class Augmentation(NamedTuple):
     """Acts on the rows of each batch, in training only.
 
     disturb   (x, t, kind, draw): changes x (K, N, I) and t (K, N, O), targets of this kind, in place
     targets   which kinds of targets it can be used with
     """
 
-    disturb: Callable[[Array, Array, str, Draw], None]
+    disturb: Callable[[Array, Array, str, NetworkStreams], None]
     targets: tuple[str, ...] = ("one-hot", "binary", "real", "count")
 
 
@@ -59,23 +59,23 @@ class Dropout(NamedTuple):
     rate: Array
 
 
-class Activity(NamedTuple):
+class ActivityRegularizer(NamedTuple):
     """add_gradient(y, dy): the derivative of a penalty on a layer's y (K, N, O), added to dy in place."""
 
     add_gradient: Callable[[Array, Array], None]
 
 
-class Average(NamedTuple):
+class WeightAverage(NamedTuple):
     """Which weights a network answers with: a mean over its way, not its last ones.
 
-    init      the state, from the numbers W (K, n_numbers) of the networks
+    init      the state, from the numbers W (K, buffer_size) of the networks
     observe   (W, state, step, epoch): after each step; epoch from 1
-    answer    (W, state): the numbers to answer with, a new array
+    average   (W, state): the numbers to answer with, a new array
     """
 
     init: Callable[[Array], State]
     observe: Callable[[Array, State, Step, int], None]
-    answer: Callable[[Array, State], Array]
+    average: Callable[[Array, State], Array]
 
 
 class EarlyStopping(NamedTuple):
@@ -83,7 +83,7 @@ class EarlyStopping(NamedTuple):
 
     watch     the curve that it goes by
     restore   whether the network answers with its best weights in the end, rather than its last
-    init      the state, from the numbers W (K, n_numbers) of the networks
+    init      the state, from the numbers W (K, buffer_size) of the networks
     observe   (W, state, value, epoch): after each epoch, the curve's value (K,); returns which networks stop, (K,)
     """
 
@@ -93,4 +93,6 @@ class EarlyStopping(NamedTuple):
     observe: Callable[[Array, State, Array, int], Array]
 
 
-Regularizer = Penalty | Constraint | Clipping | Disturbance | Dropout | Activity | Average | EarlyStopping
+Regularizer = (
+    Penalty | Constraint | Clipping | Augmentation | Dropout | ActivityRegularizer | WeightAverage | EarlyStopping
+)

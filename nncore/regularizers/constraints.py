@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.hyperparameters import checked, column
+from nncore.architecture import LayerView
+from nncore.kernels.backend import Array
+from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.adamw import decay, shrunk
 from nncore.optimizers.base import Step
 from nncore.regularizers.base import Constraint
-from nncore.shape import View
 
 
 def weight_decay(strength: ArrayLike, biases: bool = False) -> Constraint:
@@ -43,7 +43,7 @@ def max_norm(limit: ArrayLike) -> Constraint:
     """
     limit = checked("max_norm", "limit", limit, above=0)
 
-    def after(layers: Sequence[View]) -> None:
+    def after(layers: Sequence[LayerView]) -> None:
         for W in (layer.W for layer in layers):
             norm = np.sqrt((W * W).sum(axis=1, keepdims=True))  # (K, 1, O)
             W *= np.minimum(1, column(limit, W) / np.maximum(norm, 1e-30))

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.backend import Array
-from nncore.formula import formula
-from nncore.hyperparameters import checked, column
+from nncore.kernels.backend import Array
+from nncore.kernels.elementwise import elementwise
+from nncore.kernels.hyperparameters import checked, column
 from nncore.regularizers.base import Penalty
 
 
@@ -50,13 +50,13 @@ def l2(strength: ArrayLike, biases: bool = False) -> Penalty:
     return Penalty(value, add_gradient, biases)
 
 
-@formula("dW")
+@elementwise("dW")
 def l1_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
     """Of one weight."""
     return dW + strength * np.sign(W)
 
 
-@formula("dW")
+@elementwise("dW")
 def l2_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
     """Of one weight."""
     return dW + strength * W
@@ -83,7 +83,7 @@ def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = F
     return Penalty(value, add_gradient, biases)
 
 
-@formula("dW")
+@elementwise("dW")
 def elastic_net_gradient(dW: Array, W: Array, *, lasso: Array, ridge: Array) -> Array:
     """Of one weight."""
     return dW + (lasso * np.sign(W) + ridge * W)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nncore.backend import Array
-from nncore.table import LARGEST, MISSING, Column, Kind, Type, day, number, text, truth
+from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, day, number, text, truth
+from nncore.kernels.backend import Array
 
 SMALL = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.float16(), pa.float32(), pa.bool_())
 
@@ -22,7 +22,7 @@ class BadValueError(ValueError):
         self.row = row
 
 
-def kind_of(kind: pa.DataType) -> tuple[Kind, Type] | None:
+def kind_of(kind: pa.DataType) -> tuple[ColumnKind, ColumnType] | None:
     """The kind of column that values of an Arrow type are, and their type; None for lists, bytes and the like."""
     if pa.types.is_dictionary(kind):
         return kind_of(kind.value_type)

@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.settings.strict import STRICT
-from pipeline.without import without
+from nncore.inference.table import matrix_table
+from pipeline.components.fields import STRICT
+from pipeline.components.types import Dataset, RawRows, Task
+from pipeline.components.without import without
 
 # What is known before loading, so that settings can be checked against it.
 KNOWN: dict[str, tuple[Task, int]] = {

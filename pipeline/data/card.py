@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from nncore.backend import Array
-from nncore.table import CODED, MISSING, Column, Table
-from pipeline.artefacts import DataCard, Dataset, RawRows
+from nncore.inference.table import CODED, MISSING, Column, Table
+from nncore.kernels.backend import Array
+from pipeline.components.types import DataCard, Dataset, RawRows
 
 SHOWN = 12  # classes and targets in the terminal
 BYTES_AT_A_TIME = 1 << 20  # for the digest they are copied

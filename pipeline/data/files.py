@@ -9,7 +9,7 @@ from typing import IO, Annotated, Any
 
 from pydantic import AfterValidator
 
-from pipeline.errors import SettingError
+from pipeline.components.errors import SettingError
 
 
 def _from_here(path: str) -> str:
@@ -20,7 +20,7 @@ def _from_here(path: str) -> str:
 PART = 1 << 20  # bytes that are read at a time
 # by which the file systems of fsspec tell a file's content, where its server says it
 CHECKSUMS = ("ETag", "etag", "Content-MD5", "Digest", "md5Hash", "crc32c")
-Address = Annotated[str, AfterValidator(_from_here)]  # of a file or folder, local or anywhere that fsspec knows
+FileAddress = Annotated[str, AfterValidator(_from_here)]  # of a file or folder, local or anywhere that fsspec knows
 
 
 @contextmanager

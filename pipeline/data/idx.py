@@ -13,12 +13,12 @@ from typing import IO
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.backend import Array
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import Address, content_of, one_line, opened
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, Name
+from nncore.inference.table import matrix_table
+from nncore.kernels.backend import Array
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, Name
+from pipeline.components.types import Dataset, RawRows, Task
+from pipeline.data.files import FileAddress, content_of, one_line, opened
 
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 PARTS = "train", "t10k"
@@ -41,7 +41,7 @@ class Idx:
     """
 
     name: Name
-    path: Address
+    path: FileAddress
     classes: tuple[str, ...]
 
     @property

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.backend import Array
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.data.files import Address, content_of, one_line, opened
+from nncore.inference.table import matrix_table
+from nncore.kernels.backend import Array
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, Name, PositiveInt
+from pipeline.components.types import Dataset, RawRows, Task
+from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.targets import TaskSetting, check_learnable, encoded_targets, task_of
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, Name, PositiveInt
 
 LEAVE_OUT = "leave such rows out"
 
@@ -31,7 +31,7 @@ class Npz:
     """
 
     name: Name
-    path: Address
+    path: FileAddress
     x: str
     y: str
     weights: str | None

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.artefacts import Dataset
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, Name, PositiveInt
+from pipeline.components.types import Dataset
 from pipeline.data.files import one_line
 from pipeline.data.roles import Roles
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, Name, PositiveInt
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from nncore.backend import Array
-from nncore.table import CODED, MISSING, Column, Table, text
+from nncore.inference.table import CODED, MISSING, Column, Table, text
+from nncore.kernels.backend import Array
+from pipeline.components.errors import SettingError
 from pipeline.data.arrow_values import SMALL, BadValueError, codes_of, kind_of, numbers_of, plain_of
 from pipeline.data.roles import Roles
-from pipeline.errors import SettingError
 
 
 class RawTable(NamedTuple):
@@ -27,7 +27,7 @@ class RawTable(NamedTuple):
     chunks: Callable[[str], Iterable[pa.Array]]
 
 
-class Reader:
+class TableReader:
     """A table that has been read: the rows that data.where takes of it.
 
     columns   to learn from; those of texts get their levels as they are met

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from nncore.table import Column, Kind, text
+from nncore.inference.table import Column, ColumnKind, text
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.data.targets import TaskSetting
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, PositiveInt
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Value = str | int | float | bool
@@ -36,7 +36,7 @@ class Roles:
     task: TaskSetting
     keep: tuple[str, ...] | None
     drop: tuple[str, ...]
-    kinds: dict[str, Kind | tuple[Value, ...]]
+    kinds: dict[str, ColumnKind | tuple[Value, ...]]
     where: dict[str, Value | tuple[Value, ...]]
     weight: str | None
     group: str | None
@@ -97,7 +97,7 @@ class Roles:
             raise SettingError(f"{said} has no column left to learn from besides {', '.join(sorted(taken))}")
         return found
 
-    def column(self, name: str, kind: Kind, type_: Any) -> Column:
+    def column(self, name: str, kind: ColumnKind, type_: Any) -> Column:
         """A column of this kind by its values, or as it is declared."""
         declared = self.kinds.get(name, kind)
         if isinstance(declared, tuple):

@@ -6,17 +6,17 @@ import numpy as np
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from nncore.backend import Array
-from nncore.randomness import generator
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows, Task
-from pipeline.settings.strict import STRICT, Name, NonNegativeInt, PositiveInt
+from nncore.inference.table import matrix_table
+from nncore.kernels.backend import Array
+from nncore.random_streams import generator
+from pipeline.components.fields import STRICT, Name, NonNegativeInt, PositiveInt
+from pipeline.components.types import Dataset, RawRows, Task
 
 SPACING = 4.0  # between the centres of neighbouring blobs
 TURNS, START = 1.5, 0.1  # of a spiral: turns around the centre, distance from it at the beginning
 
 Noise = Annotated[float, Strict(), Field(ge=0)]
-Classes = Annotated[int, Strict(), Field(ge=2)]
+ClassCount = Annotated[int, Strict(), Field(ge=2)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -85,7 +85,7 @@ class Spirals(_Synthetic):
                    nearly every row can be told, but by no straight line
     """
 
-    n_classes: Classes
+    n_classes: ClassCount
 
     @property
     def n_columns(self) -> int:
@@ -111,7 +111,7 @@ class Blobs(_Synthetic):
     """
 
     n_columns: PositiveInt
-    n_classes: Classes
+    n_classes: ClassCount
 
     def __call__(self) -> Dataset:
         """Draw all rows, equally many of each class."""

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from nncore.backend import Array
-from nncore.table import CODED, MISSING, PLAIN_NUMBER, Column, Kind, Table, Type, day
-from pipeline.artefacts import Dataset, RawRows, Task
+from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table, day
+from nncore.kernels.backend import Array
+from pipeline.components.errors import SettingError
+from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of, spelt
-from pipeline.data.reader import RawTable, Reader
+from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, drop_cure, kinds_cure, near
 from pipeline.data.targets import check_learnable, encoded_targets, task_of
-from pipeline.errors import SettingError
 
-WHOLE: dict[Type, Type] = {"double": "long", "datetime": "date"}
+WHOLE: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
 MANY = 0.5  # if more than this share of a column's texts are numbers, the others are taken for mistakes
 
 
@@ -25,7 +25,7 @@ def dataset_of(rows: RawTable, roles: Roles, test: RawTable | None = None) -> Da
 
     Raises   SettingError naming the table, the column or the row, and the cure
     """
-    reader = Reader(rows, feature_columns(rows, roles), roles)
+    reader = TableReader(rows, feature_columns(rows, roles), roles)
     table = finished(reader.said, reader.table, roles, reader.row_numbers)
     task = task_of({name: reader.other(name) for name in roles.targets}, roles.task)
     groups, times = (_special(reader, name) for name in (roles.group, roles.time))
@@ -33,7 +33,7 @@ def dataset_of(rows: RawTable, roles: Roles, test: RawTable | None = None) -> Da
     if test is None:
         return dataset
     require_columns(table.columns, test, roles)
-    other = Reader(test, list(table.columns), roles, grows=False)
+    other = TableReader(test, list(table.columns), roles, grows=False)
     return replace(dataset, test=_rows(other, other.table, task, learn=False))
 
 
@@ -100,7 +100,7 @@ def _without(said: str, table: Table, useless: list[tuple[Column, str]], roles: 
 def _check_texts(said: str, column: Column, codes: Array, point: str, row_numbers: Array) -> None:
     """Refuse texts that are for the most part numbers or dates: all of them, or but for mistakes, or spelt oddly."""
     counts = np.bincount(codes[codes >= 0], minlength=len(column.levels))
-    meanings: tuple[tuple[Kind, str, Callable[[str], Any]], ...] = (
+    meanings: tuple[tuple[ColumnKind, str, Callable[[str], Any]], ...] = (
         ("numeric", "numbers", lambda level: spelt(level, point)),
         ("date", "dates", day),
         ("categorical", "numbers or dates with other signs in them", _digits),
@@ -158,7 +158,7 @@ def _sorted_levels(column: Column, codes: Array) -> tuple[Column, Array]:
     return replace(column, levels=tuple(column.levels[at] for at in order)), rank[codes]
 
 
-def _rows(reader: Reader, table: Table, task: Task, learn: bool) -> RawRows:
+def _rows(reader: TableReader, table: Table, task: Task, learn: bool) -> RawRows:
     """The table with its targets and weights; rows to learn from must show what there is to learn."""
     targets = {name: reader.other(name) for name in reader.roles.targets}
     y = encoded_targets(reader.said, targets, task, reader.row_numbers)
@@ -167,7 +167,7 @@ def _rows(reader: Reader, table: Table, task: Task, learn: bool) -> RawRows:
     return RawRows(table, y, _special(reader, reader.roles.weight))
 
 
-def _special(reader: Reader, name: str | None) -> Array | None:
+def _special(reader: TableReader, name: str | None) -> Array | None:
     """A column of weights, groups or times, which must never be missing."""
     if name is None:
         return None

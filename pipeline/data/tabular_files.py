@@ -13,14 +13,14 @@ import pyarrow.parquet
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from nncore.table import Column, Table
-from pipeline.artefacts import Dataset
-from pipeline.data.files import Address, content_of, one_line, opened
-from pipeline.data.reader import RawTable, Reader
+from nncore.inference.table import Column, Table
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, Name
+from pipeline.components.types import Dataset
+from pipeline.data.files import FileAddress, content_of, one_line, opened
+from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, near
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, Name
 
 ROWS_AT_A_TIME = 65_536  # of a Parquet file
 BUFFER = 65_536  # bytes of each column
@@ -47,8 +47,8 @@ class TabularFile(Roles):
     name   of the data set
     """
 
-    path: Address
-    test: Address | None
+    path: FileAddress
+    test: FileAddress | None
     name: Name
 
     @property
@@ -77,7 +77,7 @@ class TabularFile(Roles):
                 raise SettingError(
                     f"{rows.said} has no column {missing!r}, which the model reads{near(missing, names)}"
                 )
-            return Reader(rows, list(columns), roles, grows=False).table
+            return TableReader(rows, list(columns), roles, grows=False).table
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""

@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 
-from nncore.backend import Array
-from nncore.table import LARGEST, is_missing, number, text
-from pipeline.artefacts import Task
-from pipeline.errors import SettingError
+from nncore.inference.table import LARGEST, is_missing, number, text
+from nncore.kernels.backend import Array
+from pipeline.components.errors import SettingError
+from pipeline.components.types import Task
 
 TaskSetting = Task | Literal["auto"]
 FEWEST_ROWS = 3  # of a class: one for each part

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from nncore.autoencoder import Autoencoder
-from nncore.backend import Array
-from nncore.ensemble import Ensemble
+from nncore.architecture import Architecture, LayerView, layer_views
+from nncore.inference.ensemble import Ensemble
+from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.table import CODED, Column, Table
+from nncore.kernels.backend import Array
 from nncore.losses import Loss
-from nncore.model import Classes, Labels, Model, Values
-from nncore.network import outputs
-from nncore.pca import Pca
-from nncore.shape import Shape, View, views
-from nncore.table import CODED, Column, Table
+from nncore.reduction.autoencoder import Autoencoder
+from nncore.reduction.pca import Pca
+from nncore.stack.passes import infer
 from pipeline.onnx_export.graph import ML_DOMAIN, Graph
-from pipeline.onnx_export.traced import Functions, Traced
+from pipeline.onnx_export.traced import Traced, TracedFunctions
 
 TOLERANCE = 1e-5  # of probabilities, and of values in units of their scale or relative to themselves
 EXAMPLE_ROWS = 3  # how many rows the trace pretends to have
@@ -47,7 +47,7 @@ def onnx_model(model: Model | Ensemble, table: Table) -> bytes:
 
 def translated(model: Model | Ensemble) -> bytes:
     """The model as an ONNX file, not compared with anything."""
-    graph, columns = Graph(), model.preparation.columns
+    graph, columns = Graph(), model.preprocessing.columns
     table = _inputs(graph, columns)
     for name, value in _answers(model, _outputs(model, table)).items():
         graph.output(name, value.name, value.value)
@@ -67,7 +67,7 @@ def run_onnx(content: bytes, table: Table) -> dict[str, Array]:
 
 def answers(model: Model | Ensemble, table: Table) -> dict[str, Array]:
     """What the model says of the rows, as the file's outputs do."""
-    return _answers(model, model.outputs(table))
+    return _answers(model, model.logits(table))
 
 
 def texts(table: Table) -> Array:
@@ -90,7 +90,7 @@ def _inputs(graph: Graph, columns: tuple[Column, ...]) -> Any:
     if coded:
         given = graph.input("texts", np.empty(codes.shape, object))
         found = [_codes(graph, given, at, column) for at, column in enumerate(coded)]
-        codes = Functions.stack(found[0], found, 1)
+        codes = TracedFunctions.stack(found[0], found, 1)
     return Table(columns, numbers, codes)
 
 
@@ -110,35 +110,35 @@ def _codes(graph: Graph, given: str, at: int, column: Column) -> Traced:
 def _outputs(model: Model | Ensemble, table: Table) -> Any:
     """The outputs z (N, outputs), traced."""
     if isinstance(model, Ensemble):
-        return model.mixed([_outputs(one, table)[None] for one in model.models])[0]
-    x: Any = np.concatenate(list(model.preparation.blocks(table)), axis=1).astype(np.float32)
+        return model.combine([_outputs(one, table)[None] for one in model.models])[0]
+    x: Any = np.concatenate(list(model.preprocessing.blocks(table)), axis=1).astype(np.float32)
     for transform in model.transforms:
         x = _transformed(transform, x)
-    return _through(views(model.parameters, model.shape), model.shape, x)
+    return _through(layer_views(model.parameters, model.architecture), model.architecture, x)
 
 
 def _transformed(transform: Pca | Autoencoder, x: Any) -> Any:
     return _through(*transform.encoder, x) if isinstance(transform, Autoencoder) else transform(x)
 
 
-def _through(layers: list[View], shape: Shape, x: Any) -> Any:
+def _through(layers: list[LayerView], architecture: Architecture, x: Any) -> Any:
     """All rows at once through the layers; nothing is written down in place."""
     blank: Any = lambda name, like, dims=None: Traced(x.graph, "", np.empty(dims or like.shape, like.dtype))  # noqa: E731
-    return outputs(layers, shape, x[None], blank)[0]
+    return infer(layers, architecture, x[None], blank)[0]
 
 
 def _answers(model: Model | Ensemble, z: Any) -> dict[str, Any]:
     """The file's outputs for the outputs z (N, outputs) of the network, traced or not."""
     loss: Loss = model.loss
-    answer = loss.answer(z[None])[0]
-    match model.meaning:
-        case Classes() as classes:
+    answer = loss.predict(z[None])[0]
+    match model.target_decoder:
+        case ClassDecoder() as classes:
             probabilities = classes.probabilities(answer)
             labels = np.take_along_axis(classes.labels, probabilities.argmax(axis=1), axis=0)
             return {"prediction": labels, "probabilities": probabilities}
-        case Labels():
+        case LabelDecoder():
             return {"prediction": (answer > 0.5).astype(np.int64), "probabilities": answer}
-        case Values(scaling=scaling):
+        case ValueDecoder(scaling=scaling):
             deviation = {"deviation": loss.deviation(z[None])[0] * scaling.scale} if loss.deviation else {}
             return {"prediction": scaling.undo(answer), **deviation}
 
@@ -158,10 +158,14 @@ def _difference(name: str, found: Array, expected: Array, wanted: Mapping[str, A
 
 def _metadata(model: Model | Ensemble) -> dict[str, str]:
     """What the columns of the inputs and the outputs are."""
-    columns, meaning = model.preparation.columns, model.meaning
+    columns, target_decoder = model.preprocessing.columns, model.target_decoder
     said: dict[str, Any] = {
         "numbers": [{"name": one.name, "kind": one.kind} for one in columns if one.kind not in CODED],
         "texts": [{"name": one.name, "levels": one.levels} for one in columns if one.kind in CODED],
     }
-    said |= {"labels": meaning.labels.tolist()} if isinstance(meaning, Classes) else {"targets": meaning.names}
+    said |= (
+        {"labels": target_decoder.labels.tolist()}
+        if isinstance(target_decoder, ClassDecoder)
+        else {"targets": target_decoder.names}
+    )
     return {name: json.dumps(value) for name, value in said.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from nncore.backend import Array
+from nncore.kernels.backend import Array
 
 OPSET, ML_OPSET, IR_VERSION = 18, 3, 8  # of ONNX 1.13 of 2022; runtimes read what is older than they are
 ML_DOMAIN = "ai.onnx.ml"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from nncore.backend import Array
+from nncore.kernels.backend import Array
 from pipeline.onnx_export.graph import Graph
 
 OPERATORS = {
@@ -103,7 +103,7 @@ class Traced(NDArrayOperatorsMixin):
         return out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: dict[str, Any]) -> Any:
-        translation = getattr(Functions, function.__name__, None)
+        translation = getattr(TracedFunctions, function.__name__, None)
         if translation is None:
             raise NotImplementedError(f"numpy.{function.__name__} has no translation to ONNX")
         return translation(self, *arguments, **options)
@@ -167,7 +167,7 @@ class Traced(NDArrayOperatorsMixin):
         return Traced(self.graph, self.graph.node(OPERATORS[ufunc.__name__], *names), value)
 
 
-class Functions:
+class TracedFunctions:
     """NumPy's functions by their names; the first argument is a traced one of those that they are called with."""
 
     @staticmethod
@@ -182,7 +182,7 @@ class Functions:
     def stack(like: Traced, arrays: Sequence[Any], axis: int) -> Traced:
         """Each gets the new axis first."""
         new = (slice(None),) * axis + (None,)
-        return Functions.concatenate(like, [array[new] for array in arrays], axis)
+        return TracedFunctions.concatenate(like, [array[new] for array in arrays], axis)
 
     @staticmethod
     def split(like: Traced, array: Traced, parts: int, axis: int) -> list[Traced]:
@@ -213,7 +213,7 @@ class Functions:
     def copyto(like: Traced, out: Traced, source: Any, where: Any = True) -> None:
         """What is written to takes the place of what it was."""
         source = np.asarray(source, out.dtype) if np.isscalar(source) else source
-        chosen = source if where is True else Functions.where(like, where, source, out)
+        chosen = source if where is True else TracedFunctions.where(like, where, source, out)
         out.name, out.value = chosen.name, chosen.value
 
     @staticmethod

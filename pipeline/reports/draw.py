@@ -1,6 +1,6 @@
 """The process that draws a run's report: it loads what it needs at once, and draws when it is told to.
 
-yes | python -m pipeline.beside 15 pipeline.reports.draw runs/<name>/<id> 50
+yes | python -m pipeline.tracking.subprocess 15 pipeline.reports.draw runs/<name>/<id> 50
 """
 
 import sys
@@ -10,9 +10,9 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipeline.reports.drawing import warm_up
-from pipeline.reports.findings import Findings, completed, findings
-from pipeline.reports.report import Part, swept, written
+from pipeline.reports.contents import RunContents, completed, run_contents
+from pipeline.reports.plotting import warm_up
+from pipeline.reports.report import RenderedSection, swept, written
 
 
 def main(folder: str, n_leaderboard: str) -> None:
@@ -22,22 +22,22 @@ def main(folder: str, n_leaderboard: str) -> None:
     """
     warm_up()
     wait_for_line()
-    found = findings(Path(folder))
+    found = run_contents(Path(folder))
     middle = _by_a_copy(found)
     wait_for_line()
     sys.stdout.write(f"{written(completed(found), int(n_leaderboard), middle)}\n")
 
 
-def _by_a_copy(found: Findings) -> Callable[[], list[Part]]:
+def _by_a_copy(found: RunContents) -> Callable[[], list[RenderedSection]]:
     """Let a copy of this process, which has loaded all, draw what the sweep shows; what gives it when it is drawn."""
     fork = get_context("fork")
     here, there = fork.Pipe(duplex=False)
     fork.Process(target=_send, args=(here, there, found), daemon=True).start()
     there.close()  # only the copy has it now: if that dies, nobody waits for it
 
-    def received() -> list[Part]:
+    def received() -> list[RenderedSection]:
         try:
-            came: list[Part] | Exception = here.recv()
+            came: list[RenderedSection] | Exception = here.recv()
         except EOFError:
             raise RuntimeError("the process that draws the sweep died") from None
         if isinstance(came, Exception):
@@ -47,9 +47,9 @@ def _by_a_copy(found: Findings) -> Callable[[], list[Part]]:
     return received
 
 
-def _send(here: Connection, there: Connection, found: Findings) -> None:
+def _send(here: Connection, there: Connection, found: RunContents) -> None:
     here.close()  # only the other has it now: if that dies, nobody can be told
-    came: list[Part] | Exception
+    came: list[RenderedSection] | Exception
     try:
         came = swept(found)
     except Exception as error:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.beside import start_beside
+from pipeline.tracking.subprocess import start_beside
 
 NICER = 15  # than the writer to MLflow, too, which has more to do before the run can end
 

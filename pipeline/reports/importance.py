@@ -5,13 +5,13 @@ import warnings
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from pipeline.reports.findings import Findings
-from pipeline.without import without
+from pipeline.components.without import without
+from pipeline.reports.contents import RunContents
 
 FEWEST_TRIALS = 8
 
 
-def shares(found: Findings) -> dict[str, float]:
+def shares(found: RunContents) -> dict[str, float]:
     """Of the settings that all trials have and that differ, their share of the importance, largest first; sum 1.
 
     Settings that only some trials have, such as the rho of one optimizer, cannot be compared and are left out.
@@ -46,7 +46,7 @@ def shares(found: Findings) -> dict[str, float]:
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
 
 
-def _columns(found: Findings) -> dict[str, list[str]]:
+def _columns(found: RunContents) -> dict[str, list[str]]:
     """By setting, its values in the rows, best first; of those that every trial has, and that differ."""
     rows = found.answering
     names = found.trials[rows[0]["trial"]].description["parameters"] if rows else {}

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.reports.drawing import SEQUENTIAL, canvas, colour, short
+from pipeline.reports.plotting import SEQUENTIAL, canvas, colour, short
 
 MOST_NUMBERS = 20  # classes up to which cells have numbers
-Found = dict[str, Any]
+Diagnosis = dict[str, Any]
 
 
-def confusion(test: Found) -> Figure:
+def confusion(test: Diagnosis) -> Figure:
     """Test rows by true and predicted class."""
     labels, counts = [short(label, 14) for label in test["labels"]], np.array(test["confusion"])
     size = min(9.0, max(3.6, 0.42 * len(labels) + 1.6))
@@ -32,7 +32,7 @@ def confusion(test: Found) -> Figure:
     return figure
 
 
-def reliability(test: Found) -> Figure:
+def reliability(test: Diagnosis) -> Figure:
     """Accuracy against confidence on the test rows, and how many rows are how sure."""
     bins = {name: np.array(values, float) for name, values in test["reliability"].items()}
     figure, (left, right) = canvas(columns=2, height=3.4)
@@ -48,7 +48,7 @@ def reliability(test: Found) -> Figure:
     return figure
 
 
-def residuals(name: str, target: Found, has_values: bool) -> Figure:
+def residuals(name: str, target: Diagnosis, has_values: bool) -> Figure:
     """Predicted against true values of a target, and how the errors are spread."""
     predicted, true = np.array(target["predicted"]), np.array(target["true"])
     figure, (left, right) = canvas(columns=2, height=3.4)
@@ -73,7 +73,7 @@ def explained(shares: list[float]) -> Figure:
     return figure
 
 
-def components(reduction: Found) -> Figure:
+def components(reduction: Diagnosis) -> Figure:
     """Validation rows by their first two columns after the reduction."""
     figure, (axes,) = canvas(height=4.4)
     points, colours = np.array(reduction["components"]), np.array(reduction["colour"])
@@ -117,7 +117,7 @@ def reconstructions(pairs: list[list[list[float]]]) -> Figure:
     return figure
 
 
-def norms(found: Found) -> Figure:
+def norms(found: Diagnosis) -> Figure:
     """By layer, the norms of the weights and of the gradient."""
     figure, axes = canvas(columns=2, height=0.4 * len(found["layers"]) + 1.6)
     names = [f"{at}: {layer}" for at, layer in enumerate(found["layers"], start=1)]

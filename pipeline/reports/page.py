@@ -6,8 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
+from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.reports.drawer import Drawer, DrawingProcess, NoDrawer
-from pipeline.settings.strict import STRICT, PositiveInt
 
 
 @runtime_checkable

@@ -8,12 +8,12 @@ from typing import Any
 
 import jinja2
 
-from pipeline.reports.drawing import png
-from pipeline.reports.end import in_words
-from pipeline.reports.findings import Findings, findings
+from pipeline.console.closing import in_words
+from pipeline.reports.contents import RunContents, run_contents
+from pipeline.reports.plotting import png
 from pipeline.reports.sections import Section, at_first, at_last, of_the_sweep
 
-Part = dict[str, Any]  # of the page, with its plots
+RenderedSection = dict[str, Any]  # of the page, with its plots
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -25,16 +25,16 @@ def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
 
     Raises   SettingError if the journal is damaged
     """
-    found = findings(folder)
+    found = run_contents(folder)
     return written(found, n_leaderboard, lambda: swept(found))
 
 
-def swept(found: Findings) -> list[Part]:
+def swept(found: RunContents) -> list[RenderedSection]:
     """What the sweep alone shows; neither the run's summary nor its diagnosis is needed."""
     return drawn(of_the_sweep(found))
 
 
-def written(found: Findings, n_leaderboard: int, middle: Callable[[], list[Part]]) -> Path:
+def written(found: RunContents, n_leaderboard: int, middle: Callable[[], list[RenderedSection]]) -> Path:
     """See write_report; `middle` gives what `swept` does."""
     folder, last = found.folder, drawn(at_last(found))
     parts = [*drawn(at_first(found, n_leaderboard)), *middle(), *last]
@@ -52,12 +52,12 @@ def written(found: Findings, n_leaderboard: int, middle: Callable[[], list[Part]
     return path
 
 
-def drawn(sections: Iterable[Section]) -> list[Part]:
+def drawn(sections: Iterable[Section]) -> list[RenderedSection]:
     """The sections for the template."""
     return [*map(_drawn, sections)]
 
 
-def _drawn(section: Section) -> Part:
+def _drawn(section: Section) -> RenderedSection:
     plots = [
         {"name": name, "caption": caption, "content": base64.b64encode(png(figure)).decode()}
         for name, caption, figure in section.plots
@@ -66,7 +66,7 @@ def _drawn(section: Section) -> Part:
     return {**parts, "plots": plots}
 
 
-def _subtitle(found: Findings) -> str:
+def _subtitle(found: RunContents) -> str:
     best = found.summary["best"]
     if not best:
         return f"{found.summary['trials']['planned']:,} trials, no champion"

@@ -7,14 +7,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from pipeline.reports import importance, model_plots, sweep_plots
-from pipeline.reports.drawing import spoken
-from pipeline.reports.findings import Findings
+from pipeline.reports.contents import RunContents
+from pipeline.reports.plotting import spoken
 
-Plot = tuple[str, str, Figure]  # the file's name, what it shows, and the figure
+ReportPlot = tuple[str, str, Figure]  # the file's name, what it shows, and the figure
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """Texts in rows; the marked rows by number."""
 
     headings: Sequence[str]
@@ -28,8 +28,8 @@ class Section:
 
     title: str
     texts: list[str] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    plots: list[Plot] = field(default_factory=list)
+    tables: list[ReportTable] = field(default_factory=list)
+    plots: list[ReportPlot] = field(default_factory=list)
     code: list[str] = field(default_factory=list)
 
     @property
@@ -38,21 +38,21 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def at_first(found: Findings, n_leaderboard: int) -> Iterator[Section]:
+def at_first(found: RunContents, n_leaderboard: int) -> Iterator[Section]:
     """What came out."""
     yield _result(found)
     if found.leaderboard:
         yield _leaderboard(found, n_leaderboard)
 
 
-def of_the_sweep(found: Findings) -> Iterator[Section]:
+def of_the_sweep(found: RunContents) -> Iterator[Section]:
     """Those in the middle; they need neither the summary nor the diagnosis."""
     if found.answering:
         yield _learning(found)
         yield from _space(found)
 
 
-def at_last(found: Findings) -> Iterator[Section]:
+def at_last(found: RunContents) -> Iterator[Section]:
     """What the champion is like, and what it took."""
     if found.diagnosis:
         yield from _reduction(found.diagnosis["reduction"])
@@ -62,7 +62,7 @@ def at_last(found: Findings) -> Iterator[Section]:
     yield _again(found)
 
 
-def _result(found: Findings) -> Section:
+def _result(found: RunContents) -> Section:
     trials, best, card = found.summary["trials"], found.summary["best"], found.card
     section = Section("Result")
     counts = ", ".join(f"{trials[name]:,} {word}" for name, word in (
@@ -87,7 +87,9 @@ def _result(found: Findings) -> Section:
         rows += [
             [f"test, of {n} networks together", name, f"{value:.4f}", ""] for name, value in ensemble["test"].items()
         ]
-    section.tables.append(Table(["rows", "metric", "value", "spread"], [[r[0], spoken(r[1]), *r[2:]] for r in rows]))
+    section.tables.append(
+        ReportTable(["rows", "metric", "value", "spread"], [[r[0], spoken(r[1]), *r[2:]] for r in rows])
+    )
     if best["tied"]:
         section.texts.append(
             f"{best['tied']} trials cannot be told apart from the best by a paired test over their networks; the "
@@ -108,12 +110,12 @@ def _spread(value: dict[str, Any], best: dict[str, Any]) -> str:
     return f"standard deviation {value['std']:.4f} over {best['networks']} networks{interval}"
 
 
-def _leaderboard(found: Findings, n_rows: int) -> Section:
+def _leaderboard(found: RunContents, n_rows: int) -> Section:
     rows = found.leaderboard[:n_rows]
     metrics = [name for name in rows[0] if "/" in name and any(row[name] for row in rows)]
     metrics.sort(key=lambda name: (not name.startswith(found.metric), name.startswith("train")))
     labels = {key: trial.description["label"] for key, trial in found.trials.items()}
-    table = Table(
+    table = ReportTable(
         ["rank", "trial", "settings", *map(spoken, metrics), "status"],
         [
             [row["rank"], row["trial"], labels[row["trial"]], *(_short(row[name]) for name in metrics), row["status"]]
@@ -135,7 +137,7 @@ def _short(value: str) -> str:
         return value
 
 
-def _learning(found: Findings) -> Section:
+def _learning(found: RunContents) -> Section:
     section = Section("Learning curves")
     if max(trial.epochs for trial in found.trials.values()) < 2:
         section.texts.append("The networks learnt for one epoch: there are no curves.")
@@ -153,7 +155,7 @@ def _learning(found: Findings) -> Section:
     return section
 
 
-def _space(found: Findings) -> Iterator[Section]:
+def _space(found: RunContents) -> Iterator[Section]:
     axes = [{row[axis] for row in found.leaderboard} for axis in ("optimizer", "regularizer")]
     if max(map(len, axes)) > 1:
         text = "Each cell is the best that any trial of the optimizer reached with the regularizer."
@@ -211,7 +213,7 @@ def _errors(test: dict[str, Any]) -> Section:
         f"Expected calibration error {test['calibration_error']:.3f}: by so much the probabilities miss the share that "
         "is right, on average. Below the dashed line the champion is too sure of itself."
     )
-    section.tables.append(Table(["class", "precision", "recall", "F1", "test rows"], rows))
+    section.tables.append(ReportTable(["class", "precision", "recall", "F1", "test rows"], rows))
     section.plots.append(("confusion", "Test rows by true and predicted class", model_plots.confusion(test)))
     section.plots.append(
         ("reliability", "How sure the champion is, and how often right", model_plots.reliability(test))
@@ -226,7 +228,7 @@ def _norms(norms: dict[str, Any]) -> Section:
     ])  # fmt: skip
 
 
-def _cost(found: Findings) -> Section:
+def _cost(found: RunContents) -> Section:
     summary = found.summary
     throughput, work = summary["throughput"], summary["work"]
     section = Section("Time and cost")
@@ -241,7 +243,7 @@ def _cost(found: Findings) -> Section:
     return section
 
 
-def _again(found: Findings) -> Section:
+def _again(found: RunContents) -> Section:
     texts = ["The same command with the same code and data gives the same results to the last bit."]
     if found.summary["digest"]:
         texts.append(f"Digest of all results: {found.summary['digest']}")

@@ -8,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.reports.drawing import SEQUENTIAL, beside, canvas, colour, dash, short, spoken
-from pipeline.reports.findings import Findings
+from pipeline.reports.contents import RunContents
+from pipeline.reports.plotting import SEQUENTIAL, beside, canvas, colour, dash, short, spoken
 from pipeline.tracking.trial_run import TrialRun, curve_points
 
 MOST_LINES = 12
 MOST_CELLS = 8  # in which numbers are legible
 
 
-def curves(found: Findings) -> Figure:
+def curves(found: RunContents) -> Figure:
     """Training and validation loss of the best, the median and the worst trial that has an answer."""
     order = list(found.scores())
     chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
@@ -35,7 +35,7 @@ def curves(found: Findings) -> Figure:
     return figure
 
 
-def curves_by_optimizer(found: Findings) -> Figure:
+def curves_by_optimizer(found: RunContents) -> Figure:
     """The validation metric of the best trial of each optimizer, by epoch."""
     best: dict[str, str] = {}
     for row in found.answering:
@@ -51,7 +51,7 @@ def curves_by_optimizer(found: Findings) -> Figure:
     return figure
 
 
-def heat_map(found: Findings) -> Figure:
+def heat_map(found: RunContents) -> Figure:
     """The best metric that each optimizer reached with each regularizer."""
     scores, best = found.scores(), min if found.smaller_is_better else max
     cells: dict[tuple[str, str], list[float]] = {}
@@ -75,7 +75,7 @@ def heat_map(found: Findings) -> Figure:
     return figure
 
 
-def rates(found: Findings) -> Figure:
+def rates(found: RunContents) -> Figure:
     """The metric by learning rate, per optimizer; trials that diverged stand as crosses at the worse end."""
     scores = found.scores()
     by_optimizer: dict[str, list[tuple[float, float]]] = {}

@@ -6,12 +6,12 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import PlainValidator, ValidationError
 
-from pipeline.sweep.nodes import in_one_line
-from pipeline.sweep.space import Space
-from pipeline.sweep.trial import Trial
+from pipeline.search.grammar import in_one_line
+from pipeline.search.space import Space
+from pipeline.search.trial import Trial
 
 
-class Leg(NamedTuple):
+class TrainRequest(NamedTuple):
     """Train a trial's networks up to the epoch `until`.
 
     origin   key of the trial from whose networks, as they are now, they go on; None: from their own, or anew
@@ -22,10 +22,10 @@ class Leg(NamedTuple):
     origin: str | None = None
 
 
-class Asker(Protocol):
+class Sampler(Protocol):
     """A search under way. Equal scores lead to equal trials, whatever the number of workers."""
 
-    def ask(self) -> list[Leg]:
+    def ask(self) -> list[TrainRequest]:
         """The legs up to the next rung, which do not depend on each other; [] when the search is over."""
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
@@ -36,12 +36,12 @@ class Asker(Protocol):
 class Search(Protocol):
     """Which trials are run, and for how long."""
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Asker:
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """Start anew. Raises ValueError, naming the setting, if it does not go together with these."""
 
 
 @runtime_checkable
-class Candidates(Protocol):
+class EnumerableSearch(Protocol):
     """A search that knows its trials without any score."""
 
     def trials_of(self, space: Space) -> list[Trial]:
@@ -52,15 +52,15 @@ class OneRung:
     """Asks once for trials that are known beforehand, to the last epoch."""
 
     def __init__(self, trials: list[Trial], epochs: int) -> None:
-        self._legs = [Leg(trial, epochs) for trial in trials]
+        self._requests = [TrainRequest(trial, epochs) for trial in trials]
 
-    def ask(self) -> list[Leg]:
-        """See Asker."""
-        legs, self._legs = self._legs, []
-        return legs
+    def ask(self) -> list[TrainRequest]:
+        """See Sampler."""
+        requests, self._requests = self._requests, []
+        return requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Asker; nothing depends on them."""
+        """See Sampler; nothing depends on them."""
 
 
 def single_score(search: str, n_objectives: int) -> None:
@@ -70,9 +70,9 @@ def single_score(search: str, n_objectives: int) -> None:
         raise ValueError(f"search={search} ranks trials by one metric, but there are {n_objectives}; {cure}")
 
 
-def _candidates(node: Any) -> Candidates:
+def _candidates(node: Any) -> EnumerableSearch:
     """The search that a node describes: a class of pipeline.search whose trials are known beforehand."""
-    if isinstance(node, Candidates):
+    if isinstance(node, EnumerableSearch):
         return node
     target = str(node.get("_target_")) if isinstance(node, dict) else repr(node)
     rule = "must be a mapping with the _target_ of a search that knows its trials beforehand: grid, random or sobol"
@@ -86,10 +86,10 @@ def _candidates(node: Any) -> Candidates:
     if not isinstance(cls, type) or not hasattr(cls, "__pydantic_config__") or not hasattr(cls, "trials_of"):
         raise ValueError(f"{rule}; but is {target}")
     try:
-        made: Candidates = cls(**{key: value for key, value in node.items() if key != "_target_"})
+        made: EnumerableSearch = cls(**{key: value for key, value in node.items() if key != "_target_"})
     except ValidationError as error:
         raise ValueError(in_one_line(error)) from None
     return made
 
 
-CandidatesSetting = Annotated[Candidates, PlainValidator(_candidates)]
+EnumerableSearchSetting = Annotated[EnumerableSearch, PlainValidator(_candidates)]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.search.base import Asker, OneRung
-from pipeline.settings.strict import STRICT
-from pipeline.sweep.nodes import Range
-from pipeline.sweep.space import Space
-from pipeline.sweep.trial import Trial
+from pipeline.components.fields import STRICT
+from pipeline.search.base import OneRung, Sampler
+from pipeline.search.grammar import Range
+from pipeline.search.space import Space
+from pipeline.search.trial import Trial
 
 MOST_TRIALS = 100_000
 
@@ -17,7 +17,7 @@ MOST_TRIALS = 100_000
 class Grid:
     """Every combination; of a range as many points as it says."""
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Asker:
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See Search."""
         return OneRung(self.trials_of(space), epochs)
 

@@ -7,10 +7,10 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from pipeline.search.base import Asker, CandidatesSetting, Leg, single_score
-from pipeline.settings.strict import STRICT, PositiveInt
-from pipeline.sweep.space import Space
-from pipeline.sweep.trial import Trial
+from pipeline.components.fields import STRICT, PositiveInt
+from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, single_score
+from pipeline.search.space import Space
+from pipeline.search.trial import Trial
 
 Factor = Annotated[int, Strict(), Field(ge=2)]
 
@@ -33,11 +33,11 @@ class Halving:
     Source   Jamieson & Talwalkar (2016), arXiv:1502.07943; shares are rounded up here
     """
 
-    candidates: CandidatesSetting
+    candidates: EnumerableSearchSetting
     factor: Factor
     first: PositiveInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Asker:
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See Search."""
         single_score("halving", n_objectives)
         trials, rungs = self.candidates.trials_of(space), rung_epochs(self.first, self.factor, epochs)
@@ -62,11 +62,11 @@ class Hyperband:
     Source   Li et al. (2018), JMLR 18, Algorithm 1; all brackets advance side by side here
     """
 
-    candidates: CandidatesSetting
+    candidates: EnumerableSearchSetting
     factor: Factor
     first: PositiveInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Asker:
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See Search."""
         single_score("hyperband", n_objectives)
         rungs = rung_epochs(self.first, self.factor, epochs)
@@ -98,13 +98,13 @@ class _Race:
         self._brackets = brackets
         self._rung = 0
 
-    def ask(self) -> list[Leg]:
-        """See Asker."""
+    def ask(self) -> list[TrainRequest]:
+        """See Sampler."""
         running = [bracket for bracket in self._brackets if self._rung < len(bracket.rungs)]
-        return [Leg(trial, bracket.rungs[self._rung][1]) for bracket in running for trial in bracket.trials]
+        return [TrainRequest(trial, bracket.rungs[self._rung][1]) for bracket in running for trial in bracket.trials]
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Asker. What diverged goes on nowhere; of equals, the first trial goes first."""
+        """See Sampler. What diverged goes on nowhere; of equals, the first trial goes first."""
         self._rung += 1
         self._brackets = [
             Bracket(_best(trials, scores, rungs[self._rung][0]), rungs)

@@ -8,12 +8,12 @@ import numpy as np
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from nncore.randomness import generator
-from pipeline.search.base import Asker, Leg, single_score
-from pipeline.search.draws import Drawing
-from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveInt
-from pipeline.sweep.nodes import Choices, Chooser, Range
-from pipeline.sweep.space import Space
+from nncore.random_streams import generator
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
+from pipeline.search.base import Sampler, TrainRequest, single_score
+from pipeline.search.grammar import Choices, Range, Suggester
+from pipeline.search.random_search import RandomSuggester
+from pipeline.search.space import Space
 
 Decisions = dict[str, float]  # by name, the index or the number that was chosen
 
@@ -39,7 +39,7 @@ class Population:
     factor: Annotated[float, Strict(), Field(gt=1)]
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Asker:
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See Search."""
         single_score("population", n_objectives)
         if self.every >= epochs:
@@ -55,57 +55,59 @@ class _Generations:
     def __init__(self, settings: Population, space: Space, epochs: int) -> None:
         self._settings, self._space, self._epochs = settings, space, epochs
         self._until = settings.every
-        drawn = [Drawing(generator(settings.seed, "search", number, 0)) for number in range(settings.size)]
+        drawn = [RandomSuggester(generator(settings.seed, "search", number, 0)) for number in range(settings.size)]
         self._made: list[Decisions] = [{} for _ in drawn]
-        self._legs = [self._leg(number, chooser, None) for number, chooser in enumerate(drawn)]
+        self._requests = [self._request(number, suggester, None) for number, suggester in enumerate(drawn)]
 
-    def ask(self) -> list[Leg]:
-        """See Asker."""
-        return self._legs
+    def ask(self) -> list[TrainRequest]:
+        """See Sampler."""
+        return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Asker."""
-        ranked = sorted(range(len(self._legs)), key=lambda member: (scores[self._legs[member].trial.key][0], member))
-        sound = [member for member in ranked if isfinite(scores[self._legs[member].trial.key][0])]
+        """See Sampler."""
+        ranked = sorted(
+            range(len(self._requests)), key=lambda member: (scores[self._requests[member].trial.key][0], member)
+        )
+        sound = [member for member in ranked if isfinite(scores[self._requests[member].trial.key][0])]
         if self._until == self._epochs or not sound:
-            self._legs = []
+            self._requests = []
             return
         n = max(1, int(self._settings.share * self._settings.size))
         best, go_on = sound[:n], sound[: len(ranked) - n]
         before, self._until = self._until, min(self._until + self._settings.every, self._epochs)
-        self._legs = [
-            leg._replace(until=self._until, origin=None) if member in go_on else self._copy(member, best, before)
-            for member, leg in enumerate(self._legs)
+        self._requests = [
+            request._replace(until=self._until, origin=None) if member in go_on else self._copy(member, best, before)
+            for member, request in enumerate(self._requests)
         ]
 
-    def _copy(self, member: int, best: list[int], epoch: int) -> Leg:
+    def _copy(self, member: int, best: list[int], epoch: int) -> TrainRequest:
         """A copy of one of the best, changed."""
         draw = generator(self._settings.seed, "population", epoch, member)
         origin = best[int(draw.integers(len(best)))]
         change = _Change(self._made[origin], self._space.own, self._settings.factor, draw)
-        return self._leg(member, change, self._legs[origin].trial.key)
+        return self._request(member, change, self._requests[origin].trial.key)
 
-    def _leg(self, member: int, chooser: Chooser, origin: str | None) -> Leg:
-        recorder = _Recorder(chooser)
+    def _request(self, member: int, suggester: Suggester, origin: str | None) -> TrainRequest:
+        recorder = _Recorder(suggester)
         trial = self._space.walk(member, recorder)
         self._made[member] = recorder.made
-        return Leg(trial, self._until, origin)
+        return TrainRequest(trial, self._until, origin)
 
 
 class _Recorder:
     """Lets another chooser decide, and takes note."""
 
-    def __init__(self, chooser: Chooser) -> None:
-        self._chooser = chooser
+    def __init__(self, suggester: Suggester) -> None:
+        self._suggester = suggester
         self.made: Decisions = {}
 
     def index(self, name: str, n: int) -> int:
-        chosen = self._chooser.index(name, n)
+        chosen = self._suggester.index(name, n)
         self.made[name] = chosen
         return chosen
 
     def number(self, name: str, numbers: Range) -> float:
-        self.made[name] = chosen = self._chooser.number(name, numbers)
+        self.made[name] = chosen = self._suggester.number(name, numbers)
         return chosen
 
 

@@ -4,43 +4,43 @@ from typing import Any
 
 import numpy as np
 
-from nncore.autoencoder import Autoencoder
-from nncore.backend import Array
+from nncore.architecture import layer_views
 from nncore.calibration import expected_calibration_error, reliability
-from nncore.model import Classes, Model, Values
-from nncore.network import gradient
-from nncore.pca import Pca
-from nncore.randomness import generator
-from nncore.scratch import Scratch
-from nncore.shape import views
-from nncore.training import Rows
-from pipeline.artefacts import RawRows, View
+from nncore.inference.model import ClassDecoder, Model, ValueDecoder
+from nncore.kernels.backend import Array
+from nncore.kernels.workspace import Workspace
+from nncore.random_streams import generator
+from nncore.reduction.autoencoder import Autoencoder
+from nncore.reduction.pca import Pca
+from nncore.stack.passes import gradient
+from nncore.stack.training import Rows
+from pipeline.components.types import PreparedView, RawRows
 
 MOST_ROWS = 1000  # in a plot of rows
 ROWS_OF_GRADIENT = 4096
 N_BINS = 10
 EXAMPLES = 6  # rows that are shown beside their reconstructions
 
-Found = dict[str, Any]
+Diagnosis = dict[str, Any]
 
 
-def diagnose(model: Model, view: View, test: RawRows) -> Found:
+def diagnose(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
     """Plain values: of the test rows, of the reduction, and of the network that is the champion's first."""
     return {
-        "test": _classes(model, test) if isinstance(model.meaning, Classes) else _values(model, test),
+        "test": _classes(model, test) if isinstance(model.target_decoder, ClassDecoder) else _values(model, test),
         "reduction": _reduction(model, view, test),
         "norms": _norms(model, view.data.train),
     }
 
 
-def _classes(model: Model, test: RawRows) -> Found:
+def _classes(model: Model, test: RawRows) -> Diagnosis:
     """Confusion (true class by predicted class, in rows), what follows from it per class, and reliability."""
-    assert isinstance(model.meaning, Classes)
-    z = model.outputs(test.x)
-    t, p = model.meaning.targets(test.y)[None], model.loss.answer(z[None])
-    labels = model.meaning.labels
+    assert isinstance(model.target_decoder, ClassDecoder)
+    z = model.logits(test.x)
+    t, p = model.target_decoder.targets(test.y)[None], model.loss.predict(z[None])
+    labels = model.target_decoder.labels
     true = (test.y[:, None] == labels).argmax(axis=1)
-    predicted = model.meaning.probabilities(p[0]).argmax(axis=1)
+    predicted = model.target_decoder.probabilities(p[0]).argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     right, support, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
@@ -57,36 +57,40 @@ def _classes(model: Model, test: RawRows) -> Found:
     }
 
 
-def _values(model: Model, test: RawRows) -> Found:
+def _values(model: Model, test: RawRows) -> Diagnosis:
     """By target: what is predicted and true of some test rows, in its own unit; of labels probabilities and 0 or 1."""
-    y = model.loss.answer(model.outputs(test.x)[None])[0]
-    y = model.meaning.scaling.undo(y) if isinstance(model.meaning, Values) else y
-    assert not isinstance(model.meaning, Classes)
+    y = model.loss.predict(model.logits(test.x)[None])[0]
+    y = model.target_decoder.scaling.undo(y) if isinstance(model.target_decoder, ValueDecoder) else y
+    assert not isinstance(model.target_decoder, ClassDecoder)
     rows = _some(len(y))
     return {
         "labels": None,
         "targets": {
             name: {"predicted": y[rows, at].tolist(), "true": test.y[rows, at].tolist()}
-            for at, name in enumerate(model.meaning.names)
+            for at, name in enumerate(model.target_decoder.names)
         },
-        "has_values": isinstance(model.meaning, Values),
+        "has_values": isinstance(model.target_decoder, ValueDecoder),
     }
 
 
-def _reduction(model: Model, view: View, test: RawRows) -> Found:
+def _reduction(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
     """What the reduction keeps, and its first two components for some validation rows, with their class or value."""
     rows = _some(len(view.data.validation.x))
     x, t = view.data.validation.x[rows], view.data.validation.t[rows]
-    classes = isinstance(view.meaning, Classes)
+    classes = isinstance(view.target_decoder, ClassDecoder)
     colour = (t.argmax(axis=1) if t.shape[1] > 1 else t[:, 0]) if classes else t[:, 0]
-    labels = [str(one) for one in view.meaning.labels.tolist()] if isinstance(view.meaning, Classes) else None
-    found: Found = {"components": x[:, :2].tolist(), "colour": colour.tolist(), "labels": labels, "kind": "none"}
+    labels = (
+        [str(one) for one in view.target_decoder.labels.tolist()]
+        if isinstance(view.target_decoder, ClassDecoder)
+        else None
+    )
+    found: Diagnosis = {"components": x[:, :2].tolist(), "colour": colour.tolist(), "labels": labels, "kind": "none"}
     for transform in view.transforms:
         if isinstance(transform, Pca):
             share = transform.explained_variance / (transform.total_variance or 1.0)
             found |= {"kind": "pca", "explained": share.tolist()}
         else:
-            found |= {"kind": "autoencoder", "pairs": _pairs(transform, model.preparation(test.x[:EXAMPLES]))}
+            found |= {"kind": "autoencoder", "pairs": _pairs(transform, model.preprocessing(test.x[:EXAMPLES]))}
     return found
 
 
@@ -95,13 +99,20 @@ def _pairs(autoencoder: Autoencoder, x: Array) -> list[tuple[list[float], list[f
     return [(given.tolist(), made.tolist()) for given, made in zip(x, autoencoder.reconstruct(x), strict=True)]
 
 
-def _norms(model: Model, rows: Rows) -> Found:
+def _norms(model: Model, rows: Rows) -> Diagnosis:
     """By layer: the norm of the weights, and of the gradient of the loss on training rows at these weights."""
-    at = views(model.parameters.copy(), model.shape)  # batch normalisation notes what it sees
+    at = layer_views(model.parameters.copy(), model.architecture)  # batch normalisation notes what it sees
     buffer = np.zeros_like(model.parameters)
     some = slice(0, ROWS_OF_GRADIENT)
     with np.errstate(all="ignore"):
-        gradient(at, (d := views(buffer, model.shape)), model.shape, rows.x[some][None], rows.t[some][None], Scratch())
+        gradient(
+            at,
+            (d := layer_views(buffer, model.architecture)),
+            model.architecture,
+            rows.x[some][None],
+            rows.t[some][None],
+            Workspace(),
+        )
     return {
         "layers": [f"{view.W.shape[1]} to {view.W.shape[2]}" for view in at],
         "weights": [float(np.linalg.norm(view.W)) for view in at],

@@ -1,6 +1,6 @@
 """Prepare: raw rows to numbers that a network learns well from, fitted on a fold's training rows alone.
 
-scikit-learn's transformers are fitted; what they have found out is kept as arrays in nncore's `Preparation`, which
+scikit-learn's transformers are fitted; what they have found out is kept as arrays in nncore's `Preprocessing`, which
 applies it wherever the model goes.
 """
 
@@ -12,15 +12,15 @@ from typing import Literal
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.backend import Array
-from nncore.model import Classes, Labels, Values
-from nncore.preparation import Preparation, features
-from nncore.scaling import Affine, Quantiles
-from nncore.table import MISSING, Column, Table
-from nncore.training import Data, Rows
-from pipeline.artefacts import Development, RawRows, Task, View
-from pipeline.settings.strict import STRICT, PositiveInt
-from pipeline.without import without
+from nncore.inference.model import ClassDecoder, LabelDecoder, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing, features
+from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.table import MISSING, Column, Table
+from nncore.kernels.backend import Array
+from nncore.stack.training import Data, Rows
+from pipeline.components.fields import STRICT, PositiveInt
+from pipeline.components.types import Development, PreparedView, RawRows, Task
+from pipeline.components.without import without
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 MOST_QUANTILES = 1000
@@ -54,19 +54,23 @@ class Prepare:
         if self.class_weights != "none" and task != "classification":
             raise ValueError(f"prepare.class_weights must be none for {task}, but is {self.class_weights}")
 
-    def __call__(self, development: Development, fold: int) -> View:
+    def __call__(self, development: Development, fold: int) -> PreparedView:
         """Fit on the fold's training rows, apply to its training and validation rows."""
         table, rows = development.rows.x, development.folds[fold]
-        preparation = self._fitted(table, rows.train)
+        preprocessing = self._fitted(table, rows.train)
         train, validation = replace(development, rows=development.rows.bare()).part(fold)
-        meaning = self._meaning(development, train)
+        target_decoder = self._meaning(development, train)
         data = Data(
-            Rows(preparation(table, rows.train), meaning.targets(train.y), self._weights(train)),
-            Rows(preparation(table, rows.validation), meaning.targets(validation.y), _float32(validation.weights)),
+            Rows(preprocessing(table, rows.train), target_decoder.targets(train.y), self._weights(train)),
+            Rows(
+                preprocessing(table, rows.validation),
+                target_decoder.targets(validation.y),
+                _float32(validation.weights),
+            ),
         )
-        return View(preparation, (), meaning, data)
+        return PreparedView(preprocessing, (), target_decoder, data)
 
-    def _fitted(self, table: Table, rows: Array) -> Preparation:
+    def _fitted(self, table: Table, rows: Array) -> Preprocessing:
         """Some columns are taken from the rows at a time: all of them would take much memory, also in float64."""
         n_parts = min(len(table.columns), len(rows) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
         ends = [(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(table.columns)), n_parts)]
@@ -74,7 +78,7 @@ class Prepare:
         fills, missing, scalings, *of_texts = zip(*parts, strict=True)
         indicators = np.flatnonzero(np.concatenate(missing)) if self.indicators else np.empty(0, np.intp)
         ranks, slots = (tuple(chain(*each)) for each in of_texts)
-        return Preparation(table.columns, np.concatenate(fills), indicators, joined(scalings), ranks, slots)
+        return Preprocessing(table.columns, np.concatenate(fills), indicators, joined(scalings), ranks, slots)
 
     def _fitted_to(self, table: Table) -> tuple[Array, Array, Affine | Quantiles, tuple[Array, ...], tuple[Array, ...]]:
         """What stands for a missing value in each feature (M,), which of them have one (M,), and the rest."""
@@ -102,7 +106,7 @@ class Prepare:
         return fill, missing
 
     def _slots(self, column: Column, codes: Array) -> Array:
-        """See Preparation.slots; to the encoder a missing text is one category more, the last."""
+        """See Preprocessing.slots; to the encoder a missing text is one category more, the last."""
         from sklearn.preprocessing import OneHotEncoder
 
         encoder = OneHotEncoder(
@@ -116,12 +120,12 @@ class Prepare:
         one_hot = encoder.transform(np.arange(missing + 1)[:, None])
         return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), -1).astype(np.int32)
 
-    def _meaning(self, development: Development, train: RawRows) -> Classes | Labels | Values:
+    def _meaning(self, development: Development, train: RawRows) -> ClassDecoder | LabelDecoder | ValueDecoder:
         if development.labels is not None:
-            return Classes(development.labels)
+            return ClassDecoder(development.labels)
         if development.task == "multilabel":
-            return Labels(development.targets)
-        return Values(development.targets, standard(train.y) if self.scale_targets else unscaled(train.y))
+            return LabelDecoder(development.targets)
+        return ValueDecoder(development.targets, standard(train.y) if self.scale_targets else unscaled(train.y))
 
     def _weights(self, train: RawRows) -> Array | None:
         """How much the training rows count: their own weights times those of their classes."""
@@ -173,7 +177,7 @@ def unscaled(x: Array) -> Affine:
 
 
 def _ranks(column: Column, codes: Array) -> Array:
-    """See Preparation.ranks; a value that is not there to fit to is half a step before the next that is."""
+    """See Preprocessing.ranks; a value that is not there to fit to is half a step before the next that is."""
     every = np.arange(len(column.levels))
     seen = np.unique(codes[codes != MISSING])
     return np.append(np.searchsorted(seen, every) - np.where(np.isin(every, seen), 0, 0.5), [np.nan, np.nan])

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from nncore import model_file
-from nncore.ensemble import Ensemble
-from nncore.model import Model
-from pipeline.artefacts import Development
+from nncore.inference import model_file
+from nncore.inference.ensemble import Ensemble
+from nncore.inference.model import Model
+from pipeline.components.types import Development
 
 EXAMPLE_ROWS = 3
 CHECKED_ROWS = 2000  # that the ONNX file must answer as the model does

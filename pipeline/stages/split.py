@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.backend import Array
-from nncore.randomness import generator
-from pipeline.artefacts import Dataset, Development, Fold, RawRows
-from pipeline.errors import SettingError
-from pipeline.settings.strict import STRICT, NonNegativeInt, PositiveInt, Share
+from nncore.kernels.backend import Array
+from nncore.random_streams import generator
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt, Share
+from pipeline.components.types import Dataset, Development, Fold, RawRows
+from pipeline.components.without import without
 from pipeline.stages.strata import layers_to_divide, strata
-from pipeline.without import without
 
 MOST_REPEATS = 50
 
@@ -208,7 +208,7 @@ class Grouped(Holdout):
 
 
 @dataclass(frozen=True, config=STRICT)
-class ByTime(Split):
+class TimeSplit(Split):
     """Learn from the past, choose by what came after it, judge by what came last.
 
     The order is that of data.time, or of the rows in the source. Rows of one moment are never divided. With several

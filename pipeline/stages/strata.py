@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from nncore.backend import Array
-from pipeline.artefacts import Dataset
+from nncore.kernels.backend import Array
+from pipeline.components.types import Dataset
 
 TARGET_BINS = 10  # strata of a regression: so many parts of equal size, from the lowest target to the highest
 

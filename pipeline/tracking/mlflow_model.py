@@ -19,8 +19,8 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
 import nncore
-from nncore import model_file
-from pipeline.errors import SettingError
+from nncore.inference import model_file
+from pipeline.components.errors import SettingError
 from pipeline.tracking import model_code
 from pipeline.tracking.model_code import answer
 

@@ -9,22 +9,22 @@ from typing import Any
 from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 
-from pipeline.journal import Event
+from pipeline.runs.journal import Event
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
 from pipeline.tracking.mlflow_model import ALIAS, data_set, get_ready, logged_model, move_alias
-from pipeline.tracking.mlflow_store import Store, log
+from pipeline.tracking.mlflow_store import MlflowStore, log
 from pipeline.tracking.trial_run import flat
 
 
-class Parent:
+class ParentRun:
     """The parent run of the run in `folder`."""
 
-    def __init__(self, store: Store, folder: Path, run_id: str) -> None:
+    def __init__(self, store: MlflowStore, folder: Path, run_id: str) -> None:
         self._client, self._folder, self.run_id = store.client, folder, run_id
 
     @classmethod
-    def begun(cls, store: Store, folder: Path, tags: Mapping[str, str], happened: Event) -> "Parent":
+    def begun(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], happened: Event) -> "ParentRun":
         """A new one."""
         tags = fitting_tags({"kind": "sweep", **tags})
         run = store.client.create_run(

@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from nncore.compiled import user_cache
+from nncore.kernels.compiled import user_cache
 from pipeline.tracking import bulk
 from pipeline.tracking.content import RunContent
 
@@ -28,7 +28,7 @@ HASTE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": 
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
 
-class Store:
+class MlflowStore:
     """One experiment of a store, which is made if there is none.
 
     Raises   MlflowException or sqlite3.Error if the store does not answer

@@ -8,18 +8,18 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from nncore import model_file
-from nncore.backend import Array
-from nncore.ensemble import Ensemble
-from nncore.model import Model
+from nncore.inference import model_file
+from nncore.inference.ensemble import Ensemble
+from nncore.inference.model import Model
+from nncore.kernels.backend import Array
 
 
 def answer(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
     """One line per raw row, with its index: the prediction and, for classes, the probability of each."""
     if not isinstance(rows, pd.DataFrame):
-        return pd.DataFrame(model.answers(rows))
+        return pd.DataFrame(model.predict_columns(rows))
     columns = {str(name): _values(rows[name]) for name in rows}
-    return pd.DataFrame(model.answers(columns), index=rows.index)
+    return pd.DataFrame(model.predict_columns(columns), index=rows.index)
 
 
 def _values(column: "pd.Series[Any]") -> Array:
@@ -31,7 +31,7 @@ def _values(column: "pd.Series[Any]") -> Array:
     return column.astype(object).where(column.notna(), None).to_numpy()
 
 
-class Champion(PythonModel):
+class ChampionModel(PythonModel):
     """Loads the arrays and answers raw rows."""
 
     def load_context(self, context: Any) -> None:
@@ -43,4 +43,4 @@ class Champion(PythonModel):
         return answer(self._model, model_input)
 
 
-mlflow.models.set_model(Champion())
+mlflow.models.set_model(ChampionModel())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings.strict import STRICT
+from pipeline.components.fields import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

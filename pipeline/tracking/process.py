@@ -1,6 +1,6 @@
 """Starts and awaits the process that writes to MLflow. The driver itself never imports MLflow.
 
-The writer (pipeline.tracking.mlflow) follows the journal at low priority, so that its start and its work
+The writer (pipeline.tracking.mlflow_writer) follows the journal at low priority, so that its start and its work
 cost the sweep little, and survives the Ctrl-C that ends the driver.
 """
 
@@ -16,13 +16,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from pipeline.beside import start_beside
-from pipeline.errors import SettingError
-from pipeline.journal import at_rest, last_session
-from pipeline.secrets import is_masked, masked
-from pipeline.settings.strict import STRICT, Name, PositiveInt
-from pipeline.tracking.acknowledgements import read
+from pipeline.components.errors import SettingError
+from pipeline.components.fields import STRICT, Name, PositiveInt
+from pipeline.components.secrets import is_masked, masked
+from pipeline.runs.journal import at_rest, last_session
 from pipeline.tracking.base import Tracker
+from pipeline.tracking.subprocess import start_beside
+from pipeline.tracking.write_log import read
 
 WRITER = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # an address may hold a password
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -41,7 +41,7 @@ def _address(uri: str) -> str:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Mlflow:
+class MlflowTracking:
     """Track in MLflow.
 
     uri          a tracking server (http://...) or database (sqlite:///...); auto: a file in the folder of runs
@@ -116,7 +116,7 @@ class WriterProcess:
         self._log = journal.with_name("tracking.log")
         with self._log.open("wb") as log:
             self._process = start_beside(
-                "pipeline.tracking.mlflow", str(journal), environment=WRITER, stdout=log, stderr=log
+                "pipeline.tracking.mlflow_writer", str(journal), environment=WRITER, stdout=log, stderr=log
             )
         assert self._process.stdin
         self._process.stdin.write(json.dumps(tracking).encode() + b"\n")
@@ -164,7 +164,7 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
         how: dict[str, Any] = {"curves": "all", "points": 100, "most_trials": 20_000, "promote": "better"}
-        new = Mlflow(uri=uri, experiment=name, model=name, **how).describe(folder.parents[1])
+        new = MlflowTracking(uri=uri, experiment=name, model=name, **how).describe(folder.parents[1])
         tracking = {**(tracking or new), "uri": new["uri"], "artifacts": new["artifacts"]}
     elif tracking is None:
         raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from pipeline.sweep.result import continued, given_up
+from pipeline.runs.network_record import continued, given_up
 from pipeline.tracking.content import Point, RunContent, run_content
 
 # parameters whose logarithms are told as metrics, too: MLflow's charts have linear axes only

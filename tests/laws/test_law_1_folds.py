@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from running import FEW, QUICK, composed, run_here, swept_here
 
-from nncore.stack import start
-from nncore.table import Column, Table
-from nncore.training import train
-from pipeline.artefacts import Dataset, RawRows, facts
-from pipeline.execution.tasks import perform
-from pipeline.journal import Reader
-from pipeline.settings.variants import Variants
-from pipeline.sweep.training import METRICS
+from nncore.inference.table import Column, Table
+from nncore.stack.state import start
+from nncore.stack.training import train
+from pipeline.backends.tasks import perform
+from pipeline.components.types import Dataset, RawRows, view_shape
+from pipeline.config.variants import Variants
+from pipeline.engine.slices.task import METRICS
+from pipeline.runs.journal import JournalReader
 
 FOLDS = ("split=k_fold", "split.folds=3")
 PACKINGS = {
@@ -52,7 +52,7 @@ class Texts:
 def networks_of(folder):
     """By key, the joined curves and the last fingerprint of every network in the journal of the only run."""
     (path,) = folder.glob("*/*/journal.jsonl")
-    reader = Reader(path)
+    reader = JournalReader(path)
     curves, fingerprints = {}, {}
     for event in reader.events():
         for key, report in event["networks"].items() if event["event"] == "slice" else ():
@@ -74,10 +74,10 @@ def trained_alone(settings, config, epochs):
     for fold in range(len(development.folds)):
         own = replace(development, folds=(development.folds[fold],))
         view = perform(lambda of: settings.reduce(settings.prepare(of, 0)), own)
-        inputs.add(facts(view).n_inputs)
-        for leg in settings.asker().ask():
-            variant, key = variants.of(leg.trial), f"{leg.trial.key}/{fold + 1}/0"
-            stack = start(variant.shape(facts(view), "classification"), [variant.net(leg.trial, key, 0)])
+        inputs.add(view_shape(view).n_inputs)
+        for request in settings.sampler().ask():
+            variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
+            stack = start(variant.shape(view_shape(view), "classification"), [variant.net(request.trial, key, 0)])
             _, reports = perform(train, stack, view.data, epochs, METRICS["classification"])
             alone[key] = reports[key].curves, reports[key].fingerprint
     return alone, inputs

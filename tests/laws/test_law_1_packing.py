@@ -23,12 +23,12 @@ from samples import (
     trained,
 )
 
-from nncore.autoencoder import autoencoder_shape
 from nncore.losses import mean_value
 from nncore.metrics import accuracy, r2
-from nncore.regroup import collect
-from nncore.stack import start
-from nncore.training import Data, Rows, train
+from nncore.reduction.autoencoder import autoencoder_architecture
+from nncore.stack.regroup import collect
+from nncore.stack.state import start
+from nncore.stack.training import Data, Rows, train
 
 DTYPES = ("float32", "float64")
 both_types = pytest.mark.parametrize("dtype", rest_slow(DTYPES))
@@ -101,7 +101,7 @@ def test_law_1_holds_with_weighted_rows(dtype):
 @both_types
 @pytest.mark.parametrize("tied", [False, True])
 def test_law_1_holds_for_autoencoders(tied, dtype):
-    of = autoencoder_shape(6, (5,), 3, TANH, tied=tied, normalisation=BATCH_NORM, batch_size=8, dtype=dtype)
+    of = autoencoder_architecture(6, (5,), 3, TANH, tied=tied, normalisation=BATCH_NORM, batch_size=8, dtype=dtype)
     x = np.random.default_rng(0).normal(size=(37, 6)).astype(dtype)
     assert_packing_does_not_matter(of, mixed_networks(loss=of.loss), Data(Rows(x, x), Rows(x, x)), size=2)
 
@@ -245,4 +245,4 @@ def test_law_1_regrouped_networks_end_as_those_that_stayed(n_views):
     assert {key: one.stopped for key, one in found.items()} == {key: one.stopped for key, one in expected.items()}
     assert len({one.stopped and one.stopped[0] for one in expected.values()}) > 2
     for one in stayed.networks:
-        np.testing.assert_array_equal(stacks[0].answer(one.key), stayed.answer(one.key))
+        np.testing.assert_array_equal(stacks[0].selected_weights_of(one.key), stayed.selected_weights_of(one.key))

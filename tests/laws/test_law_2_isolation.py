@@ -8,8 +8,8 @@ from discovery import OPTIMIZERS, short, with_arguments
 from samples import BATCH_NORM, SQUARED, data, goes_with, member, mixed_networks, network, shape, trained
 
 from nncore.metrics import accuracy
-from nncore.stack import start
-from nncore.training import train
+from nncore.stack.state import start
+from nncore.stack.training import train
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
@@ -19,7 +19,7 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
     rate = with_arguments(optimizer, learning_rate=1e30)
     noise = (member("input_noise", deviation=1e30),)
     wild = network("wild", 0, rate, *(one for one in noise if goes_with(one, rate, SQUARED)))
-    if optimizer.short == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
+    if optimizer.short_name == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
         wild = network("wild", 0, rate, member("l2", strength=1e36))
     calm = mixed_networks(loss=SQUARED)[:6]
     undisturbed = trained(of, calm, epochs=4)
@@ -27,7 +27,7 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
         reports = trained(of, [*calm[:position], wild, *calm[position:]], epochs=4)
         report = reports.pop("wild")
         assert reports == undisturbed
-        if optimizer.short != "lbfgs":
+        if optimizer.short_name != "lbfgs":
             assert 1 <= report.diverged[0] <= 4
             assert "loss was" in report.diverged[1]
 

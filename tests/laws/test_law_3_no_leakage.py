@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from running import FEW, QUICK, composed, run_here
 
-from nncore.table import Column, Table
-from nncore.training import Data, train
-from pipeline.artefacts import Dataset, Development, RawRows, View
+from nncore.inference.table import Column, Table
+from nncore.stack.training import Data, train
+from pipeline.components.types import Dataset, Development, PreparedView, RawRows
+from pipeline.engine.loop import Engine, TrialNetwork
+from pipeline.engine.packing.planner import Job, PlannedStack
+from pipeline.engine.slices.task import SliceTask, train_slice
+from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.stages.prepare import Prepare
-from pipeline.stages.reduce import Autoencoder, Keep, Pca
+from pipeline.stages.reduce import AutoencoderReduction, Identity, PcaReduction
 from pipeline.stages.split import Stratified
-from pipeline.sweep.engine import Engine, Opened
-from pipeline.sweep.planner import Job, PlannedStack
-from pipeline.sweep.trainer import Terms, Trainer
-from pipeline.sweep.training import SliceOrder, train_slice
 
 DATA = ["digits", "breast_cancer", "diabetes"]
 MOSTLY_SLOW = ["digits", *(pytest.param(one, marks=pytest.mark.slow) for one in DATA[1:])]
@@ -93,7 +93,9 @@ def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, re
     assert after["best"]["test"] != before["best"]["test"]
 
 
-@pytest.mark.parametrize("reduce", [Pca("auto"), Keep(), "autoencoder"], ids=["pca", "none", "autoencoder"])
+@pytest.mark.parametrize(
+    "reduce", [PcaReduction("auto"), Identity(), "autoencoder"], ids=["pca", "none", "autoencoder"]
+)
 @pytest.mark.parametrize("data", MOSTLY_SLOW)
 def test_law_3_spoilt_validation_rows_change_nothing_that_is_fitted(data, reduce, tmp_path):
     settings, _ = settings_for(data, "autoencoder", tmp_path)
@@ -117,11 +119,11 @@ def assert_nothing_fitted_sees_validation_rows(development, prepare, reduction):
             np.testing.assert_array_equal(before(probe), after(probe))
             probe = before(probe)
         if development.task == "regression":
-            assert_same_scaling(views[0].meaning.scaling, views[1].meaning.scaling)
+            assert_same_scaling(views[0].target_decoder.scaling, views[1].target_decoder.scaling)
 
 
 def ways(view):
-    return view.preparation, *view.transforms
+    return view.preprocessing, *view.transforms
 
 
 def assert_same_scaling(one, other):
@@ -146,7 +148,7 @@ def test_law_3_of_mixed_columns_nothing_is_fitted_to_a_folds_validation_rows(sca
         Dataset("regression", ("y",), rows)
     )
     prepare = Prepare(imputation, True, scaling, 10, 100, True, "none")
-    assert_nothing_fitted_sees_validation_rows(development, prepare, Pca("auto"))
+    assert_nothing_fitted_sees_validation_rows(development, prepare, PcaReduction("auto"))
 
 
 def test_law_3_the_split_keeps_every_row_once(tmp_path):
@@ -160,7 +162,14 @@ def test_law_3_the_split_keeps_every_row_once(tmp_path):
 
 def test_law_3_the_sweep_has_no_place_for_a_test_row():
     assert Data._fields == ("train", "validation")
-    for seen in (Development, View, Opened, Job, PlannedStack, Terms, SliceOrder):
+    for seen in (Development, PreparedView, TrialNetwork, Job, PlannedStack, SweepContext, SliceTask):
         assert not [name for name in seen.__annotations__ if "test" in name]
-    for function in (train, train_slice, Engine.run, Trainer.train, Autoencoder.__call__, Pca.__call__):
+    for function in (
+        train,
+        train_slice,
+        Engine.run,
+        RungTrainer.train,
+        AutoencoderReduction.__call__,
+        PcaReduction.__call__,
+    ):
         assert not [name for name in inspect.signature(function).parameters if "test" in name]

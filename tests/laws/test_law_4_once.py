@@ -13,8 +13,8 @@ import pytest
 from running import composed, rest_slow
 from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, begun, noted
 
-from pipeline.configuration import CONF
-from pipeline.stages.reduce import Keep, Pca
+from pipeline.config.compose import CONF
+from pipeline.stages.reduce import Identity, PcaReduction
 
 FOLDS = ("split.folds=2", "data=iris")
 ROOT = CONF.parent
@@ -33,24 +33,25 @@ class Stages:
         return CountedPrepare(replace(self.settings.prepare, scaling=scaling), self.log)
 
     def reduce(self, n_components):
-        return CountedReduction(Pca(n_components), self.log)
+        return CountedReduction(PcaReduction(n_components), self.log)
 
     def run(self, *pairs, overrides=(), test=False):
         """The views' addresses and training inputs of a run, and what it has computed."""
-        with begun(self.folder, *self.overrides, *overrides, data=self.data, split=self.split) as (before, means):
+        with begun(self.folder, *self.overrides, *overrides, data=self.data, split=self.split) as (before, context):
             views = before.views(pairs)
             if test:
-                means.executor.fetch(before.test)
+                context.executor.fetch(before.test)
             found = [
-                [(view.address, means.executor.fetch(view.data).data.train.x) for view in folds] for folds in views
+                [(view.content_hash, context.executor.fetch(view.data).data.train.x) for view in folds]
+                for folds in views
             ]
             return found, noted(self.log), before.n_cached, before.n_computed
 
 
 def same(one, other):
     for folds, others in zip(one, other, strict=True):
-        for (address, x), (other_address, other_x) in zip(folds, others, strict=True):
-            assert address == other_address
+        for (content_hash, x), (other_address, other_x) in zip(folds, others, strict=True):
+            assert content_hash == other_address
             np.testing.assert_array_equal(x, other_x)
 
 
@@ -61,20 +62,20 @@ COLD = ["load", "prepare standard 0", "prepare standard 1", "split"]
 def test_law_4_each_distinct_stage_is_computed_once_whichever_call_asks(tmp_path, cache):
     stages = Stages(tmp_path, f"cache={cache}")
     standard, again, robust = stages.prepare(), stages.prepare(), stages.prepare("robust")
-    with begun(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (before, means):
-        views = before.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Keep())] * 2)
+    with begun(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (before, context):
+        views = before.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Identity())] * 2)
         assert noted(stages.log) == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
         assert views[:3] == views[3:]
         assert before.n_computed == 2 + 2 + 2 + 4
         before.views([(standard, stages.reduce(2))])
-        means.executor.fetch(before.test)
-        means.executor.fetch(before.development)
+        context.executor.fetch(before.test)
+        context.executor.fetch(before.development)
         assert noted(stages.log) == []
         before.views([(robust, stages.reduce(2)), (again, stages.reduce(1)), (again, stages.reduce(2))])
         expected = ["prepare robust 0", "prepare robust 1", *["fit 1024", "narrow 1", "narrow 2"] * 2]
         assert noted(stages.log) == sorted(expected)
         assert (before.n_cached, before.n_computed) == (0, 10 + 2 + 2 + 4)
-        text = means.output._console.file.getvalue()
+        text = context.output._console.file.getvalue()
         assert re.findall(r"^(\w+) +\d+\.\d s", text, re.M) == ["load", "split", "prepare", "reduce", "reduce"]
         assert "2 folds of 60 training and 60 validation rows, 4 columns, 3 reductions, 2 to 4 after reduction" in text
 
@@ -126,7 +127,7 @@ def test_law_4_a_damaged_result_is_computed_again(tmp_path, files):
     paths = list((stages.folder / "cache").iterdir())
     for path in paths:
         content = path.read_bytes()
-        wanted = {"all": b"", "prepared": b'"Preparation"', "development": b'"Development"'}[files]
+        wanted = {"all": b"", "prepared": b'"Preprocessing"', "development": b'"Development"'}[files]
         if wanted in content:
             path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
     second, computed, *_ = stages.run(pair)
@@ -181,7 +182,7 @@ def in_process(root, code):
 
 
 def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
-    code = "from pipeline.addresses import address; from pipeline.stages.reduce import Pca; print(address('x', Pca(3)))"
+    code = "from pipeline.stages import fingerprints as f, reduce; print(f.content_hash('x', reduce.PcaReduction(3)))"
     for room in ("nncore", "pipeline"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     here, copied = in_process(ROOT, code), in_process(tmp_path, code)
@@ -198,7 +199,7 @@ def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(
 def test_law_4_on_rays_workers_as_in_this_process(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests'}{os.pathsep}{ROOT}")  # the workers need this test's stages
     stages = Stages(tmp_path)
-    pairs = [(stages.prepare(), stages.reduce(n)) for n in (2, 3)] + [(stages.prepare("robust"), Keep())]
+    pairs = [(stages.prepare(), stages.reduce(n)) for n in (2, 3)] + [(stages.prepare("robust"), Identity())]
     ray = ("execution=ray", "execution.cpus=2")
     first, computed, *_ = stages.run(*pairs, overrides=[*ray, f"cache.folder={tmp_path / 'of_ray'}"])
     robust = ["prepare robust 0", "prepare robust 1"]

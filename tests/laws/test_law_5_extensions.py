@@ -7,7 +7,7 @@ import pytest
 from interrupted import epochs_done
 from running import FEW, command, rest_slow, swept_here
 
-from pipeline.errors import SettingError
+from pipeline.components.errors import SettingError
 
 ONLY_ADAM = tuple(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop"))
 MORE = {  # settings, and the network-epochs that there are then: 7 trials of 3 epochs before

@@ -14,8 +14,8 @@ from interrupted import epochs_done, killed, sessions, slices_so_far
 from mlflow import MlflowClient
 from running import FEW, command, processes, rest_slow, swept_here
 
-from pipeline.errors import SettingError
-from pipeline.journal import events
+from pipeline.components.errors import SettingError
+from pipeline.runs.journal import events
 
 EPOCHS = 24
 SETTINGS = (*FEW, "report=none", f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
@@ -227,7 +227,7 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
     acknowledged, deadline = folder / "tracking.jsonl", time.monotonic() + 60
     while (not acknowledged.exists() or acknowledged.read_text().count("\n") < 4) and time.monotonic() < deadline:
         time.sleep(0.002)
-    for process in processes("pipeline.tracking.mlflow", str(tmp_path)):
+    for process in processes("pipeline.tracking.mlflow_writer", str(tmp_path)):
         os.kill(process, signal.SIGKILL)
     lines = acknowledged.read_bytes().splitlines(keepends=True)
     acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # what it did then it did not come to acknowledge

@@ -14,7 +14,7 @@ from running import FEW
 def test_law_6_only_the_writer_ever_opens_the_store(main_job):
     assert len(main_job.openers) == 1
     (line,) = main_job.openers.values()
-    assert "pipeline.tracking.mlflow" in line
+    assert "pipeline.tracking.mlflow_writer" in line
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
     program = Path(__file__).parents[1] / "program_worker_modules.py"
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     before, modules = (set(json.loads(line)) for line in done.stdout.splitlines()[-2:])
-    assert {"nncore.stack", "numba", "numba.np.arrayobj"} <= before  # it got ready while it was idle
+    assert {"nncore.stack.state", "numba", "numba.np.arrayobj"} <= before  # it got ready while it was idle
     packages = {name.partition(".")[0] for name in modules}
     assert {"numpy", "nncore", "pipeline"} <= packages
     assert not packages & {"mlflow", "sklearn", "hydra", "pandas", "rich"}
@@ -42,7 +42,7 @@ def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
 @pytest.mark.slow
 def test_law_6_the_driver_never_loads_mlflow(tmp_path):
     program = (
-        "import sys; from pipeline.configuration import command; import time\n"
+        "import sys; from pipeline.config.compose import command; import time\n"
         f"sys.argv = {['nnsweep', *FEW, 'execution=local', 'training.epochs=1', f'runs={tmp_path}']}\n"
         "command(time.monotonic())\n"
         "assert 'mlflow' not in sys.modules and 'ray' not in sys.modules\n"

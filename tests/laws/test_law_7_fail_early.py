@@ -7,7 +7,7 @@ import time
 import pytest
 from running import command, composed, rest_slow, summary
 
-from pipeline.configuration import command as run_command
+from pipeline.config.compose import command as run_command
 
 # what is wrong: (overrides, words that the line must hold)
 WRONG = {
@@ -53,7 +53,7 @@ WRONG = {
     "a stage without resources": (["~stages.load"], ["stages.load must be given"]),
     "negative retries": (["stages.load.retries=-1"], ["stages.load.retries = -1"]),
     "stage in the wrong place": (
-        ["data._target_=pipeline.stages.reduce.Keep", "~data.name", "name=x"],
+        ["data._target_=pipeline.stages.reduce.Identity", "~data.name", "name=x"],
         ["data", "Source"],
     ),
     "broken syntax": (["training.epochs=[1"], ["[1"]),
@@ -117,8 +117,8 @@ WRONG = {
         ["prepare.scale_targets must be false for poisson", "true"],
     ),
     "a function that makes no member": (
-        ["+space.optimizer.x={_target_: nncore.members.find, name: nncore.members.find}"],
-        ["space.optimizer.x", "nncore.members.find does not make a member"],
+        ["+space.optimizer.x={_target_: nncore.components.resolve, name: nncore.components.resolve}"],
+        ["space.optimizer.x", "nncore.components.resolve does not make a member"],
     ),
     "softmax over one output": (
         ["loss@network.loss.binary=softmax_cross_entropy"],
@@ -213,7 +213,7 @@ def test_law_7_an_error_that_only_the_data_show_is_one_line_too(execution, tmp_p
 
 def test_law_7_every_trial_is_built_before_the_first_task(tmp_path):
     """The one wrong trial of many, the last, is found as the settings are made."""
-    from pipeline.errors import SettingError
+    from pipeline.components.errors import SettingError
 
     rates = ",".join(["0.01"] * 200 + ["0"])
     with pytest.raises(SettingError, match="learning_rate must be > 0"):

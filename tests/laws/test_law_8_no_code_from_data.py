@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from running import command, composed, swept_here
 
-from nncore import model_file
-from nncore.members import Member, _kinds, find
-from pipeline.configuration import command as run_command
-from pipeline.errors import SettingError
-from pipeline.settings.members import MADE
+from nncore.components import Component, _kinds, resolve
+from nncore.inference import model_file
+from pipeline.components.errors import SettingError
+from pipeline.components.resolver import MADE
+from pipeline.config.compose import command as run_command
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*ROOT.glob("nncore/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
@@ -103,9 +103,12 @@ def test_law_8_a_model_file_cannot_let_itself_name_more(model_folder, tmp_path, 
     monkeypatch.setenv("NNCORE_ALLOW", "")
     document = json.loads((model_folder / "model.json").read_text())
     bomb = tmp_path / "went off"
-    names = ("nncore.members.allow", {"packages": ["subprocess"]}), ("subprocess.getoutput", {"cmd": f"touch {bomb}"})
-    for layer, (name, arguments) in zip(document["model"]["shape"]["layers"], names, strict=True):
-        layer["activation"] = {"class": "Member", "name": name, "arguments": [*map(list, arguments.items())]}
+    names = (
+        ("nncore.components.allow", {"packages": ["subprocess"]}),
+        ("subprocess.getoutput", {"cmd": f"touch {bomb}"}),
+    )
+    for layer, (name, arguments) in zip(document["model"]["architecture"]["layers"], names, strict=True):
+        layer["activation"] = {"class": "Component", "name": name, "arguments": [*map(list, arguments.items())]}
     document["model_sha256"] = sha256(json.dumps(document["model"], sort_keys=True).encode()).hexdigest()
     (tmp_path / "arrays.npz").write_bytes((model_folder / "arrays.npz").read_bytes())
     (tmp_path / "model.json").write_text(json.dumps(document))
@@ -122,33 +125,41 @@ def test_law_8_the_kinds_of_members_are_those_that_settings_ask_for():
 @pytest.mark.parametrize("value", [["x"], ("x",), {"x": 1}, None, np.ones(2)])
 def test_law_8_an_argument_is_a_plain_value(value):
     with pytest.raises(ValueError, match="learning_rate must be a number, a text or a member"):
-        Member("nncore.optimizers.sgd.sgd", (("learning_rate", value),)).build()
+        Component("nncore.optimizers.sgd.sgd", (("learning_rate", value),)).build()
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "nncore.members.allow",
-        "nncore.model_file.load",
-        "nncore.stack.start",
-        "nncore.members.Member",
-        "nncore.shape.Shape",
+        "nncore.components.allow",
+        "nncore.inference.model_file.load",
+        "nncore.stack.state.start",
+        "nncore.components.Component",
+        "nncore.architecture.Architecture",
     ],
 )
 def test_law_8_what_makes_no_member_cannot_be_named(name):
     with pytest.raises(ValueError, match=f"{name} does not make a member"):
-        find(name)
+        resolve(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "nncore", "nncore.members.import_module", "nncore._x.y", "nncore.activations.np", "nncore.x.y", ""],
+    [
+        "os.system",
+        "nncore",
+        "nncore.components.import_module",
+        "nncore._x.y",
+        "nncore.activations.np",
+        "nncore.x.y",
+        "",
+    ],
 )
 def test_law_8_members_are_public_functions_of_nncore(name):
     with pytest.raises(ValueError, match="nncore"):
-        find(name)
+        resolve(name)
     with pytest.raises(ValueError, match="nncore"):
-        Member(name).build()
+        Component(name).build()
 
 
 @pytest.mark.parametrize(
@@ -157,11 +168,11 @@ def test_law_8_members_are_public_functions_of_nncore(name):
         "data._target_=os.getcwd",
         "reduce._target_=subprocess.Popen",
         "reduce._target_=pipeline.stages.reduce.Member",
-        "reduce._target_=pipeline.run.time.sleep",
+        "reduce._target_=pipeline.driver.run.time.sleep",
         "tracking._target_=pipeline.tracking.process.subprocess.Popen",
         "space.optimizer.adam._target_=os.system",
         "network.activation._target_=builtins.print",
-        "network.loss.binary._target_=pipeline.run.run",
+        "network.loss.binary._target_=pipeline.driver.run.run",
     ],
 )
 def test_law_8_targets_are_ours(override):

@@ -21,7 +21,7 @@ from exercise import Inputs, exercise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nncore.members import Member, build_together
+from nncore.components import Component, build_stacked
 
 MEMBERS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULES]
 DTYPES = ["float32", "float64"]
@@ -31,7 +31,7 @@ every_member = pytest.mark.parametrize("member", MEMBERS, ids=short)
 both_types = pytest.mark.parametrize("dtype", DTYPES)
 
 
-def explicit(member: Member) -> Member:
+def explicit(member: Component) -> Component:
     """The member with a value for every number, given or by default."""
     return with_arguments(member, **{n: float(v) for n, v in numbers_of(member).items() if n not in SHARED})
 
@@ -53,7 +53,7 @@ def test_law_1_a_stack_of_k_equals_k_stacks_of_one(member, dtype, who):
 @both_types
 def test_law_1_a_scalar_equals_one_copy_per_network(member, dtype):
     one = explicit(member)
-    scalars, copies = (exercise(built, Inputs(range(4), dtype)) for built in (one.build(), build_together([one] * 4)))
+    scalars, copies = (exercise(built, Inputs(range(4), dtype)) for built in (one.build(), build_stacked([one] * 4)))
     for name, array in scalars.items():
         np.testing.assert_array_equal(array, copies[name], err_msg=name)
 
@@ -63,16 +63,16 @@ def test_law_1_a_scalar_equals_one_copy_per_network(member, dtype):
 def test_law_1_each_network_has_its_own_numbers(member, dtype):
     one = explicit(member)
     for name, value in numbers_of(one).items():
-        if name in SHARED or member.short in ("huber", "batch_norm", "layer_norm"):
+        if name in SHARED or member.short_name in ("huber", "batch_norm", "layer_norm"):
             continue  # a shape's, not a network's
         other = with_arguments(one, **{name: value * 0.5 if value else 0.25})
         try:
             other.build()
         except ValueError:
             other = with_arguments(one, **{name: value + 1})
-        mixed = exercise(build_together([one, other, one]), Inputs(range(3), dtype))
+        mixed = exercise(build_stacked([one, other, one]), Inputs(range(3), dtype))
         for place, single in enumerate((one, other, one)):
-            alone = exercise(build_together([single]), Inputs([place], dtype))
+            alone = exercise(build_stacked([single]), Inputs([place], dtype))
             for key, array in mixed.items():
                 np.testing.assert_array_equal(array[place], alone[key][0], err_msg=f"{name}, {key}")
 
@@ -117,13 +117,13 @@ NUMBERS = [(member, name) for member in MEMBERS for name in numbers_of(member)]
 )
 def test_law_7_illegal_values_are_refused_by_argument_value_rule_and_network(member, name):
     own = dict(explicit(member).arguments)
-    built = {key: value.build() if isinstance(value, Member) else value for key, value in own.items()}
+    built = {key: value.build() if isinstance(value, Component) else value for key, value in own.items()}
     wrongs = {float("nan"): "nan", float("inf"): "inf", "fast": "'fast'", True: "True", 1e38: "1e+38"}
     for wrong, shown in wrongs.items():
-        with pytest.raises(ValueError, match=f"{name} must be .*, but is {re.escape(shown)} .{member.short}.$"):
+        with pytest.raises(ValueError, match=f"{name} must be .*, but is {re.escape(shown)} .{member.short_name}.$"):
             function_of(member)(**{**built, name: wrong})
     if name not in SHARED and name != "value":  # a constant may be anything
-        message = rf"{name} must be >=? [0-9.]+, but network 1 of 3 has -1e\+36 \({member.short}\)"
+        message = rf"{name} must be >=? [0-9.]+, but network 1 of 3 has -1e\+36 \({member.short_name}\)"
         with pytest.raises(ValueError, match=message):
             function_of(member)(**{**built, name: np.array([numbers_of(member)[name], -1e36, 0.5])})
 

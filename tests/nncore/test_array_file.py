@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from nncore import array_file
+from nncore.serialization import array_file
 
 
 @dataclass(frozen=True)

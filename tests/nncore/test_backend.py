@@ -11,12 +11,12 @@ import standin_device
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
 from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, data, member, mixed_networks, network, shape
 
-from nncore import stack_file
-from nncore.backend import module_of, on_gpu, on_host
-from nncore.device import moved, moved_views
-from nncore.regroup import collect, settled
-from nncore.stack import start
-from nncore.training import train
+from nncore.kernels.backend import array_module, to_gpu, to_host
+from nncore.stack import checkpoint as stack_file
+from nncore.stack.device import to_device, views_to_device
+from nncore.stack.regroup import collect, freeze
+from nncore.stack.state import start
+from nncore.stack.training import train
 
 
 def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
@@ -24,7 +24,7 @@ def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
     on = tuple(data(of, weighted=weighted, seed=view) for view in sorted({one.view for one in networks}))
     metrics = METRICS if of.loss == SOFTMAX else {}
     here, expected = train(start(of, networks), on, epochs, metrics)
-    stack, there = moved(start(of, networks), to), moved_views(on, to)
+    stack, there = to_device(start(of, networks), to), views_to_device(on, to)
     after, found = train(stack, there, epochs, metrics)
     assert type(after.parameters) is type(stack.parameters)
     for one in networks:
@@ -32,7 +32,10 @@ def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
             np.testing.assert_allclose(found[one.key].curves[name], curve, rtol=tolerance, atol=tolerance)
         if one.key in {network.key for network in here.networks} | set(here.stopped):
             np.testing.assert_allclose(
-                on_host(after.answer(one.key)), here.answer(one.key), rtol=tolerance, atol=tolerance
+                to_host(after.selected_weights_of(one.key)),
+                here.selected_weights_of(one.key),
+                rtol=tolerance,
+                atol=tolerance,
             )
 
 
@@ -65,9 +68,9 @@ def test_the_same_source_trains_on_a_device(name, of, networks):
 def test_networks_are_regrouped_where_they_lie_and_saved_from_there(tmp_path):
     of = shape(normalisation=BATCH_NORM)
     here, _ = train(start(of, mixed_networks()), data(of), 2, {})
-    there = moved(here, standin_device.asarray)
+    there = to_device(here, standin_device.asarray)
     keys = [one.key for one in here.networks[::-1]]
-    for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), settled):
+    for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), freeze):
         mine, theirs = regroup(here), regroup(there)
         assert type(theirs.parameters) is type(there.parameters)
         assert stack_file.save(mine, tmp_path / "here") == stack_file.save(theirs, tmp_path / "there")
@@ -86,8 +89,8 @@ def test_the_stand_in_refuses_what_cupy_refuses():
     for fetch in (lambda: float(there[0:1]), there.tobytes):
         with pytest.raises(TypeError, match=r"fetched from the device with get"):
             fetch()
-    assert module_of(there) is standin_device
-    assert module_of(here) is np
+    assert array_module(there) is standin_device
+    assert array_module(here) is np
     np.testing.assert_array_equal((there * 2 + 1).get(), [3, 3, 3])
 
 
@@ -95,4 +98,4 @@ def test_the_stand_in_refuses_what_cupy_refuses():
 @every_case
 def test_the_same_source_trains_on_a_gpu(name, of, networks, gpu):
     of = replace(of, dtype="float64")
-    both_ways(of, networks, on_gpu, tolerance=1e-6, weighted=name == "mixed")
+    both_ways(of, networks, to_gpu, tolerance=1e-6, weighted=name == "mixed")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nncore import dense
+from nncore.kernels import dense
 
 IN_PIECES = [(130, 64, 128), (301, 128, 64), (1000, 40, 30), (128, 8000, 1)]
 WHOLE = [(7, 5, 3), (1, 300, 40), (130, 128, 128), (0, 3, 2)]

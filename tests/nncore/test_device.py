@@ -8,10 +8,10 @@ from discovery import OPTIMIZERS, REGULARIZERS, short
 from running import rest_slow
 from samples import BATCH_NORM, METRICS, data, network, shape
 
-from nncore.device import network_bytes
-from nncore.formula import Formula
-from nncore.stack import start
-from nncore.training import train
+from nncore.kernels.elementwise import ElementwiseKernel
+from nncore.stack.device import network_bytes
+from nncore.stack.state import start
+from nncore.stack.training import train
 
 WIDTH = 12
 SHAPES = {  # and rows for validation
@@ -39,9 +39,11 @@ def taken(of, networks, on):
 @pytest.mark.parametrize("size", rest_slow(SHAPES))
 @pytest.mark.parametrize("one", [*OPTIMIZERS, *REGULARIZERS], ids=short)
 def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size, monkeypatch):
-    monkeypatch.setattr(Formula, "_in_one_loop", lambda *_: False)  # as on a GPU: operation by operation, all at once
-    monkeypatch.setattr("nncore.formula.AT_ONCE", 1 << 40)
-    monkeypatch.setattr("nncore.training.IN_CACHE", 1 << 40)
+    monkeypatch.setattr(
+        ElementwiseKernel, "_in_one_loop", lambda *_: False
+    )  # as on a GPU: operation by operation, all at once
+    monkeypatch.setattr("nncore.kernels.elementwise.AT_ONCE", 1 << 40)
+    monkeypatch.setattr("nncore.stack.training.IN_CACHE", 1 << 40)
     of, n_validation = SHAPES[size]
     on = data(of, 260, n_validation)
     optimizer, *regularizers = [one] if one in OPTIMIZERS else [None, one]

@@ -9,17 +9,17 @@ import pytest
 from discovery import LOSSES, short
 from samples import RELU, SIGMOID, SOFTMAX, SQUARED, shape, targets
 
-from nncore import model_file
-from nncore.ensemble import Ensemble, greedy_selection, mixed_output, mixed_value, moments
-from nncore.members import Member
-from nncore.model import Classes, Labels, Model, Values
-from nncore.pca import Pca
-from nncore.preparation import Preparation
-from nncore.scaling import Affine
-from nncore.shape import initial_numbers
-from nncore.table import matrix_table
+from nncore.architecture import initial_parameters
+from nncore.components import Component
+from nncore.inference import model_file
+from nncore.inference.ensemble import Ensemble, greedy_selection, mixture_logits, mixture_loss, moments
+from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing
+from nncore.inference.scaling import Affine
+from nncore.inference.table import matrix_table
+from nncore.reduction.pca import Pca
 
-GAUSSIAN = Member("nncore.losses.gaussian")
+GAUSSIAN = Component("nncore.losses.gaussian")
 X = np.random.default_rng(0).normal(size=(20, 6))
 TABLE = matrix_table(X, tuple("abcdef"))
 
@@ -83,21 +83,21 @@ def by_brute_force(y, t, weights, value, size):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", [one for one in LOSSES if one.short in ORACLES], ids=short)
+@pytest.mark.parametrize("loss", [one for one in LOSSES if one.short_name in ORACLES], ids=short)
 def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
     built, sizes = loss.build(), set()
     for seed in range(6):
         random = np.random.default_rng(seed)
         t = targets(loss, random, 15, 3)
         z = random.normal(size=(5, 15, 3 * built.outputs_per_target)).astype(np.float32)
-        if loss.short not in ("poisson",):
+        if loss.short_name not in ("poisson",):
             z[:, :, :3] += t.astype(np.float32)  # they know something, and each something else
         weights = random.uniform(0.1, 3, 15) if weighted else None
         y = moments(built, z)
-        found = greedy_selection(y, t.astype(np.float32), weights, mixed_value(built), 12)
+        found = greedy_selection(y, t.astype(np.float32), weights, mixture_loss(built), 12)
         plain_t = t.astype(np.float32).astype(float).tolist()
         plain_weights = None if weights is None else weights.tolist()
-        assert found.tolist() == by_brute_force(y.tolist(), plain_t, plain_weights, ORACLES[loss.short], 12)
+        assert found.tolist() == by_brute_force(y.tolist(), plain_t, plain_weights, ORACLES[loss.short_name], 12)
         sizes.add(found.sum())
     assert max(sizes) > 2
 
@@ -107,8 +107,8 @@ def test_the_output_of_moments_means_them_and_costs_the_same(loss):
     built, random = loss.build(), np.random.default_rng(0)
     t = targets(loss, random, 30, 4)[None]
     z = 3 * random.normal(size=(2, 30, 4 * built.outputs_per_target))
-    again = mixed_output(built, moments(built, z))
-    np.testing.assert_allclose(built.answer(again), built.answer(z), rtol=1e-9)
+    again = mixture_logits(built, moments(built, z))
+    np.testing.assert_allclose(built.predict(again), built.predict(z), rtol=1e-9)
     np.testing.assert_allclose(built.value(again, t), built.value(z, t), rtol=1e-6, atol=1e-9)
     if built.deviation:
         np.testing.assert_allclose(built.deviation(again), built.deviation(z), rtol=1e-6)
@@ -120,15 +120,15 @@ def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
     built = loss.build()
     z = np.array([[[60.0, -60] * built.outputs_per_target]], dtype)
     t = np.array([[[0.0, 1]]])
-    assert np.isfinite(mixed_value(built)(moments(built, z), t)).all()
-    assert np.isfinite(built.value(built.output(built.answer(z), np.ones((1, 1, 2), dtype)), t)).all()
+    assert np.isfinite(mixture_loss(built)(moments(built, z), t)).all()
+    assert np.isfinite(built.value(built.to_logits(built.predict(z), np.ones((1, 1, 2), dtype)), t)).all()
 
 
 def test_of_two_alike_the_first_is_taken_and_once():
     random = np.random.default_rng(0)
     one = random.dirichlet(np.ones(3), size=9)
     t = np.eye(3)[random.integers(3, size=9)]
-    value = mixed_value(SOFTMAX.build())
+    value = mixture_loss(SOFTMAX.build())
     np.testing.assert_array_equal(greedy_selection(np.stack([one, one]), t, None, value, 10), [1, 0])
     perfect = np.stack([one, t, t])
     np.testing.assert_array_equal(greedy_selection(perfect, t, None, value, 10), [0, 1, 0])
@@ -138,7 +138,7 @@ def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
     """Networks without a finite loss are never taken; of none that has one there is no ensemble."""
     random = np.random.default_rng(0)
     t, y = random.normal(size=(9, 2)), random.normal(size=(4, 9, 2))
-    value = mixed_value(SQUARED.build())
+    value = mixture_loss(SQUARED.build())
     y[2] = np.nan
     counts = greedy_selection(y, t, None, value, 5)
     assert counts[2] == 0
@@ -152,29 +152,29 @@ def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
         greedy_selection(y, t[:8], None, value, 1)
 
 
-def models(loss, meaning, n_outputs, scales=(1.0, 1, 1)):
-    preparation = Preparation(
+def models(loss, target_decoder, n_outputs, scales=(1.0, 1, 1)):
+    preprocessing = Preprocessing(
         TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ()
     )
     found = []
     for seed, scale in enumerate(scales):
         of = shape((6, 5 + seed, n_outputs), RELU, loss)
-        own = meaning
-        if isinstance(meaning, Values):
-            n_values = len(meaning.names)
-            own = Values(meaning.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale)))
-        found.append(Model(preparation, (), of, initial_numbers(of, seed)[None], own))
+        own = target_decoder
+        if isinstance(target_decoder, ValueDecoder):
+            n_values = len(target_decoder.names)
+            own = ValueDecoder(target_decoder.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale)))
+        found.append(Model(preprocessing, (), of, initial_parameters(of, seed)[None], own))
     return tuple(found)
 
 
 def values(*names):
-    return Values(names, Affine(np.zeros(len(names)), np.ones(len(names))))
+    return ValueDecoder(names, Affine(np.zeros(len(names)), np.ones(len(names))))
 
 
 ENSEMBLES = {
-    "classes": Ensemble(models(SOFTMAX, Classes(np.array(["no", "yes", "zebra"])), 3), (1, 2, 4)),
-    "two classes": Ensemble(models(SIGMOID, Classes(np.array([3, 5])), 1), (1, 2, 4)),
-    "labels": Ensemble(models(SIGMOID, Labels(("red", "blue")), 2), (1, 2, 4)),
+    "classes": Ensemble(models(SOFTMAX, ClassDecoder(np.array(["no", "yes", "zebra"])), 3), (1, 2, 4)),
+    "two classes": Ensemble(models(SIGMOID, ClassDecoder(np.array([3, 5])), 1), (1, 2, 4)),
+    "labels": Ensemble(models(SIGMOID, LabelDecoder(("red", "blue")), 2), (1, 2, 4)),
     "values": Ensemble(models(SQUARED, values("u"), 1), (1, 2, 4)),
     "values of other scales": Ensemble(models(SQUARED, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
     "deviations": Ensemble(models(GAUSSIAN, values("u"), 1), (1, 2, 4)),
@@ -184,7 +184,7 @@ ENSEMBLES = {
 
 @pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
 def test_it_answers_with_the_weighted_mean_of_its_models(one):
-    apart, together = [model.answers(X) for model in one.models], one.answers(X)
+    apart, together = [model.predict_columns(X) for model in one.models], one.predict_columns(X)
     assert together.keys() == apart[0].keys()
     for name, column in together.items():
         each = np.array([answers[name] for answers in apart])
@@ -195,14 +195,14 @@ def test_it_answers_with_the_weighted_mean_of_its_models(one):
             )
             within = np.average(each**2, axis=0, weights=one.counts)
             np.testing.assert_allclose(column, np.sqrt(within + between), rtol=1e-5)
-        elif name.startswith("probability") or isinstance(one.meaning, Values):
+        elif name.startswith("probability") or isinstance(one.target_decoder, ValueDecoder):
             np.testing.assert_allclose(column, np.average(each, axis=0, weights=one.counts), rtol=1e-5, atol=1e-5)
             assert column.dtype == apart[0][name].dtype
-    y = one.answer(TABLE)
-    assert y.shape == (20, len(one.models[0].loss.answer(one.models[0].outputs(TABLE)[None])[0, 0]))
-    if isinstance(one.meaning, Classes):
-        probabilities = np.stack([together[f"probability_{label}"] for label in one.meaning.labels])
-        np.testing.assert_array_equal(together["prediction"], one.meaning.labels[probabilities.argmax(axis=0)])
+    y = one.predict(TABLE)
+    assert y.shape == (20, len(one.models[0].loss.predict(one.models[0].logits(TABLE)[None])[0, 0]))
+    if isinstance(one.target_decoder, ClassDecoder):
+        probabilities = np.stack([together[f"probability_{label}"] for label in one.target_decoder.labels])
+        np.testing.assert_array_equal(together["prediction"], one.target_decoder.labels[probabilities.argmax(axis=0)])
 
 
 @pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
@@ -210,16 +210,16 @@ def test_saved_and_loaded_an_ensemble_answers_the_same_bits(one, tmp_path):
     model_file.save(one, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
     assert again.counts == one.counts
-    for name, column in one.answers(X).items():
-        np.testing.assert_array_equal(again.answers(X)[name], column, strict=True)
+    for name, column in one.predict_columns(X).items():
+        np.testing.assert_array_equal(again.predict_columns(X)[name], column, strict=True)
 
 
 def test_one_model_alone_answers_as_itself():
     for each in ENSEMBLES.values():
         alone = Ensemble(each.models[:1], (3,))
-        for name, column in each.models[0].answers(X).items():
+        for name, column in each.models[0].predict_columns(X).items():
             if column.dtype.kind == "f":
-                np.testing.assert_allclose(alone.answers(X)[name], column, rtol=1e-5)
+                np.testing.assert_allclose(alone.predict_columns(X)[name], column, rtol=1e-5)
 
 
 def test_members_that_share_a_preparation_store_it_once(tmp_path):
@@ -235,26 +235,26 @@ def test_rows_are_prepared_once_for_models_that_prepare_alike_and_by_each_of_the
     together = ENSEMBLES["classes"]
     model_file.save(together, tmp_path / "model")
     loaded = model_file.load(tmp_path / "model")
-    moved = replace(loaded.models[1].preparation, scaling=Affine(X.mean(axis=0), X.std(axis=0) + np.arange(6) / 1e15))
+    moved = replace(loaded.models[1].preprocessing, scaling=Affine(X.mean(axis=0), X.std(axis=0) + np.arange(6) / 1e15))
     rotated = Pca(np.zeros(6, np.float32), np.eye(6, dtype=np.float32)[::-1].copy(), np.ones(6, np.float32), 6.0)
-    others = [replace(loaded.models[1], preparation=moved), replace(loaded.models[2], transforms=(rotated,))]
+    others = [replace(loaded.models[1], preprocessing=moved), replace(loaded.models[2], transforms=(rotated,))]
     mixed = Ensemble((*loaded.models, *others, replace(others[1])), (1, 2, 4, 1, 1, 1))
-    expected = [model.outputs(TABLE) for model in mixed.models]
-    prepared, prepare = [], Preparation.__call__
-    monkeypatch.setattr(Preparation, "__call__", lambda one, *rows: prepared.append(one) or prepare(one, *rows))
-    z = mixed.outputs(TABLE)
+    expected = [model.logits(TABLE) for model in mixed.models]
+    prepared, prepare = [], Preprocessing.__call__
+    monkeypatch.setattr(Preprocessing, "__call__", lambda one, *rows: prepared.append(one) or prepare(one, *rows))
+    z = mixed.logits(TABLE)
     assert len(prepared) == 3
-    np.testing.assert_array_equal(z, mixed.mixed([one[None] for one in expected])[0], strict=True)
+    np.testing.assert_array_equal(z, mixed.combine([one[None] for one in expected])[0], strict=True)
 
 
 def test_models_that_do_not_answer_alike_are_no_ensemble():
     one, other = ENSEMBLES["classes"].models[:2]
-    columns = replace(one.preparation, columns=one.preparation.columns[::-1])
+    columns = replace(one.preprocessing, columns=one.preprocessing.columns[::-1])
     for model in (
         ENSEMBLES["values"].models[0],
         ENSEMBLES["labels"].models[0],
-        replace(one, meaning=Classes(np.array(["no", "yes", "other"]))),
-        replace(one, preparation=columns),
+        replace(one, target_decoder=ClassDecoder(np.array(["no", "yes", "other"]))),
+        replace(one, preprocessing=columns),
     ):
         with pytest.raises(ValueError, match="models must have the columns, loss and meaning of the first, but 2"):
             Ensemble((one, other, model), (1, 1, 1))

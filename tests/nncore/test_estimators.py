@@ -20,17 +20,17 @@ from sklearn.preprocessing import StandardScaler, minmax_scale, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_limits
 
-from nncore.estimator_base import held_out
-from nncore.estimators import AutoencoderReducer, NetworkClassifier, NetworkRegressor
-from nncore.members import Member
+from nncore.components import Component
+from nncore.sklearn.base import held_out
+from nncore.sklearn.estimators import AutoencoderReducer, NetworkClassifier, NetworkRegressor
 
 ANSWERS = {NetworkClassifier: "predict_proba", NetworkRegressor: "predict", AutoencoderReducer: "transform"}
 KINDS = tuple(ANSWERS)
-NADAM = Member("nncore.optimizers.nadam.nadam", (("learning_rate", 0.02),))
-LOOKAHEAD = Member("nncore.optimizers.lookahead.lookahead", (("optimizer", NADAM),))
-SGD = Member("nncore.optimizers.sgd.sgd", (("learning_rate", 0.02),))
-CLIPPING = Member("nncore.regularizers.clipping.clip_norm", (("limit", 1.0),))
-EMA = Member("nncore.regularizers.averaging.ema", (("decay", 0.5),))
+NADAM = Component("nncore.optimizers.nadam.nadam", (("learning_rate", 0.02),))
+LOOKAHEAD = Component("nncore.optimizers.lookahead.lookahead", (("optimizer", NADAM),))
+SGD = Component("nncore.optimizers.sgd.sgd", (("learning_rate", 0.02),))
+CLIPPING = Component("nncore.regularizers.clipping.clip_norm", (("limit", 1.0),))
+EMA = Component("nncore.regularizers.averaging.ema", (("decay", 0.5),))
 QUICK = {"hidden_layer_sizes": (10,), "learning_rate_init": 0.02, "max_iter": 60, "random_state": 0}
 SETTINGS = (
     {"solver": "muon"},
@@ -59,7 +59,8 @@ def test_scikit_learn_has_nothing_to_object(estimator, check):
 
 @pytest.mark.slow
 def test_the_check_that_scikit_learn_skips_unless_scipy_is_told_before_it_is_imported():
-    code = "from sklearn.utils.estimator_checks import check_array_api_input as check; import nncore.estimators as e\n"
+    code = "from sklearn.utils.estimator_checks import check_array_api_input as check\n"
+    code += "import nncore.sklearn.estimators as e\n"
     for kind in KINDS:
         code += f"check('it', e.{kind.__name__}(max_iter=5), 'numpy', expect_only_array_outputs=False)\n"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"SCIPY_ARRAY_API": "1"}, check=True)
@@ -177,7 +178,7 @@ def test_partial_fit_must_know_all_classes_and_no_others():
         network.partial_fit(FLOWERS, SPECIES + 1)
 
 
-@pytest.mark.parametrize("solver", [SGD, Member(LOOKAHEAD.name, (("optimizer", SGD), ("alpha", 0.9)))])
+@pytest.mark.parametrize("solver", [SGD, Component(LOOKAHEAD.name, (("optimizer", SGD), ("alpha", 0.9)))])
 def test_warm_start_begins_at_the_fitted_weights(solver):
     network = NetworkRegressor(solver=solver, max_iter=20, tol=0, random_state=0, warm_start=True)
     first, both = (network.fit(FLOWERS, SPECIES).loss_curve_ for _ in range(2))

@@ -10,34 +10,34 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZ
 from exercise import Inputs, exercise
 
 import nncore
-from nncore import compiled
-from nncore.formula import Formula, formula
+from nncore.kernels import compiled
+from nncore.kernels.elementwise import ElementwiseKernel, elementwise
 from nncore.optimizers import adam
 
 FORMULAS = {
     f"{module.__name__}.{name}": made
     for module in modules(nncore)
     for name, made in vars(module).items()
-    if isinstance(made, Formula) and made.__module__ == module.__name__
+    if isinstance(made, ElementwiseKernel) and made.__module__ == module.__name__
 }
 every_formula = pytest.mark.parametrize("made", FORMULAS.values(), ids=FORMULAS)
 both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-@formula("W")
+@elementwise("W")
 def cubed(W, *, rate):
     """Nobody has compiled this one."""
     return W - rate * (W * W * W)
 
 
-@formula("y", "total")
+@elementwise("y", "total")
 def gathered(x, total, *, weight):
     """One row after the other."""
     total = total + weight * x
     return total / weight, total
 
 
-@formula("y")
+@elementwise("y")
 def rounded_by_each_library(x):
     """Stays NumPy's."""
     return np.exp(x)
@@ -55,7 +55,7 @@ def arguments(made, dtype, random):
 @pytest.fixture(autouse=True)
 def compiled_at_once(monkeypatch):
     """Loops are fetched for the first call."""
-    monkeypatch.setattr(nncore.formula, "CALLS_WITHOUT", 0)
+    monkeypatch.setattr(nncore.kernels.elementwise, "CALLS_WITHOUT", 0)
 
 
 def pass_by_pass(monkeypatch):
@@ -116,7 +116,7 @@ def test_arrays_may_be_parts_of_others_turned_round_read_only_or_of_two_types():
     for b in (np.ones((2, 1, 3)), np.ones((2, 1, 3), np.float32)):
         b.flags.writeable = False
         z = np.zeros((2, 4, 3))
-        nncore.dense.add([z, b])
+        nncore.kernels.dense.add([z, b])
         assert (z == 1).all()
 
 
@@ -133,8 +133,8 @@ def test_float32_is_never_computed_in_float64():
 
 
 def test_a_loop_is_fetched_for_those_who_go_on_calling(monkeypatch):
-    monkeypatch.setattr(nncore.formula, "CALLS_WITHOUT", 3)
-    halved, fetched = formula("W")(cubed.function), []
+    monkeypatch.setattr(nncore.kernels.elementwise, "CALLS_WITHOUT", 3)
+    halved, fetched = elementwise("W")(cubed.function), []
     monkeypatch.setattr(compiled, "kernel", lambda _, dtype: fetched.append(dtype))
     for call in range(1, 7):
         W = np.full((2, 3), 2.0, np.float32)

@@ -6,10 +6,10 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short
 from references import assert_meets, reference
 from samples import member, step
 
+from nncore.architecture import LayerView
+from nncore.components import Component
+from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient, mean_value
-from nncore.members import Member
-from nncore.scratch import Scratch
-from nncore.shape import View
 
 REFERENCE = reference("functions")
 
@@ -24,7 +24,7 @@ def named(values):
 
 @pytest.mark.parametrize(("name", "case"), cases("activations"), ids=named(cases("activations")))
 def test_activation_is_torchs(name, case):
-    f = Member(f"nncore.activations.{name}", tuple(case["arguments"].items())).build()
+    f = Component(f"nncore.activations.{name}", tuple(case["arguments"].items())).build()
     z = np.array(case["z"]).reshape(1, -1, 3)
     y = f.forward(z, np.empty_like(z))
     assert_meets(y.ravel(), case["y"], floor=1e-14)
@@ -41,7 +41,7 @@ def test_biased_is_f_of_the_sum(activation):
 
 @pytest.mark.parametrize(("name", "case"), cases("losses"), ids=named(cases("losses")))
 def test_loss_is_torchs(name, case):
-    loss = Member(f"nncore.losses.{name}", tuple(case["arguments"].items())).build()
+    loss = Component(f"nncore.losses.{name}", tuple(case["arguments"].items())).build()
     z, t = np.array(case["z"])[None], np.array(case["t"])[None]
     weights = None if case["weights"] is None else np.array(case["weights"])[None] / np.mean(case["weights"])
     value, dz = mean_gradient(loss, z, t, weights)
@@ -55,7 +55,7 @@ def test_label_smoothing_is_torchs():
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
     member("label_smoothing", strength=case["smoothing"]).build().disturb(None, t, "one-hot", None)
-    value, dz = mean_gradient(Member("nncore.losses.softmax_cross_entropy").build(), z, t)
+    value, dz = mean_gradient(Component("nncore.losses.softmax_cross_entropy").build(), z, t)
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])
 
@@ -66,7 +66,7 @@ def test_class_weights_are_torchs():
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
     weights = np.array(case["weight"])[case["classes"]][None]
-    value, dz = mean_gradient(Member("nncore.losses.softmax_cross_entropy").build(), z, t, weights / weights.mean())
+    value, dz = mean_gradient(Component("nncore.losses.softmax_cross_entropy").build(), z, t, weights / weights.mean())
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])
 
@@ -74,14 +74,14 @@ def test_class_weights_are_torchs():
 @pytest.mark.parametrize(("kind", "name"), [("batch", "batch_norm"), ("layer", "layer_norm")])
 def test_normalisation_is_torchs(kind, name):
     case = REFERENCE["normalisations"][kind]
-    norm = Member(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
+    norm = Component(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
     scale, shift = (np.array(case[key])[None, None] for key in ("scale", "shift"))
-    none, b, scratch = np.empty(0), np.linspace(-1, 1, scale.size).reshape(scale.shape), Scratch()
-    at = View(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
+    none, b, scratch = np.empty(0), np.linspace(-1, 1, scale.size).reshape(scale.shape), Workspace()
+    at = LayerView(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
     for batch in case["batches"]:
         y, added, kept = norm.train(np.array(batch["x"])[None] - b, at, scratch)
         y = y + added
-        d = View(none, none, np.empty_like(scale), np.empty_like(shift))
+        d = LayerView(none, none, np.empty_like(scale), np.empty_like(shift))
         dz = norm.backward(np.array(batch["dy"])[None], kept, at, d, scratch)
         assert_meets(y[0], batch["outputs"])
         assert_meets(dz[0], batch["dx"])
@@ -117,10 +117,12 @@ def test_a_constant_schedule_is_one():
 
 
 def test_everything_has_reference_values():
-    assert set(REFERENCE["activations"]) == {one.short for one in ACTIVATIONS}
-    assert set(REFERENCE["losses"]) == {one.short for one in LOSSES}
-    assert {case["schedule"] for case in REFERENCE["schedules"]} == {one.short for one in SCHEDULES} - {"constant"}
-    assert {f"{kind}_norm" for kind in REFERENCE["normalisations"]} == {one.short for one in NORMALISATIONS} - {"none"}
+    assert set(REFERENCE["activations"]) == {one.short_name for one in ACTIVATIONS}
+    assert set(REFERENCE["losses"]) == {one.short_name for one in LOSSES}
+    assert {case["schedule"] for case in REFERENCE["schedules"]} == {one.short_name for one in SCHEDULES} - {"constant"}
+    assert {f"{kind}_norm" for kind in REFERENCE["normalisations"]} == {one.short_name for one in NORMALISATIONS} - {
+        "none"
+    }
 
 
 @pytest.mark.parametrize("case", REFERENCE["clipping"]["norm"])
@@ -143,7 +145,7 @@ def averaged(average):
     state, found = average.init(np.zeros((1, len(REFERENCE["averages"]["sequence"][0])))), []
     for number, W in enumerate(REFERENCE["averages"]["sequence"], start=1):
         average.observe(np.array([W]), state, step(number, last=True), number)
-        found.append(average.answer(np.array([W]), state)[0])
+        found.append(average.average(np.array([W]), state)[0])
     return found
 
 

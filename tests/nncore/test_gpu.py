@@ -8,10 +8,10 @@ import pytest
 from samples import BATCH_NORM, METRICS, RELU, data, in_slices, member, mixed_networks, network, shape
 from sklearn.datasets import load_digits
 
-from nncore.backend import gpu_facts, on_gpu, on_host, within_gpu_memory
-from nncore.device import moved, moved_views, network_bytes
-from nncore.stack import start
-from nncore.training import Data, Rows, train
+from nncore.kernels.backend import probe_gpu, to_gpu, to_host, with_gpu_memory_limit
+from nncore.stack.device import network_bytes, to_device, views_to_device
+from nncore.stack.state import start
+from nncore.stack.training import Data, Rows, train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 TOLERANCE = 1e-6  # in float64, of losses and parameters of networks that have come a few epochs far
@@ -19,14 +19,14 @@ DOUBLE = replace(shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), dtype="flo
 
 
 def on(of):
-    return moved_views([data(of)], on_gpu)[0]
+    return views_to_device([data(of)], to_gpu)[0]
 
 
 def trained(of, networks, epochs=3):
     """Their answers and curves, by key."""
-    after, reports = train(moved(start(of, networks), on_gpu), on(of), epochs, METRICS)
+    after, reports = train(to_device(start(of, networks), to_gpu), on(of), epochs, METRICS)
     there = {one.key for one in after.networks} | set(after.stopped)
-    answers = {one.key: on_host(after.answer(one.key)) for one in networks if one.key in there}
+    answers = {one.key: to_host(after.selected_weights_of(one.key)) for one in networks if one.key in there}
     return answers, {key: report.curves for key, report in reports.items()}
 
 
@@ -48,7 +48,7 @@ def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
 def test_law_1_slices_of_any_length_come_to_the_same():
     networks = [network(str(seed), seed, member("adam", learning_rate=0.01)) for seed in range(5)]
     _, whole = trained(DOUBLE, networks, 6)
-    joined = in_slices(moved(start(DOUBLE, networks), on_gpu), [1, 3, 6], on(DOUBLE))
+    joined = in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], on(DOUBLE))
     for key, curves in whole.items():
         for name, curve in curves.items():
             close(joined[key].curves[name], curve)
@@ -65,18 +65,18 @@ def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
 
 
 def test_too_little_memory_is_an_error_of_python_and_all_of_it_is_given_back():
-    before, _ = gpu_facts()
+    before, _ = probe_gpu()
 
     def held(n):
-        arrays = [on_gpu(np.zeros(n)) for _ in range(3)]
-        return float(on_host(arrays[0]).sum())
+        arrays = [to_gpu(np.zeros(n)) for _ in range(3)]
+        return float(to_host(arrays[0]).sum())
 
-    assert within_gpu_memory(100_000_000, held, 1_000_000) == 0
-    after, _ = gpu_facts()
+    assert with_gpu_memory_limit(100_000_000, held, 1_000_000) == 0
+    after, _ = probe_gpu()
     assert after > before - 20_000_000
     with pytest.raises(MemoryError, match="of a GPU were not enough"):
-        within_gpu_memory(100_000_000, held, 20_000_000)
-    after, _ = gpu_facts()
+        with_gpu_memory_limit(100_000_000, held, 20_000_000)
+    after, _ = probe_gpu()
     assert after > before - 20_000_000
 
 
@@ -90,7 +90,7 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
     seconds, curves = {}, {}
 
     def timed(name, to):
-        stack, views = moved(start(of, networks), to), moved_views([view], to)
+        stack, views = to_device(start(of, networks), to), views_to_device([view], to)
         train(stack, views, 1, METRICS)  # kernels are compiled
         times = []
         for _ in range(3):
@@ -100,7 +100,7 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
         seconds[name], curves[name] = sorted(times)[1], [reports[one.key].curves for one in networks]
 
     timed("core", lambda array: array)
-    within_gpu_memory(max(1000 * network_bytes(of, networks[0], 397), 10**9), timed, "GPU", on_gpu)
+    with_gpu_memory_limit(max(1000 * network_bytes(of, networks[0], 397), 10**9), timed, "GPU", to_gpu)
     for here, there in zip(curves["core"], curves["GPU"], strict=True):
         np.testing.assert_allclose(there["train/loss"], here["train/loss"], rtol=1e-3)
         np.testing.assert_allclose(there["validation/accuracy"], here["validation/accuracy"], atol=0.02)

@@ -11,14 +11,14 @@ from hypothesis.extra.numpy import arrays
 from samples import RELU, TANH, member, shape, targets
 from scipy.special import expit
 
-from nncore.autoencoder import autoencoder_shape
+from nncore.architecture import Layer, initial_parameters, layer_views
+from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient, mean_value
-from nncore.network import forward, gradient, predict
+from nncore.random_streams import RandomStreams
+from nncore.reduction.autoencoder import autoencoder_architecture
 from nncore.regularizers.base import Penalty
-from nncore.regularizers.draws import Draws
-from nncore.regularizers.inside import Inside
-from nncore.scratch import Scratch
-from nncore.shape import Layer, initial_numbers, views
+from nncore.stack.hooks import DropoutHooks
+from nncore.stack.passes import forward, gradient, predict
 
 H = 1e-6
 PENALTIES = [one for one in REGULARIZERS if isinstance(one.build(), Penalty)]
@@ -57,14 +57,14 @@ def test_activation_is_finite_at_extremes(activation, dtype):
 
 @pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky_relu", 0.01), ("elu", 1), ("selu", 1.75809934)])
 def test_at_its_kink_the_slope_is_that_from_below(name, slope):
-    (f,) = (one.build() for one in ACTIVATIONS if one.short == name)
+    (f,) = (one.build() for one in ACTIVATIONS if one.short_name == name)
     z = np.zeros((1, 1, 1))
     assert f.backward(np.ones_like(z), z, answer(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-15)])
 def test_sigmoid_is_exact_in_both_tails(dtype, tolerance):
-    (f,) = (one.build() for one in ACTIVATIONS if one.short == "sigmoid")
+    (f,) = (one.build() for one in ACTIVATIONS if one.short_name == "sigmoid")
     z = np.linspace(-80, 80, 321).astype(dtype).reshape(1, -1, 3)
     np.testing.assert_allclose(answer(f, z), expit(z.astype(np.longdouble)).astype(float), rtol=4 * tolerance)
 
@@ -89,12 +89,12 @@ EXPONENTIAL = {"poisson", "gaussian"}  # exp(1e4) is no number
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_loss_is_finite_at_extremes(loss, dtype):
     f = loss.build()
-    size = 30 if loss.short in EXPONENTIAL else 1e4
+    size = 30 if loss.short_name in EXPONENTIAL else 1e4
     z = size * np.array([[[-1, 1, 0], [1, 1, 1]]], dtype)
     z = np.concatenate([z] * f.outputs_per_target, axis=2)
     t = np.array([[[1, 0, 0], [0, 0, 1]]], dtype)
     value, dz = f.gradient(z, t)
-    answer = f.answer(z)
+    answer = f.predict(z)
     for array in (value, dz, answer):
         assert np.isfinite(array).all()
         assert array.dtype == dtype
@@ -115,14 +115,14 @@ def assert_the_chain_rule_holds(of, t, weights=None):
     """The gradient of a whole network, at biases, scales and shifts that are not what they begin with."""
     random = np.random.default_rng(1)
     x = random.normal(size=(1, t.shape[1], of.inputs))
-    numbers = np.stack([initial_numbers(of, seed) for seed in range(3)])
+    numbers = np.stack([initial_parameters(of, seed) for seed in range(3)])
     numbers[:, : of.n_parameters] += 0.1 * random.normal(size=(3, of.n_parameters))
     direction = np.zeros_like(numbers)
     direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
-    g, scratch = np.empty((3, of.n_parameters)), Scratch()
+    g, scratch = np.empty((3, of.n_parameters)), Workspace()
 
     def loss(at, out):
-        return gradient(views(at.copy(), of), views(out, of), of, x, t, scratch, weights)
+        return gradient(layer_views(at.copy(), of), layer_views(out, of), of, x, t, scratch, weights)
 
     loss(numbers, g)
     expected = directional(lambda at: loss(at, np.empty_like(g)), numbers, direction)
@@ -156,7 +156,7 @@ def test_the_chain_rule_through_normalisations_and_residual_layers(normalisation
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 5)])
 def test_the_chain_rule_through_an_autoencoder(hidden, tied):
-    of = autoencoder_shape(7, hidden, 3, TANH, tied=tied, dtype="float64")
+    of = autoencoder_architecture(7, hidden, 3, TANH, tied=tied, dtype="float64")
     assert_the_chain_rule_holds(of, np.random.default_rng(2).normal(size=(1, 9, 7)))
 
 
@@ -172,19 +172,19 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     of = shape((4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64")
     random, everyone = np.random.default_rng(1), slice(None)
     x, t = random.normal(size=(1, 9, 4)), targets(of.loss, random, 9, 3)[None]
-    numbers = np.stack([initial_numbers(of, seed) for seed in range(3)])
+    numbers = np.stack([initial_parameters(of, seed) for seed in range(3)])
     direction = np.zeros_like(numbers)
     direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
     dropouts = [(everyone, member("dropout", rate=0.3, input_rate=0.2).build())]
     activities = [(slice(1, 3), member("activity", strength=0.5).build())]
-    hooks = Inside(3, of, Scratch(), dropouts, activities, Draws([0, 1, 2], 0))
-    g, scratch = np.empty((3, of.n_parameters)), Scratch()
+    hooks = DropoutHooks(3, of, Workspace(), dropouts, activities, RandomStreams([0, 1, 2], 0))
+    g, scratch = np.empty((3, of.n_parameters)), Workspace()
 
     def objective(at, out):
         """The loss and, for the second and third network, the penalty, summed up by hand."""
-        layers = views(at.copy(), of)
-        loss = gradient(layers, views(out, of), of, x, t, scratch, None, hooks)
-        _, passed = forward(layers, of, x, Scratch(), hooks)
+        layers = layer_views(at.copy(), of)
+        loss = gradient(layers, layer_views(out, of), of, x, t, scratch, None, hooks)
+        _, passed = forward(layers, of, x, Workspace(), hooks)
         penalty = sum(np.abs(one.out).sum(axis=(1, 2)) for one in passed[:-1]) * 0.5 / 9
         return loss + penalty * np.array([0, 1, 1])
 
@@ -192,16 +192,16 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     expected = directional(lambda at: objective(at, np.empty_like(g)), numbers, direction)
     np.testing.assert_allclose((g * direction[:, : of.n_parameters]).sum(axis=1), expected, rtol=2e-5)
     plain = np.empty_like(g)
-    gradient(views(numbers.copy(), of), views(plain, of), of, x, t, scratch)
+    gradient(layer_views(numbers.copy(), of), layer_views(plain, of), of, x, t, scratch)
     assert not np.allclose(plain, g)
 
 
 def test_a_residual_layer_adds_its_input():
     of = shape((4, 4, 3), RELU, residual=True, dtype="float64")
     plain = shape((4, 4, 3), RELU, dtype="float64")
-    numbers = initial_numbers(of, 0)[None]
-    views(numbers, of)[0].W[...] = 0  # then the branch says nothing
+    numbers = initial_parameters(of, 0)[None]
+    layer_views(numbers, of)[0].W[...] = 0  # then the branch says nothing
     x = np.random.default_rng(0).normal(size=(9, 4))
-    last = views(numbers, of)[1]
+    last = layer_views(numbers, of)[1]
     np.testing.assert_allclose(predict(numbers, of, x)[0], x @ last.W[0] + last.b[0])
     assert not predict(numbers, plain, x).any()

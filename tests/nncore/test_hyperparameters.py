@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nncore.hyperparameters import checked, column
+from nncore.kernels.hyperparameters import checked, column
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

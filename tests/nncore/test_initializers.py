@@ -5,10 +5,10 @@ import pytest
 from discovery import INITIALIZERS, short
 from samples import BATCH_NORM, RELU, TANH, shape
 
-from nncore.members import Member
-from nncore.network import NoHooks, forward
-from nncore.scratch import Scratch
-from nncore.shape import initial_numbers, views
+from nncore.architecture import initial_parameters, layer_views
+from nncore.components import Component
+from nncore.kernels.workspace import Workspace
+from nncore.stack.passes import NoHooks, forward
 
 INPUTS, OUTPUTS = 300, 500
 VARIANCES = {"he": 2 / INPUTS, "lecun": 1 / INPUTS, "glorot": 2 / (INPUTS + OUTPUTS)}
@@ -16,7 +16,9 @@ DRAWN = [f"{scale}_{kind}" for scale in VARIANCES for kind in ("normal", "unifor
 
 
 def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):
-    return Member(f"nncore.initializers.{name}", tuple(arguments.items())).build()(np.random.default_rng(seed), *dims)
+    return Component(f"nncore.initializers.{name}", tuple(arguments.items())).build()(
+        np.random.default_rng(seed), *dims
+    )
 
 
 def test_every_initializer_is_measured():
@@ -69,17 +71,17 @@ def test_orthogonal_is_uniform_among_rotations():
 
 @pytest.mark.parametrize(("name", "activation"), [("he_normal", RELU), ("he_uniform", RELU), ("glorot_normal", TANH)])
 def test_the_spread_lasts_through_many_layers(name, activation):
-    of = shape((256,) * 9, activation, dtype="float64", initializer=Member(f"nncore.initializers.{name}"))
+    of = shape((256,) * 9, activation, dtype="float64", initializer=Component(f"nncore.initializers.{name}"))
     x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
-    layers = views(initial_numbers(of, 0)[None], of)
-    _, passed = forward(layers, of, x, Scratch(), NoHooks())
+    layers = layer_views(initial_parameters(of, 0)[None], of)
+    _, passed = forward(layers, of, x, Workspace(), NoHooks())
     spread = [(layer.x @ view.W).std() for layer, view in zip(passed, layers, strict=True)]
     assert 0.7 < spread[-1] / spread[0] < 1.4
 
 
 def test_biases_start_at_zero_scales_at_one_and_layers_differ():
-    of = shape((6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Member("nncore.initializers.glorot_uniform"))
-    first, second, _ = views(initial_numbers(of, 3)[None], of)
+    of = shape((6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Component("nncore.initializers.glorot_uniform"))
+    first, second, _ = layer_views(initial_parameters(of, 3)[None], of)
     for layer in (first, second):
         assert not layer.b.any()
         assert not layer.shift.any()

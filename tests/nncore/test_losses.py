@@ -11,12 +11,12 @@ from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score
 
 from nncore.losses import (
     gaussian,
-    judged,
     mean_value,
     poisson,
     sigmoid_cross_entropy,
     softmax_cross_entropy,
     squared_error,
+    value_and_prediction,
 )
 from nncore.metrics import accuracy, label_accuracy, r2, subset_accuracy
 
@@ -29,7 +29,7 @@ def test_softmax_cross_entropy_is_sklearns_log_loss():
     t = np.eye(4)[CLASSES][None]
     expected = [log_loss(CLASSES, softmax(z, axis=1), labels=range(4)) for z in Z]
     np.testing.assert_allclose(mean_value(softmax_cross_entropy(), Z, t), expected, rtol=1e-12)
-    np.testing.assert_allclose(softmax_cross_entropy().answer(Z), softmax(Z, axis=2), rtol=1e-12)
+    np.testing.assert_allclose(softmax_cross_entropy().predict(Z), softmax(Z, axis=2), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -40,16 +40,16 @@ def test_value_and_answer_found_at_once_are_to_the_last_bit_what_they_are_by_the
     for scale in (1, 1, 1, 1, 1, 1, 100, 1e30):
         z = (RANDOM.normal(size=(3, 50, 4 * loss.outputs_per_target)) * scale).astype(dtype)
         with np.errstate(all="ignore"):
-            value, y = judged(loss, z.copy(), t)
+            value, y = value_and_prediction(loss, z.copy(), t)
             np.testing.assert_array_equal(value, loss.value(z.copy(), t), strict=True)
-            np.testing.assert_array_equal(y, loss.answer(z.copy()), strict=True)
+            np.testing.assert_array_equal(y, loss.predict(z.copy()), strict=True)
 
 
 def test_sigmoid_cross_entropy_is_sklearns_log_loss_of_two_classes():
     z, t = Z[:, :, :1], (CLASSES > 1).astype(float)[None, :, None]
     expected = [log_loss(CLASSES > 1, expit(one[:, 0])) for one in z]
     np.testing.assert_allclose(mean_value(sigmoid_cross_entropy(), z, t), expected, rtol=1e-12)
-    np.testing.assert_allclose(sigmoid_cross_entropy().answer(z), expit(z), rtol=1e-12)
+    np.testing.assert_allclose(sigmoid_cross_entropy().predict(z), expit(z), rtol=1e-12)
 
 
 def test_sigmoid_of_one_output_is_softmax_of_two():
@@ -73,7 +73,7 @@ def test_gaussian_is_the_log_likelihood_without_its_constant_and_tells_its_devia
     expected = [-norm.logpdf(t[0], m, s).sum(axis=1).mean() for m, s in zip(z[:, :, :2], deviation, strict=True)]
     np.testing.assert_allclose(mean_value(loss, z, t) + np.log(2 * np.pi), expected, rtol=1e-12)
     np.testing.assert_allclose(loss.deviation(z), deviation, rtol=1e-12)
-    np.testing.assert_array_equal(loss.answer(z), z[:, :, :2])
+    np.testing.assert_array_equal(loss.predict(z), z[:, :, :2])
 
 
 def test_poisson_is_the_log_likelihood_without_its_constant():
@@ -81,7 +81,7 @@ def test_poisson_is_the_log_likelihood_without_its_constant():
     expected = [-scipy_poisson.logpmf(t[0], np.exp(one)).sum(axis=1).mean() for one in z]
     constant = gammaln(t + 1).sum(axis=2).mean()
     np.testing.assert_allclose(mean_value(poisson(), z, t) + constant, expected, rtol=1e-12)
-    np.testing.assert_allclose(poisson().answer(z), np.exp(z), rtol=1e-12)
+    np.testing.assert_allclose(poisson().predict(z), np.exp(z), rtol=1e-12)
 
 
 def test_accuracy_is_sklearns():

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, network, shape
 
-from nncore import model_file
-from nncore.autoencoder import Autoencoder, autoencoder_shape
-from nncore.members import Member
-from nncore.model import Classes, Labels, Model, Values
-from nncore.pca import fit_pca
-from nncore.preparation import Preparation
-from nncore.scaling import Affine, Quantiles
-from nncore.shape import initial_numbers
-from nncore.stack import start
-from nncore.table import Column, matrix_table, read_table
+from nncore.architecture import initial_parameters
+from nncore.components import Component
+from nncore.inference import model_file
+from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing
+from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.table import Column, matrix_table, read_table
+from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
+from nncore.reduction.pca import fit_pca
+from nncore.stack.state import start
 
 X = np.random.default_rng(0).normal(size=(20, 6))
 TABLE = matrix_table(X, tuple("abcdef"))
-NUMBERS = Preparation(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ())
+NUMBERS = Preprocessing(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ())
 # the same six columns as numbers, a category and an ordinal
-MIXED = Preparation(
+MIXED = Preprocessing(
     (*TABLE.columns[:3], Column("d", "categorical", "string", ("x", "y")), Column("e", "ordinal", "long", ("1", "5"))),
     np.array([0.0, 1, 2, 0]),
     np.array([1]),
@@ -36,10 +36,10 @@ ROWS = {name: X[:, at] for at, name in enumerate("abc")} | {
 }
 
 
-def model(reduction, meaning, n_outputs, loss=SOFTMAX, preparation=NUMBERS):
+def model(reduction, target_decoder, n_outputs, loss=SOFTMAX, preprocessing=NUMBERS):
     transforms = () if reduction is None else (reduction,)
-    of = shape((preparation.n_outputs if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
-    return Model(preparation, transforms, of, initial_numbers(of, 0)[None], meaning)
+    of = shape((preprocessing.n_outputs if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
+    return Model(preprocessing, transforms, of, initial_parameters(of, 0)[None], target_decoder)
 
 
 def one_row(*values):
@@ -47,24 +47,26 @@ def one_row(*values):
 
 
 def rows_for(one):
-    return ROWS if one.preparation is MIXED else X
+    return ROWS if one.preprocessing is MIXED else X
 
 
 def coder():
-    of = autoencoder_shape(6, (4,), 3, TANH, tied=True)
-    return Autoencoder(of, start(of, [network("it", 1)]).answer("it"))
+    of = autoencoder_architecture(6, (4,), 3, TANH, tied=True)
+    return Autoencoder(of, start(of, [network("it", 1)]).selected_weights_of("it"))
 
 
-GAUSSIAN = Member("nncore.losses.gaussian")
+GAUSSIAN = Component("nncore.losses.gaussian")
 MODELS = {
-    "classes": model(None, Classes(np.array([2, 5, 7])), 3),
-    "pca, text labels": model(fit_pca(X, 3), Classes(np.array(["no", "yes", "zebra"])), 3),
-    "two classes": model(coder(), Classes(np.array(["benign", "malignant"])), 1, SIGMOID),
-    "values with deviations": model(None, Values(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, GAUSSIAN),
-    "values": model(coder(), Values(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
-    "two values": model(None, Values(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
-    "labels, mixed columns": model(None, Labels(("red", "blue")), 2, SIGMOID, MIXED),
-    "classes, mixed columns": model(None, Classes(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
+    "classes": model(None, ClassDecoder(np.array([2, 5, 7])), 3),
+    "pca, text labels": model(fit_pca(X, 3), ClassDecoder(np.array(["no", "yes", "zebra"])), 3),
+    "two classes": model(coder(), ClassDecoder(np.array(["benign", "malignant"])), 1, SIGMOID),
+    "values with deviations": model(
+        None, ValueDecoder(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, GAUSSIAN
+    ),
+    "values": model(coder(), ValueDecoder(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
+    "two values": model(None, ValueDecoder(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
+    "labels, mixed columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, MIXED),
+    "classes, mixed columns": model(None, ClassDecoder(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
 }
 
 
@@ -72,15 +74,15 @@ MODELS = {
 def test_saved_and_loaded_it_answers_the_same_bits(one, tmp_path):
     model_file.save(one, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
-    for name, column in one.answers(rows_for(one)).items():
-        np.testing.assert_array_equal(again.answers(rows_for(one))[name], column)
-    assert again.preparation.columns == one.preparation.columns
-    assert again.shape == one.shape
+    for name, column in one.predict_columns(rows_for(one)).items():
+        np.testing.assert_array_equal(again.predict_columns(rows_for(one))[name], column)
+    assert again.preprocessing.columns == one.preprocessing.columns
+    assert again.architecture == one.architecture
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["arrays.npz", "model.json"]
 
 
 def test_probabilities_belong_to_their_labels():
-    answers = MODELS["pca, text labels"].answers(X)
+    answers = MODELS["pca, text labels"].predict_columns(X)
     probabilities = np.stack([answers[f"probability_{label}"] for label in ("no", "yes", "zebra")])
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-6)
     np.testing.assert_array_equal(answers["prediction"], np.array(["no", "yes", "zebra"])[probabilities.argmax(axis=0)])
@@ -88,39 +90,39 @@ def test_probabilities_belong_to_their_labels():
 
 def test_of_two_classes_the_output_speaks_for_the_second():
     one = MODELS["two classes"]
-    answers, z = one.answers(X), one.outputs(TABLE)[:, 0]
+    answers, z = one.predict_columns(X), one.logits(TABLE)[:, 0]
     np.testing.assert_array_equal(answers["prediction"] == "malignant", z > 0)
     np.testing.assert_allclose(answers["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
-    np.testing.assert_array_equal(one.meaning.targets(np.array(["benign", "malignant"])), [[0], [1]])
+    np.testing.assert_array_equal(one.target_decoder.targets(np.array(["benign", "malignant"])), [[0], [1]])
 
 
 def test_values_come_in_their_own_unit():
     one = MODELS["values"]
-    np.testing.assert_allclose(one.answers(X)["prediction"], one.outputs(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(one.predict_columns(X)["prediction"], one.logits(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
 
 
 def test_predicted_deviations_come_in_their_own_unit_too():
     one = MODELS["values with deviations"]
-    answers, z = one.answers(X), one.outputs(TABLE)
+    answers, z = one.predict_columns(X), one.logits(TABLE)
     np.testing.assert_allclose(answers["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
     np.testing.assert_allclose(answers["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
-    assert "deviation" not in MODELS["values"].answers(X)
+    assert "deviation" not in MODELS["values"].predict_columns(X)
 
 
 def test_rows_of_another_width_are_refused():
     with pytest.raises(ValueError, match=r"rows must have 6 columns, but have shape \(20, 5\)"):
-        MODELS["classes"].answers(X[:, :5])
+        MODELS["classes"].predict_columns(X[:, :5])
 
 
 def test_several_values_and_labels_have_a_column_each():
     two = MODELS["two values"]
-    answers, z = two.answers(X), two.outputs(TABLE)
+    answers, z = two.predict_columns(X), two.logits(TABLE)
     assert list(answers) == ["prediction_u", "prediction_v", "deviation_u", "deviation_v"]
     np.testing.assert_allclose(answers["prediction_u"], z[:, 0] * 7 + 100, rtol=1e-6)
     np.testing.assert_allclose(answers["prediction_v"], z[:, 1], rtol=1e-6)
     np.testing.assert_allclose(answers["deviation_u"], np.exp(z[:, 2] / 2) * 7, rtol=1e-5)
     labels = MODELS["labels, mixed columns"]
-    answers, z = labels.answers(ROWS), labels.outputs(read_table(MIXED.columns, ROWS))
+    answers, z = labels.predict_columns(ROWS), labels.logits(read_table(MIXED.columns, ROWS))
     np.testing.assert_array_equal(answers["prediction_blue"], z[:, 1] > 0)
     np.testing.assert_allclose(answers["probability_red"], 1 / (1 + np.exp(-z[:, 0])), rtol=1e-5)
 
@@ -128,18 +130,18 @@ def test_several_values_and_labels_have_a_column_each():
 def test_reordered_columns_make_no_difference_and_missing_ones_are_named():
     one = MODELS["classes, mixed columns"]
     backwards = {name: ROWS[name] for name in reversed(ROWS)} | {"other": X[:, 0]}
-    for name, column in one.answers(ROWS).items():
-        np.testing.assert_array_equal(one.answers(backwards)[name], column)
+    for name, column in one.predict_columns(ROWS).items():
+        np.testing.assert_array_equal(one.predict_columns(backwards)[name], column)
     with pytest.raises(ValueError, match="column 'd' is missing; there are 'a', 'b', 'c', 'e'"):
-        one.answers({name: ROWS[name] for name in "abce"})
+        one.predict_columns({name: ROWS[name] for name in "abce"})
 
 
 def test_what_is_unknown_or_missing_gets_an_answer():
     """An unknown category is none of those that are known; a missing number is the fill value, and marked."""
     one = MODELS["classes, mixed columns"]
-    x = one.preparation(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
+    x = one.preprocessing(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
     np.testing.assert_array_equal(x[0, 4:], [1, 0, 0])
-    known = one.preparation(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
+    known = one.preprocessing(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
     np.testing.assert_array_equal(known[0, :4], x[0, :4])
     np.testing.assert_array_equal(known[0, 4:], [0, 0, 1])
 
@@ -167,22 +169,22 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "model.json").write_text('{"format": 1'), "Expecting"),
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "cut short"),
         (lambda folder: edit(folder, lambda d: d.update(format=1)), "format is 1, this version reads 3"),
-        (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Shape"})), "unexpected keyword"),
+        (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
         (
-            lambda folder: edit(folder, lambda d: d["model"]["shape"].update(batch_size=0)),
+            lambda folder: edit(folder, lambda d: d["model"]["architecture"].update(batch_size=0)),
             "whole number >= 1",
         ),
         (
-            lambda folder: edit(folder, lambda d: d["model"]["shape"]["layers"][0].update(outputs=6)),
+            lambda folder: edit(folder, lambda d: d["model"]["architecture"]["layers"][0].update(outputs=6)),
             "parameters must be",
         ),
         (
-            lambda folder: edit(folder, lambda d: d["model"]["preparation"]["columns"].reverse(), sign=False),
+            lambda folder: edit(folder, lambda d: d["model"]["preprocessing"]["columns"].reverse(), sign=False),
             "model.json was",
         ),
-        (lambda folder: edit(folder, lambda d: d.update(model=d["model"]["shape"])), "something else"),
+        (lambda folder: edit(folder, lambda d: d.update(model=d["model"]["architecture"])), "something else"),
     ],
 )
 def test_a_spoilt_file_is_refused_with_its_folder_and_the_cause(saved, spoil, message):

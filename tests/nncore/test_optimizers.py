@@ -9,13 +9,13 @@ from references import assert_meets, reference
 from samples import SQUARED, TANH, data, member, network, shape, step
 from scipy.optimize import minimize
 
-from nncore.hyperparameters import column
-from nncore.members import Member
+from nncore.components import Component
+from nncore.kernels.hyperparameters import column
+from nncore.kernels.workspace import Workspace
 from nncore.optimizers.base import Step
 from nncore.optimizers.muon import orthogonal
-from nncore.scratch import Scratch
-from nncore.stack import start
-from nncore.training import Data, Rows, train
+from nncore.stack.state import start
+from nncore.stack.training import Data, Rows, train
 
 REFERENCE = reference("optimizers")
 CASES = REFERENCE["cases"]
@@ -34,7 +34,7 @@ def built(name, arguments):
 
 @pytest.mark.parametrize("case", CASES, ids=described)
 def test_many_steps_equal_the_reference(case):
-    activation = Member(f"nncore.activations.{case['activation']}")
+    activation = Component(f"nncore.activations.{case['activation']}")
     of = shape(REFERENCE["sizes"], activation, batch_size=len(REFERENCE["x"]), dtype="float64")
     optimizer, penalty = built(case["optimizer"], case["arguments"]), member("l2", strength=case["weight_decay"])
     stack = start(of, [network("it", 0, optimizer, penalty)])
@@ -56,16 +56,16 @@ def start_again(stack):
 
 
 def test_every_optimizer_has_reference_values():
-    assert {case["optimizer"] for case in CASES} == {one.short for one in OPTIMIZERS}
+    assert {case["optimizer"] for case in CASES} == {one.short_name for one in OPTIMIZERS}
     for one in OPTIMIZERS:
-        tried = [case["arguments"] for case in CASES if case["optimizer"] == one.short]
-        assert set(numbers_of(one)) <= set().union(*tried), one.short
+        tried = [case["arguments"] for case in CASES if case["optimizer"] == one.short_name]
+        assert set(numbers_of(one)) <= set().union(*tried), one.short_name
         assert len({str(arguments) for arguments in tried}) >= 2
 
 
 def descend(optimizer, gradient, W, steps, objective=None):
     """Minimise a function with this gradient (and value, for a line search) from W (K, P)."""
-    rule, of, scratch = optimizer.build(), shape((W.shape[1] - 1, 1)), Scratch()
+    rule, of, scratch = optimizer.build(), shape((W.shape[1] - 1, 1)), Workspace()
     state = rule.init(W)
     for number in range(1, steps + 1):
         rule.update(W, gradient(W), state, Step(number, of, scratch, objective=lambda W, _: objective(W)))
@@ -78,9 +78,9 @@ OWN_RATE = {"adadelta": 1.0, "adagrad": 0.5, "lbfgs": 1.0, "lion": 0.002, "gradi
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_finds_the_lowest_point_of_a_parabola(optimizer):
-    tuned = with_arguments(optimizer, learning_rate=OWN_RATE.get(optimizer.short, 0.02))
-    tuned = with_arguments(tuned, adam_learning_rate=0.02) if optimizer.short == "muon" else tuned
-    steps = 6000 if optimizer.short in ("adadelta", "lion") else 2000
+    tuned = with_arguments(optimizer, learning_rate=OWN_RATE.get(optimizer.short_name, 0.02))
+    tuned = with_arguments(tuned, adam_learning_rate=0.02) if optimizer.short_name == "muon" else tuned
+    steps = 6000 if optimizer.short_name in ("adadelta", "lion") else 2000
 
     def value(W):
         return (CURVATURE * (W - LOWEST) ** 2).sum(axis=1) / 2
@@ -109,14 +109,14 @@ ROSENBROCK_RATE = {
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_walks_down_the_valley_of_rosenbrock(optimizer):
     """From (-1.2, 1), where the value is 24.2, to near (1, 1), where it is 0."""
-    tuned = with_arguments(optimizer, learning_rate=ROSENBROCK_RATE.get(optimizer.short, 0.02))
-    if optimizer.short in ("muon", "adamw"):
+    tuned = with_arguments(optimizer, learning_rate=ROSENBROCK_RATE.get(optimizer.short_name, 0.02))
+    if optimizer.short_name in ("muon", "adamw"):
         tuned = with_arguments(tuned, weight_decay=0.0)
-    if optimizer.short == "adadelta":  # which is slow: its steps begin at the root of epsilon
+    if optimizer.short_name == "adadelta":  # which is slow: its steps begin at the root of epsilon
         tuned = with_arguments(tuned, rho=0.999)
-    steps = 60 if optimizer.short == "lbfgs" else 20_000
+    steps = 60 if optimizer.short_name == "lbfgs" else 20_000
     W = descend(tuned, rosenbrock_gradient, np.array([[-1.2, 1.0]]), steps, rosenbrock)
-    assert rosenbrock(W)[0] < {"lbfgs": 1e-12, "adadelta": 0.1}.get(optimizer.short, 0.01)
+    assert rosenbrock(W)[0] < {"lbfgs": 1e-12, "adadelta": 0.1}.get(optimizer.short_name, 0.01)
 
 
 def test_lbfgs_finds_what_scipy_finds():
@@ -178,7 +178,9 @@ def test_the_schedule_scales_the_step(optimizer):
     ends, g = [], np.random.default_rng(0).normal(size=(1, 18)) / 100
     for factor in (1.0, 0.5):
         W = np.zeros((1, 18))
-        rule = with_arguments(optimizer, every=100).build() if optimizer.short == "lookahead" else optimizer.build()
+        rule = (
+            with_arguments(optimizer, every=100).build() if optimizer.short_name == "lookahead" else optimizer.build()
+        )
         rule.update(W, g, rule.init(W), step(factor=np.array([factor]), objective=lambda W, _: (g * W).sum(axis=1)))
         ends.append(W)
     np.testing.assert_allclose(ends[1], ends[0] / 2, rtol=1e-12)

@@ -15,8 +15,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )  # fmt: skip
 
-from nncore.preparation import features
-from nncore.table import Column, Table
+from nncore.inference.preprocessing import features
+from nncore.inference.table import Column, Table
 from pipeline.stages.prepare import Prepare, fitted_scaling
 
 SCALERS = {
@@ -141,7 +141,7 @@ def test_the_rows_are_prepared_alike_however_many_there_are(monkeypatch):
     train, many = random_table(400, 0), random_table(5000, 1)
     fitted = prepare()._fitted(train, np.arange(len(train)))
     whole = fitted(many)
-    monkeypatch.setattr("nncore.preparation.NUMBERS_AT_A_TIME", 1000)
+    monkeypatch.setattr("nncore.inference.preprocessing.NUMBERS_AT_A_TIME", 1000)
     np.testing.assert_array_equal(fitted(many), whole)
     for rows in (np.arange(1), np.arange(5, 50), np.array([4000, 7, 4999])):
         np.testing.assert_array_equal(fitted(many[rows]), whole[rows])

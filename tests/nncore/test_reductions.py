@@ -8,10 +8,10 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from nncore.autoencoder import autoencoder_shape, train_autoencoder
-from nncore.pca import fit_pca
-from nncore.scaling import Affine
-from nncore.shape import views
+from nncore.architecture import layer_views
+from nncore.inference.scaling import Affine
+from nncore.reduction.autoencoder import autoencoder_architecture, train_autoencoder
+from nncore.reduction.pca import fit_pca
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_constant_rows_have_no_variance_to_lose():
 
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
-    of = autoencoder_shape(12, (), 3, RELU, batch_size=len(x), dtype="float64")
+    of = autoencoder_architecture(12, (), 3, RELU, batch_size=len(x), dtype="float64")
     one = network("it", 0, member("momentum", learning_rate=0.05))
     encoder, report = train_autoencoder(of, one, x, 3000)
     pca = fit_pca(x, 3)
@@ -59,13 +59,13 @@ def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     assert report.curves["train/loss"][-1] == pytest.approx(residual / 2, rel=1e-6)
     code = encoder(x) - encoder(np.zeros_like(x))
     assert subspace_angles(code, x @ pca.components.T).max() < 1e-3  # of what the codes tell of the rows
-    decoder = views(encoder.parameters, of)[1].W[0]
+    decoder = layer_views(encoder.parameters, of)[1].W[0]
     assert subspace_angles(decoder.T, pca.components.T).max() < 1e-3  # of the directions that can be said
 
 
 def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
     x = digits.astype(np.float32)
-    of = autoencoder_shape(64, (32,), 8, TANH)
+    of = autoencoder_architecture(64, (32,), 8, TANH)
     assert of.sizes == (64, 32, 8, 32, 64)
     one = network("it", 0, member("adam", learning_rate=0.003))
     encoder, report = train_autoencoder(of, one, x, 10)
@@ -78,7 +78,7 @@ def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
 def test_encoding_and_decoding_is_reconstructing(digits):
     x = digits.astype(np.float32)
     for tied in (False, True):
-        of = autoencoder_shape(64, (32, 16), 5, TANH, tied=tied, normalisation=BATCH_NORM)
+        of = autoencoder_architecture(64, (32, 16), 5, TANH, tied=tied, normalisation=BATCH_NORM)
         trained, _ = train_autoencoder(of, network("it", 0, member("adam", learning_rate=0.003)), x, 3)
         np.testing.assert_allclose(trained.decode(trained(x)), trained.reconstruct(x), rtol=1e-6)
         assert trained(x).shape == (len(x), 5)
@@ -88,10 +88,12 @@ def test_encoding_and_decoding_is_reconstructing(digits):
 @pytest.mark.slow
 def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
-    untied, tied = (autoencoder_shape(12, (), 3, RELU, tied=one, batch_size=len(x), dtype="float64") for one in (0, 1))
+    untied, tied = (
+        autoencoder_architecture(12, (), 3, RELU, tied=one, batch_size=len(x), dtype="float64") for one in (0, 1)
+    )
     assert tied.n_weights * 2 == untied.n_weights
     trained, _ = train_autoencoder(tied, network("it", 0, member("momentum", learning_rate=0.05)), x, 3000)
-    encoder, decoder = views(trained.parameters, tied)
+    encoder, decoder = layer_views(trained.parameters, tied)
     np.testing.assert_array_equal(encoder.W, decoder.W.swapaxes(1, 2))
     pca = fit_pca(x, 3)
     assert subspace_angles(encoder.W[0], pca.components.T).max() < 1e-3
@@ -104,7 +106,7 @@ def test_a_denoising_autoencoder_removes_noise(digits):
     errors = {}
     for deviation in (0.0, 0.7):
         one = network("it", 0, member("adam", learning_rate=0.003), member("input_noise", deviation=deviation))
-        trained, _ = train_autoencoder(autoencoder_shape(64, (48,), 32, TANH), one, x, 15)
+        trained, _ = train_autoencoder(autoencoder_architecture(64, (48,), 32, TANH), one, x, 15)
         errors[deviation] = ((trained.reconstruct(noisy) - x) ** 2).mean()
     assert errors[0.7] < 0.9 * errors[0.0]
 
@@ -114,14 +116,14 @@ def test_an_activity_penalty_makes_the_code_sparse(digits):
     sizes = {}
     for strength in (0.0, 0.3):
         one = network("it", 0, member("adam", learning_rate=0.003), member("activity", strength=strength))
-        trained, _ = train_autoencoder(autoencoder_shape(64, (32,), 8, TANH), one, x, 10)
+        trained, _ = train_autoencoder(autoencoder_architecture(64, (32,), 8, TANH), one, x, 10)
         sizes[strength] = np.abs(trained(x)).mean()
     assert sizes[0.3] < 0.6 * sizes[0.0]
 
 
 def test_an_autoencoder_of_shares_answers_with_shares(digits):
     x = (load_digits().data / 16).astype(np.float32)
-    of = autoencoder_shape(64, (32,), 8, RELU, loss=SIGMOID)
+    of = autoencoder_architecture(64, (32,), 8, RELU, loss=SIGMOID)
     trained, report = train_autoencoder(of, network("it", 0, member("adam", learning_rate=0.003)), x, 10)
     again = trained.reconstruct(x)
     assert again.min() >= 0
@@ -131,7 +133,7 @@ def test_an_autoencoder_of_shares_answers_with_shares(digits):
 
 
 def test_a_diverging_autoencoder_says_so(digits):
-    of = autoencoder_shape(64, (32,), 8, RELU)
+    of = autoencoder_architecture(64, (32,), 8, RELU)
     one = network("it", 0, member("sgd", learning_rate=1e6))
     x = digits.astype(np.float32)
     with pytest.raises(ValueError, match="the autoencoder diverged in epoch 1"):
@@ -151,7 +153,7 @@ def test_standardise_and_back(digits):
 def test_rows_that_are_taken_some_at_a_time_give_the_same_components(monkeypatch):
     x = np.random.default_rng(0).normal(3, [5, 2, 1, 0.5], (1000, 4)).astype("f4")
     whole = fit_pca(x, 3)
-    monkeypatch.setattr("nncore.pca.ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("nncore.reduction.pca.ROWS_AT_A_TIME", 7)
     found = fit_pca(x, 3)
     for name in ("mean", "components", "explained_variance", "total_variance"):
         np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-12)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from samples import BATCH_NORM, data, member, mixed_networks, network, shape, varied
 
-from nncore import stack_file
-from nncore.regroup import collect, settled
-from nncore.stack import start
-from nncore.training import train
+from nncore.stack import checkpoint as stack_file
+from nncore.stack.regroup import collect, freeze
+from nncore.stack.state import start
+from nncore.stack.training import train
 
 STOPPING = member("early_stopping", patience=1)
 
@@ -22,7 +22,7 @@ def half_trained(epochs=2, keys="abc", **rest):
 
 
 def assert_same_stacks(one, other):
-    assert (one.shape, one.networks, one.epoch) == (other.shape, other.networks, other.epoch)
+    assert (one.architecture, one.networks, one.epoch) == (other.architecture, other.networks, other.epoch)
     for arrays, others in ((one.state, other.state), (one.stopped, other.stopped)):
         assert arrays.keys() == others.keys()
         for name, array in arrays.items():
@@ -53,7 +53,7 @@ def test_a_perturbed_copy_goes_on_from_its_origin():
     both.parameters[0] = 0
     assert both.parameters[1].any()
     assert stack.parameters[1].any()
-    ended, reports = train(both, data(both.shape), 4, {})
+    ended, reports = train(both, data(both.architecture), 4, {})
     assert reports["x"].fingerprint != reports["y"].fingerprint
     assert ended.epoch == 4
 
@@ -84,20 +84,20 @@ def test_a_settled_stack_answers_as_before_and_trains_no_more():
     early = network("early", 2, member("sgd", learning_rate=0.5), STOPPING)
     stack, _ = train(start(of, [early, *mixed_networks()]), data(of), 8, {})
     assert "early" in stack.stopped
-    done = settled(stack)
+    done = freeze(stack)
     assert (done.networks, done.state, done.epoch) == ((), {}, 8)
     assert done.stopped.keys() == {"early", *(one.key for one in mixed_networks())}
     for key in done.stopped:
-        np.testing.assert_array_equal(done.answer(key), stack.answer(key), strict=True)
-    assert_same_stacks(settled(done), done)
-    assert done.answers().shape == (0, of.n_numbers)
+        np.testing.assert_array_equal(done.selected_weights_of(key), stack.selected_weights_of(key), strict=True)
+    assert_same_stacks(freeze(done), done)
+    assert done.selected_weights().shape == (0, of.buffer_size)
     with pytest.raises(KeyError):
-        done.answer("nobody")
+        done.selected_weights_of("nobody")
     for data_of_it in (data(of), (data(of), data(of))):
         again, reports = train(done, data_of_it, 20, {})
         assert_same_stacks(again, done)
         assert reports == {}
-    assert done.groups() == done.runs() == []
+    assert done.groups() == done.view_runs() == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -109,7 +109,7 @@ def test_a_stack_comes_back_from_its_file_to_the_last_bit(dtype, tmp_path):
     networks, on = [early, nested, *mixed_networks()], (data(of), data(of, seed=1))
     stack, _ = train(start(of, networks), on, 6, {})
     assert "early" in stack.stopped
-    for one in (start(of, networks), stack, settled(stack)):
+    for one in (start(of, networks), stack, freeze(stack)):
         digest = stack_file.save(one, tmp_path / "stack")
         again = stack_file.load(tmp_path / "stack", digest)
         assert_same_stacks(again, one)

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from samples import BATCH_NORM, RELU, SIGMOID, SQUARED, TANH, data, member, network, shape, trained
 
-from nncore.autoencoder import autoencoder_shape
-from nncore.network import gradient
-from nncore.regularizers.draws import Draws
-from nncore.regularizers.inside import Inside
-from nncore.scratch import Scratch
-from nncore.shape import initial_numbers, views
-from nncore.stack import start
-from nncore.training import Data, Rows, train
+from nncore.architecture import initial_parameters, layer_views
+from nncore.kernels.workspace import Workspace
+from nncore.random_streams import RandomStreams
+from nncore.reduction.autoencoder import autoencoder_architecture
+from nncore.stack.hooks import DropoutHooks
+from nncore.stack.passes import gradient
+from nncore.stack.state import start
+from nncore.stack.training import Data, Rows, train
 
 EVERYONE = slice(None)
 
 
 def draw(seeds=(0,), step=0, epoch=0):
-    draws = Draws(list(seeds), epoch)
+    draws = RandomStreams(list(seeds), epoch)
     for _ in range(step + 1):
         draws.next_step()
     return draws.of(EVERYONE)
@@ -59,7 +59,7 @@ def test_weight_decay_and_adam_are_adamw():
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
     of = shape((5, 7, 3), dtype="float64")
     found = ends(of, network("it", 0, member("sgd", learning_rate=0.5), member("max_norm", limit=0.7)), epochs=6)
-    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in views(found, of)]
+    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(found, of)]
     assert max(one.max() for one in norms) <= 0.7 + 1e-12
     assert np.isclose(np.concatenate(norms), 0.7).sum() >= 3
     assert np.concatenate(norms).min() < 0.69
@@ -68,7 +68,9 @@ def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
 def test_dropout_drops_its_share_and_keeps_the_mean():
     of = shape((200, 300, 2))
     x = np.ones((1, 500, 300), np.float32)
-    inside = Inside(2, of, Scratch(), [(slice(1, 2), member("dropout", rate=0.3).build())], [], Draws([4, 5], 0))
+    inside = DropoutHooks(
+        2, of, Workspace(), [(slice(1, 2), member("dropout", rate=0.3).build())], [], RandomStreams([4, 5], 0)
+    )
     seen = inside.drop(1, x)
     np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
     assert abs((seen[1] == 0).mean() - 0.3) < 0.005
@@ -81,7 +83,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
 
 
 def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():
-    like, draws = np.empty((1, 50, 40)), Draws([0], 0)
+    like, draws = np.empty((1, 50, 40)), RandomStreams([0], 0)
     draws.next_step()
     first = draws.of(EVERYONE).chances("dropout", like, 1)
     np.testing.assert_array_equal(first, draws.of(EVERYONE).chances("dropout", like, 1))  # within a step the same
@@ -98,7 +100,7 @@ def test_a_trained_network_answers_without_dropout():
     on = data(of)
     stack, reports = train(start(of, [network("it", 0, None, member("dropout", rate=0.5))]), on, 2, {})
     from nncore.losses import mean_value
-    from nncore.network import predict
+    from nncore.stack.passes import predict
 
     z = predict(stack.parameters, of, on.validation.x)
     expected = mean_value(of.functions.loss, z, on.validation.t[None])[0]
@@ -189,14 +191,14 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     assert report.epoch == int(np.argmin(curve[:first_wait])) + 1
     assert f"in epoch {report.epoch}" in report.stopped[1]
     at_best, _ = train(start(of, [network("it", 0, member("sgd", learning_rate=0.8))]), on, report.epoch, {})
-    np.testing.assert_array_equal(stack.answer("it"), at_best.parameters)
+    np.testing.assert_array_equal(stack.selected_weights_of("it"), at_best.parameters)
     assert stack.networks == ()
     patient = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=1000))
     whole, reports = train(start(of, [patient]), on, 40, {})
     assert reports["it"].stopped is None
     assert reports["it"].epoch == best < 40  # never stopped, and still it answers with its best
     with pytest.raises(KeyError):
-        whole.answer("nobody")
+        whole.selected_weights_of("nobody")
 
 
 def test_early_stopping_without_restoring_and_by_the_training_loss():
@@ -226,7 +228,7 @@ def test_averages_are_what_is_validated_and_answered_with():
     on = data(of)
     plain = [train(start(of, [network()]), on, epoch, {})[0].parameters for epoch in range(1, 7)]
     stack, reports = train(start(of, [network("it", 0, None, member("swa", start=2))]), on, 6, {})
-    np.testing.assert_allclose(stack.answer("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
+    np.testing.assert_allclose(stack.selected_weights_of("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
     np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
     curve, free = reports["it"].curves, trained(of, [network()], 6, on)["it"].curves
     assert curve["train/loss"] == free["train/loss"]
@@ -236,17 +238,17 @@ def test_averages_are_what_is_validated_and_answered_with():
 
 def test_the_activity_penalty_is_the_gradient_of_what_it_says():
     """strength times the sum of |y| of the code, as a mean over the rows, against the directional derivative."""
-    of = autoencoder_shape(6, (5,), 3, TANH, dtype="float64", batch_size=9)
+    of = autoencoder_architecture(6, (5,), 3, TANH, dtype="float64", batch_size=9)
     random, strength, h = np.random.default_rng(0), 0.7, 1e-6
     x = random.normal(size=(1, 9, 6))
-    p = np.stack([initial_numbers(of, 0)])
+    p = np.stack([initial_parameters(of, 0)])
     direction, g = random.normal(size=p.shape), np.empty_like(p)
     activity = member("activity", strength=strength).build()
-    inside = Inside(1, of, Scratch(), [], [(EVERYONE, activity)], Draws([0], 0))
-    gradient(views(p, of), views(g, of), of, x, x, Scratch(), None, inside)
+    inside = DropoutHooks(1, of, Workspace(), [], [(EVERYONE, activity)], RandomStreams([0], 0))
+    gradient(layer_views(p, of), layer_views(g, of), of, x, x, Workspace(), None, inside)
 
     def objective(p):
-        layers = views(p, of)
+        layers = layer_views(p, of)
         code = np.tanh(x @ layers[0].W + layers[0].b) @ layers[1].W + layers[1].b
         z = np.tanh(code @ layers[2].W + layers[2].b) @ layers[3].W + layers[3].b
         return ((z - x) ** 2).sum() / 2 / 9 + strength * np.abs(code).sum() / 9

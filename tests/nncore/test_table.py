@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nncore.table import Column, matrix_table, read_table
+from nncore.inference.table import Column, matrix_table, read_table
 
 SIZE = Column("size", "ordinal", "string", ("S", "M", "L"))
 CITY = Column("city", "categorical", "string", ("Bonn", "Ulm"))

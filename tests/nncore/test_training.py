@@ -9,16 +9,16 @@ from references import assert_meets, reference
 from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, data, member, network, shape, trained
 from sklearn.datasets import load_digits
 
-from nncore.members import Member
-from nncore.network import predict
-from nncore.shape import Layer, Shape, views
-from nncore.stack import start
-from nncore.training import Data, Rows, train
+from nncore.architecture import Architecture, Layer, layer_views
+from nncore.components import Component
+from nncore.stack.passes import predict
+from nncore.stack.state import start
+from nncore.stack.training import Data, Rows, train
 
 REFERENCE = reference("training")
-GAUSSIAN = Member("nncore.losses.gaussian")
-GELU = Member("nncore.activations.gelu")
-LAYER_NORM = Member("nncore.normalisations.layer_norm")
+GAUSSIAN = Component("nncore.losses.gaussian")
+GELU = Component("nncore.activations.gelu")
+LAYER_NORM = Component("nncore.normalisations.layer_norm")
 
 
 def case(name):
@@ -34,7 +34,7 @@ def case(name):
     else:
         layers = (Layer(32, GELU, LAYER_NORM), Layer(32, GELU, LAYER_NORM, residual=True), Layer(10))
         one = network("it", 0, member("adamw", learning_rate=2e-3, weight_decay=0.05))
-    return Shape(64, layers, **rest), one
+    return Architecture(64, layers, **rest), one
 
 
 @pytest.mark.parametrize("name", REFERENCE["cases"])
@@ -84,7 +84,7 @@ def test_resumed_from_any_epoch_it_ends_the_same():
         half, _ = train(start(of, [one]), on, epoch, {})
         arrays = {name: np.array(array) for name, array in half.state.items()}  # as if read from a file
         again, _ = train(replace(start(of, [one]), epoch=epoch, parameters=half.parameters, state=arrays), on, 9, {})
-        np.testing.assert_array_equal(again.answer("it"), straight.answer("it"))
+        np.testing.assert_array_equal(again.selected_weights_of("it"), straight.selected_weights_of("it"))
 
 
 def test_a_batch_larger_than_the_data_is_one_batch():
@@ -113,7 +113,7 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
         ({"batch_size": 8.0}, "batch_size must be a whole number >= 1, but is 8.0"),
         ({"layers": (Layer(7, RELU, BATCH_NORM), Layer(3)), "batch_size": 1}, "must be >= 2 for batch normalisation"),
-        ({"loss": Member("nncore.activations.relu")}, "one is no Loss"),
+        ({"loss": Component("nncore.activations.relu")}, "one is no Loss"),
         ({"layers": (Layer(3, SOFTMAX),)}, "one is no Activation"),
         ({"loss": GAUSSIAN}, "gaussian needs 2 outputs for each target, but the last layer has 3"),
         ({"layers": (Layer(4, residual=True),)}, "a residual layer must keep its width, but layer 0 goes from 5 to 4"),
@@ -146,7 +146,7 @@ def test_a_stack_can_be_pickled_after_it_was_trained():
     """As multiprocessing and Ray's channels do; nothing that comes from disk is ever unpickled."""
     stack, _ = train(start(shape(), [network()]), data(shape()), 1, {})
     again = pickle.loads(pickle.dumps(stack))
-    assert again.shape == stack.shape
+    assert again.architecture == stack.architecture
     assert train(again, data(shape()), 3, {})[1] == train(stack, data(shape()), 3, {})[1]
 
 
@@ -252,14 +252,14 @@ def test_one_step_per_epoch_is_one_step_for_everything(members):
         beside = [network("a", 1, None, *members), one, network("b", 2, None, *members)]
         found, _ = train(start(small, beside), on, 10, {})
         expected, _ = train(start(large, [one]), on, 10, {})
-        assert_meets(found.answer("it"), expected.answer("it"), 1e-10)
+        assert_meets(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
 
 
 def test_a_last_batch_of_one_row_leaves_the_running_statistics():
     of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64", batch_size=36)  # 37 rows
     still = network("it", 0, member("sgd", learning_rate=1e-15))
     stack, _ = train(start(of, [still]), data(of), 60, {})
-    (layer, _) = views(stack.parameters, of)
+    (layer, _) = layer_views(stack.parameters, of)
     z = data(of).train.x @ layer.W[0]
     np.testing.assert_allclose(layer.variance.ravel(), z.var(axis=0, ddof=1), rtol=0.05)
 
@@ -284,8 +284,8 @@ def test_answers_are_copies_and_no_rows_have_no_answers():
     of = shape()
     stack, _ = train(start(of, [network("a"), network("b", 1)]), data(of), 2, {})
     before = stack.parameters.copy()
-    stack.answers()[:] = 0
-    stack.answer("a")[:] = 0
+    stack.selected_weights()[:] = 0
+    stack.selected_weights_of("a")[:] = 0
     np.testing.assert_array_equal(stack.parameters, before)
     assert predict(stack.parameters, of, np.empty((0, 5), np.float32)).shape == (2, 0, 3)
     assert stack.take([-1]).networks == stack.networks[1:]

@@ -7,9 +7,9 @@ import pytest
 import venom
 from running import QUICK, command, composed, journal, summary, swept_here
 
-from nncore.members import allow, find
-from pipeline.addresses import code_version
-from pipeline.errors import SettingError
+from nncore.components import allow, resolve
+from pipeline.components.errors import SettingError
+from pipeline.stages.fingerprints import code_version
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_an_allowed_package_has_imported_is_not_its_own(name, importable):
     venom.settings(importable)
     allow(["snake"])
     with pytest.raises(ValueError, match=f"'{name}' is not defined in|has no '{name}'"):
-        find(name)
+        resolve(name)
 
 
 def test_a_package_that_was_changed_is_other_code(importable):

@@ -8,8 +8,8 @@ import pytest
 from broken_files import BROKEN
 from running import composed
 
-from pipeline.configuration import command as run_command
-from pipeline.errors import SettingError
+from pipeline.components.errors import SettingError
+from pipeline.config.compose import command as run_command
 
 
 def overrides(broken, folder):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.beside import GENTLE, start_beside
 from pipeline.reports.drawer import NICER
+from pipeline.tracking.subprocess import GENTLE, start_beside
 
 
 @pytest.mark.parametrize("nicer", [GENTLE, NICER])
@@ -35,7 +35,7 @@ def test_a_process_beside_the_driver_is_nicer_than_it_as_a_process_and_as_a_sess
 def test_one_that_is_started_by_hand_leaves_the_session_of_the_terminal_as_it_is():
     ours = Path("/proc/self/autogroup")
     before = ours.read_text() if ours.exists() else ""
-    command = [sys.executable, "-m", "pipeline.beside", "15", "pipeline.reports.draw", "nowhere", "1"]
+    command = [sys.executable, "-m", "pipeline.tracking.subprocess", "15", "pipeline.reports.draw", "nowhere", "1"]
     subprocess.run(command, input=b"", check=True)
     assert not ours.exists() or ours.read_text() == before
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from running import composed
 
-from nncore.members import Member
-from pipeline.addresses import address, code_version, described
-from pipeline.cache import Folder, NoCache, computed
+from nncore.components import Component
+from pipeline.components.errors import SettingError
 from pipeline.data.card import data_card
 from pipeline.data.files import content_of
-from pipeline.errors import SettingError
-from pipeline.stages.reduce import Keep, Pca
+from pipeline.stages.cache import FolderCache, NoCache, run_and_cache
+from pipeline.stages.fingerprints import canonical, code_version, content_hash
+from pipeline.stages.reduce import Identity, PcaReduction
 
 NAMES = [f"{number:064x}" for number in range(20)]
 MEGABYTE = np.zeros(125_000 - 40)  # about, with its header
@@ -25,7 +25,7 @@ MEGABYTE = np.zeros(125_000 - 40)  # about, with its header
 
 @pytest.fixture
 def cache(tmp_path):
-    return Folder(tmp_path / "cache", 1, False)
+    return FolderCache(tmp_path / "cache", 1, False)
 
 
 def there(cache):
@@ -63,14 +63,14 @@ def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
 def test_what_is_computed_is_as_what_is_read(cache):
     """Also in how it lies in memory, on which the last bits of what follows may depend."""
     made = np.asfortranarray(np.arange(12.0).reshape(3, 4))
-    *values, kept = computed(cache, [NAMES[0], None], lambda: (made, (made[:, 1:3], np.float32(2))))
+    *values, kept = run_and_cache(cache, [NAMES[0], None], lambda: (made, (made[:, 1:3], np.float32(2))))
     assert not kept  # one of them has no address
     read = cache.look(NAMES[0])[1]
     assert values[0].flags.c_contiguous == read.flags.c_contiguous == values[1][0].flags.c_contiguous is True
     np.testing.assert_array_equal(read, made)
     np.testing.assert_array_equal(values[1][0], made[:, 1:3])
-    assert computed(cache, [NAMES[1]], lambda value: value + 1, 2) == (3, True)
-    assert computed(NoCache(), [NAMES[1]], lambda value: value + 1, 2) == (3, False)
+    assert run_and_cache(cache, [NAMES[1]], lambda value: value + 1, 2) == (3, True)
+    assert run_and_cache(NoCache(), [NAMES[1]], lambda value: value + 1, 2) == (3, False)
 
 
 @pytest.mark.parametrize("place", [0, 9, 40, -100, -1])
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_deleted_and_not_used(place, cache):
 
 
 def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
-    cache = Folder(tmp_path, 0.0035, False)  # three megabytes and a bit
+    cache = FolderCache(tmp_path, 0.0035, False)  # three megabytes and a bit
     (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
     for at, name in enumerate(NAMES[:3]):
         assert cache.keep(name, MEGABYTE)
@@ -109,25 +109,25 @@ def test_clear_deletes_what_is_the_caches_own_and_nothing_else(cache):
     (cache.folder / f"{NAMES[3]}.stage").mkdir()
     cache.begin()
     assert cache.look(NAMES[0])[0]
-    Folder(cache.folder, 1, True).begin()
+    FolderCache(cache.folder, 1, True).begin()
     assert set(there(cache)) == others | {f"{NAMES[3]}.stage"}
-    Folder(cache.folder / "none", 1, True).begin()
+    FolderCache(cache.folder / "none", 1, True).begin()
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("no folder")
-    cache = Folder(tmp_path / "file" / "cache", 1, False)
+    cache = FolderCache(tmp_path / "file" / "cache", 1, False)
     cache.begin()
-    assert computed(cache, [NAMES[0]], lambda: 5) == (5, False)
+    assert run_and_cache(cache, [NAMES[0]], lambda: 5) == (5, False)
     assert cache.look(NAMES[0]) == (False, None)
-    assert computed(Folder(tmp_path, 1, False), [NAMES[0]], lambda: {1: object()})[1] is False
+    assert run_and_cache(FolderCache(tmp_path, 1, False), [NAMES[0]], lambda: {1: object()})[1] is False
 
 
 def test_a_full_disk_is_no_error(cache):
     cache.folder.mkdir()
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); import signal; " \
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import numpy as np; from pathlib import Path; " \
-        f"from pipeline.cache import Folder; print(Folder(Path({str(cache.folder)!r}), 1, False)" \
+        f"from pipeline.stages.cache import FolderCache; print(FolderCache(Path({str(cache.folder)!r}), 1, False)" \
         f".keep({NAMES[0]!r}, np.ones(10**5)))"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
@@ -136,7 +136,7 @@ def test_a_full_disk_is_no_error(cache):
 
 def work(folder, number, results):
     """Keep and look for results of the same addresses as others do, at once, in little room."""
-    cache = Folder(folder, 0.0035, False)
+    cache = FolderCache(folder, 0.0035, False)
     for at in np.random.default_rng(number).integers(6, size=60).tolist():
         cache.keep(NAMES[at], np.full(125_000 - 40, float(at)))
         found, value = cache.look(NAMES[at])
@@ -177,25 +177,28 @@ class Foreign:
 def test_different_settings_have_different_descriptions():
     settings = [
         None, 1, 1.0, True, "1", (1,), (1, 2), ((1,), 2), Path("1"), {"a": 1, "b": 2}, {"b": 2, "a": 1}, np.ones(2),
-        np.ones(2, np.float32), Pca(3), Pca(4), Pca("auto"), Keep(), Foreign(1.0), Foreign(2.0),
-        Member("nncore.optimizers.adam.adam", (("learning_rate", 0.1),)), Member("nncore.optimizers.adam.adam"),
+        np.ones(2, np.float32), PcaReduction(3), PcaReduction(4), PcaReduction("auto"), Identity(), Foreign(1.0),
+        Foreign(2.0),
+        Component("nncore.optimizers.adam.adam", (("learning_rate", 0.1),)), Component("nncore.optimizers.adam.adam"),
     ]  # fmt: skip
     assert (
-        len({address("stage", one) for one in settings}) == len(settings) == len({repr(described(s)) for s in settings})
+        len({content_hash("stage", one) for one in settings})
+        == len(settings)
+        == len({repr(canonical(s)) for s in settings})
     )
-    assert address("stage", 1) != address("other", 1) != address("other", 1, 1)
-    assert described(Pca(3)) == {"class": "pipeline.stages.reduce.Pca", "fields": {"n_components": 3}}
-    assert set(described(Foreign(1.0))) == {"class", "source", "fields"}
+    assert content_hash("stage", 1) != content_hash("other", 1) != content_hash("other", 1, 1)
+    assert canonical(PcaReduction(3)) == {"class": "pipeline.stages.reduce.PcaReduction", "fields": {"n_components": 3}}
+    assert set(canonical(Foreign(1.0))) == {"class", "source", "fields"}
     assert f"numpy {np.__version__}" in code_version()
     with pytest.raises(TypeError, match="one is a function"):
-        address("stage", lambda: None)
+        content_hash("stage", lambda: None)
 
 
 def test_every_configured_setting_has_a_description():
     overrides = "data=moons", "split=time", "reduce=autoencoder"
     one, other = (composed(*overrides)[0] for _ in range(2))
-    addresses = {address("x", s.data, s.split, s.prepare, s.reduce) for s in (one, other)}
-    assert len(addresses) == 1
+    content_hashes = {content_hash("x", s.data, s.split, s.prepare, s.reduce) for s in (one, other)}
+    assert len(content_hashes) == 1
 
 
 def test_the_content_of_files_is_known_where_they_are_local_or_their_server_says(tmp_path):

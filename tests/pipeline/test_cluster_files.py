@@ -11,7 +11,7 @@ import ray
 import yaml
 from running import composed
 
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 
 FOLDER = CONF / "cluster"
 LAUNCHER = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())

@@ -111,7 +111,7 @@ def test_an_own_space_in_an_own_folder(tmp_path):
         "  - /optimizer@optimizer.adam: adam\n"
         "  - /regularizer@regularizer.l2: l2\n"
         "  - _self_\n"
-        "_target_: pipeline.sweep.space.Space\n"
+        "_target_: pipeline.search.space.Space\n"
         "optimizer: {adam: {learning_rate: [0.001, 0.01], beta1: [0.8, 0.9]}}\n"
         "regularizer: {l2: {strength: [0, 0.001, 0.01]}}\n"
     )

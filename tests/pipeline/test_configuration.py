@@ -15,10 +15,10 @@ import yaml
 from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from running import composed, first_trials
 
-from pipeline.commands.dispatch import names
-from pipeline.configuration import CONF, command, jobs
-from pipeline.errors import SettingError
-from pipeline.settings.variants import Variants
+from pipeline.cli.dispatch import names
+from pipeline.components.errors import SettingError
+from pipeline.config.compose import CONF, command, jobs
+from pipeline.config.variants import Variants
 
 FILES = sorted({*CONF.glob("*/*.yaml")} - {*CONF.glob("cluster/*")})  # those are for Ray, not for us
 MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
@@ -168,7 +168,7 @@ def test_the_space_can_be_changed_from_the_command_line():
 
 
 def test_the_loss_follows_the_task():
-    from pipeline.artefacts import Facts
+    from pipeline.components.types import ViewShape
 
     for data, n_outputs, loss in (
         ("digits", 10, "softmax_cross_entropy"),
@@ -177,7 +177,7 @@ def test_the_loss_follows_the_task():
     ):
         settings, config = composed(f"data={data}")
         variant = Variants(settings, config).of(first_trials(settings)[0])
-        shape = variant.shape(Facts(5, n_outputs, 10, 10), settings.data.task)
+        shape = variant.shape(ViewShape(5, n_outputs, 10, 10), settings.data.task)
         assert shape.loss.name == f"nncore.losses.{loss}"
         assert shape.sizes == (5, 64, n_outputs)
 

@@ -70,12 +70,12 @@ DIED = "RuntimeError: the process that draws the sweep died"
 def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, capsys):
     from rich.console import Console
 
-    from pipeline.reports.output import Lines
-    from pipeline.run import run
+    from pipeline.console.output import LineOutput
+    from pipeline.driver.run import run
 
     settings, config = composed("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
     object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
-    found = run(settings, config, "", Lines(Console(), live=False), time.monotonic())
+    found = run(settings, config, "", LineOutput(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
     assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
     wait_until(lambda: not drawing(tmp_path), 30)

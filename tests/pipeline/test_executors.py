@@ -8,7 +8,7 @@ from pathlib import Path
 import clusters
 import pytest
 
-from pipeline.execution.local import LocalExecutor
+from pipeline.backends.local import LocalExecutor
 
 PROGRAM = Path(__file__).parents[1] / "program_everywhere.py"
 
@@ -45,5 +45,5 @@ def test_every_worker_of_every_host_gets_ready():
 
 def test_in_this_process_nothing_gets_ready_before_it_is_asked_for():
     called = []
-    LocalExecutor().everywhere(lambda: called.append(1))
+    LocalExecutor().broadcast(lambda: called.append(1))
     assert called == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from running import composed, run_here
 
-from pipeline.configuration import CONF
+from pipeline.config.compose import CONF
 
 READY = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 SMALL = ("training.epochs=6", "training.seeds=1", "budget.trials=2", "tracking=none", "execution=local")

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from running import FEW, command, journal, summary, swept_here
 from sklearn import datasets
 
-from nncore import model_file
+from nncore.inference import model_file
 
 SETS = {"digits": 0.92, "iris": 0.9, "wine": 0.9, "breast_cancer": 0.93, "diabetes": 0.3}  # accuracy, or R^2
 KINDS = ("+data.kinds.size=[S,M,L]", "+data.kinds.since=date", "data.constant=drop")
@@ -71,7 +71,7 @@ def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path
     model = mlflow.pyfunc.load_model(f"models:/{name}_file/{version}")
     rows = (pd.read_parquet(path) if ending == "parquet" else pd.read_csv(path)).drop(columns="outcome")
     answers = model.predict(rows)
-    ours = model_file.load(folder).answers({column: rows[column].astype(object).to_numpy() for column in rows})
+    ours = model_file.load(folder).predict_columns({column: rows[column].astype(object).to_numpy() for column in rows})
     for column, values in ours.items():
         np.testing.assert_array_equal(answers[column], values)
     if name == "diabetes":

@@ -13,11 +13,11 @@ from running import FEW, command, composed, journal, summary, swept_here
 from scipy import stats
 from sweeps import add, opened, report
 
-from pipeline.reports.leaderboard import print_leaderboard, write_leaderboard
-from pipeline.reports.progress import Sweeping, describe
-from pipeline.reports.summary import best_summary
-from pipeline.sweep.ranking import ranked
-from pipeline.sweep.results import RungWork
+from pipeline.console.leaderboard import print_leaderboard, write_leaderboard
+from pipeline.console.progress import SweepProgress, describe
+from pipeline.engine.ranking import ranked
+from pipeline.engine.records import RungProgress
+from pipeline.runs.summary import best_summary
 from pipeline.tracking.mlflow_model import LONGEST_SCHEMA, data_set
 from pipeline.tracking.trial_run import NetworkCurves, TrialRun
 
@@ -79,16 +79,16 @@ def test_one_network_has_a_value_and_no_interval():
 
 def test_a_trial_is_over_when_all_its_networks_are():
     found = opened(3, 2)
-    found.rungs.append(RungWork("4", 6, 18, 12))
+    found.rungs.append(RungProgress("4", 6, 18, 12))
     firsts = {key: report(0.5, 0.5, epoch=2) for key in found.networks if key.endswith("/1/0")}
     add(found, firsts, 0, 2, last=True)
     assert (found.notice(found.trials), found.n_over, found.best) == ([], 0, None)
-    assert describe(Sweeping(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
-    assert "best" not in describe(Sweeping(found, 1.0, 2, 2))
+    assert describe(SweepProgress(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
+    assert "best" not in describe(SweepProgress(found, 1.0, 2, 2))
     add(found, {"0001/2/0": report(0.1, 0.1, epoch=2)}, 0, 2, last=True)
     assert found.notice(found.trials) == ["0001"]
     assert (found.n_over, found.best) == (1, found.trials["0001"])
-    assert "best validation loss 0.3000" in describe(Sweeping(found, 1.0, 2, 2))
+    assert "best validation loss 0.3000" in describe(SweepProgress(found, 1.0, 2, 2))
 
 
 def test_a_trial_of_which_one_network_diverged_has_diverged():

@@ -12,14 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import FEW, composed, swept_here
 
-from nncore import model_file, stack_file
-from nncore.array_file import CHECKSUM_BYTES, MAGIC
-from pipeline.errors import SettingError
-from pipeline.history import known_networks, next_stack, sweep_seconds
-from pipeline.journal import events, last_event, last_session
-from pipeline.reports.findings import findings
-from pipeline.settings.building import build_settings
-from pipeline.settings.variants import Variants
+from nncore.inference import model_file
+from nncore.serialization.array_file import CHECKSUM_BYTES, MAGIC
+from nncore.stack import checkpoint as stack_file
+from pipeline.components.errors import SettingError
+from pipeline.config.build import build_settings
+from pipeline.config.variants import Variants
+from pipeline.reports.contents import run_contents
+from pipeline.runs.journal import events, last_event, last_session
+from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
 
 pytestmark = pytest.mark.slow
 HANG_S = 20
@@ -40,13 +41,13 @@ hostile = st.one_of(
             "nan",
             "1e999",
             "os.system",
-            "pipeline.run.run",
+            "pipeline.driver.run.run",
             "\0",
             "$(id)",
             "~/x",
         ]
     ),
-    st.sampled_from(["nncore.members.import_module", "subprocess.Popen", "pipeline.configuration.os.system"]),
+    st.sampled_from(["nncore.components.import_module", "subprocess.Popen", "pipeline.config.compose.os.system"]),
     st.lists(st.integers(-3, 3), max_size=4),
     st.dictionaries(
         st.sampled_from(["_target_", "low", "high", "x", "../y"]), st.integers() | st.text(max_size=5), max_size=3
@@ -173,7 +174,7 @@ def test_hostile_journals(run_folder, tmp_path):
         assert all(
             not one.place or (folder / "states" / one.place.file).parent == folder / "states" for one in known.values()
         )
-        findings(folder)
+        run_contents(folder)
 
     @fuzz()
     @given(st.data())

@@ -2,15 +2,15 @@
 
 import pytest
 
-from pipeline.errors import SettingError
-from pipeline.execution.base import NO_GPUS, Gpus, TaskLostError
-from pipeline.execution.gpus import Shares
+from pipeline.backends.base import NO_GPUS, GpuCapacity, TaskLostError
+from pipeline.backends.gpu import GpuShares
+from pipeline.components.errors import SettingError
 
 ONE, TWO = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 2.0}
 
 
 def shares(most, fraction=1.0, look=lambda: (1000, 2)):
-    return Shares(most, fraction, look)
+    return GpuShares(most, fraction, look)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def shares(most, fraction=1.0, look=lambda: (1000, 2)):
     ],
 )
 def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
-    assert shares(most, fraction).of(hosts) == Gpus(n, memory)
+    assert shares(most, fraction).of(hosts) == GpuCapacity(n, memory)
 
 
 def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
@@ -35,7 +35,7 @@ def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
 
     assert shares("none", look=look).of([ONE]) == NO_GPUS
     assert shares("auto", look=look).of([{"CPU": 2.0}]) == NO_GPUS
-    assert shares(2, look=look).of([{"CPU": 2.0}]) == Gpus(0, 0, "execution.gpus=2, but there is none yet")
+    assert shares(2, look=look).of([{"CPU": 2.0}]) == GpuCapacity(0, 0, "execution.gpus=2, but there is none yet")
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_a_host_that_leaves_while_it_is_looked_at_is_forgotten():
 
     auto = shares("auto", look=look)
     assert auto.of([ONE]) == NO_GPUS
-    assert auto.of([ONE]) == Gpus(1, 1000)
+    assert auto.of([ONE]) == GpuCapacity(1, 1000)

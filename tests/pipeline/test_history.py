@@ -6,14 +6,18 @@ from hashlib import sha256
 import pytest
 from sweeps import report
 
-from nncore.training import Report
-from pipeline.history import known_networks, next_stack, sweep_seconds
+from nncore.stack.training import Report
+from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
 
 FIRST, SECOND = "0000/1/0", "0001/2/3"
 
 
 def rung(*networks, time=0):
-    return {"event": "rung", "time": time, "networks": {key: [address, origin] for key, address, origin in networks}}
+    return {
+        "event": "rung",
+        "time": time,
+        "networks": {key: [content_hash, origin] for key, content_hash, origin in networks},
+    }
 
 
 class Folder:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import _openml
 
+from pipeline.components.errors import SettingError
 from pipeline.data.idx import Idx
 from pipeline.data.openml import OpenMl
-from pipeline.errors import SettingError
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 NAMES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"

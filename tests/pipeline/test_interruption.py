@@ -84,7 +84,7 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
     assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"]
     assert "KILLED" in {run.info.status for run in trials}
     wait_until(lambda: not set(processes("ray")) - ours)  # Ray has stopped
-    assert processes("pipeline.tracking.mlflow", str(tmp_path)) == {}
+    assert processes("pipeline.tracking.mlflow_writer", str(tmp_path)) == {}
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_killed_driver_takes_its_writer_along(tmp_path):
     wait_for_slices(tmp_path)
     process.kill()
     process.communicate()
-    wait_until(lambda: not processes("pipeline.tracking.mlflow", str(tmp_path)))
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)))
     parent, trials = tracked_runs(tmp_path)
     assert parent.info.status == "KILLED"
     assert {run.info.status for run in trials} <= {"KILLED", "FINISHED"}
@@ -183,7 +183,7 @@ def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(mute_server, tmp_path)
     assert "champion " in output
     assert len(errors.splitlines()) == 1
     assert summary(tmp_path)["status"] == "finished"
-    wait_until(lambda: not processes("pipeline.tracking.mlflow", str(tmp_path)), seconds=60)
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), seconds=60)
 
 
 @pytest.mark.slow

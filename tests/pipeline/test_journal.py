@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from pipeline.errors import SettingError
-from pipeline.journal import Journal, Reader, events, heal, last_event, last_session
+from pipeline.components.errors import SettingError
+from pipeline.runs.journal import Journal, JournalReader, events, heal, last_event, last_session
 
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline.errors import SettingError
-from pipeline.journal import Journal
+from pipeline.components.errors import SettingError
+from pipeline.runs.journal import Journal
 try:
     journal = Journal(Path(sys.argv[1]))
 except SettingError as error:
@@ -45,7 +45,7 @@ def other(path):
 def test_the_journal_is_read_while_it_is_written(tmp_path):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    reader = Reader(path)
+    reader = JournalReader(path)
     assert list(reader.events()) == []
     journal.append("run", name="x")
     journal.append("slice", networks={"0": {"curves": {"loss": [0.1 + 0.2, 1e-30]}}})

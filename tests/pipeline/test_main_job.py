@@ -176,7 +176,7 @@ def test_mlflow_holds_the_curves_by_epoch(client, children, slices):
 def test_mlflow_holds_the_parents_settings_scores_and_files(main_job, client, parent):
     assert parent.data.params["data.name"] == "digits"
     assert parent.data.params["training.epochs"] == "30"
-    assert parent.data.params["reduce._target_"] == "pipeline.stages.reduce.Pca"
+    assert parent.data.params["reduce._target_"] == "pipeline.stages.reduce.PcaReduction"
     best = main_job.summary["best"]
     assert parent.data.metrics["test_accuracy"] == best["test"]["accuracy"]
     assert parent.data.metrics["validation_loss"] == best["validation"]["loss"]["mean"]

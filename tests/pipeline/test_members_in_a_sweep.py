@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from running import FEW, command, composed, first_trials, summary, swept_here
 
-from nncore import model_file
+from nncore.inference import model_file
 
 STOP = "+regularizer@training.regularizers.stop=early_stopping"
 EVERYTHING = (
@@ -67,11 +67,11 @@ def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epo
 def test_the_champion_of_all_that_is_a_model_that_answers(swept):
     assert swept["best"]["test"]["accuracy"] > 0.9
     model = model_file.load(Path(swept["model"]["path"]))
-    answers = model.answers(np.zeros((2, 64)))
+    answers = model.predict_columns(np.zeros((2, 64)))
     total = sum(column for name, column in answers.items() if name.startswith("probability"))
     np.testing.assert_allclose(total, 1, rtol=1e-5)
-    assert {layer.normalisation.short for layer in model.shape.layers} == {"batch_norm", "none"}
-    assert [layer.residual for layer in model.shape.layers] == [False, True, False]
+    assert {layer.normalisation.short_name for layer in model.architecture.layers} == {"batch_norm", "none"}
+    assert [layer.residual for layer in model.architecture.layers] == [False, True, False]
 
 
 def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
@@ -104,7 +104,7 @@ def test_regression_by_another_likelihood(loss, overrides, tmp_path):
     model = model_file.load(Path(found["model"]["path"]))
     settings, _ = composed("data=diabetes")
     rows = settings.data().rows
-    answers = model.answers(rows.x.numbers)
+    answers = model.predict_columns(rows.x.numbers)
     assert answers["prediction"].shape == (442,)
     assert 0 < answers["prediction"].min() < 100 < 200 < answers["prediction"].max() < 700
     assert ("deviation" in answers) == (loss == "gaussian")

@@ -16,7 +16,7 @@ import pytest
 from running import FEW, command, summary
 from servers import free_port
 
-from nncore import model_file
+from nncore.inference import model_file
 
 pytestmark = pytest.mark.slow
 ELSEWHERE = """
@@ -24,11 +24,11 @@ import sys
 from pathlib import Path
 sys.path[:] = [path for path in sys.path if not Path(path, "nncore", "__init__.py").exists()]
 from importlib.util import find_spec
-assert find_spec("pipeline.run") is None and find_spec("nncore") is None
+assert find_spec("pipeline.driver.run") is None and find_spec("nncore") is None
 import json, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/wine@champion")
-assert find_spec("pipeline.run") is None
+assert find_spec("pipeline.driver.run") is None
 rows = pandas.DataFrame(json.loads(sys.stdin.read()))
 print(model.predict(rows).to_json(orient="split", double_precision=15))
 """
@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
     store, found = f"sqlite:///{folder}/runs/mlflow.db", Path(summary(folder)["model"]["path"])
     rows = json.loads((found.parent / "input_example.json").read_text())["rows"]
-    answers = model_file.load(found).answers({name: np.array(values) for name, values in rows.items()})
+    answers = model_file.load(found).predict_columns({name: np.array(values) for name, values in rows.items()})
     return folder, store, rows, answers
 
 

@@ -14,60 +14,60 @@ from mlflow import MlflowClient
 from running import FEW, command, composed, run_here, summary
 from samples import RELU, SIGMOID, SOFTMAX
 
-from nncore import model_file
-from nncore.autoencoder import Autoencoder, autoencoder_shape
-from nncore.ensemble import Ensemble
-from nncore.members import Member
-from nncore.model import Classes, Labels, Model, Values
-from nncore.pca import fit_pca
-from nncore.preparation import Preparation
-from nncore.scaling import Affine, Quantiles
-from nncore.shape import IDENTITY, UNNORMALISED, Layer, Shape
-from nncore.table import Column, Table, matrix_table, read_table
-from pipeline.errors import SettingError
+from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
+from nncore.components import Component
+from nncore.inference import model_file
+from nncore.inference.ensemble import Ensemble
+from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing
+from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.table import Column, Table, matrix_table, read_table
+from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
+from nncore.reduction.pca import fit_pca
+from pipeline.components.errors import SettingError
 from pipeline.onnx_export import export
 from pipeline.onnx_export.export import answers, onnx_model, run_onnx, translated
 
 N = 600  # more rows than are evaluated at once
 DRAWN = np.random.default_rng(0)
 MATRIX = matrix_table(DRAWN.normal(size=(N, 6)), tuple("abcdef"))
-GAUSSIAN = Member("nncore.losses.gaussian")
+GAUSSIAN = Component("nncore.losses.gaussian")
 
 
 def plain(n_columns):
     """A preparation that standardises a matrix."""
     scaling = Affine(np.full(n_columns, 0.1), np.full(n_columns, 1.3))
     columns = tuple(Column(name) for name in "abcdefghijk"[:n_columns])
-    return Preparation(columns, np.zeros(n_columns), np.empty(0, np.int64), scaling, (), ())
+    return Preprocessing(columns, np.zeros(n_columns), np.empty(0, np.int64), scaling, (), ())
 
 
 def numbers(shape, seed=1):
     """Numbers of a network in which nothing is zero or one."""
-    drawn = np.random.default_rng(seed).normal(size=(1, shape.n_numbers)) * 0.3
+    drawn = np.random.default_rng(seed).normal(size=(1, shape.buffer_size)) * 0.3
     drawn[:, shape.n_parameters :] = np.abs(drawn[:, shape.n_parameters :]) + 0.5  # means and variances
     return drawn.astype(np.float32)
 
 
 def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED):
     hidden = Layer(7, activation, normalisation)
-    return Shape(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss)
+    return Architecture(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss)
 
 
 def meaning_of(loss, outputs=3):
     """A meaning that suits the loss, with 3 targets."""
     built = loss.build()
     if built.targets == "one-hot":
-        return Classes(np.array(["no", "maybe", "yes"])[:outputs])
+        return ClassDecoder(np.array(["no", "maybe", "yes"])[:outputs])
     if built.targets == "binary":
-        return Labels(("x", "y", "z")[:outputs])
-    return Values(
+        return LabelDecoder(("x", "y", "z")[:outputs])
+    return ValueDecoder(
         ("x", "y", "z")[:outputs], Affine(np.array([1.0, -2, 30])[:outputs], np.array([2.0, 5, 0.1])[:outputs])
     )
 
 
-def model_of(loss=SOFTMAX, preparation=None, transforms=(), n_inputs=6, seed=1, **members):
+def model_of(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed=1, **members):
     shape = network(n_inputs, 3 * loss.build().outputs_per_target, loss, **members)
-    return Model(preparation or plain(6), transforms, shape, numbers(shape, seed), meaning_of(loss))
+    return Model(preprocessing or plain(6), transforms, shape, numbers(shape, seed), meaning_of(loss))
 
 
 def is_the_same(model, table):
@@ -104,29 +104,31 @@ def test_every_loss_alone_and_in_an_ensemble(loss):
     model = model_of(loss)
     is_the_same(model, MATRIX)
     other = model_of(loss, seed=2)
-    if isinstance(model.meaning, Values):
+    if isinstance(model.target_decoder, ValueDecoder):
         scaling = Affine(np.array([1.5, -1, 29]), np.array([3.0, 4, 0.2]))
-        other = replace(other, meaning=replace(model.meaning, scaling=scaling))
+        other = replace(other, target_decoder=replace(model.target_decoder, scaling=scaling))
     is_the_same(Ensemble((model, other), (2, 1)), MATRIX)
 
 
 def test_two_classes_have_one_output():
     shape = network(6, 1, SIGMOID)
-    found = is_the_same(Model(plain(6), (), shape, numbers(shape), Classes(np.array([3, 8]))), MATRIX)
+    found = is_the_same(Model(plain(6), (), shape, numbers(shape), ClassDecoder(np.array([3, 8]))), MATRIX)
     said = run_onnx(found, MATRIX)
     assert set(said["prediction"].tolist()) == {3, 8}
     assert np.allclose(said["probabilities"].sum(axis=1), 1)
 
 
 def test_classes_can_be_texts_in_any_alphabet():
-    model = replace(model_of(), meaning=Classes(np.array(["não", "да", "はい"])))
+    model = replace(model_of(), target_decoder=ClassDecoder(np.array(["não", "да", "はい"])))
     assert set(run_onnx(translated(model), MATRIX)["prediction"]) <= {"não", "да", "はい"}
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
 def test_the_autoencoder_and_pca_one_after_the_other(tied, normalisation):
-    shape = autoencoder_shape(6, (5,), 4, Member("nncore.activations.elu"), normalisation=normalisation, tied=tied)
+    shape = autoencoder_architecture(
+        6, (5,), 4, Component("nncore.activations.elu"), normalisation=normalisation, tied=tied
+    )
     x = plain(6)(MATRIX)
     encode = Autoencoder(shape, numbers(shape))
     is_the_same(model_of(transforms=(encode,), n_inputs=4), MATRIX)
@@ -163,7 +165,7 @@ def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scal
     bounds[1:3, 0] = 2  # equal ones, and a row that is as large
     bounds[:, 0].sort()
     scale = Affine(of_columns, of_columns) if scaling == "affine" else Quantiles(np.linspace(0, 1, 5), bounds)
-    preparation = Preparation(
+    preprocessing = Preprocessing(
         COLUMNS,
         np.linspace(-1, 2, n_features),
         np.array([0, 8]),
@@ -171,7 +173,7 @@ def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scal
         (np.array([0.1, 0.5, 0.9, 0.3, np.nan]),),
         (np.array([0, 1, -1, 2, 3]), np.array([1, 0, -1, -1])),
     )
-    model = model_of(preparation=preparation, n_inputs=preparation.n_outputs)
+    model = model_of(preprocessing=preprocessing, n_inputs=preprocessing.n_outputs)
     content = is_the_same(model, MIXED)
     said = {one.key: json.loads(one.value) for one in onnx.load_from_string(content).metadata_props}
     assert [one["name"] for one in said["numbers"]] == ["size", "when", "new"]
@@ -186,9 +188,9 @@ def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scal
 def test_texts_alone_are_the_only_input():
     columns = (Column("kind", "categorical", "string", ("a", "b")),)
     empty = Affine(np.empty(0), np.empty(0))
-    preparation = Preparation(columns, np.empty(0), np.empty(0, np.int64), empty, (), (np.array([0, 1, -1, 2]),))
+    preprocessing = Preprocessing(columns, np.empty(0), np.empty(0, np.int64), empty, (), (np.array([0, 1, -1, 2]),))
     table = Table(columns, np.empty((N, 0)), DRAWN.integers(-1, 3, size=(N, 1)).astype(np.int32))
-    content = is_the_same(model_of(preparation=preparation, n_inputs=3), table)
+    content = is_the_same(model_of(preprocessing=preprocessing, n_inputs=3), table)
     assert [one.name for one in onnx.load_from_string(content).graph.input] == ["texts"]
 
 
@@ -200,13 +202,13 @@ def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
 
 
 def test_what_has_no_translation_is_named(monkeypatch):
-    monkeypatch.setattr("nncore.pca.Pca.__call__", lambda self, x: np.arctan(x))
+    monkeypatch.setattr("nncore.reduction.pca.Pca.__call__", lambda self, x: np.arctan(x))
     with pytest.raises(NotImplementedError, match=r"^numpy.arctan has no translation to ONNX$"):
         translated(model_of(transforms=(fit_pca(MATRIX.numbers, 6),)))
 
 
 def test_the_setting_needs_the_packages(monkeypatch):
-    monkeypatch.setattr("pipeline.settings.run_settings.find_spec", lambda name: None)
+    monkeypatch.setattr("pipeline.config.schema.find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"onnx=true needs the packages .*pip install onnx onnxruntime"):
         composed("onnx=true")
 
@@ -246,7 +248,7 @@ def test_a_run_writes_the_file_and_mlflow_has_it(tmp_path):
     )
     prediction, probabilities = json.loads(done.stdout)
     model = model_file.load(path.with_name("model"))
-    wanted = model.answers({name: np.array(values) for name, values in rows.items()})
+    wanted = model.predict_columns({name: np.array(values) for name, values in rows.items()})
     assert prediction == wanted["prediction"].tolist()
-    expected = np.stack([wanted[f"probability_{label}"] for label in model.meaning.labels], axis=1)
+    expected = np.stack([wanted[f"probability_{label}"] for label in model.target_decoder.labels], axis=1)
     assert np.allclose(probabilities, expected, rtol=0, atol=1e-5)

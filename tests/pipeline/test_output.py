@@ -15,12 +15,12 @@ from running import FEW, composed, summary
 from sweeps import add, opened
 from sweeps import report as reported
 
-from pipeline.reports.json_lines import JsonLines
-from pipeline.reports.live import LiveTable, picture
-from pipeline.reports.output import Lines, Quiet, output_of
-from pipeline.reports.progress import Pace, PlainProgress, Sweeping, duration
-from pipeline.run import run
-from pipeline.sweep.results import RungWork
+from pipeline.console.json_lines import JsonOutput
+from pipeline.console.live import LiveTable, picture
+from pipeline.console.output import LineOutput, QuietOutput, output_of
+from pipeline.console.progress import Pace, PlainProgress, SweepProgress, duration
+from pipeline.driver.run import run
+from pipeline.engine.records import RungProgress
 
 OURS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "training.epochs=3")
 
@@ -28,13 +28,13 @@ OURS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "t
 def halved():
     """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
     found = opened(9)
-    found.rungs.append(RungWork("1", 9, 9, 0))
+    found.rungs.append(RungProgress("1", 9, 9, 0))
     losses = {key: reported(1.0 + at / 10, 1.0, epoch=1) for at, key in enumerate(found.networks)}
     add(found, losses, 0, 1)
     for key in list(found.trials)[3:]:
         found.let_go(key, "the search left it out", 1)
     found.notice(found.trials)
-    found.rungs.append(RungWork("3", 3, 6, 4))
+    found.rungs.append(RungProgress("3", 3, 6, 4))
     return found
 
 
@@ -45,7 +45,7 @@ def shown(now, width=80, height=24):
 
 
 def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
-    text = shown(Sweeping(halved(), 2.0, 4, 3))
+    text = shown(SweepProgress(halved(), 2.0, 4, 3))
     assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
     assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
     assert "6 of 9 trials over, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
@@ -60,13 +60,13 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
 )
 def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     settings, _ = composed(*overrides)
-    trials = [leg.trial for leg in settings.asker().ask()]
+    trials = [request.trial for request in settings.sampler().ask()]
     found = opened(0)
     for trial in trials:
         found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.repeats}, {})
-    found.rungs += [RungWork(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
+    found.rungs += [RungProgress(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
     add(found, {key: reported(123.4567, 1.0, epoch=1) for key in found.networks}, 0, 1)
-    lines = shown(Sweeping(found, 1e-3, 1000, 1000)).splitlines()
+    lines = shown(SweepProgress(found, 1e-3, 1000, 1000)).splitlines()
     assert len(lines) <= 23  # the cursor takes one
     assert max(map(len, lines)) <= 80
     assert "validation loss  epoch" in "\n".join(lines)  # whole, however long the labels
@@ -76,16 +76,16 @@ def test_the_plain_progress_has_a_line_now_and_then_and_a_last_one():
     said = []
     progress = PlainProgress(said.append)
     for _ in range(10):
-        progress.show(Sweeping(halved(), 2.0, 4, 3))
+        progress.show(SweepProgress(halved(), 2.0, 4, 3))
     assert len(said) == 1
-    progress.close(Sweeping(halved(), 2.0, 4, 0))
+    progress.close(SweepProgress(halved(), 2.0, 4, 0))
     assert len(said) == 2
     assert said[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
 
 
 def test_what_is_shown_takes_a_small_share_of_the_time(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("pipeline.reports.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("pipeline.console.progress.time.monotonic", lambda: clock[0])
     pace = Pace(1.0)
     assert (pace.due(), pace.due()) == (True, False)
     pace.cost(0.5)  # more than there is time for in a second
@@ -101,9 +101,9 @@ def test_durations_are_said_in_the_unit_that_suits():
 
 def test_json_says_how_far_a_sweep_is():
     file = StringIO()
-    output = JsonLines(file, Pace())
-    output.sweeping(Sweeping(halved(), 2.0, 4, 3))
-    output.sweeping(Sweeping(halved(), 2.0, 4, 3))  # too soon
+    output = JsonOutput(file, Pace())
+    output.sweeping(SweepProgress(halved(), 2.0, 4, 3))
+    output.sweeping(SweepProgress(halved(), 2.0, 4, 3))  # too soon
     output.say("warning: the disk is nearly full")
     progress, warning = map(json.loads, file.getvalue().splitlines())
     best = progress.pop("best")
@@ -148,7 +148,7 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
 
 def test_quiet_is_one_line(tmp_path, capsys):
     settings, config = composed(*OURS, f"runs={tmp_path}")
-    found = run(settings, config, "", Quiet(), 0.0)
+    found = run(settings, config, "", QuietOutput(), 0.0)
     said = capsys.readouterr()
     folder = next(tmp_path.glob("wine/*"))
     best = found["best"]
@@ -156,19 +156,19 @@ def test_quiet_is_one_line(tmp_path, capsys):
     scores = f"loss {best['test']['loss']:.4f}, accuracy {best['test']['accuracy']:.4f}"
     assert said.out == f"trial {best['trial']}: {parameters}; test {scores}; {folder}\n"
     assert not said.err
-    Quiet().say("warning: look out")
-    Quiet().say("nothing to see")
+    QuietOutput().say("warning: look out")
+    QuietOutput().say("nothing to see")
     assert capsys.readouterr().err == "warning: look out\n"
 
 
 def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
-    from pipeline.plan import show_plan
+    from pipeline.driver.dry_run import show_plan
 
     settings, config = composed(*OURS, f"runs={tmp_path}", "plan=true")
-    for output in (Quiet(), JsonLines(sys.stdout, Pace())):
+    for output in (QuietOutput(), JsonOutput(sys.stdout, Pace())):
         show_plan(settings, config, output, 0.0)
         text = capsys.readouterr().out
-        if isinstance(output, Quiet):
+        if isinstance(output, QuietOutput):
             assert text.startswith("plan       7 trials, 7 networks, 21 network-epochs")
         else:
             (plan,) = (one for one in map(json.loads, text.splitlines()) if one["event"] == "plan")
@@ -176,12 +176,12 @@ def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
 
 
 def test_modes_are_what_they_are_called():
-    assert isinstance(output_of("quiet"), Quiet)
-    assert isinstance(output_of("json"), JsonLines)
+    assert isinstance(output_of("quiet"), QuietOutput)
+    assert isinstance(output_of("json"), JsonOutput)
     assert isinstance(output_of("live")._progress, LiveTable)
     for mode in ("plain", "auto"):  # this is no terminal
         output = output_of(mode)
-        assert isinstance(output, Lines)
+        assert isinstance(output, LineOutput)
         assert isinstance(output._progress, PlainProgress)
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from running import FEW, command, composed, swept_here
 from sweeps import job
 
-from pipeline.errors import SettingError
-from pipeline.plan import rehearsed, show_plan
-from pipeline.reports.output import Lines
-from pipeline.sweep.planner import Stacks, plan
+from pipeline.components.errors import SettingError
+from pipeline.console.output import LineOutput
+from pipeline.driver.dry_run import show_plan, simulate
+from pipeline.engine.packing.planner import PackingSettings, plan
 
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
 IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "stacks.width=unlimited")
@@ -23,7 +23,7 @@ def planned(folder, *overrides):
     """What is found, and what is printed."""
     settings, config = composed("execution=local", f"runs={folder}", "plan=true", *overrides)
     console = Console(file=StringIO(), width=200)
-    return show_plan(settings, config, Lines(console, live=False), time.monotonic()), console.file.getvalue()
+    return show_plan(settings, config, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
 
 
 def left_behind(folder):
@@ -90,9 +90,9 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
 @pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
 def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
     """Four stacks of 6 seconds; and what each slice costs besides."""
-    found = plan([job(number) for number in range(8)], 1, Stacks(2, 1.0, 0.0))
+    found = plan([job(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
     timed = [type(stack)(**{**stack.__dict__, "epoch_seconds": 0.6}) for stack in found]
-    seconds, slices = rehearsed(timed, workers, 1.0)
+    seconds, slices = simulate(timed, workers, 1.0)
     assert slices == 4 * 10  # each of one epoch
     assert seconds == pytest.approx(expected + slices / workers * 0.03)
 

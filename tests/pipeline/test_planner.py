@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import data, network, shape
-from sweeps import FACTS, LARGE, SMALL, job
+from sweeps import LARGE, SMALL, VIEW_SHAPE, job
 
-from nncore.stack import start
-from nncore.training import train
-from pipeline.artefacts import Facts
-from pipeline.sweep.planner import (
+from nncore.stack.state import start
+from nncore.stack.training import train
+from pipeline.components.types import ViewShape
+from pipeline.engine.packing.planner import (
     TASK_S,
-    Origin,
-    Stacks,
+    NetworkOrigin,
+    PackingSettings,
     epoch_seconds,
     plan,
     step_flops,
@@ -27,11 +27,11 @@ from pipeline.sweep.planner import (
 )
 
 OTHER = shape((8, 9, 3), batch_size=32)
-LONGER = FACTS._replace(n_train=400)
+LONGER = VIEW_SHAPE._replace(n_train=400)
 
 
 def stacks(width):
-    return Stacks(width, 1.0, 0.0)
+    return PackingSettings(width, 1.0, 0.0)
 
 
 @st.composite
@@ -39,11 +39,11 @@ def any_jobs(draw):
     """Networks of two shapes and two sizes of views on several folds, some of them on their way."""
     found = []
     for number in range(draw(st.integers(1, 40))):
-        of, facts = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([FACTS, LONGER]))
+        of, view_shape = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([VIEW_SHAPE, LONGER]))
         start_at, until = draw(st.sampled_from([0, 3])), draw(st.sampled_from([5, 9]))
-        origin = Origin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
-        view = draw(st.integers(0, 2)) + 3 * (facts == LONGER)
-        found.append(job(number, of, view, facts, (start_at, until), origin))
+        origin = NetworkOrigin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
+        view = draw(st.integers(0, 2)) + 3 * (view_shape == LONGER)
+        found.append(job(number, of, view, view_shape, (start_at, until), origin))
     return found
 
 
@@ -58,8 +58,8 @@ def test_every_network_is_in_one_stack_of_its_like(jobs, workers, width):
     assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
     for stack in found:
         asked = [by_key[network.key] for network in stack.networks]
-        assert {(one.shape, one.facts, one.start, one.until) for one in asked} == {
-            (stack.shape, stack.facts, stack.start, stack.until)
+        assert {(one.architecture, one.view_shape, one.start, one.until) for one in asked} == {
+            (stack.architecture, stack.view_shape, stack.start, stack.until)
         }
         assert [one.origin for one in asked] in ([*stack.origins], [None] * len(asked))
         assert [stack.views[network.view] for network in stack.networks] == [one.view for one in asked]
@@ -75,10 +75,10 @@ def test_what_must_not_stand_together_does_not():
     first = job(0)
     others = [
         job(1, OTHER),
-        job(1, facts=LONGER),
+        job(1, view_shape=LONGER),
         job(1, span=(0, 9)),
-        job(1, span=(2, 10), origin=Origin(0, "x")),
-        job(1, origin=Origin(0, "x")),
+        job(1, span=(2, 10), origin=NetworkOrigin(0, "x")),
+        job(1, origin=NetworkOrigin(0, "x")),
     ]
     for other in others:
         assert len(plan([first, other], 1, stacks("unlimited"))) == 2
@@ -136,7 +136,7 @@ def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(worke
     jobs = [job(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
     found = plan(jobs, workers, stacks("auto"))
     assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
-    widths = [len(stack.networks) for stack in found if stack.shape == SMALL]
+    widths = [len(stack.networks) for stack in found if stack.architecture == SMALL]
     assert max(widths) - min(widths) <= 1
 
 
@@ -150,8 +150,8 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
 
 
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
-    of, facts = shape((32, 64, 10), batch_size=32), Facts(32, 10, 1079, 359)
-    jobs = [job(number, of, 0, facts, (0, 30)) for number in range(33_000)]
+    of, view_shape = shape((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
+    jobs = [job(number, of, 0, view_shape, (0, 30)) for number in range(33_000)]
     few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
     assert min(stack.seconds for stack in many) > 0.7 * task_seconds(200)
@@ -180,14 +180,14 @@ def test_the_rest_of_a_stack_goes_on_out_of_it():
     keys = [network.key for network in stack.networks][1:4]
     rest = stack.rest(keys, number=8, epoch=4)
     assert rest.networks == stack.networks[1:4]
-    assert rest.origins == tuple(Origin(8, key) for key in keys)
+    assert rest.origins == tuple(NetworkOrigin(8, key) for key in keys)
     assert (rest.start, rest.until, rest.views) == (4, 10, (0, 1))
     assert rest.seconds == pytest.approx(stack.seconds / 2 * 6 / 10)
 
 
 def test_steps_and_arithmetic_are_counted_by_hand():
     """Batches of 32: 320 rows are 10, 321 are 11. Two products of a layer's size forward, twice as many backward."""
-    assert [steps_per_epoch(SMALL, Facts(8, 3, rows, 80)) for rows in (1, 32, 320, 321)] == [1, 1, 10, 11]
+    assert [steps_per_epoch(SMALL, ViewShape(8, 3, rows, 80)) for rows in (1, 32, 320, 321)] == [1, 1, 10, 11]
     assert step_flops(SMALL) == 3 * 2 * 32 * (8 * 6 + 6 * 3)
 
 
@@ -201,4 +201,4 @@ def test_an_epoch_lasts_about_as_long_as_is_said():
     with np.errstate(all="ignore"):
         train(stack, on, 3, {})
     taken = (time.perf_counter() - began) / 3
-    assert 0.1 < taken / epoch_seconds(of, Facts(32, 10, 1000, 200), 20) < 10
+    assert 0.1 < taken / epoch_seconds(of, ViewShape(32, 10, 1000, 200), 20) < 10

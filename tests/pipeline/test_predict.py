@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from running import FEW, command, swept_here
 
-from nncore import model_file
-from pipeline.commands import dispatch
+from nncore.inference import model_file
+from pipeline.cli import dispatch
 
 TABLE = ("data=csv", "data.target=price", "training.epochs=2", "report=none")
 
@@ -56,7 +56,7 @@ def test_new_rows_need_no_target_and_may_come_in_other_columns(houses, tmp_path,
     found = predicted(capsys, tmp_path, f"model={run}", "data=csv", f"data.path={tmp_path}/new.csv")
     columns = {"area": [r[0] or None for r in rows], "city": [r[1] or None for r in rows], "sold": [r[2] for r in rows]}
     arrays = {name: np.array(values, object) for name, values in columns.items()}
-    expected = model_file.load(run / "model").answers(arrays)["prediction"]
+    expected = model_file.load(run / "model").predict_columns(arrays)["prediction"]
     assert [float(row["prediction"]) for row in found] == expected.tolist()
     assert [int(row["row"]) for row in found] == list(range(1, 121))
 

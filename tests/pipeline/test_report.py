@@ -16,9 +16,9 @@ import pytest
 from running import FEW, composed, run_here, swept_here
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from nncore import model_file
-from pipeline.commands import dispatch
-from pipeline.errors import SettingError
+from nncore.inference import model_file
+from pipeline.cli import dispatch
+from pipeline.components.errors import SettingError
 from pipeline.reports.drawer import DrawingProcess
 from pipeline.reports.report import write_report
 
@@ -111,7 +111,7 @@ def test_the_confusion_matrix_and_its_scores_are_scikit_learns(digits):
     found = json.loads((folder / "diagnosis.json").read_text())["test"]
     settings, _ = composed()
     test = settings.split(settings.data())[1]
-    predicted = model_file.load(folder / "model").answers(_raw(test))["prediction"]
+    predicted = model_file.load(folder / "model").predict_columns(_raw(test))["prediction"]
     assert found["confusion"] == confusion_matrix(test.y, predicted).tolist()
     expected = precision_recall_fscore_support(test.y, predicted)
     for name, values in zip(("precision", "recall", "f1"), expected, strict=False):
@@ -130,7 +130,9 @@ def test_the_norms_are_those_of_the_models_weights(digits):
     norms = json.loads((folder / "diagnosis.json").read_text())["norms"]
     model = model_file.load(folder / "model")
     weights = {
-        part.layer: model.parameters[0, part.start : part.stop] for part in model.shape.layout if part.name == "W"
+        part.layer: model.parameters[0, part.start : part.stop]
+        for part in model.architecture.layout
+        if part.name == "W"
     }
     assert norms["weights"] == pytest.approx([np.linalg.norm(weights[0]), np.linalg.norm(weights[1])], rel=1e-5)
     assert norms["layers"] == ["32 to 64", "64 to 10"]
@@ -153,9 +155,9 @@ def test_the_explained_variance_is_scikit_learns(digits):
 
 def test_the_importances_sum_to_one_and_find_what_matters(digits):
     from pipeline.reports import importance
-    from pipeline.reports.findings import findings
+    from pipeline.reports.contents import run_contents
 
-    shares = importance.shares(findings(digits[0]))
+    shares = importance.shares(run_contents(digits[0]))
     assert sum(shares.values()) == pytest.approx(1)
     assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer"}
     assert shares["optimizer.learning_rate"] > shares["regularizer"]
@@ -290,7 +292,7 @@ def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tm
 
 
 def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):
-    from pipeline.record import _command
+    from pipeline.runs.folder import _command
 
     monkeypatch.setattr("sys.argv", ["nnsweep", "tracking.uri=postgresql://me:secret@host/db", "name=a b"])
     assert _command() == "nnsweep tracking.uri=postgresql://me:...@host/db 'name=a b'"

@@ -7,14 +7,14 @@ from itertools import permutations
 import pytest
 from sweeps import add, enter, opened, place, report
 
-from pipeline.sweep.result import Place, Repeat, repeats_of
-from pipeline.sweep.results import digest
+from pipeline.engine.records import digest
+from pipeline.runs.network_record import CheckpointRef, Replicate, replicates
 
 INF = (7, "train/loss was inf (limit 1e+06)")
 
 
 def test_networks_go_trial_by_trial_with_the_folds_and_the_seeds_inside():
-    assert repeats_of(2, 5, 2) == [Repeat(0, 5), Repeat(0, 6), Repeat(1, 5), Repeat(1, 6)]
+    assert replicates(2, 5, 2) == [Replicate(0, 5), Replicate(0, 6), Replicate(1, 5), Replicate(1, 6)]
     assert list(opened(2, 2, 2).networks) == [
         f"000{t}/{fold}/{seed}" for t in (0, 1) for fold in (1, 2) for seed in (0, 1)
     ]
@@ -91,10 +91,10 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     found = opened(2)
     good, bad = found.networks
     add(found, {good: report(0.3, 0.2, epoch=2), bad: report(0.9, 0.8, epoch=2)}, 0, 2)
-    address = "copy 0001/1/0"
-    enter(found, 1, address="copy ", origins={address: found.networks[good]})
+    content_hash = "copy 0001/1/0"
+    enter(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
     copy = found.networks[bad]
-    assert (copy.key, copy.address, copy.trained, copy.place) == (bad, address, 2, place(good, "00000-2"))
+    assert (copy.key, copy.content_hash, copy.trained, copy.place) == (bad, content_hash, 2, place(good, "00000-2"))
     assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
     add(found, {bad: report(0.1, epoch=3)}, 2, 3)
     assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
@@ -106,7 +106,7 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
 def test_what_an_earlier_session_knew_stands_and_is_counted():
     before = opened(2)
     add(before, {"0000/1/0": report(0.3, 0.2, epoch=2)}, 0, 2)
-    found = opened(3, known={address: result for address, result in before.known.items() if result.trained})
+    found = opened(3, known={content_hash: result for content_hash, result in before.known.items() if result.trained})
     assert found.n_resumed == 1
     assert (found.networks["0000/1/0"].trained, found.epochs_trained) == (2, 0)
     enter(found, 0)  # the next rung
@@ -117,7 +117,7 @@ def test_others_in_the_file_of_a_slice_are_found_there_too():
     found = opened(2)
     stopped, other = found.networks
     add(found, {stopped: report(0.3, epoch=1, stopped=(1, "why")), other: report(0.4, epoch=1)}, 0, 1)
-    held = Place("00000-2", "1" * 64, stopped)
+    held = CheckpointRef("00000-2", "1" * 64, stopped)
     found.add({other: report(0.4, epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
     assert found.networks[stopped].place == held
 
@@ -154,7 +154,7 @@ def test_the_digest_sees_every_part_of_a_result():
     digests += [digest_with(n_folds=2), digest_with(n_seeds=2)]
     let_go, other_trial, other_seed = opened(1), opened(0), opened(0)
     enter(other_trial, 1)
-    other_seed.repeats = (Repeat(0, 1),)
+    other_seed.repeats = (Replicate(0, 1),)
     enter(other_seed, 0)
     for found in (let_go, other_trial, other_seed):
         add(found, {key: report(0.5, 0.4, epoch=2) for key in found.networks}, 0, 2)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from sweeps import add, enter, opened, report, trial
 
-from pipeline.search.base import Leg
-from pipeline.settings.run_settings import Budget
-from pipeline.sweep.rungs import Rungs
+from pipeline.config.schema import Budget
+from pipeline.engine.rungs import Rungs
+from pipeline.search.base import TrainRequest
 
 UNLIMITED = Budget(None, None, None)
 
@@ -17,7 +17,7 @@ class Script:
     """A search that asks for what it was given, and keeps what it is told."""
 
     def __init__(self, *rungs):
-        self.rungs, self.told = [[Leg(trial(number), until) for number, until in rung] for rung in rungs], []
+        self.rungs, self.told = [[TrainRequest(trial(number), until) for number, until in rung] for rung in rungs], []
 
     def ask(self):
         return self.rungs.pop(0) if self.rungs else []
@@ -31,17 +31,17 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
     results = opened(0) if results is None else results
     rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
     asked = []
-    while legs := rungs.next():
-        asked.append({leg.trial.number: leg.until for leg in legs})
-        for leg in legs:
-            enter(results, leg.trial.number)
-            for network in results.trials[leg.trial.key].networks:
-                told = losses(leg.trial.number, range(network.trained + 1, leg.until + 1))
-                one = told if not isinstance(told, float) else report(*[told] * (leg.until - network.trained))
-                one = one if one.diverged else replace(one, epoch=leg.until)
+    while requests := rungs.next():
+        asked.append({request.trial.number: request.until for request in requests})
+        for request in requests:
+            enter(results, request.trial.number)
+            for network in results.trials[request.trial.key].networks:
+                told = losses(request.trial.number, range(network.trained + 1, request.until + 1))
+                one = told if not isinstance(told, float) else report(*[told] * (request.until - network.trained))
+                one = one if one.diverged else replace(one, epoch=request.until)
                 if not network.ended:
-                    add(results, {network.key: one}, network.trained, leg.until, leg.until == epochs)
-        rungs.done(legs)
+                    add(results, {network.key: one}, network.trained, request.until, request.until == epochs)
+        rungs.done(requests)
     return asked, results
 
 
@@ -115,8 +115,8 @@ def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
     add(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
     script = Script([(0, 2)], [(0, 3)], [(0, 5)])
     rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
-    while legs := rungs.next():
-        rungs.done(legs)
+    while requests := rungs.next():
+        rungs.done(requests)
     assert [told["0000"] for told in script.told][::2] == [(0.3,), (math.inf,)]
     assert results.networks["0000/1/0"].left is None
 

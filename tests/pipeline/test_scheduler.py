@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import job
 
-from pipeline.sweep.planner import Origin, Stacks, plan
-from pipeline.sweep.scheduler import Scheduler, Slice
+from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
+from pipeline.engine.packing.scheduler import Scheduler, Slice
 
 
 def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
-    stacks = plan([job(number, span=(0, epochs)) for number in range(n_networks)], 1, Stacks(width, 1.0, 0.0))
+    stacks = plan([job(number, span=(0, epochs)) for number in range(n_networks)], 1, PackingSettings(width, 1.0, 0.0))
     return [replace(stack, epoch_seconds=epoch_seconds) for stack in stacks]
 
 
@@ -125,7 +125,7 @@ def test_a_stack_is_divided_when_workers_are_idle():
     assert [part.start for part in parts] == [1] * 4
     divided = [[network.key for network in scheduler.stacks[part.stack].networks] for part in parts]
     assert divided == [keys[0:2], keys[2:4], keys[4:6], keys[6:8]]
-    assert scheduler.stacks[3].origins == (Origin(0, keys[4]), Origin(0, keys[5]))
+    assert scheduler.stacks[3].origins == (NetworkOrigin(0, keys[4]), NetworkOrigin(0, keys[5]))
     assert parts[0].until - parts[0].start == 4  # a quarter of the networks: 2.5 s an epoch, 10 s a slice
 
 
@@ -268,4 +268,4 @@ def test_a_lost_slice_is_tried_again_epoch_by_epoch_and_then_halved():
     assert [scheduler.next(), scheduler.next(), scheduler.next()] == [Slice(1, 1, 2), Slice(2, 1, 2), None]
     halves = [scheduler.stacks[number] for number in (1, 2)]
     assert [[network.key for network in half.networks] for half in halves] == [keys[:2], keys[2:3]]
-    assert halves[1].origins == (Origin(0, keys[2]),)
+    assert halves[1].origins == (NetworkOrigin(0, keys[2]),)

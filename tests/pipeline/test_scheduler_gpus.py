@@ -4,11 +4,11 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps import FACTS, LARGE, SMALL, job
+from sweeps import LARGE, SMALL, VIEW_SHAPE, job
 from test_scheduler import Simulation, planned
 
-from pipeline.sweep.planner import Origin, Stacks, gpu_width, plan
-from pipeline.sweep.scheduler import Scheduler, Slice
+from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, gpu_width, plan
+from pipeline.engine.packing.scheduler import Scheduler, Slice
 
 
 def with_gpus(stacks, workers, gpus, fits, slice_seconds=0.5, retries=1):
@@ -77,13 +77,13 @@ def test_several_gpus_begin_with_about_as_many_networks_each(n_networks, workers
 
 def test_stacks_of_another_sort_are_not_taken_along():
     jobs = [job(number, span=(0, 9)) for number in range(6)]
-    jobs += [job(number, span=(3, 9), origin=Origin(7, "x")) for number in range(6, 12)]
-    jobs += [job(number, span=(0, 8)) for number in range(12, 18)] + [job(19, LARGE, facts=FACTS)]
-    scheduler = with_gpus(plan(jobs, 1, Stacks(1, 1.0, 0.0)), 0, 1, 100)
+    jobs += [job(number, span=(3, 9), origin=NetworkOrigin(7, "x")) for number in range(6, 12)]
+    jobs += [job(number, span=(0, 8)) for number in range(12, 18)] + [job(19, LARGE, view_shape=VIEW_SHAPE)]
+    scheduler = with_gpus(plan(jobs, 1, PackingSettings(1, 1.0, 0.0)), 0, 1, 100)
     sorts = []
     while chosen := scheduler.next(gpu=True):
         stack = scheduler.stacks[chosen.stack]
-        sorts.append((stack.shape.sizes, stack.start, stack.until, len(stack.networks), len(stack.origins)))
+        sorts.append((stack.architecture.sizes, stack.start, stack.until, len(stack.networks), len(stack.origins)))
     assert sorted(sorts) == sorted(
         [(SMALL.sizes, 0, 9, 6, 0), (SMALL.sizes, 3, 9, 6, 6), (SMALL.sizes, 0, 8, 6, 0), (LARGE.sizes, 0, 10, 1, 0)]
     )
@@ -100,7 +100,7 @@ def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
     assert (wide.start, wide.gpu) == (5, True)
     stack = scheduler.stacks[wide.stack]
     assert {(one.key, origin) for one, origin in zip(stack.networks, stack.origins, strict=True)} == {
-        *((key, Origin(0, key)) for key in keys[0]), *((key, Origin(1, key)) for key in keys[1][1:])
+        *((key, NetworkOrigin(0, key)) for key in keys[0]), *((key, NetworkOrigin(1, key)) for key in keys[1][1:])
     }  # fmt: skip
     assert scheduler.next() is None
 
@@ -119,7 +119,9 @@ def test_an_idle_core_gets_of_a_wide_stack_what_it_can_do_meanwhile():
 
 def test_a_core_that_takes_over_a_wide_stack_takes_it_in_narrow_parts():
     """As after the GPU's host has left."""
-    scheduler = with_gpus(plan([job(n, LARGE) for n in range(40)], 1, Stacks("unlimited", 1.0, 0.0)), 2, 1, 100)
+    scheduler = with_gpus(
+        plan([job(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
+    )
     wide = scheduler.next(gpu=True)
     scheduler.gpus = 0
     assert scheduler.lost(wide) is None
@@ -145,7 +147,7 @@ def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one
 
 
 def test_the_memory_of_a_gpu_bounds_the_width():
-    small, large = (plan([job(n, of) for n in range(4)], 1, Stacks(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
+    small, large = (plan([job(n, of) for n in range(4)], 1, PackingSettings(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
     assert gpu_width(small, 1, 10**9) > 10_000
     assert 20 < gpu_width(large, 1, 10**9) < 100
     assert 1.9 < gpu_width(large, 1, 2 * 10**9) / gpu_width(large, 1, 10**9) < 2.1

@@ -11,11 +11,11 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.search.base import Search
-from pipeline.search.draws import Random, Sobol
 from pipeline.search.grid import MOST_TRIALS, Grid
 from pipeline.search.halving import Halving, Hyperband
 from pipeline.search.population import Population
-from pipeline.sweep.space import Space
+from pipeline.search.random_search import Random, Sobol
+from pipeline.search.space import Space
 
 CONF = Path(__file__).parents[2] / "conf"
 ADAM = "nncore.optimizers.adam.adam"
@@ -44,12 +44,12 @@ MIXED = space(
 )
 
 
-def played(asker, score):
+def played(sampler, score):
     """Every rung as {trial number: until}, when trials score as `score` says."""
     rungs = []
-    while legs := asker.ask():
-        rungs.append({leg.trial.number: leg.until for leg in legs})
-        asker.tell({leg.trial.key: (score(leg.trial),) for leg in reversed(legs)})
+    while requests := sampler.ask():
+        rungs.append({request.trial.number: request.until for request in requests})
+        sampler.tell({request.trial.key: (score(request.trial),) for request in reversed(requests)})
     return rungs
 
 
@@ -148,9 +148,13 @@ def test_of_equals_the_first_go_on_and_what_diverged_never_does():
 
 def test_halving_takes_the_trials_of_another_search():
     settings = TypeAdapter(Halving).validate_python(
-        {"candidates": {"_target_": "pipeline.search.draws.Random", "trials": 9, "seed": 5}, "factor": 3, "first": 1}
+        {
+            "candidates": {"_target_": "pipeline.search.random_search.Random", "trials": 9, "seed": 5},
+            "factor": 3,
+            "first": 1,
+        }
     )
-    assert [leg.trial for leg in settings.begin(MIXED, 9, 1).ask()] == Random(9, 5).trials_of(MIXED)
+    assert [request.trial for request in settings.begin(MIXED, 9, 1).ask()] == Random(9, 5).trials_of(MIXED)
 
 
 def sizes(rungs):
@@ -185,7 +189,7 @@ def test_hyperband_has_the_brackets_of_another_program():
 def test_hyperband_deals_out_any_number_of_candidates_in_proportion():
     """112 trials by 27 : 12 : 6 : 4 of 49, to a trial or two, and each bracket has some early and late ones."""
     first, *rest = played(Hyperband(Grid(), 3, 1).begin(listed(112), 30, 1), by_number)
-    dealt = {until: [n for n, leg in first.items() if leg == until] for until in (1, 3, 9, 30)}
+    dealt = {until: [n for n, request in first.items() if request == until] for until in (1, 3, 9, 30)}
     for until, share in ((1, 27), (3, 12), (9, 6), (30, 4)):
         assert len(dealt[until]) == pytest.approx(112 * share / 49, abs=2)
         assert min(dealt[until]) < 20 < 90 < max(dealt[until])
@@ -203,24 +207,24 @@ POPULATION = Population(size=8, every=2, share=0.25, factor=1.25, seed=0)
 
 def generations(search, swept, epochs, score):
     """The legs of every generation."""
-    asker, found = search.begin(swept, epochs, 1), []
-    while legs := asker.ask():
-        found.append(legs)
-        asker.tell({leg.trial.key: (score(leg.trial),) for leg in legs})
+    sampler, found = search.begin(swept, epochs, 1), []
+    while requests := sampler.ask():
+        found.append(requests)
+        sampler.tell({request.trial.key: (score(request.trial),) for request in requests})
     return found
 
 
 def test_the_worst_go_on_as_changed_copies_of_the_best():
     first, second, third = generations(POPULATION, MIXED, 5, by_number)
-    assert [{leg.until for leg in legs} for legs in (first, second, third)] == [{2}, {4}, {5}]
-    assert [leg.origin for leg in first] == [None] * 8
-    for before, legs in ((first, second), (second, third)):
-        assert [leg.trial.number for leg in legs] == list(range(8))
-        assert [leg.trial for leg in legs[:6]] == [leg.trial for leg in before[:6]]
-        assert [leg.origin for leg in legs[:6]] == [None] * 6
-        for leg in legs[6:]:
-            assert leg.origin in ("0000", "0001")
-            old, new = before[int(leg.origin)].trial.parameters, leg.trial.parameters
+    assert [{request.until for request in requests} for requests in (first, second, third)] == [{2}, {4}, {5}]
+    assert [request.origin for request in first] == [None] * 8
+    for before, requests in ((first, second), (second, third)):
+        assert [request.trial.number for request in requests] == list(range(8))
+        assert [request.trial for request in requests[:6]] == [request.trial for request in before[:6]]
+        assert [request.origin for request in requests[:6]] == [None] * 6
+        for request in requests[6:]:
+            assert request.origin in ("0000", "0001")
+            old, new = before[int(request.origin)].trial.parameters, request.trial.parameters
             assert {name for name in old if old[name] != new[name]} <= {
                 "optimizer.learning_rate",
                 "regularizer.strength",
@@ -233,13 +237,15 @@ def test_numbers_stay_in_their_ranges_and_lists_move_to_neighbours():
     search = Population(size=4, every=1, share=0.5, factor=10.0, seed=1)
     values = [0.3, 0.1, 0.2, 0.4]
     swept = space({"low": 0.01, "high": 0.02}, regularizer={"l2": {"_target_": L2, "strength": values}})
-    legs = generations(search, swept, 60, lambda trial: -dict(trial.optimizer.arguments)["learning_rate"])
+    requests = generations(search, swept, 60, lambda trial: -dict(trial.optimizer.arguments)["learning_rate"])
     seen = set()
-    for before, after in pairwise(legs):
-        for leg in after:
-            assert 0.01 <= dict(leg.trial.optimizer.arguments)["learning_rate"] <= 0.02
-            if leg.origin is not None:
-                old, new = (one.regularizer.arguments[0][1] for one in (before[int(leg.origin)].trial, leg.trial))
+    for before, after in pairwise(requests):
+        for request in after:
+            assert 0.01 <= dict(request.trial.optimizer.arguments)["learning_rate"] <= 0.02
+            if request.origin is not None:
+                old, new = (
+                    one.regularizer.arguments[0][1] for one in (before[int(request.origin)].trial, request.trial)
+                )
                 assert abs(sorted(values).index(old) - sorted(values).index(new)) <= 1
                 seen.add((old, new))
     assert len(seen) > 4
@@ -247,8 +253,8 @@ def test_numbers_stay_in_their_ranges_and_lists_move_to_neighbours():
 
 def test_what_diverged_is_replaced_even_if_it_is_more_than_the_share():
     _, second = generations(POPULATION, MIXED, 4, lambda trial: inf if trial.number > 2 else by_number(trial))
-    assert [leg.origin is None for leg in second] == [True] * 3 + [False] * 5
-    assert {leg.origin for leg in second[3:]} <= {"0000", "0001"}
+    assert [request.origin is None for request in second] == [True] * 3 + [False] * 5
+    assert {request.origin for request in second[3:]} <= {"0000", "0001"}
     assert len(generations(POPULATION, MIXED, 4, lambda trial: inf)) == 1
 
 
@@ -287,8 +293,14 @@ def test_law_7_a_search_that_does_not_go_with_the_run_is_refused(begin, said):
         (FIRST | {"factor": 1}, "greater than or equal to 2"),
         (FIRST | {"candidates": "grid"}, "must be a mapping with the _target_ of a search"),
         (FIRST | {"candidates": {"_target_": "os.system"}}, "grid, random or sobol; but is os.system"),
-        (FIRST | {"candidates": {"_target_": "pipeline.search.draws.generator"}}, "but is pipeline.search.draws.gen"),
-        (FIRST | {"candidates": {"_target_": "pipeline.search.models.Tpe"}}, "but is pipeline.search.models.Tpe"),
+        (
+            FIRST | {"candidates": {"_target_": "pipeline.search.random_search.generator"}},
+            "but is pipeline.search.random_search.gen",
+        ),
+        (
+            FIRST | {"candidates": {"_target_": "pipeline.search.optuna_samplers.Tpe"}},
+            "but is pipeline.search.optuna_samplers.Tpe",
+        ),
         (FIRST | {"candidates": {"_target_": "pipeline.search.grid.Gird"}}, "there is no pipeline.search.grid.Gird"),
         (FIRST | {"candidates": FIRST["candidates"] | {"trials": 3}}, "candidates\n.* trials = 3: "),
     ],

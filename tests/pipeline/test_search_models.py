@@ -12,9 +12,9 @@ from statistics import fmean
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.search.draws import Random
-from pipeline.search.models import CmaEs, GaussianProcess, Tpe
-from pipeline.sweep.space import Space
+from pipeline.search.optuna_samplers import CmaEs, GaussianProcess, Tpe
+from pipeline.search.random_search import Random
+from pipeline.search.space import Space
 
 ADAM = "nncore.optimizers.adam.adam"
 NONE = {"none": {"_target_": "nncore.regularizers.penalties.none"}}
@@ -48,12 +48,12 @@ def valley(trial):
 
 def played(search, swept, score, n_objectives=1, backwards=False):
     """The trials, batch by batch, when trials score as `score` says."""
-    asker, batches = search.begin(swept, 5, n_objectives), []
-    while legs := asker.ask():
-        assert {(leg.until, leg.origin) for leg in legs} == {(5, None)}
-        batches.append([leg.trial for leg in legs])
-        told = [(leg.trial.key, score(leg.trial)) for leg in legs]
-        asker.tell(dict(reversed(told) if backwards else told))
+    sampler, batches = search.begin(swept, 5, n_objectives), []
+    while requests := sampler.ask():
+        assert {(request.until, request.origin) for request in requests} == {(5, None)}
+        batches.append([request.trial for request in requests])
+        told = [(request.trial.key, score(request.trial)) for request in requests]
+        sampler.tell(dict(reversed(told) if backwards else told))
     return batches
 
 
@@ -154,5 +154,5 @@ def test_a_gaussian_process_finds_better_trials_than_chance_does():
 
 
 def test_optuna_is_not_loaded_before_it_is_needed():
-    code = "import sys, pipeline.search.models; assert not {'optuna', 'scipy', 'torch'} & set(sys.modules)"
+    code = "import sys, pipeline.search.optuna_samplers; assert not {'optuna', 'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, check=True)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from running import composed, first_trials, rest_slow, run_here, swept_here
 
-from nncore import model_file
-from nncore.regroup import collect
-from nncore.stack import start
-from nncore.training import train
-from pipeline.artefacts import facts
-from pipeline.errors import SettingError
-from pipeline.journal import events
-from pipeline.settings.variants import Variants
-from pipeline.sweep.training import METRICS
+from nncore.inference import model_file
+from nncore.stack.regroup import collect
+from nncore.stack.state import start
+from nncore.stack.training import train
+from pipeline.components.errors import SettingError
+from pipeline.components.types import view_shape
+from pipeline.config.variants import Variants
+from pipeline.engine.slices.task import METRICS
+from pipeline.runs.journal import events
 
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
 IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "name=it")
@@ -110,7 +110,7 @@ def view_of(settings):
 def by_hand(rungs, settings, config, trials):
     """What a population comes to if nncore alone trains it, each network in a stack of its own; and its copies."""
     view, variants = view_of(settings), Variants(settings, config)
-    shape = variants.of(settings.space.samples()[0]).shape(facts(view), "classification")
+    shape = variants.of(settings.space.samples()[0]).shape(view_shape(view), "classification")
     stacks, addresses, copies = {}, {}, 0
     for number, rung in enumerate(rungs):
         before, holders = dict(stacks), {address: key for key, address in addresses.items()}
@@ -136,16 +136,16 @@ class Noting:
         self.search = search
 
     def begin(self, *terms):
-        self.asker, self.asked = self.search.begin(*terms), []
+        self.sampler, self.asked = self.search.begin(*terms), []
         return self
 
     def ask(self):
-        legs = self.asker.ask()
-        self.asked.append({leg.trial.key: leg.trial for leg in legs})
-        return legs
+        requests = self.sampler.ask()
+        self.asked.append({request.trial.key: request.trial for request in requests})
+        return requests
 
     def tell(self, scores):
-        self.asker.tell(scores)
+        self.sampler.tell(scores)
 
 
 def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
@@ -265,7 +265,7 @@ def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
     _, test = settings.split(settings.data())
     for summary, expected in ((champion, champion["best"]["test"]), (found, found["ensemble"]["test"])):
         model = model_file.load(tmp_path.joinpath(summary["model"]["path"]))
-        answers = model.answers(test.x.numbers)
+        answers = model.predict_columns(test.x.numbers)
         assert np.mean(answers["prediction"] == test.y) == pytest.approx(expected["accuracy"])
         p = np.stack([answers[f"probability_{label}"] for label in sorted({*test.y})], axis=1)
         right = p[np.arange(len(p)), np.searchsorted(sorted({*test.y}), test.y)]

@@ -8,10 +8,10 @@ import pytest
 from running import FEW, command, composed
 from servers import Server, free_port
 
-from pipeline.errors import SettingError
-from pipeline.history import earlier_run
-from pipeline.record import Record
-from pipeline.secrets import is_masked, masked
+from pipeline.components.errors import SettingError
+from pipeline.components.secrets import is_masked, masked
+from pipeline.runs.folder import RunFolder
+from pipeline.runs.resume import earlier_run
 from pipeline.tracking.process import bring_level
 
 SECRET = "geheim1"
@@ -47,7 +47,7 @@ def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
     """Only masked settings are there to compare with."""
     settings, config = composed("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
-    record = Record(settings, config, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0)
+    record = RunFolder(settings, config, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0)
     record.journal.append("rung", number=0, trials={}, until={}, networks={})
     record.journal.close()
     assert SECRET not in written(tmp_path)
@@ -88,14 +88,14 @@ def test_a_server_gets_the_password_and_nothing_else_does(tmp_path):
 
 @pytest.mark.slow
 def test_the_writers_command_line_shows_no_password(tmp_path):
-    from pipeline.tracking.process import Mlflow
+    from pipeline.tracking.process import MlflowTracking
 
     (tmp_path / "wine" / "it").mkdir(parents=True)
     journal = tmp_path / "wine" / "it" / "journal.jsonl"
     journal.write_text("")
     uri = f"http://me:{SECRET}@127.0.0.1:{free_port()}"
     how = {"curves": "all", "points": 9, "most_trials": 9, "promote": "never"}
-    tracker = Mlflow(uri=uri, experiment="wine", model="wine", **how).start(journal)
+    tracker = MlflowTracking(uri=uri, experiment="wine", model="wine", **how).start(journal)
     try:
         while not (command_line := Path(f"/proc/{tracker._process.pid}/cmdline").read_text()):
             time.sleep(0.01)  # it begins only now

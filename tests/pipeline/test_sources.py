@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
+from pipeline.components.errors import SettingError
 from pipeline.data.bundled import KNOWN, Bundled
 from pipeline.data.npz import Npz
 from pipeline.data.synthetic import Blobs, Friedman, Moons, Spirals
-from pipeline.errors import SettingError
 
 # rows, columns and rows per class, as the sets' own descriptions say
 SETS = {

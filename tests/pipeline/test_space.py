@@ -8,9 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.search.grammar import Range, parse
 from pipeline.search.grid import Grid
-from pipeline.sweep.nodes import Range, read
-from pipeline.sweep.space import Space
+from pipeline.search.space import Space
 
 CONF = Path(__file__).parents[2] / "conf"
 ADAM, L2 = "nncore.optimizers.adam.adam", "nncore.regularizers.penalties.l2"
@@ -19,8 +19,8 @@ BASE = {
     "optimizer": {"adam": {"_target_": ADAM, "learning_rate": 0.01}},
     "regularizer": {"none": NONE},
 }
-PCA = {"_target_": "pipeline.stages.reduce.Pca", "n_components": [8, 16]}
-KEEP = {"_target_": "pipeline.stages.reduce.Keep"}
+PCA = {"_target_": "pipeline.stages.reduce.PcaReduction", "n_components": [8, 16]}
+KEEP = {"_target_": "pipeline.stages.reduce.Identity"}
 SLOPE = {"_target_": "nncore.activations.leaky_relu", "slope": [0.1, 0.2]}
 
 
@@ -82,7 +82,7 @@ def test_branches_bring_nodes_of_their_own():
 
 
 def test_a_member_without_branches_and_settings_by_name():
-    dropout = {"_target_": "nncore.regularizers.inside.dropout", "rate": [0.1, 0.3]}
+    dropout = {"_target_": "nncore.regularizers.dropout.dropout", "rate": [0.1, 0.3]}
     trials = grid(space(network={"activation": SLOPE, "residual": True}, training={"regularizers": {"drop": dropout}}))
     assert [dict(trial.overrides) for trial in trials][1] == {
         "network.activation": SLOPE | {"slope": 0.1},
@@ -103,7 +103,7 @@ def test_names_that_end_alike_are_told_apart():
 
 
 def test_a_setting_that_is_a_list_itself_takes_a_list_of_lists():
-    autoencoder = {"_target_": "pipeline.stages.reduce.Autoencoder", "hidden": [64, 32], "regularizers": {}}
+    autoencoder = {"_target_": "pipeline.stages.reduce.AutoencoderReduction", "hidden": [64, 32], "regularizers": {}}
     (trial,) = grid(space(reduce={"auto": autoencoder}))
     assert trial.overrides == (("reduce", autoencoder),)
     two = grid(space(reduce={"auto": autoencoder | {"hidden": [[64, 32], []]}}))
@@ -137,7 +137,7 @@ def test_trials_can_be_compared_and_hashed():
     ],
 )
 def test_points_of_a_range_are_even_on_its_scale(node, points):
-    found = read(node, "x").grid
+    found = parse(node, "x").grid
     assert found == points
     assert {type(number) for number in found} == ({int} if node.get("integer") else {float})
 
@@ -206,13 +206,13 @@ WRONG = {
         "activation.leaky: slope must be a number",
     ),
     "not a member": (
-        {"network": {"activation": {"_target_": "nncore.members.find", "name": "x"}}},
+        {"network": {"activation": {"_target_": "nncore.components.resolve", "name": "x"}}},
         ("network",),
-        "activation._target_: nncore.members.find does not make a member",
+        "activation._target_: nncore.components.resolve does not make a member",
     ),
     "not ours": ({"reduce": {"x": {"_target_": "os.system"}}}, ("reduce",), "x._target_: 'os.system'.*inside nncore"),
     "no class of settings": (
-        {"reduce": {"x": {"_target_": "pipeline.sweep.nodes.read"}}},
+        {"reduce": {"x": {"_target_": "pipeline.search.grammar.parse"}}},
         ("reduce",),
         "must name a class of settings, but",
     ),
@@ -264,7 +264,7 @@ def test_whatever_is_swept_can_be_given_on_the_command_line():
     }
     overrides = dict(swept.samples()[0].overrides)
     assert overrides["training.schedule"] == {"_target_": "nncore.schedules.cosine", "epochs": 30}
-    assert overrides["training.regularizers.drop"] == {"_target_": "nncore.regularizers.inside.dropout"}
+    assert overrides["training.regularizers.drop"] == {"_target_": "nncore.regularizers.dropout.dropout"}
     assert dict(composed_space("+space.reduce.n_components=[16,32]").samples()[1].others) == {"reduce.n_components": 32}
 
 

@@ -10,13 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from running import composed
 
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows
-from pipeline.errors import SettingError
-from pipeline.stages.split import ByTime, Grouped, Holdout, Stratified
+from nncore.inference.table import matrix_table
+from pipeline.components.errors import SettingError
+from pipeline.components.types import Dataset, RawRows
+from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
 
 KFold = partial(Stratified)  # here always with several folds, and the others with one
-EVERY = (Holdout, Stratified, Grouped, ByTime, KFold)
+EVERY = (Holdout, Stratified, Grouped, TimeSplit, KFold)
 PARTS = ("test", "training", "validation")
 KINDS = ("texts", "numbers", "multilabel", "regression")
 TEXTS = np.array(["ash", "beech", "cedar"])
@@ -53,7 +53,7 @@ def data_for(cls, kind="regression", n=60, **more):
 
 
 def split_by(cls, seed=3, test=0.2, validation=0.2, folds=3, repeats=2):
-    more = {} if cls is ByTime else {"repeats": repeats if cls is KFold else 1}
+    more = {} if cls is TimeSplit else {"repeats": repeats if cls is KFold else 1}
     return cls(test=test, validation=validation, folds=folds if cls is KFold else 1, seed=seed, **more)
 
 
@@ -157,8 +157,8 @@ def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_however_large_
 def test_time_learns_from_nothing_later_and_divides_no_moment(n, step, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
-    tested, ((train, validation),) = parts(split_by(ByTime, seed), made(targets("regression", n), times=times))
-    assert parts(split_by(ByTime, 1), made(targets("regression", n), times=times))[0] == tested  # nothing is drawn
+    tested, ((train, validation),) = parts(split_by(TimeSplit, seed), made(targets("regression", n), times=times))
+    assert parts(split_by(TimeSplit, 1), made(targets("regression", n), times=times))[0] == tested  # nothing is drawn
     assert times[train].max() < times[validation].min()
     assert times[validation].max() < times[tested].min()
     for part in (tested, validation):  # no more than the rows of the border's moment beyond what was asked
@@ -223,10 +223,10 @@ FOLDS = "split.folds=3 with split.test=0.2 "
     ("cls", "dataset", "what"),
     [
         (Holdout, made(targets("regression", 2)), "of 1 rows, 1 cannot be held out; choose smaller shares"),
-        (ByTime, made(targets("regression", 1)), "of 1 rows, 1 cannot be held out"),
-        (ByTime, data_for(ByTime, times=np.zeros(60)), "none of 60 rows is earlier than the last 12"),
-        (ByTime, data_for(ByTime, times=np.arange(60) // 30), "none of 30 rows is earlier than the last 12"),
-        (ByTime, data_for(ByTime, times=np.minimum(np.arange(60), 9)), "of 9 rows, 12 cannot be held out"),
+        (TimeSplit, made(targets("regression", 1)), "of 1 rows, 1 cannot be held out"),
+        (TimeSplit, data_for(TimeSplit, times=np.zeros(60)), "none of 60 rows is earlier than the last 12"),
+        (TimeSplit, data_for(TimeSplit, times=np.arange(60) // 30), "none of 30 rows is earlier than the last 12"),
+        (TimeSplit, data_for(TimeSplit, times=np.minimum(np.arange(60), 9)), "of 9 rows, 12 cannot be held out"),
         (Stratified, made(one_cedar(7)), "class cedar has only 1 row to divide"),
         (KFold, made(one_cedar(7)), "class cedar has only 1 row to divide"),
         (KFold, made([*targets("texts", 60), "oak", "oak"]), "a class with 2 rows cannot be divided among 3 folds"),
@@ -268,7 +268,7 @@ def test_a_part_without_weight_is_refused(cls, part):
 
 @pytest.mark.parametrize(("part", "rows"), [(1, slice(0, 36)), (2, slice(36, 48)), (0, slice(48, 60))])
 def test_a_part_whose_targets_are_equal_is_refused(part, rows):
-    split, y = split_by(ByTime), targets("regression", 60)
+    split, y = split_by(TimeSplit), targets("regression", 60)
     y[rows, 1] = 5  # the second of two targets
     assert refusal(split, made(y)).startswith(f"{SHARES}leaves the {PARTS[part]} part with targets that are all eq")
     y[rows.start, 1] = 6

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from running import composed, rest_slow
 from test_split import KINDS, data_for, made, parts, refusal, targets
 
-from pipeline.stages.split import ByTime, Grouped, Holdout, Stratified
+from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
 
 DRAWN = (Holdout, Stratified, Grouped)
 
 
 def split_by(cls, folds, repeats=1, seed=3, validation=0.2):
-    more = {} if cls is ByTime else {"repeats": repeats}
+    more = {} if cls is TimeSplit else {"repeats": repeats}
     return cls(test=0.2, validation=validation, folds=folds, seed=seed, **more)
 
 
@@ -61,7 +61,7 @@ def test_folds_of_groups_have_about_as_many_rows_and_each_class_in_proportion():
 def test_folds_by_time_learn_from_all_that_is_earlier_and_choose_by_the_next_part(n, step, folds, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
-    tested, found = parts(split_by(ByTime, folds), made(targets("regression", n), times=times))
+    tested, found = parts(split_by(TimeSplit, folds), made(targets("regression", n), times=times))
     rest = np.setdiff1d(np.arange(n), tested)
     assert len(found) == folds
     for train, validation in found:
@@ -76,7 +76,7 @@ def test_folds_by_time_learn_from_all_that_is_earlier_and_choose_by_the_next_par
 def test_folds_by_time_without_ties_are_sklearns():
     from sklearn.model_selection import TimeSeriesSplit
 
-    tested, found = parts(split_by(ByTime, 4), made(targets("regression", 73)))
+    tested, found = parts(split_by(TimeSplit, 4), made(targets("regression", 73)))
     theirs = [(a.tolist(), b.tolist()) for a, b in TimeSeriesSplit(4).split(np.arange(73 - len(tested)))]
     assert found == theirs  # the rows are in the order of time
 
@@ -90,7 +90,7 @@ def test_with_one_fold_repeats_are_as_many_holdouts():
     assert {len(validation) for _, validation in often[1]} == {12}
 
 
-@pytest.mark.parametrize("cls", [*DRAWN, ByTime])
+@pytest.mark.parametrize("cls", [*DRAWN, TimeSplit])
 def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
     dataset = data_for(cls)
     assert parts(split_by(cls, 3, validation=0.9), dataset) == parts(split_by(cls, 3), dataset)
@@ -103,9 +103,14 @@ def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
         (Stratified, 9, made(targets("regression", 10)), "8 rows of a kind cannot be divided among 9 folds"),
         (Grouped, 3, made(targets("texts", 60)), "split=grouped needs data.group"),
         (Grouped, 3, data_for(Grouped, groups=np.arange(60) % 2), "1 groups cannot be divided among 3 folds; choose f"),
-        (ByTime, 9, made(targets("regression", 10)), "8 rows of 8 moments cannot be divided among 9 folds and what"),
-        (ByTime, 3, data_for(ByTime, times=np.arange(60) // 20), "40 rows of 2 moments cannot be divided among 3"),
-        (ByTime, 3, data_for(ByTime, groups=np.arange(60)), "data.group is given, but this split would divide"),
+        (TimeSplit, 9, made(targets("regression", 10)), "8 rows of 8 moments cannot be divided among 9 folds and what"),
+        (
+            TimeSplit,
+            3,
+            data_for(TimeSplit, times=np.arange(60) // 20),
+            "40 rows of 2 moments cannot be divided among 3",
+        ),
+        (TimeSplit, 3, data_for(TimeSplit, groups=np.arange(60)), "data.group is given, but this split would divide"),
     ],
 )
 def test_what_the_data_cannot_give_is_said_in_one_line(cls, folds, dataset, what):

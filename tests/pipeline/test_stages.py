@@ -8,11 +8,11 @@ from running import composed
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from nncore.model import Values
-from nncore.training import Data, Rows
-from pipeline.artefacts import Fold, facts
-from pipeline.errors import SettingError
-from pipeline.stages.reduce import Pca
+from nncore.inference.model import ValueDecoder
+from nncore.stack.training import Data, Rows
+from pipeline.components.errors import SettingError
+from pipeline.components.types import Fold, view_shape
+from pipeline.stages.reduce import PcaReduction
 
 SIZES = {"digits": (1797, 64), "breast_cancer": (569, 30), "diabetes": (442, 10)}
 
@@ -36,14 +36,14 @@ def test_prepare_is_sklearns_scaler_on_the_training_rows(name):
         assert rows.t.flags.c_contiguous
         assert rows.weights is None
     y = parts[0].y
-    if isinstance(view.meaning, Values):
+    if isinstance(view.target_decoder, ValueDecoder):
         np.testing.assert_allclose(view.data.train.t, (y - y.mean()) / y.std(), atol=1e-5)
     else:
         two_classes = len(development.labels) == 2
         expected = (y[:, None] == development.labels)[:, 1 if two_classes else 0 :]
         np.testing.assert_array_equal(view.data.train.t, expected)
     n_outputs = {"digits": 10}.get(name, 1)
-    assert facts(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y))
+    assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y))
 
 
 def test_balanced_class_weights_make_classes_count_alike():
@@ -65,7 +65,7 @@ def test_reduce_by_pca_is_sklearns_on_the_training_rows():
         np.testing.assert_allclose(np.abs(reduced.x), np.abs(theirs), atol=1e-4)
         assert reduced.x.flags.c_contiguous
         np.testing.assert_array_equal(reduced.t, rows.t)
-    raw = view.preparation(development.part(0)[1].x)
+    raw = view.preprocessing(development.part(0)[1].x)
     for transform in view.transforms:
         raw = transform(raw)
     np.testing.assert_array_equal(raw, view.data.validation.x)  # the model's way is the view's way
@@ -114,7 +114,7 @@ def test_auto_is_all_columns_for_pca_half_of_them_for_the_autoencoder_and_at_mos
     settings, _, view = prepared("digits", "reduce=autoencoder", "reduce.epochs=1")
     x = np.random.default_rng(0).normal(size=(rows, columns)).astype("float32")
     few = replace(view, data=Data(*(Rows(x, part.t[:rows]) for part in view.data)))
-    assert Pca("auto")(few).data.train.x.shape == (rows, of_pca)
+    assert PcaReduction("auto")(few).data.train.x.shape == (rows, of_pca)
     assert settings.reduce(few).data.train.x.shape == (rows, of_autoencoder)
 
 
@@ -122,4 +122,4 @@ def test_pca_of_too_few_rows_is_refused():
     settings, development, _ = prepared()
     few = replace(development, folds=(Fold(np.arange(20), np.arange(20, 40)),))
     with pytest.raises(SettingError, match=r"reduce\.n_components must be from 1 to 19"):
-        Pca(32)(settings.prepare(few, 0))
+        PcaReduction(32)(settings.prepare(few, 0))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.sweep.statistics import holm, interval, pareto_front, repeats, simplest, tied
+from pipeline.engine.statistics import holm, interval, pareto_front, repeats, simplest, tied
 
 WORKED = [0.81, 0.82, 0.83, 0.84, 0.85]  # against 0.80 five times: differences of 1, 2, 3, 4 and 5 hundredths
 MEAN, VARIANCE = Fraction(3, 100), Fraction(10, 4 * 100**2)  # theirs, by hand

@@ -18,9 +18,9 @@ import pytest
 from running import FEW, command, processes, swept_here
 from servers import free_port
 
-from pipeline.commands import dispatch
-from pipeline.commands.arguments import find_run, read, run_folders
-from pipeline.errors import SettingError
+from pipeline.cli import dispatch
+from pipeline.cli.arguments import find_run, read, run_folders
+from pipeline.components.errors import SettingError
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
 COMMANDS = ("completion", "plan", "runs", "sweep", "track", "ui")

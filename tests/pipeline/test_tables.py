@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from running import composed
 
-from nncore.table import read_table
+from nncore.inference.table import read_table
+from pipeline.components.errors import SettingError
 from pipeline.data.card import data_card
-from pipeline.errors import SettingError
 from pipeline.tracking.model_code import _values
 
 N = 400

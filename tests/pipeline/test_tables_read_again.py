@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from running import FEW, composed, swept_here
 
-from nncore import model_file
-from nncore.table import read_table
-from pipeline.errors import SettingError
+from nncore.inference import model_file
+from nncore.inference.table import read_table
+from pipeline.components.errors import SettingError
 from pipeline.tracking.model_code import _values, answer
 
 N = 240
@@ -217,4 +217,4 @@ def test_law_3_what_only_test_rows_say_changes_nothing_that_is_fitted(tmp_path):
     again = settings.prepare(settings.split(after())[0], 0)
     for one, other in zip(view.data.train, again.data.train, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert view.preparation.n_outputs == again.preparation.n_outputs
+    assert view.preprocessing.n_outputs == again.preprocessing.n_outputs

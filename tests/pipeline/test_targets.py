@@ -8,7 +8,7 @@ import pytest
 from running import FEW, composed, swept_here
 from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score, root_mean_squared_error
 
-from nncore import model_file
+from nncore.inference import model_file
 
 N = 500
 VALUES = ("data.target=[u,v]", "data.drop=[red,blue,rare,w]")
@@ -47,7 +47,7 @@ def swept(path, folder, *overrides):
 
 def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
     found, model, test = swept(path, tmp_path, *VALUES)
-    answers = model.answers(test.x.numbers)
+    answers = model.predict_columns(test.x.numbers)
     scores = found["best"]["test"]
     for at, name in enumerate("uv"):
         error = root_mean_squared_error(test.y[:, at], answers[f"prediction_{name}"])
@@ -58,7 +58,7 @@ def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
 
 def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
     found, model, test = swept(path, tmp_path, *LABELS)
-    answers = model.answers(test.x.numbers)
+    answers = model.predict_columns(test.x.numbers)
     predicted = np.column_stack([answers[f"prediction_{name}"] for name in ("red", "blue", "rare")])
     probable = [answers[f"probability_{name}"] for name in ("red", "blue", "rare")]
     scores = found["best"]["test"]
@@ -78,7 +78,7 @@ def test_the_champion_may_be_chosen_by_whole_rows(path, tmp_path):
 
 def test_weights_count_in_the_scores(path, tmp_path):
     found, model, test = swept(path, tmp_path, "data.target=red", "data.drop=[u,v,blue,rare]", "data.weight=w")
-    predicted = model.answers(test.x.numbers)["prediction"]
+    predicted = model.predict_columns(test.x.numbers)["prediction"]
     weighted = accuracy_score(test.y, predicted, sample_weight=test.weights)
     assert found["best"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
     assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from pipeline.tracking import bulk, mlflow_store
 from pipeline.tracking.content import Point, fitting_name, run_content
-from pipeline.tracking.mlflow_store import Store, create
+from pipeline.tracking.mlflow_store import MlflowStore, create
 from pipeline.tracking.trial_run import thinned
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
-    return Store({"uri": f"sqlite:///{folder}/m.db", "experiment": "it", "artifacts": folder.as_uri()})
+    return MlflowStore({"uri": f"sqlite:///{folder}/m.db", "experiment": "it", "artifacts": folder.as_uri()})
 
 
 def content(number=0, tags=None, parameters=None, metrics=None, status="FINISHED"):
@@ -101,12 +101,12 @@ def test_the_short_road_writes_all_runs_or_none(store):
 )
 def test_an_unknown_schema_is_written_by_mlflows_own_calls(change, tmp_path):
     tracking = {"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()}
-    store = Store(tracking)
+    store = MlflowStore(tracking)
     with closing(sqlite3.connect(tmp_path / "m.db")) as database, database:
         database.execute(change)
     assert not bulk.is_open_to(store.uri)
     if change.startswith("ALTER"):
-        again = Store(tracking)
+        again = MlflowStore(tracking)
         (run_id,) = again.write([content()])
         assert again.client.get_run(run_id).data.params["optimizer"] == "adam"
 
@@ -150,7 +150,7 @@ def test_a_template_spares_the_making_of_tables(tmp_path, monkeypatch):
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file where the cache should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    store = Store({"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()})
+    store = MlflowStore({"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()})
     assert store.client.get_experiment_by_name("it")
 
 
@@ -192,7 +192,7 @@ def test_mlflow_looks_through_the_installed_packages_before_there_is_a_champion(
     """It does so once in a process: so the champion need not wait for it."""
     from mlflow.utils import requirements_utils
 
-    from pipeline.tracking.mlflow_parent import Parent
+    from pipeline.tracking.mlflow_parent import ParentRun
 
     calls = []
     look = requirements_utils.importlib_metadata.packages_distributions
@@ -201,7 +201,7 @@ def test_mlflow_looks_through_the_installed_packages_before_there_is_a_champion(
         requirements_utils.importlib_metadata, "packages_distributions", lambda: calls.append(1) or look()
     )
     (tmp_path / "config.yaml").write_text("a: 1\n")
-    Parent(store, tmp_path, store.client.create_run(store.experiment).info.run_id).goes_on()
+    ParentRun(store, tmp_path, store.client.create_run(store.experiment).info.run_id).goes_on()
     assert calls == [1]
     requirements_utils.warn_dependency_requirement_mismatches(["numpy>1"])
     assert calls == [1]

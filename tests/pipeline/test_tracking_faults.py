@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from running import FEW, command, summary, wait_until
 from servers import Server, slowly
 
-from pipeline.errors import SettingError
-from pipeline.tracking.acknowledgements import read
+from pipeline.components.errors import SettingError
 from pipeline.tracking.process import bring_level
+from pipeline.tracking.write_log import read
 
 pytestmark = pytest.mark.slow
 QUICK = (*FEW, "execution=local", "training.epochs=2", "report=none")

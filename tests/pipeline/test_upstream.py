@@ -8,10 +8,10 @@ import pytest
 from running import composed
 from upstreams import CountedSource, begun, noted
 
-import nncore.pca
-from pipeline.artefacts import facts
-from pipeline.errors import SettingError
-from pipeline.stages.reduce import SHARED_COMPONENTS, Autoencoder, Keep, Pca, applied
+import nncore.reduction.pca
+from pipeline.components.errors import SettingError
+from pipeline.components.types import view_shape
+from pipeline.stages.reduce import SHARED_COMPONENTS, AutoencoderReduction, Identity, PcaReduction, applied
 
 
 def prepared(name="digits"):
@@ -25,8 +25,8 @@ def test_a_part_of_a_shared_pca_is_bit_equal_to_a_pca_fitted_alone(n, dtype):
     view = prepared()
     x = view.data.train.x
     rows = [part.x.astype(dtype) for part in view.data]
-    alone = nncore.pca.fit_pca(x, n)
-    part = Pca(n).narrowed(Pca(n).shared.fit(view), view)
+    alone = nncore.reduction.pca.fit_pca(x, n)
+    part = PcaReduction(n).narrowed(PcaReduction(n).shared.fit(view), view)
     np.testing.assert_array_equal(part.components, alone.components)
     np.testing.assert_array_equal(part.explained_variance, alone.explained_variance)
     assert part.kept == alone.kept
@@ -34,53 +34,62 @@ def test_a_part_of_a_shared_pca_is_bit_equal_to_a_pca_fitted_alone(n, dtype):
     for one in rows:
         np.testing.assert_array_equal(part(one), in_order(one))
     assert part.components.base is None  # and does not hold on to the others
-    made = Pca(n)(view)
+    made = PcaReduction(n)(view)
     np.testing.assert_array_equal(made.data.train.x, in_order(x))
 
 
 def test_which_reductions_share_a_fit():
-    assert Pca(2).shared == Pca("auto").shared == Pca(SHARED_COMPONENTS).shared == Pca(SHARED_COMPONENTS)
-    assert Pca(SHARED_COMPONENTS + 1).shared == Pca(SHARED_COMPONENTS + 1)
-    assert Keep().shared is None
+    assert (
+        PcaReduction(2).shared
+        == PcaReduction("auto").shared
+        == PcaReduction(SHARED_COMPONENTS).shared
+        == PcaReduction(SHARED_COMPONENTS)
+    )
+    assert PcaReduction(SHARED_COMPONENTS + 1).shared == PcaReduction(SHARED_COMPONENTS + 1)
+    assert Identity().shared is None
     coder = composed("reduce=autoencoder")[0].reduce
-    assert isinstance(coder, Autoencoder)
+    assert isinstance(coder, AutoencoderReduction)
     assert coder.shared == coder != replace(coder, n_components=3).shared
 
 
 def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
     settings, _ = composed("reduce=autoencoder", "reduce.epochs=2")
     prepares = [replace(settings.prepare, scaling=scaling) for scaling in ("standard", "quantile")]
-    pairs = [(prepare, reduction) for prepare in prepares for reduction in (Pca("auto"), settings.reduce, Keep())]
-    with begun(tmp_path, "data=wine", "split.folds=3") as (before, means):
+    pairs = [
+        (prepare, reduction)
+        for prepare in prepares
+        for reduction in (PcaReduction("auto"), settings.reduce, Identity())
+    ]
+    with begun(tmp_path, "data=wine", "split.folds=3") as (before, context):
         found = before.views(pairs)
-        development = means.executor.fetch(before.development)
+        development = context.executor.fetch(before.development)
         assert before.task == "classification"
         assert before.n_folds == len(development.folds) == 3
-        assert json.loads((means.record.folder / "data_card.json").read_text()) == before.card
+        assert json.loads((context.record.folder / "data_card.json").read_text()) == before.card
         assert before.card["name"] == "wine"
         for (prepare, reduction), folds in zip(pairs, found, strict=True):
             for fold, view in enumerate(folds):
-                data, alone = means.executor.fetch(view.data), reduction(prepare(development, fold))
-                assert view.facts == facts(alone)
+                data, alone = context.executor.fetch(view.data), reduction(prepare(development, fold))
+                assert view.view_shape == view_shape(alone)
                 for part, expected in zip(data.data, alone.data, strict=True):
                     np.testing.assert_array_equal(part.x, expected.x)
                     np.testing.assert_array_equal(part.t, expected.t)
-        addresses = {view.address for folds in found for view in folds}
-        assert len(addresses) == 6 * 3
+        content_hashes = {view.content_hash for folds in found for view in folds}
+        assert len(content_hashes) == 6 * 3
     with begun(tmp_path / "elsewhere", "data=wine", "split.folds=3", "cache=none") as (again, _):
-        assert {view.address for pair in pairs for view in again.views([pair])[0]} == addresses
+        assert {view.content_hash for pair in pairs for view in again.views([pair])[0]} == content_hashes
 
 
 @pytest.mark.parametrize("cache", ["none", "folder"])
 def test_the_errors_of_a_stage_are_the_users(tmp_path, cache):
     overrides = "data=iris", f"cache={cache}"
     for _ in range(2):
-        with begun(tmp_path, *overrides) as (before, means):
-            prepare = means.settings.prepare
+        with begun(tmp_path, *overrides) as (before, context):
+            prepare = context.settings.prepare
             with pytest.raises(
                 SettingError, match=r"reduce\.n_components must be from 1 to 4 \(90 rows, 4 columns\), but"
             ):
-                before.views([(prepare, Keep()), (prepare, Pca(5))])
+                before.views([(prepare, Identity()), (prepare, PcaReduction(5))])
         with (
             pytest.raises(SettingError, match=r"^split\.folds=40 with split\.test=0\.5 does not fit the data"),
             begun(tmp_path, *overrides, "split.folds=40", "split.test=0.5"),
@@ -98,40 +107,40 @@ class Elsewhere(CountedSource):
 def test_a_source_of_unknown_content_is_loaded_each_time_and_what_follows_is_found(tmp_path):
     source, log = composed("data=iris")[0].data, tmp_path / "log"
     for n_cached in (0, 2):  # the number of folds, the view
-        with begun(tmp_path, "data=iris", data=Elsewhere(source, log)) as (before, means):
-            before.views([(means.settings.prepare, Keep())])
+        with begun(tmp_path, "data=iris", data=Elsewhere(source, log)) as (before, context):
+            before.views([(context.settings.prepare, Identity())])
             assert noted(log) == ["load"]
             assert before.n_cached == n_cached
 
 
 def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
-    with begun(tmp_path, "data=iris", "cache=none") as (before, means):
-        one, other = (before.views([(means.settings.prepare, Keep())])[0][0] for _ in range(2))
+    with begun(tmp_path, "data=iris", "cache=none") as (before, context):
+        one, other = (before.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
         assert one == other
         assert one.data is other.data
         assert before.n_computed == 3  # load, split, prepare
-        view = means.executor.fetch(one.data)
+        view = context.executor.fetch(one.data)
         assert view.transforms == ()
-        assert Keep()(view) is view
-        assert applied(Pca(2), view, Pca(2).shared.fit(view)).data.train.x.shape == (90, 2)
+        assert Identity()(view) is view
+        assert applied(PcaReduction(2), view, PcaReduction(2).shared.fit(view)).data.train.x.shape == (90, 2)
 
 
 def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
-    with begun(tmp_path, "data=iris") as (before, means):
-        prepare, timings = means.settings.prepare, means.record.summary["timings"]
-        before.views([(prepare, Pca(2))])
+    with begun(tmp_path, "data=iris") as (before, context):
+        prepare, timings = context.settings.prepare, context.record.summary["timings"]
+        before.views([(prepare, PcaReduction(2))])
         first = timings["reduce_s"]
-        before.views([(prepare, Pca(2))])
+        before.views([(prepare, PcaReduction(2))])
         assert timings["reduce_s"] == first
-        before.views([(prepare, Pca(3))])
+        before.views([(prepare, PcaReduction(3))])
         assert timings["reduce_s"] >= first
-        last = means.output._console.file.getvalue().splitlines()[-1]
+        last = context.output._console.file.getvalue().splitlines()[-1]
         assert last.startswith("reduce ")
         assert last.endswith(" s for 1 more view")
-    with begun(tmp_path, "data=iris") as (before, means):
-        before.views([(means.settings.prepare, Pca(2))])
+    with begun(tmp_path, "data=iris") as (before, context):
+        before.views([(context.settings.prepare, PcaReduction(2))])
         assert (
-            means.output._console.file.getvalue()
+            context.output._console.file.getvalue()
             .splitlines()[-1]
             .endswith("2 after reduction, 3 stage results from the cache")
         )

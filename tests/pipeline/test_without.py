@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from pipeline.without import without
+from pipeline.components.without import without
 
 
 def test_inside_it_is_not_there_and_after_it_it_is():
@@ -28,8 +28,8 @@ def test_what_is_loaded_already_stays():
 SPLIT = """
 import sys
 import numpy as np
-from nncore.table import matrix_table
-from pipeline.artefacts import Dataset, RawRows
+from nncore.inference.table import matrix_table
+from pipeline.components.types import Dataset, RawRows
 from pipeline.stages.split import Stratified
 
 x = np.random.default_rng(0).standard_normal((60, 3))

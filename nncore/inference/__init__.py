@@ -1,0 +1,1 @@
+"""Finished models: from raw rows to predictions."""

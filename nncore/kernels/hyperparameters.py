@@ -1,0 +1,64 @@
+"""Hyperparameters of a stack: a scalar, or one value per network, checked and cast in one place."""
+
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.kernels.backend import Array, as_array_like
+
+
+def checked(
+    member: str,
+    argument: str,
+    value: ArrayLike,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    whole: bool = False,
+) -> Array:
+    """Return the hyperparameter as float64, shape (1,) or (K,), after checking its range.
+
+    Never (): NumPy computes powers of scalars and of arrays by different routines, which round differently.
+
+    Beyond the range that is asked for, it must be a number that float32 can hold.
+
+    Raises   ValueError naming argument, value, rule, network and member
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" or array.ndim > 1:
+        raise ValueError(f"{argument} must be a number or one number per network, but is {value!r} ({member})")
+    array = array.astype(np.float64)
+    rules = {
+        f"> {above}": above is None or array > above,
+        f">= {at_least}": at_least is None or array >= at_least,
+        f"< {below}": below is None or array.astype(np.float32) < below,  # in float32 too
+        f"<= {at_most}": at_most is None or array <= at_most,
+        "finite": np.isfinite(array),
+        "a whole number": not whole or array == np.round(array),
+        "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
+    }
+    for rule, holds in rules.items():
+        if holds is not True and not holds.all():
+            _refuse(member, argument, array, rule, holds)
+    return array.reshape(-1)
+
+
+def _refuse(member: str, argument: str, array: Array, rule: str, holds: Array) -> NoReturn:
+    if array.ndim == 0:
+        raise ValueError(f"{argument} must be {rule}, but is {array[()]} ({member})")
+    network = int(np.argmin(holds))
+    raise ValueError(
+        f"{argument} must be {rule}, but network {network} of {len(array)} has {array[network]} ({member})"
+    )
+
+
+def column(value: Array, like: Array) -> Array:
+    """Spread a checked hyperparameter over the arrays of its networks: (K, 1, ...) or (1, 1, ...), as `like` is.
+
+    The cast to the dtype of `like` matters: a float64 rate would silently turn a float32 stack into float64.
+    """
+    spread = value.reshape(-1, *(1 for _ in like.shape[1:])).astype(like.dtype)
+    return spread if type(like) is np.ndarray else as_array_like(spread, like)

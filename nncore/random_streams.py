@@ -1,0 +1,101 @@
+"""Where every random number comes from: (seed, purpose, indices), never a shared stream.
+
+Each network of a stack draws the numbers of its own seed, whatever its position and its neighbours.
+"""
+
+import zlib
+from collections.abc import Callable, Sequence
+from math import prod
+
+import numpy as np
+
+from nncore.kernels.backend import Array, as_array_like
+
+DrawFunction = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+
+def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
+    """A generator of its own for one purpose, such as ("initial weights", layer) or ("batches", epoch).
+
+    Two networks with one seed draw the same numbers wherever they stand, so that they differ only in
+    what the sweep varies.
+
+    Range    seed, indices: integers >= 0
+    """
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *indices])
+
+
+class RandomStreams:
+    """The draws of one epoch, for networks with these seeds.
+
+    For each purpose and layer a seed has one generator, from which every step draws once.
+    """
+
+    def __init__(self, seeds: Sequence[int], epoch: int) -> None:
+        self._seeds = seeds
+        self._epoch = epoch
+        self._step = -1
+        self._generators: dict[tuple[str, int, int], np.random.Generator] = {}
+        self._drawn: dict[tuple[str, int, int], Array] = {}
+
+    def next_step(self) -> None:
+        """From here on, everything is drawn anew."""
+        self._step += 1
+        self._drawn.clear()
+
+    def of(self, rows: slice) -> "NetworkStreams":
+        """What the networks at `rows` draw."""
+        return NetworkStreams(self, self._seeds[rows])
+
+    def numbers(self, seed: int, kind: DrawFunction, purpose: str, shape: tuple[int, ...], layer: int) -> Array:
+        """Numbers of a kind; the same ones if they are asked for again within a step."""
+        key = (purpose, layer, seed)
+        if key not in self._generators:
+            self._generators[key] = generator(seed, purpose, self._epoch, layer)
+        if key not in self._drawn:
+            self._drawn[key] = kind(self._generators[key], shape)
+        return self._drawn[key]
+
+    def fresh(self, seed: int, purpose: str) -> np.random.Generator:
+        """A generator for this step alone."""
+        return generator(seed, purpose, self._epoch, self._step)
+
+
+class NetworkStreams:
+    """What some neighbouring networks of a stack draw in one step."""
+
+    def __init__(self, draws: RandomStreams, seeds: Sequence[int]) -> None:
+        self._draws = draws
+        self._seeds = seeds
+
+    def chances(self, purpose: str, like: Array, layer: int = 0) -> Array:
+        """Whole numbers from 0 to 65535, all as probable, of the shape (K, ...) of `like`: uint16.
+
+        Random   generator(seed, purpose, epoch, layer), four of them from 64 bits
+        """
+        return self._stacked(_chances, purpose, like, layer)
+
+    def normal(self, purpose: str, like: Array, layer: int = 0) -> Array:
+        """Normal with mean 0 and variance 1, of the shape (K, ...) and dtype of `like`.
+
+        Random   generator(seed, purpose, epoch, layer), in float32
+        """
+        return self._stacked(_normal, purpose, like, layer).astype(like.dtype, copy=False)
+
+    def generators(self, purpose: str) -> list[np.random.Generator]:
+        """One for each network, for this step alone: generator(seed, purpose, epoch, step of the epoch)."""
+        return [self._draws.fresh(seed, purpose) for seed in self._seeds]
+
+    def _stacked(self, kind: DrawFunction, purpose: str, like: Array, layer: int) -> Array:
+        return as_array_like(
+            np.stack([self._draws.numbers(seed, kind, purpose, like.shape[1:], layer) for seed in self._seeds]), like
+        )
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return random.standard_normal(shape, dtype=np.float32)
+
+
+def _chances(random: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    n = prod(shape)
+    return random.bit_generator.random_raw(-(-n // 4)).view(np.uint16)[:n].reshape(shape)

@@ -1,0 +1,1 @@
+"""Dimension reduction: PCA and autoencoders."""

@@ -1,0 +1,1 @@
+"""Stacks: K networks of one architecture, trained together as arrays with a leading axis K."""

@@ -1,0 +1,1 @@
+"""Types, protocols and the resolver of names: what every other package builds on."""

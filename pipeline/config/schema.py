@@ -1,0 +1,148 @@
+"""All settings of a run, checked together before anything starts."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
+
+from nncore.components import Component
+from pipeline.backends.base import Backend, TaskOptions
+from pipeline.components.fields import STRICT, Name, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.components.protocols import PreprocessorSetting, ReductionSetting, SourceSetting, SplitterSetting
+from pipeline.components.resolver import (
+    ActivationSetting,
+    InitializerSetting,
+    LossSetting,
+    NormalisationSetting,
+    RegularizerSetting,
+    ScheduleSetting,
+)
+from pipeline.engine.packing.planner import PackingSettings
+from pipeline.engine.selection import SelectionSettings
+from pipeline.reports.page import Reporting
+from pipeline.search.base import Sampler, Search
+from pipeline.search.space import Space
+from pipeline.stages.cache import StageCache
+from pipeline.tracking.base import Tracking
+
+OutputMode = Literal["auto", "live", "plain", "quiet", "json"]
+StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
+
+
+@dataclass(frozen=True, config=STRICT)
+class LossSettings:
+    """The loss for each kind of target."""
+
+    multiclass: LossSetting
+    binary: LossSetting
+    regression: LossSetting
+
+    def __post_init__(self) -> None:
+        for kind, targets in (("multiclass", ["one-hot"]), ("binary", ["binary"]), ("regression", ["real", "count"])):
+            loss: Component = getattr(self, kind)
+            if loss.build().targets not in targets:
+                raise ValueError(f"{kind} must be a loss for {targets[0]} targets, but {loss.name} is for others")
+
+
+@dataclass(frozen=True, config=STRICT)
+class NetworkSettings:
+    """The networks of the sweep: hidden layers, and the loss, which follows the task.
+
+    residual   hidden layers that keep their width add their input to what they say
+    """
+
+    hidden: tuple[PositiveInt, ...]
+    activation: ActivationSetting
+    normalisation: NormalisationSetting
+    residual: bool
+    initializer: InitializerSetting
+    loss: LossSettings
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainingSettings:
+    """How long the networks are trained, and in what steps.
+
+    batch_size   rows per step
+    seed         initial weights, the order of the rows and every other draw
+    seeds        so many networks of each trial and fold, with seed, seed + 1, ...
+    loss_limit   a network with a larger loss has diverged and is stopped
+    schedule     of the learning rate, for every trial
+    regularizers by name, those that every trial gets besides its own
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    seed: NonNegativeInt
+    seeds: PositiveInt
+    loss_limit: PositiveFloat
+    schedule: ScheduleSetting
+    regularizers: dict[str, RegularizerSetting]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Budget:
+    """What a sweep may cost; null: whatever the search asks for.
+
+    trials           so many trials
+    network_epochs   epochs times networks
+    seconds          of the sweep; which trials that leaves depends on the machine
+    """
+
+    trials: PositiveInt | None
+    network_epochs: PositiveInt | None
+    seconds: PositiveFloat | None
+
+
+@dataclass(frozen=True, config=STRICT | {"arbitrary_types_allowed": True})
+class Settings:
+    """One run. The fields stand in the order of the work."""
+
+    name: Name
+    allow: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], ...]
+    seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+    runs: Path
+    data: SourceSetting
+    split: SplitterSetting
+    prepare: PreprocessorSetting
+    reduce: ReductionSetting
+    network: NetworkSettings
+    training: TrainingSettings
+    space: Space
+    search: Search
+    budget: Budget
+    stacks: PackingSettings
+    select: SelectionSettings
+    execution: Backend
+    cache: StageCache
+    stages: dict[StageName, TaskOptions]
+    report: Reporting
+    tracking: Tracking
+    resume: Literal["auto", "never", "required"]
+    run: Name | None
+    onnx: bool
+    plan: bool
+    output: OutputMode
+
+    def check(self) -> None:
+        """Raise ValueError if settings that are right by themselves do not go together."""
+        self.data.check()
+        if self.onnx and not all(find_spec(package) for package in ("onnx", "onnxruntime")):
+            raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install onnx onnxruntime")
+        if self.data.task != "auto":
+            self.select.check(self.data.task)
+        for stage in get_args(StageName):
+            if stage not in self.stages:
+                raise ValueError(f"stages.{stage} must be given, with cpus, gpus and retries")
+            try:
+                self.execution.check(self.stages[stage])
+            except ValueError as error:
+                raise ValueError(f"stages.{stage}.{error}") from None
+        if self.stages["sweep"].gpus:
+            raise ValueError("stages.sweep.gpus must be 0: execution.gpus gives stacks to GPUs and to cores")
+
+    def sampler(self) -> Sampler:
+        """The search, ready to be asked. Raises ValueError if it does not go together with the space."""
+        return self.search.begin(self.space, self.training.epochs, 1 + len(self.select.tradeoffs))

@@ -1,0 +1,83 @@
+"""For machines: each line on standard output is one JSON object, with an "event" and what the README says of it."""
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.components.types import DataCard
+from pipeline.console.progress import Pace, SweepProgress
+from pipeline.engine.ranking import Ranking
+
+
+class JsonOutput:
+    """See Output."""
+
+    def __init__(self, file: TextIO, pace: Pace) -> None:
+        self._file, self._pace = file, pace
+
+    def begin(self, folder: Path) -> None:
+        """See Output."""
+        self._write("run", run_id=folder.name, folder=str(folder))
+
+    def say(self, text: str) -> None:
+        """See Output."""
+        is_warning = text.startswith("warning:")
+        self._write("warning" if is_warning else "note", text=text.removeprefix("warning:").strip())
+
+    def stage(self, name: str, seconds: float) -> None:
+        """See Output."""
+        self._write("stage", name=name, seconds=round(seconds, 3))
+
+    def data(self, card: DataCard) -> None:
+        """See Output."""
+        self._write("data", **card)
+
+    def plan(self, found: dict[str, Any], lines: list[str]) -> None:
+        """See Output."""
+        self._write("plan", **found)
+
+    def sweeping(self, now: SweepProgress) -> None:
+        """See Output."""
+        if self._pace.due():
+            self._progress(now)
+
+    def swept(self, now: SweepProgress) -> None:
+        """See Output."""
+        self._progress(now)
+
+    def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
+        """See Output."""
+        trials = [
+            {"rank": rank, "trial": trial.key, "parameters": trial.trial.parameters, "mean": trial.mean}
+            for rank, trial in enumerate(ranking.trials[:10], start=1)
+        ]
+        self._write("leaderboard", trials=trials)
+
+    def champion(self, summary: dict[str, Any], folder: Path) -> None:
+        """See Output; it stands in the summary."""
+
+    def end(self, summary: dict[str, Any], view_command: str | None) -> None:
+        """See Output."""
+        self._write("summary", **summary)
+
+    def _progress(self, now: SweepProgress) -> None:
+        results, best = now.results, now.results.best
+        self._write(
+            "progress",
+            seconds=round(now.seconds, 3),
+            seconds_left=None if now.seconds_left is None else round(now.seconds_left, 3),
+            trials=len(results.trials),
+            trials_over=results.n_over,
+            network_epochs=results.epochs_trained,
+            network_epochs_per_s=round(now.rate, 1),
+            rungs=[{"until": rung.until, "networks": rung.networks, "network_epochs": rung.epochs,
+                    "network_epochs_left": rung.left} for rung in results.rungs],
+            workers=now.workers,
+            workers_busy=now.busy,
+            metric=results.metric,
+            best=best and {"trial": best.key, "parameters": best.trial.parameters, "mean": best.mean},
+        )  # fmt: skip
+
+    def _write(self, event: str, **content: Any) -> None:
+        self._file.write(json.dumps({"event": event, **content}) + "\n")
+        self._file.flush()

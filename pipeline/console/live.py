@@ -1,0 +1,110 @@
+"""The sweep as a table that is redrawn in place; it fits into 80 columns and 24 lines."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+from rich.console import Console, Group, JustifyMethod, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.console.progress import Pace, SweepProgress, describe, duration
+from pipeline.engine.records import TrialRecord, smaller_is_better
+
+TOP, RUNGS, OPTIMIZERS = 6, 3, 6  # so many lines at most
+
+
+class LiveTable:
+    """Redraws the table as slices come to their ends, and leaves one line behind."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._pace = console, Pace(0.2)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def show(self, now: SweepProgress) -> None:
+        """Draw it if it is time."""
+        if self._pace.due():
+            began = time.monotonic()
+            self._live.start()  # the first time; else it does nothing
+            self._live.update(picture(now, self._console.width), refresh=True)
+            self._pace.cost(time.monotonic() - began)
+
+    def close(self, now: SweepProgress) -> None:
+        """Take it away; the last state stays as a line."""
+        self._live.stop()
+        self._console.print(f"sweep: {describe(now)}", soft_wrap=True)
+
+
+def picture(now: SweepProgress, width: int) -> RenderableType:
+    """Progress per rung, how fast, the best trials so far, and what each optimizer has come to."""
+    trained = [trial for trial in now.results.trials.values() if all(one.trained for one in trial.networks)]
+    return Group(_rungs(now), _pace(now), "", _best(now, trained, width), "", _optimizers(now, trained))
+
+
+def _rungs(now: SweepProgress) -> Table:
+    table = Table.grid(padding=(0, 2))
+    rungs = now.results.rungs
+    for number, rung in list(enumerate(rungs, start=1))[-RUNGS:]:
+        done = rung.epochs - rung.left
+        present = rung is rungs[-1] and rung.left
+        left = f"{duration(now.seconds_left)} left" if present and now.seconds_left is not None else ""
+        bar = ProgressBar(total=max(rung.epochs, 1), completed=done if rung.epochs else 1, width=20)
+        share = f"{done / rung.epochs:4.0%}" if rung.epochs else "100%"
+        table.add_row(f"rung {number}", f"{rung.networks} networks to epoch {rung.until}", bar, share, left)
+    return table
+
+
+def _pace(now: SweepProgress) -> Text:
+    trials = now.results.trials.values()
+    diverged = sum(trial.diverged for trial in trials)
+    parts = [f"{now.results.n_over} of {len(trials)} trials over", f"{diverged} diverged"]
+    parts += [f"{now.busy} of {now.workers} workers busy", f"{now.rate:,.0f} network-epochs/s"]
+    return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+def _best(now: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Table:
+    metric = now.results.metric
+    room = width - len(f"trial    {metric}  epoch  ")  # rich would cut all columns alike
+    table = _table(("trial", "right"), ("best so far", "left"), (metric.replace("/", " "), "right"), ("epoch", "right"))
+    scored = [(trial.mean[metric], trial) for trial in trained if not trial.diverged]
+    scored.sort(key=lambda one: (smaller_is_better(metric, one[0]), one[1].trial.number))
+    for value, trial in scored[:TOP]:
+        label = Text(trial.trial.label)
+        label.truncate(room, overflow="ellipsis")
+        table.add_row(trial.key, label, f"{value:.4f}", str(min(one.trained for one in trial.networks)))
+    return table
+
+
+def _optimizers(now: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
+    results = now.results
+    metric = results.metric
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
+    for trial in results.trials.values():
+        groups[trial.trial.optimizer_name].append(trial)
+    best: dict[str, float] = {}
+    for trial in trained:
+        if not trial.diverged:
+            value, name = trial.mean[metric], trial.trial.optimizer_name
+            best[name] = min(value, best.get(name, value), key=lambda one: smaller_is_better(metric, one))
+    headings = ("trials", "over", "diverged", "network-epochs/s", "best")
+    numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]
+    table = _table(("optimizer", "left"), *numbers)
+    order = sorted(groups, key=lambda name: (name not in best, smaller_is_better(metric, best.get(name, 0.0))))
+    for name in order[:OPTIMIZERS]:
+        rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(now.seconds, 1e-9)
+        over, diverged = sum(trial.over for trial in groups[name]), sum(trial.diverged for trial in groups[name])
+        score = f"{best[name]:.4f}" if name in best else ""
+        table.add_row(name, str(len(groups[name])), str(over), str(diverged), f"{rate:,.0f}", score)
+    if len(order) > OPTIMIZERS:
+        table.add_row(f"and {len(order) - OPTIMIZERS} more")
+    return table
+
+
+def _table(*columns: tuple[str, JustifyMethod]) -> Table:
+    """A table without lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading, justify in columns:
+        table.add_column(heading, justify=justify, no_wrap=True)
+    return table

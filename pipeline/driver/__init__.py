@@ -1,0 +1,1 @@
+"""The order of work of one run: load, split, prepare, reduce, sweep, select, evaluate, publish."""

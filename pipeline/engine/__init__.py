@@ -1,0 +1,1 @@
+"""The sweep: trains what the search asks for, and ranks the results."""

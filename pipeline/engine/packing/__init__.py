@@ -1,0 +1,1 @@
+"""From networks to stacks and slices: cost model, planner and scheduler."""

@@ -1,0 +1,1 @@
+"""Slices: the tasks that train stacks, their dispatch, and their checkpoints."""

@@ -1,0 +1,155 @@
+"""Searches that learn from the scores where to look next: Optuna's samplers, asked for batches."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from math import inf, isfinite
+from typing import Annotated, Any
+
+from pydantic import Field, Strict
+from pydantic.dataclasses import dataclass
+
+from nncore.random_streams import generator
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
+from pipeline.search.base import Sampler, TrainRequest, single_score
+from pipeline.search.grammar import Range
+from pipeline.search.space import Space
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tpe:
+    """Tree-structured Parzen estimators: trials from where good ones are dense and bad ones are not.
+
+    trials       in all; the first 10 are random
+    batch_size   trials between two looks at the scores; those on their way count as bad meanwhile
+
+    Source   Bergstra et al. (2011), NeurIPS 24; several objectives: Ozaki et al. (2022), JAIR 73; Optuna's TPESampler
+    """
+
+    trials: PositiveInt
+    batch_size: PositiveInt
+    seed: NonNegativeInt
+
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+        """See Search."""
+        import optuna  # not at the top, here and below: it takes half a second
+
+        return _Batches(self, optuna.samplers.TPESampler(seed=_seed(self.seed)), space, epochs, n_objectives)
+
+
+@dataclass(frozen=True, config=STRICT)
+class GaussianProcess:
+    """Bayesian optimization: trials with the greatest expected improvement under a Gaussian process.
+
+    It models what all trials have to decide; hyperparameters of one branch alone are drawn at random.
+
+    trials       in all; the first 10 are random
+    batch_size   trials between two looks at the scores
+
+    Source   Optuna's GPSampler
+    """
+
+    trials: PositiveInt
+    batch_size: PositiveInt
+    seed: NonNegativeInt
+
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+        """See Search."""
+        if find_spec("torch") is None:
+            raise ValueError("search=gaussian_process needs PyTorch: pip install 'nnsweep[gp]'")
+        import optuna
+
+        sampler = optuna.samplers.GPSampler(seed=_seed(self.seed), warn_independent_sampling=False)
+        return _Batches(self, sampler, space, epochs, n_objectives)
+
+
+@dataclass(frozen=True, config=STRICT)
+class CmaEs:
+    """CMA-ES: trials from a normal distribution that moves and stretches towards good ones.
+
+    It moves the numbers from ranges that all trials have to decide, of which there must be two; the rest is random.
+
+    trials       in all
+    batch_size   trials between two looks at the scores, one generation; the first is random
+
+    Source   Hansen (2016), arXiv:1604.00772; Optuna's CmaEsSampler
+    """
+
+    trials: PositiveInt
+    batch_size: Annotated[int, Strict(), Field(ge=4)]
+    seed: NonNegativeInt
+
+    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+        """See Search."""
+        single_score("cma_es", n_objectives)
+        ranges = [name for name, leaf in space.always.items() if isinstance(leaf, Range)]
+        if len(ranges) < 2:
+            rule = "search=cma_es needs two ranges or more (low, high) that every trial has"
+            raise ValueError(f"{rule}, but the space has {', '.join(ranges) or 'none'}; use tpe or random")
+        import optuna
+
+        sampler = optuna.samplers.CmaEsSampler(
+            seed=_seed(self.seed), popsize=self.batch_size, warn_independent_sampling=False
+        )
+        return _Batches(self, sampler, space, epochs, n_objectives)
+
+
+def _seed(seed: int) -> int:
+    """A seed that fits NumPy's older generators, which Optuna uses."""
+    return int(generator(seed, "optuna").integers(2**32))
+
+
+class _Batches:
+    """A study that lives in memory: the same scores in the same batches lead to the same trials."""
+
+    def __init__(
+        self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: Space, epochs: int, n: int
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._study = optuna.create_study(directions=["minimize"] * n, sampler=sampler)
+        self._settings, self._space, self._epochs = settings, space, epochs
+        self._asked: dict[str, optuna.Trial] = {}
+        self._n_asked = 0
+        self._worst = [-inf] * n  # by objective, of trials that did not diverge
+
+    def ask(self) -> list[TrainRequest]:
+        """See Sampler."""
+        settings, requests = self._settings, []
+        for number in range(self._n_asked, min(self._n_asked + settings.batch_size, settings.trials)):
+            suggested = self._study.ask()
+            trial = self._space.walk(number, _Suggested(suggested))
+            self._asked[trial.key] = suggested
+            requests.append(TrainRequest(trial, self._epochs))
+        self._n_asked += len(requests)
+        return requests
+
+    def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
+        """See Sampler. What diverged counts as the worst so far: a failure would teach the model nothing."""
+        import optuna
+
+        sound = [scores[key] for key in self._asked if all(map(isfinite, scores[key]))]
+        self._worst = [max(column) for column in zip(self._worst, *sound, strict=True)]
+        for key, suggested in self._asked.items():
+            values = scores[key] if all(map(isfinite, scores[key])) else self._worst
+            if all(map(isfinite, values)):
+                self._study.tell(suggested, list(values))
+            else:
+                self._study.tell(suggested, state=optuna.trial.TrialState.FAIL)
+        self._asked = {}
+
+
+class _Suggested:
+    """Decides as Optuna suggests."""
+
+    def __init__(self, trial: Any) -> None:
+        self._trial = trial
+
+    def index(self, name: str, n: int) -> int:
+        return self._trial.suggest_categorical(name, range(n))
+
+    def number(self, name: str, numbers: Range) -> float:
+        log = numbers.scale == "log"
+        if numbers.integer:
+            return self._trial.suggest_int(name, int(numbers.low), int(numbers.high), log=log)
+        return numbers.clipped(self._trial.suggest_float(name, numbers.low, numbers.high, log=log))

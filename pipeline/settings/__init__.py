@@ -1,1 +1,0 @@
-"""The settings of a run as frozen dataclasses: typed, checked, complete."""

@@ -1,1 +1,0 @@
-"""The sweep: from a space to trials, stacks, slices and results."""
