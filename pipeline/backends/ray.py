@@ -22,7 +22,7 @@ from pipeline.backends.gpu import GpuCount, GpuFraction
 from pipeline.backends.ray_head import unreachable
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.stages.fingerprints import package_folder
+from pipeline.components.fingerprints import package_folder
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -7,8 +7,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from nncore.components import allow, allowed
 from pipeline.components.errors import SettingError
+from pipeline.components.fingerprints import package_folder
 from pipeline.config.schema import Settings
-from pipeline.stages.fingerprints import package_folder
 
 
 def build_settings(config: dict[str, Any]) -> Settings:

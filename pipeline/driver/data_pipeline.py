@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from pipeline.backends.base import Executor, Future
+from pipeline.components.fingerprints import content_hash
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.secrets import masked
 from pipeline.components.types import DataCard, ViewShape, view_shape
@@ -15,7 +16,6 @@ from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.engine.slices.task import load_loops
 from pipeline.runs.folder import RunFolder
-from pipeline.stages.fingerprints import content_hash
 from pipeline.stages.graph import StageGraph, StageResult
 from pipeline.stages.load import divided, loaded
 from pipeline.stages.reduce import applied

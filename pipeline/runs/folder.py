@@ -11,7 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from pipeline import __version__
-from pipeline.stages.fingerprints import code_version
+from pipeline.components.fingerprints import code_version
 from pipeline.components.errors import SettingError
 from pipeline.runs.resume import earlier_run
 from pipeline.runs.journal import Journal, events

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nncore.stack.training import Report
-from pipeline.stages.fingerprints import code_version
+from pipeline.components.fingerprints import code_version
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import Event, damaged, last_event, last_session, worker
 from pipeline.components.secrets import masked

@@ -182,7 +182,8 @@ def in_process(root, code):
 
 
 def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
-    code = "from pipeline.stages import fingerprints as f, reduce; print(f.content_hash('x', reduce.PcaReduction(3)))"
+    imports = "from pipeline.components.fingerprints import content_hash; from pipeline.stages import reduce"
+    code = f"{imports}; print(content_hash('x', reduce.PcaReduction(3)))"
     for room in ("nncore", "pipeline"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     here, copied = in_process(ROOT, code), in_process(tmp_path, code)

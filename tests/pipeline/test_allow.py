@@ -9,7 +9,7 @@ from running import QUICK, command, composed, journal, summary, swept_here
 
 from nncore.components import allow, resolve
 from pipeline.components.errors import SettingError
-from pipeline.stages.fingerprints import code_version
+from pipeline.components.fingerprints import code_version
 
 
 @pytest.fixture

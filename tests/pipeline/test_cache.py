@@ -13,10 +13,10 @@ from running import composed
 
 from nncore.components import Component
 from pipeline.components.errors import SettingError
+from pipeline.components.fingerprints import canonical, code_version, content_hash
 from pipeline.data.card import data_card
 from pipeline.data.files import content_of
 from pipeline.stages.cache import FolderCache, NoCache, run_and_cache
-from pipeline.stages.fingerprints import canonical, code_version, content_hash
 from pipeline.stages.reduce import Identity, PcaReduction
 
 NAMES = [f"{number:064x}" for number in range(20)]

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from nncore.components import allowed
-from pipeline import __version__
 from pipeline.components.errors import SettingError
 
 ROOMS = ("data", "stages", "engine", "components", "search", "driver")  # of the pipeline: what computes results
@@ -80,7 +79,7 @@ def package_folder(package: str) -> Path:
 
 
 def code_version() -> str:
-    """The versions of this package and of the libraries that compute, and a hash of the sources that do.
+    """A hash of the sources that compute, and the versions of the libraries that do.
 
     Those are the stages', the sweep's, nncore's, and those of the packages that the user has allowed.
     """
@@ -100,4 +99,4 @@ def _code_version(*packages: str) -> str:
     for name, path in sources:
         text = path.read_bytes()
         content.update(f"{name.as_posix()} {len(text)}\n".encode() + text)
-    return " ".join([__version__, content.hexdigest()[:16], *(f"{name} {version(name)}" for name in LIBRARIES)])
+    return " ".join([content.hexdigest()[:16], *(f"{name} {version(name)}" for name in LIBRARIES)])
