@@ -87,7 +87,9 @@ class Architecture:
                 raise ValueError(
                     f"a layer or loss must be made of members of their kind, but one is no {kind.__name__}"
                 )
-        if self.batch_size == 1 and any(normalisation.remembers for normalisation in functions.normalisations):
+        if self.batch_size == 1 and any(
+            normalisation.has_running_statistics for normalisation in functions.normalisations
+        ):
             raise ValueError("batch_size must be >= 2 for batch normalisation, but is 1")
         if self.layers[-1].outputs % functions.loss.outputs_per_target:
             raise ValueError(
@@ -145,7 +147,9 @@ class Architecture:
         normalisation = self.functions.normalisations[index]
         if name == "W":
             return self.layers[index].tied_to is None
-        return name == "b" or (normalisation.learns if name in ("scale", "shift") else normalisation.remembers)
+        return name == "b" or (
+            normalisation.has_scale_and_shift if name in ("scale", "shift") else normalisation.has_running_statistics
+        )
 
     @cached_property
     def n_weights(self) -> int:

@@ -45,12 +45,12 @@ class NormalisationParameters(Protocol):
 class Normalisation(NamedTuple):
     """The three functions, and what a layer must hold for them.
 
-    learns     whether it has scale and shift
-    remembers  whether it has a running mean and variance
+    has_scale_and_shift      whether the layer learns a scale and a shift
+    has_running_statistics   whether the layer keeps a running mean and variance
     """
 
-    learns: bool
-    remembers: bool
+    has_scale_and_shift: bool
+    has_running_statistics: bool
     train: Callable[[Array, NormalisationParameters, Workspace], tuple[Array, Array, Any]]
     infer: Callable[[Array, NormalisationParameters], tuple[Array, Array]]
     backward: Callable[[Array, Any, NormalisationParameters, NormalisationParameters, Workspace], Array]

@@ -153,9 +153,9 @@ def reduce_on_plateau(
     Range    0 < factor < 1;  patience, cooldown >= 0, in epochs;  threshold >= 0;  0 <= lowest <= 1
     """
     factor = checked("reduce_on_plateau", "factor", factor, above=0, below=1)
-    patience = checked("reduce_on_plateau", "patience", patience, at_least=0, whole=True)
+    patience = checked("reduce_on_plateau", "patience", patience, at_least=0, integer=True)
     threshold = checked("reduce_on_plateau", "threshold", threshold, at_least=0)
-    cooldown = checked("reduce_on_plateau", "cooldown", cooldown, at_least=0, whole=True)
+    cooldown = checked("reduce_on_plateau", "cooldown", cooldown, at_least=0, integer=True)
     lowest = checked("reduce_on_plateau", "lowest", lowest, at_least=0, at_most=1)
 
     def init(n_networks: int) -> State:

@@ -67,15 +67,15 @@ def _loss(loss: Loss, inputs: Inputs) -> Found:
 
 def _normalisation(norm: Normalisation, inputs: Inputs) -> Found:
     none, scratch = np.empty(0), Workspace()
-    running = (inputs(5, 1, 3), inputs(6, 1, 3) ** 2) if norm.remembers else (none, none)
-    affine = (inputs(3, 1, 3), inputs(4, 1, 3)) if norm.learns else (none, none)
+    running = (inputs(5, 1, 3), inputs(6, 1, 3) ** 2) if norm.has_running_statistics else (none, none)
+    affine = (inputs(3, 1, 3), inputs(4, 1, 3)) if norm.has_scale_and_shift else (none, none)
     at = LayerView(none, inputs.kept(7, 1, 3), *affine, *running)
     d = LayerView(none, none, *(np.empty_like(array) for array in affine))
     found = {"answer": np.add(*norm.infer(inputs(1, 5, 3), at))}
     y, shift, kept = norm.train(inputs(1, 5, 3), at, scratch)
     found |= {"y": y + shift, "dz": norm.backward(inputs(2, 5, 3), kept, at, d, scratch)}
-    found |= {"dscale": d.scale, "dshift": d.shift} if norm.learns else {}
-    return found | ({"mean": at.mean, "variance": at.variance} if norm.remembers else {})
+    found |= {"dscale": d.scale, "dshift": d.shift} if norm.has_scale_and_shift else {}
+    return found | ({"mean": at.mean, "variance": at.variance} if norm.has_running_statistics else {})
 
 
 def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
@@ -123,7 +123,7 @@ def _draws(inputs: Inputs) -> RandomStreams:
 
 def _disturbance(disturbance: kinds.Augmentation, inputs: Inputs) -> Found:
     x, t = inputs(1, 5, 3), inputs(2, 5, 2)
-    disturbance.disturb(x, t, "one-hot", _draws(inputs).of(EVERYONE))
+    disturbance.augment(x, t, "one-hot", _draws(inputs).of(EVERYONE))
     return {"x": x, "t": t}
 
 

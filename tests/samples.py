@@ -86,7 +86,7 @@ def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> 
     built = regularizer.build()
     if isinstance(built, Augmentation) and loss.build().targets not in built.targets:
         return False
-    return not (optimizer.build().exact and isinstance(built, MOVING))
+    return not (optimizer.build().needs_fixed_objective and isinstance(built, MOVING))
 
 
 def varied(member: Component, share: float) -> Component:

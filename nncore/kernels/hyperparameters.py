@@ -9,7 +9,7 @@ from nncore.kernels.backend import Array, as_array_like
 
 
 def checked(
-    member: str,
+    component: str,
     argument: str,
     value: ArrayLike,
     *,
@@ -17,7 +17,7 @@ def checked(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
-    whole: bool = False,
+    integer: bool = False,
 ) -> Array:
     """Return the hyperparameter as float64, shape (1,) or (K,), after checking its range.
 
@@ -25,11 +25,11 @@ def checked(
 
     Beyond the range that is asked for, it must be a number that float32 can hold.
 
-    Raises   ValueError naming argument, value, rule, network and member
+    Raises   ValueError naming argument, value, rule, network and component
     """
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.ndim > 1:
-        raise ValueError(f"{argument} must be a number or one number per network, but is {value!r} ({member})")
+        raise ValueError(f"{argument} must be a number or one number per network, but is {value!r} ({component})")
     array = array.astype(np.float64)
     rules = {
         f"> {above}": above is None or array > above,
@@ -37,21 +37,21 @@ def checked(
         f"< {below}": below is None or array.astype(np.float32) < below,  # in float32 too
         f"<= {at_most}": at_most is None or array <= at_most,
         "finite": np.isfinite(array),
-        "a whole number": not whole or array == np.round(array),
+        "a whole number": not integer or array == np.round(array),
         "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
     }
     for rule, holds in rules.items():
         if holds is not True and not holds.all():
-            _refuse(member, argument, array, rule, holds)
+            _refuse(component, argument, array, rule, holds)
     return array.reshape(-1)
 
 
-def _refuse(member: str, argument: str, array: Array, rule: str, holds: Array) -> NoReturn:
+def _refuse(component: str, argument: str, array: Array, rule: str, holds: Array) -> NoReturn:
     if array.ndim == 0:
-        raise ValueError(f"{argument} must be {rule}, but is {array[()]} ({member})")
+        raise ValueError(f"{argument} must be {rule}, but is {array[()]} ({component})")
     network = int(np.argmin(holds))
     raise ValueError(
-        f"{argument} must be {rule}, but network {network} of {len(array)} has {array[network]} ({member})"
+        f"{argument} must be {rule}, but network {network} of {len(array)} has {array[network]} ({component})"
     )
 
 

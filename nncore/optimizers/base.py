@@ -46,14 +46,14 @@ class Step(NamedTuple):
 class Optimizer(NamedTuple):
     """How a rule starts and how it steps; see the package's docstring.
 
-    whole   whether it takes one step per epoch, by the mean gradient of all its batches, between which W stays
-    exact   whether it needs one fixed objective: nothing that disturbs it, and nothing that moves W besides
+    full_batch              whether it takes one step per epoch, along the mean gradient of all batches
+    needs_fixed_objective   whether nothing else may change the objective, the gradient or W (L-BFGS's line search)
     """
 
     init: Callable[[Array], State]
     update: Callable[[Array, Array, State, Step], None]
-    whole: bool = False
-    exact: bool = False
+    full_batch: bool = False
+    needs_fixed_objective: bool = False
 
 
 def zeros(*names: str) -> Callable[[Array], State]:

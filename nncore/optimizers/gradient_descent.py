@@ -20,4 +20,4 @@ def gradient_descent(learning_rate: ArrayLike) -> Optimizer:
     Raises   ValueError naming argument, value, rule and network
     Source   Cauchy (1847), "Methode generale pour la resolution des systemes d'equations simultanees"
     """
-    return sgd(checked("gradient_descent", "learning_rate", learning_rate, above=0))._replace(whole=True)
+    return sgd(checked("gradient_descent", "learning_rate", learning_rate, above=0))._replace(full_batch=True)

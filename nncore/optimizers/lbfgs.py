@@ -31,7 +31,7 @@ def lbfgs(learning_rate: ArrayLike = 1.0, memory: int = 10) -> Optimizer:
              optimization", algorithms 3.1, 7.4 and 7.5
     """
     learning_rate = checked("lbfgs", "learning_rate", learning_rate, above=0)
-    memory = int(checked("lbfgs", "memory", memory, at_least=1, whole=True).item())
+    memory = int(checked("lbfgs", "memory", memory, at_least=1, integer=True).item())
 
     def init(W: Array) -> State:
         pairs = np.zeros_like(W, shape=(len(W), memory, W.shape[1]))
@@ -47,7 +47,7 @@ def lbfgs(learning_rate: ArrayLike = 1.0, memory: int = 10) -> Optimizer:
         state["steps"] += 1
         _line_search(W, d, g, learning_rate * step.factor * scale, step)
 
-    return Optimizer(init, update, whole=True, exact=True)
+    return Optimizer(init, update, full_batch=True, needs_fixed_objective=True)
 
 
 def _remember(state: State, W: Array, g: Array, first: Array) -> None:

@@ -21,7 +21,7 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
     Source   Zhang et al. (2019), arXiv:1907.08610, Algorithm 1; the optimizer's state goes on
     """
     alpha = checked("lookahead", "alpha", alpha, above=0, at_most=1)
-    every = checked("lookahead", "every", every, at_least=1, whole=True)
+    every = checked("lookahead", "every", every, at_least=1, integer=True)
 
     def init(W: Array) -> State:
         return {f"fast.{name}": array for name, array in optimizer.init(W).items()} | {"slow": W.copy()}
@@ -33,7 +33,7 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
         if turn.any():
             rule([W, state["slow"]], [turn, alpha])
 
-    return Optimizer(init, update, optimizer.whole, optimizer.exact)
+    return Optimizer(init, update, optimizer.full_batch, optimizer.needs_fixed_objective)
 
 
 @elementwise("W", "slow")

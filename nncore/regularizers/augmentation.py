@@ -18,10 +18,10 @@ def input_noise(deviation: ArrayLike) -> Augmentation:
     """
     deviation = checked("input_noise", "deviation", deviation, at_least=0)
 
-    def disturb(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
+    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
         x += column(deviation, x) * draw.normal("input noise", x)
 
-    return Augmentation(disturb)
+    return Augmentation(augment)
 
 
 def mixup(alpha: ArrayLike) -> Augmentation:
@@ -35,7 +35,7 @@ def mixup(alpha: ArrayLike) -> Augmentation:
     """
     alpha = checked("mixup", "alpha", alpha, at_least=0)
 
-    def disturb(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
+    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
         each = zip(np.broadcast_to(alpha, len(x)), draw.generators("mixup"), strict=True)
         drawn = [(random.permutation(x.shape[1]), random.beta(a, a) if a else 1.0) for a, random in each]
         partners = as_array_like(np.stack([order for order, _ in drawn])[:, :, None], x)  # (K, N, 1)
@@ -43,7 +43,7 @@ def mixup(alpha: ArrayLike) -> Augmentation:
         for rows in (x, t):
             rows[...] = column(m, rows) * rows + column(1 - m, rows) * np.take_along_axis(rows, partners, axis=1)
 
-    return Augmentation(disturb)
+    return Augmentation(augment)
 
 
 def label_smoothing(strength: ArrayLike) -> Augmentation:
@@ -54,8 +54,8 @@ def label_smoothing(strength: ArrayLike) -> Augmentation:
     """
     strength = checked("label_smoothing", "strength", strength, at_least=0, below=1)
 
-    def disturb(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
+    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
         t *= column(1 - strength, t)
         t += column(strength, t) / (2 if targets == "binary" else t.shape[2])
 
-    return Augmentation(disturb, ("one-hot", "binary"))
+    return Augmentation(augment, ("one-hot", "binary"))

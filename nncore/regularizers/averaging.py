@@ -48,7 +48,7 @@ def swa(start: ArrayLike = 10) -> WeightAverage:
     Source   Izmailov et al. (2018), arXiv:1803.05407, Algorithm 1
     Differs  from the paper, where the running statistics are made anew by one more pass over the rows
     """
-    start = checked("swa", "start", start, at_least=0, whole=True)
+    start = checked("swa", "start", start, at_least=0, integer=True)
 
     def observe(W: Array, state: State, step: Step, epoch: int) -> None:
         if not step.last:

@@ -44,11 +44,11 @@ class Clipping(NamedTuple):
 class Augmentation(NamedTuple):
     """Acts on the rows of each batch, in training only.
 
-    disturb   (x, t, kind, draw): changes x (K, N, I) and t (K, N, O), targets of this kind, in place
+    augment   (x, t, kind, draw): changes x (K, N, I) and t (K, N, O), targets of this kind, in place
     targets   which kinds of targets it can be used with
     """
 
-    disturb: Callable[[Array, Array, str, NetworkStreams], None]
+    augment: Callable[[Array, Array, str, NetworkStreams], None]
     targets: tuple[str, ...] = ("one-hot", "binary", "real", "count")
 
 

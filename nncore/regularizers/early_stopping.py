@@ -20,7 +20,7 @@ def early_stopping(
              watch: "validation/loss" or "train/loss";  restore: whether to answer with the best weights
     Source   Prechelt (1998), "Early stopping - but when?"
     """
-    patience = checked("early_stopping", "patience", patience, at_least=1, whole=True)
+    patience = checked("early_stopping", "patience", patience, at_least=1, integer=True)
     min_delta = checked("early_stopping", "min_delta", min_delta, at_least=0)
     if watch not in ("validation/loss", "train/loss"):
         raise ValueError(f"watch must be validation/loss or train/loss, but is {watch!r} (early_stopping)")

@@ -34,7 +34,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("alpha tol noise sparsity", {"at_least": 0}),
     ("learning_rate_init epsilon", {"above": 0}),
     ("momentum beta_1 beta_2 dropout", {"at_least": 0, "below": 1}),
-    ("max_iter n_iter_no_change n_components", {"at_least": 1, "whole": True}),
+    ("max_iter n_iter_no_change n_components", {"at_least": 1, "integer": True}),
     ("validation_fraction", {"above": 0, "below": 1}),
 )
 # An argument, the regularizer that it asks for where it is not 0, and what it is called there.
@@ -227,7 +227,7 @@ class NetworkEstimator(NetworkPlan):
         elif isinstance(self.batch_size, str) and self.batch_size == "auto":
             size = min(200, n_rows)
         else:
-            size = int(self._number("batch_size", at_least=1, whole=True))
+            size = int(self._number("batch_size", at_least=1, integer=True))
         return (merged(rows) if n_rows <= size else rows), size
 
     def _train(self, stack: Stack, rows: Rows, watched: Rows | None, until: int, begins: bool) -> Self:

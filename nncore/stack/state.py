@@ -219,7 +219,7 @@ def _check_network(network: Network, loss: Loss) -> None:
         name = network.components[slot].short_name
         if isinstance(member, Augmentation) and loss.targets not in member.targets:
             raise ValueError(f"{name} is for {' or '.join(member.targets)} targets, not for {loss.targets} ones")
-        if built["optimizer"].exact and isinstance(member, MOVING):
+        if built["optimizer"].needs_fixed_objective and isinstance(member, MOVING):
             optimizer = network.optimizer.short_name
             raise ValueError(f"{name} changes the objective or the step, but {optimizer} needs them as they are")
     names = [member.short_name for member in network.regularizers]
@@ -235,7 +235,8 @@ def _groups(networks: Sequence[Network]) -> list[ComponentGroup]:
     everyone, owners = [network.components for network in networks], _owners(networks)
     slots = max(everyone, key=len, default={})
     wholes = {
-        kind: optimizer.build().whole for kind, optimizer in {n.optimizer.kind: n.optimizer for n in networks}.items()
+        kind: optimizer.build().full_batch
+        for kind, optimizer in {n.optimizer.kind: n.optimizer for n in networks}.items()
     }
     whole = [wholes[network.optimizer.kind] for network in networks]
     return [group for slot in slots for group in _groups_of([m.get(slot) for m in everyone], whole, owners)]

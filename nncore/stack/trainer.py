@@ -95,7 +95,7 @@ class StackTrainer:
             draws.next_step()
             rows, targets, w = batches[index]
             for place in self._disturbances:
-                place.member.disturb(rows[place.rows], targets[place.rows], kind, draws.of(place.rows))
+                place.member.augment(rows[place.rows], targets[place.rows], kind, draws.of(place.rows))
             loss = gradient(self._layers, self._d, self._architecture, rows, targets, self._workspace, w, hooks)
             total += to_host(loss) * rows.shape[1]
             self._gather(batches, index)

@@ -54,7 +54,7 @@ def test_label_smoothing_is_torchs():
     case = REFERENCE["label_smoothing"]
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
-    member("label_smoothing", strength=case["smoothing"]).build().disturb(None, t, "one-hot", None)
+    member("label_smoothing", strength=case["smoothing"]).build().augment(None, t, "one-hot", None)
     value, dz = mean_gradient(Component("nncore.losses.softmax_cross_entropy").build(), z, t)
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])

@@ -109,7 +109,7 @@ def test_a_trained_network_answers_without_dropout():
 
 def test_input_noise_has_its_deviation():
     x = np.zeros((2, 400, 50))
-    member("input_noise", deviation=0.3).build().disturb(x, None, "real", draw((0, 1)))
+    member("input_noise", deviation=0.3).build().augment(x, None, "real", draw((0, 1)))
     assert abs(x.std() - 0.3) < 0.005
     assert abs(x.mean()) < 0.005
     assert abs(np.corrcoef(x[0].ravel(), x[1].ravel())[0, 1]) < 0.03
@@ -119,7 +119,7 @@ def test_mixup_mixes_rows_and_targets_alike():
     x = np.random.default_rng(0).normal(size=(1, 64, 3))
     t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays so under every mixture
     before = x.copy()
-    member("mixup", alpha=0.4).build().disturb(x, t, "real", draw())
+    member("mixup", alpha=0.4).build().augment(x, t, "real", draw())
     np.testing.assert_allclose(t, x[:, :, :2] * 2 + 1, rtol=1e-12)
     assert not np.allclose(x, before)
     np.testing.assert_allclose(x.mean(axis=1), before.mean(axis=1), rtol=1e-9)  # partners are a permutation
@@ -131,14 +131,14 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
     shares = []
     for step in range(600):
         x = np.eye(2)[None].repeat(1, axis=0)  # two rows: a partner is the row itself or the other one
-        member("mixup", alpha=0.5).build().disturb(x, np.zeros((1, 2, 1)), "real", draw(step=step))
+        member("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
         if x[0, 0, 1] > 0:
             shares.append(x[0, 0, 0])
     assert 200 < len(shares) < 400
     assert kstest(shares, beta(0.5, 0.5).cdf).pvalue > 0.01
     x = np.random.default_rng(0).normal(size=(1, 9, 2))
     kept = x.copy()
-    member("mixup", alpha=0.0).build().disturb(x, np.zeros((1, 9, 1)), "real", draw())
+    member("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
     np.testing.assert_array_equal(x, kept)
 
 
@@ -148,7 +148,7 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
 )
 def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
     t = np.eye(4)[None, :2, :n].copy()
-    member("label_smoothing", strength=0.1).build().disturb(None, t, kind, None)
+    member("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
     np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], expected)
 
 
