@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 CACHE_LINE = 64  # bytes
 Array = NDArray[Any]
+State = dict[str, Array]  # what a component remembers between steps, by name: arrays (K, ...)
 Result_ = TypeVar("Result_")
 
 

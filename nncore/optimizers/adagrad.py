@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step, stepping
+from nncore.optimizers.base import Optimizer, Step, stepping
 
 
 def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLike = 1e-10) -> Optimizer:

@@ -2,11 +2,11 @@
 
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adam import adam
-from nncore.optimizers.base import Optimizer, State, Step
+from nncore.optimizers.base import Optimizer, Step
 
 
 def adamw(

@@ -6,12 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import ElementwiseKernel
 from nncore.kernels.hyperparameters import column
 from nncore.kernels.workspace import Workspace
-
-State = dict[str, Array]
 
 
 class Step(NamedTuple):

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array, to_host
+from nncore.kernels.backend import Array, State, to_host
 from nncore.kernels.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, State, Step
+from nncore.optimizers.base import Optimizer, Step
 
 SUFFICIENT = 1e-4
 HALVINGS = 30

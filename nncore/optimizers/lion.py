@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adamw import decay
-from nncore.optimizers.base import Optimizer, State, Step, stepping, zeros
+from nncore.optimizers.base import Optimizer, Step, stepping, zeros
 
 
 def lion(

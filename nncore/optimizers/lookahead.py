@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, State, Step
+from nncore.optimizers.base import Optimizer, Step
 
 
 def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5) -> Optimizer:

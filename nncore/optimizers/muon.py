@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.architecture import layer_views
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adam import adam
 from nncore.optimizers.adamw import decay
-from nncore.optimizers.base import Optimizer, State, Step, zeros
+from nncore.optimizers.base import Optimizer, Step, zeros
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5

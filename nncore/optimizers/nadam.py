@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, State, Step, zeros
+from nncore.optimizers.base import Optimizer, Step, zeros
 
 
 def nadam(

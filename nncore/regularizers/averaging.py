@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.base import Step
-from nncore.regularizers.base import State, WeightAverage
+from nncore.regularizers.base import WeightAverage
 
 
 def ema(decay: ArrayLike = 0.999) -> WeightAverage:

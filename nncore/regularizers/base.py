@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from nncore.architecture import LayerView
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.optimizers.base import Step
 from nncore.random_streams import NetworkStreams
-
-State = dict[str, Array]
 
 
 class Penalty(NamedTuple):

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.kernels.backend import Array, as_array_like
+from nncore.kernels.backend import Array, State, as_array_like
 from nncore.kernels.hyperparameters import checked
-from nncore.regularizers.base import EarlyStopping, State
+from nncore.regularizers.base import EarlyStopping
 
 
 def early_stopping(

@@ -6,9 +6,9 @@ import numpy as np
 
 from nncore.architecture import Architecture, Layer
 from nncore.components import Component
-from nncore.kernels.backend import to_host
+from nncore.kernels.backend import State, to_host
 from nncore.serialization import array_file
-from nncore.stack.state import Network, Stack, State
+from nncore.stack.state import Network, Stack
 
 KINDS = (Stack, Network, Component, Architecture, Layer)
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, State
 from nncore.regularizers.base import EarlyStopping
 from nncore.schedules import Schedule
-from nncore.stack.state import ComponentGroup, Stack, State, averaged, best_of
+from nncore.stack.state import ComponentGroup, Stack, averaged, best_of
 
 
 class EpochMonitor:

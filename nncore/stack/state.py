@@ -15,7 +15,7 @@ import numpy as np
 
 from nncore.architecture import Architecture, initial_parameters
 from nncore.components import Component, build_stacked
-from nncore.kernels.backend import Array, to_host
+from nncore.kernels.backend import Array, State, to_host
 from nncore.losses import Loss
 from nncore.optimizers.base import Optimizer
 from nncore.regularizers.base import (
@@ -31,7 +31,6 @@ from nncore.regularizers.base import (
 from nncore.schedules import Schedule
 from nncore.stack.batches import ViewRun
 
-State = dict[str, Array]
 MOVING = ActivityRegularizer | Clipping | Constraint | Augmentation | Dropout  # these do not go with an exact optimizer
 CONSTANT = Component("nncore.schedules.constant")
 

@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from nncore.architecture import layer_views
-from nncore.kernels.backend import Array, empty_like_aligned, to_host
+from nncore.kernels.backend import Array, State, empty_like_aligned, to_host
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_value
 from nncore.optimizers.base import Optimizer, Step
@@ -27,7 +27,6 @@ from nncore.stack.passes import NoHooks, forward, gradient
 from nncore.stack.state import ComponentGroup, Stack
 
 ComponentType = TypeVar("ComponentType")
-State = dict[str, Array]
 
 
 class GroupViews(NamedTuple, Generic[ComponentType]):
