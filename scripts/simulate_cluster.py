@@ -153,7 +153,9 @@ def measured(epochs: int) -> Costs:
     curves = {name: [0.1234567890123456] * epochs for name in ("train/loss", "validation/loss", "validation/accuracy")}
     times = {}
     for width in (1, 100):
-        reports = {f"{number:04d}/1/0": Report(curves, epoch=epochs, fingerprint="f" * 64) for number in range(width)}
+        reports = {
+            f"{number:04d}/1/0": Report(curves, selected_epoch=epochs, fingerprint="f" * 64) for number in range(width)
+        }
         results, trials = opened(width), Trials()
         with TemporaryDirectory() as folder:
             journal = Journal(Path(folder) / "journal.jsonl")

@@ -48,7 +48,7 @@ class Report:
     curves       by metric, one value per epoch; an epoch that diverged has none
     diverged     why the network was given up, and in which epoch (from 1); None while it is well
     stopped      why its training ended early, and after which epoch; None while it goes on
-    epoch        the epoch whose weights it answers with: its best, if it has early stopping, else its last; 0 if it
+    selected_epoch   the epoch whose weights it answers with: its best, if it has early stopping, else its last; 0 if it
                  diverged
     fingerprint  SHA-256 of the parameters that it answers with after the last epoch; "" if it diverged
     """
@@ -56,7 +56,7 @@ class Report:
     curves: dict[str, list[float]] = field(default_factory=dict)
     diverged: tuple[int, str] | None = None
     stopped: tuple[int, str] | None = None
-    epoch: int = 0
+    selected_epoch: int = 0
     fingerprint: str = ""
 
 
@@ -203,8 +203,8 @@ def _leave(reports: dict[str, Report], stack: Stack, watch: EpochMonitor) -> Non
     for index, network in enumerate(stack.networks):
         report = reports[network.key]
         if report.diverged:
-            report.epoch, report.fingerprint = 0, ""
+            report.selected_epoch, report.fingerprint = 0, ""
             continue
-        report.epoch, report.fingerprint = epochs[index], fingerprint(answers[index])
+        report.selected_epoch, report.fingerprint = epochs[index], fingerprint(answers[index])
         if report.stopped:
             stack.stopped[network.key] = answers[index].copy()

@@ -178,7 +178,7 @@ class DryRunTrainer:
 
     def _pretend(self, job: Job, epochs: int) -> None:
         names = {"train/loss", "validation/loss", self._results.metric, *self._results.networks[job.network.key].curves}
-        report = Report({name: [0.0] * (job.until - job.start) for name in names}, epoch=job.until)
+        report = Report({name: [0.0] * (job.until - job.start) for name in names}, selected_epoch=job.until)
         places = {job.network.key: CheckpointRef("", "", job.network.key)}
         self._results.add({job.network.key: report}, job.start, job.until, places, job.until == epochs)
 

@@ -52,7 +52,7 @@ class SliceReport:
     curves: dict[str, list[Number]]
     diverged: Ended
     stopped: Ended
-    epoch: Count
+    selected_epoch: Count
     fingerprint: str
 
 

@@ -81,8 +81,8 @@ class NetworkRecord:
         """Add the report of one slice; `last` says that no further one is to come."""
         for name, values in report.curves.items():
             self.curves[name] = continued(self.curves.get(name), start, values)
-        self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.epoch}
-        self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.epoch
+        self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.selected_epoch}
+        self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.selected_epoch
         self.fingerprint = report.fingerprint
         left_at = report.diverged or report.stopped
         self.trained = left_at[0] if left_at else until

@@ -33,7 +33,7 @@ class NetworkCurves:
             self.curves[name] = continued(self.curves.get(name), start, values)
         n_epochs = max(map(len, self.curves.values()), default=0)
         self.times = self.times[:start] + array("q", [time_ms]) * (n_epochs - start)
-        self.diverged, self.stopped, self.epoch = report["diverged"], report["stopped"], report["epoch"]
+        self.diverged, self.stopped, self.epoch = report["diverged"], report["stopped"], report["selected_epoch"]
 
     def copied(self) -> "NetworkCurves":
         """The same history, for a network that takes it over."""

@@ -70,7 +70,7 @@ def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
     together = trained(of, [slow, fast], 30)
     assert together["fast"].diverged[0] < together["slow"].diverged[0]
     assert together["slow"] == alone["slow"]
-    assert (alone["slow"].epoch, alone["slow"].fingerprint) == (0, "")
+    assert (alone["slow"].selected_epoch, alone["slow"].fingerprint) == (0, "")
 
 
 def test_law_2_training_ends_when_all_have_diverged():

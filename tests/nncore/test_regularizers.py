@@ -188,15 +188,15 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     first_wait = next(e for e in range(7, 41) if min(curve[e - 6 : e]) >= min(curve[: e - 6]))
     assert report.stopped[0] == first_wait < 40
     assert report.curves["validation/loss"] == curve[:first_wait]
-    assert report.epoch == int(np.argmin(curve[:first_wait])) + 1
-    assert f"in epoch {report.epoch}" in report.stopped[1]
-    at_best, _ = train(start(of, [network("it", 0, member("sgd", learning_rate=0.8))]), on, report.epoch, {})
+    assert report.selected_epoch == int(np.argmin(curve[:first_wait])) + 1
+    assert f"in epoch {report.selected_epoch}" in report.stopped[1]
+    at_best, _ = train(start(of, [network("it", 0, member("sgd", learning_rate=0.8))]), on, report.selected_epoch, {})
     np.testing.assert_array_equal(stack.selected_weights_of("it"), at_best.parameters)
     assert stack.networks == ()
     patient = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=1000))
     whole, reports = train(start(of, [patient]), on, 40, {})
     assert reports["it"].stopped is None
-    assert reports["it"].epoch == best < 40  # never stopped, and still it answers with its best
+    assert reports["it"].selected_epoch == best < 40  # never stopped, and still it answers with its best
     with pytest.raises(KeyError):
         whole.selected_weights_of("nobody")
 
@@ -206,7 +206,7 @@ def test_early_stopping_without_restoring_and_by_the_training_loss():
     stop = member("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
     report = trained(of, [network("it", 0, member("sgd", learning_rate=0.05), stop)], 100)["it"]
     curve = report.curves["train/loss"]
-    assert report.stopped[0] == report.epoch == len(curve) < 100
+    assert report.stopped[0] == report.selected_epoch == len(curve) < 100
     assert curve[-3] - min(curve[-2:]) < 0.05
     with pytest.raises(ValueError, match="watch must be validation/loss or train/loss, but is 'loss'"):
         member("early_stopping", watch="loss").build()

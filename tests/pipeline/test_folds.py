@@ -29,7 +29,9 @@ SELECT = composed()[0].select
 def swept(losses=LOSSES, **change):
     """Results after two epochs on three folds; the reports of some networks may be others."""
     found = opened(len(losses), losses.shape[1])
-    reports = {key: report(2 * loss, loss, epoch=2) for key, loss in zip(found.networks, losses.ravel(), strict=True)}
+    reports = {
+        key: report(2 * loss, loss, selected_epoch=2) for key, loss in zip(found.networks, losses.ravel(), strict=True)
+    }
     add(found, reports | {key.replace("_", "/"): one for key, one in change.items()}, 0, 2, last=True)
     found.notice(found.trials)
     return found
@@ -80,19 +82,19 @@ def test_one_network_has_a_value_and_no_interval():
 def test_a_trial_is_over_when_all_its_networks_are():
     found = opened(3, 2)
     found.rungs.append(RungProgress("4", 6, 18, 12))
-    firsts = {key: report(0.5, 0.5, epoch=2) for key in found.networks if key.endswith("/1/0")}
+    firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in found.networks if key.endswith("/1/0")}
     add(found, firsts, 0, 2, last=True)
     assert (found.notice(found.trials), found.n_over, found.best) == ([], 0, None)
     assert describe(SweepProgress(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
     assert "best" not in describe(SweepProgress(found, 1.0, 2, 2))
-    add(found, {"0001/2/0": report(0.1, 0.1, epoch=2)}, 0, 2, last=True)
+    add(found, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
     assert found.notice(found.trials) == ["0001"]
     assert (found.n_over, found.best) == (1, found.trials["0001"])
     assert "best validation loss 0.3000" in describe(SweepProgress(found, 1.0, 2, 2))
 
 
 def test_a_trial_of_which_one_network_diverged_has_diverged():
-    early = report(0.2, epoch=1, stopped=(1, "why"))
+    early = report(0.2, selected_epoch=1, stopped=(1, "why"))
     found = swept(**{"0002_2_0": report(0.1, diverged=INF), "0000_3_0": early, "0002_3_0": early})
     assert [result.status for result in found.trials.values()] == [
         "fold 3, seed 0 stopped after epoch 1: why",
@@ -143,13 +145,13 @@ def tracked(*reports):
     for fold, (content, time_ms) in enumerate(reports, start=1):
         run.networks[f"0007/{fold}/0"] = NetworkCurves()
         if content:
-            report = {"diverged": None, "stopped": None, "epoch": 3} | content
+            report = {"diverged": None, "stopped": None, "selected_epoch": 3} | content
             run.add(f"0007/{fold}/0", report, 0, time_ms)
     return run
 
 
 def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
-    stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": [2, "no better"], "epoch": 1}
+    stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": [2, "no better"], "selected_epoch": 1}
     run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
     assert (run.status, run.started, run.ended) == ("FINISHED", 5, 20)
     curve = [("loss", 2.0, 20, 1), ("loss", 3.0, 20, 2)]
@@ -161,11 +163,11 @@ def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
 
 def test_mlflow_sees_which_network_diverged():
     fine = {"curves": {"loss": [1.0, 2.0, 6.0]}}
-    run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": [2, "NaN"], "epoch": 0}, 20))
+    run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": [2, "NaN"], "selected_epoch": 0}, 20))
     assert run.status == "FAILED"
     assert run.tags()["stop_reason"] == "diverged in epoch 2 of fold 2, seed 0: NaN"
     assert run.metrics(100)[0] == ("loss", 2.0, 20, 1)
-    at_once = tracked((fine, 10), ({"curves": {}, "diverged": [1, "NaN"], "epoch": 0}, 20))
+    at_once = tracked((fine, 10), ({"curves": {}, "diverged": [1, "NaN"], "selected_epoch": 0}, 20))
     assert at_once.metrics(100) == []
 
 
@@ -174,7 +176,7 @@ def test_a_trial_of_which_a_network_has_not_begun_has_no_means():
 
 
 def test_of_one_network_mlflow_sees_the_values_themselves():
-    run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": [2, "so"], "epoch": 1}, 10))
+    run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": [2, "so"], "selected_epoch": 1}, 10))
     values = [("loss", 0.1 + 0.2, 10, 1), ("loss", 2.0, 10, 2), ("loss", 0.1 + 0.2, 10, 0)]
     assert run.metrics(100)[:3] == values
     expected = {"kind": "trial", "trial_key": "0007", "optimizer": "sgd", "regularizer": "none"}

@@ -47,8 +47,8 @@ BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
 def test_slices_are_put_together(folder):
     happened = [
         BEGIN,
-        folder.slice(0, 2, first=report(0.5, 0.4, epoch=2), second=report(0.9, 0.8, epoch=2)),
-        folder.slice(2, 3, first=report(0.3, epoch=3), second=replace(report(), diverged=(3, "why"))),
+        folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2), second=report(0.9, 0.8, selected_epoch=2)),
+        folder.slice(2, 3, first=report(0.3, selected_epoch=3), second=replace(report(), diverged=(3, "why"))),
     ]
     known = known_networks(folder.path, happened)
     assert list(known["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
@@ -59,7 +59,7 @@ def test_slices_are_put_together(folder):
 
 
 def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
-    slices = [folder.slice(0, 2, first=report(0.5, 0.4, epoch=2))]
+    slices = [folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2))]
     once = known_networks(folder.path, [BEGIN, *slices])
     assert known_networks(folder.path, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
 
@@ -67,9 +67,9 @@ def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
 def test_a_copy_has_its_origins_history(folder):
     happened = [
         BEGIN,
-        folder.slice(0, 1, first=report(0.5, epoch=1), second=report(0.9, epoch=1)),
+        folder.slice(0, 1, first=report(0.5, selected_epoch=1), second=report(0.9, selected_epoch=1)),
         rung((FIRST, "a", None), (SECOND, "c", "a")),
-        folder.slice(1, 2, stack=1, second=report(0.1, epoch=2)),
+        folder.slice(1, 2, stack=1, second=report(0.1, selected_epoch=2)),
     ]
     known = known_networks(folder.path, happened)
     assert list(known["c"].curves["validation/loss"]) == [0.5, 0.1]
@@ -81,8 +81,8 @@ def test_a_copy_has_its_origins_history(folder):
 def test_what_was_trained_again_from_the_beginning_counts(folder):
     happened = [
         BEGIN,
-        folder.slice(0, 2, first=report(0.5, 0.4, epoch=2)),
-        folder.slice(0, 1, stack=1, first=report(0.5, epoch=1)),
+        folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2)),
+        folder.slice(0, 1, stack=1, first=report(0.5, selected_epoch=1)),
     ]
     known = known_networks(folder.path, happened)
     assert (list(known["a"].curves["validation/loss"]), known["a"].trained) == ([0.5], 1)
@@ -91,8 +91,10 @@ def test_what_was_trained_again_from_the_beginning_counts(folder):
 def test_who_left_a_stack_is_found_in_its_last_file(folder):
     happened = [
         BEGIN,
-        folder.slice(0, 1, first=report(0.5, epoch=1, stopped=(1, "why")), second=report(0.9, epoch=1)),
-        folder.slice(1, 2, held=[FIRST], second=report(0.8, epoch=2)),
+        folder.slice(
+            0, 1, first=report(0.5, selected_epoch=1, stopped=(1, "why")), second=report(0.9, selected_epoch=1)
+        ),
+        folder.slice(1, 2, held=[FIRST], second=report(0.8, selected_epoch=2)),
     ]
     (folder.path / "states" / "00000-1").unlink()
     known = known_networks(folder.path, happened)
@@ -103,8 +105,8 @@ def test_who_left_a_stack_is_found_in_its_last_file(folder):
 def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, folder):
     happened = [
         BEGIN,
-        folder.slice(0, 1, first=report(0.5, epoch=1)),
-        folder.slice(0, 1, stack=1, second=report(0.9, epoch=1)),
+        folder.slice(0, 1, first=report(0.5, selected_epoch=1)),
+        folder.slice(0, 1, stack=1, second=report(0.9, selected_epoch=1)),
     ]
     path = folder.path / "states" / "00000-1"
     content = path.read_bytes()

@@ -29,7 +29,7 @@ def halved():
     """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
     found = opened(9)
     found.rungs.append(RungProgress("1", 9, 9, 0))
-    losses = {key: reported(1.0 + at / 10, 1.0, epoch=1) for at, key in enumerate(found.networks)}
+    losses = {key: reported(1.0 + at / 10, 1.0, selected_epoch=1) for at, key in enumerate(found.networks)}
     add(found, losses, 0, 1)
     for key in list(found.trials)[3:]:
         found.let_go(key, "the search left it out", 1)
@@ -65,7 +65,7 @@ def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     for trial in trials:
         found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.repeats}, {})
     found.rungs += [RungProgress(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
-    add(found, {key: reported(123.4567, 1.0, epoch=1) for key in found.networks}, 0, 1)
+    add(found, {key: reported(123.4567, 1.0, selected_epoch=1) for key in found.networks}, 0, 1)
     lines = shown(SweepProgress(found, 1e-3, 1000, 1000)).splitlines()
     assert len(lines) <= 23  # the cursor takes one
     assert max(map(len, lines)) <= 80

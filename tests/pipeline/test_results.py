@@ -39,8 +39,8 @@ def test_slices_are_counted_and_joined():
 def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
     found = opened(4)
     first, second = list(found.networks)[:2]
-    early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), epoch=2)
-    assert add(found, {first: early, second: report(*[0.3] * 5, epoch=5)}, 0, 5) == [second]
+    early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), selected_epoch=2)
+    assert add(found, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
     assert (found.epochs_trained, found.networks[first].trained) == (9, 4)
     found.finish("0001")
     found.notice(found.trials)
@@ -53,7 +53,7 @@ def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
 def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric):
     found = opened(4, metric=metric)
     for key, value in zip(found.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
-        add(found, {key: report(value, epoch=1)}, 0, 1, last=True)
+        add(found, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
     assert [trial.key for trial in found.ranking()] == ["0001", "0003", "0000", "0002"]
     found.notice(found.trials)
     assert found.best.key == "0001"
@@ -63,8 +63,8 @@ def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
     """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
     found = opened(1)
     (key,) = found.networks
-    add(found, {key: report(0.5, 0.2, 0.9, epoch=2)}, 0, 3)
-    add(found, {key: report(0.8, 0.1, epoch=5)}, 3, 5)
+    add(found, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
+    add(found, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
     network = found.networks[key]
     assert [network.knows(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
     assert (network.at(3)["validation/loss"], network.at(5)["validation/loss"]) == (0.2, 0.1)
@@ -77,9 +77,9 @@ def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
 def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
     found = opened(1)
     (key,) = found.networks
-    add(found, {key: report(0.5, 0.4, 0.3, epoch=3, fingerprint="old")}, 0, 3)
-    add(found, {key: report(0.2, 0.1, epoch=5)}, 3, 5)
-    add(found, {key: report(0.6, 0.4, epoch=2, fingerprint="new")}, 0, 2)
+    add(found, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
+    add(found, {key: report(0.2, 0.1, selected_epoch=5)}, 3, 5)
+    add(found, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
     network = found.networks[key]
     assert list(network.curves["validation/loss"]) == [0.6, 0.4]
     assert (network.trained, network.fingerprint) == (2, "new")
@@ -90,13 +90,13 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     """As population-based training does: trial 1 goes on from trial 0."""
     found = opened(2)
     good, bad = found.networks
-    add(found, {good: report(0.3, 0.2, epoch=2), bad: report(0.9, 0.8, epoch=2)}, 0, 2)
+    add(found, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
     content_hash = "copy 0001/1/0"
     enter(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
     copy = found.networks[bad]
     assert (copy.key, copy.content_hash, copy.trained, copy.place) == (bad, content_hash, 2, place(good, "00000-2"))
     assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
-    add(found, {bad: report(0.1, epoch=3)}, 2, 3)
+    add(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
     assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
     assert list(found.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
     assert list(found.known["at 0001/1/0"].curves["validation/loss"]) == [0.9, 0.8]  # what it was before is still known
@@ -105,7 +105,7 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
 
 def test_what_an_earlier_session_knew_stands_and_is_counted():
     before = opened(2)
-    add(before, {"0000/1/0": report(0.3, 0.2, epoch=2)}, 0, 2)
+    add(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
     found = opened(3, known={content_hash: result for content_hash, result in before.known.items() if result.trained})
     assert found.n_resumed == 1
     assert (found.networks["0000/1/0"].trained, found.epochs_trained) == (2, 0)
@@ -116,15 +116,15 @@ def test_what_an_earlier_session_knew_stands_and_is_counted():
 def test_others_in_the_file_of_a_slice_are_found_there_too():
     found = opened(2)
     stopped, other = found.networks
-    add(found, {stopped: report(0.3, epoch=1, stopped=(1, "why")), other: report(0.4, epoch=1)}, 0, 1)
+    add(found, {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), other: report(0.4, selected_epoch=1)}, 0, 1)
     held = CheckpointRef("00000-2", "1" * 64, stopped)
-    found.add({other: report(0.4, epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
+    found.add({other: report(0.4, selected_epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
     assert found.networks[stopped].place == held
 
 
 def test_a_trial_that_is_let_go_has_an_answer_and_a_cause():
     found = opened(2)
-    add(found, {"0000/1/0": report(0.3, epoch=1)}, 0, 1)
+    add(found, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
     for key in found.trials:
         found.let_go(key, "the budget is used up")
     assert found.networks["0000/1/0"].left == (1, "the budget is used up")
@@ -137,7 +137,9 @@ def test_a_trial_that_is_let_go_has_an_answer_and_a_cause():
 
 def digest_with(change=None, **of):
     found = opened(1, **of)
-    content = report(0.5, 0.4, epoch=2) if change is None else replace(report(0.5, 0.4, epoch=2), **change)
+    content = (
+        report(0.5, 0.4, selected_epoch=2) if change is None else replace(report(0.5, 0.4, selected_epoch=2), **change)
+    )
     add(found, dict.fromkeys(found.networks, content), 0, 2)
     return digest(found)
 
@@ -150,14 +152,18 @@ def test_the_digest_sees_every_part_of_a_result():
         digest_with({"fingerprint": "g"}),
         digest_with({"diverged": (1, "why")}),
     ]
-    digests += [digest_with({"stopped": (2, "why")}), digest_with({"stopped": (2, "other")}), digest_with({"epoch": 1})]
+    digests += [
+        digest_with({"stopped": (2, "why")}),
+        digest_with({"stopped": (2, "other")}),
+        digest_with({"selected_epoch": 1}),
+    ]
     digests += [digest_with(n_folds=2), digest_with(n_seeds=2)]
     let_go, other_trial, other_seed = opened(1), opened(0), opened(0)
     enter(other_trial, 1)
     other_seed.repeats = (Replicate(0, 1),)
     enter(other_seed, 0)
     for found in (let_go, other_trial, other_seed):
-        add(found, {key: report(0.5, 0.4, epoch=2) for key in found.networks}, 0, 2)
+        add(found, {key: report(0.5, 0.4, selected_epoch=2) for key in found.networks}, 0, 2)
     let_go.let_go("0000", "why")
     digests += [digest(found) for found in (let_go, other_trial, other_seed)]
     assert len({*digests}) == len(digests)
@@ -179,6 +185,6 @@ def test_the_digest_does_not_depend_on_the_order_in_which_slices_end_or_on_where
         found = opened(3)
         for number in order:
             key = f"{number:04d}/1/0"
-            found.add({key: report(number / 10, epoch=1)}, 0, 1, {key: place(key, f"{order}")}, True)
+            found.add({key: report(number / 10, selected_epoch=1)}, 0, 1, {key: place(key, f"{order}")}, True)
         digests.add(digest(found))
     assert len(digests) == 1

@@ -38,7 +38,7 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
             for network in results.trials[request.trial.key].networks:
                 told = losses(request.trial.number, range(network.trained + 1, request.until + 1))
                 one = told if not isinstance(told, float) else report(*[told] * (request.until - network.trained))
-                one = one if one.diverged else replace(one, epoch=request.until)
+                one = one if one.diverged else replace(one, selected_epoch=request.until)
                 if not network.ended:
                     add(results, {network.key: one}, network.trained, request.until, request.until == epochs)
         rungs.done(requests)
@@ -111,7 +111,7 @@ def test_scores_are_means_over_the_networks_and_smaller_is_better():
 def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
     """What an earlier session knew of later epochs changes no decision at an earlier rung."""
     results = opened(1)
-    add(results, {"0000/1/0": report(0.4, 0.3, epoch=2)}, 0, 2)
+    add(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
     add(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
     script = Script([(0, 2)], [(0, 3)], [(0, 5)])
     rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
