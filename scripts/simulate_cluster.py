@@ -26,15 +26,8 @@ from sweeps import add, job, opened
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
 from pipeline.components.types import ViewShape
-from pipeline.engine.packing.planner import (
-    Job,
-    PackingSettings,
-    PlannedStack,
-    epoch_seconds,
-    plan,
-    task_seconds,
-    wide_enough,
-)
+from pipeline.engine.packing.cost_model import efficient_width, epoch_seconds, min_task_seconds
+from pipeline.engine.packing.planner import Job, PackingSettings, PlannedStack, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.runs.journal import Journal, JournalReader
 from pipeline.tracking.trial_run import Trials
@@ -103,7 +96,7 @@ def main() -> None:
 
 def network_epoch_seconds(of: Architecture, view_shape: ViewShape) -> float:
     """Of one network in a stack of a good width."""
-    wide = wide_enough(of)
+    wide = efficient_width(of)
     return epoch_seconds(of, view_shape, wide) / wide
 
 
@@ -114,7 +107,7 @@ def line(jobs: list[Job], workers: int, costs: Costs, alone: float) -> None:
     widest = max(len(stack.networks) for stack in planned)
     used, load, best = found.worked / found.seconds / workers, found.driver / found.seconds, n_trials * alone / workers
     behind = max(0.0, min(n_trials, OWN_RUNS) * TRACKED_S + n_trials * costs.read - found.seconds)
-    reasons = {"driver": load > 0.9, "tracker": behind > 15, "too little work": best < task_seconds(workers)}
+    reasons = {"driver": load > 0.9, "tracker": behind > 15, "too little work": best < min_task_seconds(workers)}
     way = ", ".join(name for name, there in reasons.items() if there) or "-"
     sizes = f"{n_trials:9,}  {workers:7,}  {found.decisions:7,}  {widest:14}  {found.seconds:9.1f}  {best:9.1f}"
     print(f"{sizes}  {used:12.0%}  {load:11.0%}  {behind:12.0f} s  {way}", flush=True)

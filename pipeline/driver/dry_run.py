@@ -15,15 +15,8 @@ from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.driver.data_pipeline import RunContext, data_pipeline
 from pipeline.engine.loop import Engine
-from pipeline.engine.packing.planner import (
-    Job,
-    NetworkOrigin,
-    PackingSettings,
-    PlannedStack,
-    plan,
-    step_flops,
-    steps_per_epoch,
-)
+from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
+from pipeline.engine.packing.planner import Job, NetworkOrigin, PackingSettings, PlannedStack, plan
 from pipeline.engine.packing.scheduler import Scheduler
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.probe import Probed, probe

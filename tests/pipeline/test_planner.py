@@ -14,17 +14,15 @@ from sweeps import LARGE, SMALL, VIEW_SHAPE, job
 from nncore.stack.state import start
 from nncore.stack.training import train
 from pipeline.components.types import ViewShape
-from pipeline.engine.packing.planner import (
+from pipeline.engine.packing.cost_model import (
     TASK_S,
-    NetworkOrigin,
-    PackingSettings,
+    efficient_width,
     epoch_seconds,
-    plan,
+    min_task_seconds,
     step_flops,
     steps_per_epoch,
-    task_seconds,
-    wide_enough,
 )
+from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
 
 OTHER = shape((8, 9, 3), batch_size=32)
 LONGER = VIEW_SHAPE._replace(n_train=400)
@@ -154,7 +152,7 @@ def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     jobs = [job(number, of, 0, view_shape, (0, 30)) for number in range(33_000)]
     few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
-    assert min(stack.seconds for stack in many) > 0.7 * task_seconds(200)
+    assert min(stack.seconds for stack in many) > 0.7 * min_task_seconds(200)
     assert max(len(stack.networks) for stack in many) > max(len(stack.networks) for stack in few)
 
 
@@ -166,7 +164,7 @@ def test_large_networks_stand_in_narrow_stacks_and_small_ones_in_wide_ones():
     ]
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > 50
-    assert widths[2] == wide_enough(LARGE) == 1
+    assert widths[2] == efficient_width(LARGE) == 1
 
 
 @pytest.mark.parametrize(("width", "expected"), [("unlimited", [10]), (4, [4, 3, 3]), (1, [1] * 10), (99, [10])])

@@ -25,7 +25,7 @@ class Simulation:
     workers: int
     lasts: object
     leaves: object
-    fate: object = lambda keys, one: None  # what becomes of a slice: None, or "lost" or "narrower"
+    fate: object = lambda keys, one: None  # what becomes of a slice: None, or "lost" or "out of memory"
     trained: dict = field(default_factory=dict)  # by network, the epochs in their order
     given_up: dict = field(default_factory=dict)  # by network, in which epoch
     n_slices: int = 0
@@ -35,7 +35,7 @@ class Simulation:
 
     def run(self):
         now, running = 0.0, []
-        self.scheduler.gpus = self.gpus
+        self.scheduler.resize(self.workers, self.gpus)
         while not self.scheduler.done:
             while chosen := self.next([one for _, _, one, _ in running]):
                 assert chosen.stack not in {one.stack for _, _, one, _ in running}  # never a stack twice at a time
@@ -46,7 +46,7 @@ class Simulation:
             now, _, done, seconds = heapq.heappop(running)
             if fate := self.fate(self.keys(done), done):
                 self.n_lost += 1
-                if key := self.scheduler.lost(done, fate == "narrower"):
+                if key := self.scheduler.lost(done, fate == "out of memory"):
                     assert key not in self.given_up
                     self.given_up[key] = done.until
             else:
@@ -223,7 +223,7 @@ def test_who_takes_the_workers_along_is_found_and_given_up_and_nobody_else(
 @given(
     n_networks=st.integers(1, 20),
     width=st.integers(1, 12),
-    loss=st.sampled_from(["lost", "narrower"]),
+    loss=st.sampled_from(["lost", "out of memory"]),
     choices=st.randoms(use_true_random=False),
 )
 def test_what_is_lost_now_and_then_comes_to_its_end(n_networks, width, loss, choices):
@@ -246,7 +246,7 @@ def test_what_is_lost_now_and_then_comes_to_its_end(n_networks, width, loss, cho
 @given(n_networks=st.integers(1, 40), fits=st.integers(1, 9))
 def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_networks, fits):
     def fate(keys, _):
-        return "narrower" if len(keys) > fits else None
+        return "out of memory" if len(keys) > fits else None
 
     simulation = Simulation(Scheduler(planned(n_networks, 40), 2, 0.5, 0), 2, lambda _: 0.2, {}, fate)
     simulation.run()

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from sweeps import LARGE, SMALL, VIEW_SHAPE, job
 from test_scheduler import Simulation, planned
 
-from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, gpu_width, plan
+from pipeline.engine.packing.cost_model import gpu_width
+from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 
 
 def with_gpus(stacks, workers, gpus, fits, slice_seconds=0.5, retries=1):
     scheduler = Scheduler(stacks, workers, slice_seconds, retries, fits=lambda _: fits)
-    scheduler.gpus = gpus
+    scheduler.resize(workers, gpus)
     return scheduler
 
 
@@ -38,7 +39,9 @@ def test_every_network_is_trained_through_every_epoch_once_wherever(
     leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.2}
 
     def fate(_, one):
-        return choices.choice(["narrower", "lost"]) if choices.random() < 0.1 and (workers or not one.gpu) else None
+        return (
+            choices.choice(["out of memory", "lost"]) if choices.random() < 0.1 and (workers or not one.gpu) else None
+        )
 
     simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves, fate, gpus=gpus)
     simulation.run()
@@ -95,7 +98,7 @@ def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
     assert [scheduler.next(), scheduler.next()] == [Slice(0, 0, 5), Slice(1, 0, 5)]
     for number in (0, 1):
         scheduler.finished(Slice(number, 0, 5), keys[number][number:], 0.5)  # one of them has left
-    scheduler.gpus, scheduler.workers = 1, 0
+    scheduler.resize(0, 1)
     wide = scheduler.next(gpu=True)
     assert (wide.start, wide.gpu) == (5, True)
     stack = scheduler.stacks[wide.stack]
@@ -123,7 +126,7 @@ def test_a_core_that_takes_over_a_wide_stack_takes_it_in_narrow_parts():
         plan([job(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
     )
     wide = scheduler.next(gpu=True)
-    scheduler.gpus = 0
+    scheduler.resize(2, 0)
     assert scheduler.lost(wide) is None
     widths = []
     while chosen := scheduler.next():
@@ -137,9 +140,9 @@ def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one
     widths = []
     while chosen := scheduler.next(gpu=True):
         widths.append(len(scheduler.stacks[chosen.stack].networks))
-        assert scheduler.lost(chosen, narrower=True) is None
+        assert scheduler.lost(chosen, out_of_memory=True) is None
     assert widths == [8, 4, 2, 1]
-    scheduler.workers = 1
+    scheduler.resize(1, 1)
     simulation = Simulation(scheduler, 1, lambda _: 0.2, {}, gpus=1)
     simulation.run()
     assert (simulation.given_up, simulation.widths[True]) == ({}, [])
@@ -148,7 +151,11 @@ def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one
 
 def test_the_memory_of_a_gpu_bounds_the_width():
     small, large = (plan([job(n, of) for n in range(4)], 1, PackingSettings(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
-    assert gpu_width(small, 1, 10**9) > 10_000
-    assert 20 < gpu_width(large, 1, 10**9) < 100
-    assert 1.9 < gpu_width(large, 1, 2 * 10**9) / gpu_width(large, 1, 10**9) < 2.1
-    assert gpu_width(large, 1, 1000) == 1  # it may be that it does
+
+    def width(stack, memory):
+        return gpu_width(stack.architecture, stack.networks, stack.view_shape, 1, memory)
+
+    assert width(small, 10**9) > 10_000
+    assert 20 < width(large, 10**9) < 100
+    assert 1.9 < width(large, 2 * 10**9) / width(large, 10**9) < 2.1
+    assert width(large, 1000) == 1  # the estimate may be too high

@@ -7,7 +7,8 @@ from typing import Any
 
 from pipeline.backends.base import Executor, Future, TaskOptions
 from pipeline.components.types import Task
-from pipeline.engine.packing.planner import PackingSettings, PlannedStack, gpu_width
+from pipeline.engine.packing.cost_model import gpu_width
+from pipeline.engine.packing.planner import PackingSettings, PlannedStack
 from pipeline.engine.packing.scheduler import Slice
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.ledger import RunningSlice
@@ -44,7 +45,8 @@ class Dispatcher:
 
     def fits(self, n_views: int, stack: PlannedStack) -> int:
         """How many networks like those of the stack a GPU trains at a time, which may learn from so many views."""
-        room, width = gpu_width(stack, n_views, self._terms.executor.gpus.memory), self._terms.stacks.width
+        memory, width = self._terms.executor.gpus.memory, self._terms.stacks.width
+        room = gpu_width(stack.architecture, stack.networks, stack.view_shape, n_views, memory)
         return room if isinstance(width, str) else min(room, width)
 
     def _here(self, function: Callable[..., Any], *arguments: Any) -> Future:

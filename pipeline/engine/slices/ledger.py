@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from nncore.stack.training import Report
 from pipeline.backends.base import Future
-from pipeline.engine.packing.planner import PlannedStack, steps_per_epoch
+from pipeline.engine.packing.cost_model import steps_per_epoch
+from pipeline.engine.packing.planner import PlannedStack
 from pipeline.engine.packing.scheduler import Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore

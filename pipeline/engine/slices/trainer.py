@@ -62,7 +62,7 @@ class RungTrainer:
         running: dict[Future, RunningSlice] = {}
         reported: list[str] = []
         while True:
-            scheduler.workers, scheduler.gpus = executor.workers, executor.gpus.n
+            scheduler.resize(executor.workers, executor.gpus.n)
             while not self.late and (chosen := self._next(scheduler)):
                 done, begun = self._dispatcher.start(chosen, scheduler.stacks[chosen.stack], views, epochs)
                 running[done] = begun
@@ -80,7 +80,7 @@ class RungTrainer:
 
     def _next(self, scheduler: Scheduler) -> Slice | None:
         """What is to be started now, on a GPU first; None if all are at work, or there is no more."""
-        idle = {True: scheduler.gpus, False: scheduler.workers}
+        idle = {True: self._terms.executor.gpus.n, False: self._terms.executor.workers}
         some = (scheduler.next(gpu) for gpu, n in idle.items() if self._at_work[gpu] < n)
         return next((chosen for chosen in some if chosen), None)
 
