@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "nncore")]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "nncore")]
 
 import test_functions  # noqa: E402
 import test_optimizers  # noqa: E402

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for hosts, and for finding processes
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for hosts, and for finding processes
 
 from hosts import can_be_made, hosts
 from running import processes

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for the small jobs that sweeps are made of
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for the small jobs that sweeps are made of
 
 from samples import shape
 from sweeps import add, job, opened

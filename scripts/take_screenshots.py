@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from browser import Browser, chromium  # noqa: E402
 from servers import Server  # noqa: E402

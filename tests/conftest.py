@@ -2,11 +2,14 @@
 
 import fcntl
 import pickle
+import signal
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from main_job import MainJob
+from running import end_processes
 
 LONGEST = (  # files that begin first, so that no process is left with one of them when the others are done
     "test_tracking_faults.py",
@@ -17,9 +20,40 @@ LONGEST = (  # files that begin first, so that no process is left with one of th
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files; the tests of each stay in their order."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """--nightly runs the tests with this mark, too."""
+    parser.addoption("--nightly", action="store_true", help="also run what takes long: simulations, soaks, versions")
+
+
+def pytest_configure() -> None:
+    """Give the processes that tests start the default signals.
+
+    A suite that is started in the background (`nohup ... &`, some CI runners) ignores SIGINT, and whatever it starts
+    would inherit that: a Ctrl-C that a test sends would never come.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out nightly tests unless they are asked for, and order the files; the tests of each stay in their order."""
+    if not config.getoption("--nightly"):
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """A test that fails leaves no process behind for the next one."""
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    try:
+        return (yield)
+    except BaseException:
+        end_processes(began)
+        raise
 
 
 @pytest.fixture(autouse=True)

@@ -198,7 +198,9 @@ def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(
 
 @pytest.mark.slow
 def test_law_4_on_rays_workers_as_in_this_process(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'tests'}{os.pathsep}{ROOT}")  # the workers need this test's stages
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}"
+    )  # the workers need this test's stages
     stages = Stages(tmp_path)
     pairs = [(stages.prepare(), stages.reduce(n)) for n in (2, 3)] + [(stages.prepare("robust"), Identity())]
     ray = ("execution=ray", "execution.cpus=2")

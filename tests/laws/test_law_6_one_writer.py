@@ -27,7 +27,7 @@ def test_law_6_workers_never_load_mlflow(main_job):
 
 @pytest.mark.slow
 def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
-    program = Path(__file__).parents[1] / "program_worker_modules.py"
+    program = Path(__file__).parents[1] / "support" / "program_worker_modules.py"
     done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     before, modules = (set(json.loads(line)) for line in done.stdout.splitlines()[-2:])
     assert {"nncore.stack.state", "numba", "numba.np.arrayobj"} <= before  # it got ready while it was idle

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.backends.local import LocalExecutor
 
-PROGRAM = Path(__file__).parents[1] / "program_everywhere.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "program_everywhere.py"
 
 
 def found(*arguments):

@@ -9,14 +9,14 @@ from running import command, journal, summary, swept_here
 from test_cluster import Running
 
 pytestmark = pytest.mark.slow
-TESTS = Path(__file__).parents[1]
+SUPPORT = Path(__file__).parents[1] / "support"
 SETTINGS = ("training.epochs=30", "stacks.slice_seconds=0.2", "tracking=none", "report=none", "execution.cpus=3")
 
 
 @pytest.fixture
 def standin(monkeypatch):
     """Workers find the stand-in instead of CuPy."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (TESTS, TESTS / "standin_cupy"))))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (SUPPORT, SUPPORT / "standin_cupy"))))
     return monkeypatch
 
 

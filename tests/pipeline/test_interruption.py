@@ -9,8 +9,9 @@ import time
 
 import mlflow
 import pytest
+from interrupted import slices_so_far
 from mlflow import MlflowClient
-from running import FEW, command, journal, processes, summary
+from running import FEW, command, journal, processes, summary, wait_until
 
 LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
@@ -27,22 +28,9 @@ def started(folder, *overrides):
     )
 
 
-def wait_for_slices(folder, n=2, seconds=60):
+def wait_for_slices(folder, n=2):
     """Wait until some slices are in the journal."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        paths = list(folder.glob("runs/*/*/journal.jsonl"))
-        if paths and paths[0].read_text().count('"event": "slice"') >= n:
-            return
-        time.sleep(0.05)
-    raise AssertionError("no slice came")
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert condition()
+    wait_until(lambda: sum(map(slices_so_far, folder.glob("runs/*/*/journal.jsonl"))) >= n)
 
 
 def tracked_runs(folder):

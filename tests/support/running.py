@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,16 @@ def processes(*words: str) -> dict[int, str]:
             ):
                 found[int(path.name)] = line
     return found
+
+
+def end_processes(since: float) -> None:
+    """Kill the processes that were started here since then, in seconds since the machine was started."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    for process in processes():
+        fields = _content(Path("/proc", str(process), "stat")).rpartition(b")")[2].split()
+        if len(fields) > 19 and int(fields[19]) / ticks >= since - 1 / ticks:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def _content(path: Path) -> bytes:
