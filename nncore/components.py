@@ -1,8 +1,9 @@
-"""A member (an activation, loss, optimizer, ...) by its name and hyperparameters, as data.
+"""Components (activations, losses, optimizers, ...) as data: the name of a function and its hyperparameters.
 
-Configuration files, stacks and model files name functions; they never carry code. Only functions that say that they
-make a member can be named, inside `nncore` and inside the packages that the environment variable NNCORE_ALLOW names:
-its user's own. No other function can be called by what stands in a file.
+Configuration files, stacks and model files name the functions that build components; they never carry code. What may
+be named is decided in this module: `resolve` looks a name up, `component_function` accepts only functions whose
+annotated return type is a component. Both look inside `nncore` and inside the packages that `allow` (or the environment
+variable NNCORE_ALLOW) lists, which belong to the user. No other function can be called by what is written in a file.
 """
 
 import os
@@ -16,81 +17,95 @@ from typing import Any, Union, get_args, get_type_hints
 
 import numpy as np
 
-ALLOW = "NNCORE_ALLOW"  # packages, separated by commas; in the environment, so that worker processes know them, too
+ALLOW = "NNCORE_ALLOW"  # packages, separated by commas; in the environment, so that worker processes inherit it
 
 PLAIN = (float, int, str, bool)
-KINDS = {  # what a function that makes a member says that it returns
-    "nncore.activations": ("Activation",),
-    "nncore.initializers": ("Initializer",),
-    "nncore.losses": ("Loss",),
-    "nncore.normalisations": ("Normalisation",),
-    "nncore.optimizers.base": ("Optimizer",),
-    "nncore.regularizers.base": ("Regularizer",),
-    "nncore.schedules": ("Schedule",),
+KINDS = {  # kind: the type that a function of this kind returns; a union stands for each of its types
+    "activation": "nncore.activations.Activation",
+    "initializer": "nncore.initializers.Initializer",
+    "loss": "nncore.losses.Loss",
+    "normalisation": "nncore.normalisations.Normalisation",
+    "optimizer": "nncore.optimizers.base.Optimizer",
+    "regularizer": "nncore.regularizers.base.Regularizer",
+    "schedule": "nncore.schedules.Schedule",
 }
 Argument = Union[float, int, str, bool, "Component"]
 
 
 @dataclass(frozen=True)
 class Component:
-    """The function `name`, such as "nncore.optimizers.adam.adam", and its keyword arguments.
+    """A component as data: the function that builds it, and its hyperparameters.
 
-    An argument may be a member itself: Lookahead wraps an optimizer, a warm-up is followed by a schedule.
+    Parameters
+    ----------
+    name : str
+        Full name of the function, such as "nncore.optimizers.adam.adam".
+    arguments : tuple of (str, value) pairs, default ()
+        Keyword arguments: numbers, strings, booleans, or further components (Lookahead wraps an optimizer, a warm-up
+        is followed by a schedule).
     """
 
     name: str
     arguments: tuple[tuple[str, Argument], ...] = ()
 
     def build(self) -> Any:
-        """Call the function. Raises ValueError if it may not be named, or an argument is no plain value."""
+        """Call the function.
+
+        Raises
+        ------
+        ValueError
+            If the function may not be named, or an argument is not a plain value of the annotated type.
+        """
         for name, value in self.arguments:
             if not isinstance(value, (*PLAIN, Component)):
-                raise ValueError(f"{name} must be a number, a text or a member, but is {value!r:.80} ({self.name})")
+                raise ValueError(
+                    f"{name} must be a number, a string or a component, but is {value!r:.80} ({self.name})"
+                )
         return _call(self.name, {n: v.build() if isinstance(v, Component) else v for n, v in self.arguments})
 
     @property
     def short_name(self) -> str:
-        """The function's own name."""
+        """The function's name without its module."""
         return self.name.rpartition(".")[2]
 
     @property
     def kind(self) -> str:
-        """What members must share to be computed together: everything but numbers of which each network has its own."""
+        """What components must have in common to be computed together: all but the numbers that differ per network."""
         shared = shared_arguments(self.name)
         return f"{self.name}({', '.join(f'{name}={_kind(value, name in shared)}' for name, value in self.arguments)})"
 
 
-def build_stacked(members: Sequence[Component]) -> Any:
-    """One call for K members of one kind, whose numbers become arrays (K,)."""
-    shared = shared_arguments(members[0].name)
+def build_stacked(components: Sequence[Component]) -> Any:
+    """Build K components of one kind with one call, in which their numbers are arrays (K,)."""
+    shared = shared_arguments(components[0].name)
     built: dict[str, Any] = {}
-    for column in zip(*(member.arguments for member in members), strict=True):
+    for column in zip(*(component.arguments for component in components), strict=True):
         name, values = column[0][0], [value for _, value in column]
         nested = [value for value in values if isinstance(value, Component)]
         built[name] = build_stacked(nested) if nested else values[0] if name in shared else np.array(values)
-    return _call(members[0].name, built)
+    return _call(components[0].name, built)
 
 
 def shared_arguments(name: str) -> dict[str, type]:
-    """The arguments of this function that are one for all networks, a flag, a text or a size; and their types."""
+    """The arguments that all networks of a stack share (flags, strings and sizes), with their types."""
     return {argument: hint for argument, hint in _hints(name).items() if hint in (bool, int, str)}
 
 
 @lru_cache
 def _hints(name: str) -> dict[str, Any]:
-    return {argument: hint for argument, hint in get_type_hints(resolve(name)).items() if argument != "return"}
+    return {
+        argument: hint for argument, hint in get_type_hints(component_function(name)).items() if argument != "return"
+    }
 
 
 def _call(name: str, arguments: dict[str, Any]) -> Any:
-    """Call the function. Raises ValueError naming what is not of the type that it asks for."""
-    function, hints = resolve(name), _hints(name)
+    """Call the function. Raises ValueError naming an argument that is not of its annotated type."""
+    function, hints = component_function(name), _hints(name)
     for argument, value in arguments.items():
         hint = hints.get(argument)
         if isinstance(hint, type) and type(value) is not hint:
-            what = {bool: "true or false", int: "a whole number", str: "a text"}.get(
-                hint, f"a member that makes {hint}"
-            )
-            raise ValueError(f"{argument} must be {what}, but is {value!r} ({function.__name__})")
+            rule = {bool: "true or false", int: "an integer", str: "a string"}.get(hint, f"an {hint.__name__}")
+            raise ValueError(f"{argument} must be {rule}, but is {value!r} ({function.__name__})")
     return function(**arguments)
 
 
@@ -101,42 +116,94 @@ def _kind(value: Argument, shared: bool) -> str:
 
 
 def allow(packages: Sequence[str]) -> None:
-    """From now on functions inside these packages may be named, too, here and in the processes that this one starts."""
+    """Allow what these packages define to be named too, in this process and in those that it starts.
+
+    Parameters
+    ----------
+    packages : sequence of str
+        Names of top-level packages; they replace those allowed before.
+    """
     os.environ[ALLOW] = ",".join(packages)
 
 
 def allowed() -> list[str]:
-    """The packages beside nncore whose functions may be named."""
+    """The packages that `allow` lists, besides nncore."""
     return [package for package in os.environ.get(ALLOW, "").split(",") if package]
 
 
-def resolve(name: str) -> Any:
-    """The public function of this full name that makes a member, inside nncore or an allowed package.
+def resolve(name: str, packages: Sequence[str]) -> Any:
+    """Look up a public function or class by its full name.
 
-    Raises   ValueError if there is none
+    This is the only place that turns text from a file into an object of Python.
+
+    Parameters
+    ----------
+    name : str
+        Full dotted name, such as "nncore.optimizers.adam.adam".
+    packages : sequence of str
+        Top-level packages that it must be inside of. Nothing else is imported.
+
+    Returns
+    -------
+    object
+        What the module defines under this name; what it merely imports does not count.
+
+    Raises
+    ------
+    ValueError
+        If the name is private, outside of these packages, not there, or defined elsewhere.
     """
     module, _, attribute = name.rpartition(".")
-    parts, packages = name.split("."), ["nncore", *allowed()]
+    parts = name.split(".")
     if parts[0] not in packages or len(parts) < 2 or any(not p.isidentifier() or p.startswith("_") for p in parts):
-        raise ValueError(f"{name!r} must be the full name of a public function inside {' or '.join(packages)}")
+        raise ValueError(
+            f"{name!r} must be the full name of a public function or class inside {' or '.join(packages)}; "
+            "a package of your own has to be listed in allow"
+        )
     try:
-        function = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError):
-        raise ValueError(f"{parts[0]} has no {name!r}") from None
-    if getattr(function, "__module__", None) != module:
+        target = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{parts[0]} has no {name!r} ({error})") from None
+    if getattr(target, "__module__", None) != module:
         raise ValueError(f"{name!r} is not defined in {module}")
-    if not isfunction(function) or not _makes_a_member(function):
-        raise ValueError(f"{name} does not make a member: it does not say that it returns an Optimizer, a Loss, ...")
+    return target
+
+
+def component_function(name: str) -> Any:
+    """The function of this full name that builds a component, inside nncore or an allowed package.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the function's annotated return type is not a component.
+    """
+    function = resolve(name, ["nncore", *allowed()])
+    if component_kind(function) is None:
+        raise ValueError(f"{name} does not return a component; annotate it, such as -> Optimizer or -> Loss")
     return function
 
 
+def component_kind(target: Any) -> str | None:
+    """The kind of component that a function returns by its annotation, one of KINDS; None if it returns none."""
+    return kind_of_type(_return_type(target)) if isfunction(target) else None
+
+
+def kind_of_type(hint: Any) -> str | None:
+    """The kind of component that a type stands for, one of KINDS; None if it is not a component's type."""
+    return next((kind for kind, types in _component_types().items() if hint in types), None)
+
+
 @lru_cache
-def _makes_a_member(function: Any) -> bool:
-    return get_type_hints(function).get("return") in _kinds()
+def _return_type(function: Any) -> Any:
+    return get_type_hints(function).get("return")
 
 
 @cache
-def _kinds() -> tuple[Any, ...]:
-    """The types that stand for members; a union stands for each of its own."""
-    named = [getattr(import_module(module), name) for module, names in KINDS.items() for name in names]
-    return tuple(kind for one in named for kind in (get_args(one) if isinstance(one, UnionType) else (one,)))
+def _component_types() -> dict[str, tuple[Any, ...]]:
+    """The types by kind."""
+    types: dict[str, tuple[Any, ...]] = {}
+    for kind, name in KINDS.items():
+        module, _, attribute = name.rpartition(".")
+        made = getattr(import_module(module), attribute)
+        types[kind] = get_args(made) if isinstance(made, UnionType) else (made,)
+    return types

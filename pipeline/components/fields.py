@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError
 
 STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
@@ -21,3 +21,23 @@ def _plain_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_plain_name)]  # fit for a folder, an experiment and a model
+
+
+def first_error(error: ValidationError, path: str = "") -> str:
+    """One line for the first setting that is wrong: its dotted name below `path`, its value, the rule."""
+    errors = error.errors(include_url=False)
+    first, name = errors[0], _dotted(path, errors[0]["loc"])
+    rules = [entry["msg"] for entry in errors if _dotted(path, entry["loc"]) == name]  # several, if there is a choice
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{name} is not a setting; see the files in conf, or --cfg job, for the settings there are"
+    if first["type"] in ("missing", "missing_argument"):
+        return f"{name} must be given"
+    if first["type"] == "value_error":
+        return ": ".join(filter(None, [name, str(first["ctx"]["error"])]))
+    return f"{name} = {first['input']!r}: {', or '.join(rules)}".replace("Input", "it")
+
+
+def _dotted(path: str, location: tuple[int | str, ...]) -> str:
+    """The setting's dotted name; pydantic's own names for the alternatives of a union are left out."""
+    parts = [str(part) for part in location if not str(part).startswith(("constrained-", "literal["))]
+    return ".".join(filter(None, [path, *parts]))

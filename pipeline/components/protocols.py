@@ -5,8 +5,7 @@ from typing import Annotated, Any, Protocol, get_type_hints, runtime_checkable
 
 from pydantic import AfterValidator
 
-from pipeline.components.types import Dataset, Development, PreparedView, RawRows, Task, Transform
-from pipeline.data.targets import TaskSetting
+from pipeline.components.types import Dataset, Development, PreparedView, RawRows, Task, TaskSetting, Transform
 
 
 @runtime_checkable

@@ -1,59 +1,109 @@
-"""Members of nncore in the configuration: a `_target_` and its hyperparameters, checked on the way in."""
+"""What a `_target_` in the configuration may name, and how it is built.
+
+It names either a function that returns a component of nncore, or a settings class (a pydantic dataclass); both have
+to be public and defined inside nncore, pipeline, or a package that the setting `allow` lists. Names are looked up by
+`nncore.components.resolve`, and nowhere else.
+"""
 
 import inspect
 from functools import partial
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, cast, get_type_hints
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic.dataclasses import is_pydantic_dataclass
 
-from nncore.activations import Activation
-from nncore.components import Component, resolve
-from nncore.initializers import Initializer
-from nncore.losses import Loss
-from nncore.normalisations import Normalisation
-from nncore.optimizers.base import Optimizer
-from nncore.regularizers.base import Regularizer
-from nncore.schedules import Schedule
+from nncore.components import Component, allowed, component_function, component_kind, kind_of_type, resolve
+from pipeline.components.fields import first_error
 
-KINDS: dict[str, tuple[Any, ...]] = {  # what the functions of each folder of conf return
-    "activation": (Activation,),
-    "initializer": (Initializer,),
-    "loss": (Loss,),
-    "normalisation": (Normalisation,),
-    "optimizer": (Optimizer,),
-    "regularizer": get_args(Regularizer),
-    "schedule": (Schedule,),
-}
-MADE = KINDS | {"member": tuple(made for types in KINDS.values() for made in types)}  # "member": of any kind
+PACKAGES = ("nncore", "pipeline")
 
 
-def member(kind: str, node: Any) -> Component:
-    """The member that a node {_target_: ..., hyperparameter: value} describes.
+def resolve_target(name: str) -> Any:
+    """The function or the settings class that a `_target_` names.
 
-    The function must say that it returns this kind, one of MADE; only then is it called, to check the
-    hyperparameters' ranges.
+    Raises
+    ------
+    ValueError
+        If it may not be named, or is neither.
+    """
+    target = resolve(name, [*PACKAGES, *allowed()])
+    if component_kind(target) is None and not _is_settings_class(target):
+        raise ValueError(f"{name} is neither a function that returns a component nor a settings class")
+    return target
 
-    Raises   ValueError naming the hyperparameter, its value and the rule
+
+def settings_class(name: str) -> type:
+    """The settings class that a `_target_` names. Raises ValueError if it names none."""
+    target = resolve_target(name)
+    if not _is_settings_class(target):
+        raise ValueError(f"{name} is not a settings class")
+    return cast(type, target)
+
+
+def build_settings_object(node: dict[str, Any], path: str = "") -> Any:
+    """Build the object of the settings class that a node names, with the node's other keys as its settings.
+
+    Parameters
+    ----------
+    node : mapping
+        {_target_: full name of the class, setting: value, ...}
+    path : str, default ""
+        Dotted name of the node, for errors.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, its value and the rule.
+    """
+    try:
+        target = settings_class(str(node["_target_"]))
+    except ValueError as error:
+        raise ValueError(f"{path}._target_: {error}".removeprefix(".")) from None
+    try:
+        return TypeAdapter(target).validate_python({key: value for key, value in node.items() if key != "_target_"})
+    except ValidationError as error:
+        raise ValueError(first_error(error, path)) from None
+
+
+def component(kind: str | None, node: Any) -> Component:
+    """The component that a node {_target_: ..., hyperparameter: value} describes.
+
+    The function's annotated return type must be of this kind; only then is it called, to check the ranges of the
+    hyperparameters.
+
+    Parameters
+    ----------
+    kind : str or None
+        One of `nncore.components.KINDS`, or None for any of them.
+    node : mapping or Component
+        A component is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        Naming the hyperparameter, its value and the rule.
     """
     if isinstance(node, Component):
         return node
-    one = _described(kind, node)
-    one.build()
-    return one
+    described = _described(kind, node)
+    described.build()
+    return described
 
 
-def _described(kind: str, node: Any) -> Component:
-    """The member, and those inside it, not yet called."""
+def _described(kind: str | None, node: Any) -> Component:
+    """The component and those nested in it, not yet built."""
     if not isinstance(node, dict) or "_target_" not in node:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/{kind} hold, but is {node!r}")
     name = str(node["_target_"])
-    function = resolve(name)
+    function = component_function(name)
+    if kind is not None and component_kind(function) != kind:
+        raise ValueError(f"{name} does not return {'an' if kind[0] in 'aeio' else 'a'} {kind}")
     hints = get_type_hints(function)
-    if hints.get("return") not in MADE[kind]:
-        raise ValueError(f"{name} does not make {'an' if kind[0] in 'aeio' else 'a'} {kind}")
-    arguments = {key: value for key, value in node.items() if key != "_target_"}
-    for key, inner in {Optimizer: "optimizer", Schedule: "schedule"}.items():
-        arguments |= {n: _described(inner, value) for n, value in arguments.items() if hints.get(n) is key}
+    arguments = {
+        key: _described(nested_kind, value) if (nested_kind := kind_of_type(hints.get(key))) else value
+        for key, value in node.items()
+        if key != "_target_"
+    }
     _check_arguments(function, arguments)
     return Component(name, tuple(arguments.items()))
 
@@ -66,15 +116,19 @@ def _check_arguments(function: Any, arguments: dict[str, Any]) -> None:
             known = ", ".join(parameters) or "none"
             raise ValueError(f"{name} is not a setting of {function.__name__}; it has {known}")
         if not isinstance(value, int | float | str | Component):
-            raise ValueError(f"{name} must be one value, but is {value!r} ({function.__name__})")
+            raise ValueError(f"{name} must be a single value, but is {value!r} ({function.__name__})")
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
             raise ValueError(f"{name} must be given for {function.__name__}")
 
 
-ActivationSetting = Annotated[Component, BeforeValidator(partial(member, "activation"))]
-InitializerSetting = Annotated[Component, BeforeValidator(partial(member, "initializer"))]
-NormalisationSetting = Annotated[Component, BeforeValidator(partial(member, "normalisation"))]
-ScheduleSetting = Annotated[Component, BeforeValidator(partial(member, "schedule"))]
-RegularizerSetting = Annotated[Component, BeforeValidator(partial(member, "regularizer"))]
-LossSetting = Annotated[Component, BeforeValidator(partial(member, "loss"))]
+def _is_settings_class(target: Any) -> bool:
+    return isinstance(target, type) and is_pydantic_dataclass(target)
+
+
+ActivationSetting = Annotated[Component, BeforeValidator(partial(component, "activation"))]
+InitializerSetting = Annotated[Component, BeforeValidator(partial(component, "initializer"))]
+NormalisationSetting = Annotated[Component, BeforeValidator(partial(component, "normalisation"))]
+ScheduleSetting = Annotated[Component, BeforeValidator(partial(component, "schedule"))]
+RegularizerSetting = Annotated[Component, BeforeValidator(partial(component, "regularizer"))]
+LossSetting = Annotated[Component, BeforeValidator(partial(component, "loss"))]

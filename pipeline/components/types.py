@@ -12,6 +12,7 @@ from nncore.reduction.pca import Pca
 from nncore.stack.training import Data
 
 Task = Literal["classification", "regression", "multilabel"]
+TaskSetting = Task | Literal["auto"]  # auto: the values of the targets decide
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from nncore.inference.table import matrix_table
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, Name, PositiveInt
-from pipeline.components.types import Dataset, RawRows, Task
+from pipeline.components.types import Dataset, RawRows, Task, TaskSetting
 from pipeline.data.files import FileAddress, content_of, one_line, opened
-from pipeline.data.targets import TaskSetting, check_learnable, encoded_targets, task_of
+from pipeline.data.targets import check_learnable, encoded_targets, task_of
 
 LEAVE_OUT = "leave such rows out"
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from nncore.inference.table import Column, ColumnKind, text
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.data.targets import TaskSetting
+from pipeline.components.types import TaskSetting
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Value = str | int | float | bool

@@ -1,16 +1,14 @@
 """What there is to predict: the task that the targets' values ask for, and the targets in the form that it needs."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 
 from nncore.inference.table import LARGEST, is_missing, number, text
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
-from pipeline.components.types import Task
+from pipeline.components.types import Task, TaskSetting
 
-TaskSetting = Task | Literal["auto"]
 FEWEST_ROWS = 3  # of a class: one for each part
 FEW_CLASSES = 20  # whole numbers with at most so many different values are classes
 

@@ -1,12 +1,11 @@
 """What a search is: settings, and what asks for trials and is told their scores. It owns no loop."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
-from pydantic import PlainValidator, ValidationError
+from pydantic import PlainValidator
 
-from pipeline.search.grammar import in_one_line
+from pipeline.components.resolver import build_settings_object, settings_class
 from pipeline.search.space import Space
 from pipeline.search.trial import Trial
 
@@ -71,25 +70,17 @@ def single_score(search: str, n_objectives: int) -> None:
 
 
 def _candidates(node: Any) -> EnumerableSearch:
-    """The search that a node describes: a class of pipeline.search whose trials are known beforehand."""
+    """The search that a node describes, whose trials are known in advance."""
     if isinstance(node, EnumerableSearch):
         return node
-    target = str(node.get("_target_")) if isinstance(node, dict) else repr(node)
-    rule = "must be a mapping with the _target_ of a search that knows its trials beforehand: grid, random or sobol"
-    module, _, name = target.rpartition(".")
-    if not module.startswith("pipeline.search.") or not module.replace(".", "").isidentifier():
+    rule = "must be a mapping with the _target_ of a search that lists its trials in advance: grid, random or sobol"
+    if not isinstance(node, dict) or "_target_" not in node:
+        raise ValueError(f"{rule}; but is {node!r}")
+    target = str(node["_target_"])
+    if not issubclass(settings_class(target), EnumerableSearch):
         raise ValueError(f"{rule}; but is {target}")
-    try:
-        cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise ValueError(f"{rule}; there is no {target}") from None
-    if not isinstance(cls, type) or not hasattr(cls, "__pydantic_config__") or not hasattr(cls, "trials_of"):
-        raise ValueError(f"{rule}; but is {target}")
-    try:
-        made: EnumerableSearch = cls(**{key: value for key, value in node.items() if key != "_target_"})
-    except ValidationError as error:
-        raise ValueError(in_one_line(error)) from None
-    return made
+    search: EnumerableSearch = build_settings_object(node)
+    return search
 
 
 EnumerableSearchSetting = Annotated[EnumerableSearch, PlainValidator(_candidates)]

@@ -15,15 +15,14 @@ of settings, without branches: "optimizer.learning_rate".
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from math import prod
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_origin, get_type_hints
 
 import pydantic.dataclasses
 from pydantic import Field, ValidationError
 
-from nncore.components import resolve
-from pipeline.components.fields import STRICT
+from pipeline.components.fields import STRICT, first_error
+from pipeline.components.resolver import resolve_target
 
 
 class Suggester(Protocol):
@@ -246,23 +245,14 @@ def _range(node: dict[str, Any], path: str) -> Range:
     try:
         return Range(**node)
     except ValidationError as error:
-        raise ValueError(_below(path, in_one_line(error))) from None
-
-
-def in_one_line(error: ValidationError) -> str:
-    """The first setting that is wrong, and what is wrong with it."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "value_error":
-        return ": ".join(filter(None, [name, str(first["ctx"]["error"])]))
-    return f"{name} = {first['input']!r}: {first['msg'].replace('Input', 'it')}"
+        raise ValueError(_below(path, first_error(error))) from None
 
 
 def parse_target(node: dict[str, Any], path: str) -> Struct:
     """The group of a function or a class, whose hints say which of them are lists and mappings themselves."""
     target = str(node["_target_"])
     try:
-        hints = get_type_hints(_named(target))
+        hints = get_type_hints(resolve_target(target))
     except ValueError as error:
         raise ValueError(f"{_below(path, '_target_')}: {error}") from None
     nodes: dict[str, Node] = {}
@@ -275,17 +265,3 @@ def parse_target(node: dict[str, Any], path: str) -> Struct:
         elif key != "_target_":
             nodes[key] = parse(value, inner)
     return Struct(target, nodes)
-
-
-def _named(target: str) -> Any:
-    """The function of nncore or the class of settings of the pipeline with this full name."""
-    if not target.startswith("pipeline."):
-        return resolve(target)
-    module, _, name = target.rpartition(".")
-    try:
-        cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise ValueError(f"must name a class of the pipeline, but there is no {target}") from None
-    if not isinstance(cls, type) or not hasattr(cls, "__pydantic_config__"):
-        raise ValueError(f"must name a class of settings, but {target} is none")
-    return cls

@@ -11,7 +11,7 @@ from pydantic_core import ArgsKwargs
 
 from nncore.components import Component, shared_arguments
 from pipeline.components.fields import STRICT
-from pipeline.components.resolver import member
+from pipeline.components.resolver import component
 from pipeline.search.grammar import (
     Branches,
     Choices,
@@ -41,7 +41,7 @@ def _axis(kind: str, node: Any) -> Struct:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/{kind} hold, but is {node!r}")
     axis = parse_target(node, "")
     for suggester in _coverings():
-        member(kind, axis.choose("", suggester).value)
+        component(kind, axis.choose("", suggester).value)
     return axis
 
 
@@ -70,7 +70,7 @@ def _try_members(node: Node, path: str) -> None:
     if isinstance(node, Struct) and node.target and node.target.startswith("nncore."):
         for suggester in _coverings():
             try:
-                member("member", node.choose("", suggester).value)
+                component(None, node.choose("", suggester).value)
             except ValueError as error:
                 raise ValueError(f"{path.removeprefix('.')}: {error}".removeprefix(": ")) from None
     elif isinstance(node, Struct | Branches):

@@ -65,19 +65,19 @@ WRONG = {
     "epsilon too small for float32": (["+space.optimizer.adam.epsilon=1e-60"], ["epsilon", "1e-37"]),
     "a loss for an activation": (
         ["network.activation._target_=nncore.losses.squared_error"],
-        ["network.activation", "nncore.losses.squared_error does not make an activation"],
+        ["network.activation", "nncore.losses.squared_error does not return an activation"],
     ),
     "an activation for an initializer": (
         ["network.initializer._target_=nncore.activations.relu"],
-        ["network.initializer", "does not make an initializer"],
+        ["network.initializer", "does not return an initializer"],
     ),
     "a regularizer for an optimizer": (
         ["+regularizer@space.optimizer.x=none"],
-        ["space.optimizer.x", "nncore.regularizers.penalties.none does not make an optimizer"],
+        ["space.optimizer.x", "nncore.regularizers.penalties.none does not return an optimizer"],
     ),
     "an optimizer for a regularizer": (
         ["+optimizer@space.regularizer.x=lion"],
-        ["space.regularizer.x", "nncore.optimizers.lion.lion does not make a regularizer"],
+        ["space.regularizer.x", "nncore.optimizers.lion.lion does not return a regularizer"],
     ),
     "a wrong rate inside another optimizer": (
         ["+optimizer@space.optimizer.lookahead=lookahead", "space.optimizer.lookahead.optimizer.learning_rate=-1"],
@@ -85,7 +85,7 @@ WRONG = {
     ),
     "a schedule inside an optimizer": (
         ["+optimizer@space.optimizer.x=lookahead", "space.optimizer.x.optimizer._target_=nncore.schedules.constant"],
-        ["space.optimizer.x", "nncore.schedules.constant does not make an optimizer"],
+        ["space.optimizer.x", "nncore.schedules.constant does not return an optimizer"],
     ),
     "a wrong schedule": (["schedule@training.schedule=cosine", "training.schedule.epochs=0"], ["epochs must be > 0"]),
     "a regularizer that the targets do not allow": (
@@ -118,7 +118,7 @@ WRONG = {
     ),
     "a function that makes no member": (
         ["+space.optimizer.x={_target_: nncore.components.resolve, name: nncore.components.resolve}"],
-        ["space.optimizer.x", "nncore.components.resolve does not make a member"],
+        ["space.optimizer.x", "nncore.components.resolve is neither a function that returns a component nor"],
     ),
     "softmax over one output": (
         ["loss@network.loss.binary=softmax_cross_entropy"],

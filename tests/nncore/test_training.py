@@ -212,9 +212,9 @@ def test_views_that_do_not_stand_together_are_refused(views, message):
             "learning_rate must be > 0, but is -1.0 .sgd., in network 2 of 3, 'c'",
         ),
         ([network("a", 0, None, member("l2", strength=0.1, biases=1))], "biases must be true or false, but is 1 .l2."),
-        ([network("a", 0, member("lbfgs", memory=2.5))], "memory must be a whole number, but is 2.5 .lbfgs."),
-        ([network("a", 0, None, member("early_stopping", watch=3))], "watch must be a text, but is 3"),
-        ([network("a", 0, member("lookahead", optimizer=member("constant")))], "optimizer must be a member that makes"),
+        ([network("a", 0, member("lbfgs", memory=2.5))], "memory must be an integer, but is 2.5 .lbfgs."),
+        ([network("a", 0, None, member("early_stopping", watch=3))], "watch must be a string, but is 3"),
+        ([network("a", 0, member("lookahead", optimizer=member("constant")))], "optimizer must be an Optimizer"),
         ([network("a", 0, member("lbfgs"), member("clip_norm", limit=0.1))], "clip_norm changes the objective or"),
     ],
 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 import venom
 from running import QUICK, command, composed, journal, summary, swept_here
 
-from nncore.components import allow, resolve
+from nncore.components import allow, component_function
 from pipeline.components.errors import SettingError
 from pipeline.components.fingerprints import code_version
 
@@ -42,9 +42,11 @@ def test_its_results_are_those_of_the_same_formula_in_nncore(importable, tmp_pat
 
 def test_a_package_that_is_not_named_is_not_even_imported(importable):
     overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
-    with pytest.raises(SettingError, match="must be the full name of a public function inside nncore"):
+    with pytest.raises(
+        SettingError, match="must be the full name of a public function or class inside nncore or pipeline; "
+    ):
         composed(*overrides)
-    with pytest.raises(SettingError, match="a package of your own has to be named in the setting allow"):
+    with pytest.raises(SettingError, match="a package of your own has to be listed in allow"):
         composed("reduce._target_=snake.Pca")
     assert "snake" not in sys.modules
 
@@ -54,7 +56,9 @@ def test_another_package_is_not_allowed_because_its_name_begins_alike(package, i
     (importable / package).mkdir()
     (importable / package / "__init__.py").touch()
     overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
-    with pytest.raises(SettingError, match="must be the full name of a public function inside nncore or snak"):
+    with pytest.raises(
+        SettingError, match=r"must be the full name of a public function or class inside nncore or pipeline or snak.*;"
+    ):
         composed(*overrides, f"allow=[{package}]")
     assert "snake" not in sys.modules
 
@@ -82,7 +86,7 @@ def test_what_an_allowed_package_has_imported_is_not_its_own(name, importable):
     venom.settings(importable)
     allow(["snake"])
     with pytest.raises(ValueError, match=f"'{name}' is not defined in|has no '{name}'"):
-        resolve(name)
+        component_function(name)
 
 
 def test_a_package_that_was_changed_is_other_code(importable):

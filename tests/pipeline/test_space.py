@@ -208,20 +208,20 @@ WRONG = {
     "not a member": (
         {"network": {"activation": {"_target_": "nncore.components.resolve", "name": "x"}}},
         ("network",),
-        "activation._target_: nncore.components.resolve does not make a member",
+        "activation._target_: nncore.components.resolve is neither a function that returns a component nor a settings",
     ),
     "not ours": ({"reduce": {"x": {"_target_": "os.system"}}}, ("reduce",), "x._target_: 'os.system'.*inside nncore"),
     "no class of settings": (
         {"reduce": {"x": {"_target_": "pipeline.search.grammar.parse"}}},
         ("reduce",),
-        "must name a class of settings, but",
+        "pipeline.search.grammar.parse is neither a function that returns a component nor a settings class",
     ),
-    "no such class": ({"reduce": {"x": {"_target_": "pipeline.x.Y"}}}, ("reduce",), "there is no pipeline.x.Y"),
-    "wrong kind": ({"optimizer": {"x": NONE}}, ("optimizer", "x"), "none does not make an optimizer"),
+    "no such class": ({"reduce": {"x": {"_target_": "pipeline.x.Y"}}}, ("reduce",), "pipeline has no 'pipeline.x.Y'"),
+    "wrong kind": ({"optimizer": {"x": NONE}}, ("optimizer", "x"), "none does not return an optimizer"),
     "a number's kind": (
         {"optimizer": {"x": {"_target_": "nncore.optimizers.lbfgs.lbfgs", "memory": {"low": 5, "high": 9}}}},
         ("optimizer", "x"),
-        "memory must be a whole number, but is 5.0",
+        "memory must be an integer, but is 5.0",
     ),
     **{
         f"training.{name}": ({"training": {name: [1]}}, ("training",), f"{name} cannot be swept: ")
