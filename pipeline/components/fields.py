@@ -1,7 +1,7 @@
 """How settings are checked: strictly, so that neither a bool nor a text passes for a number."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, ValidationError
 
@@ -11,6 +11,7 @@ PositiveInt = Annotated[int, Strict(), Field(gt=0)]
 NonNegativeInt = Annotated[int, Strict(), Field(ge=0)]
 PositiveFloat = Annotated[float, Strict(), Field(gt=0)]
 Share = Annotated[float, Strict(), Field(gt=0, lt=1)]
+OutputMode = Literal["auto", "live", "plain", "quiet", "json"]  # what is printed during a run
 
 
 def _plain_name(name: str) -> str:

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from nncore.components import Component
 from pipeline.backends.base import Backend, TaskOptions
-from pipeline.components.fields import STRICT, Name, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode, PositiveFloat, PositiveInt
 from pipeline.components.protocols import PreprocessorSetting, ReductionSetting, SourceSetting, SplitterSetting
 from pipeline.components.resolver import (
     ActivationSetting,
@@ -19,6 +19,7 @@ from pipeline.components.resolver import (
     RegularizerSetting,
     ScheduleSetting,
 )
+from pipeline.engine.budget import Budget
 from pipeline.engine.packing.planner import PackingSettings
 from pipeline.engine.selection import SelectionSettings
 from pipeline.reports.page import Reporting
@@ -27,7 +28,6 @@ from pipeline.search.space import Space
 from pipeline.stages.cache import StageCache
 from pipeline.tracking.base import Tracking
 
-OutputMode = Literal["auto", "live", "plain", "quiet", "json"]
 StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
 
 
@@ -80,20 +80,6 @@ class TrainingSettings:
     loss_limit: PositiveFloat
     schedule: ScheduleSetting
     regularizers: dict[str, RegularizerSetting]
-
-
-@dataclass(frozen=True, config=STRICT)
-class Budget:
-    """What a sweep may cost; null: whatever the search asks for.
-
-    trials           so many trials
-    network_epochs   epochs times networks
-    seconds          of the sweep; which trials that leaves depends on the machine
-    """
-
-    trials: PositiveInt | None
-    network_epochs: PositiveInt | None
-    seconds: PositiveFloat | None
 
 
 @dataclass(frozen=True, config=STRICT | {"arbitrary_types_allowed": True})

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
+from pipeline.components.fields import OutputMode
 from pipeline.components.types import DataCard
-from pipeline.config.schema import OutputMode
 from pipeline.console.closing import champion_lines, print_champion, print_tracked
 from pipeline.console.json_lines import JsonOutput
 from pipeline.console.leaderboard import print_leaderboard

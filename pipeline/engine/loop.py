@@ -12,9 +12,9 @@ from nncore.architecture import Architecture
 from nncore.stack.state import Network
 from pipeline.backends.base import Future
 from pipeline.components.errors import SettingError
-from pipeline.config.schema import Budget
 from pipeline.config.variants import Variant
 from pipeline.driver.data_pipeline import DataPipeline, PreparedFold, RunContext
+from pipeline.engine.budget import Budget
 from pipeline.engine.packing.planner import Job, NetworkOrigin
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.rungs import Rungs

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from pipeline.config.schema import Budget
+from pipeline.engine.budget import Budget
 from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
 from pipeline.search.base import Sampler, TrainRequest
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from sweeps import add, enter, opened, report, trial
 
-from pipeline.config.schema import Budget
+from pipeline.engine.budget import Budget
 from pipeline.engine.rungs import Rungs
 from pipeline.search.base import TrainRequest
 

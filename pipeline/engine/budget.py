@@ -1,0 +1,24 @@
+"""Limits on the cost of a sweep."""
+
+from pydantic.dataclasses import dataclass
+
+from pipeline.components.fields import STRICT, PositiveFloat, PositiveInt
+
+
+@dataclass(frozen=True, config=STRICT)
+class Budget:
+    """Limits on the cost of a sweep; None stands for no limit.
+
+    Parameters
+    ----------
+    trials : int, > 0, or None
+        Largest number of trials.
+    network_epochs : int, > 0, or None
+        Largest sum, over all networks, of the epochs that they are trained.
+    seconds : float, > 0, or None
+        Time for the sweep. Which trials finish within it depends on the machine.
+    """
+
+    trials: PositiveInt | None
+    network_epochs: PositiveInt | None
+    seconds: PositiveFloat | None
