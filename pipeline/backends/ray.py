@@ -20,9 +20,9 @@ from nncore.components import ALLOW, allowed
 from pipeline.backends.base import Executor, TaskOptions
 from pipeline.backends.gpu import GpuCount, GpuFraction
 from pipeline.backends.ray_head import unreachable
+from pipeline.components.code_version import package_folder
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.components.fingerprints import package_folder
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -5,9 +5,9 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from nncore.components import allow
+from pipeline.components.code_version import package_folder
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import first_error
-from pipeline.components.fingerprints import package_folder
 from pipeline.components.resolver import build_settings_object
 from pipeline.config.schema import Settings
 

@@ -7,18 +7,33 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from pipeline.backends.base import Executor, Future
-from pipeline.components.fingerprints import content_hash
+from pipeline.components.code_version import code_version
+from pipeline.components.fingerprints import content_hash, settings_hash
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.secrets import masked
 from pipeline.components.types import DataCard, ViewShape, view_shape
 from pipeline.config.schema import Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.engine.slices.task import load_loops
+from pipeline.engine.slices.task import load_loops, train_slice
 from pipeline.runs.folder import RunFolder
 from pipeline.stages.graph import StageGraph, StageResult
 from pipeline.stages.load import divided, loaded
 from pipeline.stages.reduce import applied
+
+COMPUTED = ("data", "split", "prepare", "reduce", "network", "training", "space", "search")
+
+
+def sweep_code(config: dict[str, Any]) -> str:
+    """Identify the code of a sweep's results: of the stages, of training, and of all that the configuration names.
+
+    Parameters
+    ----------
+    config : dict
+        The configuration as plain values; what reports, tracks or schedules has no part in the results.
+
+    """
+    return code_version(loaded, divided, applied, train_slice, *(config[name] for name in COMPUTED))
 
 
 class RunContext(NamedTuple):
@@ -73,13 +88,15 @@ class DataPipeline:
         self._facts: dict[str, ViewShape] = {}
         content = settings.data.content()
         at = [
-            None if content is None else content_hash("load", settings.data, content, of) for of in ("dataset", "card")
+            None if content is None else content_hash("load", loaded, settings.data, content, of)
+            for of in ("dataset", "card")
         ]
         dataset, card = self._once.call("load", at, loaded, settings.data)
         self.card = _shown(context, self._plain("load", card))
         self.task = self.card["task"]
         parts = [
-            content_hash("split", settings.split, self.card["digest"], of) for of in ("development", "test", "folds")
+            content_hash("split", divided, settings.split, self.card["digest"], of)
+            for of in ("development", "test", "folds")
         ]
         self._development, self._test, n_folds = self._once.call("split", parts, divided, settings.split, dataset)
         self.n_folds: int = self._plain("split", n_folds)
@@ -140,7 +157,9 @@ class DataPipeline:
             return prepared
         fit = content_hash("fit", reduction.shared, of_fold)
         (fitted,) = call("reduce", [fit], reduction.shared.fit, prepared)
-        (view,) = call("reduce", [content_hash("reduce", reduction, of_fold)], applied, reduction, prepared, fitted)
+        (view,) = call(
+            "reduce", [content_hash("reduce", applied, reduction, of_fold)], applied, reduction, prepared, fitted
+        )
         return view
 
     def _count(self, views: list[StageResult]) -> None:
@@ -167,7 +186,7 @@ class DataPipeline:
         """The line that says what has come out."""
         example, found = next(iter(self._facts.values())), self.n_cached
         widths = sorted({sizes.n_inputs for sizes in self._facts.values()})
-        counts = [len({content_hash("", pair[at]) for pair in pairs}) for at in (0, 1)]
+        counts = [len({settings_hash(pair[at]) for pair in pairs}) for at in (0, 1)]
         parts = [
             f"{f'{self.n_folds} folds of ' if self.n_folds > 1 else ''}{example.n_train} training and "
             f"{example.n_validation} validation rows",

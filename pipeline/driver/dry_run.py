@@ -13,7 +13,7 @@ from pipeline.components.types import Task
 from pipeline.config.schema import Settings
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.driver.data_pipeline import RunContext, data_pipeline
+from pipeline.driver.data_pipeline import RunContext, data_pipeline, sweep_code
 from pipeline.engine.loop import Engine
 from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
 from pipeline.engine.packing.planner import Job, NetworkOrigin, PackingSettings, PlannedStack, plan
@@ -37,11 +37,12 @@ def show_plan(settings: Settings, config: dict[str, Any], output: Output, began:
 
     Returns  what was printed: counts, bytes, floating point operations and seconds
     """
-    found = earlier_run(settings, config)
+    code = sweep_code(config)
+    found = earlier_run(settings, config, code)
     known = known_networks(found.folder, events(found.folder / "journal.jsonl")) if found.folder else {}
     with TemporaryDirectory() as folder:
         nowhere = replace(settings, runs=Path(folder), tracking=NoTracking(), resume="never", run=None)
-        record = RunFolder(nowhere, config, "", began)
+        record = RunFolder(nowhere, config, "", code, began)
         try:
             with record.ending(), settings.execution.start() as executor:
                 context = RunContext(nowhere, executor, record, output, Variants(settings, config))

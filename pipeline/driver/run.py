@@ -14,7 +14,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
-from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline
+from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline, sweep_code
 from pipeline.driver.finalize import Finalizer
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
@@ -32,7 +32,7 @@ from pipeline.runs.summary import best_summary, sweep_summary, work_summary
 def run(settings: Settings, config: dict[str, Any], config_text: str, output: Output, began: float) -> dict[str, Any]:
     """Do all the work of one run; returns its summary, which also stands in summary.json."""
     try:
-        record = RunFolder(settings, config, config_text, began)
+        record = RunFolder(settings, config, config_text, sweep_code(config), began)
         try:
             with record.ending(), settings.report.drawer(record.folder) as drawer:
                 with settings.execution.start() as executor, record.failing():

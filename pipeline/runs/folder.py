@@ -11,7 +11,6 @@ from secrets import token_hex
 from typing import Any
 
 from pipeline import __version__
-from pipeline.components.fingerprints import code_version
 from pipeline.components.errors import SettingError
 from pipeline.runs.resume import earlier_run
 from pipeline.runs.journal import Journal, events
@@ -25,19 +24,22 @@ class RunFolder:
 
     said      what there is to say of an earlier run
     earlier   the events of earlier sessions of this run
+    code      the version of the code that computes the sweep: a run is resumed by equal code only
     """
 
-    def __init__(self, settings: Settings, config: dict[str, Any], config_text: str, began: float) -> None:
+    def __init__(
+        self, settings: Settings, config: dict[str, Any], config_text: str, code: str, began: float
+    ) -> None:
         self._began = self._mark = began
         runs = settings.runs.absolute()
-        found, self.said = earlier_run(settings, config)
+        found, self.said = earlier_run(settings, config, code)
         self.folder = found or _new_folder(runs / settings.name)
         self.journal = Journal(self.folder / "journal.jsonl")
         self.earlier = events(self.journal.path)
         (self.folder / "config.yaml").write_text(masked(config_text), encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""
-        names = {"run_id": self.folder.name, "version": __version__, "code": code_version(), "command": _command()}
+        names = {"run_id": self.folder.name, "version": __version__, "code": code, "command": _command()}
         self.journal.append("run", **names, settings=masked(config), tracking=masked(settings.tracking.describe(runs)))
         self._tracker = settings.tracking.start(self.journal.path)
 

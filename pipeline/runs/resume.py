@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nncore.stack.training import Report
-from pipeline.components.fingerprints import code_version
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import Event, damaged, last_event, last_session, worker
 from pipeline.components.secrets import masked
@@ -38,17 +37,17 @@ class EarlierRun(NamedTuple):
     said: str = ""
 
 
-def earlier_run(settings: Settings, config: dict[str, Any]) -> EarlierRun:
+def earlier_run(settings: Settings, config: dict[str, Any], code: str) -> EarlierRun:
     """The run that is to be gone on with.
 
     Raises   SettingError if there must be one and there is none, or if it does not fit, with the differences
     """
     parent = settings.runs.absolute() / settings.name
     if settings.run is not None:
-        return EarlierRun(_asked_for(parent / settings.run, settings, config))
+        return EarlierRun(_asked_for(parent / settings.run, settings, config, code))
     if settings.resume == "never":
         return EarlierRun(None)
-    found = _cut_off(parent, config)
+    found = _cut_off(parent, config, code)
     if settings.resume == "required" and found.folder is None:
         raise SettingError(f"resume=required: {found.said or f'no run below {parent} was cut off'}")
     return found
@@ -128,7 +127,7 @@ def _verify(folder: Path, known: dict[str, NetworkRecord]) -> None:
                 result.place = None
 
 
-def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path:
+def _asked_for(folder: Path, settings: Settings, config: dict[str, Any], code: str) -> Path:
     if settings.resume == "never":
         raise SettingError(f"resume=never and run={settings.run} exclude each other; leave one out")
     if not (folder / "journal.jsonl").is_file():
@@ -138,7 +137,7 @@ def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path
     session = last_session(folder)
     if not session["settings"]:
         raise SettingError(f"run={settings.run}: its journal does not say how it was made; leave run=... out")
-    differs = _differences(session, config, (*FREE, *GROWING))
+    differs = _differences(session, config, code, (*FREE, *GROWING))
     if differs:
         raise SettingError(
             f"run={settings.run} cannot be gone on with, as it was made with other settings: {differs}; "
@@ -153,14 +152,14 @@ def _asked_for(folder: Path, settings: Settings, config: dict[str, Any]) -> Path
     return folder
 
 
-def _cut_off(parent: Path, config: dict[str, Any]) -> EarlierRun:
+def _cut_off(parent: Path, config: dict[str, Any], code: str) -> EarlierRun:
     """The youngest run that did not come to its end and is of the same settings and code."""
     said = ""
     for folder in sorted(parent.glob("*/journal.jsonl"), reverse=True):
         folder = folder.parent
         if _is_finished(folder) or not last_session(folder)["settings"]:  # which was cut off before it began
             continue
-        differs = _differences(last_session(folder), config, FREE)
+        differs = _differences(last_session(folder), config, code, FREE)
         if not differs:
             process = worker(folder)
             if process is None:
@@ -177,10 +176,10 @@ def _is_finished(folder: Path) -> bool:
     return last["event"] == "end" and last["status"] == "FINISHED"
 
 
-def _differences(session: Event, config: dict[str, Any], apart_from: tuple[str, ...]) -> str:
+def _differences(session: Event, config: dict[str, Any], code: str, apart_from: tuple[str, ...]) -> str:
     """In words, which settings are others than in an earlier session, and whether the code is."""
     then, now = (dict(_flat(one)) for one in (session["settings"], masked(config)))
-    then["code"], now["code"] = session["code"], code_version()
+    then["code"], now["code"] = session["code"], code
     names = [
         name
         for name in dict.fromkeys([*then, *now])

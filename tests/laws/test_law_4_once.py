@@ -176,24 +176,47 @@ def test_law_4_a_changed_file_is_loaded_again_and_an_equal_one_is_not(tmp_path):
     assert {view[0] for folds in third for view in folds}.isdisjoint(view[0] for folds in first for view in folds)
 
 
-def in_process(root, code):
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+def in_process(root, code, *path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (root, *path)))}
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
-def test_law_4_addresses_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
-    imports = "from pipeline.components.fingerprints import content_hash; from pipeline.stages import reduce"
-    code = f"{imports}; print(content_hash('x', reduce.PcaReduction(3)))"
-    for room in ("nncore", "pipeline"):
-        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
-    here, copied = in_process(ROOT, code), in_process(tmp_path, code)
-    assert here == copied
-    with (tmp_path / "pipeline" / "reports" / "end.py").open("a") as file:
-        file.write("# no matter\n")
-    assert in_process(tmp_path, code) == here
-    with (tmp_path / "nncore" / "pca.py").open("a") as file:
-        file.write("# it may compute something else now\n")
-    assert in_process(tmp_path, code) != here
+HASHES = """
+from running import composed
+from pipeline.components.fingerprints import content_hash
+from pipeline.driver.data_pipeline import sweep_code
+settings, config = composed()
+print(content_hash("split", settings.split), content_hash("prepare", settings.prepare), sweep_code(config))
+"""
+
+
+def test_law_4_hashes_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
+    """With the code that the import statements lead to, that is; comments and docstrings do not count."""
+    for folder in ("nncore", "pipeline", "conf", "tests/support"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+
+    def hashes(root):
+        split, prepare, *sweep = in_process(root, HASHES, root / "tests" / "support")
+        return split, prepare, sweep
+
+    def edit(file, old, new):
+        text = (tmp_path / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new))
+
+    before = hashes(ROOT)
+    assert hashes(tmp_path) == before
+    edit("pipeline/reports/contents.py", "import", "no_matter = 1\nimport")
+    edit("nncore/reduction/pca.py", "\n\n\n", "\n\n\n# It computes the same.\n")
+    edit("pipeline/stages/reduce.py", '"""Reduce:', '"""Reduce the rows:')
+    assert hashes(tmp_path) == before
+    edit("pipeline/stages/strata.py", "import numpy as np", "import numpy as np\nother = 1")
+    split, prepare, sweep = hashes(tmp_path)
+    assert split != before[0]
+    assert prepare == before[1]
+    assert sweep != before[2]
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from running import composed
 
 from nncore.components import Component
 from pipeline.components.errors import SettingError
-from pipeline.components.fingerprints import canonical, code_version, content_hash
+from pipeline.components.fingerprints import canonical, content_hash
 from pipeline.data.card import data_card
 from pipeline.data.files import content_of
 from pipeline.stages.cache import FolderCache, NoCache, run_and_cache
@@ -188,8 +188,7 @@ def test_different_settings_have_different_descriptions():
     )
     assert content_hash("stage", 1) != content_hash("other", 1) != content_hash("other", 1, 1)
     assert canonical(PcaReduction(3)) == {"class": "pipeline.stages.reduce.PcaReduction", "fields": {"n_components": 3}}
-    assert set(canonical(Foreign(1.0))) == {"class", "source", "fields"}
-    assert f"numpy {np.__version__}" in code_version()
+    assert canonical(data_card) == {"function": "pipeline.data.card.data_card"}
     with pytest.raises(TypeError, match="one is a function"):
         content_hash("stage", lambda: None)
 

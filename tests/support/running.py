@@ -15,6 +15,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
+from pipeline.components import code_version
 from pipeline.config.compose import CONF, checked, compose
 from pipeline.config.schema import Settings
 from pipeline.console.output import QuietOutput
@@ -41,6 +42,13 @@ def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", list(overrides))
     return checked(config), OmegaConf.to_container(config, resolve=True)
+
+
+def forget_sources() -> None:
+    """Let code_version read the sources again, which it does once per process."""
+    for cached in vars(code_version).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
 
 
 def first_trials(settings: Settings) -> list[Trial]:

@@ -98,7 +98,7 @@ def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Data
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
     settings, config = composed(*quick, *overrides)
     settings = replace(settings, **replaced)
-    record = RunFolder(settings, config, "", time.monotonic())
+    record = RunFolder(settings, config, "", "code", time.monotonic())
     output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
