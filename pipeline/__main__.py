@@ -3,13 +3,10 @@
 import sys
 import time
 
-from pipeline.backends.garbage import look_no_more, look_seldom
-
 
 def main() -> None:
     """Run the command; a Ctrl-C ends it in one line, even while Python still loads it."""
     began = time.monotonic()
-    look_seldom()
     try:
         from pipeline.cli.dispatch import dispatch
 
@@ -17,8 +14,6 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nnsweep: interrupted\n")
         sys.exit(130)
-    finally:
-        look_no_more()
 
 
 if __name__ == "__main__":

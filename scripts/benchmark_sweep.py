@@ -130,8 +130,8 @@ def thousand(repeats: int) -> dict[str, dict[str, float]]:
 
 START_RAY = """
 from pipeline.backends.base import TaskOptions
-from pipeline.backends.ray import Ray
-with Ray(2, "none", 1).start() as executor:
+from pipeline.backends.ray import RayBackend
+with RayBackend(2, "none", 1).start() as executor:
     executor.fetch(executor.submit(abs, -1, options=TaskOptions(1, 0, 0))[0])
 """
 SPLIT_ROWS = """
@@ -139,7 +139,7 @@ import numpy
 from pipeline.stages.split import _drawn
 _drawn(numpy.arange(9), 3, 0, None)
 """
-LIBRARIES = {  # as we load them: see pipeline/backends/garbage.py
+LIBRARIES = {  # as we load them
     "nothing": "",
     "Hydra": "import sys; sys.argv[1:] = ['--cfg', 'job']; from pipeline.config.compose import command; command(0.0)",
     "Ray": START_RAY,
@@ -151,11 +151,8 @@ LIBRARIES = {  # as we load them: see pipeline/backends/garbage.py
 def libraries(repeats: int) -> dict[str, dict[str, float]]:
     def seconds(program: str) -> float:
         began = time.perf_counter()
-        whole = (
-            f"from pipeline.backends.garbage import look_no_more, look_seldom\nlook_seldom()\n{program}\nlook_no_more()"
-        )
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", whole], check=True, stdout=subprocess.DEVNULL, env=environment)
+        subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL, env=environment)
         return time.perf_counter() - began
 
     return medians([{what: {"wall": seconds(program)} for what, program in LIBRARIES.items()} for _ in range(repeats)])

@@ -5,14 +5,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from pipeline.backends.garbage import look_seldom
-
 
 def perform(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function with linear algebra kept on one thread.
 
     Workers share the cores already, and how a product is divided among threads decides how it is rounded.
     """
-    look_seldom()
     with threadpool_limits(1):
         return function(*arguments)

@@ -9,8 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.backends.garbage import look_no_more, look_seldom
-
 GENTLE = 10  # by how much they are nicer than the others: the cores are for training
 
 
@@ -54,11 +52,7 @@ def _let_others_go_first(nicer: int) -> None:
 def main(nicer: str, module: str, *arguments: str) -> None:
     """Be the process that was started beside the driver."""
     _let_others_go_first(int(nicer))
-    look_seldom()
-    try:
-        import_module(module).main(*arguments)
-    finally:
-        look_no_more()
+    import_module(module).main(*arguments)
 
 
 if __name__ == "__main__":
