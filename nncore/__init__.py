@@ -30,10 +30,11 @@ from nncore.inference.ensemble import Ensemble, greedy_selection
 from nncore.inference.model import Model
 from nncore.reduction.autoencoder import autoencoder_architecture, train_autoencoder
 from nncore.reduction.pca import fit_pca
+from nncore.stack.data import Data, Rows
 from nncore.stack.passes import predict
 from nncore.stack.regroup import collect, freeze
 from nncore.stack.state import Network, Stack, start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 __all__ = [
     "Architecture",

@@ -1,9 +1,10 @@
-"""The shape that networks of one stack share, and where each of its numbers lies in the buffer.
+"""The architecture that the networks of a stack share, and the layout of their parameters in memory.
 
-All numbers of a network lie in one row of a buffer: first the weights of every layer, then the biases, then
-scale and shift of the normalised layers; these P are the parameters that training descends on. After them come
-the running statistics of batch normalisation, which it only keeps. The layers are views into the buffer, so that
-an optimizer's step or a penalty is one operation on the buffer while each layer still has its W and b.
+All numbers of a network lie in one row of a buffer of shape (K, buffer_size): first the weights of every layer,
+then the biases, then scale and shift of the normalised layers. These P numbers are the parameters that training
+optimizes. The running statistics of batch normalisation follow; training updates them, but not by gradients.
+Layers are views into the buffer, so an optimizer's step or a penalty is one operation on the buffer, while each
+layer still has its W and b.
 """
 
 from dataclasses import dataclass, fields
@@ -28,14 +29,22 @@ HE_NORMAL = Component("nncore.initializers.he_normal")
 
 @dataclass(frozen=True)
 class Layer:
-    """y = f(norm(x W + b)), and + x if it is residual.
+    """A dense layer, y = f(norm(x W + b)), or y = f(norm(x W + b)) + x if it is residual.
 
-    outputs         O
-    activation      f
-    normalisation   of x W + b
-    residual        whether x is added to the result; then O must be I
-    tied_to         the layer, by its place from 0, whose transposed weights are this one's W; None: weights of its own
-    sparse          whether an activity penalty bears on its y
+    Parameters
+    ----------
+    outputs : int, >= 1
+        Number of outputs O.
+    activation : Component, default identity
+        Elementwise function f.
+    normalisation : Component, default none
+        Normalisation of x W + b.
+    residual : bool, default False
+        Whether the input x is added to the result (a skip connection). The layer must have I = O.
+    tied_to : int, optional
+        Index of an earlier layer whose transposed weights are this layer's W. None: the layer has its own weights.
+    activity_penalty : bool, default True
+        Whether activity regularizers apply to y. They never apply to the last layer.
     """
 
     outputs: int
@@ -43,19 +52,32 @@ class Layer:
     normalisation: Component = UNNORMALISED
     residual: bool = False
     tied_to: int | None = None
-    sparse: bool = True
+    activity_penalty: bool = True
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What networks must share to be trained together.
+    """What networks must have in common to be trained in one stack.
 
-    inputs        of the first layer
-    layers        one after the other; the last one's activation is usually the identity
-    loss          what the last layer's y means and costs
-    initializer   where the weights start
-    batch_size    rows per step; the last batch of an epoch may be smaller
-    dtype         "float32" or "float64"
+    Parameters
+    ----------
+    inputs : int, >= 1
+        Number of inputs I of the first layer.
+    layers : tuple of Layer
+        The layers from first to last. The activation of the last layer is usually the identity.
+    loss : Component
+        Loss, which also defines the meaning of the last layer's output.
+    initializer : Component, default he_normal
+        Distribution of the initial weights.
+    batch_size : int, >= 1, default 32
+        Rows per step. The last batch of an epoch may be smaller.
+    dtype : {"float32", "float64"}, default "float32"
+        Type of parameters, inputs and targets.
+
+    Raises
+    ------
+    ValueError
+        If the layers do not fit together, or a component is not of the required kind.
     """
 
     inputs: int
@@ -67,29 +89,42 @@ class Architecture:
 
     def __post_init__(self) -> None:
         if not self.layers or any(type(size) is not int or size < 1 for size in self.sizes):
-            raise ValueError(f"sizes must be at least two whole numbers >= 1, but are {self.sizes}")
+            raise ValueError(f"sizes must be at least two integers >= 1, but are {self.sizes}")
         if type(self.batch_size) is not int or self.batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number >= 1, but is {self.batch_size}")
+            raise ValueError(f"batch_size must be an integer >= 1, but is {self.batch_size}")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
-        self._check_functions()
-        for index, (layer, sizes) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
-            self._check_layer(index, layer, sizes)
+        self._check_components()
+        for index, (layer, (inputs, outputs)) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
+            if layer.residual and inputs != outputs:
+                raise ValueError(
+                    f"a residual layer must have as many outputs as inputs, but layer {index} has {inputs} inputs and "
+                    f"{outputs} outputs"
+                )
+            if layer.tied_to is not None:
+                self._check_tied(index, layer.tied_to)
 
-    def _check_functions(self) -> None:
-        """The members do their part, and batch normalisation has batches."""
+    def __getstate__(self) -> dict[str, object]:
+        """Return the fields alone: the functions cached in `functions` cannot be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _check_components(self) -> None:
         functions = self.functions
-        kinds = [(f, Activation) for f in functions.activations] + [
-            (n, Normalisation) for n in functions.normalisations
-        ]
-        for built, kind in [*kinds, (functions.loss, Loss)]:
+        required: list[tuple[Component, object, type]] = [(self.loss, functions.loss, Loss)]
+        for layer, activation, normalisation in zip(
+            self.layers, functions.activations, functions.normalisations, strict=True
+        ):
+            required += [
+                (layer.activation, activation, Activation),
+                (layer.normalisation, normalisation, Normalisation),
+            ]
+        for component, built, kind in required:
             if not isinstance(built, kind):
                 raise ValueError(
-                    f"a layer or loss must be made of members of their kind, but one is no {kind.__name__}"
+                    f"{kind.__name__.lower()} must be a component that makes {kind.__name__}, but "
+                    f"{component.short_name} makes {type(built).__name__}"
                 )
-        if self.batch_size == 1 and any(
-            normalisation.has_running_statistics for normalisation in functions.normalisations
-        ):
+        if self.batch_size == 1 and any(norm.has_running_statistics for norm in functions.normalisations):
             raise ValueError("batch_size must be >= 2 for batch normalisation, but is 1")
         if self.layers[-1].outputs % functions.loss.outputs_per_target:
             raise ValueError(
@@ -97,34 +132,27 @@ class Architecture:
                 f"but the last layer has {self.layers[-1].outputs}"
             )
 
-    def __getstate__(self) -> dict[str, object]:
-        """What it was made of; the functions that it has built meanwhile cannot be pickled."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
-
-    def _check_layer(self, index: int, layer: Layer, sizes: tuple[int, int]) -> None:
-        inputs, outputs = sizes
-        if layer.residual and inputs != outputs:
-            raise ValueError(f"a residual layer must keep its width, but layer {index} goes from {inputs} to {outputs}")
-        if layer.tied_to is None:
-            return
-        source = range(index)[layer.tied_to] if 0 <= layer.tied_to < index else None
-        if source is None or self.layers[source].tied_to is not None:
+    def _check_tied(self, index: int, source: int) -> None:
+        """Layer `index` must be the mirror image of an earlier layer `source` that has its own weights."""
+        if not 0 <= source < index or self.layers[source].tied_to is not None:
             raise ValueError(
-                f"tied_to must name an earlier layer with weights of its own, but layer {index} has {layer.tied_to}"
+                f"tied_to must be the index of an earlier layer with its own weights, but layer {index} has {source}"
             )
-        if (outputs, inputs) != (self.sizes[source], self.sizes[source + 1]):
+        inputs, outputs = self.sizes[index : index + 2]
+        if (outputs, inputs) != self.sizes[source : source + 2]:
             raise ValueError(
-                f"layer {index} must mirror layer {source} to be tied to it, but goes from {inputs} to {outputs}"
+                f"layer {index} must mirror layer {source} to be tied to it, but has {inputs} inputs and {outputs} "
+                f"outputs where layer {source} has {self.sizes[source]} inputs and {self.sizes[source + 1]} outputs"
             )
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs of the first layer, then outputs of each layer."""
+        """Inputs of the first layer, then the outputs of each layer."""
         return (self.inputs, *(layer.outputs for layer in self.layers))
 
     @cached_property
     def functions(self) -> "ArchitectureFunctions":
-        """The activations, normalisations and the loss, ready to call."""
+        """The activations, normalisations and the loss, built from their components."""
         return ArchitectureFunctions(
             tuple(layer.activation.build() for layer in self.layers),
             tuple(layer.normalisation.build() for layer in self.layers),
@@ -133,45 +161,45 @@ class Architecture:
 
     @cached_property
     def layout(self) -> tuple["ArraySlot", ...]:
-        """Every array of a network, in the order of the buffer."""
-        parts: list[ArraySlot] = []
+        """The position of every array of a network, in the order of the buffer."""
+        slots: list[ArraySlot] = []
         for names in (("W",), ("b",), ("scale", "shift"), ("mean", "variance")):
-            for index, sizes in enumerate(pairwise(self.sizes)):
+            for index, (inputs, outputs) in enumerate(pairwise(self.sizes)):
                 for name in names:
-                    dims = sizes if name == "W" else (1, sizes[1])
-                    if self._has(index, name):
-                        parts.append(ArraySlot(index, name, parts[-1].stop if parts else 0, dims))
-        return tuple(parts)
+                    if self._has_array(index, name):
+                        start = slots[-1].stop if slots else 0
+                        slots.append(ArraySlot(index, name, start, (inputs if name == "W" else 1, outputs)))
+        return tuple(slots)
 
-    def _has(self, index: int, name: str) -> bool:
+    def _has_array(self, index: int, name: str) -> bool:
         normalisation = self.functions.normalisations[index]
-        if name == "W":
-            return self.layers[index].tied_to is None
-        return name == "b" or (
-            normalisation.has_scale_and_shift if name in ("scale", "shift") else normalisation.has_running_statistics
-        )
+        if name in ("scale", "shift"):
+            return normalisation.has_scale_and_shift
+        if name in ("mean", "variance"):
+            return normalisation.has_running_statistics
+        return name == "b" or self.layers[index].tied_to is None
 
     @cached_property
     def n_weights(self) -> int:
-        """Weights of one network, without biases, scales and shifts."""
+        """Number of weights of one network, without biases, scales and shifts."""
         return self._end_of("W")
 
     @cached_property
     def n_parameters(self) -> int:
-        """P: all numbers of one network that training descends on."""
+        """Number of parameters of one network, P."""
         return self._end_of("W", "b", "scale", "shift")
 
     @cached_property
     def buffer_size(self) -> int:
-        """P and the running statistics."""
+        """Number of parameters and running statistics of one network."""
         return self.layout[-1].stop
 
     def _end_of(self, *names: str) -> int:
-        return max((part.stop for part in self.layout if part.name in names), default=0)
+        return max((slot.stop for slot in self.layout if slot.name in names), default=0)
 
 
 class ArchitectureFunctions(NamedTuple):
-    """The functions that a shape names."""
+    """The functions that the components of an architecture build; activations and normalisations by layer."""
 
     activations: tuple[Activation, ...]
     normalisations: tuple[Normalisation, ...]
@@ -179,7 +207,7 @@ class ArchitectureFunctions(NamedTuple):
 
 
 class ArraySlot(NamedTuple):
-    """Where one array of one layer lies in a row of the buffer, and its two dimensions there."""
+    """The position of one array of one layer in a row of the buffer, and its two dimensions."""
 
     layer: int
     name: str
@@ -188,12 +216,12 @@ class ArraySlot(NamedTuple):
 
     @property
     def stop(self) -> int:
-        """Behind its last number."""
+        """Position after the last number."""
         return self.start + prod(self.dims)
 
 
 class LayerView(NamedTuple):
-    """Views into a buffer for one layer: W (K, I, O), the others (K, 1, O), or empty where it has no such array."""
+    """Views into a buffer for one layer: W (K, I, O), the others (K, 1, O), or empty if the layer has no such array."""
 
     W: Array
     b: Array
@@ -204,40 +232,60 @@ class LayerView(NamedTuple):
 
 
 def layer_views(buffer: Array, architecture: Architecture) -> list[LayerView]:
-    """The layers of the networks in `buffer` (K, buffer_size), or of a gradient (K, P).
+    """Split a buffer into views of its layers; writing to a view writes to the buffer.
 
-    Writing to a view writes to the buffer.
+    Parameters
+    ----------
+    buffer : array (K, buffer_size) or (K, P)
+        Parameters and running statistics of K networks, or a gradient, which has no running statistics.
+    architecture : Architecture
+
+    Returns
+    -------
+    list of LayerView
+        One per layer. The W of a tied layer is a transposed view of the W that it is tied to.
     """
     arrays: list[dict[str, Array]] = [{} for _ in architecture.layers]
-    for part in architecture.layout:
-        if part.stop <= buffer.shape[1]:
-            arrays[part.layer][part.name] = buffer[:, part.start : part.stop].reshape(len(buffer), *part.dims)
-    for layer, own in zip(architecture.layers, arrays, strict=True):
+    for slot in architecture.layout:
+        if slot.stop <= buffer.shape[1]:
+            arrays[slot.layer][slot.name] = buffer[:, slot.start : slot.stop].reshape(len(buffer), *slot.dims)
+    for layer, arrays_of_layer in zip(architecture.layers, arrays, strict=True):
         if layer.tied_to is not None:
-            own["W"] = arrays[layer.tied_to]["W"].swapaxes(1, 2)
-    return [LayerView(**own) for own in arrays]
+            arrays_of_layer["W"] = arrays[layer.tied_to]["W"].swapaxes(1, 2)
+    return [LayerView(**arrays_of_layer) for arrays_of_layer in arrays]
 
 
 def check_parameters(parameters: Array, architecture: Architecture) -> None:
-    """Raise ValueError if these are not the numbers (1, buffer_size) of one network of this shape."""
+    """Raise ValueError unless `parameters` is the buffer (1, buffer_size) of one network of this architecture."""
     if parameters.shape != (1, architecture.buffer_size) or parameters.dtype != architecture.dtype:
         raise ValueError(
             f"parameters must be {architecture.dtype} of shape {(1, architecture.buffer_size)} for layers of "
-            f"{architecture.sizes}, "
-            f"but are {parameters.dtype} of shape {parameters.shape}"
+            f"{architecture.sizes}, but are {parameters.dtype} of shape {parameters.shape}"
         )
 
 
 def initial_parameters(architecture: Architecture, seed: int) -> Array:
-    """The numbers (buffer_size,) with which a network of this seed starts: drawn weights, all biases zero.
+    """Draw the initial parameters of a network.
 
-    Random   layer l is drawn from generator(seed, "initial weights", l)
+    Parameters
+    ----------
+    architecture : Architecture
+    seed : int, >= 0
+
+    Returns
+    -------
+    array (buffer_size,)
+        Weights drawn by the initializer; biases and shifts 0, scales 1, running means 0 and variances 1.
+
+    Notes
+    -----
+    The weights of layer l are drawn from ``generator(seed, "initial weights", l)``.
     """
-    draw = architecture.initializer.build()
+    initialize = architecture.initializer.build()
     buffer = np.zeros((1, architecture.buffer_size), architecture.dtype)
     for index, (layer, view) in enumerate(zip(architecture.layers, layer_views(buffer, architecture), strict=True)):
         if layer.tied_to is None:
-            view.W[0] = draw(generator(seed, "initial weights", index), *view.W.shape[1:])
+            view.W[0] = initialize(generator(seed, "initial weights", index), *view.W.shape[1:])
         view.scale[...] = 1
         view.variance[...] = 1
     return buffer[0]

@@ -68,6 +68,7 @@ def trainer(name: str, width: int, variant: dict[str, Any]) -> Callable[[], Any]
 
     from nncore.architecture import Architecture, Layer
     from nncore.components import Component
+    from nncore.stack.data import Rows
     from nncore.stack.state import Network, start
     from nncore.stack.trainer import StackTrainer
 
@@ -85,10 +86,10 @@ def trainer(name: str, width: int, variant: dict[str, Any]) -> Callable[[], Any]
     optimizer = member(f"optimizers.{variant.get('optimizer', 'adam.adam')}", learning_rate=1e-3)
     seeds = range(width) if variant.get("seeds") else [0] * width
     stack = start(shape, [Network(str(at), seed, optimizer, tuple(regularizers)) for at, seed in enumerate(seeds)])
-    crew, random, epochs = StackTrainer(stack, stack.groups()), np.random.default_rng(0), iter(range(10**9))
+    trainer, random, epochs = StackTrainer(stack), np.random.default_rng(0), iter(range(10**9))
     rows = random.standard_normal((batch * N_BATCHES, sizes[0])).astype(np.float32)
     targets = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], len(rows))]
-    return lambda: crew.epoch([(rows, targets, None)], next(epochs))
+    return lambda: trainer.train_epoch([Rows(rows, targets)], next(epochs))
 
 
 def products(name: str, width: int) -> Callable[[], Any]:

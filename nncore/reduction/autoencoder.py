@@ -6,9 +6,10 @@ from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer, Lay
 from nncore.components import Component
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
+from nncore.stack.data import Data, Rows
 from nncore.stack.passes import infer_layers, predict
 from nncore.stack.state import Network, start
-from nncore.stack.training import Data, Report, Rows, train
+from nncore.stack.training import Report, train
 
 SQUARED_ERROR = Component("nncore.losses.squared_error")
 
@@ -99,7 +100,7 @@ def autoencoder_architecture(
                 IDENTITY if linear else activation,
                 UNNORMALISED if linear else normalisation,
                 tied_to=None if own else n_layers - 1 - index,
-                sparse=index == len(hidden),
+                activity_penalty=index == len(hidden),
             )
         )
     return Architecture(n_inputs, tuple(layers), loss, batch_size=batch_size, dtype=dtype)

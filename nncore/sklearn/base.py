@@ -23,8 +23,9 @@ from nncore.optimizers.base import Optimizer
 from nncore.random_streams import generator
 from nncore.regularizers.base import EarlyStopping, Regularizer, WeightAverage
 from nncore.schedules import Schedule
+from nncore.stack.data import Data, Rows
 from nncore.stack.state import CONSTANT, Network, Stack, start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 KEY = "it"
 DTYPES = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}
@@ -288,11 +289,11 @@ def held_out(t: Array, loss: Loss, fraction: float, seed: int) -> Array:
 
 def moved(stack: Stack, parameters: Array) -> Stack:
     """A stack before its first step, with other parameters (1, buffer_size)."""
-    for group, state in stack.groups():
-        if isinstance(group.member, Optimizer | WeightAverage | EarlyStopping):
-            P = stack.architecture.n_parameters if isinstance(group.member, Optimizer) else None
-            for name, array in group.member.init(parameters[:, :P]).items():
-                state[name][...] = array
+    for group in stack.groups():
+        if isinstance(group.built, Optimizer | WeightAverage | EarlyStopping):
+            P = stack.architecture.n_parameters if isinstance(group.built, Optimizer) else None
+            for name, array in group.built.init(parameters[:, :P]).items():
+                group.state[name][...] = array
     return replace(stack, parameters=parameters)
 
 

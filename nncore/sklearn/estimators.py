@@ -31,8 +31,8 @@ from nncore.losses import Loss, mean_value
 from nncore.metrics import Metric, accuracy
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.sklearn.base import DTYPES, NetworkEstimator
+from nncore.stack.data import Rows
 from nncore.stack.passes import predict
-from nncore.stack.training import Rows
 
 
 class FittedNetwork(NetworkEstimator):

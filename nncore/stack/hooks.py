@@ -1,4 +1,4 @@
-"""What regularizers do inside the network while it trains: dropout, and penalties on the outputs of hidden layers."""
+"""Regularizers that act inside the network during training: dropout, and penalties on hidden layers' outputs."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,20 @@ from nncore.regularizers.dropout import CHANCES, keep
 
 
 class DropoutHooks:
-    """Brings the dropouts and activity penalties of a stack into its passes; see network.Hooks.
+    """The dropout and activity regularizers of a stack, as the forward and backward pass call them.
 
-    dropouts, activities   with the rows of the stack (a slice) that each is for
+    Parameters
+    ----------
+    n_networks : int
+        K, the number of networks in the stack.
+    architecture : Architecture
+    workspace : Workspace
+    dropouts : sequence of (slice, Dropout)
+        Each with the networks that it applies to.
+    activities : sequence of (slice, ActivityRegularizer)
+        Each with the networks that it applies to.
+    streams : RandomStreams
+        Source of the dropout masks.
     """
 
     def __init__(
@@ -25,41 +36,54 @@ class DropoutHooks:
         workspace: Workspace,
         dropouts: Sequence[tuple[slice, Dropout]],
         activities: Sequence[tuple[slice, ActivityRegularizer]],
-        draws: RandomStreams,
+        streams: RandomStreams,
     ) -> None:
         self._n_networks = n_networks
-        self._sparse = [layer.sparse for layer in architecture.layers[:-1]]
+        self._penalised = [layer.activity_penalty for layer in architecture.layers[:-1]]
         self._workspace = workspace
         self._dropouts = dropouts
         self._activities = activities
-        self._draws = draws
+        self._streams = streams
         self._masks: dict[int, Array] = {}
 
-    def drop(self, layer: int, x: Array) -> Array:
-        """x (K or 1, N, I) with the left out numbers 0 and the others larger, (K, N, I)."""
-        rates = [(rows, d.rate if layer else d.input_rate) for rows, d in self._dropouts]
+    def dropout(self, layer: int, x: Array) -> Array:
+        """Apply dropout to the input of a layer.
+
+        Parameters
+        ----------
+        layer : int
+            Index of the layer. Index 0 uses the input rate.
+        x : array (K or 1, N, I)
+            Input of the layer.
+
+        Returns
+        -------
+        array (K, N, I)
+            The dropped numbers are 0, the others multiplied by 1 / (1 - rate). `x` itself if all rates are 0.
+        """
+        rates = [(rows, dropout.rate if layer else dropout.input_rate) for rows, dropout in self._dropouts]
         if not any(rate.any() for _, rate in rates):
             return x
         mask = self._workspace(("mask", layer), x, (self._n_networks, *x.shape[1:]))
-        seen = self._workspace(("seen", layer), mask)
-        if sum(len(mask[rows]) for rows, _ in rates) < self._n_networks:  # the others see everything
+        dropped = self._workspace(("dropped", layer), mask)
+        if sum(len(mask[rows]) for rows, _ in rates) < self._n_networks:  # some networks have no dropout
             mask[...] = 1
-            seen[...] = x
+            dropped[...] = x
         for rows, rate in rates:
-            np.copyto(mask[rows], self._draws.of(rows).chances("dropout", mask[rows], layer))
-            left_out = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
-            x_there = x if len(x) == 1 else x[rows]
-            keep([mask[rows], x_there, seen[rows]], [left_out, CHANCES / (CHANCES - left_out)])
+            np.copyto(mask[rows], self._streams.of(rows).chances("dropout", mask[rows], layer))
+            threshold = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
+            x_of_rows = x if len(x) == 1 else x[rows]
+            keep([mask[rows], x_of_rows, dropped[rows]], [threshold, CHANCES / (CHANCES - threshold)])
         self._masks[layer] = mask
-        return seen
+        return dropped
 
-    def backward_drop(self, layer: int, dx: Array) -> None:
-        """dx becomes 0 where the number was left out, larger where it was not."""
+    def dropout_backward(self, layer: int, dx: Array) -> None:
+        """Turn the derivative by the layer's dropped input into that by its input x, in place; dx is (K, N, I)."""
         if layer in self._masks:
             dx *= self._masks[layer]
 
-    def add_activity(self, layer: int, y: Array, dy: Array) -> None:
-        """Add the penalties' derivative by a hidden layer's y."""
-        if layer < len(self._sparse) and self._sparse[layer]:
+    def add_activity_gradient(self, layer: int, y: Array, dy: Array) -> None:
+        """Add the derivative of the activity penalties by a hidden layer's output y (K, N, O) to dy, in place."""
+        if layer < len(self._penalised) and self._penalised[layer]:
             for rows, activity in self._activities:
                 activity.add_gradient(y[rows], dy[rows])

@@ -1,7 +1,7 @@
-"""A chain of layers y = f(norm(x W + b)) (+ x), and the chain rule that gives the gradient of its loss."""
+"""Forward and backward pass of a chain of layers y = f(norm(x W + b)) (+ x)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,162 +11,224 @@ from nncore.kernels import dense
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient
+from nncore.stack.hooks import DropoutHooks
 
-
-class Hooks(Protocol):
-    """What regularizers do inside the network while it learns."""
-
-    def drop(self, layer: int, x: Array) -> Array:
-        """What the layer gets to see of its input x (K or 1, N, I)."""
-
-    def backward_drop(self, layer: int, dx: Array) -> None:
-        """The derivative by what the layer saw becomes, in place, that by its input."""
-
-    def add_activity(self, layer: int, y: Array, dy: Array) -> None:
-        """Add the derivative of a penalty on the layer's y to dy, in place."""
-
-
-class NoHooks:
-    """Nothing happens inside the network."""
-
-    def drop(self, layer: int, x: Array) -> Array:
-        """See Hooks."""
-        return x
-
-    def backward_drop(self, layer: int, dx: Array) -> None:
-        """See Hooks."""
-
-    def add_activity(self, layer: int, y: Array, dy: Array) -> None:
-        """See Hooks."""
+ROWS_AT_ONCE = 512  # in inference; fixed, because the number of rows affects how a matrix product is rounded
 
 
 class ForwardCache(NamedTuple):
-    """What one layer saw and said in the forward pass, kept for the backward pass.
+    """What the backward pass needs from the forward pass of one layer.
 
-    x      what it saw
-    n      what its activation got, x W + b, normalised; or y, where that was written in its place
-    y      what its activation said
-    out    what the next layer saw: y, and + x if it is residual
-    kept   what its normalisation needs on the way back
+    Parameters
+    ----------
+    x : array (K or 1, N, I)
+        Input of the layer, after dropout.
+    n : array (K, N, O)
+        Input of the activation, norm(x W + b); or y, if the activation was computed in place.
+    y : array (K, N, O)
+        Output of the activation.
+    out : array (K, N, O)
+        Output of the layer: y, or y + x if the layer is residual.
+    norm_cache
+        What the normalisation needs in its backward pass.
     """
 
     x: Array
     n: Array
     y: Array
     out: Array
-    kept: Any
+    norm_cache: Any
 
 
-def infer(at: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace) -> Array:
-    """The answer z (K, N, O) to x (K or 1, N, I): no row depends on another. It lies in scratch."""
+def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace) -> Array:
+    """Compute the outputs of K networks in inference mode: running statistics, no dropout.
+
+    Parameters
+    ----------
+    layers : sequence of LayerView
+        The first layers of `architecture`, or all of them.
+    architecture : Architecture
+    x : array (K or 1, N, I)
+    workspace : Workspace
+
+    Returns
+    -------
+    array (K, N, O)
+        Output of the last given layer, in memory of the workspace. No row depends on another row.
+    """
     normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
-    for index, (layer, view) in enumerate(zip(architecture.layers, at, strict=False)):
-        z = dense.forward(x, view.W, _room(workspace, "z", index, view, x))
+    for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=False)):
+        z = dense.forward(x, view.W, _product_array(workspace, index, view, x))
         n, shift = normalisations[index].infer(z, view)
-        y = _active(activations[index], n, shift, workspace(("y", index), n))
+        y = _activate(activations[index], n, shift, workspace(("y", index), n))
         x = np.add(y, x, out=workspace(("sum", index), z)) if layer.residual else y
     return x
 
 
 def forward(
-    at: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace, hooks: Hooks
+    layers: Sequence[LayerView],
+    architecture: Architecture,
+    x: Array,
+    workspace: Workspace,
+    hooks: DropoutHooks | None = None,
 ) -> tuple[Array, list[ForwardCache]]:
-    """The training pass: the output z (K, N, O), and what each layer must remember for the way back."""
+    """Compute the outputs of K networks in training mode.
+
+    Parameters
+    ----------
+    layers : sequence of LayerView
+        All layers. Batch normalisation updates its running statistics in them.
+    architecture : Architecture
+    x : array (K or 1, N, I)
+    workspace : Workspace
+    hooks : DropoutHooks, optional
+        Dropout of the stack.
+
+    Returns
+    -------
+    z : array (K, N, O)
+        Output of the last layer.
+    caches : list of ForwardCache
+        One per layer, for the backward pass.
+    """
     normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
-    passed = []
-    for index, (layer, view) in enumerate(zip(architecture.layers, at, strict=True)):
-        seen = hooks.drop(index, x)
-        z = dense.forward(seen, view.W, _room(workspace, "z", index, view, seen))
-        n, shift, kept = normalisations[index].train(z, view, workspace.part(index))
-        y = _active(activations[index], n, shift, workspace(("y", index), n))
+    caches = []
+    for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=True)):
+        x_in = hooks.dropout(index, x) if hooks else x
+        z = dense.forward(x_in, view.W, _product_array(workspace, index, view, x_in))
+        n, shift, norm_cache = normalisations[index].train(z, view, workspace.part(index))
+        y = _activate(activations[index], n, shift, workspace(("y", index), n))
         x = np.add(y, x, out=workspace(("sum", index), z)) if layer.residual else y
-        passed.append(ForwardCache(seen, n, y, x, kept))
-    return x, passed
+        caches.append(ForwardCache(x_in, n, y, x, norm_cache))
+    return x, caches
 
 
 def backward(
-    at: Sequence[LayerView],
-    d: Sequence[LayerView],
+    layers: Sequence[LayerView],
+    gradients: Sequence[LayerView],
     architecture: Architecture,
-    passed: list[ForwardCache],
+    caches: list[ForwardCache],
     dy: Array,
     workspace: Workspace,
-    hooks: Hooks,
+    hooks: DropoutHooks | None = None,
 ) -> None:
-    """Write the gradient of every parameter into the views `d`; dy is the derivative by the output.
+    """Write the gradient of every parameter into the views `gradients`.
 
-    The chain rule, from the last layer to the first: dn = dy f'(n), dz by the normalisation, then dW = x^T dz,
-    db = sum dz and, for the layer before, dy = dz W^T (and + dy past a residual layer).
+    Parameters
+    ----------
+    layers, gradients : sequence of LayerView
+        Views of the parameters and of the gradient.
+    architecture : Architecture
+    caches : list of ForwardCache
+        From `forward`.
+    dy : array (K, N, O)
+        Derivative of the loss by the output of the last layer.
+    workspace : Workspace
+        The one that `forward` used.
+    hooks : DropoutHooks, optional
+        The ones that `forward` used.
+
+    Notes
+    -----
+    The chain rule, from the last layer to the first: dn = dy f'(n); dz follows from dn by the normalisation; then
+    dW = x^T dz, db = sum dz, and dy = dz W^T for the layer before (+ dy past a residual layer).
     """
     ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
-    tied: dict[int, Array] = {}  # what layers that share weights add to their owner's gradient
-    for index in reversed(range(len(passed))):
-        layer, view, (x, n, y, out, kept) = architecture.layers[index], at[index], passed[index]
-        hooks.add_activity(index, out, dy)
-        if layer.residual:  # backward may write in its place
-            np.copyto(beside := workspace(("dy", index), dy), dy)
+    tied_dW: dict[int, Array] = {}  # by layer, the gradient by its W from the layers that are tied to it
+    for index in reversed(range(len(caches))):
+        layer, view, (x, n, y, out, norm_cache) = architecture.layers[index], layers[index], caches[index]
+        if hooks:
+            hooks.add_activity_gradient(index, out, dy)
+        if layer.residual:  # the activation's backward pass may overwrite dy
+            np.copyto(skip_dy := workspace(("dy", index), dy), dy)
         dn = architecture.functions.activations[index].backward(dy, n, y, workspace(("dn", index), n))
-        dz = architecture.functions.normalisations[index].backward(dn, kept, view, d[index], workspace.part(index))
-        dense.sum_rows(dz, ones, d[index].b)
+        normalisation = architecture.functions.normalisations[index]
+        dz = normalisation.backward(dn, norm_cache, view, gradients[index], workspace.part(index))
+        dense.sum_rows(dz, ones, gradients[index].b)
         if layer.tied_to is None:
-            dense.backward_weights(x, dz, d[index].W)
-            if index in tied:
-                d[index].W[...] += tied[index]
+            dense.backward_weights(x, dz, gradients[index].W)
+            if index in tied_dW:
+                gradients[index].W[...] += tied_dW[index]
         else:
-            share = np.matmul(dz.swapaxes(1, 2), x)  # (K, O, I), as the owner's W is the other way round
-            tied[layer.tied_to] = tied[layer.tied_to] + share if layer.tied_to in tied else share
-        if index > 0:  # nobody asks for the derivative by the data
+            dW = np.matmul(dz.swapaxes(1, 2), x)  # (K, O, I): the W that the layer is tied to is its transpose
+            tied_dW[layer.tied_to] = tied_dW[layer.tied_to] + dW if layer.tied_to in tied_dW else dW
+        if index > 0:  # the derivative by the data is not needed
             dx = dense.backward_input(view.W, dz, workspace(("dx", index), dz, (*dz.shape[:2], view.W.shape[1])))
-            hooks.backward_drop(index, dx)
-            dy = np.add(dx, beside, out=dx) if layer.residual else dx
+            if hooks:
+                hooks.dropout_backward(index, dx)
+            dy = np.add(dx, skip_dy, out=dx) if layer.residual else dx
 
 
 def gradient(
-    at: Sequence[LayerView],
-    d: Sequence[LayerView],
+    layers: Sequence[LayerView],
+    gradients: Sequence[LayerView],
     architecture: Architecture,
     x: Array,
     t: Array,
     workspace: Workspace,
     weights: Array | None = None,
-    hooks: Hooks | None = None,
+    hooks: DropoutHooks | None = None,
 ) -> Array:
-    """Write dLoss/dParameters into the views `d` and return the loss (K,), a mean over the rows.
+    """Compute loss and gradient of K networks on one batch.
 
-    weights (K or 1, N) weigh the rows; their mean over the data is 1.
+    Parameters
+    ----------
+    layers : sequence of LayerView
+        Views of the parameters.
+    gradients : sequence of LayerView
+        Views of an array (K, P), which is overwritten with dLoss/dParameters.
+    architecture : Architecture
+    x : array (K or 1, N, I)
+    t : array (K or 1, N, O)
+    workspace : Workspace
+    weights : array (K or 1, N), optional
+        Weights of the rows; their mean over all rows of the data is 1.
+    hooks : DropoutHooks, optional
+
+    Returns
+    -------
+    array (K,)
+        The loss, a mean over the rows, without penalties.
     """
-    hooks = hooks or NoHooks()
-    z, passed = forward(at, architecture, x, workspace, hooks)
+    z, caches = forward(layers, architecture, x, workspace, hooks)
     loss, dz = mean_gradient(architecture.functions.loss, z, t, weights)
-    backward(at, d, architecture, passed, dz, workspace, hooks)
+    backward(layers, gradients, architecture, caches, dz, workspace, hooks)
     return loss
 
 
-ROWS_AT_ONCE = 512  # in evaluation; fixed, because the number of rows decides how a product is rounded
+def predict(parameters: Array, architecture: Architecture, x: Array, workspace: Workspace | None = None) -> Array:
+    """Compute the outputs of K networks for the same rows, in inference mode.
 
+    Parameters
+    ----------
+    parameters : array (K, buffer_size)
+    architecture : Architecture
+    x : array (N, I)
+    workspace : Workspace, optional
+        Working memory to reuse from call to call.
 
-def predict(numbers: Array, architecture: Architecture, x: Array, workspace: Workspace | None = None) -> Array:
-    """The outputs of the networks `numbers` (K, buffer_size) for the rows x (N, I): (K, N, outputs).
-
-    scratch   of one who often asks
+    Returns
+    -------
+    array (K, N, outputs)
+        Outputs z of the last layer (logits), a new array.
     """
-    return infer_layers(layer_views(numbers, architecture), architecture, x[None], workspace or Workspace())
+    return infer_layers(layer_views(parameters, architecture), architecture, x[None], workspace or Workspace())
 
 
-def infer_layers(at: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace) -> Array:
-    """What the given layers, the first of `shape`, make of x (K or 1, N, I): (K, N, O), a new array."""
-    pieces = [
-        infer(at, architecture, x[:, start : start + ROWS_AT_ONCE], workspace).copy()
+def infer_layers(layers: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace) -> Array:
+    """Compute `infer` for any number of rows, ROWS_AT_ONCE at a time; the result (K, N, O) is a new array."""
+    outputs = [
+        infer(layers, architecture, x[:, start : start + ROWS_AT_ONCE], workspace).copy()
         for start in range(0, max(x.shape[1], 1), ROWS_AT_ONCE)
     ]
-    return np.concatenate(pieces, axis=1) if pieces[1:] else pieces[0]
+    return np.concatenate(outputs, axis=1) if outputs[1:] else outputs[0]
 
 
-def _active(f: Activation, n: Array, shift: Array, out: Array) -> Array:
-    """y = f(n + shift), in one go if it can."""
-    return f.biased(n, shift) if f.biased else f.forward(dense.add([n, shift]), out)
+def _activate(activation: Activation, n: Array, shift: Array, out: Array) -> Array:
+    """y = f(n + shift), in one operation if the activation supports it."""
+    return activation.biased(n, shift) if activation.biased else activation.forward(dense.add([n, shift]), out)
 
 
-def _room(workspace: Workspace, name: str, index: int, view: LayerView, x: Array) -> Array:
-    """Where the layer's x W (K, N, O) goes."""
-    return workspace((name, index), view.W, (len(view.W), x.shape[1], view.W.shape[2]))
+def _product_array(workspace: Workspace, index: int, view: LayerView, x: Array) -> Array:
+    """An array (K, N, O) for the layer's product x W."""
+    return workspace(("z", index), view.W, (len(view.W), x.shape[1], view.W.shape[2]))

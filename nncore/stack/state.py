@@ -1,15 +1,16 @@
-"""A stack: K networks of one shape on their way through training, as plain arrays.
+"""A stack: K networks of one architecture in training, as plain arrays.
 
 Networks of one stack may differ in seed, optimizer, schedule, regularizers and in every numeric hyperparameter.
-Neighbours with the same member form a group, whose rows of the buffer are worked on in one operation: a
-stack sorted by optimizer and regularizers has the fewest groups.
+Adjacent networks whose components are of the same kind form a group, whose rows of the buffer are updated in one
+operation: a stack that is sorted by optimizer and regularizers has the fewest groups.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import sha256
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,22 +30,33 @@ from nncore.regularizers.base import (
     WeightAverage,
 )
 from nncore.schedules import Schedule
-from nncore.stack.batches import ViewRun
+from nncore.stack.data import ViewRun
 
-MOVING = ActivityRegularizer | Clipping | Constraint | Augmentation | Dropout  # these do not go with an exact optimizer
+Built = TypeVar("Built")
 CONSTANT = Component("nncore.schedules.constant")
+# Regularizers that change the objective or the step, which an optimizer with `needs_fixed_objective` cannot allow.
+CHANGES_OBJECTIVE = ActivityRegularizer | Clipping | Constraint | Augmentation | Dropout
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network to train: who it is, where its randomness comes from, how it learns.
+    """One network to train.
 
-    key            its name in reports
-    seed           integer >= 0; initial weights, the order of the rows and every other draw come from it
-    optimizer      such as Member("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))
-    regularizers   such as (Member("nncore.regularizers.penalties.l2", (("strength", 0.0001),)),), one of a kind
-    schedule       of the learning rate
-    view           which of the data that its stack is trained with it learns from, and is watched by; from 0
+    Parameters
+    ----------
+    key : str
+        Its name in reports, unique within a stack.
+    seed : int, >= 0
+        Determines the initial weights, the order of the rows and every other random draw.
+    optimizer : Component
+        Such as ``Component("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))``.
+    regularizers : tuple of Component, default ()
+        Such as ``(Component("nncore.regularizers.penalties.l2", (("strength", 0.0001),)),)``. Each function may occur
+        once.
+    schedule : Component, default constant
+        Schedule of the learning rate.
+    view : int, >= 0, default 0
+        Index of the data view that it is trained and validated on.
     """
 
     key: str
@@ -56,40 +68,61 @@ class Network:
 
     @property
     def components(self) -> dict[str, Component]:
-        """All its members by their slot."""
-        slots = {f"regularizer {index}": member for index, member in enumerate(self.regularizers)}
-        return {"optimizer": self.optimizer, "schedule": self.schedule, **slots}
+        """All components by slot: "optimizer", "schedule", "regularizer 0", ..."""
+        regularizers = {f"regularizer {index}": component for index, component in enumerate(self.regularizers)}
+        return {"optimizer": self.optimizer, "schedule": self.schedule, **regularizers}
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Of its members: networks of equal kinds stand well together in a stack."""
-        return tuple(member.kind for member in self.components.values())
+        """The kinds of the components. Networks with the same kinds need the fewest groups when they are adjacent."""
+        return tuple(component.kind for component in self.components.values())
 
 
-class ComponentGroup(NamedTuple):
-    """Neighbours whose members in one slot are of one kind.
+class ComponentGroup(NamedTuple, Generic[Built]):
+    """Adjacent networks of a stack whose components in one slot are of one kind.
 
-    rows     which networks of the stack
-    member   what the members' function made of all their numbers
-    kind     of the members
-    own      the group's rows in the state arrays of this kind
-    whole    whether its networks step once per epoch
+    Parameters
+    ----------
+    rows : slice
+        The networks' rows of the stack.
+    built : Optimizer, Schedule or Regularizer
+        What the components' function returned for the hyperparameters of all these networks, arrays (K,).
+    kind : str
+        Kind of the components.
+    state_rows : slice
+        The networks' rows of the state arrays of this kind.
+    full_batch : bool
+        Whether the networks take one step per epoch, along the mean gradient of all batches.
+    state : dict of array
+        Views of the networks' rows of the state arrays, by name.
+    parameters : array (K, buffer_size)
+        View of the networks' rows of the stack's parameters.
     """
 
     rows: slice
-    member: Any
+    built: Built
     kind: str
-    own: slice
-    whole: bool
+    state_rows: slice
+    full_batch: bool
+    state: State
+    parameters: Array
 
 
 @dataclass(frozen=True)
 class Stack:
-    """K networks after `epoch` epochs.
+    """K networks of one architecture after `epoch` epochs of training.
 
-    parameters   (K, buffer_size): the parameters, then the running statistics
-    state        what members remember: "<kind>|<name>", a row for each network that has such a member
-    stopped      the parameters (buffer_size,) with which networks answer that were stopped and have left, by key
+    Parameters
+    ----------
+    architecture : Architecture
+    networks : tuple of Network
+    epoch : int
+    parameters : array (K, buffer_size)
+        Parameters, then the running statistics.
+    state : dict of array
+        State of the components: "<kind>|<name>", with one row for each network that has a component of this kind.
+    stopped : dict of array (buffer_size,)
+        By key, the selected weights of networks that were stopped early and have left the stack.
     """
 
     architecture: Architecture
@@ -99,106 +132,197 @@ class Stack:
     state: State
     stopped: State = field(default_factory=dict)
 
-    def take(self, keep: Sequence[int]) -> "Stack":
-        """A stack of its own with the networks at these positions, and those that were stopped."""
-        keep = [range(len(self.networks))[index] for index in keep]
+    def take(self, positions: Sequence[int]) -> "Stack":
+        """Return a new stack with copies of the networks at these positions, and with all that were stopped."""
+        positions = [range(len(self.networks))[position] for position in positions]
         state = {}
-        owners = _owners(self.networks)
+        rows_of_kind = _state_rows(self.networks)
         for key, array in self.state.items():
-            rows = owners[key.rpartition("|")[0]]
-            kept = [rows[index] for index in keep if index in rows]
-            if kept:
-                state[key] = array[kept]
-        networks = tuple(self.networks[index] for index in keep)
-        parameters = self.parameters[keep]
+            row_of_network = rows_of_kind[key.rpartition("|")[0]]
+            rows = [row_of_network[position] for position in positions if position in row_of_network]
+            if rows:
+                state[key] = array[rows]
+        networks = tuple(self.networks[position] for position in positions)
+        parameters = self.parameters[positions]
         return replace(self, networks=networks, parameters=parameters, state=state, stopped=dict(self.stopped))
 
-    def groups(self) -> list[tuple[ComponentGroup, State]]:
-        """Every group, in the order in which they work, with views of its state."""
-        return [(group, _own_state(group, self.state)) for group in _groups(self.networks)]
+    def groups(self) -> list[ComponentGroup[Any]]:
+        """Return the groups in the order in which they are applied: optimizers, schedules, regularizers by slot.
+
+        Networks that step once per epoch are in other groups than those that step with every batch.
+        """
+        components = [network.components for network in self.networks]
+        rows_of_kind = _state_rows(self.networks)
+        optimizers = {network.optimizer.kind: network.optimizer for network in self.networks}
+        full_batch_of = {kind: _built_group((optimizer,)).full_batch for kind, optimizer in optimizers.items()}
+        full_batch = [full_batch_of[network.optimizer.kind] for network in self.networks]
+        groups = []
+        for slot in max(components, key=len, default={}):
+            in_slot = [by_slot.get(slot) for by_slot in components]
+            kinds = [
+                (component.kind if component else "", full) for component, full in zip(in_slot, full_batch, strict=True)
+            ]
+            for rows, (kind, full) in _runs(kinds):
+                if kind:
+                    first = rows_of_kind[kind][rows.start]
+                    state_rows = slice(first, first + rows.stop - rows.start)
+                    prefix = f"{kind}|"
+                    state = {
+                        key.removeprefix(prefix): array[state_rows]
+                        for key, array in self.state.items()
+                        if key.startswith(prefix)
+                    }
+                    built = _built_group(tuple(component for component in in_slot[rows] if component))
+                    groups.append(ComponentGroup(rows, built, kind, state_rows, full, state, self.parameters[rows]))
+        return groups
 
     def view_runs(self) -> list[ViewRun]:
-        """Neighbours that learn from one view, and which."""
-        found, first = [], 0
-        for view, run in groupby(network.view for network in self.networks):
-            rows = slice(first, first + len(list(run)))
-            found.append((rows, view))
-            first = rows.stop
-        return found
+        """Return the runs of adjacent networks that learn from one view: their rows, and the index of the view."""
+        return _runs([network.view for network in self.networks])
 
     def selected_weights(self) -> Array:
-        """The parameters (K, buffer_size) with which the networks answer, a copy: averaged or best, where asked for."""
+        """Return the selected weights of all networks: averaged or best ones where a regularizer selects them.
+
+        Returns
+        -------
+        array (K, buffer_size)
+            A copy.
+        """
         groups = self.groups()
-        return best_of(groups, averaged(groups, self.parameters.copy()))
+        return best_weights(groups, averaged_weights(groups, self.parameters.copy()))
 
     def selected_weights_of(self, key: str) -> Array:
-        """The parameters (1, buffer_size) with which one network answers, stopped or not. KeyError if it diverged."""
+        """Return the selected weights of one network, whether it is still in training or was stopped.
+
+        Parameters
+        ----------
+        key : str
+            Key of the network.
+
+        Returns
+        -------
+        array (1, buffer_size)
+            A copy.
+
+        Raises
+        ------
+        KeyError
+            If the stack has no such network, for example because it diverged.
+        """
         if key in self.stopped:
             return self.stopped[key][None].copy()
-        positions = [index for index, network in enumerate(self.networks) if network.key == key]
+        positions = [position for position, network in enumerate(self.networks) if network.key == key]
         if not positions:
             raise KeyError(key)
         return self.take(positions).selected_weights()
 
 
-def averaged(groups: Sequence[tuple[ComponentGroup, State]], parameters: Array) -> Array:
-    """The parameters, of networks with an average that."""
-    return _replaced(groups, WeightAverage, parameters, lambda group, state, W: group.member.average(W, state))
+def averaged_weights(groups: Sequence[ComponentGroup[Any]], parameters: Array) -> Array:
+    """Replace the rows of networks with a weight average by that average.
+
+    Parameters
+    ----------
+    groups : sequence of ComponentGroup
+    parameters : array (K, buffer_size)
+
+    Returns
+    -------
+    array (K, buffer_size)
+        `parameters` itself if no network has a weight average, else a new array.
+    """
+    averages = [group for group in groups if isinstance(group.built, WeightAverage)]
+    result = parameters.copy() if averages else parameters
+    for group in averages:
+        result[group.rows] = group.built.average(parameters[group.rows], group.state)
+    return result
 
 
-def best_of(groups: Sequence[tuple[ComponentGroup, State]], parameters: Array) -> Array:
-    """The parameters, of networks with early stopping their best so far."""
-    return _replaced(groups, EarlyStopping, parameters, lambda group, state, W: state.get("weights", W))
+def best_weights(groups: Sequence[ComponentGroup[Any]], parameters: Array) -> Array:
+    """Replace the rows of networks whose early stopping restores weights by their best weights so far.
 
-
-def _replaced(groups: Sequence[tuple[ComponentGroup, State]], kind: type, parameters: Array, by: Any) -> Array:
-    chosen = [(group, state) for group, state in groups if isinstance(group.member, kind)]
-    result = parameters.copy() if chosen else parameters
-    for group, state in chosen:
-        result[group.rows] = by(group, state, parameters[group.rows])
+    Parameters and returns as in `averaged_weights`.
+    """
+    restoring = [group for group in groups if isinstance(group.built, EarlyStopping) and group.built.restore]
+    result = parameters.copy() if restoring else parameters
+    for group in restoring:
+        result[group.rows] = group.state["weights"]
     return result
 
 
 def fingerprint(parameters: Array) -> str:
-    """SHA-256 of one network's parameters: equal if and only if they are the same to the last bit."""
+    """Return the SHA-256 of one network's parameters: equal if and only if they are equal to the last bit."""
     return sha256(to_host(parameters).tobytes()).hexdigest()
 
 
-def start(architecture: Architecture, networks: Sequence[Network]) -> Stack:
-    """The networks before their first step.
+def start(architecture: Architecture, networks: Sequence[Network], parameters: Array | None = None) -> Stack:
+    """Return a stack of networks before their first step.
 
-    Raises   ValueError naming the hyperparameter, its value, its rule and the network, if one is illegal or does
-             not go with another
+    Parameters
+    ----------
+    architecture : Architecture
+    networks : sequence of Network
+        At least one, with unique keys.
+    parameters : array (K, buffer_size), optional
+        Initial parameters and running statistics. By default each network draws its own from its seed.
+
+    Returns
+    -------
+    Stack
+
+    Raises
+    ------
+    ValueError
+        If a hyperparameter is invalid or components cannot be combined: naming the hyperparameter, its value, the rule
+        and the network.
+
+    Examples
+    --------
+    >>> from nncore import Architecture, Component, Layer, Network, start
+    >>> relu = Component("nncore.activations.relu")
+    >>> architecture = Architecture(4, (Layer(8, relu), Layer(3)), Component("nncore.losses.softmax_cross_entropy"))
+    >>> adam = Component("nncore.optimizers.adam.adam", (("learning_rate", 0.01),))
+    >>> stack = start(architecture, [Network("a", seed=0, optimizer=adam), Network("b", seed=1, optimizer=adam)])
+    >>> stack.parameters.shape  # 4 * 8 + 8 * 3 weights and 8 + 3 biases
+    (2, 67)
     """
     check_networks(networks, architecture.functions.loss)
-    initial = {seed: initial_parameters(architecture, seed) for seed in {network.seed for network in networks}}
-    parameters = np.stack([initial[network.seed] for network in networks])  # (K, buffer_size)
-    groups = _groups(networks)
-    state: State = {}
-    owners = _owners(networks)
-    for group in groups:
-        n_owners = len(owners[group.kind])
-        for name, array in _initial_state(group.member, parameters[group.rows], architecture.n_parameters).items():
-            whole = state.setdefault(f"{group.kind}|{name}", np.zeros((n_owners, *array.shape[1:]), array.dtype))
-            whole[group.own] = array
-    return Stack(architecture, tuple(networks), 0, parameters, state)
+    if parameters is None:
+        initial = {seed: initial_parameters(architecture, seed) for seed in {network.seed for network in networks}}
+        parameters = np.stack([initial[network.seed] for network in networks])
+    stack = Stack(architecture, tuple(networks), 0, parameters, {})
+    rows_of_kind = _state_rows(networks)
+    for group in stack.groups():
+        for name, array in _initial_state(group, architecture.n_parameters).items():
+            shape = (len(rows_of_kind[group.kind]), *array.shape[1:])
+            stack.state.setdefault(f"{group.kind}|{name}", np.zeros(shape, array.dtype))[group.state_rows] = array
+    return stack
 
 
-def _initial_state(member: Any, numbers: Array, n_parameters: int) -> State:
-    if isinstance(member, Optimizer):
-        return member.init(numbers[:, :n_parameters])
-    if isinstance(member, Schedule):
-        return member.init(len(numbers))
-    return member.init(numbers) if isinstance(member, WeightAverage | EarlyStopping) else {}
+def _initial_state(group: ComponentGroup[Any], n_parameters: int) -> State:
+    if isinstance(group.built, Optimizer):
+        return group.built.init(group.parameters[:, :n_parameters])
+    if isinstance(group.built, Schedule):
+        return group.built.init(len(group.parameters))
+    return group.built.init(group.parameters) if isinstance(group.built, WeightAverage | EarlyStopping) else {}
 
 
 def check_networks(networks: Sequence[Network], loss: Loss) -> None:
-    """Refuse networks that cannot be told apart, and members that do not do their part or do not go together.
+    """Check that networks have unique keys and components of the required kinds that can be combined.
 
-    Raises   ValueError naming them
+    Parameters
+    ----------
+    networks : sequence of Network
+    loss : Loss
+        Loss of their architecture.
+
+    Raises
+    ------
+    ValueError
+        Naming the hyperparameter, its value, the rule and the network.
     """
     if len({network.key for network in networks}) < max(len(networks), 1):
-        raise ValueError(f"networks must be at least one, with keys that differ, but are {[n.key for n in networks]}")
+        keys = [network.key for network in networks]
+        raise ValueError(f"networks must be at least one, with unique keys, but the keys are {keys}")
     for index, network in enumerate(networks):
         try:
             _check_network(network, loss)
@@ -209,66 +333,54 @@ def check_networks(networks: Sequence[Network], loss: Loss) -> None:
 def _check_network(network: Network, loss: Loss) -> None:
     for name, value in (("seed", network.seed), ("view", network.view)):
         if type(value) is not int or value < 0:
-            raise ValueError(f"{name} must be a whole number >= 0, but is {value!r}")
-    built = {slot: member.build() for slot, member in network.components.items()}
-    for slot, member in built.items():
-        wanted = {"optimizer": Optimizer, "schedule": Schedule}.get(slot, Regularizer)
-        if not isinstance(member, wanted):
-            raise ValueError(f"{network.components[slot].short_name} does not make what is asked for as {slot}")
+            raise ValueError(f"{name} must be an integer >= 0, but is {value!r}")
+    built = {slot: component.build() for slot, component in network.components.items()}
+    _check_kinds(network, built)
+    for slot, regularizer in built.items():
         name = network.components[slot].short_name
-        if isinstance(member, Augmentation) and loss.targets not in member.targets:
-            raise ValueError(f"{name} is for {' or '.join(member.targets)} targets, not for {loss.targets} ones")
-        if built["optimizer"].needs_fixed_objective and isinstance(member, MOVING):
+        if isinstance(regularizer, Augmentation) and loss.targets not in regularizer.targets:
+            targets = " or ".join(regularizer.targets)
+            raise ValueError(f"{name} requires {targets} targets, but the targets of the loss are {loss.targets}")
+        if built["optimizer"].needs_fixed_objective and isinstance(regularizer, CHANGES_OBJECTIVE):
             optimizer = network.optimizer.short_name
-            raise ValueError(f"{name} changes the objective or the step, but {optimizer} needs them as they are")
-    names = [member.short_name for member in network.regularizers]
-    if len(set(names)) < len(names) or sum(isinstance(member, WeightAverage) for member in built.values()) > 1:
-        raise ValueError(f"regularizers must be one of a kind, and one average, but are {', '.join(names)}")
+            raise ValueError(f"{name} changes the objective or the step, but {optimizer} needs a fixed objective")
+    names = [component.short_name for component in network.regularizers]
+    n_averages = sum(isinstance(regularizer, WeightAverage) for regularizer in built.values())
+    if len(set(names)) < len(names) or n_averages > 1:
+        raise ValueError(f"regularizers must be different, with at most one weight average, but are {', '.join(names)}")
 
 
-def _groups(networks: Sequence[Network]) -> list[ComponentGroup]:
-    """All groups, slot by slot: optimizers, schedules, then regularizers in the order in which networks name them.
-
-    Networks that step once per epoch are in other groups than those that step with every batch.
-    """
-    everyone, owners = [network.components for network in networks], _owners(networks)
-    slots = max(everyone, key=len, default={})
-    wholes = {
-        kind: optimizer.build().full_batch
-        for kind, optimizer in {n.optimizer.kind: n.optimizer for n in networks}.items()
-    }
-    whole = [wholes[network.optimizer.kind] for network in networks]
-    return [group for slot in slots for group in _groups_of([m.get(slot) for m in everyone], whole, owners)]
+def _check_kinds(network: Network, built: dict[str, Any]) -> None:
+    kinds: dict[str, tuple[str, Any]] = {"optimizer": ("an Optimizer", Optimizer), "schedule": ("a Schedule", Schedule)}
+    for slot, component in network.components.items():
+        required, kind = kinds.get(slot, ("a Regularizer", Regularizer))
+        if not isinstance(built[slot], kind):
+            raise ValueError(
+                f"{slot} must be a component that makes {required}, but {component.short_name} makes "
+                f"{type(built[slot]).__name__}"
+            )
 
 
-def _groups_of(
-    components: Sequence[Component | None], whole: list[bool], owners: dict[str, dict[int, int]]
-) -> list[ComponentGroup]:
-    """The groups in one slot, given each network's member there."""
-    found, first = [], 0
-    for _, run in groupby(zip(components, whole, strict=True), lambda one: (one[0] and one[0].kind, one[1])):
-        one_kind = list(run)
-        rows = slice(first, first + len(one_kind))
-        first = rows.stop
-        there = [member for member, _ in one_kind if member]
-        if there:
-            begin = owners[there[0].kind][rows.start]
-            own = slice(begin, begin + len(there))
-            found.append(ComponentGroup(rows, build_stacked(there), there[0].kind, own, one_kind[0][1]))
-    return found
+@lru_cache(maxsize=64)
+def _built_group(components: tuple[Component, ...]) -> Any:
+    """Build the components of a group once per process; later slices of a stack use them again."""
+    return build_stacked(components)
 
 
-def _owners(networks: Sequence[Network]) -> dict[str, dict[int, int]]:
-    """For each kind of member, the positions of the networks that have one: {position: 0, 1, 2, ...}."""
-    owners: dict[str, dict[int, int]] = {}
-    for index, network in enumerate(networks):
-        for member in network.components.values():
-            rows = owners.setdefault(member.kind, {})
-            rows[index] = len(rows)
-    return owners
+def _runs(values: Sequence[Any]) -> list[tuple[slice, Any]]:
+    """The runs of equal adjacent values: their positions, and the value."""
+    runs: list[tuple[slice, Any]] = []
+    for value, run in groupby(values):
+        start = runs[-1][0].stop if runs else 0
+        runs.append((slice(start, start + len(list(run))), value))
+    return runs
 
 
-def _own_state(group: ComponentGroup, state: State) -> State:
-    """Views of the group's state, by name."""
-    prefix = f"{group.kind}|"
-    return {key.removeprefix(prefix): a[group.own] for key, a in state.items() if key.startswith(prefix)}
+def _state_rows(networks: Sequence[Network]) -> dict[str, dict[int, int]]:
+    """By kind of component, the row of each network's state: {position of the network: row}."""
+    rows_of_kind: dict[str, dict[int, int]] = {}
+    for position, network in enumerate(networks):
+        for kind in network.kinds:
+            rows = rows_of_kind.setdefault(kind, {})
+            rows[position] = len(rows)
+    return rows_of_kind

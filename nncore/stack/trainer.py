@@ -1,12 +1,12 @@
-"""Everyone who works on the arrays of a stack: its members in their groups, and what they do in each step."""
+"""One epoch of gradient descent for all networks of a stack: batches, gradients, and the steps of their components."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nncore.architecture import layer_views
-from nncore.kernels.backend import Array, State, empty_like_aligned, to_host
+from nncore.kernels.backend import Array, empty_like_aligned, to_host
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_value
 from nncore.optimizers.base import Optimizer, Step
@@ -21,160 +21,158 @@ from nncore.regularizers.base import (
     WeightAverage,
 )
 from nncore.schedules import Schedule
-from nncore.stack.batches import Batches, Examples
+from nncore.stack.data import Batches, Rows
 from nncore.stack.hooks import DropoutHooks
-from nncore.stack.passes import NoHooks, forward, gradient
+from nncore.stack.passes import forward, gradient
 from nncore.stack.state import ComponentGroup, Stack
 
-ComponentType = TypeVar("ComponentType")
-
-
-class GroupViews(NamedTuple, Generic[ComponentType]):
-    """Where a group works: its rows of the stack, and views of them in the arrays.
-
-    whole   whether its networks step once per epoch
-    """
-
-    rows: slice
-    whole: bool
-    member: ComponentType
-    state: State
-    numbers: Array
-    W: Array
-    g: Array
+Kind = TypeVar("Kind")
 
 
 class StackTrainer:
-    """Trains the networks of a stack, in place; groups: the stack's."""
+    """Trains the networks of a stack; its parameters and state change in place.
 
-    def __init__(self, stack: Stack, groups: Sequence[tuple[ComponentGroup, State]]) -> None:
+    Parameters
+    ----------
+    stack : Stack
+    """
+
+    def __init__(self, stack: Stack) -> None:
         self._architecture = stack.architecture
         self._seeds = [network.seed for network in stack.networks]
-        self._runs = stack.view_runs()
-        self._numbers = stack.parameters  # (K, buffer_size)
-        self._W = stack.parameters[:, : stack.architecture.n_parameters]
-        self._g = empty_like_aligned(self._W, self._W.shape)
-        self._layers, self._d = layer_views(self._numbers, stack.architecture), layer_views(self._g, stack.architecture)
+        self._view_runs = stack.view_runs()
+        self._parameters = stack.parameters  # (K, buffer_size)
+        self._g = empty_like_aligned(self._parameters, (len(self._seeds), stack.architecture.n_parameters))  # (K, P)
+        self._layers = layer_views(self._parameters, stack.architecture)
+        self._gradients = layer_views(self._g, stack.architecture)
         self._workspace = Workspace()
-        self._groups = groups
-        self._optimizers = self._of(Optimizer)
-        self._whole = [place.rows for place in self._optimizers if place.whole]
-        self._schedules = self._of(Schedule)
-        self._penalties = self._of(Penalty)
-        self._clippings = self._of(Clipping)
-        self._constraints = self._of(Constraint)
-        self._disturbances = self._of(Augmentation)
-        self._dropouts = [(place.rows, place.member) for place in self._of(Dropout)]
-        self._activities = [(place.rows, place.member) for place in self._of(ActivityRegularizer)]
-        self._averages = self._of(WeightAverage)
+        groups = stack.groups()
+        self._optimizers = _of_kind(Optimizer, groups)
+        self._schedules = _of_kind(Schedule, groups)
+        self._penalties = _of_kind(Penalty, groups)
+        self._clippings = _of_kind(Clipping, groups)
+        self._constraints = _of_kind(Constraint, groups)
+        self._augmentations = _of_kind(Augmentation, groups)
+        self._averages = _of_kind(WeightAverage, groups)
+        self._dropouts = [(group.rows, group.built) for group in _of_kind(Dropout, groups)]
+        self._activities = [(group.rows, group.built) for group in _of_kind(ActivityRegularizer, groups)]
+        self._full_batch_rows = [group.rows for group in self._optimizers if group.full_batch]
 
-    def _of(self, kind: type[ComponentType]) -> list[GroupViews[ComponentType]]:
-        return [
-            GroupViews(
-                group.rows,
-                group.whole,
-                group.member,
-                state,
-                *(a[group.rows] for a in (self._numbers, self._W, self._g)),
+    def train_epoch(self, views: Sequence[Rows], epoch: int) -> Array:
+        """Train every network on all rows of its view once.
+
+        Parameters
+        ----------
+        views : sequence of Rows
+            Training rows of each view, as `check_views` returns them.
+        epoch : int, >= 0
+            Number of epochs that the stack was trained for before.
+
+        Returns
+        -------
+        array (K,)
+            Mean loss over the rows, each batch with the parameters before its step, without penalties.
+
+        Notes
+        -----
+        The order of the rows is drawn from ``generator(seed, "batches", epoch)``.
+        """
+        architecture, n_rows = self._architecture, len(views[0].x)
+        order = self._order_of_rows(n_rows, epoch)
+        batches = Batches(views, self._view_runs, order, architecture.batch_size, self._workspace)
+        streams = RandomStreams(self._seeds, epoch)
+        hooks = None
+        if self._dropouts or self._activities:
+            hooks = DropoutHooks(
+                len(self._seeds), architecture, self._workspace, self._dropouts, self._activities, streams
             )
-            for group, state in self._groups
-            if isinstance(group.member, kind)
-        ]
-
-    def epoch(self, views: Sequence[Examples], epoch: int) -> Array:
-        """One pass of each network over the rows of its view; returns the mean loss (K,) of its batches."""
-        n_rows = len(views[0][0])
-        batches = Batches(views, self._runs, self._order(n_rows, epoch), self._architecture.batch_size, self._workspace)
-        draws = RandomStreams(self._seeds, epoch)
-        hooks = DropoutHooks(
-            len(self._seeds), self._architecture, self._workspace, self._dropouts, self._activities, draws
-        )
-        kind, total = self._architecture.functions.loss.targets, np.zeros(len(self._seeds))
+        targets, total_loss = architecture.functions.loss.targets, np.zeros(len(self._seeds))
         for index in range(batches.n):
-            draws.next_step()
-            rows, targets, w = batches[index]
-            for place in self._disturbances:
-                place.member.augment(rows[place.rows], targets[place.rows], kind, draws.of(place.rows))
-            loss = gradient(self._layers, self._d, self._architecture, rows, targets, self._workspace, w, hooks)
-            total += to_host(loss) * rows.shape[1]
-            self._gather(batches, index)
-            self._step(self._moment(batches, index, epoch), epoch)
-        return total / n_rows
+            streams.next_step()
+            x, t, weights = batches[index]
+            for group in self._augmentations:
+                group.built.augment(x[group.rows], t[group.rows], targets, streams.of(group.rows))
+            loss = gradient(self._layers, self._gradients, architecture, x, t, self._workspace, weights, hooks)
+            total_loss += to_host(loss) * x.shape[1]
+            self._accumulate_full_batch(batches, index)
+            self._take_step(batches, index, epoch)
+        return total_loss / n_rows
 
-    def _order(self, n_rows: int, epoch: int) -> Array:
-        """The order in which each network sees the rows: (K, N), or (1, N) if all see the same."""
-        drawn = {seed: generator(seed, "batches", epoch).permutation(n_rows) for seed in set(self._seeds)}
-        if len(drawn) == len(self._runs) == 1 and not self._disturbances:
-            return drawn[self._seeds[0]][None]
-        return np.stack([drawn[seed] for seed in self._seeds])
+    def _order_of_rows(self, n_rows: int, epoch: int) -> Array:
+        """The order of the rows for each network, (K, N), or (1, N) if all networks get the same batches."""
+        orders = {seed: generator(seed, "batches", epoch).permutation(n_rows) for seed in set(self._seeds)}
+        if len(orders) == len(self._view_runs) == 1 and not self._augmentations:
+            return orders[self._seeds[0]][None]
+        return np.stack([orders[seed] for seed in self._seeds])
 
-    def _gather(self, batches: Batches, index: int) -> None:
-        """Of networks that step once per epoch, add up the gradient; after the last batch it is that of all rows."""
-        for rows in self._whole:
+    def _accumulate_full_batch(self, batches: Batches, index: int) -> None:
+        """Replace the gradient of networks that step once per epoch by the sum so far; at the end the full gradient."""
+        for rows in self._full_batch_rows:
             g = self._g[rows]
-            sum_ = self._workspace(("gathered", rows.start), g)
-            g *= batches.share(index)
-            np.copyto(sum_, g) if index == 0 else np.add(sum_, g, out=sum_)
-            np.copyto(g, sum_)
+            total = self._workspace(("full batch", rows.start), g)
+            g *= batches.fraction(index)
+            np.copyto(total, g) if index == 0 else np.add(total, g, out=total)
+            np.copyto(g, total)
 
-    def _moment(self, batches: Batches, index: int, epoch: int) -> Step:
-        """The step after this batch, for all networks."""
-        factor = np.ones(len(self._seeds))
-        for place in self._schedules:
-            factor[place.rows] = place.member.factor(epoch if place.whole else epoch + index / batches.n, place.state)
+    def _take_step(self, batches: Batches, index: int, epoch: int) -> None:
+        """Update the parameters by the gradient of this batch."""
+        architecture, last = self._architecture, index == batches.n - 1
+        factor = np.ones(len(self._seeds))  # of the learning rate
+        for schedule in self._schedules:
+            progress = epoch if schedule.full_batch else epoch + index / batches.n
+            factor[schedule.rows] = schedule.built.factor(progress, schedule.state)
         number = epoch * batches.n + index + 1
-        return Step(
-            number, self._architecture, self._workspace, factor, index == batches.n - 1, self._objective(batches)
-        )
+        step = Step(number, architecture, self._workspace, factor, last, self._objective(batches))
 
-    def _step(self, step: Step, epoch: int) -> None:
-        """From the gradient of the loss to new parameters."""
-        for penalty in self._due(self._penalties, step):
-            stop = None if penalty.member.biases else self._architecture.n_weights
-            penalty.member.add_gradient(penalty.W[:, :stop], penalty.g[:, :stop])
-        for clipping in self._due(self._clippings, step):
-            clipping.member.clip(clipping.g)
-        for constraint in self._due(self._constraints, step):
-            constraint.member.before(constraint.W, _own(step, constraint, epoch))
-        for optimizer in self._due(self._optimizers, step):
-            optimizer.member.update(optimizer.W, optimizer.g, optimizer.state, _own(step, optimizer, epoch))
-        for constraint in self._due(self._constraints, step):
-            constraint.member.after(layer_views(constraint.numbers, self._architecture))
-        for average in self._due(self._averages, step):
-            average.member.observe(average.numbers, average.state, _own(step, average, epoch), epoch + 1)
+        def due(groups: Sequence[ComponentGroup[Kind]]) -> Sequence[ComponentGroup[Kind]]:
+            """The groups whose networks take this step."""
+            return groups if last or not self._full_batch_rows else [group for group in groups if not group.full_batch]
 
-    def _due(self, places: Sequence[GroupViews[ComponentType]], step: Step) -> Sequence[GroupViews[ComponentType]]:
-        """Those whose networks take this step."""
-        return places if step.last or not self._whole else [place for place in places if not place.whole]
+        def step_of(group: ComponentGroup[Kind]) -> Step:
+            """The step of the group's networks; those that step once per epoch count epochs."""
+            of_group = step.of(group.rows)
+            return of_group._replace(number=epoch + 1) if group.full_batch else of_group
+
+        P = architecture.n_parameters
+        for penalty in due(self._penalties):
+            stop = P if penalty.built.biases else architecture.n_weights
+            penalty.built.add_gradient(penalty.parameters[:, :stop], self._g[penalty.rows, :stop])
+        for clipping in due(self._clippings):
+            clipping.built.clip(self._g[clipping.rows])
+        for constraint in due(self._constraints):
+            constraint.built.before(constraint.parameters[:, :P], step_of(constraint))
+        for optimizer in due(self._optimizers):
+            W, g = optimizer.parameters[:, :P], self._g[optimizer.rows]
+            optimizer.built.update(W, g, optimizer.state, step_of(optimizer))
+        for constraint in due(self._constraints):
+            constraint.built.after(layer_views(constraint.parameters, architecture))
+        for average in due(self._averages):
+            average.built.observe(average.parameters, average.state, step_of(average), epoch + 1)
 
     def _objective(self, batches: Batches) -> Callable[[Array, slice], Array]:
-        """What the networks at some rows minimise, as a function of their parameters; see Step."""
+        """What optimizers with a line search minimise: (W (K, P), networks) -> loss and penalties (K,); see Step."""
+        architecture = self._architecture
 
         def objective(W: Array, networks: slice) -> Array:
-            numbers = self._numbers.copy()
-            numbers[networks, : W.shape[1]] = W
-            layers, total, workspace = (
-                layer_views(numbers[networks], self._architecture),
-                np.zeros(len(numbers)),
-                Workspace(),
-            )
+            parameters = self._parameters.copy()
+            parameters[networks, : W.shape[1]] = W
+            layers = layer_views(parameters[networks], architecture)
+            total, workspace = np.zeros(len(parameters)), Workspace()
             for index in range(batches.n):
-                x, t, w = batches[index]
-                some = networks if len(x) > 1 else slice(None)  # else all share one order of the rows
-                z, _ = forward(layers, self._architecture, x[some], workspace, NoHooks())
-                loss = mean_value(self._architecture.functions.loss, z, t[some], w if w is None else w[some])
-                total[networks] += to_host(loss) * batches.share(index)
-            for place in self._penalties:
-                if place.rows.stop <= networks.start or networks.stop <= place.rows.start:
-                    continue
-                stop = self._architecture.n_parameters if place.member.biases else self._architecture.n_weights
-                total[place.rows] += to_host(place.member.value(numbers[place.rows, :stop]))
+                x, t, weights = batches[index]
+                rows = networks if len(x) > 1 else slice(None)  # (1, N, I): the same batch for all networks
+                z, _ = forward(layers, architecture, x[rows], workspace)
+                weights = None if weights is None else weights[rows]
+                loss = mean_value(architecture.functions.loss, z, t[rows], weights)
+                total[networks] += to_host(loss) * batches.fraction(index)
+            for penalty in self._penalties:
+                if penalty.rows.start < networks.stop and networks.start < penalty.rows.stop:
+                    stop = architecture.n_parameters if penalty.built.biases else architecture.n_weights
+                    total[penalty.rows] += to_host(penalty.built.value(parameters[penalty.rows, :stop]))
             return total[networks]
 
         return objective
 
 
-def _own(step: Step, place: GroupViews[ComponentType], epoch: int) -> Step:
-    """The step of these networks; those that step once per epoch count epochs."""
-    own = step.of(place.rows)
-    return own._replace(number=epoch + 1) if place.whole else own
+def _of_kind(kind: type[Kind], groups: Sequence[ComponentGroup[Any]]) -> list[ComponentGroup[Kind]]:
+    return [group for group in groups if isinstance(group.built, kind)]

@@ -1,56 +1,34 @@
-"""Training by mini-batch gradient descent: epochs of seeded batches, many networks at once."""
+"""Training by mini-batch gradient descent, for many networks at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
-from nncore.architecture import Architecture
-from nncore.kernels.backend import Array, to_host
-from nncore.kernels.workspace import Workspace
-from nncore.losses import mean_of, value_and_prediction
+from nncore.kernels.backend import Array
 from nncore.metrics import Metric
+from nncore.stack.data import Data, check_views
 from nncore.stack.monitor import EpochMonitor
-from nncore.stack.passes import ROWS_AT_ONCE, predict
 from nncore.stack.state import Stack, fingerprint
 from nncore.stack.trainer import StackTrainer
-
-IN_CACHE = 1 << 18  # numbers of a layer's outputs
-
-
-class Rows(NamedTuple):
-    """Examples: inputs x (N, I), targets t (N, O), and how much each row counts (N,), all of the stack's dtype.
-
-    Only the ratios of the weights matter; None: all count alike. They weigh the loss and the metrics; to batch
-    normalisation and mixup all rows are alike.
-    """
-
-    x: Array
-    t: Array
-    weights: Array | None = None
-
-
-class Data(NamedTuple):
-    """What training sees: rows to learn from, and rows to watch it by. Never a test row.
-
-    Another fold or another preparation is another view of the data, a `Data` of its own.
-    """
-
-    train: Rows
-    validation: Rows
 
 
 @dataclass
 class Report:
-    """What became of one network in some consecutive epochs.
+    """What happened to one network in some consecutive epochs.
 
-    curves       by metric, one value per epoch; an epoch that diverged has none
-    diverged     why the network was given up, and in which epoch (from 1); None while it is well
-    stopped      why its training ended early, and after which epoch; None while it goes on
-    selected_epoch   the epoch whose weights it answers with: its best, if it has early stopping, else its last; 0 if it
-                 diverged
-    fingerprint  SHA-256 of the parameters that it answers with after the last epoch; "" if it diverged
+    Parameters
+    ----------
+    curves : dict of list of float
+        By metric, one value per epoch. An epoch in which the network diverged has none.
+    diverged : (int, str), optional
+        The epoch (from 1) in which the network diverged, and why. None: it did not.
+    stopped : (int, str), optional
+        The epoch after which training stopped early, and why. None: it did not.
+    selected_epoch : int
+        The epoch whose weights are selected: the best with early stopping, else the last; 0 if the network diverged.
+    fingerprint : str
+        SHA-256 of the selected weights after the last epoch; "" if the network diverged.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -63,148 +41,116 @@ class Report:
 def train(
     stack: Stack, data: Data | tuple[Data, ...], until: int, metrics: Mapping[str, Metric], loss_limit: float = 1e6
 ) -> tuple[Stack, dict[str, Report]]:
-    """Train from the stack's epoch to the epoch `until`; return the new stack and a report per network.
+    """Train the networks of a stack from its current epoch to the epoch `until`.
 
-    data   one, or one for each view that the networks name; then their arrays must have the same shapes, and all of
-           them have weights or none
+    This is a pure function: the given stack is not changed, and training in one call or in several gives the same
+    result to the last bit.
 
-    A pure function: the given stack is not changed. Training in one go or in slices gives the same bits.
-    A network whose loss is not finite or above `loss_limit` leaves the stack at the end of that epoch; so does
-    one that is stopped early, whose answering parameters are then in the stack's `stopped`.
+    Parameters
+    ----------
+    stack : Stack
+    data : Data or tuple of Data
+        One data set, or one for each view that the networks refer to. The arrays of all views must have the same
+        shapes, and all views must have weights or none of them.
+    until : int
+        Number of epochs, counted from the networks' first, at which to return.
+    metrics : mapping of str to Metric
+        Metrics to compute on the validation rows after each epoch.
+    loss_limit : float, default 1e6
+        A network diverges when its training or validation loss exceeds this limit or is not finite.
 
-    Raises   ValueError naming what is wrong with the rows, or the network whose view is not there
-    Reports  the curves "train/loss" (mean over the epoch's batches, without penalties), "validation/loss" and one
-             "validation/<name>" for each metric, of the parameters that the network would answer with
-    Random   the order of the rows in epoch e is drawn from generator(seed, "batches", e); regularizers say theirs
+    Returns
+    -------
+    stack : Stack
+        The networks that neither diverged nor stopped early. The selected weights of those that stopped early are in
+        its `stopped`. Both kinds leave the stack at the end of their epoch.
+    reports : dict of Report
+        By key, one for each network of the given stack. The curves are "train/loss" (mean over the epoch's batches,
+        without penalties), "validation/loss" and "validation/<name>" for each metric, all of the weights that would be
+        selected after that epoch without early stopping.
+
+    Raises
+    ------
+    ValueError
+        If the data do not fit the architecture or each other, or a network refers to a view that does not exist.
+
+    Notes
+    -----
+    The order of the rows in epoch e (from 0) is drawn from ``generator(seed, "batches", e)``. The documentation of
+    each regularizer names its own draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore import Architecture, Component, Data, Layer, Network, Rows, start, train
+    >>> x = np.random.default_rng(0).normal(size=(100, 1))
+    >>> rows = Rows(x, 3 * x)
+    >>> architecture = Architecture(1, (Layer(1),), Component("nncore.losses.squared_error"), dtype="float64")
+    >>> sgd = Component("nncore.optimizers.sgd.sgd", (("learning_rate", 0.1),))
+    >>> stack, reports = train(start(architecture, [Network("line", 0, sgd)]), Data(rows, rows), until=50, metrics={})
+    >>> float(stack.parameters[0, 0].round(3))  # the slope
+    3.0
+    >>> len(reports["line"].curves["train/loss"])
+    50
     """
     stack = stack.take(range(len(stack.networks)))
-    views = _checked_views((data,) if isinstance(data, Data) else data, stack)
-    learning, watching = [view.train for view in views], [view.validation for view in views]
+    views = (data,) if isinstance(data, Data) else data
+    for network in stack.networks:
+        if network.view >= len(views):
+            raise ValueError(f"network {network.key!r} refers to view {network.view}, but there are {len(views)} views")
+    checked = check_views(views, stack.architecture)
+    train_rows, validation_rows = [view.train for view in checked], [view.validation for view in checked]
     reports = {network.key: Report() for network in stack.networks}
-    with np.errstate(all="ignore"):  # a diverging network overflows; it is found by its loss
-        crew, watch, scratch = _begin(stack)
+    with np.errstate(all="ignore"):  # a diverging network overflows; its loss reveals it
+        trainer, monitor = StackTrainer(stack), EpochMonitor(stack, validation_rows, metrics)
         while stack.epoch < until and stack.networks:
-            train_loss = crew.epoch(learning, stack.epoch)
+            train_loss = trainer.train_epoch(train_rows, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
-            answers = watch.selected_weights()
-            curves = {"train/loss": train_loss} | _validate(stack, answers, watching, metrics, scratch)
-            stops = watch.observe(answers, curves, stack.epoch)
-            go_on = _record(reports, stack, curves, stops, loss_limit)
-            if len(go_on) < len(stack.networks):
-                _leave(reports, stack, watch)
-                stack = stack.take(go_on)
-                crew, watch, scratch = _begin(stack)
-        _leave(reports, stack, watch)
+            weights = monitor.selected_weights()
+            curves = {"train/loss": train_loss} | monitor.validate(weights)
+            stop_causes = monitor.observe(weights, curves, stack.epoch)
+            remaining = _record_epoch(reports, stack, curves, stop_causes, loss_limit)
+            if len(remaining) < len(stack.networks):
+                _record_weights(reports, stack, monitor)
+                stack = stack.take(remaining)
+                trainer, monitor = StackTrainer(stack), EpochMonitor(stack, validation_rows, metrics)
+        _record_weights(reports, stack, monitor)
     return stack, reports
 
 
-def _begin(stack: Stack) -> tuple[StackTrainer, EpochMonitor, Workspace]:
-    """Those who train the stack and who watch it, on the same groups, and arrays for watching so many networks."""
-    groups = stack.groups()
-    return StackTrainer(stack, groups), EpochMonitor(stack, groups), Workspace()
-
-
-def _checked_views(views: Sequence[Data], stack: Stack) -> list[Data]:
-    """The data of each view, if they are what the shape takes and stand well together."""
-    for network in stack.networks:
-        if network.view >= len(views):
-            raise ValueError(f"network {network.key!r} learns from view {network.view}, but there are {len(views)}")
-    checked = [
-        Data(*(_checked(rows, name, stack.architecture) for name, rows in zip(Data._fields, view, strict=True)))
-        for view in views
-    ]
-    for name, parts in zip(Data._fields, zip(*checked, strict=True), strict=True):
-        if len({(len(rows.x), rows.weights is None) for rows in parts}) > 1:
-            raise ValueError(
-                f"the {name} rows must be as many in each view, and all have weights or none, "
-                f"but are {', '.join(_described(rows) for rows in parts)}"
-            )
-    return checked
-
-
-def _described(rows: Rows) -> str:
-    return f"{len(rows.x)} {'without' if rows.weights is None else 'with'} weights"
-
-
-def _checked(rows: Rows, name: str, architecture: Architecture) -> Rows:
-    """The rows, if they are what the shape takes; weights, if there are any, as (1, N) with mean 1."""
-    n_targets = architecture.layers[-1].outputs // architecture.functions.loss.outputs_per_target
-    for letter, array, width in (("x", rows.x, architecture.inputs), ("t", rows.t, n_targets)):
-        if array.shape != (len(rows.x), width) or len(array) < 1 or array.dtype != architecture.dtype:
-            raise ValueError(
-                f"the {name} rows' {letter} must be {architecture.dtype} of shape (N, {width}), N >= 1 alike for x and "
-                f"t, "
-                f"but is {array.dtype} of shape {array.shape}"
-            )
-    if rows.weights is None:
-        return rows
-    if (
-        rows.weights.shape != (len(rows.x),)
-        or not (rows.weights >= 0).all()
-        or not 0 < float(rows.weights.sum()) < np.inf
-    ):
-        raise ValueError(f"the {name} rows' weights must be {len(rows.x)} numbers >= 0, not all 0 and none of them inf")
-    return rows._replace(weights=(rows.weights / rows.weights.mean()).astype(architecture.dtype)[None])
-
-
-def _validate(
-    stack: Stack, answers: Array, views: Sequence[Rows], metrics: Mapping[str, Metric], workspace: Workspace
-) -> dict[str, Array]:
-    """Loss and metrics (K,) of each network on the validation rows of its view."""
-    some = _watched_at_once(answers, stack.architecture, len(views[0].x))
-    scores = [
-        _scores(answers[start : min(start + some, run.stop)], stack.architecture, views[view], metrics, workspace)
-        for run, view in stack.view_runs()
-        for start in range(run.start, run.stop, some)
-    ]
-    return {name: np.concatenate([score[name] for score in scores]) for name in scores[0]}
-
-
-def _watched_at_once(answers: Array, architecture: Architecture, n_rows: int) -> int:
-    """So many networks that what they say of the rows stays in a core's cache; on a GPU all."""
-    in_cache = max(1, IN_CACHE // (min(n_rows, ROWS_AT_ONCE) * max(architecture.sizes[1:])))
-    return in_cache if type(answers) is np.ndarray else len(answers)
-
-
-def _scores(
-    numbers: Array, architecture: Architecture, rows: Rows, metrics: Mapping[str, Metric], workspace: Workspace
-) -> dict[str, Array]:
-    """Loss and metrics (K,) of the networks `numbers` (K, buffer_size)."""
-    t = rows.t[None]
-    value, y = value_and_prediction(architecture.functions.loss, predict(numbers, architecture, rows.x, workspace), t)
-    values = {"validation/loss": mean_of(value, rows.weights)}
-    values |= {f"validation/{name}": metric(y, t, rows.weights) for name, metric in metrics.items()}
-    return {name: to_host(value) for name, value in values.items()}
-
-
-def _record(
-    reports: dict[str, Report], stack: Stack, curves: dict[str, Array], stops: list[str], loss_limit: float
+def _record_epoch(
+    reports: dict[str, Report],
+    stack: Stack,
+    curves: Mapping[str, Array],
+    stop_causes: Sequence[str],
+    loss_limit: float,
 ) -> list[int]:
-    """Add one epoch to the reports; the positions of the networks that go on."""
-    go_on = []
-    for index, network in enumerate(stack.networks):
-        report, values = reports[network.key], {name: float(curve[index]) for name, curve in curves.items()}
-        wild = [name for name in ("train/loss", "validation/loss") if not values[name] <= loss_limit]  # so NaN is wild
-        if wild:
-            report.diverged = (stack.epoch, f"{wild[0]} was {values[wild[0]]:.3g} (limit {loss_limit:g})")
+    """Add one epoch to the reports; return the positions of the networks that continue."""
+    remaining = []
+    for position, network in enumerate(stack.networks):
+        report, values = reports[network.key], {name: float(curve[position]) for name, curve in curves.items()}
+        exceeding = [name for name in ("train/loss", "validation/loss") if not values[name] <= loss_limit]  # also NaN
+        if exceeding:
+            name = exceeding[0]
+            report.diverged = (stack.epoch, f"{name} was {values[name]:.3g} (limit {loss_limit:g})")
             continue
         for name, value in values.items():
             report.curves.setdefault(name, []).append(value)
-        if stops[index]:
-            report.stopped = (stack.epoch, stops[index])
+        if stop_causes[position]:
+            report.stopped = (stack.epoch, stop_causes[position])
         else:
-            go_on.append(index)
-    return go_on
+            remaining.append(position)
+    return remaining
 
 
-def _leave(reports: dict[str, Report], stack: Stack, watch: EpochMonitor) -> None:
-    """Note what each network answers with; keep that of the networks that were stopped just now."""
-    answers, epochs = watch.final_weights(), watch.answering_epochs(stack.epoch)
-    for index, network in enumerate(stack.networks):
+def _record_weights(reports: dict[str, Report], stack: Stack, monitor: EpochMonitor) -> None:
+    """Report which weights are selected now, and keep those of networks that have just stopped early."""
+    weights, epochs = monitor.final_weights(), monitor.final_epochs(stack.epoch)
+    for position, network in enumerate(stack.networks):
         report = reports[network.key]
         if report.diverged:
             report.selected_epoch, report.fingerprint = 0, ""
             continue
-        report.selected_epoch, report.fingerprint = epochs[index], fingerprint(answers[index])
+        report.selected_epoch, report.fingerprint = epochs[position], fingerprint(weights[position])
         if report.stopped:
-            stack.stopped[network.key] = answers[index].copy()
+            stack.stopped[network.key] = weights[position].copy()

@@ -9,7 +9,7 @@ from nncore.inference.table import Table
 from nncore.kernels.backend import Array
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
-from nncore.stack.training import Data
+from nncore.stack.data import Data
 
 Task = Literal["classification", "regression", "multilabel"]
 TaskSetting = Task | Literal["auto"]  # auto: the values of the targets decide

@@ -19,7 +19,7 @@ from nncore.inference.model_file import KINDS as MODEL_KINDS
 from nncore.inference.table import Table
 from nncore.serialization import array_file
 from nncore.serialization.codec import Encoder, by_name, decode
-from nncore.stack.training import Data, Rows
+from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveFloat
 from pipeline.components.types import Dataset, Development, Fold, PreparedView, RawRows
 

@@ -12,8 +12,8 @@ from nncore.kernels.workspace import Workspace
 from nncore.random_streams import generator
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
+from nncore.stack.data import Rows
 from nncore.stack.passes import gradient
-from nncore.stack.training import Rows
 from pipeline.components.types import PreparedView, RawRows
 
 MOST_ROWS = 1000  # in a plot of rows

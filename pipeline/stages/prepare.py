@@ -17,7 +17,7 @@ from nncore.inference.preprocessing import Preprocessing, features
 from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import MISSING, Column, Table
 from nncore.kernels.backend import Array
-from nncore.stack.training import Data, Rows
+from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import Development, PreparedView, RawRows, Task
 from pipeline.components.without import without

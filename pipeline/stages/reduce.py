@@ -9,8 +9,8 @@ from pydantic.dataclasses import dataclass
 import nncore.reduction.autoencoder
 import nncore.reduction.pca
 from nncore.components import Component
+from nncore.stack.data import Data
 from nncore.stack.state import Network, check_networks
-from nncore.stack.training import Data
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline.components.protocols import Reduction

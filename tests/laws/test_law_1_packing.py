@@ -26,9 +26,10 @@ from samples import (
 from nncore.losses import mean_value
 from nncore.metrics import accuracy, r2
 from nncore.reduction.autoencoder import autoencoder_architecture
+from nncore.stack.data import Data, Rows
 from nncore.stack.regroup import collect
 from nncore.stack.state import start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 DTYPES = ("float32", "float64")
 both_types = pytest.mark.parametrize("dtype", rest_slow(DTYPES))

@@ -8,7 +8,8 @@ import pytest
 from running import FEW, QUICK, composed, run_here
 
 from nncore.inference.table import Column, Table
-from nncore.stack.training import Data, train
+from nncore.stack.data import Data
+from nncore.stack.training import train
 from pipeline.components.types import Dataset, Development, PreparedView, RawRows
 from pipeline.engine.loop import Engine, TrialNetwork
 from pipeline.engine.packing.planner import Job, PlannedStack

@@ -94,11 +94,11 @@ WRONG = {
     ),
     "an optimizer that the regularizer does not allow": (
         ["+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@training.regularizers.drop=dropout"],
-        ["training.regularizers", "dropout changes the objective or the step, but lbfgs needs them as they are"],
+        ["training.regularizers", "dropout changes the objective or the step, but lbfgs needs a fixed objective"],
     ),
     "one regularizer twice": (
         ["+regularizer@training.regularizers.l2=l2", "+training.regularizers.l2.strength=0.1"],
-        ["training.regularizers", "one of a kind"],
+        ["training.regularizers", "must be different, with at most one weight average"],
     ),
     "a number for a flag": (
         ["+space.regularizer.l2.biases=1"],

@@ -43,7 +43,7 @@ def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size, monkey
         ElementwiseKernel, "_in_one_loop", lambda *_: False
     )  # as on a GPU: operation by operation, all at once
     monkeypatch.setattr("nncore.kernels.elementwise.AT_ONCE", 1 << 40)
-    monkeypatch.setattr("nncore.stack.training.IN_CACHE", 1 << 40)
+    monkeypatch.setattr("nncore.stack.monitor.OUTPUTS_IN_CACHE", 1 << 40)
     of, n_validation = SHAPES[size]
     on = data(of, 260, n_validation)
     optimizer, *regularizers = [one] if one in OPTIMIZERS else [None, one]

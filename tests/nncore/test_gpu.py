@@ -9,9 +9,10 @@ from samples import BATCH_NORM, METRICS, RELU, data, in_slices, member, mixed_ne
 from sklearn.datasets import load_digits
 
 from nncore.kernels.backend import probe_gpu, to_gpu, to_host, with_gpu_memory_limit
+from nncore.stack.data import Data, Rows
 from nncore.stack.device import network_bytes, to_device, views_to_device
 from nncore.stack.state import start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 TOLERANCE = 1e-6  # in float64, of losses and parameters of networks that have come a few epochs far

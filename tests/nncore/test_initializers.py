@@ -8,7 +8,7 @@ from samples import BATCH_NORM, RELU, TANH, shape
 from nncore.architecture import initial_parameters, layer_views
 from nncore.components import Component
 from nncore.kernels.workspace import Workspace
-from nncore.stack.passes import NoHooks, forward
+from nncore.stack.passes import forward
 
 INPUTS, OUTPUTS = 300, 500
 VARIANCES = {"he": 2 / INPUTS, "lecun": 1 / INPUTS, "glorot": 2 / (INPUTS + OUTPUTS)}
@@ -74,7 +74,7 @@ def test_the_spread_lasts_through_many_layers(name, activation):
     of = shape((256,) * 9, activation, dtype="float64", initializer=Component(f"nncore.initializers.{name}"))
     x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
     layers = layer_views(initial_parameters(of, 0)[None], of)
-    _, passed = forward(layers, of, x, Workspace(), NoHooks())
+    _, passed = forward(layers, of, x, Workspace())
     spread = [(layer.x @ view.W).std() for layer, view in zip(passed, layers, strict=True)]
     assert 0.7 < spread[-1] / spread[0] < 1.4
 

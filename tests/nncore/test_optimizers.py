@@ -14,8 +14,9 @@ from nncore.kernels.hyperparameters import column
 from nncore.kernels.workspace import Workspace
 from nncore.optimizers.base import Step
 from nncore.optimizers.muon import orthogonal
+from nncore.stack.data import Data, Rows
 from nncore.stack.state import start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 REFERENCE = reference("optimizers")
 CASES = REFERENCE["cases"]
@@ -39,20 +40,11 @@ def test_many_steps_equal_the_reference(case):
     optimizer, penalty = built(case["optimizer"], case["arguments"]), member("l2", strength=case["weight_decay"])
     stack = start(of, [network("it", 0, optimizer, penalty)])
     stack.parameters[0] = REFERENCE["start"]
-    stack = start_again(stack)
+    stack = start(of, stack.networks, stack.parameters)
     rows = Rows(np.array(REFERENCE["x"]), np.eye(REFERENCE["sizes"][-1])[REFERENCE["classes"]])
     stack, reports = train(stack, Data(rows, rows), case["steps"], {})
     assert_meets(reports["it"].curves["train/loss"], case["losses"])
     assert_meets(stack.parameters[0], case["parameters"])
-
-
-def start_again(stack):
-    """The stack with the states that its (changed) parameters begin with."""
-    for group, state in stack.groups():
-        if hasattr(group.member, "update"):
-            for name, array in group.member.init(stack.parameters[group.rows]).items():
-                state[name][...] = array
-    return stack
 
 
 def test_every_optimizer_has_reference_values():

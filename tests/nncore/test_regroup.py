@@ -63,15 +63,20 @@ def test_what_does_not_fit_is_refused():
     first = stack.networks[0]
     later, other = half_trained(3, "d"), half_trained(2, "d", sizes=(5, 6, 3))
     for networks, origins, sources, message in (
-        ([replace(first, key="x")], ["q"], [stack], "'x' is to go on from 'q', but the sources have no such one"),
-        ([sgd], ["a"], [stack], "'d' must have members of the kinds that its origin 'a' has"),
-        ([first], ["a"], [stack, later], "one shape and one epoch, but 'a' has .* after epoch 2 and 'd' .* epoch 3"),
-        ([first], ["a"], [stack, other], "one shape and one epoch, but 'a' has "),
-        ([first], ["a"], [stack, stack.take([0])], "each network once, but 'a' is there more often"),
+        ([replace(first, key="x")], ["q"], [stack], "'x' is to continue from 'q', which is not in the sources"),
+        ([sgd], ["a"], [stack], "'d' must have components of the same kinds as 'a'"),
+        (
+            [first],
+            ["a"],
+            [stack, later],
+            "one architecture and one epoch, but 'a' has .* after epoch 2 and 'd' .* epoch 3",
+        ),
+        ([first], ["a"], [stack, other], "one architecture and one epoch, but 'a' has "),
+        ([first], ["a"], [stack, stack.take([0])], "each network once, but 'a' occurs more often"),
         ([first], ["a"], [], "sources must hold networks"),
         ([first], ["a"], [stack.take([])], "sources must hold networks"),
         ([], [], [stack], "networks must be at least one"),
-        ([first, first], ["a", "a"], [stack], "keys that differ"),
+        ([first, first], ["a", "a"], [stack], "unique keys"),
         ([first], ["a", "b"], [stack], "longer"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -131,8 +136,8 @@ def test_a_file_that_is_no_stack_is_refused(tmp_path):
     stack_file.save(replace(stack, parameters=stack.parameters[:1]), tmp_path / "stack")
     with pytest.raises(ValueError, match="parameters are not float32 of shape"):
         stack_file.load(tmp_path / "stack")
-    stack_file.array_file.write(tmp_path / "stack", stack.networks, stack_file.KINDS)
-    with pytest.raises(ValueError, match="holds no stack"):
+    stack_file.array_file.write(tmp_path / "stack", stack.networks, stack_file.CLASSES)
+    with pytest.raises(ValueError, match="does not hold a stack"):
         stack_file.load(tmp_path / "stack")
     with pytest.raises(FileNotFoundError):
         stack_file.load(tmp_path / "nothing")

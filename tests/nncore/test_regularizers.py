@@ -10,10 +10,11 @@ from nncore.architecture import initial_parameters, layer_views
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
 from nncore.reduction.autoencoder import autoencoder_architecture
+from nncore.stack.data import Data, Rows
 from nncore.stack.hooks import DropoutHooks
 from nncore.stack.passes import gradient
 from nncore.stack.state import start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 EVERYONE = slice(None)
 
@@ -71,15 +72,15 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     inside = DropoutHooks(
         2, of, Workspace(), [(slice(1, 2), member("dropout", rate=0.3).build())], [], RandomStreams([4, 5], 0)
     )
-    seen = inside.drop(1, x)
+    seen = inside.dropout(1, x)
     np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
     assert abs((seen[1] == 0).mean() - 0.3) < 0.005
     assert abs(seen[1].mean() - 1) < 0.01
     assert abs((seen[1] == 0).mean(axis=0).std() - np.sqrt(0.21 / 500)) < 0.003  # independent from row to row
     dx = np.full((2, 500, 300), 2.0, np.float32)
-    inside.backward_drop(1, dx)
+    inside.dropout_backward(1, dx)
     np.testing.assert_array_equal(dx, 2 * seen)
-    assert inside.drop(0, x) is x  # the rows' own columns have a rate of their own
+    assert inside.dropout(0, x) is x  # the rows' own columns have a rate of their own
 
 
 def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():

@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from references import assert_meets, reference
 from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, data, member, network, shape, trained
 from sklearn.datasets import load_digits
 
+import nncore.optimizers.adam
 from nncore.architecture import Architecture, Layer, layer_views
 from nncore.components import Component
+from nncore.stack.data import Data, Rows
 from nncore.stack.passes import predict
 from nncore.stack.state import start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 
 REFERENCE = reference("training")
 GAUSSIAN = Component("nncore.losses.gaussian")
@@ -109,17 +112,26 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
     [
         ({"layers": ()}, "sizes must be"),
         ({"layers": (Layer(0), Layer(3))}, "sizes must be"),
-        ({"batch_size": 0}, "batch_size must be a whole number >= 1"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1"),
         ({"dtype": "float16"}, "dtype must be float32 or float64"),
-        ({"batch_size": 8.0}, "batch_size must be a whole number >= 1, but is 8.0"),
+        ({"batch_size": 8.0}, "batch_size must be an integer >= 1, but is 8.0"),
         ({"layers": (Layer(7, RELU, BATCH_NORM), Layer(3)), "batch_size": 1}, "must be >= 2 for batch normalisation"),
-        ({"loss": Component("nncore.activations.relu")}, "one is no Loss"),
-        ({"layers": (Layer(3, SOFTMAX),)}, "one is no Activation"),
+        (
+            {"loss": Component("nncore.activations.relu")},
+            "loss must be a component that makes Loss, but relu makes Activation",
+        ),
+        (
+            {"layers": (Layer(3, SOFTMAX),)},
+            "activation must be a component that makes Activation, but softmax_cross_entropy makes Loss",
+        ),
         ({"loss": GAUSSIAN}, "gaussian needs 2 outputs for each target, but the last layer has 3"),
-        ({"layers": (Layer(4, residual=True),)}, "a residual layer must keep its width, but layer 0 goes from 5 to 4"),
-        ({"layers": (Layer(4, tied_to=0),)}, "tied_to must name an earlier layer"),
-        ({"layers": (Layer(4), Layer(5, tied_to=1))}, "tied_to must name an earlier layer"),
-        ({"layers": (Layer(4), Layer(6, tied_to=0))}, "layer 1 must mirror layer 0"),
+        ({"layers": (Layer(4, residual=True),)}, "as many outputs as inputs, but layer 0 has 5 inputs and 4 outputs"),
+        ({"layers": (Layer(4, tied_to=0),)}, "tied_to must be the index of an earlier layer"),
+        ({"layers": (Layer(4), Layer(5, tied_to=1))}, "tied_to must be the index of an earlier layer"),
+        (
+            {"layers": (Layer(4), Layer(6, tied_to=0))},
+            "layer 1 must mirror layer 0 to be tied to it, but has 4 inputs and 6 outputs where",
+        ),
     ],
 )
 def test_an_impossible_shape_is_refused(change, message):
@@ -129,15 +141,18 @@ def test_an_impossible_shape_is_refused(change, message):
 
 def test_members_that_do_not_go_together_are_refused():
     smoothing, drop = member("label_smoothing", strength=0.1), member("dropout")
-    with pytest.raises(ValueError, match="label_smoothing is for one-hot or binary targets, not for real ones"):
+    with pytest.raises(
+        ValueError, match="label_smoothing requires one-hot or binary targets, but the targets of the loss are real"
+    ):
         start(shape(loss=SQUARED), [network("it", 0, None, smoothing)])
     with pytest.raises(
-        ValueError, match="dropout changes the objective or the step, but lbfgs needs them as they are, in net"
+        ValueError, match="dropout changes the objective or the step, but lbfgs needs a fixed objective, in net"
     ):
         start(shape(), [network(), network("b", 0, member("lbfgs"), drop)])
     with pytest.raises(
         ValueError,
-        match="regularizers must be one of a kind, and one average, but are dropout, dropout, in network 1 of 2, 'b'",
+        match="regularizers must be different, with at most one weight average, but are dropout, dropout, "
+        "in network 1 of 2, 'b'",
     ):
         start(shape(), [network(), network("b", 0, None, drop, member("dropout", rate=0.1))])
 
@@ -157,16 +172,16 @@ X, T = np.zeros((9, 5), np.float32), np.zeros((9, 3), np.float32)
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (Rows(X, T[:8]), "train rows' t must be float32 of shape .N, 3., .* but is float32 of shape .8, 3."),
-        (Rows(X, np.concatenate([T, T])), "train rows' t"),
-        (Rows(X, T[:, :1]), "train rows' t .*shape .9, 1."),
-        (Rows(X[:, :4], T), "train rows' x must be float32 of shape .N, 5., .* but is float32 of shape .9, 4."),
-        (Rows(X.astype(float), T), "train rows' x must be float32 .* but is float64"),
-        (Rows(X[:0], T[:0]), "train rows' x .* N >= 1"),
-        (Rows(X, T, np.ones(8)), "train rows' weights must be 9 numbers >= 0"),
-        (Rows(X, T, np.full(9, -1.0)), "train rows' weights"),
-        (Rows(X, T, np.zeros(9)), "weights must be 9 numbers >= 0, not all 0"),
-        (Rows(X, T, np.full(9, np.nan)), "train rows' weights"),
+        (Rows(X, T[:8]), "t of the train rows must be float32 of shape .N, 3., .* but is float32 of shape .8, 3."),
+        (Rows(X, np.concatenate([T, T])), "t of the train rows"),
+        (Rows(X, T[:, :1]), "t of the train rows .*shape .9, 1."),
+        (Rows(X[:, :4], T), "x of the train rows must be float32 of shape .N, 5., .* but is float32 of shape .9, 4."),
+        (Rows(X.astype(float), T), "x of the train rows must be float32 .* but is float64"),
+        (Rows(X[:0], T[:0]), "x of the train rows .* N >= 1"),
+        (Rows(X, T, np.ones(8)), "weights of the train rows must be 9 finite numbers >= 0"),
+        (Rows(X, T, np.full(9, -1.0)), "weights of the train rows"),
+        (Rows(X, T, np.zeros(9)), "must be 9 finite numbers >= 0, not all of them 0"),
+        (Rows(X, T, np.full(9, np.nan)), "weights of the train rows"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(rows, message):
@@ -177,18 +192,18 @@ def test_rows_that_do_not_fit_are_refused(rows, message):
 @pytest.mark.parametrize(
     ("views", "message"),
     [
-        ((), "network 'b' learns from view 1, but there are 0"),
-        ((Data(Rows(X, T), Rows(X, T)),), "network 'b' learns from view 1, but there are 1"),
+        ((), "network 'b' refers to view 1, but there are 0 views"),
+        ((Data(Rows(X, T), Rows(X, T)),), "network 'b' refers to view 1, but there are 1 views"),
         (
             (Data(Rows(X, T), Rows(X, T)), Data(Rows(X[:8], T[:8]), Rows(X, T))),
-            "train rows must be as many in each vie",
+            "must have the same number of train rows",
         ),
         (
             (Data(Rows(X, T), Rows(X[:8], T[:8])), Data(Rows(X, T), Rows(X, T))),
-            "validation .* are 8 without weights, 9",
+            "validation .* have 8 without weights, 9",
         ),
         ((Data(Rows(X, T), Rows(X, T, X[:, 0] + 1)), Data(Rows(X, T), Rows(X, T))), "9 with weights, 9 without weigh"),
-        ((Data(Rows(X, T), Rows(X, T)), Data(Rows(X, T[:8]), Rows(X, T))), "train rows' t must be"),
+        ((Data(Rows(X, T), Rows(X, T)), Data(Rows(X, T[:8]), Rows(X, T))), "t of the train rows must be"),
     ],
 )
 def test_views_that_do_not_stand_together_are_refused(views, message):
@@ -199,14 +214,14 @@ def test_views_that_do_not_stand_together_are_refused(views, message):
 @pytest.mark.parametrize(
     ("networks", "message"),
     [
-        ([network(), network()], "networks must be at least one, with keys that differ, but are .'it', 'it'."),
+        ([network(), network()], "networks must be at least one, with unique keys, but the keys are .'it', 'it'."),
         ([], "networks must be at least one"),
-        ([network(), network("b", -1)], "seed must be a whole number >= 0, but is -1, in network 1 of 2, 'b'"),
-        ([network("b", True)], "seed must be a whole number"),
-        ([network("b", view=-1)], "view must be a whole number >= 0, but is -1"),
-        ([network("b", 0, member("l2", strength=0.1))], "l2 does not make what is asked for as optimizer"),
-        ([network("b", 0, None, member("constant"))], "constant does not make what is asked for as regularizer 0"),
-        ([network("b", 0, None, member("ema"), member("swa"))], "one of a kind, and one average, but are ema, swa"),
+        ([network(), network("b", -1)], "seed must be an integer >= 0, but is -1, in network 1 of 2, 'b'"),
+        ([network("b", True)], "seed must be an integer"),
+        ([network("b", view=-1)], "view must be an integer >= 0, but is -1"),
+        ([network("b", 0, member("l2", strength=0.1))], "makes an Optimizer, but l2 makes Penalty"),
+        ([network("b", 0, None, member("constant"))], "regularizer 0 .* but constant makes Schedule"),
+        ([network("b", 0, None, member("ema"), member("swa"))], "at most one weight average, but are ema, swa"),
         (
             [network("a"), network("b", 0, member("muon", learning_rate=0.1)), network("c", 0, WRONG)],
             "learning_rate must be > 0, but is -1.0 .sgd., in network 2 of 3, 'c'",
@@ -221,6 +236,31 @@ def test_views_that_do_not_stand_together_are_refused(views, message):
 def test_networks_that_cannot_be_trained_are_refused_by_their_place(networks, message):
     with pytest.raises(ValueError, match=message):
         start(shape(), networks)
+
+
+def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatch):
+    """From `start` to the selected weights, in three slices and past another network's departure."""
+    built = []
+    original = nncore.optimizers.adam.adam
+
+    @wraps(original)
+    def counted(*arguments, **keywords):
+        built.append(keywords)
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(nncore.optimizers.adam, "adam", counted)
+    of = shape()
+    stack = start(of, [network("it", 0, member("adam", learning_rate=0.0123))])
+    for until in (1, 2, 3):
+        stack, reports = train(stack, data(of), until, {})
+    stack.selected_weights_of("it")
+    assert len(built) == 2
+    assert reports["it"].fingerprint
+    early = network("early", 0, member("sgd", learning_rate=0.5), member("early_stopping", patience=1))
+    built.clear()
+    stack, reports = train(start(of, [early, network("it", 0, member("adam", learning_rate=0.0321))]), data(of), 9, {})
+    assert reports["early"].stopped
+    assert len(built) == 2
 
 
 def test_what_is_one_for_all_makes_groups_of_its_own():

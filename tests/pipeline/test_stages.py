@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from nncore.inference.model import ValueDecoder
-from nncore.stack.training import Data, Rows
+from nncore.stack.data import Data, Rows
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Fold, view_shape
 from pipeline.stages.reduce import PcaReduction

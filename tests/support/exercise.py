@@ -130,9 +130,9 @@ def _disturbance(disturbance: kinds.Augmentation, inputs: Inputs) -> Found:
 def _inside(inputs: Inputs, dropouts: Any, activities: Any) -> Found:
     x, dx, y, dy = inputs.kept(1, 5, 4), inputs(2, 5, 4), inputs.kept(3, 5, 4), inputs(4, 5, 4)
     inside = DropoutHooks(len(x), shape((3, 4, 4, 2)), Workspace(), dropouts, activities, _draws(inputs))
-    seen = inside.drop(1, x)
-    inside.backward_drop(1, dx)
-    inside.add_activity(1, y, dy)
+    seen = inside.dropout(1, x)
+    inside.dropout_backward(1, dx)
+    inside.add_activity_gradient(1, y, dy)
     return {"seen": seen, "dx": dx, "dy": dy}
 
 

@@ -14,8 +14,9 @@ from nncore.kernels.workspace import Workspace
 from nncore.metrics import accuracy
 from nncore.optimizers.base import Step
 from nncore.regularizers.base import Augmentation, WeightAverage
-from nncore.stack.state import MOVING, Network, Stack, start
-from nncore.stack.training import Data, Report, Rows, train
+from nncore.stack.data import Data, Rows
+from nncore.stack.state import CHANGES_OBJECTIVE, Network, Stack, start
+from nncore.stack.training import Report, train
 
 RELU = Component("nncore.activations.relu")
 TANH = Component("nncore.activations.tanh")
@@ -86,7 +87,7 @@ def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> 
     built = regularizer.build()
     if isinstance(built, Augmentation) and loss.build().targets not in built.targets:
         return False
-    return not (optimizer.build().needs_fixed_objective and isinstance(built, MOVING))
+    return not (optimizer.build().needs_fixed_objective and isinstance(built, CHANGES_OBJECTIVE))
 
 
 def varied(member: Component, share: float) -> Component:

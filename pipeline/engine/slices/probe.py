@@ -4,8 +4,9 @@ import time
 from typing import Any, NamedTuple
 
 from nncore.architecture import Architecture
+from nncore.stack.data import Data, Rows
 from nncore.stack.state import Network, start
-from nncore.stack.training import Data, Rows, train
+from nncore.stack.training import train
 from pipeline.components.types import Task
 from pipeline.engine.slices.task import METRICS
 

@@ -14,10 +14,11 @@ from nncore.kernels import dense
 from nncore.kernels.backend import Array, to_gpu, to_host, with_gpu_memory_limit
 from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
 from nncore.stack import checkpoint as stack_file
+from nncore.stack.data import Data
 from nncore.stack.device import to_device, views_to_device
 from nncore.stack.regroup import collect
 from nncore.stack.state import Network, Stack, start
-from nncore.stack.training import Data, Report, train
+from nncore.stack.training import Report, train
 from pipeline.components.types import Task
 
 METRICS: dict[Task, dict[str, Metric]] = {
