@@ -1,4 +1,4 @@
-"""The data sets that scikit-learn brings along."""
+"""The data sets that scikit-learn includes."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from pipeline.components.fields import STRICT
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.components.without import without
 
-# What is known before loading, so that settings can be checked against it.
+# Task and number of columns, known before loading so that settings can be checked against them.
 KNOWN: dict[str, tuple[Task, int]] = {
     "digits": ("classification", 64),
     "iris": ("classification", 4),
@@ -22,13 +22,13 @@ KNOWN: dict[str, tuple[Task, int]] = {
 
 @dataclass(frozen=True, config=STRICT)
 class Bundled:
-    """One of scikit-learn's bundled sets, by name."""
+    """One of scikit-learn's bundled data sets, by name."""
 
     name: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
 
     @property
     def address(self) -> str:
-        """Where they are from."""
+        """Where the rows are from."""
         return f"sklearn.datasets.load_{self.name}"
 
     @property
@@ -42,10 +42,10 @@ class Bundled:
         return KNOWN[self.name][1]
 
     def check(self) -> None:
-        """Nothing to look at: the sets lie inside scikit-learn."""
+        """Nothing to check: the data sets are part of scikit-learn."""
 
     def content(self) -> str:
-        """See Source; what scikit-learn brings along goes by its version."""
+        """See Source; the data sets only change with scikit-learn's version."""
         return ""
 
     def __call__(self) -> Dataset:

@@ -1,4 +1,4 @@
-"""The data card: what a data set is like, in plain values, for people and for MLflow."""
+"""The data card: a summary of a data set as plain values, for people and for MLflow."""
 
 from hashlib import sha256
 from typing import Any
@@ -10,21 +10,26 @@ from nncore.inference.table import CODED, MISSING, Column, Table
 from nncore.kernels.backend import Array
 from pipeline.components.types import DataCard, Dataset, RawRows
 
-SHOWN = 12  # classes and targets in the terminal
-BYTES_AT_A_TIME = 1 << 20  # for the digest they are copied
-NUMBERS_AT_A_TIME = 1 << 18
+MAX_LISTED = 12  # classes and targets in the terminal
+BLOCK_BYTES = 1 << 20  # the digest copies one block at a time
+BLOCK_NUMBERS = 1 << 18
 
 
 def data_card(dataset: Dataset) -> DataCard:
-    """What is in the rows, the official test part's included in the hash and its rows counted apart.
+    """Summarize a data set.
 
-    name, source          of the data set, added by the run: only its settings know them
-    n_rows, n_test_rows   rows to divide or learn from; rows of the official test part, 0 without one
-    columns               name, kind and share of missing values (0 to 1) of each; of texts the number of levels
-    missing               share of missing values over all columns
-    classes               classification: rows of each class; multilabel: rows with each label; else null
-    target_statistics     regression: mean, standard deviation, minimum, median and maximum of each target; else null
-    digest                SHA-256 of all rows: columns, values, targets, weights
+    Returns
+    -------
+    dict
+        Plain values:
+
+        - name, source: of the data set; added by the run, because only its settings know them
+        - n_rows, n_test_rows: rows to split; rows of the official test part, 0 without one
+        - columns: name, kind and share of missing values (0 to 1) of each; for texts the number of levels
+        - missing: share of missing values over all columns
+        - classes: rows of each class, or rows with each label (multilabel); null for a regression
+        - target_statistics: mean, standard deviation, minimum, median and maximum of each target; else null
+        - digest: SHA-256 of all rows, with the official test part: columns, values, targets, weights
     """
     rows = dataset.rows
     shares = _missing(rows.x)
@@ -45,7 +50,7 @@ def data_card(dataset: Dataset) -> DataCard:
 
 
 def print_card(console: Console, card: DataCard) -> None:
-    """Some lines for the terminal."""
+    """Print the data card in a few lines."""
     official = f" and {card['n_test_rows']:,} official test rows" if card["n_test_rows"] else ""
     groups = f", {card['n_groups']:,} groups" if card["n_groups"] else ""
     kinds = [column["kind"] for column in card["columns"]]
@@ -53,7 +58,7 @@ def print_card(console: Console, card: DataCard) -> None:
     missing = f", {card['missing']:.1%} of the values missing" if card["missing"] else ""
     lines = [
         f"{card['n_rows']:,} rows{official}{groups}, {len(kinds)} columns: {counts}{missing}",
-        f"{card['task']} of {_some(card['targets'])}: {_targets(card)}",
+        f"{card['task']} of {_listed(card['targets'])}: {_targets(card)}",
         f"sha256 {card['digest'][:16]}",
     ]
     for heading, line in zip(("data", "", ""), lines, strict=True):
@@ -61,9 +66,9 @@ def print_card(console: Console, card: DataCard) -> None:
 
 
 def _missing(table: Table) -> list[float]:
-    """The share of the rows in which each column is missing, counted row after row, as they lie in memory."""
-    some = max(1, NUMBERS_AT_A_TIME // len(table.columns))
-    parts = [table[first : first + some] for first in range(0, len(table), some)]
+    """Share of missing values of each column, counted over blocks of rows, as they lie in memory."""
+    block_rows = max(1, BLOCK_NUMBERS // len(table.columns))
+    parts = [table[first : first + block_rows] for first in range(0, len(table), block_rows)]
     numbers = np.sum([np.isnan(part.numbers).sum(axis=0) for part in parts], axis=0)
     codes = np.sum([(part.codes == MISSING).sum(axis=0) for part in parts], axis=0)
     counted = Table(table.columns, numbers[None], codes[None])
@@ -71,8 +76,8 @@ def _missing(table: Table) -> list[float]:
 
 
 def _column(column: Column, missing: float) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": missing}
-    return found | ({"levels": len(column.levels)} if column.kind in CODED else {})
+    summary: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": missing}
+    return summary | ({"levels": len(column.levels)} if column.kind in CODED else {})
 
 
 def _classes(dataset: Dataset) -> dict[str, int] | None:
@@ -116,26 +121,26 @@ def _add(state: Any, rows: RawRows) -> None:
 
 
 def _add_array(state: Any, array: Array | None) -> None:
-    """The array's type, shape and bytes, in the order of its rows, whatever its order in memory."""
+    """Hash the array's dtype, shape and values in row order, whatever its memory layout."""
     if array is None:
         state.update(b"none")
         return
     state.update(f"{array.dtype} {array.shape}".encode())
-    some = BYTES_AT_A_TIME // max(1, array[:1].nbytes) + 1
-    for first in range(0, len(array), some):
-        state.update(array[first : first + some].tobytes())
+    block_rows = BLOCK_BYTES // max(1, array[:1].nbytes) + 1
+    for first in range(0, len(array), block_rows):
+        state.update(array[first : first + block_rows].tobytes())
 
 
 def _targets(card: DataCard) -> str:
     if card["classes"]:
         shares = [f"{label} {count / card['n_rows']:.1%}" for label, count in card["classes"].items()]
-        return f"{len(shares)} {'labels' if card['task'] == 'multilabel' else 'classes'}, {_some(shares)}"
+        return f"{len(shares)} {'labels' if card['task'] == 'multilabel' else 'classes'}, {_listed(shares)}"
     return "; ".join(
         f"{values['mean']:.4g} +- {values['std']:.4g}, from {values['min']:.4g} to {values['max']:.4g}"
-        for values in list(card["target_statistics"].values())[:SHOWN]
+        for values in list(card["target_statistics"].values())[:MAX_LISTED]
     )
 
 
-def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(texts[:SHOWN]) + more
+def _listed(texts: list[str]) -> str:
+    more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(texts[:MAX_LISTED]) + more

@@ -1,4 +1,4 @@
-"""Files, local or at any address that fsspec knows, and what is wrong with those that cannot be opened."""
+"""Files, local or at any address that fsspec knows, and clear errors for those that cannot be opened."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,54 +12,69 @@ from pydantic import AfterValidator
 from pipeline.components.errors import SettingError
 
 
-def _from_here(path: str) -> str:
-    """Relative paths start where the user stands, and not where a worker does."""
+def _absolute(path: str) -> str:
+    """Make local paths absolute: they are relative to the user's current directory, not to a worker's."""
     return path if "://" in path or "::" in path or not path else str(Path(path).expanduser().absolute())
 
 
-PART = 1 << 20  # bytes that are read at a time
-# by which the file systems of fsspec tell a file's content, where its server says it
+CHUNK_BYTES = 1 << 20
+# names under which the file systems of fsspec report a checksum, where the server gives one
 CHECKSUMS = ("ETag", "etag", "Content-MD5", "Digest", "md5Hash", "crc32c")
-FileAddress = Annotated[str, AfterValidator(_from_here)]  # of a file or folder, local or anywhere that fsspec knows
+FileAddress = Annotated[str, AfterValidator(_absolute)]  # of a file or folder, local or anywhere that fsspec knows
 
 
 @contextmanager
 def opened(setting: str, path: str, compression: str | None = None) -> Iterator[IO[bytes]]:
-    """The file to read from, inside the `with` block.
+    """Open a file for reading, for the `with` block.
 
-    setting       its name, for errors, such as "data.path"
-    compression   None, or "infer" from the name's ending: .gz, .bz2, .zst, ...
+    Parameters
+    ----------
+    setting : str
+        Its name, such as "data.path", for error messages.
+    path : str
+        Local, or any address that fsspec knows.
+    compression : {"infer"} or None
+        "infer": from the extension (.gz, .bz2, .zst, ...).
 
-    Raises   SettingError naming the setting, the path, what is wrong and the cure; also for what goes wrong with the
-             file within the block
+    Raises
+    ------
+    SettingError
+        Naming the setting, the path, what is wrong and the cure; also for read errors within the block.
     """
     import fsspec  # not at the top: the driver only needs the settings
 
-    said = f"{setting}={path}"
+    label = f"{setting}={path}"
     try:
         system, place = fsspec.core.url_to_fs(path)
-        _check(said, setting, path, system, place)
+        _check(label, setting, path, system, place)
         file = fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)).open()
     except ImportError as error:
-        raise SettingError(f"{said}: {one_line(error)}, to read from such an address") from None
+        raise SettingError(f"{label}: {one_line(error)}, to read from such an address") from None
     except (OSError, ValueError) as error:
-        raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
+        raise SettingError(f"{label} cannot be read: {one_line(error)}") from None
     try:
         with file:
             yield file
     except (EOFError, zlib.error) as error:
         why = f"its compressed data are damaged or cut short ({one_line(error)})"
-        raise SettingError(f"{said}: {why}; copy it again") from None
+        raise SettingError(f"{label}: {why}; copy it again") from None
     except OSError as error:
-        raise SettingError(f"{said} cannot be read: {one_line(error)}") from None
+        raise SettingError(f"{label} cannot be read: {one_line(error)}") from None
 
 
 def content_of(setting: str, *paths: str) -> str | None:
-    """SHA-256 of what lies at these addresses, or None if that cannot be known without fetching it all.
+    """SHA-256 of the content of files, or None if it cannot be known without fetching them.
 
-    setting   its name, for errors
+    Parameters
+    ----------
+    setting : str
+        Its name, for error messages.
+    *paths : str
 
-    Raises   SettingError as `opened` does
+    Raises
+    ------
+    SettingError
+        As `opened` does.
     """
     content = sha256()
     for path in paths:
@@ -77,7 +92,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _content(setting: str, path: str) -> bytes | None:
-    """A checksum of one file: of a local one we compute it, of others we take what their server says of the content."""
+    """Checksum of one file: computed for a local file, taken from the server for others."""
     from fsspec.core import url_to_fs
     from fsspec.implementations.local import LocalFileSystem
 
@@ -85,25 +100,25 @@ def _content(setting: str, path: str) -> bytes | None:
         system, place = url_to_fs(path)
         if isinstance(system, LocalFileSystem):
             content = sha256()
-            for part in iter(lambda: file.read(PART), b""):
+            for part in iter(lambda: file.read(CHUNK_BYTES), b""):
                 content.update(part)
             return content.digest()
-        said = system.info(place)
-    known = {name: said[name] for name in CHECKSUMS if said.get(name)}
-    return sha256(repr((said.get("size"), known)).encode()).digest() if known else None
+        info = system.info(place)
+    checksums = {name: info[name] for name in CHECKSUMS if info.get(name)}
+    return sha256(repr((info.get("size"), checksums)).encode()).digest() if checksums else None
 
 
-def _check(said: str, setting: str, path: str, system: Any, place: str) -> None:
+def _check(label: str, setting: str, path: str, system: Any, place: str) -> None:
     if not path:
         raise SettingError(f"{setting} must be the path of a file, but is empty")
     if not system.exists(place):
-        raise SettingError(f"{said}: there is no such file (a relative path starts where you stand)")
+        raise SettingError(f"{label}: there is no such file (a relative path is relative to the current directory)")
     if system.isdir(place):
-        raise SettingError(f"{said} is a folder; name the file in it")
+        raise SettingError(f"{label} is a folder; name the file in it")
     if not system.isfile(place):
-        raise SettingError(f"{said} is no file that can be read; name a plain file")
+        raise SettingError(f"{label} is not a regular file; name a regular file")
     if system.size(place) == 0:
-        raise SettingError(f"{said} is empty; it has 0 bytes")
+        raise SettingError(f"{label} is empty; it has 0 bytes")
 
 
 def _compression(place: str, compression: str | None) -> str | None:

@@ -1,6 +1,6 @@
-"""IDX files, the format of MNIST and its likes: a header with the lengths, then one byte per value.
+"""IDX files, the format of MNIST: a header with the dimensions, then one byte per value.
 
-00 00 08 d | d lengths, 4 bytes each, the highest first | the values, the last index running fastest
+00 00 08 d | d dimensions, 4 bytes each, big-endian | the values, the last index changing fastest
 """
 
 import gzip
@@ -23,8 +23,8 @@ from pipeline.data.files import FileAddress, content_of, one_line, opened
 IMAGES, LABELS = "{}-images-idx3-ubyte", "{}-labels-idx1-ubyte"
 PARTS = "train", "t10k"
 GZIP = b"\x1f\x8b"
-PACKED = 1032  # gzip makes at most so many bytes of one
-CHUNK = 1 << 20
+MAX_GZIP_RATIO = 1032
+CHUNK_BYTES = 1 << 20
 CURES = {
     "fashion_mnist": "the Debian package dataset-fashion-mnist installs it in /usr/share/datasets/fashion-mnist, or "
     "give the folder of the four files with data.path=..."
@@ -34,10 +34,16 @@ Stream = IO[bytes] | gzip.GzipFile
 
 @dataclass(frozen=True, config=STRICT)
 class Idx:
-    """Images with labels, and an official test part, from the four files of a set like MNIST, gzipped or not.
+    """Images with labels, and an official test part, from four files as MNIST has them, gzipped or not.
 
-    path      their folder, local or at any address that fsspec knows; relative to where the user stands
-    classes   the names of the labels 0, 1, ...; () keeps the numbers
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    path : str
+        The folder of the files: local, relative to the current directory, or any address that fsspec knows.
+    classes : tuple of str
+        The names of the labels 0, 1, ...; () keeps the numbers.
     """
 
     name: Name
@@ -51,7 +57,7 @@ class Idx:
 
     @property
     def address(self) -> str:
-        """Where they are."""
+        """Where the files are."""
         return self.path
 
     @property
@@ -60,7 +66,7 @@ class Idx:
         return
 
     def check(self) -> None:
-        """Raise SettingError if a file is missing or no IDX file, or the lengths in the headers do not agree."""
+        """Raise SettingError if a file is missing or not an IDX file, or if the headers' dimensions do not agree."""
         sizes = {}
         for part in PARTS:
             images, labels = IMAGES.format(part), LABELS.format(part)
@@ -79,9 +85,12 @@ class Idx:
         return content_of("data.path", *map(self._find, names))
 
     def __call__(self) -> Dataset:
-        """Read all rows: the pixels as they are (N, rows x columns) in uint8, and the classes by their names.
+        """Read all rows: pixels (N, rows x columns) as uint8, and the classes by their names.
 
-        Raises   SettingError naming the file, what is wrong and the cure
+        Raises
+        ------
+        SettingError
+            Naming the file, what is wrong and the cure.
         """
         self.check()
         rows, test = (self._part(part) for part in PARTS)
@@ -94,17 +103,17 @@ class Idx:
         return RawRows(x, _named(labels, self.classes, f"{self.path}/{LABELS.format(part)}"))
 
     def _lengths(self, name: str, n_lengths: int) -> tuple[int, ...]:
-        """What a file's header says, without its values."""
+        """The dimensions in a file's header."""
         with self._unpacked(name) as (stream, _):
             return self._header(name, stream, n_lengths)
 
     def _values(self, name: str, n_lengths: int) -> Array:
-        """A whole file; what it holds is unpacked into its place, so that it is in memory only once."""
+        """The values of a file, decompressed directly into their array, so that they are in memory only once."""
         with self._unpacked(name) as (stream, most):
             lengths = self._header(name, stream, n_lengths)
             n, got = math.prod(lengths), 0
-            values = np.empty(min(n, most), np.uint8)  # a wrong header may say anything
-            while got < len(values) and (chunk := stream.read(min(CHUNK, len(values) - got))):
+            values = np.empty(min(n, most), np.uint8)  # a damaged header may give any size
+            while got < len(values) and (chunk := stream.read(min(CHUNK_BYTES, len(values) - got))):
                 values[got : got + len(chunk)] = np.frombuffer(chunk, np.uint8)
                 got += len(chunk)
             if got < n or stream.read(1):
@@ -124,15 +133,15 @@ class Idx:
 
     @contextmanager
     def _unpacked(self, name: str) -> Iterator[tuple[Stream, int]]:
-        """The bytes of a file, and how many there can be at most."""
+        """The decompressed bytes of a file, and an upper bound of their number."""
         with opened("data.path", self._find(name)) as file:
             packed = file.read(2) == GZIP
             size = file.seek(0, os.SEEK_END)
             file.seek(0)
-            yield (gzip.GzipFile(fileobj=file), size * PACKED) if packed else (file, size)
+            yield (gzip.GzipFile(fileobj=file), size * MAX_GZIP_RATIO) if packed else (file, size)
 
     def _find(self, name: str) -> str:
-        """The address of a file, which may also be called name.gz."""
+        """The path of a file, which may also be called name.gz."""
         from fsspec.core import url_to_fs  # not at the top: the driver only needs the settings
 
         try:
@@ -155,7 +164,7 @@ class Idx:
 
 
 def _named(labels: Array, classes: tuple[str, ...], path: str) -> Array:
-    """The labels by their names, if there are some."""
+    """The labels by their names, if names are given."""
     if not classes:
         return labels.astype(np.int64)
     unknown = np.flatnonzero(labels >= len(classes))

@@ -23,11 +23,21 @@ LEAVE_OUT = "leave such rows out"
 class Npz:
     """Rows from the arrays of a file that numpy.savez wrote.
 
-    path             local or any address that fsspec knows; relative to where the user stands
-    x, x_test        names of the arrays of numbers (N, ...), flattened to (N, I); NaN is missing
-    y, y_test        names of the targets (N,) or (N, T)
-    weights, groups  names of arrays (N,) over the rows of x, or None
-    max_classes      more classes are taken for a mistake
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    path : str
+        A local path, relative to the current directory, or any address that fsspec knows.
+    x, x_test : str
+        Names of the arrays of numbers (N, ...), flattened to (N, I); NaN is missing. `x_test` may be None.
+    y, y_test : str
+        Names of the targets (N,) or (N, T). `y_test` may be None.
+    weights, groups : str or None
+        Names of arrays (N,) over the rows of x.
+    task : {"classification", "regression", "multilabel", "auto"}
+    max_classes : int, > 0
+        More classes are taken for a mistake.
     """
 
     name: Name
@@ -47,7 +57,7 @@ class Npz:
 
     @property
     def address(self) -> str:
-        """Where they are."""
+        """Where the file is."""
         return self.path
 
     @property
@@ -67,7 +77,10 @@ class Npz:
     def __call__(self) -> Dataset:
         """Read all rows.
 
-        Raises   SettingError naming the file, the array, what is wrong and the cure
+        Raises
+        ------
+        SettingError
+            Naming the file, the array, what is wrong and the cure.
         """
         with self._open() as arrays:
             x, y = self._part(arrays, self.x, self.y)
@@ -93,11 +106,11 @@ class Npz:
         return rows, arrays.values(y, len(rows), n_dims=2)
 
     def _encoded(self, y: Array, test_y: Array) -> tuple[Task, Array, Array]:
-        """The task, and both parts' targets in one form; those to learn from must be enough by themselves."""
-        where, task = f"data.path={self.path}", task_of(self._columns(y), self.task)
+        """The task, and the targets of both parts in one form. The training part alone must show what to learn."""
+        label, task = f"data.path={self.path}", task_of(self._columns(y), self.task)
         both = self._columns(np.concatenate([y, test_y]))
-        encoded = encoded_targets(where, both, task)
-        check_learnable(where, list(both), encoded[: len(y)], task, self.max_classes)
+        encoded = encoded_targets(label, both, task)
+        check_learnable(label, list(both), encoded[: len(y)], task, self.max_classes)
         return task, encoded[: len(y)], encoded[len(y) :]
 
     def _columns(self, y: Array) -> dict[str, Array]:
@@ -108,10 +121,10 @@ class Npz:
 
     @contextmanager
     def _open(self) -> Iterator["_Arrays"]:
-        """The arrays by name, each read when it is asked for; all that the settings name are there."""
+        """The arrays by name, each read on request; all arrays that the settings name exist."""
         with opened("data.path", self.path) as file:
             if file.read(2) != b"PK":
-                raise SettingError(f"data.path={self.path} is no .npz file; write one with numpy.savez")
+                raise SettingError(f"data.path={self.path} is not an .npz file; write one with numpy.savez")
             file.seek(0)
             try:
                 archive = np.load(file, allow_pickle=False)
@@ -122,18 +135,18 @@ class Npz:
                 self._check_names(list(archive))
                 yield _Arrays(self.path, archive)
 
-    def _check_names(self, there: list[str]) -> None:
+    def _check_names(self, existing: list[str]) -> None:
         for setting in ("x", "y", "weights", "groups", "x_test", "y_test"):
             name = getattr(self, setting)
-            if name is not None and name not in there:
-                has = ", ".join(there) or "none"
+            if name is not None and name not in existing:
+                has = ", ".join(existing) or "none"
                 raise SettingError(
                     f"data.path={self.path} has no array {name!r}, but has {has}; name one with data.{setting}=..."
                 )
 
 
 class _Arrays(NamedTuple):
-    """The arrays of an open file. Every method reads one by name; it raises SettingError if the array is not fit."""
+    """The arrays of an open file. Each method reads one by name and raises SettingError if it is not suitable."""
 
     path: str
     archive: Any
@@ -175,7 +188,7 @@ class _Arrays(NamedTuple):
         return weights.astype(np.float64)
 
     def check_alike(self, name: str, array: Array, other_name: str, other: Array) -> None:
-        """Refuse a test part that is not like the part to learn from."""
+        """Refuse a test part whose shape or type differs from the training part's."""
         if array.shape[1:] != other.shape[1:]:
             what = f"rows of shape {array.shape[1:]}, but {other_name!r} {other.shape[1:]}"
             raise self._error(name, f"has {what}; name arrays of one kind")
@@ -191,11 +204,11 @@ class _Arrays(NamedTuple):
                 raise self._error(name, f"{what}; write it as an array of numbers or texts") from None
             raise self._error(name, f"cannot be read ({one_line(error)}); write the file again") from None
         if not isinstance(array, np.ndarray) or array.ndim == 0:
-            raise self._error(name, "is no array with rows; name another")
+            raise self._error(name, "is not an array with rows; name another")
         return array
 
     def _check(self, name: str, bad: Array, values: Array, cure: str) -> None:
-        """Refuse values by the first row (from 1) and column (from 0, as columns are named) that are bad."""
+        """Refuse bad values, naming the first row (from 1) and column (from 0, as columns are named)."""
         places = np.argwhere(bad)
         if len(places):
             row, *column = places[0].tolist()

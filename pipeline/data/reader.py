@@ -1,4 +1,4 @@
-"""Reads a table column by column, each once, into the blocks of a `Table`."""
+"""Read a table column by column, each once, into the blocks of a `Table`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -10,129 +10,160 @@ import pyarrow as pa
 from nncore.inference.table import CODED, MISSING, Column, Table, text
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
-from pipeline.data.arrow_values import SMALL, BadValueError, codes_of, kind_of, numbers_of, plain_of
+from pipeline.data.arrow_values import FITS_FLOAT32, BadValueError, codes_of, kind_of, numbers_of, plain_values
 from pipeline.data.roles import Roles
 
 
 class RawTable(NamedTuple):
-    """A table that can be read, a column at a time: so the memory for reading is that of a part of one column.
+    """A table that is read one column at a time, so that reading needs memory for a part of one column only.
 
-    said     the setting and the address that it comes from, for errors
-    chunks   by a column's name, its values in parts
+    Attributes
+    ----------
+    label : str
+        The setting and the path that it comes from, for error messages.
+    schema : pyarrow.Schema
+    n_rows : int
+    chunks : callable
+        The values of the column of this name, in parts.
     """
 
-    said: str
+    label: str
     schema: pa.Schema
     n_rows: int
     chunks: Callable[[str], Iterable[pa.Array]]
 
 
 class TableReader:
-    """A table that has been read: the rows that data.where takes of it.
+    """The rows of a table that `data.where` selects, read into memory.
 
-    columns   to learn from; those of texts get their levels as they are met
-    grows     whether these are the rows to learn from, and so texts that are no levels become some; of an official
-              test part they remain unknown, and its groups and times are of no use
+    Parameters
+    ----------
+    raw : RawTable
+    columns : list of Column
+        The features. Text columns get their levels as they are met.
+    roles : Roles
+    is_training_data : bool
+        False for an official test part: its unknown texts do not become levels, and its groups and times are not read.
+
+    Attributes
+    ----------
+    table : Table
+        The features.
+    row_numbers : array, (N,)
+        Number of each selected row in the source, counted from 1.
+
+    Raises
+    ------
+    SettingError
+        Naming the source, the column, the row and the cure.
     """
 
-    def __init__(self, raw: RawTable, columns: list[Column], roles: Roles, grows: bool = True) -> None:
-        self.said, self.roles = raw.said, roles
-        self._raw, self._grows = raw, grows
+    def __init__(self, raw: RawTable, columns: list[Column], roles: Roles, is_training_data: bool = True) -> None:
+        self.label, self.roles = raw.label, roles
+        self._raw, self._is_training_data = raw, is_training_data
         if not raw.n_rows:
-            raise SettingError(f"{self.said}: it has no rows, only a header")
-        self._wanted = self._where()
-        self.row_numbers = np.flatnonzero(self._wanted) + 1  # in the source, counted from 1
+            raise SettingError(f"{self.label}: it has no rows, only a header")
+        self._selected = self._select_rows()
+        self.row_numbers = np.flatnonzero(self._selected) + 1
         if not len(self.row_numbers):
-            raise SettingError(f"{self.said}: data.where={roles.where} leaves no row of {raw.n_rows}; see its values")
-        self.table = self._read_table(columns)
-        others = (*roles.targets, *roles.special.values()) if grows else roles.judging
+            raise SettingError(
+                f"{self.label}: data.where={roles.where} selects none of {raw.n_rows} rows; see its values"
+            )
+        self.table = self._read_features(columns)
+        others = (*roles.targets, *roles.special.values()) if is_training_data else roles.needed_for_scoring
         self._others = {name: self._read_other(name) for name in others}
 
     def other(self, name: str) -> Array:
-        """A column that has a role: a target as it is, of the others numbers or the number of the group."""
+        """A column that is no feature: a target as it is; of the others, numbers or the number of the group."""
         return self._others[name]
 
-    def _where(self) -> Array:
-        """(rows of the source,) whether data.where takes each."""
-        wanted = np.ones(self._raw.n_rows, bool)
+    def _select_rows(self) -> Array:
+        """(rows of the source,) whether data.where selects each."""
+        selected = np.ones(self._raw.n_rows, bool)
         for name, values in self.roles.where.items():
             levels = list(dict.fromkeys(map(text, values if isinstance(values, tuple) else (values,))))
-            index = {level: at for at, level in enumerate(level for level in levels if level)}
+            index = {level: code for code, level in enumerate(level for level in levels if level)}
             codes = [codes_of(_decoded(part), index, grows=False) for part in self._raw.chunks(name)]
-            taken = [*index.values(), *([MISSING] if "" in levels else [])]
-            wanted &= np.isin(np.concatenate(codes), taken)
-        return wanted
+            wanted = [*index.values(), *([MISSING] if "" in levels else [])]
+            selected &= np.isin(np.concatenate(codes), wanted)
+        return selected
 
-    def _chunks(self, name: str) -> Iterator[tuple[slice, pa.Array]]:
-        """A column's wanted values in parts, and which rows these are."""
-        every, n_read, n_taken = self._wanted.all(), 0, 0
+    def _selected_chunks(self, name: str) -> Iterator[tuple[slice, pa.Array]]:
+        """The selected values of a column in parts, each with its rows."""
+        all_selected, n_read, n_selected = self._selected.all(), 0, 0
         for part in self._raw.chunks(name):
-            values = part if every else part.filter(pa.array(self._wanted[n_read : n_read + len(part)]))
-            yield slice(n_taken, n_taken + len(values)), _decoded(values)
-            n_read, n_taken = n_read + len(part), n_taken + len(values)
+            mask = self._selected[n_read : n_read + len(part)]
+            values = part if all_selected else part.filter(pa.array(mask))
+            yield slice(n_selected, n_selected + len(values)), _decoded(values)
+            n_read, n_selected = n_read + len(part), n_selected + len(values)
 
-    def _read_table(self, columns: list[Column]) -> Table:
-        coded = [column for column in columns if column.kind in CODED]
-        small = all(self._raw.schema.field(c.name).type in SMALL for c in columns if c.kind not in CODED)
-        n_rows, n_numbers = len(self.row_numbers), len(columns) - len(coded)
+    def _read_features(self, columns: list[Column]) -> Table:
+        n_coded = sum(column.kind in CODED for column in columns)
+        numeric = [column.name for column in columns if column.kind not in CODED]
+        fits_float32 = all(self._raw.schema.field(name).type in FITS_FLOAT32 for name in numeric)
+        n_rows = len(self.row_numbers)
         table = Table(
             tuple(columns),
-            np.empty((n_rows, n_numbers), np.float32 if small else np.float64),
-            np.empty((n_rows, len(coded)), np.int32),
+            np.empty((n_rows, len(numeric)), np.float32 if fits_float32 else np.float64),
+            np.empty((n_rows, n_coded), np.int32),
         )
-        return replace(table, columns=tuple(self._fill(column, place) for column, place in table.places))
+        return replace(table, columns=tuple(self._fill(column, values) for column, values in table.places))
 
-    def _fill(self, column: Column, place: Array) -> Column:
-        """Read a column into its place; with the levels that it turned out to have."""
-        index = {level: at for at, level in enumerate(column.levels)}
-        for rows, values in self._chunks(column.name):
-            numbers = self.row_numbers[rows]
+    def _fill(self, column: Column, destination: Array) -> Column:
+        """Read a column into its place in the table; returns it with the levels that were met."""
+        index = {level: code for code, level in enumerate(column.levels)}
+        for rows, values in self._selected_chunks(column.name):
+            row_numbers = self.row_numbers[rows]
             if column.kind in CODED:
-                place[rows] = self._coded(values, column, index, numbers)
+                destination[rows] = self._read_codes(values, column, index, row_numbers)
             else:
-                place[rows] = self._read(values, column, numbers)
+                destination[rows] = self._read_numbers(values, column, row_numbers)
         return replace(column, levels=tuple(index))
+
+    def _read_codes(self, values: pa.Array, column: Column, index: dict[str, int], row_numbers: Array) -> Array:
+        has_declared_levels = bool(column.levels) and self._is_training_data
+        codes = codes_of(values, index, grows=self._is_training_data and not has_declared_levels)
+        unknown = np.flatnonzero(codes == len(column.levels))
+        if has_declared_levels and len(unknown):
+            raise SettingError(
+                f"{self.label}: column {column.name!r} has {str(values[int(unknown[0])])!r} in row "
+                f"{row_numbers[unknown[0]]}, which its order in data.kinds, {', '.join(column.levels)}, lacks; add it "
+                "there"
+            )
+        return codes
+
+    def _read_numbers(self, values: pa.Array, column: Column, row_numbers: Array) -> Array:
+        try:
+            return numbers_of(values, column, self.roles.decimal_sign)
+        except BadValueError as bad:
+            raise SettingError(
+                f"{self.label}: column {column.name!r} is {column.kind}, but has {bad} in row {row_numbers[bad.row]}; "
+                "correct it, leave it empty if it is missing, or see data.kinds and data.drop"
+            ) from None
 
     def _read_other(self, name: str) -> Array:
         groups: dict[str, int] = {}
         return np.concatenate(
-            [self._other(values, name, groups, self.row_numbers[rows]) for rows, values in self._chunks(name)]
+            [
+                self._other_values(values, name, groups, self.row_numbers[rows])
+                for rows, values in self._selected_chunks(name)
+            ]
         )
 
-    def _coded(self, values: pa.Array, column: Column, index: dict[str, int], numbers: Array) -> Array:
-        declared = bool(column.levels) and self._grows
-        codes = codes_of(values, index, self._grows and not declared)
-        odd = np.flatnonzero(codes == len(column.levels))
-        if declared and len(odd):
-            raise SettingError(
-                f"{self.said}: column {column.name!r} has {str(values[int(odd[0])])!r} in row {numbers[odd[0]]}, which "
-                f"its order in data.kinds, {', '.join(column.levels)}, lacks; add it there"
-            )
-        return codes
-
-    def _read(self, values: pa.Array, column: Column, numbers: Array) -> Array:
-        try:
-            return numbers_of(values, column, self.roles.point)
-        except BadValueError as bad:
-            raise SettingError(
-                f"{self.said}: column {column.name!r} is {column.kind}, but has {bad} in row {numbers[bad.row]}; mend "
-                "it, leave it empty if it is missing, or see data.kinds and data.drop"
-            ) from None
-
-    def _other(self, values: pa.Array, name: str, groups: dict[str, int], numbers: Array) -> Array:
+    def _other_values(self, values: pa.Array, name: str, groups: dict[str, int], row_numbers: Array) -> Array:
         known = kind_of(values.type)
         if known is None or (known[0] == "date" and name in (*self.roles.targets, self.roles.weight)):
-            raise SettingError(f"{self.said}: column {name!r} holds {values.type}; choose another for this role")
+            raise SettingError(f"{self.label}: column {name!r} holds {values.type}; choose another for this role")
         if name in self.roles.targets:
-            return plain_of(values)
+            return plain_values(values)
         if name == self.roles.group:
             return codes_of(values, groups, grows=True).astype(np.float64)
         is_date = name == self.roles.time and known[1] == "string"
-        return self._read(values, Column(name, "date" if is_date else "numeric"), numbers)
+        return self._read_numbers(values, Column(name, "date" if is_date else "numeric"), row_numbers)
 
 
 def _decoded(values: Any) -> pa.Array:
-    """Values that a dictionary stands for, if they are no texts."""
+    """The values that a dictionary encodes, unless they are texts."""
     if pa.types.is_dictionary(values.type) and kind_of(values.type) != ("categorical", "string"):
         return values.cast(values.type.value_type)
     return values

@@ -19,17 +19,28 @@ Value = str | int | float | bool
 class Roles:
     """The roles of a table's columns, and what may be wrong with them.
 
-    target        the column to predict, or several
-    task          what there is to predict, or auto: see `task_of`
-    keep, drop    the columns to learn from (None: all that have no other role), and those to leave out
-    kinds         by column, its kind where the values do not say it; a list holds an ordinal column's values in order
-    where         by column, the values of the rows to take
-    weight        the column with how much a row counts
-    group         the column with what rows belong together
-    time          the column with a row's time, a date or a number
-    constant      refuse or drop columns that hold the same value in every row
-    max_classes   more classes are taken for a mistake
-    max_levels    more different texts in one categorical column are taken for a mistake
+    Parameters
+    ----------
+    target : str or tuple of str
+        The column to predict, or several.
+    task : {"classification", "regression", "multilabel", "auto"}
+        What there is to predict; for "auto" see `task_of`.
+    keep : tuple of str or None
+        The columns to learn from; None: all that have no other role.
+    drop : tuple of str
+        Columns to leave out.
+    kinds : dict
+        The kind of a column where its values do not show it. A list holds the values of an ordinal column in order.
+    where : dict
+        By column, the values of the rows to use.
+    weight, group, time : str or None
+        The columns with the weight of a row, with the group it belongs to, and with its time (a date or a number).
+    constant : {"refuse", "drop"}
+        What to do with columns that hold the same value in every row.
+    max_classes : int, > 0
+        More classes are taken for a mistake.
+    max_levels : int, > 0
+        More different texts in one categorical column are taken for a mistake.
     """
 
     target: str | tuple[str, ...]
@@ -46,8 +57,8 @@ class Roles:
     max_levels: PositiveInt
 
     @property
-    def point(self) -> str:
-        """What stands for the point in numbers that are spelt as texts."""
+    def decimal_sign(self) -> str:
+        """The decimal sign of numbers that are spelled as texts."""
         return "."
 
     @property
@@ -67,35 +78,42 @@ class Roles:
         return {role: name for role, name in roles.items() if name is not None}
 
     @property
-    def judging(self) -> tuple[str, ...]:
-        """The columns that an official test part needs besides those to learn from."""
+    def needed_for_scoring(self) -> tuple[str, ...]:
+        """The columns that an official test part needs besides the features."""
         return (*self.targets, *filter(None, [self.weight]))
 
-    def features(self, said: str, names: list[str]) -> list[str]:
-        """The columns to learn from, of those that there are, in their order.
+    def features(self, label: str, names: list[str]) -> list[str]:
+        """Choose the columns to learn from.
 
-        said   the table's setting and address, for errors
+        Parameters
+        ----------
+        label : str
+            The table's setting and path, for error messages.
+        names : list of str
+            All columns of the table.
 
-        Raises   SettingError naming the column that is not there, or has no name, or two roles
+        Returns
+        -------
+        list of str
+            In the order of the table.
+
+        Raises
+        ------
+        SettingError
+            Naming the column that does not exist, or has no name, or two roles.
         """
-        self._check_header(said, names)
-        named = {f"data.{role}": [name] for role, name in self.special.items()}
-        named |= {"data.target": list(self.targets), "data.keep": list(self.keep or ()), "data.drop": list(self.drop)}
-        named |= {"data.kinds": list(self.kinds), "data.where": list(self.where)}
-        for setting, wanted in named.items():
-            for name in wanted:
-                if name not in names:
-                    raise SettingError(f"{said} has no column {name!r}, which {setting} names{near(name, names)}")
+        self._check_header(label, names)
+        self._check_named_columns(label, names)
         self._check_roles()
         taken = {*self.targets, *self.special.values()}
         for name in self.keep or ():
             if name in taken or name in self.drop:
                 raise SettingError(f"data.keep names {name!r}, which is a target, has another role or is in data.drop")
-        wanted = list(self.keep) if self.keep is not None else [n for n in names if n not in taken]
-        found = [name for name in names if name in wanted and name not in self.drop]
-        if not found:
-            raise SettingError(f"{said} has no column left to learn from besides {', '.join(sorted(taken))}")
-        return found
+        wanted = list(self.keep) if self.keep is not None else [name for name in names if name not in taken]
+        features = [name for name in names if name in wanted and name not in self.drop]
+        if not features:
+            raise SettingError(f"{label} has no column left to learn from besides {', '.join(sorted(taken))}")
+        return features
 
     def column(self, name: str, kind: ColumnKind, type_: Any) -> Column:
         """A column of this kind by its values, or as it is declared."""
@@ -106,16 +124,38 @@ class Roles:
             raise SettingError(f"data.kinds: column {name!r} holds dates, but is declared {declared}; leave it a date")
         return Column(name, declared, "datetime" if declared == "date" else type_)
 
+    def _check_header(self, label: str, names: list[str]) -> None:
+        if "" in names:
+            raise SettingError(
+                f"{label}: column {names.index('') + 1} has no name; name it in the header, or write the file without "
+                "its row numbers"
+            )
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise SettingError(
+                f"{label} has {names.count(repeated[0])} columns with the name {repeated[0]!r}; rename them"
+            )
+
+    def _check_named_columns(self, label: str, names: list[str]) -> None:
+        named = {f"data.{role}": [name] for role, name in self.special.items()}
+        named |= {"data.target": list(self.targets), "data.keep": list(self.keep or ()), "data.drop": list(self.drop)}
+        named |= {"data.kinds": list(self.kinds), "data.where": list(self.where)}
+        for setting, wanted in named.items():
+            for name in wanted:
+                if name not in names:
+                    hint = did_you_mean(name, names)
+                    raise SettingError(f"{label} has no column {name!r}, which {setting} names{hint}")
+
     def _check_roles(self) -> None:
-        """No column has two roles, and every order is one."""
+        """No column has two roles, and every order of an ordinal column lists different values."""
         if not self.targets:
             raise SettingError("data.target must name at least one column, but is []")
         taken = [*self.targets, *self.special.values()]
-        twice = [name for name in taken if taken.count(name) > 1]
-        if twice:
+        repeated = [name for name in taken if taken.count(name) > 1]
+        if repeated:
             raise SettingError(
-                f"data.target, data.weight, data.group and data.time must name different columns, but {twice[0]!r} is "
-                "named twice"
+                "data.target, data.weight, data.group and data.time must name different columns, but "
+                f"{repeated[0]!r} is named twice"
             )
         for name, order in self.kinds.items():
             levels = list(map(text, order)) if isinstance(order, tuple) else [""]
@@ -123,32 +163,22 @@ class Roles:
                 listed = ", ".join(levels) or "nothing"
                 raise SettingError(f"data.kinds: the order of {name!r} must list different values, but is {listed}")
 
-    def _check_header(self, said: str, names: list[str]) -> None:
-        if "" in names:
-            raise SettingError(
-                f"{said}: column {names.index('') + 1} has no name; name it in the header, or write the file without "
-                "its row numbers"
-            )
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise SettingError(f"{said} has {names.count(twice[0])} columns with the name {twice[0]!r}; rename them")
 
-
-def kinds_cure(name: str, kind: str) -> str:
-    """The override that declares a column; names that are more than letters, digits and _ have to stand in braces."""
+def kinds_override(name: str, kind: str) -> str:
+    """The override that declares a column; names with other characters than letters, digits and _ need braces."""
     return f"+data.kinds.{name}={kind}" if PLAIN_NAME.fullmatch(name) else f"'+data.kinds={{{name}: {kind}}}'"
 
 
-def drop_cure(names: list[str]) -> str:
-    """The override that leaves columns out, as one pastes it."""
+def drop_override(names: list[str]) -> str:
+    """The override that leaves columns out, to be pasted."""
     if all(map(PLAIN_NAME.fullmatch, names)):
         return f"data.drop=[{','.join(names)}]"
     quoted = ",".join(f"'{name}'" for name in names)
     return f'"data.drop=[{quoted}]"'
 
 
-def near(name: str, names: list[str]) -> str:
-    """What was perhaps meant, as the end of an error."""
+def did_you_mean(name: str, names: list[str]) -> str:
+    """The end of an error message: the most similar name, or some of those that exist."""
     close = difflib.get_close_matches(name, names, n=1)
-    some = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-    return f"; did you mean {close[0]!r}?" if close else f"; it has {some}"
+    listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    return f"; did you mean {close[0]!r}?" if close else f"; it has {listed}"

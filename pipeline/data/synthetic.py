@@ -1,4 +1,4 @@
-"""Sets drawn by rule, of any size, whose best answer is known."""
+"""Synthetic data sets of any size, whose best possible score is known."""
 
 from typing import Annotated
 
@@ -21,9 +21,14 @@ ClassCount = Annotated[int, Strict(), Field(ge=2)]
 
 @dataclass(frozen=True, config=STRICT)
 class _Synthetic:
-    """What these sets share.
+    """What these data sets have in common.
 
-    noise   standard deviation of the Gaussian that is added: to each column, or to a regression's target
+    Parameters
+    ----------
+    n_rows : int, > 0
+    noise : float, >= 0
+        Standard deviation of the Gaussian noise that is added to each column, or to the target of a regression.
+    seed : int, >= 0
     """
 
     name: Name
@@ -33,7 +38,7 @@ class _Synthetic:
 
     @property
     def address(self) -> str:
-        """By which rule they are made."""
+        """The class that generates the rows."""
         return f"{type(self).__module__}.{type(self).__name__}"
 
     @property
@@ -42,14 +47,14 @@ class _Synthetic:
         return "classification"
 
     def check(self) -> None:
-        """Nothing to look at: nothing is read."""
+        """Nothing to check: nothing is read."""
 
     def content(self) -> str:
         """See Source; nothing is read."""
         return ""
 
     def _state(self) -> int:
-        """The seed for scikit-learn, which takes 32 bits."""
+        """A seed for scikit-learn, which takes 32 bits."""
         return int(generator(self.seed, self.name).integers(2**32))
 
     def _dataset(self, x: Array, y: Array) -> Dataset:
@@ -59,10 +64,12 @@ class _Synthetic:
 
 @dataclass(frozen=True, config=STRICT)
 class Moons(_Synthetic):
-    """Two half circles of radius 1 that reach into each other, around (0, 0) and (1, 0.5).
+    """Two interleaving half circles of radius 1, around (0, 0) and (1, 0.5).
 
-    Known answer   without noise they are 0.5 apart; the best accuracy for noise 0.1, 0.2, 0.3,
-                   0.4 is 0.999, 0.970, 0.914, 0.861 (the densities along the arcs compared)
+    Notes
+    -----
+    Without noise they are 0.5 apart. The best accuracy for noise 0.1, 0.2, 0.3 and 0.4 is 0.999, 0.970, 0.914 and
+    0.861 (from the densities along the arcs).
     """
 
     @property
@@ -71,7 +78,7 @@ class Moons(_Synthetic):
         return 2
 
     def __call__(self) -> Dataset:
-        """Draw all rows, half of them of each class."""
+        """Draw all rows, half of them from each class."""
         from sklearn.datasets import make_moons
 
         return self._dataset(*make_moons(self.n_rows, noise=self.noise, random_state=self._state()))
@@ -79,10 +86,12 @@ class Moons(_Synthetic):
 
 @dataclass(frozen=True, config=STRICT)
 class Spirals(_Synthetic):
-    """Arms that wind around one centre, a class each: r from START to 1 while the angle makes TURNS turns.
+    """Spiral arms around one centre, one per class: r grows from START to 1 while the angle makes TURNS turns.
 
-    Known answer   the arms are 1 / (TURNS n_classes) apart along a radius; while the noise stays below a tenth of that
-                   nearly every row can be told, but by no straight line
+    Notes
+    -----
+    Along a radius the arms are 1 / (TURNS n_classes) apart. While the noise stays below a tenth of that, nearly every
+    row can be classified correctly, but not by a linear model.
     """
 
     n_classes: ClassCount
@@ -104,17 +113,19 @@ class Spirals(_Synthetic):
 
 @dataclass(frozen=True, config=STRICT)
 class Blobs(_Synthetic):
-    """Round clouds, a class each, in a row along the diagonal of all columns, SPACING from centre to centre.
+    """Isotropic Gaussian clusters, one per class, along the diagonal of all columns, SPACING from centre to centre.
 
-    Known answer   nearest centre is best; it is wrong in 2 (C - 1) / C Phi(-SPACING / (2 noise)) of the rows for C
-                   classes, whatever the number of columns: 3.0 % for 3 classes and noise 1
+    Notes
+    -----
+    Nearest centre is the best classifier. For C classes its error is 2 (C - 1) / C Phi(-SPACING / (2 noise)), whatever
+    the number of columns: 3.0 % for 3 classes and noise 1.
     """
 
     n_columns: PositiveInt
     n_classes: ClassCount
 
     def __call__(self) -> Dataset:
-        """Draw all rows, equally many of each class."""
+        """Draw all rows, equally many from each class."""
         from sklearn.datasets import make_blobs
 
         along = SPACING * np.arange(self.n_classes) / np.sqrt(self.n_columns)
@@ -126,12 +137,17 @@ class Blobs(_Synthetic):
 
 @dataclass(frozen=True, config=STRICT)
 class Friedman(_Synthetic):
-    """Friedman's first regression, of five columns in [0, 1); any further ones mean nothing.
+    """Friedman's first regression problem, of five columns in [0, 1); any further columns are irrelevant.
 
-        y = 10 sin(pi x_0 x_1) + 20 (x_2 - 0.5)^2 + 10 x_3 + 5 x_4 + noise
+    Notes
+    -----
+    y = 10 sin(pi x_0 x_1) + 20 (x_2 - 0.5)^2 + 10 x_3 + 5 x_4 + noise
 
-    Known answer   the best root mean squared error is the noise; the mean alone gives 4.9 without noise
-    Source         Friedman (1991), Multivariate adaptive regression splines
+    The best root mean squared error is the noise; predicting the mean gives 4.9 without noise.
+
+    References
+    ----------
+    Friedman (1991), "Multivariate adaptive regression splines".
     """
 
     n_columns: Annotated[int, Strict(), Field(ge=5)]

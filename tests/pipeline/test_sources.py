@@ -219,7 +219,7 @@ BAD_ARRAYS = {
     "many classes": ({"y": np.repeat([1, 2], 3)}, {"max_classes": 1}, ("2 classes", "data.max_classes=1")),
     "0 rows": ({"x": ROWS[:0], "y": WELL["y"][:0]}, {}, ("'x' has shape (0, 2, 2)",)),
     "0 columns": ({"x": np.ones((6, 0))}, {}, ("'x' has shape (6, 0)",)),
-    "one number": ({"x": np.array(3.0)}, {}, ("'x' is no array with rows",)),
+    "one number": ({"x": np.array(3.0)}, {}, ("'x' is not an array with rows",)),
     "a negative weight": ({"w": np.array([1, 1, -2, 1, 1, 1])}, {"weights": "w"}, ("'w' is -2 in row 3", "0 or more")),
     "a NaN weight": ({"w": np.array([1, np.nan] * 3)}, {"weights": "w"}, ("'w' is nan in row 2",)),
     "an infinite weight": ({"w": np.array([1, np.inf] * 3)}, {"weights": "w"}, ("'w' is inf in row 2",)),
@@ -252,8 +252,8 @@ def damaged(content):
 
 BAD_FILES = {
     "empty": (lambda content: b"", "empty"),
-    "text": (lambda content: b"a,b\n1,2\n", "is no .npz file"),
-    "pickle": (lambda content: b"\x80\x04]\x94.", "is no .npz file"),
+    "text": (lambda content: b"a,b\n1,2\n", "is not an .npz file"),
+    "pickle": (lambda content: b"\x80\x04]\x94.", "is not an .npz file"),
     "cut short": (lambda content: content[:-30], "damaged or cut short"),
     "damaged": (damaged, "'x' cannot be read (Bad CRC-32"),
 }
@@ -278,7 +278,7 @@ def test_npz_refuses_what_is_no_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("x", "no array")
         archive.writestr("y", "none either")
-    assert "'x' is no array with rows" in refused(Npz(path=str(tmp_path / "other.npz"), **SETTINGS))
+    assert "'x' is not an array with rows" in refused(Npz(path=str(tmp_path / "other.npz"), **SETTINGS))
 
 
 def test_npz_is_read_from_any_address(tmp_path):

@@ -109,7 +109,7 @@ BROKEN = {
         lambda folder: os.mkfifo(folder / "pipe"),
         *CSV_HERE,
         "data.path={}/pipe",
-        words=("data.path", "pipe", "is no file"),
+        words=("data.path", "pipe", "is not a regular file"),
     ),
     "an unknown kind of address": other(
         Path.exists, *CSV_HERE, "data.path=nowhere://x/t.csv", words=("nowhere://", "data.path")
@@ -124,7 +124,7 @@ BROKEN = {
         "data.path={}/t.parquet",
         words=("t.parquet", "0 bytes"),
     ),
-    "blank lines only": csv("\n\n\n", words=("t.csv", "no CSV file")),
+    "blank lines only": csv("\n\n\n", words=("t.csv", "cannot be read as a CSV file")),
     "header only": csv("age,income,city,buys\n", words=("t.csv", "no rows")),
     "a Parquet file without rows": parquet(
         {"age": pa.array([], pa.int64()), "buys": pa.array([], pa.string())}, words=("no rows",)
@@ -136,15 +136,17 @@ BROKEN = {
     "damaged gzip": csv(
         gzip.compress(as_csv(good(5000)).encode())[:300] + b"\0" * 900, name="t.csv.gz", words=("t.csv.gz", "damaged")
     ),
-    "a Parquet file cut short": parquet(good(), cut=-20, words=("t.parquet", "no whole Parquet file")),
-    "a Parquet file cut to its beginning": parquet(good(), cut=30, words=("t.parquet", "no whole Parquet file")),
-    "a Parquet file with damaged pages": parquet(good(5000), damage=60, words=("t.parquet", "no whole Parquet file")),
+    "a Parquet file cut short": parquet(good(), cut=-20, words=("t.parquet", "not a complete Parquet file")),
+    "a Parquet file cut to its beginning": parquet(good(), cut=30, words=("t.parquet", "not a complete Parquet file")),
+    "a Parquet file with damaged pages": parquet(
+        good(5000), damage=60, words=("t.parquet", "not a complete Parquet file")
+    ),
     "text instead of Parquet": other(
         lambda folder: (folder / "t.parquet").write_text(as_csv(good())),
         "data=parquet",
         "data.target=buys",
         "data.path={}/t.parquet",
-        words=("t.parquet", "no whole Parquet file"),
+        words=("t.parquet", "not a complete Parquet file"),
     ),
     "bytes instead of CSV": csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
     # the text of it
@@ -263,7 +265,7 @@ BROKEN = {
     "a missing time": csv(
         columns_with(t=[1, None, 3] * (N // 3)), "data.time=t", "split=time", words=("'t', data.time", "row 2 has none")
     ),
-    "0 rows after filtering": csv(good(), "+data.where.city=Paris", words=("data.where", "leaves no row of 120")),
+    "0 rows after filtering": csv(good(), "+data.where.city=Paris", words=("data.where", "selects none of 120 rows")),
     # what the split cannot do with it
     "groups and a split that divides them": csv(
         columns_with(g=[i // 4 for i in range(N)]), "data.group=g", words=("split=grouped",)
