@@ -27,7 +27,7 @@ from nncore.architecture import Architecture
 from nncore.stack.training import Report
 from pipeline.components.types import ViewShape
 from pipeline.engine.packing.cost_model import efficient_width, epoch_seconds, min_task_seconds
-from pipeline.engine.packing.planner import Job, PackingSettings, PlannedStack, plan
+from pipeline.engine.packing.planner import PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.runs.journal import Journal, JournalReader
 from pipeline.tracking.trial_run import Trials
@@ -100,7 +100,7 @@ def network_epoch_seconds(of: Architecture, view_shape: ViewShape) -> float:
     return epoch_seconds(of, view_shape, wide) / wide
 
 
-def line(jobs: list[Job], workers: int, costs: Costs, alone: float) -> None:
+def line(jobs: list[TrialNetwork], workers: int, costs: Costs, alone: float) -> None:
     """Simulate one sweep and print what it came to; at best the workers do nothing else than train."""
     planned = plan(jobs, workers, PackingSettings("auto", 1.0, 0.0))
     found, n_trials = simulate(planned, workers, costs), len(jobs)
@@ -116,7 +116,7 @@ def line(jobs: list[Job], workers: int, costs: Costs, alone: float) -> None:
 def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Found:
     """Workers that take as long as the model says, and a driver that does one thing at a time."""
     scheduler, chance = Scheduler(planned, workers, 1.0), random.Random(0)
-    keys = {number: [network.key for network in stack.networks] for number, stack in scheduler.stacks.items()}
+    keys = {number: stack.keys for number, stack in scheduler.stacks.items()}
     running: list[tuple[float, int, Slice, float]] = []
     driver_free = worked = busy = core = 0.0
     n = 0
@@ -131,7 +131,7 @@ def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Found:
             heapq.heappush(running, (driver_free + START_S + seconds, n, chosen, seconds))
         ends, _, done, seconds = heapq.heappop(running)
         if done.stack not in keys:
-            keys[done.stack] = [network.key for network in scheduler.stacks[done.stack].networks]
+            keys[done.stack] = scheduler.stacks[done.stack].keys
         share = (done.until - done.start) / planned[0].until
         noting = RAY_S / 2 + costs.line + costs.network * share * len(keys[done.stack])
         driver_free = max(driver_free, ends) + noting

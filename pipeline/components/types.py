@@ -115,4 +115,20 @@ def view_shape(view: PreparedView) -> ViewShape:
     return ViewShape(train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
 
 
+class PreparedFold(NamedTuple):
+    """One fold as networks learn from it, by reference.
+
+    Parameters
+    ----------
+    data : Future of a PreparedView
+    view_shape : ViewShape
+    content_hash : str
+        The same in every run with the same data, settings and code.
+    """
+
+    data: Any
+    view_shape: ViewShape
+    content_hash: str
+
+
 DataCard = dict[str, Any]  # plain values, as pipeline/data/card.py makes them

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from nncore.architecture import Architecture, Layer
@@ -15,6 +16,7 @@ from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import built_setting
 from pipeline.config.schema import NetworkSettings, Settings, TrainingSettings
+from pipeline.search.base import Sampler
 from pipeline.search.trial import Trial
 
 PARTS = ("prepare", "reduce", "network", "training")  # that a trial may change
@@ -79,6 +81,11 @@ class Variants:
         self._parts: dict[str, Any] = {}
         self._shapes: dict[object, Architecture] = {}
 
+    @cached_property
+    def sampler(self) -> Sampler:
+        """The search of the run, begun once. Raises ValueError if it does not go together with the space."""
+        return self._settings.sampler()
+
     def of(self, trial: Trial) -> Variant:
         """The trial's. Raises SettingError naming the setting that is wrong."""
         return Variant(*(self._part(name, trial) for name in PARTS))
@@ -97,7 +104,7 @@ class Variants:
         kind of optimizer.
         """
         try:
-            first = self._settings.sampler().ask()
+            first = self.sampler.ask()
         except ValueError as error:
             raise SettingError(str(error)) from None
         self._check([*self._settings.space.samples(), *(request.trial for request in first)], task)

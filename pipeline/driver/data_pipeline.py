@@ -11,7 +11,7 @@ from pipeline.components.code_version import code_version
 from pipeline.components.fingerprints import content_hash, settings_hash
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.secrets import masked
-from pipeline.components.types import DataCard, ViewShape, view_shape
+from pipeline.components.types import DataCard, PreparedFold, ViewShape, view_shape
 from pipeline.config.schema import Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
@@ -54,18 +54,6 @@ class RunContext(NamedTuple):
     def ended(self, stage: StageName) -> None:
         """See `show`; the journal gets to know it, too."""
         self.record.journal.append("stage", stage=stage, seconds=self.show(stage))
-
-
-class PreparedFold(NamedTuple):
-    """One fold as the networks see it.
-
-    data      of a View
-    address   its content address: the same in every run with the same data, settings and code
-    """
-
-    data: Future
-    view_shape: ViewShape
-    content_hash: str
 
 
 def data_pipeline(context: RunContext) -> "DataPipeline":

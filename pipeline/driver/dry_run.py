@@ -8,15 +8,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from nncore.stack.training import Report
-from pipeline.backends.base import Executor, Future, TaskOptions
+from pipeline.backends.base import Executor, TaskOptions
 from pipeline.components.types import Task
 from pipeline.config.schema import Settings
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.driver.data_pipeline import RunContext, data_pipeline, sweep_code
-from pipeline.engine.loop import Engine
+from pipeline.driver.networks import sweep_engine
 from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
-from pipeline.engine.packing.planner import Job, NetworkOrigin, PackingSettings, PlannedStack, plan
+from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.probe import Probed, probe
@@ -59,9 +59,16 @@ def _plan(context: RunContext, known: dict[str, NetworkRecord]) -> dict[str, Any
     results = SweepRecords(
         replicates(before.n_folds, settings.training.seed, settings.training.seeds), settings.select.metric, known
     )
-    options, limit = settings.stages["sweep"], settings.training.loss_limit
-    rehearsal = DryRunTrainer(executor, options, settings.stacks, results, before.task, limit)
-    Engine(context, before, results, rehearsal).run(lambda: None)
+    rehearsal = DryRunTrainer(
+        executor,
+        settings.stages["sweep"],
+        settings.stacks,
+        results,
+        before.task,
+        settings.training.epochs,
+        settings.training.loss_limit,
+    )
+    sweep_engine(context, before, results, rehearsal).run(lambda: None)
     upstream_seconds = sum(
         context.record.summary["timings"][f"{stage}_s"] or 0 for stage in ("load", "split", "prepare", "reduce")
     )
@@ -110,10 +117,11 @@ class DryRunTrainer:
         stacks: PackingSettings,
         results: SweepRecords,
         task: Task,
+        epochs: int,
         loss_limit: float,
     ) -> None:
         self._executor, self._options, self._stacks, self._results = executor, options, stacks, results
-        self._task, self._loss_limit = task, loss_limit
+        self._task, self._epochs, self._loss_limit = task, epochs, loss_limit
         self.probed: dict[object, Probed] = {}
         self.rungs = self.n_stacks = self.slices = self.network_epochs = self.flops = 0
         self.seconds = 0.0
@@ -121,47 +129,43 @@ class DryRunTrainer:
     late = False
 
     @property
-    def states(self) -> "DryRunTrainer":
+    def checkpoints(self) -> "DryRunTrainer":
         """Itself: there are none."""
         return self
 
-    def origin(self, place: CheckpointRef) -> NetworkOrigin:
-        """See States."""
-        return NetworkOrigin(0, place.key)
+    def origin(self, reference: CheckpointRef) -> NetworkOrigin:
+        """See CheckpointIndex."""
+        return NetworkOrigin(0, reference.key)
 
-    def tidy(self) -> None:
-        """See States; nothing is kept."""
+    def delete_unused(self) -> None:
+        """See CheckpointIndex; nothing is kept."""
 
-    def train(
-        self, jobs: Sequence[Job], views: Sequence[Future], epochs: int, show: Callable[[list[str]], None]
-    ) -> None:
-        """See Trainer."""
-        planned = [self._timed(stack, views) for stack in plan(jobs, self._executor.workers, self._stacks)]
+    def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
+        """See RungTraining."""
+        planned = [self._timed(stack) for stack in plan(networks, self._executor.workers, self._stacks)]
         self.rungs, self.n_stacks = self.rungs + 1, self.n_stacks + len(planned)
         seconds, slices = simulate(planned, self._executor.workers, self._stacks.slice_seconds)
         self.seconds, self.slices = self.seconds + seconds, self.slices + slices
-        for job in jobs:
-            self.network_epochs += job.until - job.start
-            self.flops += (
-                (job.until - job.start)
-                * steps_per_epoch(job.architecture, job.view_shape)
-                * step_flops(job.architecture)
-            )
-            self._pretend(job, epochs)
+        for network in networks:
+            epochs = network.until - network.start
+            self.network_epochs += epochs
+            steps = epochs * steps_per_epoch(network.architecture, network.fold.view_shape)
+            self.flops += steps * step_flops(network.architecture)
+            self._pretend(network)
 
-    def _timed(self, stack: PlannedStack, views: Sequence[Future]) -> PlannedStack:
+    def _timed(self, stack: PlannedStack) -> PlannedStack:
         """The stack with the seconds that one of its shape and width was measured to take."""
         kind = (stack.architecture, stack.view_shape, len(stack.networks))
         if kind not in self.probed:
-            given = [views[number] for number in stack.views]
+            networks, folds = stack.with_views()
             measured = [
                 self._executor.submit(
                     probe,
                     stack.architecture,
-                    stack.networks,
+                    networks,
                     self._task,
                     self._loss_limit,
-                    *given,
+                    *(fold.data for fold in folds),
                     options=self._options,
                 )[0]
                 for _ in range(self._executor.workers)  # at once, as they share caches and memory in the sweep, too
@@ -170,11 +174,12 @@ class DryRunTrainer:
             self.probed[kind] = times[0]._replace(epoch_seconds=sum(t.epoch_seconds for t in times) / len(times))
         return replace(stack, epoch_seconds=self.probed[kind].epoch_seconds)
 
-    def _pretend(self, job: Job, epochs: int) -> None:
-        names = {"train/loss", "validation/loss", self._results.metric, *self._results.networks[job.network.key].curves}
-        report = Report({name: [0.0] * (job.until - job.start) for name in names}, selected_epoch=job.until)
-        places = {job.network.key: CheckpointRef("", "", job.network.key)}
-        self._results.add({job.network.key: report}, job.start, job.until, places, job.until == epochs)
+    def _pretend(self, network: TrialNetwork) -> None:
+        names = {"train/loss", "validation/loss", self._results.metric, *self._results.networks[network.key].curves}
+        curves = {name: [0.0] * (network.until - network.start) for name in names}
+        reports = {network.key: Report(curves, selected_epoch=network.until)}
+        references = {network.key: CheckpointRef("", "", network.key)}
+        self._results.add(reports, network.start, network.until, references, network.until == self._epochs)
 
 
 def simulate(planned: Sequence[PlannedStack], workers: int, slice_seconds: float) -> tuple[float, int]:
@@ -188,5 +193,5 @@ def simulate(planned: Sequence[PlannedStack], workers: int, slice_seconds: float
             n_slices += 1
             heapq.heappush(running, (now + taken + SLICE_SECONDS, n_slices, chosen, taken))
         now, _, done, taken = heapq.heappop(running)
-        scheduler.finished(done, [network.key for network in scheduler.stacks[done.stack].networks], taken)
+        scheduler.finished(done, scheduler.stacks[done.stack].keys, taken)
     return now, n_slices

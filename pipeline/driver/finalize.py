@@ -39,8 +39,8 @@ class Finalizer:
     def model(self, result: NetworkRecord) -> Future:
         """A network as a model."""
         stack, answering = self._answering(result)
-        one = self._engine.opened[result.key]
-        return self._submit(assemble, one.view.data, one.architecture, answering, stack)
+        one = self._engine.networks[result.key]
+        return self._submit(assemble, one.fold.data, one.architecture, answering, stack)
 
     def tests(self, champion: TrialRecord) -> list[dict[str, float]]:
         """The scores of each of its networks on the test rows."""
@@ -50,10 +50,10 @@ class Finalizer:
     def ensemble(self, ranking: Ranking) -> SelectedEnsemble:
         """The networks that answer best together, by the validation rows of the first fold; and their test."""
         candidates = self._candidates(ranking)
-        first = self._engine.opened[candidates[0].key]
+        first = self._engine.networks[candidates[0].key]
         places, said = self._said(candidates)
         size = self._context.settings.select.ensemble
-        choice = self._submit(chosen, first.view.data, first.architecture, size, places, *said)
+        choice = self._submit(chosen, first.fold.data, first.architecture, size, places, *said)
         counts, loss = self._context.executor.fetch(choice)
         members = [(result, count) for result, count in zip(candidates, counts, strict=True) if count]
         models = [self.model(result) for result, _ in members]
@@ -68,7 +68,7 @@ class Finalizer:
     def diagnose(self, champion: TrialRecord) -> None:
         """Write into the run's folder what plots show of the champion's first network."""
         result = champion.networks[0]
-        view = self._engine.opened[result.key].view.data
+        view = self._engine.networks[result.key].fold.data
         found = self._context.executor.fetch(self._submit(diagnose, self.model(result), view, self._before.test))
         path = self._context.record.folder / "diagnosis.json"
         path.write_text(json.dumps(found), encoding="utf-8")
@@ -94,18 +94,18 @@ class Finalizer:
 
     def _candidates(self, ranking: Ranking) -> list[NetworkRecord]:
         """The networks of the best trials on the first fold, whose answers mean the same as the champion's."""
-        best = self._engine.opened[ranking.champion.networks[0].key].variant
+        best = self._context.variants.of(ranking.champion.trial)
         same = [
             trial
             for trial in ranking.trials
-            if (variant := self._engine.opened[trial.networks[0].key].variant).network.loss == best.network.loss
+            if (variant := self._context.variants.of(trial.trial)).network.loss == best.network.loss
             and variant.prepare.scale_targets == best.prepare.scale_targets
         ]
         found = [result for trial in same for result in trial.networks if result.repeat.fold == 0]
         return found[:MOST_CANDIDATES]
 
     def _answering(self, result: NetworkRecord) -> tuple[Future, NetworkSelector]:
-        stack, key = self._trainer.states.holder(result.key)
+        stack, key = self._trainer.checkpoints.selected_weights(result.key)
         return stack, NetworkSelector(key)
 
     def _said(self, candidates: list[NetworkRecord]) -> tuple[list[int], list[Future]]:
@@ -113,11 +113,11 @@ class Finalizer:
         groups: dict[tuple[Future, str], dict[int, NetworkSelector]] = {}
         for at, result in enumerate(candidates):
             stack, answering = self._answering(result)
-            groups.setdefault((stack, self._engine.opened[result.key].view.content_hash), {})[at] = answering
+            groups.setdefault((stack, self._engine.networks[result.key].fold.content_hash), {})[at] = answering
         said = []
         for (stack, _), members in groups.items():
-            one = self._engine.opened[candidates[min(members)].key]
-            said.append(self._submit(validation_moments, one.view.data, one.architecture, [*members.values()], stack))
+            one = self._engine.networks[candidates[min(members)].key]
+            said.append(self._submit(validation_moments, one.fold.data, one.architecture, [*members.values()], stack))
         order = list(chain(*groups.values()))
         return sorted(range(len(order)), key=order.__getitem__), said
 

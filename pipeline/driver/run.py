@@ -16,12 +16,12 @@ from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
 from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline, sweep_code
 from pipeline.driver.finalize import Finalizer
+from pipeline.driver.networks import sweep_engine
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore
-from pipeline.engine.slices.dispatcher import SweepContext
-from pipeline.engine.slices.trainer import RungTrainer
+from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.reports.drawer import Drawer
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.network_record import replicates
@@ -87,22 +87,23 @@ class _Work:
         known = known_networks(record.folder, record.earlier)
         results = SweepRecords(replicates(before.n_folds, training.seed, training.seeds), settings.select.metric, known)
         seconds = settings.budget.seconds
-        terms = SweepContext(
-            self.context.executor,
-            settings.stages["sweep"],
-            settings.stacks,
-            before.task,
-            training.loss_limit,
-            None if seconds is None else time.monotonic() + seconds - sweep_seconds(record.earlier),
-            self.output.say,
+        sweep_context = SweepContext(
+            executor=self.context.executor,
+            options=settings.stages["sweep"],
+            packing=settings.stacks,
+            task=before.task,
+            epochs=training.epochs,
+            loss_limit=training.loss_limit,
+            deadline=None if seconds is None else time.monotonic() + seconds - sweep_seconds(record.earlier),
+            say=self.output.say,
         )
-        states = CheckpointStore(record.folder, results, next_stack(record.earlier))
-        self.trainer = RungTrainer(terms, states, results, record.journal)
-        return Engine(self.context, before, results, self.trainer)
+        checkpoints = CheckpointStore(record.folder, results, next_stack(record.earlier))
+        self.trainer = RungTrainer(sweep_context, checkpoints, results, record.journal)
+        return sweep_engine(self.context, before, results, self.trainer)
 
     def _sweep(self, engine: Engine) -> None:
         """Train everything."""
-        began, results, executor = time.monotonic(), engine.results, self.context.executor
+        began, results, executor = time.monotonic(), engine.records, self.context.executor
         cpu_before = time.process_time()
 
         def now() -> SweepProgress:
@@ -122,8 +123,8 @@ class _Work:
     def _select(self, engine: Engine, before: DataPipeline) -> Ranking:
         """The order of the trials; the leaderboard is shown and written."""
         self.record.summary["work"]["cached_stages"] = before.n_cached
-        everything = list(engine.results.trials.values())
-        ranking = ranked(engine.results, self.settings.select, engine.overlap, engine.n_parameters)
+        everything = list(engine.records.trials.values())
+        ranking = ranked(engine.records, self.settings.select, engine.overlap, engine.n_parameters)
         write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
         self.drawer.go_on()
         if ranking is None:
@@ -158,7 +159,7 @@ class _Work:
             validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}
         together = ensemble.summary["test"] if ensemble else {}
         test = best["test"] | {f"ensemble_{name}": value for name, value in together.items()}
-        self.trainer.states.keep(self.settings.stacks.keep_gigabytes)
+        self.trainer.checkpoints.close(self.settings.stacks.keep_gigabytes)
         record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
         final.diagnose(champion)
         record.time("publish")

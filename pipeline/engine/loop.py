@@ -1,154 +1,262 @@
-"""The sweep: asks the search, trains what it asks for, notes what came of it, and tells the search.
+"""The sweep: ask the search, train what it asks for, record the results, tell the search.
 
-What the journal knows from an earlier session of the run is not trained again: the search is asked and told the same,
+What the journal of an earlier session of the run knows is not trained again: the search is asked and told the same,
 and comes to the same decisions.
 """
 
+import math
 from collections.abc import Callable, Container, Iterable, Sequence
-from hashlib import sha256
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from nncore.architecture import Architecture
-from nncore.stack.state import Network
-from pipeline.backends.base import Future
 from pipeline.components.errors import SettingError
-from pipeline.config.variants import Variant
-from pipeline.driver.data_pipeline import DataPipeline, PreparedFold, RunContext
+from pipeline.components.fingerprints import settings_hash
 from pipeline.engine.budget import Budget
-from pipeline.engine.packing.planner import Job, NetworkOrigin
-from pipeline.engine.records import SweepRecords
-from pipeline.engine.rungs import Rungs
-from pipeline.runs.network_record import CheckpointRef, NetworkRecord, Replicate
-from pipeline.search.base import TrainRequest
-from pipeline.search.trial import Trial
+from pipeline.engine.packing.planner import NetworkOrigin, TrialNetwork
+from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
+from pipeline.runs.journal import Journal
+from pipeline.runs.network_record import CheckpointRef, NetworkRecord
+from pipeline.search.base import Sampler, TrainRequest
+
+NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
 
 
-class TrialNetwork(NamedTuple):
-    """A network that was asked for, and what it learns from."""
+class CheckpointIndex(Protocol):
+    """Knows where the states of networks are; see `CheckpointStore`."""
 
-    trial: Trial
-    variant: Variant
-    network: Network
-    architecture: Architecture
-    view: PreparedFold
+    def origin(self, reference: CheckpointRef) -> NetworkOrigin:
+        """The stack that a checkpoint of this session or of an earlier one holds, and a network's key in it."""
+
+    def delete_unused(self) -> None:
+        """Delete what no network needs any longer."""
 
 
 class RungTraining(Protocol):
-    """What trains the networks of a rung; see trainer.py, and plan.py for what only seems to."""
+    """Trains the networks of a rung; see `RungTrainer`, and `DryRunTrainer`, which only pretends to."""
 
     @property
-    def states(self) -> "CheckpointIndex":
+    def checkpoints(self) -> CheckpointIndex:
         """Where the networks' states are."""
 
     @property
     def late(self) -> bool:
-        """The budget of seconds is used up."""
+        """Whether the budget of seconds is used up."""
 
-    def train(
-        self, jobs: Sequence[Job], views: Sequence[Future], epochs: int, show: Callable[[list[str]], None]
+    def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
+        """Train networks; `report` is called with the keys of those that a slice has reported."""
+
+
+class Rungs:
+    """The rungs of a search, as far as the budget allows.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    budget : Budget
+    epochs : int
+        The last epoch of a network that is not pruned.
+    records : SweepRecords
+    objectives : sequence of str
+        What the search is told: names of metrics, and "parameters".
+    n_parameters : callable
+        From a trial's key, how many parameters each of its networks has.
+
+    Attributes
+    ----------
+    number : int
+        Rungs that were asked for.
+    reached : dict of str to int
+        By trial, the epoch of the last rung in which it was trained.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        budget: Budget,
+        epochs: int,
+        records: SweepRecords,
+        objectives: Sequence[str],
+        n_parameters: Callable[[str], int],
     ) -> None:
-        """Train the networks; `show` gets the keys of those that a slice reported. Views by their numbers."""
+        self._sampler, self._budget, self._epochs, self._records = sampler, budget, epochs, records
+        self._objectives, self._n_parameters = tuple(objectives), n_parameters
+        self.reached: dict[str, int] = {}
+        self._spent, self._used_up = 0, ""
+        self.number = 0
 
+    def next(self) -> list[TrainRequest]:
+        """What to train next, [] at the end of the search or of the budget. Trials that are left out are pruned."""
+        cause = self._used_up or "the search left it out"
+        asked = [] if self._used_up else self._sampler.ask()
+        requests = self._affordable(asked)
+        kept = {request.trial.key for request in asked}
+        for key in self.reached:
+            if key not in kept:
+                self._records.let_go(key, cause, self.reached[key])
+        for request in asked[len(requests) :]:
+            if request.trial.key in self.reached:
+                self._records.let_go(request.trial.key, self._used_up, self.reached[request.trial.key])
+        self.number += 1
+        return requests
 
-class CheckpointIndex(Protocol):
-    """What knows where the states are; see states.py."""
+    def trained(self, requests: Sequence[TrainRequest]) -> None:
+        """The rung was trained: tell the search the scores."""
+        for request in requests:
+            self.reached[request.trial.key] = request.until
+            if request.until == self._epochs:
+                self._records.finish(request.trial.key)
+        if not self._used_up:
+            self._sampler.tell({request.trial.key: self._scores(request) for request in requests})
 
-    def origin(self, place: CheckpointRef) -> NetworkOrigin:
-        """The stack with a state that was kept, in this session or in an earlier one."""
+    def _affordable(self, requests: list[TrainRequest]) -> list[TrainRequest]:
+        """The first requests, as many as the budget allows."""
+        n_trials, n_networks = len(self.reached), len(self._records.repeats)
+        for index, request in enumerate(requests):
+            is_new = request.trial.key not in self.reached
+            cost = n_networks * (request.until - self.reached.get(request.trial.key, 0))
+            if is_new and self._budget.trials is not None and n_trials >= self._budget.trials:
+                self._used_up = f"budget.trials={self._budget.trials} is used up"
+            elif self._budget.network_epochs is not None and self._spent + cost > self._budget.network_epochs:
+                self._used_up = f"budget.network_epochs={self._budget.network_epochs} is used up"
+            if self._used_up:
+                return requests[:index]
+            n_trials, self._spent = n_trials + is_new, self._spent + cost
+        return requests
 
-    def tidy(self) -> None:
-        """Forget the states that no network needs any longer."""
+    def _scores(self, request: TrainRequest) -> tuple[float, ...]:
+        """The trial's objectives at the epoch that was asked for, smaller is better; inf if it diverged."""
+        trial = self._records.trials[request.trial.key]
+        if any(network.diverged_by(request.until) for network in trial.networks):
+            return (math.inf,) * len(self._objectives)
+        return tuple(self._objective(name, trial, request.until) for name in self._objectives)
+
+    def _objective(self, name: str, trial: TrialRecord, until: int) -> float:
+        if name == "parameters":
+            return float(self._n_parameters(trial.key))
+        values = [network.at(until)[f"validation/{name}"] for network in trial.networks]
+        return smaller_is_better(name, math.fsum(values) / len(values))
 
 
 class Engine:
     """Trains the networks of a sweep.
 
-    results   what is known of them
-    opened    by key, all networks that were asked for
+    Parameters
+    ----------
+    sampler : Sampler
+    budget : Budget
+    epochs : int
+        The last epoch of a network that is not pruned.
+    objectives : sequence of str
+        What the search is told: names of metrics, and "parameters".
+    records : SweepRecords
+    trainer : RungTraining
+    journal : Journal
+    build_networks : callable
+        From the requests of a rung, the networks of each trial, in the order of the records' replicates.
+
+    Attributes
+    ----------
+    records : SweepRecords
+    networks : dict of str to TrialNetwork
+        By key, all networks that were asked for.
     """
 
-    def __init__(self, context: RunContext, before: DataPipeline, results: SweepRecords, trainer: RungTraining) -> None:
-        settings = context.settings
-        self._context, self._before, self.results, self._trainer = context, before, results, trainer
-        self._epochs = settings.training.epochs
-        self.opened: dict[str, TrialNetwork] = {}
-        self._views: dict[str, int] = {}  # numbers by content hash
-        self._futures: list[Future] = []  # by number
-        objectives = (settings.select.metric, *settings.select.tradeoffs)
-        self._rungs = Rungs(settings.sampler(), settings.budget, self._epochs, results, objectives, self.n_parameters)
+    def __init__(
+        self,
+        sampler: Sampler,
+        budget: Budget,
+        epochs: int,
+        objectives: Sequence[str],
+        records: SweepRecords,
+        trainer: RungTraining,
+        journal: Journal,
+        build_networks: NetworkFactory,
+    ) -> None:
+        self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters)
+        self._budget, self._epochs = budget, epochs
+        self.records, self._trainer, self._journal = records, trainer, journal
+        self._build_networks = build_networks
+        self.networks: dict[str, TrialNetwork] = {}
 
     def run(self, show: Callable[[], None]) -> None:
-        """Train all that the search asks for and the budget allows."""
+        """Train all that the search asks for and the budget allows.
 
-        def reported(keys: Iterable[str]) -> None:
-            self._notice({self.opened[key].trial.key for key in keys})
+        Parameters
+        ----------
+        show : callable
+            Called after slices have been recorded.
+
+        Raises
+        ------
+        SettingError
+            If the budget ended before any network was trained.
+        """
+
+        def report(keys: Iterable[str]) -> None:
+            self._write_finished({key.partition("/")[0] for key in keys})
             show()
 
         while requests := self._rungs.next():
-            self._let_go(reported)
-            self._open(requests)
-            self._notice(finished_before(self.results, requests, self._epochs))
-            self._trainer.states.tidy()
-            self._trainer.train(self._jobs(requests), self._futures, self._epochs, reported)
+            self._catch_up(report)
+            self._enter(requests)
+            self._write_finished(finished_before(self.records, requests, self._epochs))
+            self._trainer.checkpoints.delete_unused()
+            self._trainer.train(self._untrained(requests), report)
             if self._trainer.late:
                 break
-            self._rungs.done(requests)
-            self._notice(request.trial.key for request in requests)
+            self._rungs.trained(requests)
+            self._write_finished(request.trial.key for request in requests)
         if self._trainer.late:
-            for key in self.results.trials:
-                self.results.let_go(key, f"budget.seconds={self._context.settings.budget.seconds:g} is used up")
-        self._let_go(reported)
-        self._trainer.states.tidy()
-        check_answers(self.results, self._context.settings.budget)
+            for key in self.records.trials:
+                self.records.let_go(key, f"budget.seconds={self._budget.seconds:g} is used up")
+        self._catch_up(report)
+        self._trainer.checkpoints.delete_unused()
+        check_trained(self.records, self._budget)
 
     @property
     def overlap(self) -> float:
-        """With several folds n_validation / n_train, by which their scores depend on each other; else 0."""
-        view_shape = next(iter(self.opened.values())).view.view_shape
-        return (
-            view_shape.n_validation / view_shape.n_train if any(repeat.fold for repeat in self.results.repeats) else 0.0
-        )
+        """n_validation / n_train with several folds, whose scores depend on each other by it; else 0."""
+        view_shape = next(iter(self.networks.values())).fold.view_shape
+        several_folds = any(replicate.fold for replicate in self.records.repeats)
+        return view_shape.n_validation / view_shape.n_train if several_folds else 0.0
 
     def n_parameters(self, trial: str) -> int:
-        """How many numbers each network of a trial learns."""
-        return self.opened[self.results.trials[trial].networks[0].key].architecture.n_parameters
+        """How many parameters each network of a trial has."""
+        return self.networks[self.records.trials[trial].networks[0].key].architecture.n_parameters
 
-    def _let_go(self, show: Callable[[list[str]], None]) -> None:
-        """Note which trials go on no longer. What an earlier session has trained too far is trained again, so far."""
-        if jobs := [self._job(result, until) for result, until in self.results.behind()]:
-            self._trainer.train(jobs, self._futures, self._epochs, show)
-        self._notice(self.results.trials)
+    def _catch_up(self, report: Callable[[list[str]], None]) -> None:
+        """Bring pruned trials to their end.
 
-    def _notice(self, trials: Iterable[str]) -> None:
-        """Write to the journal which of the trials have come to their end."""
-        if over := self.results.notice(trials):
-            left = {key: cause for key in over if (cause := self.results.trials[key].left)}
-            self._context.record.journal.append("over", trials=over, left=left)
+        An earlier session may have trained some beyond the epoch after which they are pruned now; then their networks
+        are trained again, up to this epoch.
+        """
+        if networks := [self._continued(record, until) for record, until in self.records.behind()]:
+            self._trainer.train(networks, report)
+        self._write_finished(self.records.trials)
 
-    def _open(self, requests: list[TrainRequest]) -> None:
-        """Enter the trials of a rung with their networks, and let the journal know."""
-        variants = [self._context.variants.of(request.trial) for request in requests]
-        views = self._before.views([(variant.prepare, variant.reduce) for variant in variants])
-        asked: dict[str, dict[Replicate, str]] = {}
-        content_hashes: dict[str, list[str | None]] = {}
-        origins = {
-            request.origin: self.results.trials[request.origin].networks for request in requests if request.origin
+    def _write_finished(self, trials: Iterable[str]) -> None:
+        """Write to the journal which of the trials are finished."""
+        if finished := self.records.notice(trials):
+            pruned = {key: cause for key in finished if (cause := self.records.trials[key].left)}
+            self._journal.append("over", trials=finished, left=pruned)
+
+    def _enter(self, requests: list[TrainRequest]) -> None:
+        """Enter the trials of a rung and their networks into the records, and the rung into the journal."""
+        parents = {
+            request.trial.key: self.records.trials[request.origin].networks for request in requests if request.origin
         }
-        for request, variant, of_folds in zip(requests, variants, views, strict=True):
-            networks = [self._network(request.trial, variant, repeat, of_folds) for repeat in self.results.repeats]
-            parents = dict(zip(self.results.repeats, origins[request.origin], strict=True)) if request.origin else {}
-            asked[request.trial.key] = {
-                repeat: self._content_hash(one, request, parents.get(repeat))
-                for repeat, one in zip(self.results.repeats, networks, strict=True)
-            }
-            history = {asked[request.trial.key][repeat]: parent for repeat, parent in parents.items()}
-            content_hashes |= {
-                one.network.key: [content_hash, parents[repeat].content_hash if parents else None]
-                for one, (repeat, content_hash) in zip(networks, asked[request.trial.key].items(), strict=True)
-            }
-            self.results.open(request.trial, asked[request.trial.key], history)
-            self.opened |= {one.network.key: one for one in networks}
-        self._context.record.journal.append(
+        hashes: dict[str, list[str | None]] = {}  # by network, its content hash and its parent's
+        for request, networks in zip(requests, self._build_networks(requests), strict=True):
+            copied = parents.get(request.trial.key, (None,) * len(networks))
+            of_networks: list[str] = []
+            histories: dict[str, NetworkRecord] = {}
+            for network, parent in zip(networks, copied, strict=True):
+                of_networks.append(self._content_hash(network, request, parent))
+                hashes[network.key] = [of_networks[-1], parent.content_hash if parent else None]
+                if parent:
+                    histories[of_networks[-1]] = parent
+            self.records.open(request.trial, dict(zip(self.records.repeats, of_networks, strict=True)), histories)
+            self.networks |= {network.key: network for network in networks}
+        self._journal.append(
             "rung",
             number=self._rungs.number,
             trials={
@@ -156,93 +264,72 @@ class Engine:
                 for request in requests
             },
             until={request.trial.key: request.until for request in requests},
-            networks=content_hashes,
+            networks=hashes,
         )
 
-    def _network(
-        self, trial: Trial, variant: Variant, repeat: Replicate, views: tuple[PreparedFold, ...]
-    ) -> TrialNetwork:
-        view = views[repeat.fold]
-        network = variant.net(trial, repeat.key(trial.key), repeat.seed)
-        shape = self._context.variants.shape(variant, view.view_shape, self._before.task)
-        return TrialNetwork(trial, variant, network, shape, view)
+    def _content_hash(self, network: TrialNetwork, request: TrainRequest, parent: NetworkRecord | None) -> str:
+        """The content hash of a network that begins anew, or as a copy of its parent, or that has begun already."""
+        if parent is not None:
+            epoch = self._rungs.reached[request.origin or ""]
+            return copied_network_hash(network, parent, epoch, self.records.known)
+        known = self.records.networks.get(network.key)
+        return known.content_hash if known else network.content_hash
 
-    def _content_hash(self, one: TrialNetwork, request: TrainRequest, origin: NetworkRecord | None) -> str:
-        known = self.results.networks.get(one.network.key)
-        if origin is not None:
-            return copied_network_hash(one, origin, self._rungs.reached[request.origin or ""], self.results.known)
-        return known.content_hash if known else network_hash(one, self._context.settings.training.loss_limit)
-
-    def _jobs(self, requests: list[TrainRequest]) -> list[Job]:
-        """The networks that are not yet where the rung wants them."""
-        asked = [
-            (result, request.until)
+    def _untrained(self, requests: list[TrainRequest]) -> list[TrialNetwork]:
+        """The networks that have not reached the rung yet."""
+        return [
+            self._continued(record, request.until)
             for request in requests
-            for result in self.results.trials[request.trial.key].networks
+            for record in self.records.trials[request.trial.key].networks
+            if not record.has(request.until)
         ]
-        return [self._job(result, until) for result, until in asked if not result.has(until)]
 
-    def _job(self, result: NetworkRecord, until: int) -> Job:
-        """To go on from the state that there is, or to begin anew."""
-        one, goes_on = self.opened[result.key], result.place is not None and result.trained <= until
-        view = self._views.setdefault(one.view.content_hash, len(self._futures))
-        if view == len(self._futures):
-            self._futures.append(one.view.data)
-        if result.inherited and not goes_on:
-            raise _lost(f"trial {result.key.partition('/')[0]}, which began as a copy of another")
-        origin = self._trainer.states.origin(result.place) if goes_on and result.place else None
-        return Job(
-            one.network, one.architecture, view, one.view.view_shape, result.trained if origin else 0, until, origin
-        )
+    def _continued(self, record: NetworkRecord, until: int) -> TrialNetwork:
+        """The network, to be trained from its checkpoint if there is one, else from its initial weights."""
+        network = self.networks[record.key]
+        if record.place is not None and record.trained <= until:
+            origin = self._trainer.checkpoints.origin(record.place)
+            return network._replace(start=record.trained, until=until, origin=origin)
+        if record.inherited:
+            raise _missing(f"trial {record.key.partition('/')[0]}, which began as a copy of another")
+        return network._replace(until=until)
 
 
-def network_hash(one: TrialNetwork, *history: object) -> str:
-    """Of all that the network's result depends on: equal content hashes, equal results."""
-    net = one.network
-    content = (
-        one.view.content_hash,
-        one.architecture,
-        net.seed,
-        net.optimizer,
-        net.regularizers,
-        net.schedule,
-        *history,
-    )
-    return sha256(repr(content).encode()).hexdigest()[:32]
+def copied_network_hash(network: TrialNetwork, parent: NetworkRecord, epoch: int, known: Container[str]) -> str:
+    """The content hash of a network that continues from its parent's state after an epoch.
 
-
-def copied_network_hash(one: TrialNetwork, origin: NetworkRecord, epoch: int, known: Container[str]) -> str:
-    """Of a network that takes over the origin's state after the epoch.
-
-    An earlier session may have trained the origin further; then its state is gone, unless the content hash is known.
+    Raises
+    ------
+    SettingError
+        If an earlier session has trained the parent further, so that this state is gone, and the result is not known.
     """
-    content_hash = network_hash(one, origin.content_hash, min(origin.trained, epoch))
-    if origin.trained > epoch and content_hash not in known:
-        raise _lost(f"trial {origin.key.partition('/')[0]} as it was after epoch {epoch}")
-    return content_hash
+    copied = settings_hash("copy", network.content_hash, parent.content_hash, min(parent.trained, epoch))
+    if parent.trained > epoch and copied not in known:
+        raise _missing(f"trial {parent.key.partition('/')[0]} as it was after epoch {epoch}")
+    return copied
 
 
-def check_answers(results: SweepRecords, budget: Budget) -> None:
-    """Raise SettingError if the budget ended before any network could learn."""
-    if any(network.trained for network in results.networks.values()):
+def check_trained(records: SweepRecords, budget: Budget) -> None:
+    """Raise SettingError if the budget ended before any network was trained."""
+    if any(network.trained for network in records.networks.values()):
         return
     for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
         if value is not None:
-            raise SettingError(f"budget.{name}={value:g} is used up before a single trial has learnt; allow more")
+            raise SettingError(f"budget.{name}={value:g} is used up before any trial was trained; increase it")
 
 
-def _lost(what: str) -> SettingError:
-    return SettingError(f"the run's folder no longer holds the state of {what}; begin a new run with resume=never")
-
-
-def finished_before(results: SweepRecords, requests: list[TrainRequest], epochs: int) -> list[str]:
-    """The trials that an earlier session has brought to their last epoch; they are marked as finished."""
-    done = [
+def finished_before(records: SweepRecords, requests: list[TrainRequest], epochs: int) -> list[str]:
+    """The trials that an earlier session has trained to their last epoch; they are marked as finished."""
+    finished = [
         request.trial.key
         for request in requests
         if request.until == epochs
-        and all(network.has(epochs) for network in results.trials[request.trial.key].networks)
+        and all(network.has(epochs) for network in records.trials[request.trial.key].networks)
     ]
-    for key in done:
-        results.finish(key)
-    return done
+    for key in finished:
+        records.finish(key)
+    return finished
+
+
+def _missing(state: str) -> SettingError:
+    return SettingError(f"the run's folder no longer holds the state of {state}; begin a new run with resume=never")

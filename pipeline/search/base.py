@@ -25,7 +25,10 @@ class Sampler(Protocol):
     """A search under way. Equal scores lead to equal trials, whatever the number of workers."""
 
     def ask(self) -> list[TrainRequest]:
-        """The legs up to the next rung, which do not depend on each other; [] when the search is over."""
+        """The requests of the current rung, which do not depend on each other; [] at the end of the search.
+
+        Until `tell`, further calls return the same requests.
+        """
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
         """By trial key, for every leg of the last ask, a score for each objective: small is good, inf diverged."""
@@ -55,11 +58,11 @@ class OneRung:
 
     def ask(self) -> list[TrainRequest]:
         """See Sampler."""
-        requests, self._requests = self._requests, []
-        return requests
+        return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Sampler; nothing depends on them."""
+        """End the search: nothing depends on the scores."""
+        self._requests = []
 
 
 def single_score(search: str, n_objectives: int) -> None:

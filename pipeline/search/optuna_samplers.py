@@ -110,19 +110,21 @@ class _Batches:
         self._study = optuna.create_study(directions=["minimize"] * n, sampler=sampler)
         self._settings, self._space, self._epochs = settings, space, epochs
         self._asked: dict[str, optuna.Trial] = {}
+        self._requests: list[TrainRequest] = []
         self._n_asked = 0
         self._worst = [-inf] * n  # by objective, of trials that did not diverge
 
     def ask(self) -> list[TrainRequest]:
         """See Sampler."""
-        settings, requests = self._settings, []
-        for number in range(self._n_asked, min(self._n_asked + settings.batch_size, settings.trials)):
-            suggested = self._study.ask()
-            trial = self._space.walk(number, _Suggested(suggested))
-            self._asked[trial.key] = suggested
-            requests.append(TrainRequest(trial, self._epochs))
-        self._n_asked += len(requests)
-        return requests
+        if not self._requests:
+            end = min(self._n_asked + self._settings.batch_size, self._settings.trials)
+            for number in range(self._n_asked, end):
+                suggested = self._study.ask()
+                trial = self._space.walk(number, _Suggested(suggested))
+                self._asked[trial.key] = suggested
+                self._requests.append(TrainRequest(trial, self._epochs))
+            self._n_asked = end
+        return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
         """See Sampler. What diverged counts as the worst so far: a failure would teach the model nothing."""
@@ -136,7 +138,7 @@ class _Batches:
                 self._study.tell(suggested, list(values))
             else:
                 self._study.tell(suggested, state=optuna.trial.TrialState.FAIL)
-        self._asked = {}
+        self._asked, self._requests = {}, []
 
 
 class _Suggested:

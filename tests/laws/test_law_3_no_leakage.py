@@ -10,9 +10,9 @@ from running import FEW, QUICK, composed, run_here
 from nncore.inference.table import Column, Table
 from nncore.stack.data import Data
 from nncore.stack.training import train
-from pipeline.components.types import Dataset, Development, PreparedView, RawRows
-from pipeline.engine.loop import Engine, TrialNetwork
-from pipeline.engine.packing.planner import Job, PlannedStack
+from pipeline.components.types import Dataset, Development, PreparedFold, PreparedView, RawRows
+from pipeline.engine.loop import Engine
+from pipeline.engine.packing.planner import PlannedStack, TrialNetwork
 from pipeline.engine.slices.task import SliceTask, train_slice
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.stages.prepare import Prepare
@@ -163,7 +163,7 @@ def test_law_3_the_split_keeps_every_row_once(tmp_path):
 
 def test_law_3_the_sweep_has_no_place_for_a_test_row():
     assert Data._fields == ("train", "validation")
-    for seen in (Development, PreparedView, TrialNetwork, Job, PlannedStack, SweepContext, SliceTask):
+    for seen in (Development, PreparedView, PreparedFold, TrialNetwork, PlannedStack, SweepContext, SliceTask):
         assert not [name for name in seen.__annotations__ if "test" in name]
     for function in (
         train,

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
 def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
     """Four stacks of 6 seconds; and what each slice costs besides."""
     found = plan([job(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
-    timed = [type(stack)(**{**stack.__dict__, "epoch_seconds": 0.6}) for stack in found]
+    timed = [replace(stack, epoch_seconds=0.6) for stack in found]
     seconds, slices = simulate(timed, workers, 1.0)
     assert slices == 4 * 10  # each of one epoch
     assert seconds == pytest.approx(expected + slices / workers * 0.03)

@@ -56,16 +56,17 @@ def test_every_network_is_in_one_stack_of_its_like(jobs, workers, width):
     assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
     for stack in found:
         asked = [by_key[network.key] for network in stack.networks]
-        assert {(one.architecture, one.view_shape, one.start, one.until) for one in asked} == {
+        assert stack.networks == tuple(asked)
+        assert {(one.architecture, one.fold.view_shape, one.start, one.until) for one in asked} == {
             (stack.architecture, stack.view_shape, stack.start, stack.until)
         }
         assert [one.origin for one in asked] in ([*stack.origins], [None] * len(asked))
-        assert [stack.views[network.view] for network in stack.networks] == [one.view for one in asked]
-        assert len(set(stack.views)) == len(stack.views)
+        networks, folds = stack.with_views()
+        assert [folds[network.view] for network in networks] == [one.fold for one in asked]
+        assert len({fold.content_hash for fold in folds}) == len(folds)
         assert isinstance(width, str) or len(stack.networks) <= width
-        kinds = [network.kinds for network in stack.networks]
+        kinds = [network.kinds for network in networks]
         assert kinds == sorted(kinds)  # so those with one optimizer are neighbours
-        assert all(type(network.view) is int for network in stack.networks)
 
 
 def test_what_must_not_stand_together_does_not():
@@ -89,7 +90,7 @@ def test_the_stacks_of_a_round_get_as_many_networks_of_each_kind(workers, width,
     jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
     found = plan(jobs, workers, stacks(width))
     assert len(found) == n_rounds * workers
-    counts = [Counter(network.kinds for network in stack.networks) for stack in found]
+    counts = [Counter(net.network.kinds for net in stack.networks) for stack in found]
     for begin in range(0, len(found), workers):
         at_a_time = counts[begin : begin + workers]
         for kinds in set().union(*at_a_time):
@@ -109,7 +110,7 @@ def test_where_workers_have_several_stacks_networks_of_the_same_kinds_come_to_as
     n_each = Counter(one.network.kinds for one in jobs)
     found = plan(jobs, 1, stacks(4))
     assert [len(stack.networks) for stack in found] == [4] * 6
-    stacks_of = Counter(kinds for stack in found for kinds in {network.kinds for network in stack.networks})
+    stacks_of = Counter(kinds for stack in found for kinds in {net.network.kinds for net in stack.networks})
     assert stacks_of.keys() == n_each.keys()
     assert all(stacks_of[kinds] <= math.ceil(n / 4) + 1 for kinds, n in n_each.items())
     assert sum(stacks_of.values()) <= len(found) + len(n_each) - 1  # each border is between two kinds, or within one
@@ -118,13 +119,15 @@ def test_where_workers_have_several_stacks_networks_of_the_same_kinds_come_to_as
 def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
     jobs = [job(number, view=view) for number in range(2) for view in (5, 2, 9)]
     (stack,) = plan(jobs, 1, stacks("unlimited"))
-    assert stack.views == (2, 5, 9)
-    assert {(network.key[5], stack.views[network.view] + 1) for network in stack.networks} == {
+    networks, folds = stack.with_views()
+    views = [int(fold.content_hash) for fold in folds]
+    assert views == [2, 5, 9]
+    assert {(network.key[5], views[network.view] + 1) for network in networks} == {
         ("3", 3),
         ("6", 6),
         ("1", 10),
     }
-    assert [network.view for network in stack.networks] == [0, 1, 2, 0, 1, 2]  # runs of one view inside each optimizer
+    assert [network.view for network in networks] == [0, 1, 2, 0, 1, 2]  # runs of one view inside each optimizer
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 56])
@@ -175,11 +178,11 @@ def test_a_number_is_the_most_that_stand_together(width, expected):
 
 def test_the_rest_of_a_stack_goes_on_out_of_it():
     (stack,) = plan([job(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
-    keys = [network.key for network in stack.networks][1:4]
+    keys = stack.keys[1:4]
     rest = stack.rest(keys, number=8, epoch=4)
-    assert rest.networks == stack.networks[1:4]
+    assert [net.network for net in rest.networks] == [net.network for net in stack.networks[1:4]]
     assert rest.origins == tuple(NetworkOrigin(8, key) for key in keys)
-    assert (rest.start, rest.until, rest.views) == (4, 10, (0, 1))
+    assert (rest.start, rest.until, len(rest.with_views()[1])) == (4, 10, 2)
     assert rest.seconds == pytest.approx(stack.seconds / 2 * 6 / 10)
 
 

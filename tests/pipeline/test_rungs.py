@@ -7,7 +7,7 @@ import pytest
 from sweeps import add, enter, opened, report, trial
 
 from pipeline.engine.budget import Budget
-from pipeline.engine.rungs import Rungs
+from pipeline.engine.loop import Rungs
 from pipeline.search.base import TrainRequest
 
 UNLIMITED = Budget(None, None, None)
@@ -41,7 +41,7 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
                 one = one if one.diverged else replace(one, selected_epoch=request.until)
                 if not network.ended:
                     add(results, {network.key: one}, network.trained, request.until, request.until == epochs)
-        rungs.done(requests)
+        rungs.trained(requests)
     return asked, results
 
 
@@ -116,7 +116,7 @@ def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
     script = Script([(0, 2)], [(0, 3)], [(0, 5)])
     rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
     while requests := rungs.next():
-        rungs.done(requests)
+        rungs.trained(requests)
     assert [told["0000"] for told in script.told][::2] == [(0.3,), (math.inf,)]
     assert results.networks["0000/1/0"].left is None
 

@@ -65,7 +65,7 @@ class Simulation:
 
     def keys(self, one: Slice):
         """The networks that a slice trains."""
-        keys = [network.key for network in self.scheduler.stacks[one.stack].networks]
+        keys = self.scheduler.stacks[one.stack].keys
         return [key for key in keys if len(self.trained.get(key, ())) == one.start]
 
     def train(self, done: Slice):
@@ -114,7 +114,7 @@ def test_every_network_is_trained_through_every_epoch_once(
 def test_a_stack_is_divided_when_workers_are_idle():
     """One stack of 8 that lasts 10 seconds an epoch: after the first slice four workers share it."""
     scheduler = Scheduler(planned(8, 8, epoch_seconds=10.0), 4, slice_seconds=10.0)
-    keys = [network.key for network in scheduler.stacks[0].networks]
+    keys = scheduler.stacks[0].keys
     first = scheduler.next()
     assert scheduler.next() is None
     assert first == Slice(0, 0, 1)
@@ -123,7 +123,7 @@ def test_a_stack_is_divided_when_workers_are_idle():
     assert [part.stack for part in parts] == [1, 2, 3, 4]
     assert scheduler.next() is None
     assert [part.start for part in parts] == [1] * 4
-    divided = [[network.key for network in scheduler.stacks[part.stack].networks] for part in parts]
+    divided = [scheduler.stacks[part.stack].keys for part in parts]
     assert divided == [keys[0:2], keys[2:4], keys[4:6], keys[6:8]]
     assert scheduler.stacks[3].origins == (NetworkOrigin(0, keys[4]), NetworkOrigin(0, keys[5]))
     assert parts[0].until - parts[0].start == 4  # a quarter of the networks: 2.5 s an epoch, 10 s a slice
@@ -135,7 +135,7 @@ def test_a_stack_is_divided_when_workers_are_idle():
 )
 def test_a_stack_is_not_divided_for_nothing(seconds, going_on, others, why):
     scheduler = Scheduler(planned(8 * (1 + others), 8, epoch_seconds=1.0), 2, slice_seconds=1.0)
-    keys = [network.key for network in scheduler.stacks[0].networks][:going_on]
+    keys = scheduler.stacks[0].keys[:going_on]
     done = scheduler.next()
     scheduler.finished(done, keys, seconds * (done.until - done.start))
     assert len(scheduler.stacks) == 1 + others, why
@@ -153,7 +153,7 @@ def test_a_stack_on_its_way_goes_before_one_that_has_not_begun_and_a_long_one_be
 
 def test_slices_last_about_as_long_as_asked():
     scheduler = Scheduler(planned(4, 4, epochs=1000), 1, slice_seconds=3.0)
-    keys = [network.key for network in scheduler.stacks[0].networks]
+    keys = scheduler.stacks[0].keys
     done = scheduler.next()
     scheduler.finished(done, keys, 0.25 * (done.until - done.start))  # it takes a quarter of a second an epoch
     later = scheduler.next()
@@ -184,7 +184,7 @@ def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
         divided = {origin.stack for stack in scheduler.stacks.values() for origin in stack.origins}
         assert len(running) == min(workers, len(set(scheduler.stacks) - over - divided))
         done = running.pop(choices.randrange(len(running)))
-        keys = [network.key for network in scheduler.stacks[done.stack].networks]
+        keys = scheduler.stacks[done.stack].keys
         scheduler.finished(done, keys, choices.uniform(0.1, 2))
         if done.until == 6:
             over.add(done.stack)
@@ -256,7 +256,7 @@ def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_netwo
 
 def test_a_lost_slice_is_tried_again_epoch_by_epoch_and_then_halved():
     scheduler = Scheduler(planned(4, 4, epochs=10, epoch_seconds=0.1), 1, 0.5, 1)
-    keys = [network.key for network in scheduler.stacks[0].networks]
+    keys = scheduler.stacks[0].keys
     assert scheduler.next() == Slice(0, 0, 5)
     assert scheduler.lost(Slice(0, 0, 5)) is None
     assert scheduler.next() == Slice(0, 0, 1)
@@ -267,5 +267,5 @@ def test_a_lost_slice_is_tried_again_epoch_by_epoch_and_then_halved():
     assert scheduler.lost(Slice(0, 1, 2)) is None
     assert [scheduler.next(), scheduler.next(), scheduler.next()] == [Slice(1, 1, 2), Slice(2, 1, 2), None]
     halves = [scheduler.stacks[number] for number in (1, 2)]
-    assert [[network.key for network in half.networks] for half in halves] == [keys[:2], keys[2:3]]
+    assert [half.keys for half in halves] == [keys[:2], keys[2:3]]
     assert halves[1].origins == (NetworkOrigin(0, keys[2]),)

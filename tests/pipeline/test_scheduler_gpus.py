@@ -94,7 +94,7 @@ def test_stacks_of_another_sort_are_not_taken_along():
 
 def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
     scheduler = with_gpus(planned(4, 2, epoch_seconds=0.1), 2, 0, 100)
-    keys = [[network.key for network in scheduler.stacks[number].networks] for number in (0, 1)]
+    keys = [scheduler.stacks[number].keys for number in (0, 1)]
     assert [scheduler.next(), scheduler.next()] == [Slice(0, 0, 5), Slice(1, 0, 5)]
     for number in (0, 1):
         scheduler.finished(Slice(number, 0, 5), keys[number][number:], 0.5)  # one of them has left
@@ -113,7 +113,7 @@ def test_an_idle_core_gets_of_a_wide_stack_what_it_can_do_meanwhile():
     scheduler = with_gpus(planned(60, 60, epochs=100, epoch_seconds=2.4), 2, 1, 100)
     wide = scheduler.next(gpu=True)
     assert scheduler.next() is None
-    keys = [network.key for network in scheduler.stacks[wide.stack].networks]
+    keys = scheduler.stacks[wide.stack].keys
     scheduler.finished(wide, keys, 0.1 * (wide.until - wide.start))
     again, *others = scheduler.next(gpu=True), scheduler.next(), scheduler.next()
     assert [len(scheduler.stacks[one.stack].networks) for one in (again, *others)] == [56, 2, 2]
@@ -153,7 +153,7 @@ def test_the_memory_of_a_gpu_bounds_the_width():
     small, large = (plan([job(n, of) for n in range(4)], 1, PackingSettings(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
 
     def width(stack, memory):
-        return gpu_width(stack.architecture, stack.networks, stack.view_shape, 1, memory)
+        return gpu_width(stack.architecture, stack.with_views()[0], stack.view_shape, 1, memory)
 
     assert width(small, 10**9) > 10_000
     assert 20 < width(large, 10**9) < 100

@@ -90,7 +90,7 @@ def test_halving_lets_the_worse_go_and_says_why(tmp_path):
 
 @pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
 def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
-    with pytest.raises(SettingError, match=f"^budget.{budget} is used up before a single trial has learnt; allow more"):
+    with pytest.raises(SettingError, match=f"^budget.{budget} is used up before any trial was trained; increase it"):
         swept_here(tmp_path, *IRIS, f"budget.{budget}")
 
 
@@ -136,16 +136,17 @@ class Noting:
         self.search = search
 
     def begin(self, *terms):
-        self.sampler, self.asked = self.search.begin(*terms), []
+        self.sampler, self.asked = self.search.begin(*terms), [{}]
         return self
 
     def ask(self):
         requests = self.sampler.ask()
-        self.asked.append({request.trial.key: request.trial for request in requests})
+        self.asked[-1] = {request.trial.key: request.trial for request in requests}  # asked again: the same
         return requests
 
     def tell(self, scores):
         self.sampler.tell(scores)
+        self.asked.append({})
 
 
 def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):

@@ -10,7 +10,7 @@ from running import composed, first_trials
 from pipeline.backends.ray import RayBackend
 from pipeline.components.types import view_shape
 from pipeline.config.variants import Variants
-from pipeline.engine.slices.task import SliceTask, load_loops, train_slice
+from pipeline.engine.slices.task import SliceTask, StartNetworks, load_loops, train_slice
 
 
 def loaded() -> list[str]:
@@ -27,13 +27,12 @@ def main() -> None:
     options = settings.stages["sweep"]
     one_cpu = RayBackend(1, "none", 1)  # so that both tasks run on one worker
     with TemporaryDirectory() as folder, one_cpu.start() as executor:
-        order = SliceTask(
-            shape, (network,), (), 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder)
-        )
+        begin = StartNetworks(shape, (network,))
+        task = SliceTask(begin, 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder))
         executor.broadcast(load_loops)
         (before,) = executor.submit(loaded, options=options)
         print(json.dumps(executor.fetch(before)))
-        _, reports = executor.submit(train_slice, order, 0, view, options=options, returns=2)
+        _, reports = executor.submit(train_slice, task, 0, view, options=options, returns=2)
         executor.fetch(reports)
         (modules,) = executor.submit(loaded, options=options)
         print(json.dumps(executor.fetch(modules)))

@@ -6,8 +6,8 @@ from samples import member, network, shape
 
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
-from pipeline.components.types import ViewShape
-from pipeline.engine.packing.planner import Job, NetworkOrigin
+from pipeline.components.types import PreparedFold, ViewShape
+from pipeline.engine.packing.planner import NetworkOrigin, TrialNetwork
 from pipeline.engine.records import SweepRecords
 from pipeline.runs.network_record import CheckpointRef, replicates
 from pipeline.search.trial import Trial
@@ -25,10 +25,11 @@ def job(
     view_shape: ViewShape = VIEW_SHAPE,
     span: tuple[int, int] = (0, 10),
     origin: NetworkOrigin | None = None,
-) -> Job:
+) -> TrialNetwork:
     """A network of trial `number`; neighbours have different optimizers."""
     optimizer = member(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
-    return Job(network(f"{number:04d}/{view + 1}/0", 0, optimizer), of, view, view_shape, *span, origin)
+    net = network(f"{number:04d}/{view + 1}/0", 0, optimizer)
+    return TrialNetwork(net, of, PreparedFold(None, view_shape, f"{view:02d}"), f"{number}", *span, origin)
 
 
 def trial(number: int) -> Trial:

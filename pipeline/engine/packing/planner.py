@@ -12,7 +12,7 @@ from pydantic import Field, Strict
 from nncore.architecture import Architecture
 from nncore.stack.state import Network
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.components.types import ViewShape
+from pipeline.components.types import PreparedFold, ViewShape
 from pipeline.engine.packing.cost_model import TASK_S, efficient_width, epoch_seconds, min_task_seconds
 
 
@@ -42,59 +42,70 @@ class NetworkOrigin(NamedTuple):
     key: str
 
 
-class Job(NamedTuple):
-    """Train one network from the epoch `start` to the epoch `until`.
+class TrialNetwork(NamedTuple):
+    """A network of a trial, what it learns from, and the epochs for which it is to be trained next.
 
     Parameters
     ----------
     network : Network
     architecture : Architecture
-    view : int
-        Number of the view that it learns from.
-    view_shape : ViewShape
-        The sizes of this view.
-    start, until : int
+    fold : PreparedFold
+    content_hash : str
+        Of everything that its result depends on when it is trained from its initial weights.
+    start, until : int, default 0
+        It has completed epoch `start` and is to be trained to epoch `until`.
     origin : NetworkOrigin or None, default None
         Where its state is; None for a network that has not begun.
     """
 
     network: Network
     architecture: Architecture
-    view: int
-    view_shape: ViewShape
-    start: int
-    until: int
+    fold: PreparedFold
+    content_hash: str
+    start: int = 0
+    until: int = 0
     origin: NetworkOrigin | None = None
+
+    @property
+    def key(self) -> str:
+        """Its name in the records and in the journal."""
+        return self.network.key
 
 
 @dataclass(frozen=True)
 class PlannedStack:
-    """Networks that are trained together.
+    """Networks that are trained together: they agree in architecture, sizes of their data, and epochs.
 
     Parameters
     ----------
-    architecture : Architecture
-    view_shape : ViewShape
-    networks : tuple of Network
-        In packing order; `Network.view` is a place in `views`.
-    views : tuple of int
-        Numbers of the views that they learn from, all of one size.
-    start, until : int
-        The epochs between which they are trained.
-    origins : tuple of NetworkOrigin
-        One for each network; empty if they have not begun.
+    networks : tuple of TrialNetwork
+        In packing order.
     epoch_seconds : float
         Estimated seconds of an epoch on one core.
     """
 
-    architecture: Architecture
-    view_shape: ViewShape
-    networks: tuple[Network, ...]
-    views: tuple[int, ...]
-    start: int
-    until: int
-    origins: tuple[NetworkOrigin, ...]
+    networks: tuple[TrialNetwork, ...]
     epoch_seconds: float
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of each network."""
+        return self.networks[0].architecture
+
+    @property
+    def view_shape(self) -> ViewShape:
+        """The sizes of each network's data."""
+        return self.networks[0].fold.view_shape
+
+    @property
+    def start(self) -> int:
+        """The epoch that each network has completed."""
+        return self.networks[0].start
+
+    @property
+    def until(self) -> int:
+        """The epoch to which each network is to be trained."""
+        return self.networks[0].until
 
     @property
     def seconds(self) -> float:
@@ -102,39 +113,46 @@ class PlannedStack:
         return self.epoch_seconds * (self.until - self.start)
 
     @property
+    def keys(self) -> list[str]:
+        """Of its networks."""
+        return [network.key for network in self.networks]
+
+    @property
     def like(self) -> object:
         """Equal for networks that take equal time and memory."""
         return self.architecture, self.view_shape
 
     @property
-    def jobs(self) -> list[Job]:
-        """Its networks as single jobs."""
-        origins = self.origins or (None,) * len(self.networks)
-        return [
-            Job(network, self.architecture, self.views[network.view], self.view_shape, self.start, self.until, origin)
-            for network, origin in zip(self.networks, origins, strict=True)
-        ]
+    def origins(self) -> tuple[NetworkOrigin, ...]:
+        """Where the states of its networks are; () if they have not begun."""
+        return tuple(network.origin for network in self.networks if network.origin)
+
+    def with_views(self) -> tuple[tuple[Network, ...], list[PreparedFold]]:
+        """What its networks learn from, each fold once, and the networks with their `view` among these."""
+        folds = {network.fold.content_hash: network.fold for network in self.networks}
+        views = sorted(folds)
+        networks = tuple(replace(net.network, view=views.index(net.fold.content_hash)) for net in self.networks)
+        return networks, [folds[view] for view in views]
 
     def part(self, keys: Sequence[str]) -> "PlannedStack":
         """The stack of some of its networks, which start where it starts."""
         wanted = set(keys)
-        indices = [index for index, network in enumerate(self.networks) if network.key in wanted]
-        networks = tuple(self.networks[index] for index in indices)
-        origins = tuple(self.origins[index] for index in indices if self.origins)
-        share = len(networks) / len(self.networks)
-        return replace(self, networks=networks, origins=origins, epoch_seconds=self.epoch_seconds * share)
+        networks = tuple(network for network in self.networks if network.key in wanted)
+        return PlannedStack(networks, self.epoch_seconds * (len(networks) / len(self.networks)))
 
     def rest(self, keys: Sequence[str], number: int, epoch: int) -> "PlannedStack":
         """The stack of some of its networks, which continue after this epoch from the stack with this number."""
         part = self.part(keys)
-        origins = tuple(NetworkOrigin(number, network.key) for network in part.networks)
-        return replace(part, origins=origins, start=epoch)
+        networks = tuple(
+            network._replace(start=epoch, origin=NetworkOrigin(number, network.key)) for network in part.networks
+        )
+        return replace(part, networks=networks)
 
 
-def plan(jobs: Sequence[Job], workers: int, settings: PackingSettings) -> list[PlannedStack]:
+def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettings) -> list[PlannedStack]:
     """Divide networks among stacks.
 
-    Networks can be trained together if they agree in architecture, sizes of their views and epochs. Each such group is
+    Networks can be trained together if they agree in architecture, sizes of their data and epochs. Each such group is
     divided among stacks of about equal width.
 
     Within a stack, networks with components of the same kinds stand side by side, so that they step in one operation.
@@ -144,52 +162,43 @@ def plan(jobs: Sequence[Job], workers: int, settings: PackingSettings) -> list[P
 
     Parameters
     ----------
-    jobs : sequence of Job
+    networks : sequence of TrialNetwork
     workers : int, > 0
         Cores and GPUs that train.
     settings : PackingSettings
     """
-    groups: dict[tuple[object, ...], list[Job]] = {}
-    for job in sorted(jobs, key=packing_order):
-        groups.setdefault((job.architecture, job.view_shape, job.start, job.until, job.origin is None), []).append(job)
-    numbers = _stack_counts(list(groups.values()), workers, settings.width)
-    parts = [part for group, n in zip(groups.values(), numbers, strict=True) for part in _divided(group, n, workers)]
+    groups: dict[tuple[object, ...], list[TrialNetwork]] = {}
+    for network in sorted(networks, key=packing_order):
+        sort = (network.architecture, network.fold.view_shape, network.start, network.until, network.origin is None)
+        groups.setdefault(sort, []).append(network)
+    counts = _stack_counts(list(groups.values()), workers, settings.width)
+    parts = [part for group, n in zip(groups.values(), counts, strict=True) for part in _divided(group, n, workers)]
     return [stack_of(part) for part in parts]
 
 
-def stack_of(jobs: Sequence[Job]) -> PlannedStack:
-    """The stack of jobs that agree in all that a stack's networks share, and are in packing order."""
-    first, views = jobs[0], tuple(sorted({job.view for job in jobs}))
-    return PlannedStack(
-        first.architecture,
-        first.view_shape,
-        tuple(replace(job.network, view=views.index(job.view)) for job in jobs),
-        views,
-        first.start,
-        first.until,
-        tuple(job.origin for job in jobs if job.origin),
-        epoch_seconds(first.architecture, first.view_shape, len(jobs)),
-    )
+def stack_of(networks: Sequence[TrialNetwork]) -> PlannedStack:
+    """The stack of networks that can be trained together and are in packing order."""
+    return PlannedStack(tuple(networks), _group_epoch_seconds(networks))
 
 
-def packing_order(job: Job) -> tuple[tuple[str, ...], int]:
-    """Sort key of networks in a stack: by the kinds of their components, then by view."""
-    return job.network.kinds, job.view
+def packing_order(network: TrialNetwork) -> tuple[tuple[str, ...], str]:
+    """Sort key of networks in a stack: by the kinds of their components, then by the data that they learn from."""
+    return network.network.kinds, network.fold.content_hash
 
 
-def _divided(jobs: Sequence[Job], n_parts: int, workers: int) -> list[Sequence[Job]]:
+def _divided(networks: Sequence[TrialNetwork], n_parts: int, workers: int) -> list[Sequence[TrialNetwork]]:
     """Parts of about equal size; those of one round, as many as there are workers, have networks of the same kinds."""
     n_rounds = max(1, n_parts // workers)
     firsts = [ceil(n_parts * number / n_rounds) for number in range(n_rounds + 1)]  # parts of each round
-    ends = [ceil(len(jobs) * first / n_parts) for first in firsts]
+    ends = [ceil(len(networks) * first / n_parts) for first in firsts]
     return [
-        jobs[begin:end][part::n]
+        networks[begin:end][part::n]
         for (begin, end), n in zip(pairwise(ends), (b - a for a, b in pairwise(firsts)), strict=True)
         for part in range(n)
     ]
 
 
-def _stack_counts(groups: list[list[Job]], workers: int, width: int | str) -> list[int]:
+def _stack_counts(groups: list[list[TrialNetwork]], workers: int, width: int | str) -> list[int]:
     """The number of stacks of each group; for auto a multiple of the workers in all, so that none is idle.
 
     There are not so many that the driver takes longer with them than the workers; in that case stacks are wider, or
@@ -198,10 +207,7 @@ def _stack_counts(groups: list[list[Job]], workers: int, width: int | str) -> li
     """
     if width != "auto":
         return [1 if isinstance(width, str) else ceil(len(group) / width) for group in groups]
-    seconds = [
-        (group[0].until - group[0].start) * epoch_seconds(group[0].architecture, group[0].view_shape, len(group))
-        for group in groups
-    ]
+    seconds = [(group[0].until - group[0].start) * _group_epoch_seconds(group) for group in groups]
     workers = max(1, min(workers, ceil(sqrt(sum(seconds) / TASK_S))))
     counts = [
         ceil(min(len(group) / efficient_width(group[0].architecture), total / min_task_seconds(workers)))
@@ -214,3 +220,7 @@ def _stack_counts(groups: list[list[Job]], workers: int, width: int | str) -> li
         longest = max(divisible, key=lambda index: seconds[index] / counts[index])
         counts[longest] += 1
     return counts
+
+
+def _group_epoch_seconds(networks: Sequence[TrialNetwork]) -> float:
+    return epoch_seconds(networks[0].architecture, networks[0].fold.view_shape, len(networks))

@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 from math import ceil
 
 from pipeline.engine.packing.cost_model import efficient_width, gpu_epoch_seconds, min_task_seconds
-from pipeline.engine.packing.planner import PlannedStack, packing_order, stack_of
+from pipeline.engine.packing.planner import PlannedStack, TrialNetwork, packing_order, stack_of
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Scheduler:
     ) -> None:
         self.stacks = dict(enumerate(planned, first))
         self._next_number = first + len(planned)
-        self._progress = {number: _StackProgress(stack.start, _keys(stack)) for number, stack in self.stacks.items()}
+        self._progress = {number: _StackProgress(stack.start, stack.keys) for number, stack in self.stacks.items()}
         self._queue = deque(sorted(self.stacks, key=lambda number: -self.stacks[number].seconds))
         self._running: dict[bool, set[Slice]] = {False: set(), True: set()}  # on cores, and on GPUs
         self._workers, self._gpus = workers, 0
@@ -228,7 +228,7 @@ class Scheduler:
     def _sort(self, number: int) -> object:
         """Equal for stacks that can be joined."""
         stack, epoch = self.stacks[number], self._progress[number].epoch
-        return stack.like, stack.until, epoch, epoch > stack.start or bool(stack.origins)
+        return stack.like, stack.until, epoch, epoch > stack.start or stack.networks[0].origin is not None
 
     def _divide(self, number: int, sizes: Sequence[int]) -> list[int]:
         """Replace a stack by stacks of these sizes, neighbours together."""
@@ -236,7 +236,7 @@ class Scheduler:
         parts = []
         for begin, end in pairwise(accumulate(sizes, initial=0)):
             stack = self._remainder(number, progress, progress.keys[begin:end])
-            part = self._add(stack, replace(progress, keys=_keys(stack), losses=0))
+            part = self._add(stack, replace(progress, keys=stack.keys, losses=0))
             measured = dict(progress.epoch_seconds)  # on a GPU it hardly depends on the width
             if False in measured:
                 measured[False] *= (end - begin) / len(progress.keys)
@@ -246,12 +246,13 @@ class Scheduler:
 
     def _join(self, numbers: Sequence[int]) -> int:
         """Replace stacks that can be joined by one, for a GPU."""
-        jobs, epoch = [], self._progress[numbers[0]].epoch
+        networks: list[TrialNetwork] = []
+        epoch = self._progress[numbers[0]].epoch
         for number in numbers:
             progress = self._progress.pop(number)
-            jobs += self._remainder(number, progress, progress.keys).jobs
-        stack = stack_of(sorted(jobs, key=packing_order))
-        return self._add(stack, _StackProgress(epoch, _keys(stack), gpu_sized=True))
+            networks += self._remainder(number, progress, progress.keys).networks
+        stack = stack_of(sorted(networks, key=packing_order))
+        return self._add(stack, _StackProgress(epoch, stack.keys, gpu_sized=True))
 
     def _remainder(self, number: int, progress: _StackProgress, keys: Sequence[str]) -> PlannedStack:
         """What is left to do for some networks of a stack."""
@@ -304,10 +305,6 @@ class Scheduler:
         if stack.like not in self._gpu_width:
             self._gpu_width[stack.like] = self._fits(stack)
         return self._gpu_width[stack.like]
-
-
-def _keys(stack: PlannedStack) -> list[str]:
-    return [network.key for network in stack.networks]
 
 
 def equal_sizes(n: int, parts: int) -> list[int]:

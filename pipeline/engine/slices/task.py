@@ -1,4 +1,4 @@
-"""What a worker does in the sweep. Imports nncore and NumPy only: a worker that trains starts fast."""
+"""What a worker does for a slice. It imports nncore and NumPy only, so that a worker starts fast."""
 
 import os
 import time
@@ -30,52 +30,109 @@ METRICS: dict[Task, dict[str, Metric]] = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A stack in a file, and the SHA-256 of its content."""
+    """A stack in a file, and the SHA-256 of the file's content."""
 
     path: Path
     sha256: str
 
 
-@dataclass(frozen=True)
-class SliceTask:
-    """What a slice is to do.
-
-    networks    to begin with, or to collect from the stacks it is given; none: go on with the only stack that is given
-    origins     of each network, in which of these stacks it is, and under which key
-    until       the epoch to train to
-    last        nobody goes on after that epoch
-    gpu_bytes   how much of a GPU's memory it may take; 0: train on a core
-    file        where to keep the state of the stack
-    beside      a file of this run's session; a worker that does not see it keeps no state
-    """
+class StartNetworks(NamedTuple):
+    """A slice begins with new networks."""
 
     architecture: Architecture
     networks: tuple[Network, ...]
+
+    def stack(self, sources: list[Stack]) -> Stack:
+        """Initialize a stack; there are no sources."""
+        return start(self.architecture, self.networks)
+
+
+class CollectNetworks(NamedTuple):
+    """A slice begins with networks that are collected from other stacks.
+
+    Parameters
+    ----------
+    networks : tuple of Network
+    origins : tuple of (int, str)
+        For each network, which of the sources holds its state, and the network's key there.
+    """
+
+    networks: tuple[Network, ...]
     origins: tuple[tuple[int, str], ...]
+
+    def stack(self, sources: list[Stack]) -> Stack:
+        """Build the stack out of the sources, which may hold different networks under one key."""
+        renamed = [
+            replace(source, networks=tuple(replace(net, key=f"{index} {net.key}") for net in source.networks))
+            for index, source in enumerate(sources)
+        ]
+        return collect(self.networks, [f"{index} {key}" for index, key in self.origins], renamed)
+
+
+class ContinueStack(NamedTuple):
+    """A slice continues the training of one stack."""
+
+    def stack(self, sources: list[Stack]) -> Stack:
+        """The only source."""
+        (source,) = sources
+        return source
+
+
+@dataclass(frozen=True)
+class SliceTask:
+    """What a worker needs to know to train a slice.
+
+    Parameters
+    ----------
+    begin : StartNetworks, CollectNetworks or ContinueStack
+        How the stack is obtained.
+    until : int
+        The epoch to train to.
+    last : bool
+        No network is trained beyond this epoch.
+    task : Task
+    loss_limit : float
+        A network with a larger loss has diverged.
+    gpu_bytes : int
+        How much of a GPU's memory it may take; 0 to train on a core.
+    file : Path
+        Where to write the checkpoint.
+    session_file : Path
+        A file of this session of the run; a worker that cannot read it writes no checkpoint.
+    """
+
+    begin: StartNetworks | CollectNetworks | ContinueStack
     until: int
     last: bool
     task: Task
     loss_limit: float
     gpu_bytes: int
     file: Path
-    beside: Path
+    session_file: Path
 
 
 class NetworkSelector(NamedTuple):
-    """Who answers: the network with this key in a stack."""
+    """The network with this key in a stack."""
 
     key: str
 
     def weights(self, stack: Stack | Checkpoint) -> Array:
-        """The parameters (1, buffer_size) that it answers with."""
+        """The parameters (1, buffer_size) of its selected epoch."""
         return load_stack(stack).selected_weights_of(self.key)
 
 
 class SliceOutcome(NamedTuple):
-    """What a slice has come to: seconds of work, who did it, the state's file, and a report for each network.
+    """What a slice has come to.
 
-    worker   host and process
-    sha256   of the file; "" if the run's folder is on another host; then somebody there is to keep the stack
+    Parameters
+    ----------
+    seconds : float
+    worker : str
+        Host and process.
+    sha256 : str
+        Of the checkpoint; "" if the worker could not write it, because the run's folder is on another host.
+    reports : dict of str to Report
+        By the key of the network.
     """
 
     seconds: float
@@ -85,63 +142,54 @@ class SliceOutcome(NamedTuple):
 
 
 def load_loops() -> None:
-    """Load what every slice needs: most of a second in a process that has trained nothing yet."""
+    """Load what every slice needs; it takes most of a second in a process that has not trained yet."""
     dense.add.loop(np.dtype(np.float32))
 
 
-def train_slice(order: SliceTask, n_stacks: int, *given: Any) -> tuple[Stack | None, SliceOutcome]:
-    """Train a stack: a pure function, safe to run again, but for the file it leaves.
+def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | None, SliceOutcome]:
+    """Train a slice: a pure function that may be repeated, except for the checkpoint that it writes.
 
-    given     the stacks to collect from, then the views
+    Parameters
+    ----------
+    task : SliceTask
+    n_sources : int
+        How many of the further arguments are stacks or checkpoints to begin with.
+    *given : Stack, Checkpoint or PreparedView
+        The sources, then the data of each view.
 
-    Returns   the stack, if it goes on or is still to be kept, and the reports
+    Returns
+    -------
+    stack : Stack or None
+        None if it is neither trained further nor still to be written to a checkpoint.
+    outcome : SliceOutcome
     """
     began = time.perf_counter()
-    stack = _begun(order, [load_stack(source) for source in given[:n_stacks]])
-    data = tuple(view.data for view in given[n_stacks:])
-    if order.gpu_bytes:
-        stack, reports = with_gpu_memory_limit(order.gpu_bytes, _trained_on_a_gpu, order, stack, data)
+    stack = task.begin.stack([load_stack(source) for source in given[:n_sources]])
+    data = tuple(view.data for view in given[n_sources:])
+    if task.gpu_bytes:
+        stack, reports = with_gpu_memory_limit(task.gpu_bytes, _train_on_gpu, task, stack, data)
     else:
-        stack, reports = _trained(order, stack, data)
-    sha256 = save_checkpoint(stack, order.file) if order.beside.exists() else ""
-    goes_on = None if order.last and sha256 else stack
-    worker = f"{gethostname()} {os.getpid()}"
-    return goes_on, SliceOutcome(time.perf_counter() - began, worker, sha256, reports)
+        stack, reports = _train(task, stack, data)
+    sha256 = save_checkpoint(stack, task.file) if task.session_file.exists() else ""
+    outcome = SliceOutcome(time.perf_counter() - began, f"{gethostname()} {os.getpid()}", sha256, reports)
+    return None if task.last and sha256 else stack, outcome
 
 
-def _trained(order: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
-    return train(stack, data, order.until, METRICS[order.task], order.loss_limit)
+def _train(task: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
+    return train(stack, data, task.until, METRICS[task.task], task.loss_limit)
 
 
-def _trained_on_a_gpu(order: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
-    """There and back: between slices a stack lies in the host's memory, wherever it goes on."""
-    stack, reports = _trained(order, to_device(stack, to_gpu), views_to_device(data, to_gpu))
+def _train_on_gpu(task: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
+    """Between slices a stack is in the host's memory, wherever it is trained next."""
+    stack, reports = _train(task, to_device(stack, to_gpu), views_to_device(data, to_gpu))
     return to_device(stack, to_host), reports
 
 
 def save_checkpoint(stack: Stack, file: Path) -> str:
-    """Write the stack's state; the SHA-256 of the file."""
+    """Write a stack to a file; returns the SHA-256 of the file."""
     return stack_file.save(stack, file)
 
 
 def load_stack(source: Stack | Checkpoint) -> Stack:
-    """The stack itself."""
+    """The stack of a checkpoint; a stack is returned as it is."""
     return stack_file.load(source.path, source.sha256) if isinstance(source, Checkpoint) else source
-
-
-def _begun(order: SliceTask, sources: list[Stack]) -> Stack:
-    if not sources:
-        return start(order.architecture, order.networks)
-    if not order.networks:
-        return sources[0]
-    named = [_renamed(source, at) for at, source in enumerate(sources)]
-    return collect(order.networks, [_name(at, key) for at, key in order.origins], named)
-
-
-def _renamed(stack: Stack, at: int) -> Stack:
-    """Stacks of different sessions of a run may hold different networks under one key."""
-    return replace(stack, networks=tuple(replace(network, key=_name(at, network.key)) for network in stack.networks))
-
-
-def _name(at: int, key: str) -> str:
-    return f"{at} {key}"

@@ -1,125 +1,307 @@
-"""The thin shell around planner and scheduler: runs slices on an executor, and notes what they report."""
+"""Trains the networks of a rung: runs slices on an executor, and records what they report."""
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any, NamedTuple
 
-from pipeline.backends.base import Future, GpuCapacity, TaskLostError, TaskMemoryError
-from pipeline.engine.packing.planner import Job, PlannedStack, plan
+from nncore.stack.training import Report
+from pipeline.backends.base import Executor, Future, GpuCapacity, TaskLostError, TaskMemoryError, TaskOptions
+from pipeline.components.types import Task
+from pipeline.engine.packing.cost_model import gpu_width, steps_per_epoch
+from pipeline.engine.packing.planner import PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import RungProgress, SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore
-from pipeline.engine.slices.dispatcher import Dispatcher, SweepContext
-from pipeline.engine.slices.ledger import RunningSlice, SliceLedger
+from pipeline.engine.slices.task import (
+    Checkpoint,
+    CollectNetworks,
+    ContinueStack,
+    SliceOutcome,
+    SliceTask,
+    StartNetworks,
+    load_stack,
+    save_checkpoint,
+    train_slice,
+)
 from pipeline.runs.journal import Journal
+from pipeline.runs.network_record import CRASHED, CheckpointRef
+
+
+@dataclass(frozen=True)
+class SweepContext:
+    """What all slices of a sweep have in common.
+
+    Parameters
+    ----------
+    executor : Executor
+    options : TaskOptions
+        Of the tasks that train.
+    packing : PackingSettings
+    task : Task
+    epochs : int
+        The last epoch of a network that is not pruned.
+    loss_limit : float
+    deadline : float or None
+        When to start no further slice, on the monotonic clock.
+    say : callable
+        Prints a line of text.
+    """
+
+    executor: Executor
+    options: TaskOptions
+    packing: PackingSettings
+    task: Task
+    epochs: int
+    loss_limit: float
+    deadline: float | None
+    say: Callable[[str], None]
+
+
+class RunningSlice(NamedTuple):
+    """A slice that a worker trains, or whose checkpoint is being written.
+
+    Parameters
+    ----------
+    slice : Slice
+    stack : PlannedStack
+    last : bool
+        Its networks are not trained further.
+    started : int
+        Milliseconds since 1970.
+    file : str
+        Name of the checkpoint.
+    trained : Future of a Stack
+    outcome : SliceOutcome or None, default None
+        What it reported, if only the checkpoint is missing.
+    """
+
+    slice: Slice
+    stack: PlannedStack
+    last: bool
+    started: int
+    file: str
+    trained: Future
+    outcome: SliceOutcome | None = None
 
 
 class RungTrainer:
-    """Trains networks as a rung asks for them.
+    """Trains networks, rung by rung.
 
-    states                    what they have come to
-    n_stacks, widest_stack    stacks that were planned, and the networks in the widest
-    n_retried                 slices that were lost on their way and tried again
+    A slice that came to its end is written to the journal first, then to the records and the checkpoints.
+
+    Parameters
+    ----------
+    context : SweepContext
+    checkpoints : CheckpointStore
+    records : SweepRecords
+    journal : Journal
+
+    Attributes
+    ----------
+    checkpoints : CheckpointStore
+    n_stacks, widest_stack : int
+        Stacks that were planned, and the networks in the widest.
+    n_retried : int
+        Slices that were lost and repeated.
+    n_steps : int
+        Training steps of all networks together.
     """
 
-    def __init__(self, terms: SweepContext, states: CheckpointStore, results: SweepRecords, journal: Journal) -> None:
-        self._terms, self.states, self._results = terms, states, results
-        self._dispatcher = Dispatcher(terms, states)
-        self._books = SliceLedger(states, results, journal)
-        self.n_stacks = self.widest_stack = self.n_retried = 0
-        self._at_work = {False: 0, True: 0}  # slices on cores, and on GPUs
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of all networks together."""
-        return self._books.n_steps
+    def __init__(
+        self, context: SweepContext, checkpoints: CheckpointStore, records: SweepRecords, journal: Journal
+    ) -> None:
+        self._context, self.checkpoints, self._records, self._journal = context, checkpoints, records, journal
+        self.n_stacks = self.widest_stack = self.n_retried = self.n_steps = 0
+        self._training = {False: 0, True: 0}  # slices that cores and GPUs train now
 
     @property
     def busy(self) -> int:
-        """Slices that are on their way."""
-        return sum(self._at_work.values())
+        """Slices that are being trained."""
+        return sum(self._training.values())
 
     @property
     def late(self) -> bool:
-        """The budget of seconds is used up."""
-        return self._terms.deadline is not None and time.monotonic() >= self._terms.deadline
+        """Whether the budget of seconds is used up."""
+        return self._context.deadline is not None and time.monotonic() >= self._context.deadline
 
-    def train(
-        self, jobs: Sequence[Job], views: Sequence[Future], epochs: int, show: Callable[[list[str]], None]
-    ) -> None:
-        """Train the networks; `show` gets the keys of those that each slice reported. Views by their numbers."""
-        executor, stacks = self._terms.executor, self._terms.stacks
-        workers, gpus = executor.workers, executor.gpus
-        planned = plan(jobs, workers + gpus.n, stacks)
+    def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
+        """Train networks, each to its epoch `until`, unless the budget of seconds ends before.
+
+        Parameters
+        ----------
+        networks : sequence of TrialNetwork
+        report : callable
+            Called with the keys of the networks that slices have reported.
+        """
+        executor, packing = self._context.executor, self._context.packing
+        planned = plan(networks, executor.workers + executor.gpus.n, packing)
         if planned:
-            self._terms.say(_described(planned, workers, gpus))
-        retries, first = self._terms.options.retries, self.states.next_stack
-        scheduler = Scheduler(
-            planned, workers, stacks.slice_seconds, retries, first, partial(self._dispatcher.fits, len(views))
-        )
-        n_epochs = sum(job.until - job.start for job in jobs)
-        self._results.rungs.append(RungProgress(_goals(jobs), len(jobs), n_epochs, n_epochs))
+            self._context.say(_description(planned, executor.workers, executor.gpus))
+        n_views = len({network.fold.content_hash for network in networks})
+        first, fits = self.checkpoints.next_stack, partial(self._width_on_gpu, n_views)
+        retries = self._context.options.retries
+        scheduler = Scheduler(planned, executor.workers, packing.slice_seconds, retries, first, fits)
+        n_epochs = sum(network.until - network.start for network in networks)
+        self._records.rungs.append(RungProgress(_goals(networks), len(networks), n_epochs, n_epochs))
         running: dict[Future, RunningSlice] = {}
         reported: list[str] = []
         while True:
             scheduler.resize(executor.workers, executor.gpus.n)
-            while not self.late and (chosen := self._next(scheduler)):
-                done, begun = self._dispatcher.start(chosen, scheduler.stacks[chosen.stack], views, epochs)
-                running[done] = begun
-                self._at_work[chosen.gpu] += 1
+            while not self.late and (chosen := self._next_slice(scheduler)):
+                done, started = self._start(chosen, scheduler.stacks[chosen.stack])
+                running[done] = started
+                self._training[chosen.gpu] += 1
             if reported:
-                show(reported)  # while the workers are at work again
+                report(reported)  # while the workers are training again
             if not running:
                 break
-            ended = executor.wait(list(running))
-            reported = [key for one in ended for key in self._ended(running, one, scheduler)]
+            reported = [key for done in executor.wait(list(running)) for key in self._ended(running, done, scheduler)]
         assert scheduler.done or self.late, "stacks are left that no worker takes"
-        self.states.next_stack += len(scheduler.stacks)
+        self.checkpoints.next_stack += len(scheduler.stacks)
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in scheduler.stacks.values())])
 
-    def _next(self, scheduler: Scheduler) -> Slice | None:
-        """What is to be started now, on a GPU first; None if all are at work, or there is no more."""
-        idle = {True: self._terms.executor.gpus.n, False: self._terms.executor.workers}
-        some = (scheduler.next(gpu) for gpu, n in idle.items() if self._at_work[gpu] < n)
-        return next((chosen for chosen in some if chosen), None)
+    def _width_on_gpu(self, n_views: int, stack: PlannedStack) -> int:
+        """How many networks like those of the stack a GPU trains at a time."""
+        memory, width = self._context.executor.gpus.memory, self._context.packing.width
+        networks = [network.network for network in stack.networks]
+        fits = gpu_width(stack.architecture, networks, stack.view_shape, n_views, memory)
+        return fits if isinstance(width, str) else min(fits, width)
 
-    def _ended(self, running: dict[Future, RunningSlice], ended: Future, scheduler: Scheduler) -> list[str]:
-        """Take note of what a task came to; the keys of the networks that have news."""
-        one = running.pop(ended)
-        if one.trained is None:
-            self._at_work[one.slice.gpu] -= 1
+    def _next_slice(self, scheduler: Scheduler) -> Slice | None:
+        """The slice to start now, on a GPU first; None if none is idle, or if there is nothing left to start."""
+        capacity = {True: self._context.executor.gpus.n, False: self._context.executor.workers}
+        slices = (scheduler.next(gpu) for gpu, n in capacity.items() if self._training[gpu] < n)
+        return next((chosen for chosen in slices if chosen), None)
+
+    def _start(self, chosen: Slice, stack: PlannedStack) -> tuple[Future, RunningSlice]:
+        """Start a slice. Returns the future of its outcome, and what to remember until then."""
+        context, executor = self._context, self._context.executor
+        networks, folds = stack.with_views()
+        begin: StartNetworks | CollectNetworks | ContinueStack
+        if chosen.start > stack.start:
+            sources, begin = [chosen.stack], ContinueStack()
+        elif stack.origins:
+            sources = sorted({origin.stack for origin in stack.origins})
+            origins = tuple((sources.index(origin.stack), origin.key) for origin in stack.origins)
+            begin = CollectNetworks(networks, origins)
+        else:
+            sources, begin = [], StartNetworks(stack.architecture, networks)
+        file, last = f"{chosen.stack:05d}-{chosen.until}", chosen.until == context.epochs
+        task = SliceTask(
+            begin=begin,
+            until=chosen.until,
+            last=last,
+            task=context.task,
+            loss_limit=context.loss_limit,
+            gpu_bytes=executor.gpus.memory if chosen.gpu else 0,
+            file=self.checkpoints.path(file),
+            session_file=self.checkpoints.session_file,
+        )
+        trained, outcome = executor.submit(
+            train_slice,
+            task,
+            len(sources),
+            *map(self._stack, sources),
+            *(fold.data for fold in folds),
+            options=replace(context.options, retries=0),  # a lost slice is repeated from the checkpoints instead
+            returns=2,
+            driver_only=False,
+            gpu=chosen.gpu,
+        )
+        return outcome, RunningSlice(chosen, stack, last, int(time.time() * 1000), file, trained)
+
+    def _stack(self, number: int) -> Future:
+        """A stack to continue with, loaded from its checkpoint if it is not in memory."""
+        stack = self.checkpoints.stack(number)
+        if isinstance(stack, Checkpoint):
+            stack = self._on_driver(load_stack, stack)
+            self.checkpoints.keep_in_memory(number, stack)
+        return stack
+
+    def _on_driver(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Start a task on the host where the run's folder is."""
+        return self._context.executor.submit(function, *arguments, options=self._context.options)[0]
+
+    def _ended(self, running: dict[Future, RunningSlice], done: Future, scheduler: Scheduler) -> list[str]:
+        """Record what a task has returned; the keys of the networks with something to report."""
+        ended = running.pop(done)
+        if ended.outcome is None:
+            self._training[ended.slice.gpu] -= 1
         try:
-            found = self._terms.executor.fetch(ended)
+            result = self._context.executor.fetch(done)
         except (TaskLostError, MemoryError) as error:
-            return self._lost(one, scheduler, error)
-        trained = one.trained._replace(sha256=found) if one.trained else found
-        if not trained.sha256:
-            running[self._dispatcher.keep(one)] = one._replace(trained=trained)
+            return self._lost(ended, scheduler, error)
+        outcome = ended.outcome._replace(sha256=result) if ended.outcome else result
+        if not outcome.sha256:
+            path = self.checkpoints.path(ended.file)
+            running[self._on_driver(save_checkpoint, ended.trained, path)] = ended._replace(outcome=outcome)
             return []
-        going_on = self._books.note(one, trained)
-        scheduler.finished(one.slice, going_on, trained.seconds)
-        return list(trained.reports)
+        active = self._record(ended, outcome)
+        scheduler.finished(ended.slice, active, outcome.seconds)
+        return list(outcome.reports)
 
-    def _lost(self, one: RunningSlice, scheduler: Scheduler, error: Exception) -> list[str]:
-        """A slice did not come to its end; the key of the network, if any, that is given up for it."""
+    def _lost(self, lost: RunningSlice, scheduler: Scheduler, error: Exception) -> list[str]:
+        """Let a slice be repeated; the key of the network, if any, that is given up instead."""
         self.n_retried += 1
-        self.states.fall_back()
-        key = scheduler.lost(one.slice, isinstance(error, TaskMemoryError | MemoryError))
+        self.checkpoints.forget_memory()
+        key = scheduler.lost(lost.slice, isinstance(error, TaskMemoryError | MemoryError))
         if key is None:
             return []
-        self._books.give_up(one, key, str(error) or "out of memory")
+        cause = f"{CRASHED} ({str(error) or 'out of memory'})"
+        reports = {key: Report(diverged=(lost.slice.until, cause))}
+        self._write_to_journal(lost, SliceOutcome(0.0, "", "", reports), [])
+        self._add_to_records(lost, reports, {})
         return [key]
 
+    def _record(self, ended: RunningSlice, outcome: SliceOutcome) -> list[str]:
+        """Record a slice: in the journal first. Returns the keys of the networks that continue."""
+        number = ended.slice.stack
+        held = self.checkpoints.networks_in(number, ended.stack.keys)
+        self._write_to_journal(ended, outcome, [key for key in held if key not in outcome.reports])
+        references = {key: CheckpointRef(ended.file, outcome.sha256, key) for key in {*held, *outcome.reports}}
+        active = self._add_to_records(ended, outcome.reports, references)
+        self.checkpoints.replace(number, ended.file, outcome.sha256, None if ended.last else ended.trained)
+        return active
 
-def _described(planned: Sequence[PlannedStack], workers: int, gpus: GpuCapacity) -> str:
+    def _write_to_journal(self, ended: RunningSlice, outcome: SliceOutcome, held: Sequence[str]) -> None:
+        """Append the event of a slice; `held` are further networks whose selected weights are in its checkpoint."""
+        self._journal.append(
+            "slice",
+            **asdict(ended.slice),
+            last=ended.last,
+            started=ended.started,
+            worker=outcome.worker,
+            file=ended.file,
+            sha256=outcome.sha256,
+            held=held,
+            networks={key: vars(report) for key, report in outcome.reports.items()},
+        )
+
+    def _add_to_records(
+        self, ended: RunningSlice, reports: dict[str, Report], references: dict[str, CheckpointRef]
+    ) -> list[str]:
+        """Add reports to the records and to our counts. Returns the keys of the networks that continue."""
+        chosen, stack = ended.slice, ended.stack
+        active = self._records.add(reports, chosen.start, chosen.until, references, ended.last)
+        networks = [self._records.networks[key] for key in reports]
+        done = [(stack.until if network.ended else chosen.until) - chosen.start for network in networks]
+        self._records.rungs[-1].left -= sum(done)
+        steps = steps_per_epoch(stack.architecture, stack.view_shape)
+        self.n_steps += steps * sum(network.trained - chosen.start for network in networks)
+        return active
+
+
+def _description(planned: Sequence[PlannedStack], workers: int, gpus: GpuCapacity) -> str:
     n_networks, widest = sum(len(stack.networks) for stack in planned), max(len(stack.networks) for stack in planned)
     stacks = f"stacks: {len(planned)} of up to {widest} networks"
-    beside = f" and {gpus.n} on GPUs" if gpus.n else f"; {gpus.said}" if gpus.said else ""
-    return f"{n_networks} networks to epoch {_goals(planned)}, {stacks}, workers: {workers}{beside}"
+    on_gpus = f" and {gpus.n} on GPUs" if gpus.n else f"; {gpus.said}" if gpus.said else ""
+    return f"{n_networks} networks to epoch {_goals(planned)}, {stacks}, workers: {workers}{on_gpus}"
 
 
-def _goals(of: Sequence[Job] | Sequence[PlannedStack]) -> str:
-    """The last epochs: one, or from which to which."""
-    goals = sorted({one.until for one in of}) or [0]
+def _goals(trained: Sequence[TrialNetwork] | Sequence[PlannedStack]) -> str:
+    """The epochs to which they are trained: "10" or "1 to 10"."""
+    goals = sorted({item.until for item in trained}) or [0]
     return " to ".join(map(str, dict.fromkeys([goals[0], goals[-1]])))
