@@ -1,1 +1,1 @@
-"""The model as an ONNX file: what it computes is traced and written down as a graph."""
+"""Export of models to ONNX: the computation of a model is traced and recorded as a graph."""

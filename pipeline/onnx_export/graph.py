@@ -1,4 +1,4 @@
-"""An ONNX graph as it grows: nodes, and the arrays that they use."""
+"""An ONNX graph under construction: its nodes, and the arrays that they use."""
 
 from hashlib import sha256
 from typing import Any
@@ -9,12 +9,12 @@ from onnx import helper, numpy_helper
 
 from nncore.kernels.backend import Array
 
-OPSET, ML_OPSET, IR_VERSION = 18, 3, 8  # of ONNX 1.13 of 2022; runtimes read what is older than they are
+OPSET, ML_OPSET, IR_VERSION = 18, 3, 8  # of ONNX 1.13 (2022): runtimes read files older than themselves
 ML_DOMAIN = "ai.onnx.ml"
 
 
 class Graph:
-    """Nodes in the order of the work."""
+    """Nodes in the order of computation."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []
@@ -23,7 +23,7 @@ class Graph:
         self._outputs: list[onnx.ValueInfoProto] = []
 
     def constant(self, array: Array) -> str:
-        """The name of an array; equal ones are there once."""
+        """Add an array unless an equal one exists; returns its name."""
         array = array.astype(object) if array.dtype.kind == "U" else np.ascontiguousarray(array).reshape(array.shape)
         content = repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes()
         key = (array.dtype.str, array.shape, sha256(content).digest())
@@ -32,27 +32,27 @@ class Graph:
         return str(self._constants[key].name)
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
-        """Add a node with one output; its name."""
+        """Add a node with one output; returns its name."""
         name = f"{operator}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs, [name], name, domain=domain, **attributes))
         return name
 
     def cast(self, name: str, dtype: np.dtype[Any]) -> str:
-        """The value in this dtype."""
+        """Cast a value to this dtype; returns the name of the result."""
         return self.node("Cast", name, to=helper.np_dtype_to_tensor_dtype(dtype))
 
     def input(self, name: str, example: Array) -> str:
-        """Rows that the graph is given, as many as one likes, like the example's."""
+        """Add an input with any number of rows of the example's dtype and shape; returns its name."""
         self._inputs.append(_described(name, example))
         return name
 
-    def output(self, name: str, of: str, example: Array) -> None:
-        """Answer the value `of` as an output of this name."""
-        self._nodes.append(helper.make_node("Identity", [of], [name], name))
+    def output(self, name: str, value: str, example: Array) -> None:
+        """Return the value of this name as an output."""
+        self._nodes.append(helper.make_node("Identity", [value], [name], name))
         self._outputs.append(_described(name, example))
 
     def model(self, doc: str, metadata: dict[str, str]) -> onnx.ModelProto:
-        """The whole, checked."""
+        """The complete model, checked by the ONNX checker."""
         graph = helper.make_graph(self._nodes, "model", self._inputs, self._outputs, list(self._constants.values()))
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ML_OPSET)]
         model = helper.make_model(

@@ -1,8 +1,8 @@
-"""Arrays that write down what is done to them.
+"""Arrays that record the operations on them.
 
-The model's own functions are called with `Traced` in place of arrays. NumPy hands each of its functions and operators
-over to them (its ufunc and function protocols), and each becomes a node of the graph: a formula stands in nncore once,
-and an activation that is new there is known here. What has no translation yet is refused by name.
+The model's own functions are called with `Traced` objects in place of arrays. NumPy dispatches its functions and
+operators to them (`__array_ufunc__` and `__array_function__`), and each becomes a node of the graph. So a formula is
+written once, in nncore, and a new activation needs no code here. An operation without a translation is refused by name.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,10 +48,15 @@ COMPOSED: dict[str, Callable[..., Any]] = {
 
 
 class Traced(NDArrayOperatorsMixin):
-    """A value of the graph.
+    """A value of the graph that behaves like an array.
 
-    name    its name there
-    value   what it is for some example rows, of which only the dtype and the dimensions behind the rows count
+    Parameters
+    ----------
+    graph : Graph
+    name : str
+        Its name in the graph.
+    value : array
+        Its value for some example rows; only the dtype and the dimensions after the rows matter.
     """
 
     def __init__(self, graph: Graph, name: str, value: Array) -> None:
@@ -64,7 +69,7 @@ class Traced(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """As an array's; how many rows it says means nothing."""
+        """As an array's; the number of rows is that of the example."""
         return self.value.shape
 
     @property
@@ -88,10 +93,10 @@ class Traced(NDArrayOperatorsMixin):
         return (self[at] for at in range(len(self)))
 
     def __bool__(self) -> bool:
-        raise NotImplementedError("what a model does must not depend on the rows")
+        raise NotImplementedError("a model's computation must not branch on the values of the rows")
 
     def __array__(self, *_: Any, **__: Any) -> Array:
-        raise NotImplementedError("an array was asked for where only functions of NumPy are translated")
+        raise NotImplementedError("only functions of NumPy are translated, but an array was requested")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if method != "__call__" or options:
@@ -109,14 +114,14 @@ class Traced(NDArrayOperatorsMixin):
         return translation(self, *arguments, **options)
 
     def __getitem__(self, key: Any) -> "Traced":
-        """Whole axes, new ones, places along one, and columns by their numbers."""
+        """Full slices, new axes, positions along an axis, and columns by index."""
         result, axis = self, 0
         for part in key if isinstance(key, tuple) else (key,):
             if part is None:
                 result = result._node("Unsqueeze", np.expand_dims(result.value, axis), np.array([axis]))
             elif not (isinstance(part, slice) and part == slice(None)):
                 if isinstance(part, slice):
-                    raise NotImplementedError("a part of the rows has no translation to ONNX")
+                    raise NotImplementedError("a slice of the rows has no translation to ONNX")
                 result = result._node("Gather", np.take(result.value, part, axis), np.array(part), axis=axis)
                 axis -= np.ndim(part) == 0
             axis += 1
@@ -151,7 +156,7 @@ class Traced(NDArrayOperatorsMixin):
         return self._node(operator, value, np.array([axis]), keepdims=int(keepdims))
 
     def _node(self, operator: str, value: Array, *constants: Array, **attributes: Any) -> "Traced":
-        """A node that gets this and some arrays."""
+        """Add a node whose inputs are this value and some constant arrays."""
         names = [self.graph.constant(array) for array in constants]
         return Traced(self.graph, self.graph.node(operator, self.name, *names, **attributes), value)
 
@@ -161,45 +166,45 @@ class Traced(NDArrayOperatorsMixin):
         if ufunc.__name__ not in OPERATORS:
             raise NotImplementedError(f"numpy.{ufunc.__name__} has no translation to ONNX")
         with np.errstate(all="ignore"):
-            value = ufunc(*(_value(one) for one in inputs))
-        common = np.result_type(*(_value(one) for one in inputs))
-        names = [_named(self.graph, one, common) for one in inputs]
+            value = ufunc(*(_value(operand) for operand in inputs))
+        common = np.result_type(*(_value(operand) for operand in inputs))
+        names = [_named(self.graph, operand, common) for operand in inputs]
         return Traced(self.graph, self.graph.node(OPERATORS[ufunc.__name__], *names), value)
 
 
 class TracedFunctions:
-    """NumPy's functions by their names; the first argument is a traced one of those that they are called with."""
+    """Translations of NumPy's functions by name; the first argument is one of the traced arguments of the call."""
 
     @staticmethod
     def concatenate(like: Traced, arrays: Sequence[Any], axis: int = 0) -> Traced:
-        """Those without anything along the axis are left out."""
-        some = [array for array in arrays if array.shape[axis]]
+        """Empty arrays are left out."""
+        not_empty = [array for array in arrays if array.shape[axis]]
         value = np.concatenate([_value(array) for array in arrays], axis=axis)
-        names = [_named(like.graph, array, value.dtype) for array in some]
+        names = [_named(like.graph, array, value.dtype) for array in not_empty]
         return Traced(like.graph, like.graph.node("Concat", *names, axis=axis), value)
 
     @staticmethod
     def stack(like: Traced, arrays: Sequence[Any], axis: int) -> Traced:
-        """Each gets the new axis first."""
+        """Each array gets the new axis, then they are concatenated."""
         new = (slice(None),) * axis + (None,)
         return TracedFunctions.concatenate(like, [array[new] for array in arrays], axis)
 
     @staticmethod
     def split(like: Traced, array: Traced, parts: int, axis: int) -> list[Traced]:
-        """Places along the axis, which all have a number."""
-        places = np.split(np.arange(array.shape[axis]), parts)
-        return [array[(slice(None),) * axis + (place,)] for place in places]
+        """The positions along the axis are known, so that each part is a Gather."""
+        positions = np.split(np.arange(array.shape[axis]), parts)
+        return [array[(slice(None),) * axis + (part,)] for part in positions]
 
     @staticmethod
-    def swapaxes(like: Traced, array: Traced, one: int, other: int) -> Traced:
-        """All other axes stay."""
+    def swapaxes(like: Traced, array: Traced, axis1: int, axis2: int) -> Traced:
+        """Exchange two axes."""
         order = list(range(array.ndim))
-        order[one], order[other] = other, one
+        order[axis1], order[axis2] = axis2, axis1
         return Traced(like.graph, like.graph.node("Transpose", array.name, perm=order), array.value.transpose(order))
 
     @staticmethod
     def where(like: Traced, condition: Any, x: Any, y: Any) -> Traced:
-        """Each is cast to what both become."""
+        """Both branches are cast to their common dtype."""
         common = np.result_type(_value(x), _value(y))
         names = [
             _named(like.graph, condition, np.dtype(bool)),
@@ -211,38 +216,40 @@ class TracedFunctions:
 
     @staticmethod
     def copyto(like: Traced, out: Traced, source: Any, where: Any = True) -> None:
-        """What is written to takes the place of what it was."""
+        """The destination becomes the value that is written to it."""
         source = np.asarray(source, out.dtype) if np.isscalar(source) else source
         chosen = source if where is True else TracedFunctions.where(like, where, source, out)
         out.name, out.value = chosen.name, chosen.value
 
     @staticmethod
     def take_along_axis(like: Traced, table: Array, index: Traced, axis: int) -> Traced:
-        """Places of an array (N,), numbers from the end among them."""
+        """Positions of an array (N,); negative positions count from the end."""
         name = like.graph.node("Gather", like.graph.constant(table), index.name)
         return Traced(like.graph, name, np.take(table, index.value))
 
     @staticmethod
     def empty_like(like: Traced, array: Traced) -> Traced:
-        """It has no name until something is written to it."""
+        """It has no name until a value is written to it."""
         return Traced(like.graph, "", np.empty_like(array.value))
 
     @staticmethod
     def interp(like: Traced, x: Any, xp: Array, fp: Array) -> Any:
-        """The last of the boundaries that is not above x decides between which two of them it lies."""
+        """Linear interpolation: the last boundary that is not above x selects the interval."""
         n_below = (x[:, None] >= xp).astype(np.float64).sum(axis=1)
-        at = np.minimum(np.maximum(n_below - 1, 0), len(xp) - 2).astype(np.int64)
+        interval = np.minimum(np.maximum(n_below - 1, 0), len(xp) - 2).astype(np.int64)
         width = np.diff(xp)
         slope = np.divide(np.diff(fp), width, out=np.zeros_like(width), where=width > 0)
-        low, start, rise = (np.take_along_axis(each, at, axis=0) for each in (xp, fp, slope))
+        low, start, rise = (np.take_along_axis(array, interval, axis=0) for array in (xp, fp, slope))
         between = start + rise * (x - low)
         return np.where(x >= xp[-1], fp[-1], np.where(x < xp[0], fp[0], between))
 
 
-def _value(one: Any) -> Any:
-    return one.value if isinstance(one, Traced) else one
+def _value(operand: Any) -> Any:
+    return operand.value if isinstance(operand, Traced) else operand
 
 
-def _named(graph: Graph, one: Any, dtype: np.dtype[Any]) -> str:
-    """The name of a traced value, an array or a number in this dtype."""
-    return one.astype(dtype).name if isinstance(one, Traced) else graph.constant(np.asarray(one, dtype))
+def _named(graph: Graph, operand: Any, dtype: np.dtype[Any]) -> str:
+    """The name of a traced value, an array or a number, cast to this dtype."""
+    if isinstance(operand, Traced):
+        return operand.astype(dtype).name
+    return graph.constant(np.asarray(operand, dtype))

@@ -26,7 +26,7 @@ from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.reduction.pca import fit_pca
 from pipeline.components.errors import SettingError
 from pipeline.onnx_export import export
-from pipeline.onnx_export.export import answers, onnx_model, run_onnx, translated
+from pipeline.onnx_export.export import onnx_model, predictions, run_onnx
 
 N = 600  # more rows than are evaluated at once
 DRAWN = np.random.default_rng(0)
@@ -72,8 +72,8 @@ def model_of(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed=1
 
 def is_the_same(model, table):
     """The file answers within 1e-5, however many rows it is given."""
-    content = translated(model)
-    wanted = answers(model, table)
+    content = export.export(model)
+    wanted = predictions(model, table)
     found = run_onnx(content, table)
     assert list(found) == list(wanted)
     for name, values in wanted.items():
@@ -120,7 +120,7 @@ def test_two_classes_have_one_output():
 
 def test_classes_can_be_texts_in_any_alphabet():
     model = replace(model_of(), target_decoder=ClassDecoder(np.array(["não", "да", "はい"])))
-    assert set(run_onnx(translated(model), MATRIX)["prediction"]) <= {"não", "да", "はい"}
+    assert set(run_onnx(export.export(model), MATRIX)["prediction"]) <= {"não", "да", "はい"}
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -195,8 +195,8 @@ def test_texts_alone_are_the_only_input():
 
 
 def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
-    other = translated(model_of(seed=2))
-    monkeypatch.setattr(export, "translated", lambda model: other)
+    other = export.export(model_of(seed=2))
+    monkeypatch.setattr(export, "export", lambda model: other)
     with pytest.raises(ArithmeticError, match=r"the ONNX file's \w+ differs from the model's by 0\.\d+ > 1e-05"):
         onnx_model(model_of(), MATRIX)
 
@@ -204,7 +204,7 @@ def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
 def test_what_has_no_translation_is_named(monkeypatch):
     monkeypatch.setattr("nncore.reduction.pca.Pca.__call__", lambda self, x: np.arctan(x))
     with pytest.raises(NotImplementedError, match=r"^numpy.arctan has no translation to ONNX$"):
-        translated(model_of(transforms=(fit_pca(MATRIX.numbers, 6),)))
+        export.export(model_of(transforms=(fit_pca(MATRIX.numbers, 6),)))
 
 
 def test_the_setting_needs_the_packages(monkeypatch):
