@@ -31,12 +31,9 @@ def write_table(path: Path, dtype: str, rows_per_group: int) -> None:
 
 def measure(*overrides: str) -> None:
     """Load what the settings say, and print what it took."""
-    import hydra
+    from pipeline.config.compose import configuration
 
-    from pipeline.config.compose import CONF, checked
-
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = checked(hydra.compose("config", overrides=list(overrides)))
+    settings = configuration(*overrides).settings
     before, began = peak_mb(), time.monotonic()
     dataset = settings.data()
     seconds, mb = time.monotonic() - began, peak_mb() - before

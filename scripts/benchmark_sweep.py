@@ -141,7 +141,7 @@ _drawn(numpy.arange(9), 3, 0, None)
 """
 LIBRARIES = {  # as we load them
     "nothing": "",
-    "Hydra": "import sys; sys.argv[1:] = ['--cfg', 'job']; from pipeline.config.compose import command; command(0.0)",
+    "Hydra": "from pipeline.config.compose import configurations; configurations(['--cfg', 'job'])",
     "Ray": START_RAY,
     "scikit-learn": SPLIT_ROWS,
     "Numba": "from pipeline.engine.slices.task import load_loops; load_loops()",

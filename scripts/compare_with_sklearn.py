@@ -18,8 +18,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import hydra
-from omegaconf import OmegaConf
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -27,8 +25,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from pipeline.config.compose import CONF, checked
-from pipeline.config.schema import Settings
+from pipeline.config.compose import configuration
+from pipeline.config.schema import Configuration, Settings
 from pipeline.console.output import QuietOutput
 from pipeline.driver.run import run
 
@@ -43,18 +41,11 @@ COLUMNS = {  # what is compared, and how the table calls it
 }
 
 
-def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
-    """The settings of a command line, and the configuration they were made of."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose("config", overrides=list(overrides))
-    return checked(config), OmegaConf.to_container(config, resolve=True)
-
-
-def our_champion(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+def our_champion(configured: Configuration) -> dict[str, Any]:
     """Run the sweep in this process; what the champion is, and its score."""
     began = time.monotonic()
-    summary = run(settings, config, "", QuietOutput(), began)
-    best, metric = summary["best"], METRICS[settings.data.task]
+    summary = run(configured, QuietOutput(), began)
+    best, metric = summary["best"], METRICS[configured.settings.data.task]
     return {
         "score": best["test"][metric],
         "seconds": time.monotonic() - began,
@@ -96,12 +87,13 @@ def compared(name: str, runs: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"set": name, "seeds": SEEDS}
     scores: dict[str, list[dict[str, Any]]] = {}
     for seed in SEEDS:
-        settings, config = composed(f"data={name}", f"seed={seed}", f"runs={runs}", "execution=local", "tracking=none")
+        configured = configuration(f"data={name}", f"seed={seed}", f"runs={runs}", "execution=local", "tracking=none")
+        settings = configured.settings
         development, test = settings.split(settings.data())
         train, validation = development.part(0)
         found["rows"] = {"train": len(train), "validation": len(validation), "test": len(test)}
         found["metric"] = METRICS[development.task]
-        scores.setdefault("ours", []).append(our_champion(settings, config))
+        scores.setdefault("ours", []).append(our_champion(configured))
         for column, score in their_scores(settings):
             scores.setdefault(column, []).append(score)
     return found | {"scores": scores}

@@ -11,9 +11,15 @@ Examples:
 
 """
 
-from pipeline.cli import sweep_command as sweep
+import time
 
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    sweep.run([*arguments, "plan=true"], began)
+    from pipeline.config.compose import configurations  # not for --help: Hydra and the driver take their time to load
+    from pipeline.console.output import output_of
+    from pipeline.driver.dry_run import show_plan
+
+    for configuration in configurations([*arguments, "plan=true"]):
+        show_plan(configuration, output_of(configuration.settings.output), began)
+        began = time.monotonic()

@@ -14,12 +14,17 @@ Examples:
 
 """
 
-import sys
+import time
 
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    sys.argv[1:] = arguments  # Hydra reads its own
-    from pipeline.config.compose import command
+    from pipeline.config.compose import configurations  # not for --help: Hydra and the driver take their time to load
+    from pipeline.console.output import output_of
+    from pipeline.driver.dry_run import show_plan
+    from pipeline.driver.run import run as run_sweep
 
-    command(began)
+    for configuration in configurations(arguments):
+        do = show_plan if configuration.settings.plan else run_sweep
+        do(configuration, output_of(configuration.settings.output), began)
+        began = time.monotonic()

@@ -1,8 +1,8 @@
-"""From the command line to a run: Hydra composes the configuration, and that is all it does.
+"""From overrides to a checked configuration: the only module that knows Hydra.
 
-Hydra can also start jobs, and then calls whatever a configuration's `hydra` part names. Here it never does:
-runs and multiruns are ours, and that part has no effect on them. DictConfig ends here: everything else sees
-`Settings`.
+Hydra composes the configuration from the files below `conf/`, and that is all that it does. It can also start jobs,
+and then calls whatever the `hydra` part of a configuration names; that part has no effect on our runs. DictConfig ends
+here: all other modules see `Configuration`.
 """
 
 import argparse
@@ -10,74 +10,108 @@ import difflib
 import itertools
 import os
 import re
-import signal
-import time
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.utils import (
+    get_args_parser,  # private: hydra.main parses the same line by it, for --cfg and --info
+)
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    ConfigTypeError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
-from pipeline.components.errors import SettingError, errors_as_lines, fail
+from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
 from pipeline.config.build import build_settings, built_setting
-from pipeline.config.schema import Settings
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
-from pipeline.console.output import output_of
-from pipeline.driver.dry_run import show_plan
-from pipeline.driver.run import run
 
-HERE = Path(__file__).parents[1]
-CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # installed, or in a checkout
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf" if (ROOT / "conf").is_dir() else ROOT.parent / "conf"  # installed, or in a checkout
 
 
-def command(began: float) -> None:
-    """Do what the command line says; `began` is the time on the monotonic clock when the process did."""
-    signal.signal(signal.SIGTERM, _interrupt)  # a polite kill ends as a Ctrl-C does
-    _know_stem()
-    arguments = _arguments()
-    with errors_as_lines(), _setting_errors():
-        if arguments.experimental_rerun is not None:
-            raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
-        if any((arguments.help, arguments.hydra_help, arguments.cfg, arguments.info, arguments.shell_completion)):
-            _show(arguments)
-        else:
-            _run(arguments, began)
+def configurations(arguments: Sequence[str]) -> list[Configuration]:
+    """Compose and check what a command line asks for.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Overrides and Hydra's options, without the program's name.
+
+    Returns
+    -------
+    list of Configuration
+        One, or with --multirun one per combination of the listed values. None if the line asks only to show something
+        (--cfg, --info, ...), which is then printed.
+
+    Raises
+    ------
+    SettingError
+        Naming the setting, its value, the rule and the cure.
+    """
+    options = _options(arguments)
+    if options.experimental_rerun is not None:
+        raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
+    with _hydra(options.config_path, options.config_dir):
+        if any((options.help, options.hydra_help, options.cfg, options.info, options.shell_completion)):
+            _show(options, arguments)
+            return []
+        name, overrides = options.config_name or "config", options.overrides
+        composed = [_compose(job, name) for job in (jobs(overrides) if options.multirun else [overrides])]
+    return [_checked(config) for config in composed]
 
 
-def checked(config: DictConfig) -> Settings:
-    """The settings of a composed configuration; SettingError if one is wrong."""
-    plain = _plain(config)
-    settings = build_settings(plain)
-    Variants(settings, plain).check(None if settings.data.task == "auto" else settings.data.task)
-    return settings
+def configuration(*overrides: str) -> Configuration:
+    """Compose and check one configuration.
+
+    Parameters
+    ----------
+    *overrides : str
+        As on the command line: "data=csv", "training.epochs=60", ...
+
+    Raises
+    ------
+    SettingError
+        Naming the setting, its value, the rule and the cure.
+
+    Examples
+    --------
+    >>> configuration("data=iris", "training.epochs=5").settings.training.epochs
+    5
+    """
+    with _hydra():
+        composed = _compose(overrides)
+    return _checked(composed)
 
 
-def source(overrides: list[str]) -> Source:
-    """The source of data that overrides name; where it is a table in a file, without a target."""
-    is_file = any(one in ("data=csv", "data=parquet") for one in overrides)
-    needless = ["data.target=[]"] if is_file and not any(one.startswith("data.target=") for one in overrides) else []
-    _know_stem()
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"), _setting_errors():
-        config = compose("config", [*overrides, *needless])
-        found: Source = built_setting("data", _plain(config)["data"])
-    return found
+def source(overrides: Sequence[str]) -> Source:
+    """The data source that overrides describe; a table in a file needs no target here."""
+    is_file = any(override in ("data=csv", "data=parquet") for override in overrides)
+    has_target = any(override.startswith("data.target=") for override in overrides)
+    with _hydra():
+        config = _compose([*overrides, *(["data.target=[]"] if is_file and not has_target else [])])
+    built: Source = built_setting("data", _plain(config)["data"])
+    return built
 
 
-def jobs(overrides: list[str]) -> Iterator[list[str]]:
-    """The overrides of every job of a multirun: the combinations of all values that are listed."""
+def jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """The overrides of each job of a multirun: all combinations of the values that are listed."""
     alternatives = []
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    for override in parser.parse_overrides(overrides):
+    for override in _parsed(overrides):
         if override.is_sweep_override():
             name = override.get_key_element()
             alternatives.append([f"{name}={value}" for value in override.sweep_string_iterator()])
@@ -87,130 +121,128 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
         yield list(job)
 
 
-def _arguments() -> argparse.Namespace:
-    """The command line as Hydra's own parser reads it, its errors in one line."""
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line as Hydra's own parser reads it, with errors in one line."""
     parser = get_args_parser()
-    parser.error = lambda message: fail(f"{message} (settings are given as name=value)", 2)  # type: ignore[method-assign]
-    return parser.parse_args()
+
+    def refuse(message: str) -> NoReturn:
+        raise SettingError(f"{message} (settings are given as name=value)")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    return parser.parse_args(list(arguments))
 
 
-def _run(arguments: argparse.Namespace, began: float) -> None:
-    """Compose and check every job, then run them one after the other."""
-    with _hydra(arguments):
-        overrides = list(jobs(arguments.overrides)) if arguments.multirun else [arguments.overrides]
-        configs = [compose(arguments.config_name or "config", job) for job in overrides]
-    settings = [checked(config) for config in configs]
-    for one, config in zip(settings, configs, strict=True):
-        plain, output = _plain(config), output_of(one.output)
-        if one.plan:
-            show_plan(one, plain, output, began)
-        else:
-            run(one, plain, OmegaConf.to_yaml(config, resolve=True), output, began)
-        began = time.monotonic()
+@contextmanager
+def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Iterator[None]:
+    """Hydra, ready to compose from our folder (or `config_path`), and from the user's `config_dir`."""
+    OmegaConf.register_new_resolver("stem", _stem, replace=True)
+    with hydra.initialize_config_dir(str(Path(config_path or CONF).absolute()), version_base="1.3"):
+        if config_dir is not None:
+            folder = Path(config_dir).absolute()
+            if not folder.is_dir():
+                raise SettingError(f"--config-dir must be a folder, but there is none at {folder}")
+            loader: Any = GlobalHydra.instance().config_loader()
+            loader.get_search_path().prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+            loader.repository.initialize_sources(loader.get_search_path())  # no public function takes a second folder
+        yield
 
 
-def compose(name: str, overrides: list[str]) -> DictConfig:
-    """Compose; a range takes the place of a list, or a list that of a range, although Hydra cannot merge them."""
-    try:
-        return hydra.compose(name, overrides)
-    except HydraException as error:
-        clash = re.match(r"Error merging override (space\.[\w.]+)=", str(error))
-        at = next((at for at, one in enumerate(overrides) if clash and one.startswith(f"{clash[1]}=")), None)
-        if clash is None or at is None:
-            raise
-        return compose(name, [*overrides[:at], f"~{clash[1]}", f"+{overrides[at]}", *overrides[at + 1 :]])
+def _stem(path: str) -> str:
+    """For ${stem:some/path/file.csv.gz}: "file", with only the characters that a name may have."""
+    name = re.sub("[^A-Za-z0-9_.-]+", "_", path.rstrip("/").rpartition("/")[2].partition(".")[0])
+    return name.strip("_.-")[:100] or "data"
 
 
-def _show(arguments: argparse.Namespace) -> None:
-    """Let Hydra show the configuration, or complete a line. It sets up logging, so that must be its own."""
-    if not arguments.shell_completion:
-        with _hydra(arguments):
-            ours = hydra.compose("config", return_hydra_config=True)
-            given = hydra.compose(arguments.config_name or "config", arguments.overrides, return_hydra_config=True)
+def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Let Hydra print the configuration, or complete a line. It sets up logging, so that must be its own."""
+    if not options.shell_completion:
+        ours = hydra.compose("config", return_hydra_config=True)
+        given = hydra.compose(options.config_name or "config", options.overrides, return_hydra_config=True)
         for name in ("callbacks", "hydra_logging", "job_logging", "launcher", "sweeper"):
             if ours.hydra[name] != given.hydra[name]:
                 raise SettingError(f"hydra.{name} must stay as it is: it can name any code")
+    GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
+    sys.argv[1:] = arguments  # which hydra.main reads
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
 
 
-@contextmanager
-def _hydra(arguments: argparse.Namespace) -> Iterator[None]:
-    """Hydra, ready to compose from our folder and from the user's."""
-    search_path = create_config_search_path(arguments.config_path or str(CONF))
-    if arguments.config_dir is not None:
-        folder = Path(arguments.config_dir).absolute()
-        if not folder.is_dir():
-            raise SettingError(f"--config-dir must be a folder, but there is none at {folder}")
-        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
-    hydra.version.setbase("1.3")
-    Hydra.create_main_hydra2("nnsweep", search_path)
-    try:
-        yield
-    except ValueError as error:  # Hydra has no class of its own for some mistakes
-        raise SettingError(_composition_error(error)) from None
-    finally:
-        GlobalHydra.instance().clear()
+def _compose(overrides: Sequence[str], name: str = "config") -> DictConfig:
+    """Compose. Where an override puts a list in place of a mapping, or the reverse, it replaces what is there."""
+    overrides = list(overrides)
+    while True:
+        try:
+            return hydra.compose(name, overrides)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError, too
+            clash = error.__cause__.full_key if isinstance(error.__cause__, ConfigTypeError) else None
+            number = next((n for n, override in enumerate(overrides) if override.startswith(f"{clash}=")), None)
+            if number is None or not str(clash).startswith("space."):
+                raise SettingError(_explanation(error, overrides)) from None
+            overrides[number : number + 1] = [f"~{clash}", f"+{overrides[number]}"]  # it merges lists with nothing
 
 
-def _know_stem() -> None:
-    """Let configuration say ${stem:some/path/file.csv.gz} for "file", made fit for a name."""
-
-    def stem(path: str) -> str:
-        name = re.sub("[^A-Za-z0-9_.-]+", "_", path.rstrip("/").rpartition("/")[2].partition(".")[0])
-        return name.strip("_.-")[:100] or "data"
-
-    OmegaConf.register_new_resolver("stem", stem, replace=True)
+def _checked(config: DictConfig) -> Configuration:
+    plain = _plain(config)
+    settings = build_settings(plain)
+    checked = Configuration(settings, plain, OmegaConf.to_yaml(config, resolve=True))
+    Variants(checked).check(None if settings.data.task == "auto" else settings.data.task)
+    return checked
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    _know_stem()
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    """The configuration as plain values, with all references resolved."""
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise SettingError(f"{error.full_key} must be given: {error.full_key}=...") from None
+    except OmegaConfBaseException as error:
+        raise SettingError(" ".join(str(error).split())) from None
     return {str(name): value for name, value in plain.items()} if isinstance(plain, dict) else {}
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
 
 
-@contextmanager
-def _setting_errors() -> Iterator[None]:
-    """Hydra's errors are the user's to mend."""
+def _explanation(error: Exception, overrides: Sequence[str]) -> str:
+    """One line on why the configuration cannot be composed; for a wrong name, with the nearest right one."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name}: there is no such choice{_nearest(name, error.options)}; there are " + ", ".join(
+            error.options
+        )
+    if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
+        key = f"{error.__cause__.full_key}."  # of an entry inside the override's value, or of a part of its name
+        names = sorted((override.get_key_element() for override in _parsed(overrides)), key=len, reverse=True)
+        return _unknown(
+            next(name for name in names if key.startswith(f"{name}.") or f"{name}.".startswith(key)), overrides
+        )
+    if type(error) is ConfigCompositionException:
+        choices = hydra.compose("config", return_hydra_config=True).hydra.runtime.choices
+        loader = GlobalHydra.instance().config_loader()
+        for override in _parsed(overrides):
+            name = override.get_key_element()
+            if override.type is OverrideType.CHANGE and name not in choices and loader.get_group_options(name):
+                return _unknown(name, overrides)
+    return " ".join(str(error).split())
+
+
+def _unknown(name: str, overrides: Sequence[str]) -> str:
+    """One line on a setting that does not exist."""
+    picks = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
     try:
-        yield
-    except (HydraException, OmegaConfBaseException) as error:
-        raise SettingError(_composition_error(error)) from None
-
-
-def _composition_error(error: Exception) -> str:
-    """Hydra's message in one line; for a name that does not exist, with the nearest one that does."""
-    message = " ".join(str(error).partition("Config search path")[0].split())
-    missing = re.search(r"Missing mandatory value: .*full_key: (\S+)", message)
-    if missing:
-        return f"{missing[1]} must be given: {missing[1]}=..."
-    unknown = re.search(r"Could not override '([^']+)'", message)
-    return _unknown(unknown[1]) if unknown else message
-
-
-def _unknown(name: str) -> str:
-    """What to say of a setting that there is not."""
-    known = set(_names(_chosen()))
+        config = hydra.compose("config", picks)
+    except HydraException:  # one of them is wrong, too
+        config = hydra.compose("config")
+    known = sorted(set(_names({str(key): value for key, value in dict(OmegaConf.to_container(config)).items()})))  # type: ignore[arg-type]
     if name in known:
         return f"{name} is a mapping; give its entries one by one, each as +{name}.entry=value"
-    near = difflib.get_close_matches(name, sorted(known), n=1)
-    message = f"there is no setting {name}" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{message} (+{name}=... adds one to a mapping that takes any)"
+    return f"there is no setting {name}{_nearest(name, known)} (+{name}=... adds one to a mapping that takes any)"
 
 
-def _chosen() -> dict[str, Any]:
-    """The configuration with the files that the command line picks, and without its settings."""
-    choices = [override for override in _arguments().overrides if re.fullmatch(r"\w+=\w+", override)]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            config = hydra.compose("config", choices)
-        except HydraException:  # one of them is wrong, too
-            config = hydra.compose("config")
-    return {str(name): value for name, value in OmegaConf.to_container(config).items()}  # type: ignore[union-attr]
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _names(config: dict[str, Any], prefix: str = "") -> Iterator[str]:

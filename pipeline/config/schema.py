@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
@@ -132,3 +132,21 @@ class Settings:
     def sampler(self) -> Sampler:
         """The search, ready to be asked. Raises ValueError if it does not go together with the space."""
         return self.search.begin(self.space, self.training.epochs, 1 + len(self.select.tradeoffs))
+
+
+class Configuration(NamedTuple):
+    """A configuration that has been checked, in the three forms in which it is used.
+
+    Parameters
+    ----------
+    settings : Settings
+        The objects that do the work.
+    plain : dict
+        The same as plain values: each trial replaces some of them, and the journal records them.
+    text : str
+        The same as YAML, for people and for the command that repeats the run.
+    """
+
+    settings: Settings
+    plain: dict[str, Any]
+    text: str

@@ -15,7 +15,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import built_setting
-from pipeline.config.schema import NetworkSettings, Settings, TrainingSettings
+from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
 from pipeline.search.base import Sampler
 from pipeline.search.trial import Trial
 
@@ -73,11 +73,14 @@ class Variant(NamedTuple):
 class Variants:
     """Makes the variant of a trial, each of its parts once: equal parts are one object. And shapes, each once.
 
-    config   the configuration as plain values, of which trials replace some
+    Parameters
+    ----------
+    configuration : Configuration
+        Trials replace some of its plain values.
     """
 
-    def __init__(self, settings: Settings, config: dict[str, Any]) -> None:
-        self._settings, self._config = settings, config
+    def __init__(self, configuration: Configuration) -> None:
+        self._settings, self._plain = configuration.settings, configuration.plain
         self._parts: dict[str, Any] = {}
         self._shapes: dict[object, Architecture] = {}
 
@@ -134,7 +137,7 @@ class Variants:
             return getattr(self._settings, name)
         known = json.dumps([name, overrides])
         if known not in self._parts:
-            config = {name: copy.deepcopy(self._config[name])}
+            config = {name: copy.deepcopy(self._plain[name])}
             for path, node in overrides:
                 _replace(config, path, node)
             try:

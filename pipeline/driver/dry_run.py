@@ -10,7 +10,7 @@ from typing import Any
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor, TaskOptions
 from pipeline.components.types import Task
-from pipeline.config.schema import Settings
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.driver.data_pipeline import RunContext, data_pipeline, sweep_code
@@ -30,22 +30,23 @@ SLICE_SECONDS = 0.03  # to start it, to keep its state, to note what it reports
 MEGABYTE, TERA = 1e6, 1e12
 
 
-def show_plan(settings: Settings, config: dict[str, Any], output: Output, began: float) -> dict[str, Any]:
+def show_plan(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
     """Do the stages before the sweep, time some steps, print what the sweep would be, or what is left of one.
 
     No run is made; what the stages came to is in the cache.
 
     Returns  what was printed: counts, bytes, floating point operations and seconds
     """
-    code = sweep_code(config)
-    found = earlier_run(settings, config, code)
+    settings, plain, text = configuration
+    code = sweep_code(plain)
+    found = earlier_run(settings, plain, code)
     known = known_networks(found.folder, events(found.folder / "journal.jsonl")) if found.folder else {}
     with TemporaryDirectory() as folder:
         nowhere = replace(settings, runs=Path(folder), tracking=NoTracking(), resume="never", run=None)
-        record = RunFolder(nowhere, config, "", code, began)
+        record = RunFolder(nowhere, plain, text, code, began)
         try:
             with record.ending(), settings.execution.start() as executor:
-                context = RunContext(nowhere, executor, record, output, Variants(settings, config))
+                context = RunContext(nowhere, executor, record, output, Variants(configuration))
                 return _plan(context, known)
         finally:
             record.close(output.say)

@@ -9,7 +9,7 @@ from errno import ENOSPC
 from typing import Any
 
 from pipeline.components.errors import SettingError
-from pipeline.config.schema import Settings
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
@@ -29,14 +29,15 @@ from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
 from pipeline.runs.summary import best_summary, sweep_summary, work_summary
 
 
-def run(settings: Settings, config: dict[str, Any], config_text: str, output: Output, began: float) -> dict[str, Any]:
+def run(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
     """Do all the work of one run; returns its summary, which also stands in summary.json."""
+    settings = configuration.settings
     try:
-        record = RunFolder(settings, config, config_text, sweep_code(config), began)
+        record = RunFolder(*configuration, sweep_code(configuration.plain), began)
         try:
             with record.ending(), settings.report.drawer(record.folder) as drawer:
                 with settings.execution.start() as executor, record.failing():
-                    _Work(RunContext(settings, executor, record, output, Variants(settings, config)), drawer).all()
+                    _Work(RunContext(settings, executor, record, output, Variants(configuration)), drawer).all()
                 _finish_report(drawer, record, output)
         finally:
             record.close(output.say)

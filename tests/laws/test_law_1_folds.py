@@ -11,6 +11,7 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 from pipeline.backends.tasks import perform
 from pipeline.components.types import Dataset, RawRows, view_shape
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.engine.slices.task import METRICS
 from pipeline.runs.journal import JournalReader
@@ -70,7 +71,7 @@ def trained_alone(settings, config, epochs):
     On one thread, as a worker does: several divide a product among them, and that may round otherwise.
     """
     development, _ = settings.split(settings.data())
-    variants, alone, inputs = Variants(settings, config), {}, set()
+    variants, alone, inputs = Variants(Configuration(settings, config, "")), {}, set()
     for fold in range(len(development.folds)):
         own = replace(development, folds=(development.folds[fold],))
         view = perform(lambda of: settings.reduce(settings.prepare(of, 0)), own)

@@ -42,9 +42,9 @@ def test_law_6_a_worker_that_trains_loads_neither_mlflow_nor_scikit_learn():
 @pytest.mark.slow
 def test_law_6_the_driver_never_loads_mlflow(tmp_path):
     program = (
-        "import sys; from pipeline.config.compose import command; import time\n"
+        "import sys; from pipeline.cli.dispatch import dispatch; import time\n"
         f"sys.argv = {['nnsweep', *FEW, 'execution=local', 'training.epochs=1', f'runs={tmp_path}']}\n"
-        "command(time.monotonic())\n"
+        "dispatch(sys.argv[1:], time.monotonic())\n"
         "assert 'mlflow' not in sys.modules and 'ray' not in sys.modules\n"
         "print('clean')"
     )

@@ -17,9 +17,9 @@ from running import command, composed, swept_here
 
 from nncore.components import Component, component_function
 from nncore.inference import model_file
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
 from pipeline.components.resolver import resolve_target
-from pipeline.config.compose import command as run_command
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [*ROOT.glob("nncore/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
@@ -238,10 +238,10 @@ def test_law_8_hydras_own_settings_run_nothing(harmful, option, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     for given in ([setting], ["--config-dir", "conf", "+space@_global_=mine"]):
         monkeypatch.setattr(
-            sys, "argv", ["nnsweep", *option, *given, "tracking.uri=wrong"]
+            sys, "argv", ["nnsweep", *given, "tracking.uri=wrong", *option]
         )  # runs end here at the latest
         with pytest.raises(SystemExit) as ended:
-            run_command(time.monotonic())
+            dispatch(sys.argv[1:], time.monotonic())
         assert ended.value.code == 2
         assert not (tmp_path / "exploded").exists()
         assert (

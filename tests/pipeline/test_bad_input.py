@@ -8,8 +8,8 @@ import pytest
 from broken_files import BROKEN
 from running import composed
 
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
-from pipeline.config.compose import command as run_command
 
 
 def overrides(broken, folder):
@@ -36,7 +36,7 @@ def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monke
     settings = [*overrides(broken, files), "execution=local", "tracking=none"]
     monkeypatch.setattr(sys, "argv", ["nnsweep", *settings])
     with pytest.raises(SystemExit) as ended:
-        run_command(time.monotonic())
+        dispatch(sys.argv[1:], time.monotonic())
     printed = capsys.readouterr()
     assert ended.value.code == 2, printed
     (line,) = printed.err.splitlines()

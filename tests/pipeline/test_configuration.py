@@ -6,7 +6,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import hydra
 import numpy as np
 import pyarrow
 import pyarrow.parquet
@@ -15,9 +14,10 @@ import yaml
 from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
 from running import composed, first_trials
 
-from pipeline.cli.dispatch import names
+from pipeline.cli.dispatch import dispatch, names
 from pipeline.components.errors import SettingError
-from pipeline.config.compose import CONF, command, jobs
+from pipeline.config.compose import CONF, configurations
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
 FILES = sorted({*CONF.glob("*/*.yaml")} - {*CONF.glob("cluster/*")})  # those are for Ray, not for us
@@ -176,7 +176,7 @@ def test_the_loss_follows_the_task():
         ("diabetes", 1, "squared_error"),
     ):
         settings, config = composed(f"data={data}")
-        variant = Variants(settings, config).of(first_trials(settings)[0])
+        variant = Variants(Configuration(settings, config, "")).of(first_trials(settings)[0])
         shape = variant.shape(ViewShape(5, n_outputs, 10, 10), settings.data.task)
         assert shape.loss.name == f"nncore.losses.{loss}"
         assert shape.sizes == (5, 64, n_outputs)
@@ -185,7 +185,7 @@ def test_the_loss_follows_the_task():
 def test_cfg_job_prints_the_whole_configuration(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["nnsweep", "--cfg", "job", "data=diabetes", "training.epochs=7"])
-    command(time.monotonic())
+    dispatch(sys.argv[1:], time.monotonic())
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["training"]["epochs"] == 7
     assert printed["data"]["name"] == "diabetes"
@@ -211,11 +211,8 @@ def readme_commands():
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", readme_commands(), ids=" ".join)
 def test_every_command_of_the_readme_is_right(overrides, sample_files):
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        every = list(jobs(overrides))
-    for job in every:
-        settings, _ = composed(*job)
-        assert first_trials(settings)
+    for configuration in configurations(["--multirun", *overrides]):
+        assert first_trials(configuration.settings)
 
 
 def test_the_readme_has_commands():

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from running import composed, processes, wait_until
 
+from pipeline.config.schema import Configuration
 from pipeline.reports.drawer import DrawingProcess
 
 
@@ -75,7 +76,7 @@ def test_a_report_that_fails_warns_and_the_run_goes_on(kind, why, tmp_path, caps
 
     settings, config = composed("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
     object.__setattr__(settings, "report", SimpleNamespace(drawer=lambda folder: kind(folder, 50)))
-    found = run(settings, config, "", LineOutput(Console(), live=False), time.monotonic())
+    found = run(Configuration(settings, config, ""), LineOutput(Console(), live=False), time.monotonic())
     assert found["status"] == "finished"
     assert f"warning: there is no report ({why}" in capsys.readouterr().out.replace("\n", " ")
     wait_until(lambda: not drawing(tmp_path), 30)

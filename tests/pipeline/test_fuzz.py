@@ -17,6 +17,7 @@ from nncore.serialization.array_file import CHECKSUM_BYTES, MAGIC
 from nncore.stack import checkpoint as stack_file
 from pipeline.components.errors import SettingError
 from pipeline.config.build import build_settings
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.reports.contents import run_contents
 from pipeline.runs.journal import events, last_event, last_session
@@ -145,7 +146,7 @@ def test_hostile_configurations(tmp_path, monkeypatch):
 
     def check(config):
         built = build_settings(config)
-        Variants(built, config).check(None if built.data.task == "auto" else built.data.task)
+        Variants(Configuration(built, config, "")).check(None if built.data.task == "auto" else built.data.task)
 
     @fuzz()
     @given(st.data())

@@ -15,6 +15,7 @@ from running import FEW, composed, summary
 from sweeps import add, opened
 from sweeps import report as reported
 
+from pipeline.config.schema import Configuration
 from pipeline.console.json_lines import JsonOutput
 from pipeline.console.live import LiveTable, picture
 from pipeline.console.output import LineOutput, QuietOutput, output_of
@@ -129,7 +130,7 @@ def test_json_says_how_far_a_sweep_is():
 
 def test_json_is_all_that_a_run_prints(tmp_path, capsys):
     settings, config = composed(*OURS, f"runs={tmp_path}/runs")
-    run(settings, config, "", output_of("json"), time.monotonic())
+    run(Configuration(settings, config, ""), output_of("json"), time.monotonic())
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in events]
     assert kinds[:2] == ["run", "stage"]
@@ -148,7 +149,7 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
 
 def test_quiet_is_one_line(tmp_path, capsys):
     settings, config = composed(*OURS, f"runs={tmp_path}")
-    found = run(settings, config, "", QuietOutput(), 0.0)
+    found = run(Configuration(settings, config, ""), QuietOutput(), 0.0)
     said = capsys.readouterr()
     folder = next(tmp_path.glob("wine/*"))
     best = found["best"]
@@ -166,7 +167,7 @@ def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
 
     settings, config = composed(*OURS, f"runs={tmp_path}", "plan=true")
     for output in (QuietOutput(), JsonOutput(sys.stdout, Pace())):
-        show_plan(settings, config, output, 0.0)
+        show_plan(Configuration(settings, config, ""), output, 0.0)
         text = capsys.readouterr().out
         if isinstance(output, QuietOutput):
             assert text.startswith("plan       7 trials, 7 networks, 21 network-epochs")

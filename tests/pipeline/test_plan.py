@@ -12,6 +12,7 @@ from running import FEW, command, composed, swept_here
 from sweeps import job
 
 from pipeline.components.errors import SettingError
+from pipeline.config.schema import Configuration
 from pipeline.console.output import LineOutput
 from pipeline.driver.dry_run import show_plan, simulate
 from pipeline.engine.packing.planner import PackingSettings, plan
@@ -22,9 +23,9 @@ IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=1
 
 def planned(folder, *overrides):
     """What is found, and what is printed."""
-    settings, config = composed("execution=local", f"runs={folder}", "plan=true", *overrides)
+    configuration = Configuration(*composed("execution=local", f"runs={folder}", "plan=true", *overrides), "")
     console = Console(file=StringIO(), width=200)
-    return show_plan(settings, config, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
+    return show_plan(configuration, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
 
 
 def left_behind(folder):

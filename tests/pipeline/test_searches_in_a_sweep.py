@@ -14,6 +14,7 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.engine.slices.task import METRICS
 from pipeline.runs.journal import events
@@ -109,7 +110,7 @@ def view_of(settings):
 
 def by_hand(rungs, settings, config, trials):
     """What a population comes to if nncore alone trains it, each network in a stack of its own; and its copies."""
-    view, variants = view_of(settings), Variants(settings, config)
+    view, variants = view_of(settings), Variants(Configuration(settings, config, ""))
     shape = variants.of(settings.space.samples()[0]).shape(view_shape(view), "classification")
     stacks, addresses, copies = {}, {}, 0
     for number, rung in enumerate(rungs):

@@ -9,6 +9,7 @@ from running import composed, first_trials
 
 from pipeline.backends.ray import RayBackend
 from pipeline.components.types import view_shape
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.engine.slices.task import SliceTask, StartNetworks, load_loops, train_slice
 
@@ -22,7 +23,7 @@ def main() -> None:
     development, _ = settings.split(settings.data())
     view = settings.reduce(settings.prepare(development, 0))
     trial = first_trials(settings)[0]
-    variant = Variants(settings, config).of(trial)
+    variant = Variants(Configuration(settings, config, "")).of(trial)
     shape, network = variant.shape(view_shape(view), "classification"), variant.net(trial, trial.key, 0)
     options = settings.stages["sweep"]
     one_cpu = RayBackend(1, "none", 1)  # so that both tasks run on one worker

@@ -11,13 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
-from omegaconf import OmegaConf
 
 from pipeline.components import code_version
-from pipeline.config.compose import CONF, checked, compose
-from pipeline.config.schema import Settings
+from pipeline.config.compose import configuration
+from pipeline.config.schema import Configuration, Settings
 from pipeline.console.output import QuietOutput
 from pipeline.driver.run import run
 from pipeline.search.trial import Trial
@@ -39,9 +37,8 @@ def rest_slow(values: Iterable[Any]) -> list[Any]:
 
 def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
     """The settings of a command line, and the configuration they were made of."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", list(overrides))
-    return checked(config), OmegaConf.to_container(config, resolve=True)
+    composed = configuration(*overrides)
+    return composed.settings, composed.plain
 
 
 def forget_sources() -> None:
@@ -58,7 +55,7 @@ def first_trials(settings: Settings) -> list[Trial]:
 
 def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run in this process; the summary."""
-    return run(settings, config, "", QuietOutput(), time.monotonic())
+    return run(Configuration(settings, config, ""), QuietOutput(), time.monotonic())
 
 
 def swept_here(folder: Path, *overrides: str) -> dict[str, Any]:

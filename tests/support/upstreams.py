@@ -13,6 +13,7 @@ from rich.console import Console
 from running import composed
 
 from pipeline.components.types import Dataset, Development, PreparedView, RawRows, Task, Transform
+from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.console.output import LineOutput
 from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline
@@ -102,7 +103,7 @@ def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Data
     output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
-            context = RunContext(settings, executor, record, output, Variants(settings, config))
+            context = RunContext(settings, executor, record, output, Variants(Configuration(settings, config, "")))
             yield data_pipeline(context), context
     finally:
         record.close(lambda text: None)
