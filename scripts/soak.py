@@ -73,7 +73,7 @@ def figures(folder: Path, driver: int, seconds: float, n_killed: int) -> None:
     journal = next(folder.glob("runs/*/*/journal.jsonl"), None)
     over = 0
     for line in journal.open() if journal else ():
-        if line.startswith('{"event": "over"') and line.endswith("\n"):
+        if line.startswith('{"event": "finished"') and line.endswith("\n"):
             over += len(json.loads(line)["trials"])
     status = Path(f"/proc/{driver}/status").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1000

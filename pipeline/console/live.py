@@ -39,7 +39,7 @@ class LiveTable:
 
 def picture(now: SweepProgress, width: int) -> RenderableType:
     """Progress per rung, how fast, the best trials so far, and what each optimizer has come to."""
-    trained = [trial for trial in now.results.trials.values() if all(one.trained for one in trial.networks)]
+    trained = [trial for trial in now.results.trials.values() if all(one.epochs_trained for one in trial.networks)]
     return Group(_rungs(now), _pace(now), "", _best(now, trained, width), "", _optimizers(now, trained))
 
 
@@ -47,8 +47,8 @@ def _rungs(now: SweepProgress) -> Table:
     table = Table.grid(padding=(0, 2))
     rungs = now.results.rungs
     for number, rung in list(enumerate(rungs, start=1))[-RUNGS:]:
-        done = rung.epochs - rung.left
-        present = rung is rungs[-1] and rung.left
+        done = rung.epochs - rung.epochs_left
+        present = rung is rungs[-1] and rung.epochs_left
         left = f"{duration(now.seconds_left)} left" if present and now.seconds_left is not None else ""
         bar = ProgressBar(total=max(rung.epochs, 1), completed=done if rung.epochs else 1, width=20)
         share = f"{done / rung.epochs:4.0%}" if rung.epochs else "100%"
@@ -59,7 +59,7 @@ def _rungs(now: SweepProgress) -> Table:
 def _pace(now: SweepProgress) -> Text:
     trials = now.results.trials.values()
     diverged = sum(trial.diverged for trial in trials)
-    parts = [f"{now.results.n_over} of {len(trials)} trials over", f"{diverged} diverged"]
+    parts = [f"{now.results.n_finished} of {len(trials)} trials finished", f"{diverged} diverged"]
     parts += [f"{now.busy} of {now.workers} workers busy", f"{now.rate:,.0f} network-epochs/s"]
     return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
@@ -73,7 +73,7 @@ def _best(now: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Tab
     for value, trial in scored[:TOP]:
         label = Text(trial.trial.label)
         label.truncate(room, overflow="ellipsis")
-        table.add_row(trial.key, label, f"{value:.4f}", str(min(one.trained for one in trial.networks)))
+        table.add_row(trial.key, label, f"{value:.4f}", str(min(one.epochs_trained for one in trial.networks)))
     return table
 
 
@@ -88,15 +88,18 @@ def _optimizers(now: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
         if not trial.diverged:
             value, name = trial.mean[metric], trial.trial.optimizer_name
             best[name] = min(value, best.get(name, value), key=lambda one: smaller_is_better(metric, one))
-    headings = ("trials", "over", "diverged", "network-epochs/s", "best")
+    headings = ("trials", "finished", "diverged", "network-epochs/s", "best")
     numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]
     table = _table(("optimizer", "left"), *numbers)
     order = sorted(groups, key=lambda name: (name not in best, smaller_is_better(metric, best.get(name, 0.0))))
     for name in order[:OPTIMIZERS]:
         rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(now.seconds, 1e-9)
-        over, diverged = sum(trial.over for trial in groups[name]), sum(trial.diverged for trial in groups[name])
+        finished, diverged = (
+            sum(trial.finished for trial in groups[name]),
+            sum(trial.diverged for trial in groups[name]),
+        )
         score = f"{best[name]:.4f}" if name in best else ""
-        table.add_row(name, str(len(groups[name])), str(over), str(diverged), f"{rate:,.0f}", score)
+        table.add_row(name, str(len(groups[name])), str(finished), str(diverged), f"{rate:,.0f}", score)
     if len(order) > OPTIMIZERS:
         table.add_row(f"and {len(order) - OPTIMIZERS} more")
     return table

@@ -30,7 +30,7 @@ class SweepProgress(NamedTuple):
     @property
     def epochs_left(self) -> int:
         """Network-epochs still to come in the present rung."""
-        return self.results.rungs[-1].left if self.results.rungs else 0
+        return self.results.rungs[-1].epochs_left if self.results.rungs else 0
 
 
 class Pace:
@@ -57,7 +57,7 @@ def describe(now: SweepProgress) -> str:
     """In one line: trials done, rate, time left, best so far."""
     results = now.results
     left = "nothing to train" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
-    parts = [f"{results.n_over} of {len(results.trials)} trials", f"{now.rate:.0f} network-epochs/s", left]
+    parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{now.rate:.0f} network-epochs/s", left]
     if results.best:
         value, metric = results.best.mean[results.metric], results.metric.replace("/", " ")
         parts.append(f"best {metric} {value:.4f} ({results.best.trial.label})")

@@ -101,7 +101,7 @@ class Finalizer:
             if (variant := self._context.variants.of(trial.trial)).network.loss == best.network.loss
             and variant.prepare.scale_targets == best.prepare.scale_targets
         ]
-        found = [result for trial in same for result in trial.networks if result.repeat.fold == 0]
+        found = [result for trial in same for result in trial.networks if result.replicate.fold == 0]
         return found[:MOST_CANDIDATES]
 
     def _answering(self, result: NetworkRecord) -> tuple[Future, NetworkSelector]:

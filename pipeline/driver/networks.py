@@ -24,7 +24,7 @@ def sweep_engine(context: RunContext, data: DataPipeline, records: SweepRecords,
         records=records,
         trainer=trainer,
         journal=context.record.journal,
-        build_networks=network_factory(context, data, records.repeats),
+        build_networks=network_factory(context, data, records.replicates),
     )
 
 

@@ -91,10 +91,10 @@ class Rungs:
         kept = {request.trial.key for request in asked}
         for key in self.reached:
             if key not in kept:
-                self._records.let_go(key, cause, self.reached[key])
+                self._records.prune(key, cause, self.reached[key])
         for request in asked[len(requests) :]:
             if request.trial.key in self.reached:
-                self._records.let_go(request.trial.key, self._used_up, self.reached[request.trial.key])
+                self._records.prune(request.trial.key, self._used_up, self.reached[request.trial.key])
         self.number += 1
         return requests
 
@@ -109,7 +109,7 @@ class Rungs:
 
     def _affordable(self, requests: list[TrainRequest]) -> list[TrainRequest]:
         """The first requests, as many as the budget allows."""
-        n_trials, n_networks = len(self.reached), len(self._records.repeats)
+        n_trials, n_networks = len(self.reached), len(self._records.replicates)
         for index, request in enumerate(requests):
             is_new = request.trial.key not in self.reached
             cost = n_networks * (request.until - self.reached.get(request.trial.key, 0))
@@ -132,7 +132,7 @@ class Rungs:
     def _objective(self, name: str, trial: TrialRecord, until: int) -> float:
         if name == "parameters":
             return float(self._n_parameters(trial.key))
-        values = [network.at(until)[f"validation/{name}"] for network in trial.networks]
+        values = [network.metrics_at(until)[f"validation/{name}"] for network in trial.networks]
         return smaller_is_better(name, math.fsum(values) / len(values))
 
 
@@ -207,7 +207,7 @@ class Engine:
             self._write_finished(request.trial.key for request in requests)
         if self._trainer.late:
             for key in self.records.trials:
-                self.records.let_go(key, f"budget.seconds={self._budget.seconds:g} is used up")
+                self.records.prune(key, f"budget.seconds={self._budget.seconds:g} is used up")
         self._catch_up(report)
         self._trainer.checkpoints.delete_unused()
         check_trained(self.records, self._budget)
@@ -216,7 +216,7 @@ class Engine:
     def overlap(self) -> float:
         """n_validation / n_train with several folds, whose scores depend on each other by it; else 0."""
         view_shape = next(iter(self.networks.values())).fold.view_shape
-        several_folds = any(replicate.fold for replicate in self.records.repeats)
+        several_folds = any(replicate.fold for replicate in self.records.replicates)
         return view_shape.n_validation / view_shape.n_train if several_folds else 0.0
 
     def n_parameters(self, trial: str) -> int:
@@ -229,15 +229,15 @@ class Engine:
         An earlier session may have trained some beyond the epoch after which they are pruned now; then their networks
         are trained again, up to this epoch.
         """
-        if networks := [self._continued(record, until) for record, until in self.records.behind()]:
+        if networks := [self._continued(record, until) for record, until in self.records.to_retrain()]:
             self._trainer.train(networks, report)
         self._write_finished(self.records.trials)
 
     def _write_finished(self, trials: Iterable[str]) -> None:
         """Write to the journal which of the trials are finished."""
-        if finished := self.records.notice(trials):
-            pruned = {key: cause for key in finished if (cause := self.records.trials[key].left)}
-            self._journal.append("over", trials=finished, left=pruned)
+        if finished := self.records.mark_finished(trials):
+            pruned = {key: cause for key in finished if (cause := self.records.trials[key].pruned)}
+            self._journal.append("finished", trials=finished, pruned=pruned)
 
     def _enter(self, requests: list[TrainRequest]) -> None:
         """Enter the trials of a rung and their networks into the records, and the rung into the journal."""
@@ -254,7 +254,7 @@ class Engine:
                 hashes[network.key] = [of_networks[-1], parent.content_hash if parent else None]
                 if parent:
                     histories[of_networks[-1]] = parent
-            self.records.open(request.trial, dict(zip(self.records.repeats, of_networks, strict=True)), histories)
+            self.records.open(request.trial, dict(zip(self.records.replicates, of_networks, strict=True)), histories)
             self.networks |= {network.key: network for network in networks}
         self._journal.append(
             "rung",
@@ -281,15 +281,15 @@ class Engine:
             self._continued(record, request.until)
             for request in requests
             for record in self.records.trials[request.trial.key].networks
-            if not record.has(request.until)
+            if not record.available_at(request.until)
         ]
 
     def _continued(self, record: NetworkRecord, until: int) -> TrialNetwork:
         """The network, to be trained from its checkpoint if there is one, else from its initial weights."""
         network = self.networks[record.key]
-        if record.place is not None and record.trained <= until:
-            origin = self._trainer.checkpoints.origin(record.place)
-            return network._replace(start=record.trained, until=until, origin=origin)
+        if record.checkpoint is not None and record.epochs_trained <= until:
+            origin = self._trainer.checkpoints.origin(record.checkpoint)
+            return network._replace(start=record.epochs_trained, until=until, origin=origin)
         if record.inherited:
             raise _missing(f"trial {record.key.partition('/')[0]}, which began as a copy of another")
         return network._replace(until=until)
@@ -303,15 +303,15 @@ def copied_network_hash(network: TrialNetwork, parent: NetworkRecord, epoch: int
     SettingError
         If an earlier session has trained the parent further, so that this state is gone, and the result is not known.
     """
-    copied = settings_hash("copy", network.content_hash, parent.content_hash, min(parent.trained, epoch))
-    if parent.trained > epoch and copied not in known:
+    copied = settings_hash("copy", network.content_hash, parent.content_hash, min(parent.epochs_trained, epoch))
+    if parent.epochs_trained > epoch and copied not in known:
         raise _missing(f"trial {parent.key.partition('/')[0]} as it was after epoch {epoch}")
     return copied
 
 
 def check_trained(records: SweepRecords, budget: Budget) -> None:
     """Raise SettingError if the budget ended before any network was trained."""
-    if any(network.trained for network in records.networks.values()):
+    if any(network.epochs_trained for network in records.networks.values()):
         return
     for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
         if value is not None:
@@ -324,7 +324,7 @@ def finished_before(records: SweepRecords, requests: list[TrainRequest], epochs:
         request.trial.key
         for request in requests
         if request.until == epochs
-        and all(network.has(epochs) for network in records.trials[request.trial.key].networks)
+        and all(network.available_at(epochs) for network in records.trials[request.trial.key].networks)
     ]
     for key in finished:
         records.finish(key)

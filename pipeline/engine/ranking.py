@@ -36,7 +36,7 @@ def ranked(
     trials = results.ranking()
     if not trials:
         return None
-    n_folds = len({repeat.fold for repeat in results.repeats})
+    n_folds = len({repeat.fold for repeat in results.replicates})
     by_metric = {name: [_values(trial, name) for trial in trials] for name in trials[0].mean}
     found = tied(repeats(by_metric[results.metric], n_folds), 0, correction)
     ties = None if found is None else found.tied.tolist()
@@ -57,7 +57,7 @@ def ranked(
 
 
 def _values(trial: TrialRecord, metric: str) -> list[float]:
-    return [network.final[metric] for network in trial.networks]
+    return [network.final_metrics[metric] for network in trial.networks]
 
 
 def _interval(values: list[float], n_folds: int, correction: float) -> float | None:

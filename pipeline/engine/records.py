@@ -28,19 +28,19 @@ class TrialRecord:
         return self.trial.key
 
     @property
-    def over(self) -> bool:
-        """All its networks have ended."""
-        return all(network.over for network in self.networks)
-
-    @property
-    def answers(self) -> bool:
-        """All its networks have an answer, from their last epoch or from an earlier one."""
-        return self.over and not self.diverged and all(network.trained for network in self.networks)
-
-    @property
     def finished(self) -> bool:
+        """All its networks have ended."""
+        return all(network.finished for network in self.networks)
+
+    @property
+    def rankable(self) -> bool:
+        """All its networks have an answer, from their last epoch or from an earlier one."""
+        return self.finished and not self.diverged and all(network.epochs_trained for network in self.networks)
+
+    @property
+    def completed(self) -> bool:
         """All its networks came to their last epoch, or were stopped early."""
-        return not self.diverged and all(network.finished for network in self.networks)
+        return not self.diverged and all(network.completed for network in self.networks)
 
     @property
     def diverged(self) -> bool:
@@ -53,52 +53,52 @@ class TrialRecord:
         return any(network.failed for network in self.networks)
 
     @property
-    def cut_short(self) -> bool:
-        """Any of its networks was stopped early or let go, and none diverged."""
-        return not self.diverged and any(network.cut_short for network in self.networks)
+    def stopped_early(self) -> bool:
+        """Any of its networks was stopped early or pruned, and none diverged."""
+        return not self.diverged and any(network.stopped_early for network in self.networks)
 
     @property
-    def left(self) -> tuple[int, str] | None:
-        """(epoch, cause) if the search or the budget let it go, and none of its networks had ended before."""
+    def pruned(self) -> tuple[int, str] | None:
+        """(epoch, cause) if the search or the budget pruned it, and none of its networks had ended before."""
         ended = any(network.diverged or network.stopped for network in self.networks)
-        return None if ended else next((network.left for network in self.networks if network.left), None)
+        return None if ended else next((network.pruned for network in self.networks if network.pruned), None)
 
     @property
     def mean(self) -> dict[str, float]:
         """Every metric's mean over the networks, of the weights that they answer with."""
-        return self.over_networks(fmean)
+        return self.aggregate(fmean)
 
     @property
     def std(self) -> dict[str, float]:
         """The sample standard deviation over the networks (n - 1 in the denominator); zero if there is one."""
-        return self.over_networks(lambda values: stdev(values) if len(values) > 1 else 0.0)
+        return self.aggregate(lambda values: stdev(values) if len(values) > 1 else 0.0)
 
-    def over_networks(self, statistic: Callable[[list[float]], float]) -> dict[str, float]:
+    def aggregate(self, statistic: Callable[[list[float]], float]) -> dict[str, float]:
         """A statistic of every metric's values."""
-        finals = [network.final for network in self.networks]
+        finals = [network.final_metrics for network in self.networks]
         return {name: statistic([final[name] for final in finals]) for name in finals[0]}
 
     @property
     def status(self) -> str:
         """For people: finished, or in which epoch it was given up or stopped and why, in the first such network."""
-        for which in ("diverged", "stopped", "left"):
+        for which in ("diverged", "stopped", "pruned"):
             for network in self.networks:
                 ended: tuple[int, str] | None = getattr(network, which)
                 if ended:
                     said = f"{given_up(ended[1])} in" if which == "diverged" else "stopped after"
-                    one = f"fold {network.repeat.fold + 1}, seed {network.repeat.seed} "
+                    one = f"fold {network.replicate.fold + 1}, seed {network.replicate.seed} "
                     return f"{one if len(self.networks) > 1 else ''}{said} epoch {ended[0]}: {ended[1]}"
-        return "finished" if self.finished else "not finished"
+        return "finished" if self.completed else "not finished"
 
 
 @dataclass
 class RungProgress:
-    """What a rung is: networks, the epoch (or epochs) to which they are trained, network-epochs, and those left."""
+    """A rung: its networks, the epoch (or epochs) they train to, its network-epochs, and those left to train."""
 
     until: str
     networks: int
     epochs: int
-    left: int
+    epochs_left: int
 
 
 class SweepRecords:
@@ -115,12 +115,12 @@ class SweepRecords:
     """
 
     def __init__(
-        self, repeats: Collection[Replicate], metric: str, known: dict[str, NetworkRecord] | None = None
+        self, replicates: Collection[Replicate], metric: str, known: dict[str, NetworkRecord] | None = None
     ) -> None:
-        self.repeats = tuple(repeats)
+        self.replicates = tuple(replicates)
         self.metric = f"validation/{metric}"
         self.known = dict(known or {})
-        self._earlier = frozenset(content_hash for content_hash, result in self.known.items() if result.trained)
+        self._earlier = frozenset(content_hash for content_hash, result in self.known.items() if result.epochs_trained)
         self.trials: dict[str, TrialRecord] = {}
         self.networks: dict[str, NetworkRecord] = {}
         self.n_slices = self.n_resumed = 0
@@ -131,7 +131,7 @@ class SweepRecords:
         self._over: set[str] = set()
 
     @property
-    def n_over(self) -> int:
+    def n_finished(self) -> int:
         """Trials whose networks have all ended."""
         return len(self._over)
 
@@ -147,9 +147,9 @@ class SweepRecords:
         ]
         opened = self.trials[trial.key] = TrialRecord(trial, tuple(networks))
         self.networks |= {network.key: network for network in networks}
-        if trial.key in self._over and not opened.over:  # a copy of another takes the place of what had ended
+        if trial.key in self._over and not opened.finished:  # a copy of another takes the place of what had ended
             self._over.discard(trial.key)
-            answers = (self.trials[key] for key in self._over if self.trials[key].answers)
+            answers = (self.trials[key] for key in self._over if self.trials[key].rankable)
             self.best = min(answers, key=self._place, default=None)
 
     def _opened(self, key: str, repeat: Replicate, content_hash: str, origin: NetworkRecord | None) -> NetworkRecord:
@@ -174,49 +174,49 @@ class SweepRecords:
             network = self.networks[key]
             network.add(report, start, until, places.get(key), last)
             self.known[network.content_hash] = network
-            self.epochs_trained += network.trained - start
-            self.epochs_by_trial[key.partition("/")[0]] += network.trained - start
+            self.epochs_trained += network.epochs_trained - start
+            self.epochs_by_trial[key.partition("/")[0]] += network.epochs_trained - start
         for key, place in places.items():
             if not self.networks[key].diverged:
-                self.networks[key].place = place
+                self.networks[key].checkpoint = place
         return [key for key, report in reports.items() if report.diverged is None and report.stopped is None]
 
     def finish(self, key: str) -> None:
         """A trial's networks came to their last epoch, as far as they did not end before."""
         for network in self.trials[key].networks:
-            network.finished = network.diverged is None
+            network.completed = network.diverged is None
 
-    def let_go(self, key: str, cause: str, until: int | None = None) -> None:
+    def prune(self, key: str, cause: str, until: int | None = None) -> None:
         """A trial is trained no longer; what an earlier session trained beyond `until` is to be trained again."""
         trial = self.trials[key]
         if until is not None:
-            again = [network.trained > until and not network.inherited for network in trial.networks]
+            again = [network.epochs_trained > until and not network.inherited for network in trial.networks]
             trial.networks = tuple(self._anew(o) if a else o for o, a in zip(trial.networks, again, strict=True))
         for network in trial.networks:
-            if not network.over:
-                network.left = (max(network.trained, until or 0), cause)
+            if not network.finished:
+                network.pruned = (max(network.epochs_trained, until or 0), cause)
 
     def _anew(self, network: NetworkRecord) -> NetworkRecord:
-        fresh = NetworkRecord(network.key, network.repeat, network.content_hash)
+        fresh = NetworkRecord(network.key, network.replicate, network.content_hash)
         self.networks[network.key] = self.known[network.content_hash] = fresh
         return fresh
 
-    def behind(self) -> list[tuple[NetworkRecord, int]]:
-        """The networks that were let go after an epoch to which they must be trained again, and this epoch."""
-        left = [(network, network.left[0]) for network in self.networks.values() if network.left]
-        return [(network, until) for network, until in left if network.trained < until]
+    def to_retrain(self) -> list[tuple[NetworkRecord, int]]:
+        """The networks that were pruned after an epoch to which they must be trained again, and this epoch."""
+        left = [(network, network.pruned[0]) for network in self.networks.values() if network.pruned]
+        return [(network, until) for network, until in left if network.epochs_trained < until]
 
-    def notice(self, keys: Iterable[str]) -> list[str]:
+    def mark_finished(self, keys: Iterable[str]) -> list[str]:
         """Of these trials, those that are over now and were not before; one of them may be the best."""
-        over = [key for key in keys if key not in self._over and self.trials[key].over]
+        over = [key for key in keys if key not in self._over and self.trials[key].finished]
         self._over |= set(over)
-        new = [trial for trial in map(self.trials.__getitem__, over) if trial.answers]
+        new = [trial for trial in map(self.trials.__getitem__, over) if trial.rankable]
         self.best = min([*new, *([self.best] if self.best else [])], key=self._place, default=None)
         return over
 
     def ranking(self) -> list[TrialRecord]:
         """The trials that have an answer, best first; of equals, the first trial first."""
-        return sorted((trial for trial in self.trials.values() if trial.answers), key=self._place)
+        return sorted((trial for trial in self.trials.values() if trial.rankable), key=self._place)
 
     def _place(self, result: TrialRecord) -> tuple[float, int]:
         return smaller_is_better(self.metric, result.mean[self.metric]), result.trial.number
@@ -232,8 +232,8 @@ def digest(results: SweepRecords) -> str:
         for result in trial.networks:
             curves = dict(sorted(result.curves.items()))
             lengths = {name: len(values) for name, values in curves.items()}
-            content: list[Any] = [result.key, result.repeat.seed, trial.trial.parameters, lengths]
-            content += [result.diverged, result.stopped, result.left, result.epoch, result.fingerprint]
+            content: list[Any] = [result.key, result.replicate.seed, trial.trial.parameters, lengths]
+            content += [result.diverged, result.stopped, result.pruned, result.selected_epoch, result.fingerprint]
             state.update(json.dumps(content, sort_keys=True).encode())
             numbers = np.frombuffer(b"".join(curves.values()))
             alike = np.where(np.isnan(numbers), np.nan, numbers)  # there is more than one NaN

@@ -66,7 +66,7 @@ def _result(found: RunContents) -> Section:
     trials, best, card = found.summary["trials"], found.summary["best"], found.card
     section = Section("Result")
     counts = ", ".join(f"{trials[name]:,} {word}" for name, word in (
-        ("finished", "finished"), ("stopped", "stopped early or were let go"), ("diverged", "diverged"),
+        ("finished", "finished"), ("stopped", "stopped early or were pruned"), ("diverged", "diverged"),
         ("failed", "failed")) if trials.get(name) or name != "failed")  # fmt: skip
     section.texts.append(f"Of {trials['planned']:,} trials {counts}. They were compared by {spoken(found.metric)}.")
     if card:

@@ -76,7 +76,7 @@ class FinishedEvent:
     """Trials have ended."""
 
     trials: list[TrialKey]
-    left: dict[TrialKey, tuple[Count, str]]
+    pruned: dict[TrialKey, tuple[Count, str]]
 
 
 @dataclass
@@ -125,7 +125,7 @@ KINDS: dict[str, TypeAdapter[Any]] = {
         "stage": StageEvent,
         "rung": RungEvent,
         "slice": SliceEvent,
-        "over": FinishedEvent,
+        "finished": FinishedEvent,
         "champion": ChampionEvent,
         "report": ReportEvent,
         "end": EndEvent,

@@ -48,53 +48,53 @@ def replicates(n_folds: int, first_seed: int, n_seeds: int) -> list[Replicate]:
 class NetworkRecord:
     """The epochs of one network so far.
 
-    content hash      of everything that its result depends on
-    curves       by metric, one value per epoch, as few bytes as they are
-    diverged     (epoch, cause), or None
-    stopped      (epoch, cause) if it was stopped early, or None
-    left         (epoch, cause) if the search or the budget let it go before its last epoch, or None
-    epoch        the epoch whose weights it answers with
-    answered     the same after each slice, by the epoch to which the slice went
-    fingerprint  SHA-256 of these weights; "" if it diverged
-    trained      epochs that were computed, with the one in which it diverged
-    finished     it came to the last epoch, or was stopped early, and has an answer
-    place        where its state is
-    inherited    its first epochs are those of another network, whose state it took over
+    content_hash     of everything that its result depends on
+    curves           by metric, one value per epoch, as few bytes as they are
+    diverged         (epoch, cause), or None
+    stopped          (epoch, cause) if early stopping ended it, or None
+    pruned           (epoch, cause) if the search or the budget ended it before its last epoch, or None
+    selected_epoch   the epoch whose weights are its result
+    selected_epochs  the same after each slice, by the epoch at which the slice ended
+    fingerprint      SHA-256 of the selected weights; "" if it diverged
+    epochs_trained   epochs that were computed, including the one in which it diverged
+    completed        it reached the last epoch, or early stopping ended it, and it did not diverge
+    checkpoint       where its state is stored
+    inherited        its first epochs are those of another network, whose state it was copied from
     """
 
     key: str
-    repeat: Replicate
+    replicate: Replicate
     content_hash: str
     curves: dict[str, "array[float]"] = field(default_factory=dict)
     diverged: tuple[int, str] | None = None
     stopped: tuple[int, str] | None = None
-    left: tuple[int, str] | None = None
-    epoch: int = 0
-    answered: dict[int, int] = field(default_factory=dict)
+    pruned: tuple[int, str] | None = None
+    selected_epoch: int = 0
+    selected_epochs: dict[int, int] = field(default_factory=dict)
     fingerprint: str = ""
-    trained: int = 0
-    finished: bool = False
-    place: CheckpointRef | None = None
+    epochs_trained: int = 0
+    completed: bool = False
+    checkpoint: CheckpointRef | None = None
     inherited: bool = False
 
     def add(self, report: Report, start: int, until: int, place: CheckpointRef | None, last: bool) -> None:
         """Add the report of one slice; `last` says that no further one is to come."""
         for name, values in report.curves.items():
             self.curves[name] = continued(self.curves.get(name), start, values)
-        self.answered = {to: epoch for to, epoch in self.answered.items() if to <= start} | {until: report.selected_epoch}
-        self.diverged, self.stopped, self.epoch = report.diverged, report.stopped, report.selected_epoch
+        self.selected_epochs = {to: epoch for to, epoch in self.selected_epochs.items() if to <= start} | {until: report.selected_epoch}
+        self.diverged, self.stopped, self.selected_epoch = report.diverged, report.stopped, report.selected_epoch
         self.fingerprint = report.fingerprint
         left_at = report.diverged or report.stopped
-        self.trained = left_at[0] if left_at else until
-        self.left = None if left_at else self.left
-        self.finished = self.diverged is None and (last or self.stopped is not None)
-        self.place = None if report.diverged else place
+        self.epochs_trained = left_at[0] if left_at else until
+        self.pruned = None if left_at else self.pruned
+        self.completed = self.diverged is None and (last or self.stopped is not None)
+        self.checkpoint = None if report.diverged else place
 
-    def copied(self, key: str, repeat: Replicate, content_hash: str) -> "NetworkRecord":
+    def copied(self, key: str, replicate: Replicate, content_hash: str) -> "NetworkRecord":
         """The same history, as that of another network, which may be trained further."""
         finished, inherited = self.stopped is not None, self.inherited or content_hash != self.content_hash
-        renamed = replace(self, key=key, repeat=repeat, content_hash=content_hash, inherited=inherited)
-        return replace(renamed, curves=dict(self.curves), left=None, finished=finished)
+        renamed = replace(self, key=key, replicate=replicate, content_hash=content_hash, inherited=inherited)
+        return replace(renamed, curves=dict(self.curves), pruned=None, completed=finished)
 
     @property
     def failed(self) -> bool:
@@ -107,26 +107,26 @@ class NetworkRecord:
         return self.diverged is not None or self.stopped is not None
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Its training has ended, well or not."""
-        return self.ended or self.finished or self.left is not None
+        return self.ended or self.completed or self.pruned is not None
 
     @property
-    def cut_short(self) -> bool:
-        """It was stopped early, or the search or the budget let it go."""
-        return self.stopped is not None or self.left is not None
+    def stopped_early(self) -> bool:
+        """Early stopping ended it, or the search or the budget pruned it."""
+        return self.stopped is not None or self.pruned is not None
 
-    def knows(self, epoch: int) -> bool:
+    def result_known_at(self, epoch: int) -> bool:
         """Whether it was trained to this epoch, and what it answered with then is known."""
-        return epoch in self.answered or (self.ended and self.trained <= epoch)
+        return epoch in self.selected_epochs or (self.ended and self.epochs_trained <= epoch)
 
-    def has(self, epoch: int) -> bool:
-        """See `knows`; and its state or its answer is there, unless it diverged."""
-        return self.diverged is not None or (self.place is not None and self.knows(epoch))
+    def available_at(self, epoch: int) -> bool:
+        """See `result_known_at`; and its state or its answer is there, unless it diverged."""
+        return self.diverged is not None or (self.checkpoint is not None and self.result_known_at(epoch))
 
-    def at(self, until: int) -> dict[str, float]:
+    def metrics_at(self, until: int) -> dict[str, float]:
         """Every curve's value in the epoch whose weights it answered with when it was trained to `until`."""
-        epoch = self.answered.get(until, self.epoch)
+        epoch = self.selected_epochs.get(until, self.selected_epoch)
         return {name: values[epoch - 1] for name, values in self.curves.items()}
 
     def diverged_by(self, epoch: int) -> bool:
@@ -134,6 +134,6 @@ class NetworkRecord:
         return self.diverged is not None and self.diverged[0] <= epoch
 
     @property
-    def final(self) -> dict[str, float]:
+    def final_metrics(self) -> dict[str, float]:
         """Every curve's value in the epoch whose weights it answers with."""
-        return self.at(self.trained)
+        return self.metrics_at(self.epochs_trained)

@@ -104,7 +104,7 @@ def _add(by_key: dict[str, NetworkRecord], event: Event) -> None:
     for key, content in event["networks"].items():
         ended = content["diverged"] or content["stopped"]
         n_epochs = {len(values) for values in content["curves"].values()}
-        if by_key[key].trained < event["start"] or len(n_epochs) > 1 or (not ended and not n_epochs):
+        if by_key[key].epochs_trained < event["start"] or len(n_epochs) > 1 or (not ended and not n_epochs):
             raise ValueError(f"the curves of network {key} do not follow from those before")
         if not ended and n_epochs != {event["until"] - event["start"]}:
             raise ValueError(f"the curves of network {key} do not go from epoch {event['start']} to {event['until']}")
@@ -112,19 +112,19 @@ def _add(by_key: dict[str, NetworkRecord], event: Event) -> None:
         place = CheckpointRef(event["file"], event["sha256"], key)
         by_key[key].add(Report(**content | ended), event["start"], event["until"], place, last=False)
     for key in event["held"]:
-        by_key[key].place = CheckpointRef(event["file"], event["sha256"], key)
+        by_key[key].checkpoint = CheckpointRef(event["file"], event["sha256"], key)
 
 
 def _verify(folder: Path, known: dict[str, NetworkRecord]) -> None:
     right: dict[CheckpointRef, bool] = {}
     for result in known.values():
-        if result.place:
-            place = result.place._replace(key="")
+        if result.checkpoint:
+            place = result.checkpoint._replace(key="")
             if place not in right:
                 path = folder / CHECKPOINTS / place.file
                 right[place] = path.is_file() and sha256(path.read_bytes()).hexdigest() == place.sha256
             if not right[place]:
-                result.place = None
+                result.checkpoint = None
 
 
 def _asked_for(folder: Path, settings: Settings, config: dict[str, Any], code: str) -> Path:

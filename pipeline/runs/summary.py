@@ -51,7 +51,7 @@ def sweep_summary(results: SweepRecords, trainer: RungTrainer, seconds: float) -
         "trials": _counts([*results.trials.values()]),
         "networks": _counts([*results.networks.values()]),
         "throughput": {
-            "trials_per_s": round(results.n_over / seconds, 2),
+            "trials_per_s": round(results.n_finished / seconds, 2),
             "network_epochs_per_s": round(results.epochs_trained / seconds, 1),
             "network_steps_per_s": round(trainer.n_steps / seconds, 1),
         },
@@ -74,8 +74,8 @@ def _counts(results: Collection[NetworkRecord | TrialRecord]) -> dict[str, int]:
     """Of trials or networks; stopped are those that stopped early and those that were let go."""
     return {
         "planned": len(results),
-        "finished": sum(result.finished and not result.cut_short for result in results),
-        "stopped": sum(result.cut_short for result in results),
+        "finished": sum(result.completed and not result.stopped_early for result in results),
+        "stopped": sum(result.stopped_early for result in results),
         "diverged": sum(bool(result.diverged) and not result.failed for result in results),
         "failed": sum(result.failed for result in results),
     }

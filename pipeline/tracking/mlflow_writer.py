@@ -84,7 +84,7 @@ class MlflowWriter:
 
     def end(self, happened: Event) -> None:
         """The last event of all: what is not over by now is not to be."""
-        left = {key: trial for key, trial in self._trials.runs.items() if not trial.over and trial.epochs}
+        left = {key: trial for key, trial in self._trials.runs.items() if not trial.finished and trial.epochs}
         self._due |= {key: trial for key, trial in left.items() if self._wanted(trial)}
         self.write()
         if happened["status"] == "FINISHED":
@@ -131,7 +131,7 @@ class MlflowWriter:
             self._tags["data_hash"] = happened["card"]["digest"]
             self._parent.has_data(happened["card"])
 
-    def _on_over(self, happened: Event) -> None:
+    def _on_finished(self, happened: Event) -> None:
         over = {key: self._trials.runs[key] for key in happened["trials"]}
         self._due |= {key: trial for key, trial in over.items() if self._wanted(trial)}
 

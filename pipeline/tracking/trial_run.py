@@ -52,7 +52,7 @@ class TrialRun:
 
     description   its label and its parameters
     rung          the last one that asked for it
-    left          (epoch, cause) if the search or the budget let it go
+    pruned        (epoch, cause) if the search or the budget let it go
     run_id        of what was written of it last
     """
 
@@ -62,9 +62,9 @@ class TrialRun:
         self.started = self.ended = started
         self.networks: dict[str, NetworkCurves] = {}
         self.addresses: dict[str, str] = {}
-        self.over = False
+        self.finished = False
         self.rung = 0
-        self.left: tuple[int, str] | None = None
+        self.pruned: tuple[int, str] | None = None
         self.run_id = ""
 
     def add(self, key: str, report: dict[str, Any], start: int, time_ms: int) -> None:
@@ -88,12 +88,12 @@ class TrialRun:
         if reason := self._first("diverged"):
             word = given_up(reason.partition(": ")[2])
             return word, f"{word} in {reason}"
-        if not self.over:
+        if not self.finished:
             return "killed", ""
         if reason := self._first("stopped"):
             return "stopped", f"stopped after {reason}"
-        if self.left:
-            return "let go", f"let go after epoch {self.left[0]}: {self.left[1]}"
+        if self.pruned:
+            return "pruned", f"pruned after epoch {self.pruned[0]}: {self.pruned[1]}"
         return "finished", ""
 
     def _first(self, word: str) -> str:
@@ -214,10 +214,10 @@ class Trials:
         elif happened["event"] == "slice":
             for network, report in happened["networks"].items():
                 self.runs[network.partition("/")[0]].add(network, report, happened["start"], happened["time"])
-        elif happened["event"] == "over":
+        elif happened["event"] == "finished":
             for key in happened["trials"]:
-                self.runs[key].over = True
-                self.runs[key].left = happened.get("left", {}).get(key)
+                self.runs[key].finished = True
+                self.runs[key].pruned = happened.get("pruned", {}).get(key)
 
     def _asked_for(self, rung: dict[str, Any]) -> None:
         for key, description in rung["trials"].items():
@@ -225,7 +225,7 @@ class Trials:
         histories = {address: curves.copied() for address, curves in self._curves.items()}
         for key, (address, origin) in rung["networks"].items():
             trial = self.runs[key.partition("/")[0]]
-            trial.over, trial.left, trial.rung = False, None, rung["number"]
+            trial.finished, trial.pruned, trial.rung = False, None, rung["number"]
             if address not in self._curves:
                 self._curves[address] = histories.get(origin) or NetworkCurves()
             trial.networks[key] = self._curves[address]

@@ -33,7 +33,7 @@ def swept(losses=LOSSES, **change):
         key: report(2 * loss, loss, selected_epoch=2) for key, loss in zip(found.networks, losses.ravel(), strict=True)
     }
     add(found, reports | {key.replace("_", "/"): one for key, one in change.items()}, 0, 2, last=True)
-    found.notice(found.trials)
+    found.mark_finished(found.trials)
     return found
 
 
@@ -84,12 +84,12 @@ def test_a_trial_is_over_when_all_its_networks_are():
     found.rungs.append(RungProgress("4", 6, 18, 12))
     firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in found.networks if key.endswith("/1/0")}
     add(found, firsts, 0, 2, last=True)
-    assert (found.notice(found.trials), found.n_over, found.best) == ([], 0, None)
+    assert (found.mark_finished(found.trials), found.n_finished, found.best) == ([], 0, None)
     assert describe(SweepProgress(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
     assert "best" not in describe(SweepProgress(found, 1.0, 2, 2))
     add(found, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
-    assert found.notice(found.trials) == ["0001"]
-    assert (found.n_over, found.best) == (1, found.trials["0001"])
+    assert found.mark_finished(found.trials) == ["0001"]
+    assert (found.n_finished, found.best) == (1, found.trials["0001"])
     assert "best validation loss 0.3000" in describe(SweepProgress(found, 1.0, 2, 2))
 
 
@@ -102,7 +102,7 @@ def test_a_trial_of_which_one_network_diverged_has_diverged():
         "fold 2, seed 0 diverged in epoch 2: train/loss was inf (limit 1e+06)",
     ]
     assert [result.trial.key for result in found.ranking()] == ["0001", "0000"]
-    assert found.n_over == 3
+    assert found.n_finished == 3
 
 
 def read(path):
@@ -141,7 +141,7 @@ DESCRIPTION = {"label": "it", "parameters": {"optimizer": "sgd", "regularizer": 
 def tracked(*reports):
     """A trial's networks, one per fold, after a slice of each: its content and the time."""
     run = TrialRun("0007", started=5)
-    run.description, run.over = DESCRIPTION, True
+    run.description, run.finished = DESCRIPTION, True
     for fold, (content, time_ms) in enumerate(reports, start=1):
         run.networks[f"0007/{fold}/0"] = NetworkCurves()
         if content:

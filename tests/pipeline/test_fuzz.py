@@ -173,7 +173,8 @@ def test_hostile_journals(run_folder, tmp_path):
         known = known_networks(folder, happened)
         next_stack(happened), sweep_seconds(happened), last_event(path), last_session(folder)
         assert all(
-            not one.place or (folder / "states" / one.place.file).parent == folder / "states" for one in known.values()
+            not one.checkpoint or (folder / "states" / one.checkpoint.file).parent == folder / "states"
+            for one in known.values()
         )
         run_contents(folder)
 

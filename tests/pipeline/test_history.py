@@ -52,10 +52,10 @@ def test_slices_are_put_together(folder):
     ]
     known = known_networks(folder.path, happened)
     assert list(known["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
-    assert (known["a"].key, known["a"].repeat, known["a"].trained) == (FIRST, (0, 0), 3)
-    assert (known["b"].repeat, known["b"].diverged, known["b"].place) == ((1, 3), (3, "why"), None)
-    assert known["a"].place == (happened[2]["file"], happened[2]["sha256"], FIRST)
-    assert [known["a"].knows(epoch) for epoch in (1, 2, 3)] == [False, True, True]
+    assert (known["a"].key, known["a"].replicate, known["a"].epochs_trained) == (FIRST, (0, 0), 3)
+    assert (known["b"].replicate, known["b"].diverged, known["b"].checkpoint) == ((1, 3), (3, "why"), None)
+    assert known["a"].checkpoint == (happened[2]["file"], happened[2]["sha256"], FIRST)
+    assert [known["a"].result_known_at(epoch) for epoch in (1, 2, 3)] == [False, True, True]
 
 
 def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
@@ -75,7 +75,7 @@ def test_a_copy_has_its_origins_history(folder):
     assert list(known["c"].curves["validation/loss"]) == [0.5, 0.1]
     assert list(known["a"].curves["validation/loss"]) == [0.5]
     assert list(known["b"].curves["validation/loss"]) == [0.9]
-    assert (known["c"].key, known["c"].place.file) == (SECOND, "00001-2")
+    assert (known["c"].key, known["c"].checkpoint.file) == (SECOND, "00001-2")
 
 
 def test_what_was_trained_again_from_the_beginning_counts(folder):
@@ -85,7 +85,7 @@ def test_what_was_trained_again_from_the_beginning_counts(folder):
         folder.slice(0, 1, stack=1, first=report(0.5, selected_epoch=1)),
     ]
     known = known_networks(folder.path, happened)
-    assert (list(known["a"].curves["validation/loss"]), known["a"].trained) == ([0.5], 1)
+    assert (list(known["a"].curves["validation/loss"]), known["a"].epochs_trained) == ([0.5], 1)
 
 
 def test_who_left_a_stack_is_found_in_its_last_file(folder):
@@ -98,7 +98,7 @@ def test_who_left_a_stack_is_found_in_its_last_file(folder):
     ]
     (folder.path / "states" / "00000-1").unlink()
     known = known_networks(folder.path, happened)
-    assert (known["a"].place.file, known["a"].stopped, known["a"].trained) == ("00000-2", (1, "why"), 1)
+    assert (known["a"].checkpoint.file, known["a"].stopped, known["a"].epochs_trained) == ("00000-2", (1, "why"), 1)
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
@@ -114,8 +114,8 @@ def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, f
     if damage != "gone":
         path.write_bytes(content[:-1] if damage == "cut" else b"S" + content[1:])
     known = known_networks(folder.path, happened)
-    assert (known["a"].place, known["a"].trained) == (None, 1)
-    assert known["b"].place.file == "00001-1"
+    assert (known["a"].checkpoint, known["a"].epochs_trained) == (None, 1)
+    assert known["b"].checkpoint.file == "00001-1"
 
 
 def test_stacks_are_numbered_on(folder):

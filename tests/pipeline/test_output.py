@@ -33,8 +33,8 @@ def halved():
     losses = {key: reported(1.0 + at / 10, 1.0, selected_epoch=1) for at, key in enumerate(found.networks)}
     add(found, losses, 0, 1)
     for key in list(found.trials)[3:]:
-        found.let_go(key, "the search left it out", 1)
-    found.notice(found.trials)
+        found.prune(key, "the search left it out", 1)
+    found.mark_finished(found.trials)
     found.rungs.append(RungProgress("3", 3, 6, 4))
     return found
 
@@ -49,7 +49,7 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
     text = shown(SweepProgress(halved(), 2.0, 4, 3))
     assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
     assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
-    assert "6 of 9 trials over, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
+    assert "6 of 9 trials finished, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
     best = text.splitlines()[text.splitlines().index(next(x for x in text.splitlines() if "best so far" in x)) + 1]
     assert best.split()[0] == "0000"
     assert best.split()[-2:] == ["1.0000", "1"]
@@ -64,7 +64,7 @@ def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     trials = [request.trial for request in settings.sampler().ask()]
     found = opened(0)
     for trial in trials:
-        found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.repeats}, {})
+        found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.replicates}, {})
     found.rungs += [RungProgress(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
     add(found, {key: reported(123.4567, 1.0, selected_epoch=1) for key in found.networks}, 0, 1)
     lines = shown(SweepProgress(found, 1e-3, 1000, 1000)).splitlines()
@@ -113,7 +113,7 @@ def test_json_says_how_far_a_sweep_is():
         "seconds": 2.0,
         "seconds_left": round(4 / 4.5, 3),
         "trials": 9,
-        "trials_over": 6,
+        "trials_finished": 6,
         "network_epochs": 9,
         "network_epochs_per_s": 4.5,
         "rungs": [
@@ -124,7 +124,7 @@ def test_json_says_how_far_a_sweep_is():
         "workers_busy": 3,
         "metric": "validation/loss",
     }
-    assert best["trial"] == "0003"  # of those that are over
+    assert best["trial"] == "0003"  # of those that are finished
     assert warning == {"event": "warning", "text": "the disk is nearly full"}
 
 
@@ -141,7 +141,7 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
     assert {name: value for name, value in events[-1].items() if name != "event"} == summary(tmp_path)
     assert events[0]["run_id"] == events[-1]["run_id"]
     last = [event for event in events if event["event"] == "progress"][-1]
-    assert (last["trials"], last["trials_over"], last["network_epochs"]) == (7, 7, 21)
+    assert (last["trials"], last["trials_finished"], last["network_epochs"]) == (7, 7, 21)
     board = next(event for event in events if event["event"] == "leaderboard")["trials"]
     assert board[0]["trial"] == events[-1]["best"]["trial"]
     assert [one["rank"] for one in board] == list(range(1, 8))
@@ -212,7 +212,7 @@ def test_in_a_terminal_progress_is_a_live_table(tmp_path):
     text = seen.decode()
     assert "\x1b[" in text  # redrawn in place
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
-    done = [int(trials) for trials in re.findall(r"(\d+) of 112 trials over, \d+ diverged", plain)]
+    done = [int(trials) for trials in re.findall(r"(\d+) of 112 trials finished, \d+ diverged", plain)]
     assert len(done) >= 3
     assert done == sorted(done)
     assert re.search(r"rung 2  \d+ networks to epoch \d+ +━", plain)

@@ -24,16 +24,16 @@ def test_slices_are_counted_and_joined():
     found = opened(4)
     first, second = list(found.networks)[:2]
     assert add(found, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
-    assert (found.n_over, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
+    assert (found.n_finished, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
     assert add(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
     assert (found.epochs_trained, found.n_slices) == (6, 2)
     assert list(found.networks[first].curves["validation/loss"]) == [0.5, 0.6, 0.2]
     assert found.networks[second].diverged == (3, "why")
-    assert (found.networks[second].place, found.networks[second].ended) == (None, True)
+    assert (found.networks[second].checkpoint, found.networks[second].ended) == (None, True)
     found.finish("0000")
-    assert found.notice(found.trials) == ["0000", "0001"]
-    assert found.notice(found.trials) == []  # each once
-    assert (found.n_over, found.best) == (2, found.trials["0000"])
+    assert found.mark_finished(found.trials) == ["0000", "0001"]
+    assert found.mark_finished(found.trials) == []  # each once
+    assert (found.n_finished, found.best) == (2, found.trials["0000"])
 
 
 def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
@@ -41,12 +41,12 @@ def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
     first, second = list(found.networks)[:2]
     early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), selected_epoch=2)
     assert add(found, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
-    assert (found.epochs_trained, found.networks[first].trained) == (9, 4)
+    assert (found.epochs_trained, found.networks[first].epochs_trained) == (9, 4)
     found.finish("0001")
-    found.notice(found.trials)
+    found.mark_finished(found.trials)
     assert found.best.mean["validation/loss"] == 0.1
     assert [trial.key for trial in found.ranking()] == ["0000", "0001"]
-    assert (found.trials["0000"].cut_short, found.trials["0001"].cut_short) == (True, False)
+    assert (found.trials["0000"].stopped_early, found.trials["0001"].stopped_early) == (True, False)
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])
@@ -55,7 +55,7 @@ def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric)
     for key, value in zip(found.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
         add(found, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
     assert [trial.key for trial in found.ranking()] == ["0001", "0003", "0000", "0002"]
-    found.notice(found.trials)
+    found.mark_finished(found.trials)
     assert found.best.key == "0001"
 
 
@@ -66,12 +66,12 @@ def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
     add(found, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
     add(found, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
     network = found.networks[key]
-    assert [network.knows(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
-    assert (network.at(3)["validation/loss"], network.at(5)["validation/loss"]) == (0.2, 0.1)
-    assert network.final["validation/loss"] == 0.1
+    assert [network.result_known_at(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
+    assert (network.metrics_at(3)["validation/loss"], network.metrics_at(5)["validation/loss"]) == (0.2, 0.1)
+    assert network.final_metrics["validation/loss"] == 0.1
     add(found, {key: replace(report(), diverged=INF)}, 5, 7)
-    assert (network.knows(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
-    assert network.at(3)["validation/loss"] == 0.2  # a rung before still has its score
+    assert (network.result_known_at(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
+    assert network.metrics_at(3)["validation/loss"] == 0.2  # a rung before still has its score
 
 
 def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
@@ -82,8 +82,8 @@ def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_kn
     add(found, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
     network = found.networks[key]
     assert list(network.curves["validation/loss"]) == [0.6, 0.4]
-    assert (network.trained, network.fingerprint) == (2, "new")
-    assert [network.knows(epoch) for epoch in (2, 3, 5)] == [True, False, False]
+    assert (network.epochs_trained, network.fingerprint) == (2, "new")
+    assert [network.result_known_at(epoch) for epoch in (2, 3, 5)] == [True, False, False]
 
 
 def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
@@ -94,7 +94,12 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     content_hash = "copy 0001/1/0"
     enter(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
     copy = found.networks[bad]
-    assert (copy.key, copy.content_hash, copy.trained, copy.place) == (bad, content_hash, 2, place(good, "00000-2"))
+    assert (copy.key, copy.content_hash, copy.epochs_trained, copy.checkpoint) == (
+        bad,
+        content_hash,
+        2,
+        place(good, "00000-2"),
+    )
     assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
     add(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
     assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
@@ -106,9 +111,11 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
 def test_what_an_earlier_session_knew_stands_and_is_counted():
     before = opened(2)
     add(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
-    found = opened(3, known={content_hash: result for content_hash, result in before.known.items() if result.trained})
+    found = opened(
+        3, known={content_hash: result for content_hash, result in before.known.items() if result.epochs_trained}
+    )
     assert found.n_resumed == 1
-    assert (found.networks["0000/1/0"].trained, found.epochs_trained) == (2, 0)
+    assert (found.networks["0000/1/0"].epochs_trained, found.epochs_trained) == (2, 0)
     enter(found, 0)  # the next rung
     assert found.n_resumed == 1
 
@@ -119,20 +126,20 @@ def test_others_in_the_file_of_a_slice_are_found_there_too():
     add(found, {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), other: report(0.4, selected_epoch=1)}, 0, 1)
     held = CheckpointRef("00000-2", "1" * 64, stopped)
     found.add({other: report(0.4, selected_epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
-    assert found.networks[stopped].place == held
+    assert found.networks[stopped].checkpoint == held
 
 
-def test_a_trial_that_is_let_go_has_an_answer_and_a_cause():
+def test_a_pruned_trial_has_a_result_and_a_cause():
     found = opened(2)
     add(found, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
     for key in found.trials:
-        found.let_go(key, "the budget is used up")
-    assert found.networks["0000/1/0"].left == (1, "the budget is used up")
-    assert [trial.answers for trial in found.trials.values()] == [True, False]  # the second was never trained
+        found.prune(key, "the budget is used up")
+    assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
+    assert [trial.rankable for trial in found.trials.values()] == [True, False]  # the second was never trained
     assert found.trials["0000"].status == "stopped after epoch 1: the budget is used up"
     found.finish("0000")
-    found.let_go("0000", "another cause")
-    assert found.networks["0000/1/0"].left == (1, "the budget is used up")
+    found.prune("0000", "another cause")
+    assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
 
 
 def digest_with(change=None, **of):
@@ -158,14 +165,14 @@ def test_the_digest_sees_every_part_of_a_result():
         digest_with({"selected_epoch": 1}),
     ]
     digests += [digest_with(n_folds=2), digest_with(n_seeds=2)]
-    let_go, other_trial, other_seed = opened(1), opened(0), opened(0)
+    pruned_trial, other_trial, other_seed = opened(1), opened(0), opened(0)
     enter(other_trial, 1)
-    other_seed.repeats = (Replicate(0, 1),)
+    other_seed.replicates = (Replicate(0, 1),)
     enter(other_seed, 0)
-    for found in (let_go, other_trial, other_seed):
+    for found in (pruned_trial, other_trial, other_seed):
         add(found, {key: report(0.5, 0.4, selected_epoch=2) for key in found.networks}, 0, 2)
-    let_go.let_go("0000", "why")
-    digests += [digest(found) for found in (let_go, other_trial, other_seed)]
+    pruned_trial.prune("0000", "why")
+    digests += [digest(found) for found in (pruned_trial, other_trial, other_seed)]
     assert len({*digests}) == len(digests)
     assert digest_with() == digests[0]
 

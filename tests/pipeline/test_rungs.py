@@ -36,11 +36,13 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
         for request in requests:
             enter(results, request.trial.number)
             for network in results.trials[request.trial.key].networks:
-                told = losses(request.trial.number, range(network.trained + 1, request.until + 1))
-                one = told if not isinstance(told, float) else report(*[told] * (request.until - network.trained))
+                told = losses(request.trial.number, range(network.epochs_trained + 1, request.until + 1))
+                one = (
+                    told if not isinstance(told, float) else report(*[told] * (request.until - network.epochs_trained))
+                )
                 one = one if one.diverged else replace(one, selected_epoch=request.until)
                 if not network.ended:
-                    add(results, {network.key: one}, network.trained, request.until, request.until == epochs)
+                    add(results, {network.key: one}, network.epochs_trained, request.until, request.until == epochs)
         rungs.trained(requests)
     return asked, results
 
@@ -50,13 +52,13 @@ def test_without_a_budget_all_is_trained_that_is_asked_for():
     asked, results = swept(script)
     assert asked == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
     assert len(script.told) == 3
-    assert [network.left for network in results.networks.values()] == [
+    assert [network.pruned for network in results.networks.values()] == [
         (3, "the search left it out"),
         (1, "the search left it out"),
         None,
     ]
-    assert [one.finished for one in results.trials.values()] == [False, False, True]
-    assert all(one.over for one in results.trials.values())
+    assert [one.completed for one in results.trials.values()] == [False, False, True]
+    assert all(one.finished for one in results.trials.values())
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_a_budget_buys_the_first_of_what_is_asked_for(budget, expected):
     if budget == Budget(None, 21, None):
         expected = [*expected, {3: 9}]
     assert asked == expected
-    assert all(one.over for one in results.trials.values())
+    assert all(one.finished for one in results.trials.values())
 
 
 def test_each_network_of_a_trial_costs():
@@ -89,7 +91,7 @@ def test_each_network_of_a_trial_costs():
 def test_the_cause_says_whether_the_search_or_the_budget_let_a_trial_go():
     script = Script([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
     _, results = swept(script, Budget(None, 8, None))
-    causes = {one.key[:4]: one.left for one in results.networks.values()}
+    causes = {one.key[:4]: one.pruned for one in results.networks.values()}
     budget = "budget.network_epochs=8 is used up"
     assert causes["0001"] == (1, "the search left it out")
     assert causes["0002"] == (3, budget) or causes["0002"] == (1, budget)
@@ -118,7 +120,7 @@ def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
     while requests := rungs.next():
         rungs.trained(requests)
     assert [told["0000"] for told in script.told][::2] == [(0.3,), (math.inf,)]
-    assert results.networks["0000/1/0"].left is None
+    assert results.networks["0000/1/0"].pruned is None
 
 
 def test_a_trial_of_which_one_network_diverged_scores_inf():

@@ -71,14 +71,14 @@ def test_each_trial_says_how_it_ended(tracked):
             assert (run.info.status, tags["status"]) == ("FAILED", "diverged")
             assert tags["stop_reason"].endswith(said.partition(": ")[2])
         elif "the search left it out" in said:
-            assert (run.info.status, tags["status"]) == ("FINISHED", "let go")
+            assert (run.info.status, tags["status"]) == ("FINISHED", "pruned")
             epoch = said.partition("epoch ")[2].partition(":")[0]
-            assert tags["stop_reason"] == f"let go after epoch {epoch}: the search left it out"
+            assert tags["stop_reason"] == f"pruned after epoch {epoch}: the search left it out"
         else:
             assert (run.info.status, tags["status"]) == ("FINISHED", "finished")
             assert "stop_reason" not in tags
     endings = {run.data.tags["status"] for run in tracked.trials.values()}
-    assert endings == {"diverged", "let go", "finished"}
+    assert endings == {"diverged", "pruned", "finished"}
 
 
 def test_each_trial_has_what_to_filter_and_group_by(tracked):

@@ -59,7 +59,7 @@ def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -
 
 def enter(results: SweepRecords, number: int, **hashed: Any) -> None:
     """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
-    of = {repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.repeats}
+    of = {repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.replicates}
     results.open(trial(number), of, hashed.get("origins", {}))
 
 

@@ -68,14 +68,14 @@ class CheckpointStore:
 
     def selected_weights(self, key: str) -> tuple[Checkpoint, str]:
         """The checkpoint that holds the selected weights of a network, and the network's key in it."""
-        reference = self._records.networks[key].place
+        reference = self._records.networks[key].checkpoint
         assert reference is not None  # it has selected weights
         return self._checkpoint(reference), reference.key
 
     def networks_in(self, number: int, keys: Sequence[str]) -> list[str]:
         """Those of the networks whose state or selected weights are in a stack's current checkpoint."""
         file = self._file(number)
-        references = {key: self._records.networks[key].place for key in keys}
+        references = {key: self._records.networks[key].checkpoint for key in keys}
         return [key for key, reference in references.items() if file and reference and reference.file == file]
 
     def replace(self, number: int, file: str, sha256: str, stack: Future | None) -> None:
@@ -101,9 +101,9 @@ class CheckpointStore:
     def delete_unused(self) -> None:
         """Delete what no network needs any longer, in memory and on disk."""
         networks = self._records.networks.values()
-        active = {network.place.file for network in networks if network.place and not network.over}
+        active = {network.checkpoint.file for network in networks if network.checkpoint and not network.finished}
         self._in_memory = {n: stack for n, stack in self._in_memory.items() if self._file(n) in active}
-        used = {network.place.file for network in self._records.known.values() if network.place}
+        used = {network.checkpoint.file for network in self._records.known.values() if network.checkpoint}
         for path in self._paths():
             if path.name not in used:
                 path.unlink(missing_ok=True)

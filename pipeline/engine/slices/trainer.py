@@ -288,9 +288,9 @@ class RungTrainer:
         active = self._records.add(reports, chosen.start, chosen.until, references, ended.last)
         networks = [self._records.networks[key] for key in reports]
         done = [(stack.until if network.ended else chosen.until) - chosen.start for network in networks]
-        self._records.rungs[-1].left -= sum(done)
+        self._records.rungs[-1].epochs_left -= sum(done)
         steps = steps_per_epoch(stack.architecture, stack.view_shape)
-        self.n_steps += steps * sum(network.trained - chosen.start for network in networks)
+        self.n_steps += steps * sum(network.epochs_trained - chosen.start for network in networks)
         return active
 
 
