@@ -1,3 +1,5 @@
-"""The order of work around nncore: load, split, prepare, reduce, sweep, select, evaluate, publish."""
+"""A sweep of NumPy networks over a table: load, split, prepare, reduce, sweep, select, evaluate, publish."""
 
-__version__ = "0.1.0"
+from pipeline.components.version import __version__
+
+__all__ = ["__version__"]

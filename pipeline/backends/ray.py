@@ -14,8 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-import nncore
-import pipeline
 from nncore.components import ALLOW, allowed
 from pipeline.backends.base import Executor, TaskOptions
 from pipeline.backends.gpu import GpuCount, GpuFraction
@@ -88,8 +86,7 @@ class ClusterBackend:
         """Join the cluster, leave it at the end. Raises SettingError if there is none at the address."""
         address = _last_started() if self.address == "auto" else self.address
         _answers(address)
-        code = [Path(package.__file__ or "").parent for package in (nncore, pipeline)]
-        modules = [str(folder) for folder in (*code, *map(package_folder, allowed()))]
+        modules = [str(package_folder(package)) for package in ("nncore", "pipeline", *allowed())]
         environment = {"py_modules": modules, "env_vars": {ALLOW: ",".join(allowed())} | GPUS}
         with _joined(
             _token(address), self.gpus, self.gpu_fraction, address=address, runtime_env=environment

@@ -1,33 +1,40 @@
-"""Finds the sub-command that is asked for; without one it is `sweep`."""
+"""Finds the command that the command line names, and runs it; without one it is `sweep`.
+
+A command is a module of this package whose name ends in `_command`. Its docstring is its help, and its function
+`run(arguments, began)` does the work. Exit codes: 0 success; 1 internal error; 2 invalid setting or data; 130 Ctrl-C.
+"""
 
 import difflib
 import pkgutil
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.components.errors import SettingError, errors_as_lines
+from pipeline.components.version import __version__
 
-SUFFIX = "_command"  # of the modules that are commands
-USAGE = """nnsweep: which optimizer and which regularization suit your data?
+SUFFIX = "_command"
+USAGE = """nnsweep: find the optimizer and the regularization that suit your data.
 
 Usage: nnsweep [command] [name=value ...]
 
 {commands}
 
-nnsweep <command> --help says more. Without a command it is sweep.
+nnsweep <command> --help describes a command; without a command it is sweep.
+nnsweep --version prints the version.
 """
 
 
 def names() -> list[str]:
-    """The sub-commands."""
-    modules = (found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    """The names of all commands."""
+    modules = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     return [name.removesuffix(SUFFIX) for name in modules if name.endswith(SUFFIX)]
 
 
 def command(name: str) -> ModuleType:
-    """The module of a sub-command. Raises SettingError if there is none of that name."""
+    """The module of a command. Raises SettingError if there is no such command."""
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else "nnsweep --help lists them, and settings are name=value"
@@ -36,19 +43,28 @@ def command(name: str) -> ModuleType:
 
 
 def dispatch(arguments: list[str], began: float) -> None:
-    """Do what the command line says; `began` is the time on the monotonic clock when the process did."""
+    """Run the command that the arguments name.
+
+    Parameters
+    ----------
+    arguments : list of str
+        The command line without the program's name.
+    began : float
+        When the process started, on the monotonic clock.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what is finished is kept
     with errors_as_lines():
         first = arguments[0] if arguments else ""
-        if first in ("--help", "-h"):
-            sys.stdout.write(USAGE.format(commands="\n".join(f"  {name:<11}{_summary(name)}" for name in names())))
-            return
         is_command = bool(first) and "=" not in first and first[0] not in "-+~"
         name, rest = (first, arguments[1:]) if is_command else ("sweep", arguments)
-        module = command(name)
-        if rest and rest[0] in ("--help", "-h"):
-            sys.stdout.write(f"{(module.__doc__ or '').strip()}\n")
+        if "--version" in arguments:
+            sys.stdout.write(f"nnsweep {__version__}\n")
+        elif first in ("--help", "-h"):
+            sys.stdout.write(USAGE.format(commands="\n".join(f"  {name:<11}{_summary(name)}" for name in names())))
+        elif rest and rest[0] in ("--help", "-h"):
+            sys.stdout.write(f"{(command(name).__doc__ or '').strip()}\n")
         else:
-            module.run(rest, began)
+            command(name).run(rest, began)
 
 
 def _summary(name: str) -> str:

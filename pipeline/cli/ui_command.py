@@ -34,7 +34,6 @@ def run(arguments: list[str], began: float) -> None:
     plain_console().print(f"http://127.0.0.1:{port} is ready in some ten seconds; Ctrl-C ends it", soft_wrap=True)
     arguments = [sys.executable, *server_command(port)]
     server = subprocess.Popen(arguments, env=server_environment(uri), start_new_session=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends as a Ctrl-C does
     try:
         code = server.wait()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What goes wrong, in one line for people, and an exit code."""
+"""Errors as one line for people, and an exit code."""
 
 import os
 import sys
@@ -11,15 +11,23 @@ from pipeline.components.secrets import masked
 
 
 class SettingError(Exception):
-    """A setting that cannot be used. Its text is one line: the setting, its value, the rule, the cure."""
+    """An invalid setting, or data that do not fit it.
+
+    The text is made one line of printable characters: the setting, its value, the rule, the cure.
+    """
 
     def __init__(self, text: str) -> None:
-        super().__init__(" ".join("".join(one if one.isprintable() else " " for one in text).split()))
+        printable = "".join(character if character.isprintable() else " " for character in text)
+        super().__init__(" ".join(printable.split()))
 
 
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """Turn exceptions into one line and an exit code: 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
+    """End the process on an exception, with one line on standard error and an exit code.
+
+    2: invalid setting or data; 1: internal error; 130: Ctrl-C. With NNSWEEP_TRACEBACK=1 in the environment an internal
+    error is printed with its traceback, too.
+    """
     try:
         yield
     except SettingError as error:
@@ -30,7 +38,7 @@ def errors_as_lines() -> Iterator[None]:
         if os.environ.get("NNSWEEP_TRACEBACK"):
             traceback.print_exc()
         text = " ".join(str(error).split())
-        fail(f"{type(error).__name__}: {text} (a fault of ours; NNSWEEP_TRACEBACK=1 shows where)", 1)
+        fail(f"{type(error).__name__}: {text} (internal error; set NNSWEEP_TRACEBACK=1 to see the traceback)", 1)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -10,12 +10,12 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from pipeline import __version__
 from pipeline.components.errors import SettingError
 from pipeline.runs.resume import earlier_run
 from pipeline.runs.journal import Journal, events
 from pipeline.runs.summary import empty_summary
 from pipeline.components.secrets import masked
+from pipeline.components.version import __version__
 from pipeline.config.schema import Settings
 
 

@@ -18,6 +18,7 @@ import pytest
 from running import FEW, command, processes, swept_here
 from servers import free_port
 
+import pipeline
 from pipeline.cli import dispatch
 from pipeline.cli.arguments import find_run, read, run_folders
 from pipeline.components.errors import SettingError
@@ -65,6 +66,16 @@ def test_each_command_has_a_help_with_usage_and_examples(name, capsys):
     examples = text.partition("Examples:\n")[2].splitlines()
     assert examples
     assert all("nnsweep" in line for line in examples)
+
+
+def test_the_version_is_ours(capsys):
+    expected = f"nnsweep {pipeline.__version__}\n"
+    assert (
+        said(capsys, "--version")
+        == said(capsys, "sweep", "--version")
+        == said(capsys, "training.epochs=1", "--version")
+    )
+    assert said(capsys, "--version") == expected
 
 
 def test_a_command_that_is_not_there_is_named_with_the_nearest(capsys):
