@@ -1,4 +1,4 @@
-"""Take the README's pictures of MLflow's pages and of the report anew.
+"""Take the documentation's pictures of MLflow's pages and of the report.
 
 Usage: scripts/take_screenshots.py RUNS
 

@@ -11,12 +11,12 @@ from secrets import token_hex
 from typing import Any
 
 from pipeline.components.errors import SettingError
-from pipeline.runs.resume import earlier_run
-from pipeline.runs.journal import Journal, events
-from pipeline.runs.summary import empty_summary
 from pipeline.components.secrets import masked
 from pipeline.components.version import __version__
 from pipeline.config.schema import Settings
+from pipeline.runs.journal import Journal, events
+from pipeline.runs.resume import earlier_run
+from pipeline.runs.summary import empty_summary
 
 
 class RunFolder:
@@ -27,9 +27,7 @@ class RunFolder:
     code      the version of the code that computes the sweep: a run is resumed by equal code only
     """
 
-    def __init__(
-        self, settings: Settings, config: dict[str, Any], config_text: str, code: str, began: float
-    ) -> None:
+    def __init__(self, settings: Settings, config: dict[str, Any], config_text: str, code: str, began: float) -> None:
         self._began = self._mark = began
         runs = settings.runs.absolute()
         found, self.said = earlier_run(settings, config, code)

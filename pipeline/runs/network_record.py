@@ -81,7 +81,9 @@ class NetworkRecord:
         """Add the report of one slice; `last` says that no further one is to come."""
         for name, values in report.curves.items():
             self.curves[name] = continued(self.curves.get(name), start, values)
-        self.selected_epochs = {to: epoch for to, epoch in self.selected_epochs.items() if to <= start} | {until: report.selected_epoch}
+        self.selected_epochs = {to: epoch for to, epoch in self.selected_epochs.items() if to <= start} | {
+            until: report.selected_epoch
+        }
         self.diverged, self.stopped, self.selected_epoch = report.diverged, report.stopped, report.selected_epoch
         self.fingerprint = report.fingerprint
         left_at = report.diverged or report.stopped

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from nncore.stack.training import Report
 from pipeline.components.errors import SettingError
-from pipeline.runs.journal import Event, damaged, last_event, last_session, worker
 from pipeline.components.secrets import masked
 from pipeline.config.schema import Settings
-from pipeline.runs.network_record import CheckpointRef, Replicate, NetworkRecord
 from pipeline.engine.slices.checkpoints import CHECKPOINTS
+from pipeline.runs.journal import Event, damaged, last_event, last_session, worker
+from pipeline.runs.network_record import CheckpointRef, NetworkRecord, Replicate
 
 FREE = (
     "runs",

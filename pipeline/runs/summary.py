@@ -5,9 +5,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from pipeline.engine.ranking import Ranking
-from pipeline.runs.network_record import NetworkRecord
 from pipeline.engine.records import SweepRecords, TrialRecord, digest
 from pipeline.engine.slices.trainer import RungTrainer
+from pipeline.runs.network_record import NetworkRecord
 
 TIMINGS = (
     "startup",

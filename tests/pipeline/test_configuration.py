@@ -1,5 +1,6 @@
 """The configuration tree: every file is composed and built, and its first line says how to pick it."""
 
+import re
 import shlex
 import sys
 import time
@@ -51,7 +52,7 @@ def parts_of(pick):
 
 @pytest.fixture
 def sample_files(tmp_path, monkeypatch):
-    """The files that the configuration's first lines and the README speak of, where the test stands."""
+    """The files that the configuration's first lines and the documentation name, where the test stands."""
     columns = {"column": list("ab") * 30, "price": [n % 7 + 0.5 for n in range(60)], "age": [*range(60)]}
     columns |= {"zip": ["01234", "04567"] * 30, "size": list("SML") * 20, "patient": [n // 3 for n in range(60)]}
     columns |= {
@@ -199,21 +200,24 @@ def test_the_contents_page_names_every_folder():
         assert f"  - {folder}: " in page
 
 
-def readme_commands():
-    """The commands of the README that run a sweep, as lists of overrides."""
-    lines = (Path(__file__).parents[2] / "README.md").read_text().splitlines()
-    commands = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("    nnsweep ")]
+def documented_commands():
+    """The commands of README.md and the guides that run a sweep, as lists of overrides."""
+    root = Path(__file__).parents[2]
+    text = "".join(path.read_text() for path in [root / "README.md", *sorted((root / "docs").glob("**/*.md"))])
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines() if re.match(r"nnsweep\b(?!\[)", line)]
+    commands = [shlex.split(line, comments=True)[1:] for line in lines]
     others = {name for name in names() if name not in ("plan", "sweep")}
     settings = [[word for word in words if word not in ("-m", "plan")] for words in commands]
-    return [words for words in settings if words[0] not in others]
+    return [words for words in settings if not others & {*words[:1]}]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", readme_commands(), ids=" ".join)
-def test_every_command_of_the_readme_is_right(overrides, sample_files):
+@pytest.mark.parametrize("overrides", documented_commands(), ids=" ".join)
+def test_every_command_of_the_documentation_is_right(overrides, sample_files):
     for configuration in configurations(["--multirun", *overrides]):
         assert first_trials(configuration.settings)
 
 
-def test_the_readme_has_commands():
-    assert len(readme_commands()) >= 8
+def test_the_documentation_has_commands():
+    assert len(documented_commands()) >= 25

@@ -85,7 +85,7 @@ def test_the_default_sweep_runs_across_hosts_that_share_no_folder(three, expecte
 
 @pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: nothing takes jobs")
 def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
-    """As the README says it; the job finds the cluster that it runs in by itself."""
+    """As in the guide to clusters; the job finds the cluster that it runs in by itself."""
     with hosts(tmp_path, 1, []) as (one,):
         one.start_ray(None, 2, takes_jobs=True)
         where = [f"runs={tmp_path}/runs", f"cache.folder={tmp_path}/cache", "execution=cluster"]
@@ -101,7 +101,7 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
 
 @pytest.mark.parametrize("address", ["auto", "explicit"])
 def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
-    """As the README says it, on a machine where a sweep has run before: Ray has made a token, and asks for it."""
+    """As in the guide to clusters, where a sweep has run before: Ray has created a token and asks for it."""
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(token_hex(32))

@@ -1,0 +1,59 @@
+"""Settings of the documentation site, built by scripts/docs. Nothing is fetched from the internet."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from pipeline import __version__
+
+project = "nnsweep"
+author = "nnsweep contributors"
+project_copyright = "nnsweep contributors"
+version = release = __version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_nb"]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # types are in the docstrings
+autodoc_default_options = {  # scikit-learn adds these methods, for its routing of metadata, to every estimator
+    "exclude-members": "set_fit_request, set_score_request, set_predict_request, set_partial_fit_request, "
+    "set_transform_request, set_inverse_transform_request, set_predict_proba_request"
+}
+numpydoc_show_class_members = False  # the template of a module lists them
+numpydoc_validation_checks = set()
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"nnsweep {release}"
+html_theme_options = {
+    "show_toc_level": 2,
+    "header_links_before_dropdown": 6,
+    "navigation_depth": 3,
+    "use_edit_page_button": False,
+    "search_bar_text": "Search the documentation",
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+
+
+def escape(app, what, name, obj, options, lines):
+    """Escape what reStructuredText would take for markup in a formula or a name: |g|, n_iter_."""
+    for number, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            pieces = re.split(r"(``.*?``)", line)
+            pieces[::2] = [re.sub(r"(?<!\\)\||(?<=\w)_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
+            lines[number] = "".join(pieces)
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
