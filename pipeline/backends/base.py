@@ -1,4 +1,4 @@
-"""What an executor can do, and what a task may ask for."""
+"""The protocol of an executor, and the resources that a task may ask for."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -9,12 +9,21 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.components.fields import STRICT, NonNegativeInt
 
-Future = Any  # of a result that may not be there yet; given to another task, it stands for the result
+Future = Any  # a reference to a result that may not be computed yet; as a task's argument it becomes the result
 
 
 @dataclass(frozen=True, config=STRICT)
 class TaskOptions:
-    """What one task of a stage needs, and how often it is tried again when its worker dies."""
+    """Resources and retries of one task of a stage.
+
+    Parameters
+    ----------
+    cpus : float, >= 0.01
+    gpus : float, >= 0
+        A fraction of a GPU, or a whole number of GPUs.
+    retries : int, >= 0
+        How often the task is retried if its worker dies.
+    """
 
     cpus: Annotated[float, Strict(), Field(ge=0.01)]
     gpus: Annotated[float, Strict(), Field(ge=0)]
@@ -26,25 +35,32 @@ class TaskOptions:
 
 
 class TaskLostError(Exception):
-    """A task did not come to its end, and its function did not say why: it may be tried again.
+    """A task did not finish, and not because its function raised an exception; it may be retried.
 
-    The text says what happened: the worker died, its host left, or there was not enough memory.
+    The text says what happened: the worker died, its host left the cluster, or memory ran out.
     """
 
 
 class TaskMemoryError(TaskLostError):
-    """There was not enough memory for the task: with less to do at a time it may come to its end."""
+    """The task ran out of memory; with less work per task it may succeed."""
 
 
 class GpuCapacity(NamedTuple):
-    """How many tasks that need a GPU, or a share of one, run at a time, and how many bytes of it each may take.
+    """What the GPUs of the hosts can do at the moment.
 
-    said   for people: why there are none although a GPU is there; else ""
+    Parameters
+    ----------
+    n : int
+        How many tasks that need a GPU, or a fraction of one, run at a time.
+    memory : int
+        Bytes of GPU memory for each of these tasks.
+    problem : str, default ""
+        Why there are none although a GPU is present, for people.
     """
 
     n: int
     memory: int
-    said: str = ""
+    problem: str = ""
 
 
 NO_GPUS = GpuCapacity(0, 0)
@@ -55,14 +71,20 @@ class Executor(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many tasks that need one core run at a time, at this moment: hosts may come and go."""
+        """Number of one-core tasks that run at a time. It may change, as hosts join and leave."""
 
     @property
     def gpus(self) -> GpuCapacity:
-        """Those that train beside the workers, at this moment. Raises SettingError if asked for and not usable."""
+        """GPUs that run tasks in addition to the workers, at the moment.
+
+        Raises
+        ------
+        SettingError
+            If the settings ask for GPUs and these cannot be used.
+        """
 
     def check(self, options: TaskOptions) -> None:
-        """Raise ValueError if a task with these options could never run."""
+        """Raise ValueError if no host has the resources for such a task."""
 
     def submit(
         self,
@@ -73,31 +95,52 @@ class Executor(Protocol):
         driver_only: bool = True,
         gpu: bool = False,
     ) -> tuple[Future, ...]:
-        """Start the function; one future per returned value. Handles among the arguments are resolved.
+        """Start a task.
 
-        here   on this host, where the run's folder, the data's files and the cache are; else on any
-        gpu    where it has one of `gpus`
+        Parameters
+        ----------
+        function : callable
+        *arguments : Any
+            Futures among them are replaced by their results before the function is called.
+        options : TaskOptions
+        returns : int, default 1
+            How many values the function returns.
+        driver_only : bool, default True
+            Run on the driver's host, which has the run's folder, the data files and the cache; False: on any host.
+        gpu : bool, default False
+            Run on one of `gpus`.
+
+        Returns
+        -------
+        tuple of Future
+            One for each returned value.
         """
 
     def broadcast(self, function: Callable[[], Any]) -> None:
-        """Let all workers of every host call the function as soon as they can: to get ready for what is to come.
+        """Ask every worker of every host to call the function once, to warm up.
 
-        Nobody waits for it, and it need not succeed.
+        The call does not wait, and a failure has no consequences.
         """
 
     def wait(self, futures: Sequence[Future]) -> Sequence[Future]:
-        """Wait until one of the results is there; the futures of all that are."""
+        """Wait until at least one of the results is ready; return the futures of all that are."""
 
     def fetch(self, future: Future) -> Any:
-        """The result itself; raises what the task raised, or TaskLostError."""
+        """Wait for a result and return it.
+
+        Raises
+        ------
+        TaskLostError
+            If the task was lost. An exception raised by the task itself is raised as it is.
+        """
 
 
 @runtime_checkable
 class Backend(Protocol):
-    """Settings that can start an executor."""
+    """Settings from which an executor starts."""
 
     def check(self, options: TaskOptions) -> None:
-        """Raise ValueError if it is clear already that a task with these options could never run."""
+        """Raise ValueError if the settings alone show that such a task can never run."""
 
     def start(self) -> AbstractContextManager[Executor]:
-        """An executor that is stopped at the end of the `with` block."""
+        """Start an executor, which is stopped at the end of the ``with`` block."""

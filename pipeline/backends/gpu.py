@@ -1,4 +1,4 @@
-"""How many GPUs of a cluster train, and what they can do."""
+"""How many tasks run on the GPUs of the hosts, and how much GPU memory each of them has."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
@@ -14,47 +14,56 @@ GpuFraction = Annotated[float, Strict(), Field(gt=0, le=1)]
 
 
 class GpuShares:
-    """GPUs in equal shares, of which each trains a stack at a time, and takes a core for the host's part of the work.
+    """GPUs divided into equal shares. A share trains one stack at a time, and takes one core for the host's part.
 
-    most       how many GPUs may be used
-    fraction   of a GPU
-    look       the free bytes of a GPU, and how many there are where it is; asked when the first is there
+    Parameters
+    ----------
+    limit : int, "auto" or "none"
+        How many GPUs may be used.
+    fraction : float, in (0, 1]
+        Share of a GPU for one task.
+    probe : callable
+        Returns the free bytes of one GPU and the number of GPUs on its host. Called once, when the first GPU is there.
     """
 
-    def __init__(self, most: GpuCount, fraction: float, look: Callable[[], tuple[int, int]]) -> None:
-        self._most, self.fraction, self._look = most, fraction, look
+    def __init__(self, limit: GpuCount, fraction: float, probe: Callable[[], tuple[int, int]]) -> None:
+        self._limit, self.fraction, self._probe = limit, fraction, probe
         self._per_gpu = int(1 / fraction + 1e-9)
-        self._each: GpuCapacity | None = None
+        self._probed: GpuCapacity | None = None  # of one share
 
-    def of(self, hosts: Sequence[Mapping[str, float]]) -> GpuCapacity:
-        """Those of hosts with so many "GPU" and "CPU". Raises SettingError if a number was asked for, not usable."""
-        if self._most == "none":
+    def capacity(self, hosts: Sequence[Mapping[str, float]]) -> GpuCapacity:
+        """Count the shares of hosts, each given by its numbers of "GPU" and "CPU".
+
+        Raises
+        ------
+        SettingError
+            If the settings ask for a number of GPUs and these cannot be used.
+        """
+        if self._limit == "none":
             return NO_GPUS
         n = sum(min(self._per_gpu * int(host.get("GPU", 0)), int(host.get("CPU", 0))) for host in hosts)
-        n = n if self._most == "auto" else min(n, self._per_gpu * self._most)
+        if self._limit != "auto":
+            n = min(n, self._per_gpu * self._limit)
         if not n:
-            return (
-                NO_GPUS
-                if self._most == "auto"
-                else GpuCapacity(0, 0, f"execution.gpus={self._most}, but there is none yet")
-            )
-        if self._each is None:
+            problem = "" if self._limit == "auto" else f"execution.gpus={self._limit}, but there is none yet"
+            return GpuCapacity(0, 0, problem)
+        if self._probed is None:
             try:
-                self._each = self._looked_at(hosts)
-            except TaskLostError:  # its host has left
+                self._probed = self._probe_share(hosts)
+            except TaskLostError:  # the GPU's host has left
                 return NO_GPUS
-        return self._each._replace(n=n if self._each.memory else 0)
+        return self._probed._replace(n=n if self._probed.memory else 0)
 
-    def _looked_at(self, hosts: Sequence[Mapping[str, float]]) -> GpuCapacity:
+    def _probe_share(self, hosts: Sequence[Mapping[str, float]]) -> GpuCapacity:
         try:
-            free, there = self._look()
-            asked = max(int(host.get("GPU", 0)) for host in hosts)
-            if len(hosts) == 1 and there < asked:
-                raise RuntimeError(f"there are {there}, not {asked}")
+            free, n_present = self._probe()
+            n_declared = max(int(host.get("GPU", 0)) for host in hosts)
+            if len(hosts) == 1 and n_present < n_declared:
+                raise RuntimeError(f"there are {n_present}, not {n_declared}")
             return GpuCapacity(1, int(free * self.fraction))
         except (ImportError, RuntimeError, TimeoutError, MemoryError) as error:
             cure = "install CuPy for its CUDA where the workers run, such as cupy-cuda12x, or give execution.gpus=none"
-            said = f"the GPU cannot be used ({' '.join(str(error).split())}); {cure}"
-            if self._most != "auto":
-                raise SettingError(f"execution.gpus={self._most}: {said}") from None
-            return GpuCapacity(0, 0, said)
+            problem = f"the GPU cannot be used ({' '.join(str(error).split())}); {cure}"
+            if self._limit != "auto":
+                raise SettingError(f"execution.gpus={self._limit}: {problem}") from None
+            return GpuCapacity(0, 0, problem)

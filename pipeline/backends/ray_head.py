@@ -1,4 +1,4 @@
-"""Whether the head of a Ray cluster is there. Ray itself waits for it, and then kills the process without a word."""
+"""Whether the head node of a Ray cluster responds. Ray itself waits for it, and then aborts the process."""
 
 import socket
 import threading
@@ -9,14 +9,14 @@ from typing import Any
 
 from pipeline.components.errors import SettingError
 
-ASK_S = 2.0  # for an answer, and after which a cluster that says nothing is asked
-PATIENCE_S = 30.0  # with a head that does not answer; Ray has 60
+RESPONSE_S = 2.0  # time limit of one question, and the interval at which a waiting driver asks
+GIVE_UP_S = 30.0  # without a response the run ends with an error; Ray aborts the process after 60 s
 
 NodeInfo = dict[str, Any]
 
 
-def unreachable(address: str, seconds: float) -> OSError | None:
-    """Why nobody answers at host:port within so many seconds; None if somebody does."""
+def connection_error(address: str, seconds: float) -> OSError | None:
+    """Try to connect to host:port within the time limit; return the error, or None if a server accepts."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), seconds).close()
@@ -25,45 +25,59 @@ def unreachable(address: str, seconds: float) -> OSError | None:
     return None
 
 
-class Head:
-    """The head at an address host:port; nodes is what asks it for its nodes, and may never return."""
+class HeadMonitor:
+    """Asks the head node which nodes the cluster has, with a time limit.
 
-    def __init__(self, address: str, nodes: Callable[[], list[NodeInfo]]) -> None:
-        self._address, self._nodes = address, nodes
-        self._asked: Future[list[NodeInfo]] = Future()
-        self._asked.set_result([])
+    Parameters
+    ----------
+    address : str
+        host:port
+    list_nodes : callable
+        Ray's own question, which may never return.
+    """
+
+    def __init__(self, address: str, list_nodes: Callable[[], list[NodeInfo]]) -> None:
+        self._address, self._list_nodes = address, list_nodes
+        self._pending: Future[list[NodeInfo]] = Future()
+        self._pending.set_result([])
         self._silent_since: float | None = None
 
     def nodes(self) -> list[NodeInfo] | None:
-        """Its nodes, None if it does not answer. Raises SettingError if it was asked again and again, for long."""
-        error: Exception | None = unreachable(self._address, ASK_S)
+        """Return the nodes, or None if the head does not respond.
+
+        Raises
+        ------
+        SettingError
+            If the head has not responded to any question for GIVE_UP_S seconds.
+        """
+        error: Exception | None = connection_error(self._address, RESPONSE_S)
         if not error:
             try:
-                return self._answer()
+                return self._ask()
             except TimeoutError:
-                error = TimeoutError("it lets one in, but says nothing")
+                error = TimeoutError("it accepts connections but does not respond")
         now = time.monotonic()
         self._silent_since = self._silent_since or now
         silent = now - self._silent_since
-        if silent > PATIENCE_S:
+        if silent > GIVE_UP_S:
             raise SettingError(
-                f"execution.address={self._address}: the cluster's head must answer, but has not for "
-                f"{silent:.0f} s ({error}); what is finished is kept: start a cluster and give the same command again"
+                f"execution.address={self._address}: the cluster's head must respond, but has not for {silent:.0f} s "
+                f"({error}); finished work is kept: start a cluster and give the same command again"
             )
         return None
 
-    def _answer(self) -> list[NodeInfo]:
-        """To a question in a thread of its own, as a head that dies at just this moment leaves it there."""
-        if self._asked.done():
-            self._asked = Future()
-            threading.Thread(target=_answer_with, args=(self._asked, self._nodes), daemon=True).start()
-        found = self._asked.result(ASK_S)
+    def _ask(self) -> list[NodeInfo]:
+        """Ask in a thread of its own, which is abandoned if the head dies at just this moment."""
+        if self._pending.done():
+            self._pending = Future()
+            threading.Thread(target=_set_result, args=(self._pending, self._list_nodes), daemon=True).start()
+        nodes = self._pending.result(RESPONSE_S)
         self._silent_since = None
-        return found
+        return nodes
 
 
-def _answer_with(future: Future[list[NodeInfo]], question: Callable[[], list[NodeInfo]]) -> None:
+def _set_result(future: Future[list[NodeInfo]], function: Callable[[], list[NodeInfo]]) -> None:
     try:
-        future.set_result(question())
+        future.set_result(function())
     except Exception as error:
         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""How a task is called, wherever it is. Imported by every worker, so it imports little."""
+"""How every task is called, on every backend. Each worker imports this module, so it imports little."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 
-def perform(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function with linear algebra kept on one thread.
+def run_task(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function with linear algebra limited to one thread.
 
-    Workers share the cores already, and how a product is divided among threads decides how it is rounded.
+    Workers already share the cores, and the number of threads of a product changes how it is rounded.
     """
     with threadpool_limits(1):
         return function(*arguments)

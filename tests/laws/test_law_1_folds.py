@@ -9,7 +9,7 @@ from running import FEW, QUICK, composed, run_here, swept_here
 from nncore.inference.table import Column, Table
 from nncore.stack.state import start
 from nncore.stack.training import train
-from pipeline.backends.tasks import perform
+from pipeline.backends.tasks import run_task
 from pipeline.components.types import Dataset, RawRows, view_shape
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
@@ -74,12 +74,12 @@ def trained_alone(settings, config, epochs):
     variants, alone, inputs = Variants(Configuration(settings, config, "")), {}, set()
     for fold in range(len(development.folds)):
         own = replace(development, folds=(development.folds[fold],))
-        view = perform(lambda of: settings.reduce(settings.prepare(of, 0)), own)
+        view = run_task(lambda of: settings.reduce(settings.prepare(of, 0)), own)
         inputs.add(view_shape(view).n_inputs)
         for request in settings.sampler().ask():
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
             stack = start(variant.shape(view_shape(view), "classification"), [variant.net(request.trial, key, 0)])
-            _, reports = perform(train, stack, view.data, epochs, METRICS["classification"])
+            _, reports = run_task(train, stack, view.data, epochs, METRICS["classification"])
             alone[key] = reports[key].curves, reports[key].fingerprint
     return alone, inputs
 

@@ -124,7 +124,9 @@ def test_where_no_cluster_is_one_line_says_how_to_get_one(address, tmp_path, mon
     done = command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("nnsweep: execution.address=127.0.0.1:9: must be that of a Ray cluster with this host in it")
+    assert line.startswith(
+        "nnsweep: execution.address=127.0.0.1:9: must be the address of a Ray cluster that includes this host"
+    )
     assert "ray start --head" in line
     assert time.monotonic() - began < 30
     assert summary(tmp_path)["status"] == "failed"
@@ -150,7 +152,7 @@ def test_when_the_head_is_gone_one_line_says_so_and_the_run_goes_on_in_another_c
     gcs.process.kill()
     code, errors = run.end()
     assert code == 2, errors
-    assert "the cluster's head must answer, but has not for " in errors.splitlines()[-1]
+    assert "the cluster's head must respond, but has not for " in errors.splitlines()[-1]
     assert summary(tmp_path)["status"] == "failed"
     cluster.shutdown()
     other = clusters.cluster(num_cpus=1)

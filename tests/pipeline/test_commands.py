@@ -159,5 +159,5 @@ def test_resources_that_ray_does_not_have_are_refused_instead_of_awaited(wish, t
     assert done.returncode == 2
     setting = wish.partition("=")[0]
     (line,) = done.stderr.splitlines()
-    assert re.fullmatch(rf"nnsweep: {setting} must be at most the \d+ that a host of Ray's has, but is 1000", line)
+    assert re.fullmatch(rf"nnsweep: {setting} must be at most \d+, the most that a host has, but is 1000", line)
     assert summary(tmp_path)["status"] == "failed"

@@ -21,11 +21,10 @@ def found(*arguments):
 
 
 @pytest.mark.slow
-def test_every_worker_of_a_ray_of_our_own_gets_ready_and_its_autoscaler_is_ended():
+def test_every_worker_of_a_ray_started_for_the_run_gets_ready():
     seen = found()
     assert seen["workers"] == 2
     assert len({worker for worker, _ in seen["called"]}) == 2
-    assert seen["autoscalers"] == [1, 0]  # if Ray starts none any more, there is none to end
 
 
 @pytest.mark.slow
@@ -40,7 +39,6 @@ def test_every_worker_of_every_host_gets_ready():
         nodes.shutdown()
     assert seen["workers"] == 4
     assert sorted(int(raylet) for _, raylet in seen["called"]) == sorted([*raylets, raylets[-1]])
-    assert seen["autoscalers"] == [0, 0]
 
 
 def test_in_this_process_nothing_gets_ready_before_it_is_asked_for():

@@ -26,16 +26,16 @@ def shares(most, fraction=1.0, look=lambda: (1000, 2)):
     ],
 )
 def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
-    assert shares(most, fraction).of(hosts) == GpuCapacity(n, memory)
+    assert shares(most, fraction).capacity(hosts) == GpuCapacity(n, memory)
 
 
 def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
     def look():
         raise AssertionError
 
-    assert shares("none", look=look).of([ONE]) == NO_GPUS
-    assert shares("auto", look=look).of([{"CPU": 2.0}]) == NO_GPUS
-    assert shares(2, look=look).of([{"CPU": 2.0}]) == GpuCapacity(0, 0, "execution.gpus=2, but there is none yet")
+    assert shares("none", look=look).capacity([ONE]) == NO_GPUS
+    assert shares("auto", look=look).capacity([{"CPU": 2.0}]) == NO_GPUS
+    assert shares(2, look=look).capacity([{"CPU": 2.0}]) == GpuCapacity(0, 0, "execution.gpus=2, but there is none yet")
 
 
 @pytest.mark.parametrize(
@@ -56,17 +56,17 @@ def test_one_that_cannot_be_used_is_left_alone_or_is_an_error_if_it_was_asked_fo
 
     auto = shares("auto", look=look)
     for _ in range(3):
-        found = auto.of([ONE])
+        found = auto.capacity([ONE])
         assert (found.n, found.memory) == (0, 0)
-        assert found.said.startswith(f"the GPU cannot be used ({said}); install CuPy")
+        assert found.problem.startswith(f"the GPU cannot be used ({said}); install CuPy")
     assert len(n_looks) == 1
     with pytest.raises(SettingError, match=r"^execution\.gpus=1: the GPU cannot be used"):
-        shares(1, look=look).of([ONE])
+        shares(1, look=look).capacity([ONE])
 
 
 def test_a_host_with_fewer_gpus_than_were_declared_is_told_of():
     with pytest.raises(SettingError, match="there are 1, not 2"):
-        shares(2, look=lambda: (1000, 1)).of([TWO])
+        shares(2, look=lambda: (1000, 1)).capacity([TWO])
 
 
 def test_a_host_that_leaves_while_it_is_looked_at_is_forgotten():
@@ -79,5 +79,5 @@ def test_a_host_that_leaves_while_it_is_looked_at_is_forgotten():
         return answer
 
     auto = shares("auto", look=look)
-    assert auto.of([ONE]) == NO_GPUS
-    assert auto.of([ONE]) == GpuCapacity(1, 1000)
+    assert auto.capacity([ONE]) == NO_GPUS
+    assert auto.capacity([ONE]) == GpuCapacity(1, 1000)

@@ -297,7 +297,7 @@ class RungTrainer:
 def _description(planned: Sequence[PlannedStack], workers: int, gpus: GpuCapacity) -> str:
     n_networks, widest = sum(len(stack.networks) for stack in planned), max(len(stack.networks) for stack in planned)
     stacks = f"stacks: {len(planned)} of up to {widest} networks"
-    on_gpus = f" and {gpus.n} on GPUs" if gpus.n else f"; {gpus.said}" if gpus.said else ""
+    on_gpus = f" and {gpus.n} on GPUs" if gpus.n else f"; {gpus.problem}" if gpus.problem else ""
     return f"{n_networks} networks to epoch {_goals(planned)}, {stacks}, workers: {workers}{on_gpus}"
 
 
