@@ -40,15 +40,15 @@ def identity() -> Activation:
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
         return dy
 
-    return Activation(forward, backward, lambda z, b: add([z, b]))
+    return Activation(forward, backward, lambda z, b: add(z, b))
 
 
 def relu() -> Activation:
     """y = max(z, 0);  f'(z) = 1 where z > 0, where y is, too; else 0 (also at the kink, z = 0)."""
     return Activation(
         lambda z, out: np.maximum(z, 0, out=z),
-        lambda dy, z, y, out: relu_dz([dy, y]),
-        lambda z, b: relu_y([z, b]),
+        lambda dy, z, y, out: relu_dz(dy, y),
+        lambda z, b: relu_y(z, b),
     )
 
 
@@ -73,20 +73,20 @@ def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
     slope = checked("leaky_relu", "slope", slope, at_least=0, at_most=1)
 
     return Activation(
-        lambda z, out: leaky_relu_y([z, out], [slope]), lambda dy, z, y, out: leaky_relu_dz([dy, z, out], [slope])
+        lambda z, out: leaky_relu_y(z, out, slope=slope), lambda dy, z, y, out: leaky_relu_dz(dy, z, out, slope=slope)
     )
 
 
 @elementwise("y")
-def leaky_relu_y(z: Array, *, a: Array) -> Array:
+def leaky_relu_y(z: Array, *, slope: Array) -> Array:
     """y = f(z)."""
-    return np.maximum(z, a * z)
+    return np.maximum(z, slope * z)
 
 
 @elementwise("dz")
-def leaky_relu_dz(dy: Array, z: Array, *, a: Array) -> Array:
+def leaky_relu_dz(dy: Array, z: Array, *, slope: Array) -> Array:
     """dz = dy f'(z)."""
-    return np.where(z > 0, dy, a * dy)
+    return np.where(z > 0, dy, slope * dy)
 
 
 def elu(alpha: ArrayLike = 1.0) -> Activation:
@@ -218,13 +218,13 @@ def sigmoid() -> Activation:
     """
 
     def forward(z: Array, out: Array) -> Array:
-        return sigmoid_y([z, np.exp(minus_size([z, out]), out=out)])
+        return sigmoid_y(z, np.exp(negative_abs(z, out), out=out))
 
-    return Activation(forward, lambda dy, z, y, out: sigmoid_dz([dy, y]))
+    return Activation(forward, lambda dy, z, y, out: sigmoid_dz(dy, y))
 
 
 @elementwise("u")
-def minus_size(z: Array) -> Array:
+def negative_abs(z: Array) -> Array:
     """-|z|."""
     return -np.abs(z)
 
@@ -243,7 +243,7 @@ def sigmoid_dz(dy: Array, y: Array) -> Array:
 
 def tanh() -> Activation:
     """y = tanh(z);  f'(z) = 1 - y^2."""
-    return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz([dy, y]))
+    return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz(dy, y))
 
 
 @elementwise("dy")

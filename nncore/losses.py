@@ -84,22 +84,22 @@ def softmax_cross_entropy() -> Loss:
         """z, as far below its largest as it is, p before its division, and its sum (K, 1, N)."""
         z = _turned(z)
         largest, total = z[:, :1].copy(), np.zeros_like(z[:, :1])
-        largest_z([z, largest])
-        less([z, largest])  # exp of at most 0 cannot overflow
+        largest_z(z, largest)
+        less(z, largest)  # exp of at most 0 cannot overflow
         p = np.exp(z)
-        sum_p([p, total])
+        sum_p(p, total)
         return z, p, total
 
     def gradient(z: Array, t: Array) -> tuple[Array, Array]:
         z, p, total = parts(z)
         cost = np.zeros_like(total)
-        softmax_dz([p, z, _turned(t), total, np.log(total), cost])
+        softmax_dz(p, z, _turned(t), total, np.log(total), cost)
         return cost[:, 0], np.swapaxes(p, 1, 2)
 
     def value_and_prediction(z: Array, t: Array) -> tuple[Array, Array]:
         z, p, total = parts(z)
         cost = np.zeros_like(total)
-        add_cost([z, _turned(t), np.log(total), cost])
+        add_cost(z, _turned(t), np.log(total), cost)
         return cost[:, 0], _turned(np.divide(p, total, out=p))
 
     def predict(z: Array) -> Array:

@@ -83,13 +83,13 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
         """The bias moves the mean, and nothing else; c = z - mean, so n = c / sqrt(variance + epsilon)."""
         n_rows, ones = xW.shape[1], np.ones_like(xW, shape=(1, 1, xW.shape[1]))
         mean = sum_rows(xW, ones) / n_rows
-        square = centred([xW, mean, workspace("square", xW)])
+        square = centred(xW, mean, workspace("square", xW))
         variance = sum_rows(square, ones) / n_rows
         inverse = 1 / np.sqrt(variance + column(epsilon, xW))
         if n_rows > 1:  # one row has no variance
-            moved([at.mean, mean + at.b], [momentum])
-            moved([at.variance, variance * (n_rows / (n_rows - 1))], [momentum])
-        return times([xW, at.scale * inverse, square]), at.shift, (xW, inverse)
+            running_mean(at.mean, mean + at.b, momentum=momentum)
+            running_mean(at.variance, variance * (n_rows / (n_rows - 1)), momentum=momentum)
+        return product(xW, at.scale * inverse, square), at.shift, (xW, inverse)
 
     def infer(xW: Array, at: NormalisationParameters) -> tuple[Array, Array]:
         return (xW - (at.mean - at.b)) * (at.scale / np.sqrt(at.variance + column(epsilon, xW))), at.shift
@@ -100,9 +100,9 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
         c, inverse = kept
         n_rows, ones = dy.shape[1], np.ones_like(dy, shape=(1, 1, dy.shape[1]))
         sum_rows(dy, ones, d.shift)
-        sum_rows(times([c, dy, workspace("product", dy)]), ones, d.scale)
+        sum_rows(product(c, dy, workspace("product", dy)), ones, d.scale)
         d.scale[...] *= inverse
-        return batch_dz([dy, c, d.shift / n_rows, d.scale * inverse / n_rows, at.scale * inverse])
+        return batch_norm_dz(dy, c, d.shift / n_rows, d.scale * inverse / n_rows, at.scale * inverse)
 
     return Normalisation(True, True, train, infer, backward)
 
@@ -115,19 +115,19 @@ def centred(c: Array, mean: Array) -> tuple[Array, Array]:
 
 
 @elementwise("running")
-def moved(running: Array, batch: Array, *, momentum: Array) -> Array:
+def running_mean(running: Array, batch: Array, *, momentum: Array) -> Array:
     """A running mean or variance, some of the way to the batch's."""
     return running + momentum * (batch - running)
 
 
 @elementwise("product")
-def times(c: Array, factor: Array) -> Array:
+def product(c: Array, factor: Array) -> Array:
     """The scaled output, or what adds up to the derivative by the scale."""
     return c * factor
 
 
 @elementwise("dy")
-def batch_dz(dy: Array, c: Array, mean_dy: Array, drift: Array, slope: Array) -> Array:
+def batch_norm_dz(dy: Array, c: Array, mean_dy: Array, drift: Array, slope: Array) -> Array:
     """By the chain rule, as mean and variance move with z.
 
     drift = mean of dy n / sqrt(variance + epsilon), slope = scale / sqrt(variance + epsilon)
@@ -144,7 +144,7 @@ def layer_norm(epsilon: ArrayLike = 1e-5) -> Normalisation:
     epsilon = checked("layer_norm", "epsilon", epsilon, above=0)
 
     def train(xW: Array, at: NormalisationParameters, workspace: Workspace) -> tuple[Array, Array, Any]:
-        z = add([xW, at.b])
+        z = add(xW, at.b)
         n = z - z.mean(axis=2, keepdims=True)
         inverse = 1 / np.sqrt((n * n).mean(axis=2, keepdims=True) + column(epsilon, z))
         n *= inverse

@@ -6,19 +6,32 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked, column
-from nncore.optimizers.base import Optimizer, Step, stepping
+from nncore.optimizers.base import Optimizer, Step, elementwise_update
 
 
 def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLike = 1e-10) -> Optimizer:
-    """Adagrad: each parameter's step is divided by the root of all its squared gradients so far.
+    """Adagrad: divide each parameter's step by the root of the sum of all its squared gradients.
 
-        s <- s + g^2                              s starts at `initial`
-        W <- W - eta g / (sqrt(s) + epsilon)
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+    initial : float or array (K,), >= 0, default 0
+        Value with which the sum of squared gradients starts.
+    epsilon : float or array (K,), > 0, default 1e-10
+        Added to the root.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Range    eta > 0;  initial >= 0;  epsilon > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning", figure 1
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    s <- s + g^2, from `initial`;  W <- W - learning_rate g / (sqrt(s) + epsilon)
+
+    References
+    ----------
+    Duchi, Hazan & Singer (2011), "Adaptive subgradient methods for online learning", figure 1.
     """
     learning_rate = checked("adagrad", "learning_rate", learning_rate, above=0)
     initial = checked("adagrad", "initial", initial, at_least=0)
@@ -27,14 +40,14 @@ def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLi
     def init(W: Array) -> State:
         return {"s": np.zeros_like(W) + column(initial, W)}
 
-    def coefficients(step: Step) -> tuple[Array, ...]:
-        return learning_rate * step.factor, epsilon
+    def coefficients(step: Step) -> dict[str, Array]:
+        return {"learning_rate": learning_rate * step.factor, "epsilon": epsilon}
 
-    return Optimizer(init, stepping(rule, coefficients, "s"))
+    return Optimizer(init, elementwise_update(adagrad_update, coefficients))
 
 
 @elementwise("W", "s")
-def rule(W: Array, g: Array, s: Array, *, eta: Array, epsilon: Array) -> tuple[Array, Array]:
-    """The step of one parameter."""
+def adagrad_update(W: Array, g: Array, s: Array, *, learning_rate: Array, epsilon: Array) -> tuple[Array, Array]:
+    """Return one parameter and its sum of squared gradients after the step."""
     s = s + g * g
-    return W - eta * (g / (np.sqrt(s) + epsilon)), s
+    return W - learning_rate * (g / (np.sqrt(s) + epsilon)), s

@@ -16,37 +16,61 @@ def adamw(
     beta2: ArrayLike = 0.999,
     epsilon: ArrayLike = 1e-8,
 ) -> Optimizer:
-    """AdamW: Adam, and the weights shrink by themselves instead of through the gradient.
+    """AdamW: Adam with decoupled weight decay, which shrinks the weights directly and not through the gradient.
 
-        W <- W - eta lambda W                     the weights; not biases, scales and shifts
-        then Adam's step
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+    weight_decay : float or array (K,), >= 0, default 0.01
+        Share of the weights that a step with learning rate 1 would take away.
+    beta1, beta2 : float or array (K,), in [0, 1), default 0.9 and 0.999
+        Decay of the mean of gradients and of squared gradients.
+    epsilon : float or array (K,), > 0, default 1e-8
+        Added to the root of the mean of squared gradients.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Range    eta > 0;  lambda >= 0 (weight_decay);  0 <= beta1, beta2 < 1;  epsilon > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Loshchilov & Hutter (2017), arXiv:1711.05101, Algorithm 2
-    Differs  from the paper: the decay is multiplied by the learning rate, as in torch
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    W <- W - learning_rate weight_decay W for the weights, not for biases, scales and shifts; then Adam's step.
+    The decay is multiplied by the learning rate, as in torch; in the paper it is not.
+
+    References
+    ----------
+    Loshchilov & Hutter (2017), arXiv:1711.05101, Algorithm 2.
     """
     learning_rate = checked("adamw", "learning_rate", learning_rate, above=0)
     weight_decay = checked("adamw", "weight_decay", weight_decay, at_least=0)
     beta1 = checked("adamw", "beta1", beta1, at_least=0, below=1)
     beta2 = checked("adamw", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("adamw", "epsilon", epsilon, above=0)
-    rule = adam(learning_rate, beta1, beta2, epsilon)
+    plain_adam = adam(learning_rate, beta1, beta2, epsilon)
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        decay(W, step, learning_rate * weight_decay)
-        rule.update(W, g, state, step)
+        decay_weights(W, step, learning_rate * weight_decay)
+        plain_adam.update(W, g, state, step)
 
-    return Optimizer(rule.init, update)
+    return Optimizer(plain_adam.init, update)
 
 
-def decay(W: Array, step: Step, amount: Array) -> None:
-    """Shrink the weights among the parameters W (K, P) by this share of themselves, times the schedule's factor."""
-    shrunk([W[:, : step.architecture.n_weights]], [1 - amount * step.factor])
+def decay_weights(W: Array, step: Step, amount: Array) -> None:
+    """Shrink the weights among the parameters W (K, P) by a share of themselves, times the schedule's factor.
+
+    Parameters
+    ----------
+    W : array (K, P)
+        Changed in place; biases, scales and shifts stay.
+    step : Step
+    amount : array (K,) or (1,)
+        The share at factor 1.
+    """
+    shrink(W[:, : step.architecture.n_weights], kept_share=1 - amount * step.factor)
 
 
 @elementwise("W")
-def shrunk(W: Array, *, keep: Array) -> Array:
-    """One weight, of which this share is kept."""
-    return W * keep
+def shrink(W: Array, *, kept_share: Array) -> Array:
+    """Return a share of one weight."""
+    return W * kept_share

@@ -1,6 +1,6 @@
 """What an optimizer is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +13,25 @@ from nncore.kernels.workspace import Workspace
 
 
 class Step(NamedTuple):
-    """What a rule may know of the step it takes.
+    """What an optimizer may know of the step that it takes.
 
-    number      of the step, counted from 1
-    architecture   of the networks
-    workspace   working arrays
-    factor      what the schedule makes of the learning rate, (K,) or (1,)
-    last        whether it is the last step of an epoch
-    objective   (W, networks) -> loss and penalties (K,) of parameters W (K, P), a mean over the epoch's batches
-    networks    which of the stack's networks the step is for
+    Parameters
+    ----------
+    number : int
+        Number of the step, counted from 1.
+    architecture : Architecture
+        Of the networks.
+    workspace : Workspace
+        Working arrays.
+    factor : array (K,) or (1,), default 1
+        The schedule's factor for the learning rate.
+    last : bool, default True
+        Whether this is the last step of an epoch.
+    objective : callable, optional
+        objective(W, networks) returns loss plus penalties (K,) at the parameters W (K, P), as a mean over the batches
+        of the epoch.
+    networks : slice, default all
+        Which of the stack's networks the step is for.
     """
 
     number: int
@@ -33,19 +43,27 @@ class Step(NamedTuple):
     networks: slice = slice(None)
 
     def of(self, networks: slice) -> "Step":
-        """The step of some of the networks."""
+        """Return the step for some of the networks."""
         return self._replace(factor=self.factor[networks], networks=networks)
 
     def rate(self, learning_rate: Array, W: Array) -> Array:
-        """The learning rate of this step, (K, 1) or (1, 1), in the dtype of W."""
+        """Return the learning rate of this step, (K, 1) or (1, 1), in the dtype of W."""
         return column(learning_rate * self.factor, W)
 
 
 class Optimizer(NamedTuple):
-    """How a rule starts and how it steps; see the package's docstring.
+    """How an optimizer starts and how it steps; see the package's docstring.
 
-    full_batch              whether it takes one step per epoch, along the mean gradient of all batches
-    needs_fixed_objective   whether nothing else may change the objective, the gradient or W (L-BFGS's line search)
+    Parameters
+    ----------
+    init : callable
+        init(W) returns the state before the first step.
+    update : callable
+        update(W, g, state, step) changes W and state in place.
+    full_batch : bool, default False
+        Whether it takes one step per epoch, along the mean gradient of all batches; W stays the same until then.
+    needs_fixed_objective : bool, default False
+        Whether nothing else may change the objective, the gradient or W, as for L-BFGS with its line search.
     """
 
     init: Callable[[Array], State]
@@ -55,16 +73,25 @@ class Optimizer(NamedTuple):
 
 
 def zeros(*names: str) -> Callable[[Array], State]:
-    """An `init` whose named arrays are zero."""
+    """Return an `init` whose named arrays have the shape of W and are zero."""
     return lambda W: {name: np.zeros_like(W) for name in names}
 
 
-def stepping(
-    rule: ElementwiseKernel, coefficients: Callable[[Step], Sequence[Array]], *names: str
+def elementwise_update(
+    kernel: ElementwiseKernel, coefficients: Callable[[Step], Mapping[str, Array]]
 ) -> Callable[[Array, Array, State, Step], None]:
-    """An `update` by a formula of W, g, the named arrays of the state, and then the coefficients of the step."""
+    """Return an `update` that applies a kernel to W, g and the state's arrays.
+
+    Parameters
+    ----------
+    kernel : ElementwiseKernel
+        Its arrays are W, g, and then arrays of the state, which are found by the names of its arguments.
+    coefficients : callable
+        coefficients(step) returns the kernel's coefficients (K,) or (1,), by name.
+    """
+    _, _, *state_names = kernel.formula.arrays
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        rule([W, g, *(state[name] for name in names)], coefficients(step))
+        kernel(W, g, *(state[name] for name in state_names), **coefficients(step))
 
     return update

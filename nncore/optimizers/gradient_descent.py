@@ -8,16 +8,25 @@ from nncore.optimizers.sgd import sgd
 
 
 def gradient_descent(learning_rate: ArrayLike) -> Optimizer:
-    """Full-batch gradient descent: one step per epoch, down the mean gradient g of all rows.
+    """Full-batch gradient descent: one step per epoch, down the mean gradient of all rows.
 
-        W <- W - eta g
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
 
-    g is gathered over the epoch's batches, each by its share of the rows; W stays until the last of them. So it may
-    stand beside networks that step with every batch, and needs no more memory than they.
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
 
-    Shapes   learning_rate: scalar or (K,)
-    Range    eta > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Cauchy (1847), "Methode generale pour la resolution des systemes d'equations simultanees"
+    Notes
+    -----
+    W <- W - learning_rate g, where g is accumulated over the batches of the epoch, each weighted by its share of the
+    rows, and W stays the same until the last batch. Such a network can therefore be trained in one stack with networks
+    that step after every batch, and needs no more memory than they do.
+
+    References
+    ----------
+    Cauchy (1847), "Methode generale pour la resolution des systemes d'equations simultanees".
     """
     return sgd(checked("gradient_descent", "learning_rate", learning_rate, above=0))._replace(full_batch=True)

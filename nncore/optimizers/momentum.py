@@ -5,32 +5,43 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, Step, stepping, zeros
+from nncore.optimizers.base import Optimizer, Step, elementwise_update, zeros
 
 
 def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
-    """Momentum (the heavy ball): steps add up along directions in which the gradient agrees with itself.
+    """Momentum (heavy ball): steps add up along directions in which successive gradients agree.
 
-        v <- mu v + g                             velocity
-        W <- W - eta v
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+    momentum : float or array (K,), in [0, 1), default 0.9
+        Share of the velocity that is kept from step to step.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Range    eta > 0;  0 <= mu < 1 (momentum)
-    Raises   ValueError naming argument, value, rule and network
-    Source   Polyak (1964), "Some methods of speeding up the convergence of iteration methods"
-    Differs  from the form v <- mu v - eta g: the same steps while eta is constant
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    v <- momentum v + g (velocity);  W <- W - learning_rate v.
+    The form v <- momentum v - learning_rate g takes the same steps while the learning rate is constant.
+
+    References
+    ----------
+    Polyak (1964), "Some methods of speeding up the convergence of iteration methods".
     """
     learning_rate = checked("momentum", "learning_rate", learning_rate, above=0)
     momentum = checked("momentum", "momentum", momentum, at_least=0, below=1)
 
-    def coefficients(step: Step) -> tuple[Array, ...]:
-        return learning_rate * step.factor, momentum
+    def coefficients(step: Step) -> dict[str, Array]:
+        return {"learning_rate": learning_rate * step.factor, "momentum": momentum}
 
-    return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
+    return Optimizer(zeros("v"), elementwise_update(momentum_update, coefficients))
 
 
 @elementwise("W", "v")
-def rule(W: Array, g: Array, v: Array, *, eta: Array, mu: Array) -> tuple[Array, Array]:
-    """The step of one parameter."""
-    v = mu * v + g
-    return W - eta * v, v
+def momentum_update(W: Array, g: Array, v: Array, *, learning_rate: Array, momentum: Array) -> tuple[Array, Array]:
+    """Return one parameter and its velocity after the step."""
+    v = momentum * v + g
+    return W - learning_rate * v, v

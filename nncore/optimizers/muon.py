@@ -8,11 +8,11 @@ from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
 from nncore.optimizers.adam import adam
-from nncore.optimizers.adamw import decay
+from nncore.optimizers.adamw import decay_weights
 from nncore.optimizers.base import Optimizer, Step, zeros
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_ITERATIONS = 5
 
 
 def muon(
@@ -24,21 +24,39 @@ def muon(
     beta2: ArrayLike = 0.999,
     epsilon: ArrayLike = 1e-8,
 ) -> Optimizer:
-    """Muon: each weight matrix moves along its mean gradient made orthogonal; everything else by Adam.
+    """Muon: move each weight matrix along its orthogonalised mean gradient, and all other parameters by Adam.
 
-        m <- mu m + (1 - mu) g,  n = mu m + (1 - mu) g
-        X = n / |n|, then five times X <- a X + (b A + c A^2) X with A = X X^T      singular values towards 1
-        W <- W - eta lambda W
-        W <- W - eta sqrt(max(1, O / I)) X
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+        Of the weight matrices.
+    momentum : float or array (K,), in [0, 1), default 0.95
+        Decay of the mean gradient.
+    weight_decay : float or array (K,), >= 0, default 0
+        Decoupled weight decay of the weights, multiplied by the learning rate.
+    adam_learning_rate : float or array (K,), > 0, default 0.001
+        Of biases, scales and shifts.
+    beta1, beta2 : float or array (K,), in [0, 1), default 0.9 and 0.999
+        Adam's decay of the mean of gradients and of squared gradients.
+    epsilon : float or array (K,), > 0, default 1e-8
+        Adam's epsilon.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Range    eta > 0;  0 <= mu < 1 (momentum);  lambda >= 0 (weight_decay);  adam_learning_rate > 0;
-             0 <= beta1, beta2 < 1;  epsilon > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks"
-    Differs  the first and the last weight matrix go by Muon too; the products are in the parameter's dtype, in the
-             source in bfloat16; biases, scales and shifts go by Adam with adam_learning_rate, beta1, beta2 and
-             epsilon and do not decay (AdamW with decay on weights only)
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    m <- momentum m + (1 - momentum) g;  n = momentum m + (1 - momentum) g;
+    X = n / |n|, then five times X <- a X + (b A + c A^2) X with A = X X^T, which brings all singular values near 1;
+    W <- W - learning_rate weight_decay W;  W <- W - learning_rate sqrt(max(1, O / I)) X.
+    Unlike in the source, the first and the last weight matrix are moved by Muon too, and the products are computed in
+    the parameters' dtype, not in bfloat16. Biases, scales and shifts do not decay.
+
+    References
+    ----------
+    Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks".
     """
     learning_rate = checked("muon", "learning_rate", learning_rate, above=0)
     momentum = checked("muon", "momentum", momentum, at_least=0, below=1)
@@ -47,46 +65,53 @@ def muon(
     beta1 = checked("muon", "beta1", beta1, at_least=0, below=1)
     beta2 = checked("muon", "beta2", beta2, at_least=0, below=1)
     epsilon = checked("muon", "epsilon", epsilon, above=0)
-    rest_by = adam(adam_learning_rate, beta1, beta2, epsilon)
+    plain_adam = adam(adam_learning_rate, beta1, beta2, epsilon)
 
     def init(W: Array) -> State:
-        return {**zeros("m")(W), **{f"adam.{name}": array for name, array in rest_by.init(W).items()}}
+        return {**zeros("m")(W), **{f"adam.{name}": array for name, array in plain_adam.init(W).items()}}
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        n = step.architecture.n_weights
-        m, change = state["m"], step.workspace("direction", W)
-        rule([m, g, change], [momentum, 1 - momentum])
-        decay(W, step, learning_rate * weight_decay)
-        for layer, own, moved in zip(
-            step.architecture.layers,
-            layer_views(W, step.architecture),
-            layer_views(change, step.architecture),
-            strict=True,
-        ):
+        architecture, direction = step.architecture, step.workspace("direction", W)
+        muon_direction(state["m"], g, direction, momentum=momentum, one_minus_momentum=1 - momentum)
+        decay_weights(W, step, learning_rate * weight_decay)
+        layers = zip(
+            architecture.layers, layer_views(W, architecture), layer_views(direction, architecture), strict=True
+        )
+        for layer, parameters, directions in layers:
             if layer.tied_to is None:
-                inputs, outputs = own.W.shape[1:]
-                size = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
-                own.W[...] -= size * orthogonal(moved.W)
-        rest = {name: state[f"adam.{name}"][:, n:] for name in ("m", "v")}
-        rest_by.update(W[:, n:], g[:, n:], rest, step)
+                inputs, outputs = parameters.W.shape[1:]
+                rate = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
+                parameters.W[...] -= rate * orthogonalised(directions.W)
+        others = slice(architecture.n_weights, None)
+        adam_state = {name: state[f"adam.{name}"][:, others] for name in ("m", "v")}
+        plain_adam.update(W[:, others], g[:, others], adam_state, step)
 
     return Optimizer(init, update)
 
 
 @elementwise("m", "n")
-def rule(m: Array, g: Array, *, mu: Array, rest: Array) -> tuple[Array, Array]:
-    """The mean gradient of one parameter, and the direction; rest = 1 - mu."""
-    m = mu * m + rest * g
-    return m, mu * m + rest * g
+def muon_direction(m: Array, g: Array, *, momentum: Array, one_minus_momentum: Array) -> tuple[Array, Array]:
+    """Return the mean gradient of one parameter, and the direction n."""
+    m = momentum * m + one_minus_momentum * g
+    return m, momentum * m + one_minus_momentum * g
 
 
-def orthogonal(G: Array) -> Array:
-    """Matrices (K, I, O) with the singular vectors of G and singular values near 1 (0.7 to 1.2)."""
-    a, b, c = COEFFICIENTS
+def orthogonalised(G: Array) -> Array:
+    """Return matrices (K, I, O) with the singular vectors of G and singular values near 1 (0.7 to 1.2).
+
+    Parameters
+    ----------
+    G : array (K, I, O)
+
+    Notes
+    -----
+    Newton-Schulz iterations; see `muon`.
+    """
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     X = G if G.shape[1] <= G.shape[2] else G.swapaxes(1, 2)
-    size = np.sqrt((X * X).sum(axis=2).sum(axis=1))[:, None, None]
-    X = X / np.maximum(size, 1e-7)
-    for _ in range(ROUNDS):
+    norm = np.sqrt((X * X).sum(axis=2).sum(axis=1))[:, None, None]
+    X = X / np.maximum(norm, 1e-7)
+    for _ in range(NEWTON_SCHULZ_ITERATIONS):
         A = X @ X.swapaxes(1, 2)
         X = a * X + (b * A + c * (A @ A)) @ X
     return X if G.shape[1] <= G.shape[2] else X.swapaxes(1, 2)

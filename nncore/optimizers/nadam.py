@@ -18,17 +18,32 @@ def nadam(
 ) -> Optimizer:
     """NAdam: Adam with Nesterov's momentum, whose coefficient mu rises towards beta1.
 
-        mu_t = beta1 (1 - 0.96^(t d) / 2),  M_t = M_(t-1) mu_t       d = momentum_decay
-        m <- beta1 m + (1 - beta1) g
-        v <- beta2 v + (1 - beta2) g^2
-        n = (1 - mu_t) / (1 - M_t) g + mu_(t+1) / (1 - M_t mu_(t+1)) m
-        W <- W - eta n / (sqrt(v / (1 - beta2^t)) + epsilon)
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+    beta1, beta2 : float or array (K,), in [0, 1), default 0.9 and 0.999
+        Decay of the mean of gradients and of squared gradients.
+    epsilon : float or array (K,), > 0, default 1e-8
+        Added to the root.
+    momentum_decay : float or array (K,), >= 0, default 0.004
+        How fast mu approaches beta1.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Dtype    the parameter's; the coefficients of n and M in float64
-    Range    eta > 0;  0 <= beta1, beta2 < 1;  epsilon > 0;  momentum_decay >= 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Dozat (2016), "Incorporating Nesterov momentum into Adam", Algorithm 2 and section 3
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2);  M_t = M_(t-1) mu_t;
+    m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+    n = (1 - mu_t) / (1 - M_t) g + mu_(t+1) / (1 - M_t mu_(t+1)) m;
+    W <- W - learning_rate n / (sqrt(v / (1 - beta2^t)) + epsilon).
+    M and the coefficients of n are computed in float64, then cast to the parameters' dtype.
+
+    References
+    ----------
+    Dozat (2016), "Incorporating Nesterov momentum into Adam", Algorithm 2 and section 3.
     """
     learning_rate = checked("nadam", "learning_rate", learning_rate, above=0)
     beta1 = checked("nadam", "beta1", beta1, at_least=0, below=1)
@@ -44,34 +59,44 @@ def nadam(
         return beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
-        m, v, M = state["m"], state["v"], state["M"]
-        t, eta = step.number, learning_rate * step.factor
-        now, following = mu(t), mu(t + 1)
-        M *= now
-        towards_g, towards_m = eta * (1 - now) / (1 - M), eta * following / (1 - M * following)
-        beta = beta1, 1 - beta1, beta2, 1 - beta2, 1 / (1 - beta2**t)
-        rule([W, g, m, v], [towards_g, towards_m, *beta, epsilon])
+        M, t, rate = state["M"], step.number, learning_rate * step.factor
+        mu_now, mu_next = mu(t), mu(t + 1)
+        M *= mu_now
+        nadam_update(
+            W,
+            g,
+            state["m"],
+            state["v"],
+            g_rate=rate * (1 - mu_now) / (1 - M),
+            m_rate=rate * mu_next / (1 - M * mu_next),
+            beta1=beta1,
+            one_minus_beta1=1 - beta1,
+            beta2=beta2,
+            one_minus_beta2=1 - beta2,
+            v_correction=1 / (1 - beta2**t),
+            epsilon=epsilon,
+        )
 
     return Optimizer(init, update)
 
 
 @elementwise("W", "m", "v")
-def rule(
+def nadam_update(
     W: Array,
     g: Array,
     m: Array,
     v: Array,
     *,
-    towards_g: Array,
-    towards_m: Array,
+    g_rate: Array,
+    m_rate: Array,
     beta1: Array,
-    rest1: Array,
+    one_minus_beta1: Array,
     beta2: Array,
-    rest2: Array,
-    correction: Array,
+    one_minus_beta2: Array,
+    v_correction: Array,
     epsilon: Array,
 ) -> tuple[Array, Array, Array]:
-    """The step of one parameter; rest = 1 - beta, correction = 1 / (1 - beta2^t), eta is in both coefficients of n."""
-    m = beta1 * m + rest1 * g
-    v = beta2 * v + rest2 * (g * g)
-    return W - (towards_g * g + towards_m * m) / (np.sqrt(correction * v) + epsilon), m, v
+    """Return one parameter and its means after the step; both rates include the learning rate."""
+    m = beta1 * m + one_minus_beta1 * g
+    v = beta2 * v + one_minus_beta2 * (g * g)
+    return W - (g_rate * g + m_rate * m) / (np.sqrt(v_correction * v) + epsilon), m, v

@@ -6,33 +6,53 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, Step, stepping, zeros
+from nncore.optimizers.base import Optimizer, Step, elementwise_update, zeros
 
 
 def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike = 1e-8) -> Optimizer:
-    """RMSprop: each parameter's step is divided by the root mean square of its recent gradients.
+    """RMSprop: divide each parameter's step by the root mean square of its recent gradients.
 
-        v <- rho v + (1 - rho) g^2                mean of squared gradients
-        W <- W - eta g / (sqrt(v) + epsilon)
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
+    rho : float or array (K,), in [0, 1), default 0.99
+        Decay of the mean of squared gradients.
+    epsilon : float or array (K,), > 0, default 1e-8
+        Added to the root.
 
-    Shapes   each hyperparameter: scalar or (K,)
-    Dtype    the parameter's; 1 - rho in float64, then cast
-    Range    eta > 0;  0 <= rho < 1;  epsilon > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Tieleman & Hinton (2012), "Neural networks for machine learning", lecture 6.5
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    v <- rho v + (1 - rho) g^2 (mean of squared gradients);  W <- W - learning_rate g / (sqrt(v) + epsilon).
+    1 - rho is computed in float64, then cast to the parameters' dtype.
+
+    References
+    ----------
+    Tieleman & Hinton (2012), "Neural networks for machine learning", lecture 6.5.
     """
     learning_rate = checked("rmsprop", "learning_rate", learning_rate, above=0)
     rho = checked("rmsprop", "rho", rho, at_least=0, below=1)
     epsilon = checked("rmsprop", "epsilon", epsilon, above=0)
 
-    def coefficients(step: Step) -> tuple[Array, ...]:
-        return learning_rate * step.factor, rho, 1 - rho, epsilon
+    def coefficients(step: Step) -> dict[str, Array]:
+        return {
+            "learning_rate": learning_rate * step.factor,
+            "rho": rho,
+            "one_minus_rho": 1 - rho,
+            "epsilon": epsilon,
+        }
 
-    return Optimizer(zeros("v"), stepping(rule, coefficients, "v"))
+    return Optimizer(zeros("v"), elementwise_update(rmsprop_update, coefficients))
 
 
 @elementwise("W", "v")
-def rule(W: Array, g: Array, v: Array, *, eta: Array, rho: Array, rest: Array, epsilon: Array) -> tuple[Array, Array]:
-    """The step of one parameter; rest = 1 - rho."""
-    v = rho * v + rest * (g * g)
-    return W - eta * (g / (np.sqrt(v) + epsilon)), v
+def rmsprop_update(
+    W: Array, g: Array, v: Array, *, learning_rate: Array, rho: Array, one_minus_rho: Array, epsilon: Array
+) -> tuple[Array, Array]:
+    """Return one parameter and its mean of squared gradients after the step."""
+    v = rho * v + one_minus_rho * (g * g)
+    return W - learning_rate * (g / (np.sqrt(v) + epsilon)), v

@@ -5,28 +5,38 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, Step, stepping, zeros
+from nncore.optimizers.base import Optimizer, Step, elementwise_update, zeros
 
 
 def sgd(learning_rate: ArrayLike) -> Optimizer:
-    """Gradient descent on a mini-batch: a step of size eta down the gradient.
+    """Stochastic gradient descent: step down the gradient of a mini-batch.
 
-        W <- W - eta g
+    Parameters
+    ----------
+    learning_rate : float or array (K,), > 0
 
-    Shapes   learning_rate: scalar or (K,)
-    Range    eta > 0
-    Raises   ValueError naming argument, value, rule and network
-    Source   Robbins & Monro (1951), "A stochastic approximation method"
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    W <- W - learning_rate g
+
+    References
+    ----------
+    Robbins & Monro (1951), "A stochastic approximation method".
     """
     learning_rate = checked("sgd", "learning_rate", learning_rate, above=0)
 
-    def coefficients(step: Step) -> tuple[Array, ...]:
-        return (learning_rate * step.factor,)
+    def coefficients(step: Step) -> dict[str, Array]:
+        return {"learning_rate": learning_rate * step.factor}
 
-    return Optimizer(zeros(), stepping(rule, coefficients))
+    return Optimizer(zeros(), elementwise_update(sgd_update, coefficients))
 
 
 @elementwise("W")
-def rule(W: Array, g: Array, *, eta: Array) -> Array:
-    """The step of one parameter."""
-    return W - eta * g
+def sgd_update(W: Array, g: Array, *, learning_rate: Array) -> Array:
+    """Return one parameter after the step."""
+    return W - learning_rate * g

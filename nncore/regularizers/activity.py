@@ -20,6 +20,6 @@ def activity(strength: ArrayLike) -> ActivityRegularizer:
     strength = checked("activity", "strength", strength, at_least=0)
 
     def add_gradient(y: Array, dy: Array) -> None:
-        l1_gradient([dy, y], [strength / y.shape[1]])
+        l1_gradient(dy, y, strength=strength / y.shape[1])
 
     return ActivityRegularizer(add_gradient)

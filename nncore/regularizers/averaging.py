@@ -26,15 +26,15 @@ def ema(decay: ArrayLike = 0.999) -> WeightAverage:
         if step.number == 1:
             A[...] = W
             return
-        towards([A, W], [1 - decay])
+        ema_update(A, W, one_minus_decay=1 - decay)
 
     return WeightAverage(_copy, observe, _answer)
 
 
 @elementwise("A")
-def towards(A: Array, W: Array, *, rest: Array) -> Array:
+def ema_update(A: Array, W: Array, *, one_minus_decay: Array) -> Array:
     """One number's mean; rest = 1 - decay."""
-    return A + rest * (W - A)
+    return A + one_minus_decay * (W - A)
 
 
 def swa(start: ArrayLike = 10) -> WeightAverage:

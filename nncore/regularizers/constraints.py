@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from nncore.architecture import LayerView
 from nncore.kernels.backend import Array
 from nncore.kernels.hyperparameters import checked, column
-from nncore.optimizers.adamw import decay, shrunk
+from nncore.optimizers.adamw import decay_weights, shrink
 from nncore.optimizers.base import Step
 from nncore.regularizers.base import Constraint
 
@@ -26,9 +26,9 @@ def weight_decay(strength: ArrayLike, biases: bool = False) -> Constraint:
 
     def before(W: Array, step: Step) -> None:
         if biases:
-            shrunk([W], [1 - strength * step.factor])
+            shrink(W, kept_share=1 - strength * step.factor)
         else:
-            decay(W, step, strength)
+            decay_weights(W, step, strength)
 
     return Constraint(before=before)
 

@@ -27,8 +27,8 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
     return Dropout(input_rate, rate)
 
 
-@elementwise("chance", "seen")
-def keep(chance: Array, x: Array, *, left_out: Array, larger: Array) -> tuple[Array, Array]:
+@elementwise("chance", "dropped")
+def drop(chance: Array, x: Array, *, threshold: Array, scale: Array) -> tuple[Array, Array]:
     """What a number is multiplied by, in the place of its chance, and what is then seen of it."""
-    factor = np.where(chance >= left_out, larger, 0)
+    factor = np.where(chance >= threshold, scale, 0)
     return factor, x * factor

@@ -27,7 +27,7 @@ def l1(strength: ArrayLike, biases: bool = False) -> Penalty:
         return column(strength, W)[:, 0] * np.abs(W).sum(axis=1)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        l1_gradient([dW, W], [strength])
+        l1_gradient(dW, W, strength=strength)
 
     return Penalty(value, add_gradient, biases)
 
@@ -45,7 +45,7 @@ def l2(strength: ArrayLike, biases: bool = False) -> Penalty:
         return column(strength, W)[:, 0] / 2 * (W * W).sum(axis=1)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        l2_gradient([dW, W], [strength])
+        l2_gradient(dW, W, strength=strength)
 
     return Penalty(value, add_gradient, biases)
 
@@ -71,19 +71,19 @@ def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = F
     """
     strength = checked("elastic_net", "strength", strength, at_least=0)
     l1_ratio = checked("elastic_net", "l1_ratio", l1_ratio, at_least=0, at_most=1)
-    lasso, ridge = strength * l1_ratio, strength * (1 - l1_ratio)
-    parts = l1(lasso), l2(ridge)
+    l1_strength, l2_strength = strength * l1_ratio, strength * (1 - l1_ratio)
+    parts = l1(l1_strength), l2(l2_strength)
 
     def value(W: Array) -> Array:
         return parts[0].value(W) + parts[1].value(W)
 
     def add_gradient(W: Array, dW: Array) -> None:
-        elastic_net_gradient([dW, W], [lasso, ridge])
+        elastic_net_gradient(dW, W, l1_strength=l1_strength, l2_strength=l2_strength)
 
     return Penalty(value, add_gradient, biases)
 
 
 @elementwise("dW")
-def elastic_net_gradient(dW: Array, W: Array, *, lasso: Array, ridge: Array) -> Array:
+def elastic_net_gradient(dW: Array, W: Array, *, l1_strength: Array, l2_strength: Array) -> Array:
     """Of one weight."""
-    return dW + (lasso * np.sign(W) + ridge * W)
+    return dW + (l1_strength * np.sign(W) + l2_strength * W)

@@ -9,7 +9,7 @@ from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
 from nncore.regularizers.base import ActivityRegularizer, Dropout
-from nncore.regularizers.dropout import CHANCES, keep
+from nncore.regularizers.dropout import CHANCES, drop
 
 
 class DropoutHooks:
@@ -73,7 +73,7 @@ class DropoutHooks:
             np.copyto(mask[rows], self._streams.of(rows).chances("dropout", mask[rows], layer))
             threshold = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
             x_of_rows = x if len(x) == 1 else x[rows]
-            keep([mask[rows], x_of_rows, dropped[rows]], [threshold, CHANCES / (CHANCES - threshold)])
+            drop(mask[rows], x_of_rows, dropped[rows], threshold=threshold, scale=CHANCES / (CHANCES - threshold))
         self._masks[layer] = mask
         return dropped
 

@@ -226,7 +226,7 @@ def infer_layers(layers: Sequence[LayerView], architecture: Architecture, x: Arr
 
 def _activate(activation: Activation, n: Array, shift: Array, out: Array) -> Array:
     """y = f(n + shift), in one operation if the activation supports it."""
-    return activation.biased(n, shift) if activation.biased else activation.forward(dense.add([n, shift]), out)
+    return activation.biased(n, shift) if activation.biased else activation.forward(dense.add(n, shift), out)
 
 
 def _product_array(workspace: Workspace, index: int, view: LayerView, x: Array) -> Array:

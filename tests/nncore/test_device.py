@@ -39,10 +39,8 @@ def taken(of, networks, on):
 @pytest.mark.parametrize("size", rest_slow(SHAPES))
 @pytest.mark.parametrize("one", [*OPTIMIZERS, *REGULARIZERS], ids=short)
 def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size, monkeypatch):
-    monkeypatch.setattr(
-        ElementwiseKernel, "_in_one_loop", lambda *_: False
-    )  # as on a GPU: operation by operation, all at once
-    monkeypatch.setattr("nncore.kernels.elementwise.AT_ONCE", 1 << 40)
+    monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: operation by operation
+    monkeypatch.setattr("nncore.kernels.elementwise.CHUNK_SIZE", 1 << 40)
     monkeypatch.setattr("nncore.stack.monitor.OUTPUTS_IN_CACHE", 1 << 40)
     of, n_validation = SHAPES[size]
     on = data(of, 260, n_validation)

@@ -13,7 +13,7 @@ from nncore.components import Component
 from nncore.kernels.hyperparameters import column
 from nncore.kernels.workspace import Workspace
 from nncore.optimizers.base import Step
-from nncore.optimizers.muon import orthogonal
+from nncore.optimizers.muon import orthogonalised
 from nncore.stack.data import Data, Rows
 from nncore.stack.state import start
 from nncore.stack.training import train
@@ -203,7 +203,7 @@ def test_lookahead_goes_back_a_part_of_the_way():
 def test_muon_makes_singular_values_nearly_one():
     G = np.random.default_rng(0).normal(size=(4, 20, 9))
     for one in (G, G.swapaxes(1, 2)):
-        sizes = np.linalg.svd(orthogonal(one), compute_uv=False)
+        sizes = np.linalg.svd(orthogonalised(one), compute_uv=False)
         assert sizes.min() > 0.6
         assert sizes.max() < 1.3
 

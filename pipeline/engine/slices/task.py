@@ -143,7 +143,7 @@ class SliceOutcome(NamedTuple):
 
 def load_loops() -> None:
     """Load what every slice needs; it takes most of a second in a process that has not trained yet."""
-    dense.add.loop(np.dtype(np.float32))
+    dense.add.prepare(np.dtype(np.float32))
 
 
 def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | None, SliceOutcome]:
