@@ -57,6 +57,7 @@ def test_nncore_knows_numpy_and_itself():
         "os",
         "pathlib",
         "re",
+        "shutil",
         "sys",
         "tempfile",
         "textwrap",
