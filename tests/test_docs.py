@@ -222,3 +222,18 @@ def test_the_workflow_runs_every_supported_python():
     classifiers = tomllib.loads(text("pyproject.toml"))["project"]["classifiers"]
     versions = re.findall(r"Python :: (3\.\d+)", " ".join(classifiers))
     assert f"python: {json.dumps(versions)}" in text(".github/workflows/ci.yml")
+
+
+@pytest.mark.slow
+def test_the_page_of_the_output_names_every_key_of_every_event(tmp_path):
+    settings = ["data=iris", "execution=local", "tracking=none", "report=none", "training.epochs=1", "output=json"]
+    command = [sys.executable, "-m", "pipeline", *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    page = text("docs/reference/output.md")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"run", "stage", "data", "progress", "leaderboard", "summary"} <= {event["event"] for event in events}
+    for event in events:
+        assert f"`{event['event']}`" in page
+        if event["event"] not in ("data", "summary", "plan"):  # the data card, and the page of the summary
+            for key in event.keys() - {"event"}:
+                assert f"`{key}`" in page, key
