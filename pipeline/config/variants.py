@@ -110,7 +110,7 @@ class Variants:
             first = self.sampler.ask()
         except ValueError as error:
             raise SettingError(str(error)) from None
-        self._check([*self._settings.space.samples(), *(request.trial for request in first)], task)
+        self._check([*self._settings.space.covering_trials(), *(request.trial for request in first)], task)
 
     def _check(self, trials: Iterable[Trial], task: Task | None) -> None:
         different: dict[tuple[object, ...], tuple[Variant, Network]] = {}  # its parts are made once: they have one id

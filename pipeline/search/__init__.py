@@ -1,1 +1,1 @@
-"""Which trials to run. A search proposes trials and owns no loop."""
+"""Which trials to train, and for how long: spaces, and the searches that sample them."""

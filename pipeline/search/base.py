@@ -1,4 +1,4 @@
-"""What a search is: settings, and what asks for trials and is told their scores. It owns no loop."""
+"""What a search is: settings that start a sampler. A sampler is asked for trials and told their scores."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
@@ -13,7 +13,13 @@ from pipeline.search.trial import Trial
 class TrainRequest(NamedTuple):
     """Train a trial's networks up to the epoch `until`.
 
-    origin   key of the trial from whose networks, as they are now, they go on; None: from their own, or anew
+    Parameters
+    ----------
+    trial : Trial
+    until : int
+    origin : str or None, default None
+        Key of the trial from whose networks they continue, as these are now. None: they continue from where they are,
+        or from their initial weights.
     """
 
     trial: Trial
@@ -22,7 +28,7 @@ class TrainRequest(NamedTuple):
 
 
 class Sampler(Protocol):
-    """A search under way. Equal scores lead to equal trials, whatever the number of workers."""
+    """A search that has begun. Equal scores lead to equal trials, whatever the number of workers."""
 
     def ask(self) -> list[TrainRequest]:
         """The requests of the current rung, which do not depend on each other; [] at the end of the search.
@@ -31,33 +37,53 @@ class Sampler(Protocol):
         """
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """By trial key, for every leg of the last ask, a score for each objective: small is good, inf diverged."""
+        """Go on to the next rung.
+
+        Parameters
+        ----------
+        scores : mapping of str to tuple of float
+            By trial key, for every request of the last `ask`, a score for each objective. Smaller is better; inf for a
+            trial that diverged.
+        """
 
 
 @runtime_checkable
 class Search(Protocol):
-    """Which trials are run, and for how long."""
+    """Which trials to train, and for how long."""
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """Start anew. Raises ValueError, naming the setting, if it does not go together with these."""
+        """Start a sampler.
+
+        Parameters
+        ----------
+        space : Space
+        epochs : int, > 0
+            The last epoch of a trial that is not pruned.
+        n_objectives : int, > 0
+
+        Raises
+        ------
+        ValueError
+            Naming a setting of the search that does not go together with these.
+        """
 
 
 @runtime_checkable
 class EnumerableSearch(Protocol):
-    """A search that knows its trials without any score."""
+    """A search that lists its trials in advance, without any score."""
 
-    def trials_of(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: Space) -> list[Trial]:
         """All its trials, numbered from 0."""
 
 
-class OneRung:
-    """Asks once for trials that are known beforehand, to the last epoch."""
+class SingleRungSampler:
+    """Asks once, for trials that are known in advance, to the last epoch."""
 
     def __init__(self, trials: list[Trial], epochs: int) -> None:
         self._requests = [TrainRequest(trial, epochs) for trial in trials]
 
     def ask(self) -> list[TrainRequest]:
-        """See Sampler."""
+        """See `Sampler`."""
         return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
@@ -65,7 +91,7 @@ class OneRung:
         self._requests = []
 
 
-def single_score(search: str, n_objectives: int) -> None:
+def require_one_objective(search: str, n_objectives: int) -> None:
     """Raise ValueError if trials have several scores, for a search that ranks them by one."""
     if n_objectives != 1:
         cure = "use select.tradeoffs=[], or search=tpe, random or grid"
@@ -73,7 +99,7 @@ def single_score(search: str, n_objectives: int) -> None:
 
 
 def _candidates(node: Any) -> EnumerableSearch:
-    """The search that a node describes, whose trials are known in advance."""
+    """The search that a node of the configuration describes, whose trials are known in advance."""
     if isinstance(node, EnumerableSearch):
         return node
     rule = "must be a mapping with the _target_ of a search that lists its trials in advance: grid, random or sobol"

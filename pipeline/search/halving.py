@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, single_score
+from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, require_one_objective
 from pipeline.search.space import Space
 from pipeline.search.trial import Trial
 
@@ -16,7 +16,15 @@ Factor = Annotated[int, Strict(), Field(ge=2)]
 
 
 class Bracket(NamedTuple):
-    """Trials, and by rung how many of the best are trained, and to which epoch."""
+    """Trials that compete with each other.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        Those that are left.
+    rungs : list of (int, int)
+        For each rung, how many of the best are trained, and to which epoch.
+    """
 
     trials: list[Trial]
     rungs: list[tuple[int, int]]
@@ -24,13 +32,23 @@ class Bracket(NamedTuple):
 
 @dataclass(frozen=True, config=STRICT)
 class Halving:
-    """Successive halving: at each rung the best 1 of `factor` go on, for `factor` times as many epochs.
+    """Successive halving: at each rung keep the best 1/factor of the trials, and train them factor times longer.
 
-    candidates   the search that makes the trials
-    factor       2 or more
-    first        epochs of the first rung; the last rung is the last epoch
+    Parameters
+    ----------
+    candidates : search
+        Lists the trials.
+    factor : int, >= 2
+    first : int, > 0
+        Epoch of the first rung; the last rung is the last epoch.
 
-    Source   Jamieson & Talwalkar (2016), arXiv:1502.07943; shares are rounded up here
+    Notes
+    -----
+    Numbers of survivors are rounded up; the paper rounds them down.
+
+    References
+    ----------
+    Jamieson & Talwalkar (2016), arXiv:1502.07943.
     """
 
     candidates: EnumerableSearchSetting
@@ -38,28 +56,36 @@ class Halving:
     first: PositiveInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
-        single_score("halving", n_objectives)
-        trials, rungs = self.candidates.trials_of(space), rung_epochs(self.first, self.factor, epochs)
+        """See `Search`."""
+        require_one_objective("halving", n_objectives)
+        trials, rungs = self.candidates.list_trials(space), rung_epochs(self.first, self.factor, epochs)
         sizes = [len(trials)]
         while len(sizes) < len(rungs):
             sizes.append(ceil(sizes[-1] / self.factor))
-        return _Race([Bracket(trials, list(zip(sizes, rungs, strict=True)))])
+        return HalvingSampler([Bracket(trials, list(zip(sizes, rungs, strict=True)))])
 
 
 @dataclass(frozen=True, config=STRICT)
 class Hyperband:
-    """Successive halving from several first rungs at once, because too early a rung may mislead.
+    """Hyperband: successive halving with several first rungs at once, because too early a rung may mislead.
 
+    Parameters
+    ----------
+    candidates : search
+        Lists the trials.
+    factor : int, >= 2
+    first : int, > 0
+        Epoch of the first rung of the first bracket; the last rung of each bracket is the last epoch.
+
+    Notes
+    -----
     The bracket s = s_max, ..., 0 has s + 1 rungs and should have ceil((s_max + 1) / (s + 1) factor^s) trials. Any
     number of candidates is dealt out in this proportion, one by one to the bracket that is furthest behind, so that
-    each gets some from all parts of a grid.
+    each gets some from all parts of a grid. All brackets advance together, unlike in the paper.
 
-    candidates   the search that makes the trials
-    factor       2 or more
-    first        epochs of the first rung of the first bracket; the last rung of each is the last epoch
-
-    Source   Li et al. (2018), JMLR 18, Algorithm 1; all brackets advance side by side here
+    References
+    ----------
+    Li et al. (2018), JMLR 18, Algorithm 1.
     """
 
     candidates: EnumerableSearchSetting
@@ -67,22 +93,35 @@ class Hyperband:
     first: PositiveInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
-        single_score("hyperband", n_objectives)
+        """See `Search`."""
+        require_one_objective("hyperband", n_objectives)
         rungs = rung_epochs(self.first, self.factor, epochs)
-        hands: list[list[Trial]] = [[] for _ in rungs]
+        dealt: list[list[Trial]] = [[] for _ in rungs]
         wanted = [ceil(len(rungs) / (s + 1) * self.factor**s) for s in reversed(range(len(rungs)))]
-        for trial in self.candidates.trials_of(space):
-            behind = min(range(len(rungs)), key=lambda bracket: (len(hands[bracket]) + 1) / wanted[bracket])
-            hands[behind].append(trial)
-        return _Race([self._bracket(hand, rungs[skipped:]) for skipped, hand in enumerate(hands) if hand])
-
-    def _bracket(self, hand: list[Trial], rungs: list[int]) -> Bracket:
-        return Bracket(hand, [(max(1, len(hand) // self.factor**i), until) for i, until in enumerate(rungs)])
+        for trial in self.candidates.list_trials(space):
+            behind = min(range(len(rungs)), key=lambda bracket: (len(dealt[bracket]) + 1) / wanted[bracket])
+            dealt[behind].append(trial)
+        brackets = []
+        for skipped, trials in enumerate(dealt):
+            sizes = [max(1, len(trials) // self.factor**rung) for rung in range(len(rungs) - skipped)]
+            if trials:
+                brackets.append(Bracket(trials, list(zip(sizes, rungs[skipped:], strict=True))))
+        return HalvingSampler(brackets)
 
 
 def rung_epochs(first: int, factor: int, epochs: int) -> list[int]:
-    """The epochs of the rungs: first, first factor, ...; the last that is not beyond `epochs` becomes `epochs`."""
+    """The epochs of the rungs: first, first factor, ...; the last one that is not beyond `epochs` becomes `epochs`.
+
+    Raises
+    ------
+    ValueError
+        If the first is beyond `epochs`.
+
+    Examples
+    --------
+    >>> rung_epochs(1, 3, 30)
+    [1, 3, 9, 30]
+    """
     if first > epochs:
         raise ValueError(f"search.first must be at most training.epochs, {epochs}, but is {first}")
     rungs = [first]
@@ -91,20 +130,20 @@ def rung_epochs(first: int, factor: int, epochs: int) -> list[int]:
     return [*rungs[:-1], epochs]
 
 
-class _Race:
-    """Brackets that advance side by side, a rung at a time."""
+class HalvingSampler:
+    """Brackets that advance together, a rung at a time."""
 
     def __init__(self, brackets: list[Bracket]) -> None:
         self._brackets = brackets
         self._rung = 0
 
     def ask(self) -> list[TrainRequest]:
-        """See Sampler."""
+        """See `Sampler`."""
         running = [bracket for bracket in self._brackets if self._rung < len(bracket.rungs)]
         return [TrainRequest(trial, bracket.rungs[self._rung][1]) for bracket in running for trial in bracket.trials]
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Sampler. What diverged goes on nowhere; of equals, the first trial goes first."""
+        """Keep the best trials of each bracket. Diverged ones are dropped; of equals, the first is better."""
         self._rung += 1
         self._brackets = [
             Bracket(_best(trials, scores, rungs[self._rung][0]), rungs)
@@ -115,6 +154,6 @@ class _Race:
 
 def _best(trials: list[Trial], scores: Mapping[str, tuple[float, ...]], n: int) -> list[Trial]:
     """The best n that have not diverged, in the order of their numbers."""
-    sound = [trial for trial in trials if isfinite(scores[trial.key][0])]
-    best = sorted(sound, key=lambda trial: (scores[trial.key][0], trial.number))[:n]
+    finite = [trial for trial in trials if isfinite(scores[trial.key][0])]
+    best = sorted(finite, key=lambda trial: (scores[trial.key][0], trial.number))[:n]
     return sorted(best, key=lambda trial: trial.number)

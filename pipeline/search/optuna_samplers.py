@@ -10,19 +10,26 @@ from pydantic.dataclasses import dataclass
 
 from nncore.random_streams import generator
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
-from pipeline.search.base import Sampler, TrainRequest, single_score
+from pipeline.search.base import Sampler, TrainRequest, require_one_objective
 from pipeline.search.grammar import Range
 from pipeline.search.space import Space
 
 
 @dataclass(frozen=True, config=STRICT)
 class Tpe:
-    """Tree-structured Parzen estimators: trials from where good ones are dense and bad ones are not.
+    """Tree-structured Parzen estimator: trials from where good ones are dense and bad ones are not.
 
-    trials       in all; the first 10 are random
-    batch_size   trials between two looks at the scores; those on their way count as bad meanwhile
+    Parameters
+    ----------
+    trials : int, > 0
+        In all; the first 10 are random.
+    batch_size : int, > 0
+        Trials that are asked for before their scores are told; while they are trained they count as bad.
+    seed : int, >= 0
 
-    Source   Bergstra et al. (2011), NeurIPS 24; several objectives: Ozaki et al. (2022), JAIR 73; Optuna's TPESampler
+    References
+    ----------
+    Bergstra et al. (2011), NeurIPS 24; for several objectives Ozaki et al. (2022), JAIR 73; Optuna's TPESampler.
     """
 
     trials: PositiveInt
@@ -30,22 +37,31 @@ class Tpe:
     seed: NonNegativeInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
+        """See `Search`."""
         import optuna  # not at the top, here and below: it takes half a second
 
-        return _Batches(self, optuna.samplers.TPESampler(seed=_seed(self.seed)), space, epochs, n_objectives)
+        return OptunaSampler(self, optuna.samplers.TPESampler(seed=_seed(self.seed)), space, epochs, n_objectives)
 
 
 @dataclass(frozen=True, config=STRICT)
 class GaussianProcess:
-    """Bayesian optimization: trials with the greatest expected improvement under a Gaussian process.
+    """Bayesian optimization: trials with the largest expected improvement under a Gaussian process.
 
-    It models what all trials have to decide; hyperparameters of one branch alone are drawn at random.
+    Parameters
+    ----------
+    trials : int, > 0
+        In all; the first 10 are random.
+    batch_size : int, > 0
+        Trials that are asked for before their scores are told.
+    seed : int, >= 0
 
-    trials       in all; the first 10 are random
-    batch_size   trials between two looks at the scores
+    Notes
+    -----
+    The model has the decisions of every trial as inputs; those inside a branch are drawn at random.
 
-    Source   Optuna's GPSampler
+    References
+    ----------
+    Optuna's GPSampler.
     """
 
     trials: PositiveInt
@@ -53,25 +69,34 @@ class GaussianProcess:
     seed: NonNegativeInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
+        """See `Search`."""
         if find_spec("torch") is None:
             raise ValueError("search=gaussian_process needs PyTorch: pip install 'nnsweep[gp]'")
         import optuna
 
         sampler = optuna.samplers.GPSampler(seed=_seed(self.seed), warn_independent_sampling=False)
-        return _Batches(self, sampler, space, epochs, n_objectives)
+        return OptunaSampler(self, sampler, space, epochs, n_objectives)
 
 
 @dataclass(frozen=True, config=STRICT)
 class CmaEs:
     """CMA-ES: trials from a normal distribution that moves and stretches towards good ones.
 
-    It moves the numbers from ranges that all trials have to decide, of which there must be two; the rest is random.
+    Parameters
+    ----------
+    trials : int, > 0
+        In all.
+    batch_size : int, >= 4
+        Trials of one generation; the first generation is random.
+    seed : int, >= 0
 
-    trials       in all
-    batch_size   trials between two looks at the scores, one generation; the first is random
+    Notes
+    -----
+    The distribution is over the ranges of every trial, of which there must be two; the rest is drawn at random.
 
-    Source   Hansen (2016), arXiv:1604.00772; Optuna's CmaEsSampler
+    References
+    ----------
+    Hansen (2016), arXiv:1604.00772; Optuna's CmaEsSampler.
     """
 
     trials: PositiveInt
@@ -79,9 +104,9 @@ class CmaEs:
     seed: NonNegativeInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
-        single_score("cma_es", n_objectives)
-        ranges = [name for name, leaf in space.always.items() if isinstance(leaf, Range)]
+        """See `Search`."""
+        require_one_objective("cma_es", n_objectives)
+        ranges = [name for name, leaf in space.unconditional.items() if isinstance(leaf, Range)]
         if len(ranges) < 2:
             rule = "search=cma_es needs two ranges or more (low, high) that every trial has"
             raise ValueError(f"{rule}, but the space has {', '.join(ranges) or 'none'}; use tpe or random")
@@ -90,68 +115,70 @@ class CmaEs:
         sampler = optuna.samplers.CmaEsSampler(
             seed=_seed(self.seed), popsize=self.batch_size, warn_independent_sampling=False
         )
-        return _Batches(self, sampler, space, epochs, n_objectives)
+        return OptunaSampler(self, sampler, space, epochs, n_objectives)
 
 
 def _seed(seed: int) -> int:
-    """A seed that fits NumPy's older generators, which Optuna uses."""
+    """A seed for NumPy's older generators, which Optuna uses."""
     return int(generator(seed, "optuna").integers(2**32))
 
 
-class _Batches:
-    """A study that lives in memory: the same scores in the same batches lead to the same trials."""
+class OptunaSampler:
+    """An Optuna study in memory: the same scores in the same batches lead to the same trials."""
 
     def __init__(
-        self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: Space, epochs: int, n: int
+        self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: Space, epochs: int, n_objectives: int
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._study = optuna.create_study(directions=["minimize"] * n, sampler=sampler)
+        self._study = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
         self._settings, self._space, self._epochs = settings, space, epochs
         self._asked: dict[str, optuna.Trial] = {}
         self._requests: list[TrainRequest] = []
         self._n_asked = 0
-        self._worst = [-inf] * n  # by objective, of trials that did not diverge
+        self._worst = [-inf] * n_objectives  # by objective, of trials that did not diverge
 
     def ask(self) -> list[TrainRequest]:
-        """See Sampler."""
+        """See `Sampler`."""
         if not self._requests:
             end = min(self._n_asked + self._settings.batch_size, self._settings.trials)
             for number in range(self._n_asked, end):
-                suggested = self._study.ask()
-                trial = self._space.walk(number, _Suggested(suggested))
-                self._asked[trial.key] = suggested
+                optuna_trial = self._study.ask()
+                trial = self._space.suggest(number, OptunaSuggester(optuna_trial))
+                self._asked[trial.key] = optuna_trial
                 self._requests.append(TrainRequest(trial, self._epochs))
             self._n_asked = end
         return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
-        """See Sampler. What diverged counts as the worst so far: a failure would teach the model nothing."""
+        """Tell the study. A diverged trial counts as the worst so far: a failure would teach the model nothing."""
         import optuna
 
-        sound = [scores[key] for key in self._asked if all(map(isfinite, scores[key]))]
-        self._worst = [max(column) for column in zip(self._worst, *sound, strict=True)]
-        for key, suggested in self._asked.items():
+        finite = [scores[key] for key in self._asked if all(map(isfinite, scores[key]))]
+        self._worst = [max(column) for column in zip(self._worst, *finite, strict=True)]
+        for key, optuna_trial in self._asked.items():
             values = scores[key] if all(map(isfinite, scores[key])) else self._worst
             if all(map(isfinite, values)):
-                self._study.tell(suggested, list(values))
+                self._study.tell(optuna_trial, list(values))
             else:
-                self._study.tell(suggested, state=optuna.trial.TrialState.FAIL)
+                self._study.tell(optuna_trial, state=optuna.trial.TrialState.FAIL)
         self._asked, self._requests = {}, []
 
 
-class _Suggested:
-    """Decides as Optuna suggests."""
+class OptunaSuggester:
+    """Chooses what Optuna suggests."""
 
     def __init__(self, trial: Any) -> None:
         self._trial = trial
 
     def index(self, name: str, n: int) -> int:
+        """See `Suggester`."""
         return self._trial.suggest_categorical(name, range(n))
 
     def number(self, name: str, numbers: Range) -> float:
+        """See `Suggester`."""
         log = numbers.scale == "log"
         if numbers.integer:
             return self._trial.suggest_int(name, int(numbers.low), int(numbers.high), log=log)
-        return numbers.clipped(self._trial.suggest_float(name, numbers.low, numbers.high, log=log))
+        return numbers.clip(self._trial.suggest_float(name, numbers.low, numbers.high, log=log))

@@ -1,7 +1,6 @@
 """Random search and quasi-random search."""
 
 import dataclasses
-from collections.abc import Iterator
 from math import ceil, log2
 
 import numpy as np
@@ -9,8 +8,8 @@ from pydantic.dataclasses import dataclass
 
 from nncore.random_streams import generator
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
-from pipeline.search.base import OneRung, Sampler
-from pipeline.search.grammar import Range, Suggester
+from pipeline.search.base import Sampler, SingleRungSampler
+from pipeline.search.grammar import Range
 from pipeline.search.space import Space
 from pipeline.search.trial import Trial
 
@@ -19,89 +18,117 @@ ATTEMPTS = 1000  # to draw a trial that was not drawn before
 
 @dataclass(frozen=True, config=STRICT)
 class Random:
-    """Trials drawn independently, none twice; fewer than `trials` if no others can be found in a small space.
+    """Random search: trials drawn independently, none twice; fewer than `trials` if a small space has no others.
 
-    What a trial is depends on the seed and its number, so that more trials begin with the same ones.
+    Parameters
+    ----------
+    trials : int, > 0
+    seed : int, >= 0
 
-    Source   Bergstra & Bengio (2012), JMLR 13
+    Notes
+    -----
+    A trial depends on the seed and on its number only: a search with more trials begins with the same ones.
+
+    References
+    ----------
+    Bergstra & Bengio (2012), JMLR 13.
     """
 
     trials: PositiveInt
     seed: NonNegativeInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
-        return OneRung(self.trials_of(space), epochs)
+        """See `Search`."""
+        return SingleRungSampler(self.list_trials(space), epochs)
 
-    def trials_of(self, space: Space) -> list[Trial]:
-        """The trials, in the order in which they were drawn."""
+    def list_trials(self, space: Space) -> list[Trial]:
+        """The trials, in the order in which they are drawn."""
         trials: dict[str, Trial] = {}
         while len(trials) < self.trials:
-            drawn = (space.walk(len(trials), suggester) for suggester in self._attempts(len(trials)))
-            new = next((trial for trial in drawn if str(trial.parameters) not in trials), None)
-            if new is None:
+            for attempt in range(ATTEMPTS):
+                random = generator(self.seed, "search", len(trials), attempt)
+                trial = space.suggest(len(trials), RandomSuggester(random))
+                if str(trial.parameters) not in trials:
+                    trials[str(trial.parameters)] = trial
+                    break
+            else:
                 break
-            trials[str(new.parameters)] = new
         return list(trials.values())
-
-    def _attempts(self, number: int) -> Iterator[Suggester]:
-        yield from (RandomSuggester(generator(self.seed, "search", number, attempt)) for attempt in range(ATTEMPTS))
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomSuggester:
-    """Decides at random: every branch, choice and part of a range is as likely as any other."""
+    """Chooses at random: all branches, all choices and all equal shares of a range are equally likely."""
 
-    source: np.random.Generator
+    random: np.random.Generator
 
     def index(self, name: str, n: int) -> int:
-        """See Suggester."""
-        return int(self.source.integers(n))
+        """See `Suggester`."""
+        return int(self.random.integers(n))
 
     def number(self, name: str, numbers: Range) -> float:
-        """See Suggester."""
-        return numbers.at(float(self.source.random()))
+        """See `Suggester`."""
+        return numbers.quantile(float(self.random.random()))
 
 
 @dataclass(frozen=True, config=STRICT)
 class Sobol:
-    """Trials that fill the space more evenly than random ones: a scrambled Sobol sequence, without repeats.
+    """Quasi-random search: a scrambled Sobol sequence, which fills the space more evenly than random trials.
 
-    It covers best if `trials` is a power of 2. More trials begin with the same ones.
+    Parameters
+    ----------
+    trials : int, > 0
+        Best a power of 2. Trials that occur twice are left out.
+    seed : int, >= 0
 
-    Source   Sobol (1967); Joe & Kuo (2008); Owen (1998), as in SciPy
+    Notes
+    -----
+    A search with more trials begins with the same ones.
+
+    References
+    ----------
+    Sobol (1967); Joe & Kuo (2008); Owen (1998), as in SciPy.
     """
 
     trials: PositiveInt
     seed: NonNegativeInt
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
-        """See Search."""
-        return OneRung(self.trials_of(space), epochs)
+        """See `Search`."""
+        return SingleRungSampler(self.list_trials(space), epochs)
 
-    def trials_of(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: Space) -> list[Trial]:
         """The trials, in the order of the sequence."""
         from scipy.stats import qmc  # not at the top: only this search needs it
 
-        places = {name: place for place, name in enumerate(space.decisions)}
-        sequence = qmc.Sobol(max(1, len(places)), rng=generator(self.seed, "sobol"))
+        axes = {name: axis for axis, name in enumerate(space.decisions)}
+        sequence = qmc.Sobol(max(1, len(axes)), rng=generator(self.seed, "sobol"))
         points = sequence.random_base2(ceil(log2(self.trials)))[: self.trials]  # (trials, decisions)
         trials: dict[str, Trial] = {}
         for point in points.tolist():
-            trial = space.walk(len(trials), _Point(places, point))
+            trial = space.suggest(len(trials), PointSuggester(axes, point))
             trials.setdefault(str(trial.parameters), trial)
         return list(trials.values())
 
 
 @dataclasses.dataclass(frozen=True)
-class _Point:
-    """Decides by the coordinates of a point in the unit cube, one for each name."""
+class PointSuggester:
+    """Chooses by the coordinates of a point in the unit cube.
 
-    places: dict[str, int]
+    Parameters
+    ----------
+    axes : dict of str to int
+        By the name of a decision, which coordinate is its own.
+    coordinates : list of float in [0, 1)
+    """
+
+    axes: dict[str, int]
     coordinates: list[float]
 
     def index(self, name: str, n: int) -> int:
-        return int(self.coordinates[self.places[name]] * n)
+        """See `Suggester`."""
+        return int(self.coordinates[self.axes[name]] * n)
 
     def number(self, name: str, numbers: Range) -> float:
-        return numbers.at(self.coordinates[self.places[name]])
+        """See `Suggester`."""
+        return numbers.quantile(self.coordinates[self.axes[name]])

@@ -1,4 +1,4 @@
-"""The space of trials: optimizers and regularizers, each with its own hyperparameters, and any other settings."""
+"""The space of trials: optimizers and regularizers with their hyperparameters, and any other settings."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,13 +15,14 @@ from pipeline.components.resolver import component
 from pipeline.search.grammar import (
     Branches,
     Choices,
+    Decisions,
     Node,
     Range,
     Struct,
     Suggester,
     Suggestion,
-    by_name,
     parse,
+    parse_settings,
     parse_target,
 )
 from pipeline.search.trial import Trial
@@ -36,25 +37,25 @@ COMPARED = "trials are compared on the same rows by the same measure; -m makes s
 
 
 def _axis(kind: str, node: Any) -> Struct:
-    """An optimizer or a regularizer, with nodes for its hyperparameters; all choices and ends of ranges are tried."""
+    """The node of an optimizer or a regularizer. Every choice and both ends of every range are tried."""
     if not isinstance(node, dict) or "_target_" not in node:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/{kind} hold, but is {node!r}")
     axis = parse_target(node, "")
-    for suggester in _coverings():
-        component(kind, axis.choose("", suggester).value)
+    for suggester in _covering_suggesters():
+        component(kind, axis.suggest("", suggester).value)
     return axis
 
 
 def _part(named: str, node: Any) -> Node:
-    """Nodes for one part of the configuration, in which the setting `named` holds members by name, if it is there."""
+    """The node of one part of the configuration, in which the setting `named`, if given, holds components by name."""
     if not isinstance(node, dict):
         raise ValueError(f"must be a mapping of settings, but is {node!r}")
     part = parse(node)
-    if isinstance(part, Branches) and any(str(one["_target_"]).startswith("nncore.") for one in node.values()):
-        part = by_name(node, "")  # members are settings of a part; what can take its place is a class of the pipeline
+    if isinstance(part, Branches) and any(str(inner["_target_"]).startswith("nncore.") for inner in node.values()):
+        part = parse_settings(node, "")  # components are settings of a part; only a class of the pipeline replaces it
     if isinstance(part, Struct) and isinstance(node.get(named), dict):
-        part = Struct(part.target, part.nodes | {named: by_name(node[named], named)})
-    _try_members(part, "")
+        part = Struct(part.target, part.nodes | {named: parse_settings(node[named], named)})
+    _check_components(part, "")
     return part
 
 
@@ -65,17 +66,17 @@ def _training(node: Any) -> Node:
     return _part("regularizers", node)
 
 
-def _try_members(node: Node, path: str) -> None:
-    """Build every member of nncore in a node. Raises ValueError naming where it is and what is wrong."""
+def _check_components(node: Node, path: str) -> None:
+    """Build every component of nncore in a node. Raises ValueError naming where it is and what is wrong."""
     if isinstance(node, Struct) and node.target and node.target.startswith("nncore."):
-        for suggester in _coverings():
+        for suggester in _covering_suggesters():
             try:
-                component(None, node.choose("", suggester).value)
+                component(None, node.suggest("", suggester).value)
             except ValueError as error:
                 raise ValueError(f"{path.removeprefix('.')}: {error}".removeprefix(": ")) from None
     elif isinstance(node, Struct | Branches):
-        for key, inner in (node.nodes if isinstance(node, Struct) else node.options).items():
-            _try_members(inner, f"{path}.{key}")
+        for key, inner in _children(node):
+            _check_components(inner, f"{path}.{key}")
 
 
 EMPTY = Struct(None, {})
@@ -84,9 +85,14 @@ SpacePart = Annotated[Node, PlainValidator(partial(_part, "regularizers"))]
 
 @dataclass(frozen=True, config=STRICT)
 class Space:
-    """By name, the optimizers and the regularizers to try, and what else is swept; see pipeline.search.grammar.
+    """The trials that a search may choose from; see `pipeline.search.grammar` for how nodes are written.
 
-    prepare, reduce, network, training   settings of these parts of the configuration that trials differ in
+    Parameters
+    ----------
+    optimizer, regularizer : mapping of str to node
+        By name, the components to try.
+    prepare, reduce, network, training : node, default empty
+        Settings of these parts of the configuration in which trials differ.
     """
 
     optimizer: dict[str, Annotated[Struct, PlainValidator(partial(_axis, "optimizer"))]]
@@ -98,8 +104,8 @@ class Space:
 
     @model_validator(mode="before")
     @classmethod
-    def _only_what_may_be_swept(cls, given: Any) -> Any:
-        """Refuse other parts of the configuration, with the reason."""
+    def _refuse_other_parts(cls, given: Any) -> Any:
+        """Refuse parts of the configuration that cannot be swept, with the reason."""
         named = given.kwargs if isinstance(given, ArgsKwargs) else given
         for name in ("data", "split", "search", "select", "stacks", "execution", "stages", "tracking", "seed", "name"):
             if isinstance(named, dict) and name in named:
@@ -113,77 +119,81 @@ class Space:
 
     @property
     def _parts(self) -> dict[str, Node]:
-        """The nodes in the order in which they are decided on."""
+        """The nodes in the order in which their values are chosen."""
         axes = {"optimizer": Branches(dict(self.optimizer)), "regularizer": Branches(dict(self.regularizer))}
         return axes | {name: getattr(self, name) for name in ("prepare", "reduce", "network", "training")}
 
-    def walk(self, number: int, suggester: Suggester) -> Trial:
-        """The trial of a chooser, who decides on the optimizer first, then on the regularizer, then on the rest."""
-        (_, optimizer), (_, regularizer), *rest = self._parts.items()
-        optimized, regularized = optimizer.choose("optimizer", suggester), regularizer.choose("regularizer", suggester)
-        found = [one for name, node in rest for one in _overrides(name, node, suggester)]
-        others = [(f"{path}{inner}", value) for path, one in found for inner, value in one.parameters.items()]
+    def suggest(self, number: int, suggester: Suggester) -> Trial:
+        """The trial whose values a suggester chooses: first the optimizer, then the regularizer, then the rest."""
+        parts = self._parts
+        optimizer = parts.pop("optimizer").suggest("optimizer", suggester)
+        regularizer = parts.pop("regularizer").suggest("regularizer", suggester)
+        overrides = [item for name, node in parts.items() for item in _overrides(name, node, suggester)]
+        others = [(f"{path}{rest}", value) for path, chosen in overrides for rest, value in chosen.parameters.items()]
         return Trial(
             number,
-            optimized.parameters[""],
-            _member(optimized.value),
-            regularized.parameters[""],
-            _member(regularized.value),
-            tuple((path, one.value) for path, one in found),
+            optimizer.parameters[""],
+            _checked_component(optimizer.value),
+            regularizer.parameters[""],
+            _checked_component(regularizer.value),
+            tuple((path, chosen.value) for path, chosen in overrides),
             tuple(others),
         )
 
     @property
-    def n_points(self) -> int:
+    def grid_size(self) -> int:
         """How many trials a grid has."""
-        return Struct(None, self._parts).n_points
+        return Struct(None, self._parts).grid_size
 
     @property
     def decisions(self) -> dict[str, Choices | Range]:
-        """All decisions by name, those inside branches after that between them."""
-        return {name: leaf for part, node in self._parts.items() for name, leaf in node.leaves(part)}
+        """All decisions by name, those inside branches after the one between them."""
+        return {name: leaf for part, node in self._parts.items() for name, leaf in node.decisions(part)}
 
     @property
-    def own(self) -> dict[str, Choices | Range]:
-        """Of the decisions, those on numbers of which each network of a stack has its own."""
+    def per_network(self) -> dict[str, Choices | Range]:
+        """Of the decisions, those on numbers that may differ between the networks of a stack, and while they train."""
         axes = [(name, self._parts[name]) for name in ("optimizer", "regularizer")]
-        return {name: leaf for axis, node in axes for name, leaf in _own(axis, node)}
+        return {name: leaf for axis, node in axes for name, leaf in _per_network(axis, node)}
 
     @property
-    def always(self) -> dict[str, Choices | Range]:
-        """Of the decisions, those that every trial has: they are not inside one of several branches."""
-        return {name: leaf for part, node in self._parts.items() for name, leaf in _always(part, node)}
+    def unconditional(self) -> dict[str, Choices | Range]:
+        """Of the decisions, those of every trial: they are not inside one of several branches."""
+        return {name: leaf for part, node in self._parts.items() for name, leaf in _unconditional(part, node)}
 
-    def samples(self) -> list[Trial]:
+    def covering_trials(self) -> list[Trial]:
         """A few trials in which every choice, and both ends of every range, occur."""
-        return [self.walk(number, suggester) for number, suggester in enumerate(_coverings())]
+        return [self.suggest(number, suggester) for number, suggester in enumerate(_covering_suggesters())]
 
 
-class _Covering:
-    """Takes the branches, the choices and the ends of ranges in turn, until all of them have had theirs."""
+class CoveringSuggester:
+    """Takes branches, choices and ends of ranges in turn, until each has been taken."""
 
     def __init__(self) -> None:
-        self._visits: Counter[str] = Counter()
+        self._n_taken: Counter[str] = Counter()
         self._n: dict[str, int] = {}
 
     @property
-    def left(self) -> bool:
-        return any(self._visits[name] < n for name, n in self._n.items())
+    def done(self) -> bool:
+        """Whether each has been taken."""
+        return all(self._n_taken[name] >= n for name, n in self._n.items())
 
     def index(self, name: str, n: int) -> int:
+        """See `Suggester`."""
         self._n[name] = n
-        self._visits[name] += 1
-        return (self._visits[name] - 1) % n
+        self._n_taken[name] += 1
+        return (self._n_taken[name] - 1) % n
 
     def number(self, name: str, numbers: Range) -> float:
+        """See `Suggester`."""
         return numbers.ends[self.index(name, 2)]
 
 
-def _coverings() -> Iterator[_Covering]:
-    """A chooser, as often as it takes to cover what is walked with it."""
-    suggester = _Covering()
+def _covering_suggesters() -> Iterator[CoveringSuggester]:
+    """One suggester, as often as it must be used to cover a node."""
+    suggester = CoveringSuggester()
     yield suggester
-    while suggester.left:
+    while not suggester.done:
         yield suggester
 
 
@@ -193,38 +203,44 @@ def _overrides(path: str, node: Node, suggester: Suggester) -> Iterator[tuple[st
         for key, inner in node.nodes.items():
             yield from _overrides(f"{path}.{key}", inner, suggester)
     else:
-        yield path, node.choose(path, suggester)
+        yield path, node.suggest(path, suggester)
 
 
-def _own(name: str, node: Node) -> Iterator[tuple[str, Choices | Range]]:
-    """See Space.own."""
-    if isinstance(node, Branches):
-        for option, inner in node.options.items():
-            yield from _own(f"{name}.{option}", inner)
-    elif isinstance(node, Struct):
-        shared = shared_arguments(node.target or "")
-        for key, inner in node.nodes.items():
-            yield from () if key in shared else _own(f"{name}.{key}", inner)
+def _per_network(name: str, node: Node) -> Decisions:
+    """See `Space.per_network`."""
+    if isinstance(node, Branches | Struct):
+        shared = shared_arguments(node.target) if isinstance(node, Struct) and node.target else {}
+        for key, inner in _children(node):
+            if key not in shared:
+                yield from _per_network(f"{name}.{key}", inner)
     elif isinstance(node, Range) or (isinstance(node, Choices) and all(_is_number(value) for value in node.values)):
-        yield from node.leaves(name)
+        yield from node.decisions(name)
 
 
-def _always(name: str, node: Node) -> Iterator[tuple[str, Choices | Range]]:
-    """See Space.always."""
+def _unconditional(name: str, node: Node) -> Decisions:
+    """See `Space.unconditional`."""
     if isinstance(node, Branches) and len(node.options) > 1:
         yield name, Choices(tuple(node.options))
     elif isinstance(node, Branches | Struct):
-        for key, inner in (node.options if isinstance(node, Branches) else node.nodes).items():
-            yield from _always(f"{name}.{key}", inner)
+        for key, inner in _children(node):
+            yield from _unconditional(f"{name}.{key}", inner)
     else:
-        yield from node.leaves(name)
+        yield from node.decisions(name)
+
+
+def _children(node: Branches | Struct) -> Iterator[tuple[str, Node]]:
+    yield from (node.options if isinstance(node, Branches) else node.nodes).items()
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _member(value: dict[str, Any]) -> Component:
-    """The member of a mapping that has been checked."""
-    arguments = {key: _member(one) if isinstance(one, dict) else one for key, one in value.items() if key != "_target_"}
+def _checked_component(value: dict[str, Any]) -> Component:
+    """The component of a mapping that has been checked."""
+    arguments = {
+        key: _checked_component(inner) if isinstance(inner, dict) else inner
+        for key, inner in value.items()
+        if key != "_target_"
+    }
     return Component(value["_target_"], tuple(arguments.items()))

@@ -91,16 +91,16 @@ def test_a_grid_that_never_ends_is_refused():
 
 @pytest.mark.parametrize("search", [Random, Sobol])
 def test_a_drawn_search_can_be_extended_and_depends_on_its_seed(search):
-    few, many = (search(trials, 3).trials_of(MIXED) for trials in (16, 50))
+    few, many = (search(trials, 3).list_trials(MIXED) for trials in (16, 50))
     assert many[:16] == few
-    assert search(16, 4).trials_of(MIXED) != few
+    assert search(16, 4).list_trials(MIXED) != few
     assert [trial.number for trial in many] == list(range(50))
 
 
 @pytest.mark.parametrize("search", [Random, Sobol])
 def test_drawn_trials_are_spread_evenly_over_a_space(search):
     """Shares of decisions and mean places on their scales, within four standard deviations of 512 random draws."""
-    trials = search(512, 0).trials_of(MIXED)
+    trials = search(512, 0).list_trials(MIXED)
     parameters = [trial.parameters for trial in trials]
     assert sum(one["optimizer.learning_rate"] < 10**-2.5 for one in parameters) == pytest.approx(256, abs=46)
     assert sum(one["regularizer"] == "l2" for one in parameters) == pytest.approx(256, abs=46)
@@ -112,14 +112,14 @@ def test_drawn_trials_are_spread_evenly_over_a_space(search):
 
 @pytest.mark.parametrize("search", [Random, Sobol])
 def test_nothing_is_drawn_twice_and_a_small_space_ends_early(search):
-    trials = search(256, 0).trials_of(listed(12))
+    trials = search(256, 0).list_trials(listed(12))
     assert sorted(trial.parameters["optimizer.learning_rate"] for trial in trials) == [
         (i + 1) / 1000 for i in range(12)
     ]
 
 
 def test_equal_choices_give_equal_parameters_whichever_search_made_them():
-    made = [search.trials_of(listed(3)) for search in (Grid(), Random(9, 0), Sobol(64, 0))]
+    made = [search.list_trials(listed(3)) for search in (Grid(), Random(9, 0), Sobol(64, 0))]
     assert [{str(trial.parameters) for trial in trials} for trials in made] == [
         {str(t.parameters) for t in made[0]}
     ] * 3
@@ -154,7 +154,7 @@ def test_halving_takes_the_trials_of_another_search():
             "first": 1,
         }
     )
-    assert [request.trial for request in settings.begin(MIXED, 9, 1).ask()] == Random(9, 5).trials_of(MIXED)
+    assert [request.trial for request in settings.begin(MIXED, 9, 1).ask()] == Random(9, 5).list_trials(MIXED)
 
 
 def sizes(rungs):

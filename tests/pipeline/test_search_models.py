@@ -103,7 +103,7 @@ def test_law_5_a_search_that_is_told_the_same_again_in_a_new_process_asks_for_th
 def test_it_finds_better_trials_than_chance_does(make):
     """Of 64 trials the last 16 are on average three times nearer to the minimum than random ones, over three seeds."""
     late = [valley(trial) for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, one)[-2:])]
-    chance = [valley(trial) for seed in range(3) for trial in Random(64, seed).trials_of(NUMBERS)]
+    chance = [valley(trial) for seed in range(3) for trial in Random(64, seed).list_trials(NUMBERS)]
     assert fmean(late) < fmean(chance) / 3
 
 
@@ -150,7 +150,7 @@ def test_law_7_what_does_not_go_together_is_refused():
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 def test_a_gaussian_process_finds_better_trials_than_chance_does():
     late = [valley(trial) for trial in flat(played(GaussianProcess(24, 4, 0), NUMBERS, one)[-2:])]
-    assert fmean(late) < fmean(valley(trial) for trial in Random(64, 0).trials_of(NUMBERS)) / 5
+    assert fmean(late) < fmean(valley(trial) for trial in Random(64, 0).list_trials(NUMBERS)) / 5
 
 
 def test_optuna_is_not_loaded_before_it_is_needed():

@@ -111,7 +111,7 @@ def view_of(settings):
 def by_hand(rungs, settings, config, trials):
     """What a population comes to if nncore alone trains it, each network in a stack of its own; and its copies."""
     view, variants = view_of(settings), Variants(Configuration(settings, config, ""))
-    shape = variants.of(settings.space.samples()[0]).shape(view_shape(view), "classification")
+    shape = variants.of(settings.space.covering_trials()[0]).shape(view_shape(view), "classification")
     stacks, addresses, copies = {}, {}, 0
     for number, rung in enumerate(rungs):
         before, holders = dict(stacks), {address: key for key, address in addresses.items()}
@@ -202,7 +202,7 @@ def test_law_1_a_swept_setting_is_as_in_a_run_of_its_own(name, tmp_path):
         assert networks_of(tmp_path / f"{number}")["0000/1/0"] == together[f"{number:04d}/1/0"]
     assert len({fingerprint for _, fingerprint in together.values()}) == len(values)
     settings, _ = composed(*few, *swept.split())
-    assert [str(trial.others[0][1]) for trial in first_trials(settings)] == [
+    assert [str(trial.other_parameters[0][1]) for trial in first_trials(settings)] == [
         str(value).replace(",", ", ") for value in values
     ]
 

@@ -41,7 +41,7 @@ def composed_space(*overrides):
 
 
 def grid(space):
-    return Grid().trials_of(space)
+    return Grid().list_trials(space)
 
 
 def test_a_grid_has_optimizers_outside_regularizers_inside_and_the_rest_innermost():
@@ -144,9 +144,9 @@ def test_points_of_a_range_are_even_on_its_scale(node, points):
 
 def test_parts_of_a_range_are_parts_of_its_scale():
     linear, log = Range(2, 4), Range(1e-4, 1, scale="log")
-    assert (linear.at(0), linear.at(0.25), linear.at(1)) == (2, 2.5, 4)
-    assert (log.at(0), log.at(0.5), log.at(1)) == (1e-4, 1e-2, 1)
-    drawn = [Range(1, 4, integer=True).at(part) for part in np.linspace(0, 1, 401)]
+    assert (linear.quantile(0), linear.quantile(0.25), linear.quantile(1)) == (2, 2.5, 4)
+    assert (log.quantile(0), log.quantile(0.5), log.quantile(1)) == (1e-4, 1e-2, 1)
+    drawn = [Range(1, 4, integer=True).quantile(part) for part in np.linspace(0, 1, 401)]
     assert {number: drawn.count(number) for number in (1, 2, 3, 4)} == pytest.approx(
         dict.fromkeys((1, 2, 3, 4), 100), abs=1
     )
@@ -159,7 +159,7 @@ def test_samples_hold_every_choice_and_both_ends_of_every_range():
         reduce={"pca": PCA, "none": KEEP},
         network={"activation": {"leaky": SLOPE, "relu": {"_target_": "nncore.activations.relu"}}},
     )
-    samples = swept.samples()
+    samples = swept.covering_trials()
     seen = {(name, value) for trial in samples for name, value in trial.parameters.items()}
     assert seen == {
         *(("optimizer", "adam"), ("optimizer.learning_rate", 1e-4), ("optimizer.learning_rate", 1e-2)),
@@ -177,7 +177,7 @@ def test_own_numbers_are_those_that_each_network_of_a_stack_can_have_for_itself(
     l2 = {"_target_": L2, "strength": [0.1, 0.2], "biases": [True, False]}
     lbfgs = {"_target_": "nncore.optimizers.lbfgs.lbfgs", "memory": [5, 10], "learning_rate": {"low": 0.5, "high": 1}}
     swept = space(optimizer=adam(beta1=0.9) | {"lbfgs": lbfgs}, regularizer={"l2": l2}, training={"batch_size": [8, 9]})
-    assert set(swept.own) == {"optimizer.lbfgs.learning_rate", "regularizer.l2.strength"}
+    assert set(swept.per_network) == {"optimizer.lbfgs.learning_rate", "regularizer.l2.strength"}
 
 
 WRONG = {
@@ -243,9 +243,9 @@ def test_whatever_is_swept_can_be_given_on_the_command_line():
     rate = "space.optimizer.adam.learning_rate"
     few = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")]
     few += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
-    assert composed_space(*few, f"{rate}=[1e-4,1e-2]").n_points == 2
+    assert composed_space(*few, f"{rate}=[1e-4,1e-2]").grid_size == 2
     ranged = composed_space(*few, f"~{rate}", f"+{rate}={{low:1e-4,high:1e-2,scale:log}}")
-    assert ranged.own == {"optimizer.adam.learning_rate": Range(1e-4, 1e-2, scale="log")}
+    assert ranged.per_network == {"optimizer.adam.learning_rate": Range(1e-4, 1e-2, scale="log")}
     swept = composed_space(
         *few,
         "+optimizer@space.optimizer.adamw=adamw",
@@ -262,15 +262,16 @@ def test_whatever_is_swept_can_be_given_on_the_command_line():
         *("optimizer", "optimizer.adam.learning_rate", "optimizer.adamw.learning_rate", "network.hidden"),
         *("reduce", "reduce.pca.n_components", "prepare.scaling"),
     }
-    overrides = dict(swept.samples()[0].overrides)
+    overrides = dict(swept.covering_trials()[0].overrides)
     assert overrides["training.schedule"] == {"_target_": "nncore.schedules.cosine", "epochs": 30}
     assert overrides["training.regularizers.drop"] == {"_target_": "nncore.regularizers.dropout.dropout"}
-    assert dict(composed_space("+space.reduce.n_components=[16,32]").samples()[1].others) == {"reduce.n_components": 32}
+    second = composed_space("+space.reduce.n_components=[16,32]").covering_trials()[1]
+    assert dict(second.other_parameters) == {"reduce.n_components": 32}
 
 
 def test_an_end_of_a_range_can_be_changed_alone():
     ranged = composed_space("space=ranges", "space.optimizer.adamw.learning_rate.low=0.001")
-    assert ranged.own["optimizer.adamw.learning_rate"] == Range(0.001, 0.03, scale="log")
+    assert ranged.per_network["optimizer.adamw.learning_rate"] == Range(0.001, 0.03, scale="log")
 
 
 @pytest.mark.parametrize(
@@ -279,5 +280,5 @@ def test_an_end_of_a_range_can_be_changed_alone():
 )
 def test_ready_spaces_have_the_trials_that_their_first_lines_promise(name, n):
     swept = composed_space(f"space={name}")
-    assert swept.n_points == len(grid(swept)) == n
+    assert swept.grid_size == len(grid(swept)) == n
     assert f" {n} trials" in (CONF / "space" / f"{name}.yaml").read_text().splitlines()[0]
