@@ -1,13 +1,19 @@
 """The rooms, the import directions and the names that docs/architecture promises."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
 import pytest
+
+import nncore
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(chain(ROOT.glob("nncore/**/*.py"), ROOT.glob("pipeline/**/*.py")))
@@ -20,15 +26,23 @@ def name(path: Path) -> str:
 
 @cache
 def imported(path: Path) -> set[str]:
-    """The full names of the modules that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """The full names of the modules that a file imports, anywhere in it but for type checkers alone."""
+    names = set()
+    for node in executed(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} uses a relative import"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a syntax tree, without what stands under `if TYPE_CHECKING:`."""
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from executed(child)
 
 
 def importers(package: str) -> set[str]:
@@ -144,7 +158,6 @@ def cycles(dependencies: dict[str, set[str]]) -> list[set[str]]:
 
 # Packages that still depend on each other. The list is to become empty; nothing may be added.
 KNOWN_CYCLES = [
-    {"nncore", "nncore.inference", "nncore.reduction", "nncore.stack", "nncore.optimizers", "nncore.regularizers"},
     {f"pipeline{room}" for room in (
         "", ".backends", ".cli", ".components", ".config", ".console", ".data", ".driver", ".engine", ".reports",
         ".runs", ".stages", ".tracking")},
@@ -154,6 +167,41 @@ KNOWN_CYCLES = [
 def test_no_cycle_between_packages():
     for group in cycles(package_dependencies()):
         assert any(group <= known for known in KNOWN_CYCLES), f"these packages import each other: {sorted(group)}"
+
+
+LAYERS = ["kernels", "", "optimizers", "regularizers", "stack", "reduction", "inference", "sklearn"]
+
+
+def test_the_packages_of_nncore_import_downwards_only():
+    """A package imports those before it in LAYERS; the root is "". Serialization imports the kernels alone."""
+    names = [f"nncore.{layer}".rstrip(".") for layer in LAYERS]
+    found = {package: others for package, others in package_dependencies().items() if package.startswith("nncore")}
+    assert found.keys() == {*names[1:], "nncore.serialization"}
+    assert found["nncore.serialization"] == {"nncore.kernels"}
+    for package, others in found.items():
+        allowed = names[: names.index(package)] if package in names else ["nncore.kernels"]
+        assert others <= {*allowed, "nncore.serialization"}, package
+
+
+def test_what_nncore_imports_lazily_is_complete_and_right():
+    """The table of names and the imports for type checkers agree; our own code imports from where a name is defined."""
+    tree = ast.parse((ROOT / "nncore/__init__.py").read_text())
+    (for_checkers,) = [node for node in tree.body if isinstance(node, ast.If)]
+    stated = {alias.name: node.module for node in for_checkers.body for alias in node.names}
+    assert stated == nncore._MODULES
+    assert set(nncore.__all__) == set(stated) <= set(dir(nncore))
+    for public, module in stated.items():
+        assert getattr(nncore, public) is getattr(import_module(module), public)
+    with pytest.raises(AttributeError, match="module 'nncore' has no attribute 'Nothing'"):
+        _ = nncore.Nothing
+    for path in SOURCES:
+        assert not imported(path) & {f"nncore.{public}" for public in stated}, path
+
+
+def test_importing_one_module_of_nncore_does_not_load_the_others():
+    code = "import sys, nncore.activations; print(*[name for name in sys.modules if name.startswith('nncore')])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert {name.split(".")[1] for name in output.split() if "." in name} == {"activations", "kernels"}
 
 
 def test_a_cycle_of_three_packages_is_found():

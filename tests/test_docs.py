@@ -169,6 +169,7 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
         "backend",
         "device",
         "elementwise",
+        "formula",
         "compiled",
         "workspace",
         "components",
