@@ -88,11 +88,14 @@ class Option(NamedTuple):
 
     @property
     def settings(self) -> list[Setting]:
-        """The settings, with dots in the names of nested ones; a comment belongs to the setting below it."""
+        """The settings, with dots in the names of nested ones; a comment stands above its setting or at its end."""
         found: list[Setting] = []
         parents: list[tuple[int, str]] = []
         comment: list[str] = []
         for line in self.body:
+            if not line.lstrip().startswith("# "):
+                line, *at_end = re.split(r" +# ", line, maxsplit=1)
+                comment += at_end
             indent = len(line) - len(line.lstrip())
             if line.lstrip().startswith("# "):
                 comment.append(line.lstrip().removeprefix("# "))

@@ -93,7 +93,7 @@ WRONG = {
     "a wrong schedule": (["schedule@training.schedule=cosine", "training.schedule.epochs=0"], ["epochs must be > 0"]),
     "a regularizer that the targets do not allow": (
         ["data=diabetes", "+regularizer@space.regularizer.smooth=label_smoothing"],
-        ["space.regularizer", "label_smoothing is for one-hot or binary targets"],
+        ["space.regularizer", "label_smoothing requires one-hot or binary targets"],
     ),
     "an optimizer that the regularizer does not allow": (
         ["+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@training.regularizers.drop=dropout"],
@@ -109,7 +109,7 @@ WRONG = {
     ),
     "a wrong regularizer of the autoencoder": (
         ["reduce=autoencoder", "+regularizer@reduce.regularizers.x=label_smoothing"],
-        ["reduce.regularizers", "label_smoothing is for one-hot or binary targets"],
+        ["reduce.regularizers", "label_smoothing requires one-hot or binary targets"],
     ),
     "a loss that says nothing of values": (
         ["reduce=autoencoder", "loss@reduce.loss=softmax_cross_entropy"],
@@ -151,7 +151,8 @@ WRONG = {
         ["prepare._target_=pipeline.stages.split.Holdout", "prepare={validation: 0.1, test: 0.1, seed: 0}"],
         ["prepare"],
     ),
-    "group set to nothing": (["training=null"], ["NoneType"]),
+    "group set to nothing": (["reduce=null"], ["NoneType"]),
+    "settings set to nothing": (["training=null"], ["training = None", "TrainingSettings"]),
     "wrong in the second job": (["-m", "training.epochs=1,0"], ["training.epochs = 0"]),
     "misspelt in the third job": (["-m", "reduce=none,pca,pcaa"], ["reduce=pcaa"]),
 }

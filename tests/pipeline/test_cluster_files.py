@@ -1,4 +1,4 @@
-"""conf/cluster: files for Ray's launcher, by Ray's own schema, and for KubeRay, by the fields of its ray.io/v1."""
+"""examples/cluster: files for Ray's launcher, by Ray's own schema, and for KubeRay, by the fields of its ray.io/v1."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from running import composed
 
 from pipeline.config.compose import CONF
 
-FOLDER = CONF / "cluster"
+FOLDER = CONF.parent / "examples" / "cluster"
 LAUNCHER = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
 TEXT, COUNT, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
 QUICK = {

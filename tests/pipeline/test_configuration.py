@@ -21,9 +21,8 @@ from pipeline.config.compose import CONF, configurations
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
-FILES = sorted({*CONF.glob("*/*.yaml")} - {*CONF.glob("cluster/*")})  # those are for Ray, not for us
+FILES = sorted(path for path in CONF.glob("*/*.yaml") if not path.stem.startswith("_"))  # others include those
 MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
-PARTS = MEMBERS | {"roles"}  # what other files are made of
 
 
 def identity(path: Path) -> str:
@@ -40,7 +39,7 @@ def how_to_pick(path: Path) -> str:
 
 
 TOGETHER = [path for path in FILES if how_to_pick(path).startswith("+")]  # these do not exclude each other
-IN_PLACE = [path for path in FILES if path not in TOGETHER and path.parent.name != "roles"]
+IN_PLACE = [path for path in FILES if path not in TOGETHER]
 FIRST = {min(path.parent.glob("*.yaml")) for path in IN_PLACE}  # of each folder; the others are slow
 
 
@@ -196,8 +195,14 @@ def test_cfg_job_prints_the_whole_configuration(tmp_path, monkeypatch, capsys):
 
 def test_the_contents_page_names_every_folder():
     page = (CONF / "config.yaml").read_text()
-    for folder in {path.parent.name for path in FILES} - PARTS:
-        assert f"  - {folder}: " in page
+    for folder in {path.parent.name for path in FILES} - {"optimizer", "regularizer"}:  # which the files of space/ take
+        assert f"  - {folder}: " in page or f"  - {folder}@" in page
+
+
+def test_a_folder_is_a_choice():
+    """A folder with a single file would not be one: its settings belong into config.yaml."""
+    for folder in {path.parent for path in FILES}:
+        assert len([path for path in FILES if path.parent == folder]) > 1, folder
 
 
 def documented_commands():
