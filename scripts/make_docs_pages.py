@@ -61,7 +61,7 @@ EXPORTED
 
 
 class Setting(NamedTuple):
-    """A setting of a file: its name, its default as it is written, and the comment above it."""
+    """A setting of a file: its name, its default as it is written, and its comment."""
 
     name: str
     default: str

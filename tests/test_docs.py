@@ -125,7 +125,7 @@ def test_every_setting_that_a_page_names_is_there():
         for code in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", path.read_text(encoding="utf-8")):
             for name in re.findall(r"(?:^|[ '])[+~]?([a-z_]+(?:[.@][a-z_0-9.]+)*)=", code):
                 group, *rest = re.split("[.@]", name)
-                assert re.search(rf"^(## {group}|{group}:)|\b{group}=", known, re.MULTILINE), f"{path}: {name}"
+                assert re.search(rf"^## {group}$|^\| `{group}[.`]|\b{group}=", known, re.MULTILINE), f"{path}: {name}"
                 if rest and rest[0] not in ("kinds", "where"):
                     assert re.search(rf"`{rest[-1]}`|\b{rest[-1]}[:=]", known), f"{path}: {name}"
 
