@@ -93,21 +93,19 @@ class Option(NamedTuple):
         parents: list[tuple[int, str]] = []
         comment: list[str] = []
         for line in self.body:
-            if not line.lstrip().startswith("# "):
-                line, *at_end = re.split(r" +# ", line, maxsplit=1)
-                comment += at_end
-            indent = len(line) - len(line.lstrip())
-            if line.lstrip().startswith("# "):
-                comment.append(line.lstrip().removeprefix("# "))
-            elif match := re.match(r" *(\w+):(?: (.*))?$", line):
+            text, *at_end = re.split(r"(?:^| +)# ", line, maxsplit=1)
+            comment += at_end
+            indent = len(text) - len(text.lstrip())
+            if match := re.match(r" *(\w+):(?: (.*))?$", text):
                 parents = [*((depth, name) for depth, name in parents if depth < indent), (indent, match[1])]
-                name = ".".join(part for _, part in parents)
-                if parents[0][1] not in ("defaults", "_target_") and (match[2] or comment):
+                is_setting = match[1] != "_target_" and parents[0][1] != "defaults"
+                if is_setting and (match[2] or comment):
+                    name = ".".join(part for _, part in parents)
                     found.append(Setting(name, match[2] or "", " ".join(comment)))
                 comment = []
-            elif found and indent and not line.lstrip().startswith("- "):  # a list over several lines
-                found[-1] = found[-1]._replace(default=f"{found[-1].default} {line.strip()}".strip())
-            else:
+            elif found and indent and not text.lstrip().startswith("- "):  # a value over several lines
+                found[-1] = found[-1]._replace(default=f"{found[-1].default} {text.strip()}".strip())
+            elif text:
                 comment = []
         return found
 
