@@ -1,198 +1,265 @@
-"""What a sweep would do, and about how long it would take here: some steps of its networks are timed for that."""
+"""plan=true: what a sweep would do, and about how long it would take on this machine."""
 
 import heapq
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nncore.stack.training import Report
-from pipeline.backends.base import Executor, TaskOptions
-from pipeline.components.types import Task
-from pipeline.config.schema import Configuration
+from pipeline.backends.base import Executor
+from pipeline.components.types import DataCard, Task
+from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.driver.data_pipeline import RunContext, data_pipeline, sweep_code
-from pipeline.driver.networks import sweep_engine
+from pipeline.driver.context import sweep_code
+from pipeline.driver.data_pipeline import DataPipeline
+from pipeline.driver.networks import network_factory
+from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
 from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
-from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, PlannedStack, TrialNetwork, plan
-from pipeline.engine.packing.scheduler import Scheduler
+from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, plan
+from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.probe import Probed, probe
-from pipeline.runs.folder import RunFolder
 from pipeline.runs.journal import events
 from pipeline.runs.network_record import CheckpointRef, NetworkRecord, replicates
 from pipeline.runs.resume import earlier_run, known_networks
-from pipeline.tracking.none import NoTracking
 
-SLICE_SECONDS = 0.03  # to start it, to keep its state, to note what it reports
+SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
 MEGABYTE, TERA = 1e6, 1e12
 
 
 def show_plan(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
-    """Do the stages before the sweep, time some steps, print what the sweep would be, or what is left of one.
+    """Run the stages before the sweep, time a few training steps, and print what the sweep would do.
 
-    No run is made; what the stages came to is in the cache.
+    No run is created, and an earlier one that would be resumed is only read. Results of the stages are cached.
 
-    Returns  what was printed: counts, bytes, floating point operations and seconds
+    Parameters
+    ----------
+    configuration : Configuration
+    output : Output
+    began : float
+        When the command was given, on the monotonic clock.
+
+    Returns
+    -------
+    dict
+        What was printed: counts, bytes, floating point operations and seconds.
     """
-    settings, plain, text = configuration
-    code = sweep_code(plain)
-    found = earlier_run(settings, plain, code)
-    known = known_networks(found.folder, events(found.folder / "journal.jsonl")) if found.folder else {}
-    with TemporaryDirectory() as folder:
-        nowhere = replace(settings, runs=Path(folder), tracking=NoTracking(), resume="never", run=None)
-        record = RunFolder(nowhere, plain, text, code, began)
-        try:
-            with record.ending(), settings.execution.start() as executor:
-                context = RunContext(nowhere, executor, record, output, Variants(configuration))
-                return _plan(context, known)
-        finally:
-            record.close(output.say)
-
-
-def _plan(context: RunContext, known: dict[str, NetworkRecord]) -> dict[str, Any]:
-    settings, executor = context.settings, context.executor
-    context.show("startup")
-    before = data_pipeline(context)
-    context.variants.check(before.task)
-    results = SweepRecords(
-        replicates(before.n_folds, settings.training.seed, settings.training.seeds), settings.select.metric, known
-    )
-    rehearsal = DryRunTrainer(
-        executor,
-        settings.stages["sweep"],
-        settings.stacks,
-        results,
-        before.task,
-        settings.training.epochs,
-        settings.training.loss_limit,
-    )
-    sweep_engine(context, before, results, rehearsal).run(lambda: None)
-    upstream_seconds = sum(
-        context.record.summary["timings"][f"{stage}_s"] or 0 for stage in ("load", "split", "prepare", "reduce")
-    )
-    found = {
-        "trials": len(results.trials),
-        "networks": len(results.networks),
-        "networks_known": results.n_resumed,
-        "network_epochs": rehearsal.network_epochs,
-        "rungs": rehearsal.rungs,
-        "stacks": rehearsal.n_stacks,
-        "slices": rehearsal.slices,
-        "upstream_computed": before.n_computed,
-        "upstream_cached": before.n_cached,
-        "upstream_seconds": upstream_seconds,
-        "worker_bytes": max((probed.stack_bytes for probed in rehearsal.probed.values()), default=0),
-        "view_bytes": max((probed.view_bytes for probed in rehearsal.probed.values()), default=0),
-        "flops": rehearsal.flops,
-        "workers": executor.workers,
-        "sweep_seconds": rehearsal.seconds,
+    settings = configuration.settings
+    earlier = earlier_run(settings, configuration.plain, sweep_code(configuration.plain)).folder
+    known = known_networks(earlier, events(earlier / "journal.jsonl")) if earlier else {}
+    variants = Variants(configuration)
+    stages = StageTimer(output, began)
+    with settings.execution.start() as executor:
+        stages.stage_finished("startup")
+        data = DataPipeline(settings, executor, stages)
+        variants.check(data.task)
+        training = settings.training
+        records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)
+        sweep = SweepPlan()
+        build_networks = network_factory(variants, data, records.replicates, training.loss_limit)
+        for networks in planned_rungs(settings, variants, records, build_networks):
+            sweep.add(networks, settings, executor, data.task)
+        workers = executor.workers
+    probes = sweep.probes.values()
+    figures = {
+        "trials": len(records.trials),
+        "networks": len(records.networks),
+        "networks_known": records.n_resumed,
+        "network_epochs": sweep.network_epochs,
+        "rungs": sweep.rungs,
+        "stacks": sweep.stacks,
+        "slices": sweep.slices,
+        "upstream_computed": data.n_computed,
+        "upstream_cached": data.n_cached,
+        "upstream_seconds": stages.upstream_seconds,
+        "worker_bytes": max((probed.stack_bytes for probed in probes), default=0),
+        "view_bytes": max((probed.view_bytes for probed in probes), default=0),
+        "flops": sweep.flops,
+        "workers": workers,
+        "sweep_seconds": sweep.seconds,
     }
-    context.output.plan(found, _lines(found))
-    return found
+    output.plan(figures, _lines(figures))
+    return figures
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
-    return [
-        f"plan       {found['trials']} trials, {found['networks']} networks, {found['network_epochs']} network-epochs, "
-        f"{found['rungs']} rungs, {found['stacks']} stacks, {found['slices']} slices"
-        + (f"; {found['networks_known']} networks have begun before" if found["networks_known"] else ""),
-        f"upstream   {found['upstream_computed']} stage results computed just now, {found['upstream_cached']} found in "
-        f"the cache, {found['upstream_seconds']:.1f} s",
-        f"memory     about {found['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, beside "
-        f"{found['view_bytes'] / MEGABYTE:.0f} MB of data shared by all",
-        f"arithmetic {found['flops'] / TERA:.3g} TFLOP in matrix products",
-        f"sweep      about {found['sweep_seconds']:.1f} s on {found['workers']} workers, if nothing stops early",
-    ]
+class StageTimer:
+    """Shows the stages before the sweep, and adds up their seconds; a StageObserver."""
+
+    def __init__(self, output: Output, began: float) -> None:
+        self._output, self._last = output, began
+        self.upstream_seconds = 0.0
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._output.say(text)
+
+    def data_loaded(self, card: DataCard) -> None:
+        """Show the data card."""
+        self._output.data(card)
+
+    def stage_finished(self, stage: StageName | str) -> None:
+        """Show the seconds since the stage before it finished."""
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        self._output.stage(stage, seconds)
+        if stage != "startup":
+            self.upstream_seconds += seconds
+
+    def views_added(self, n_views: int, seconds: float) -> None:
+        """Add the seconds of views that a later rung needs."""
+        self.upstream_seconds += seconds
 
 
-class DryRunTrainer:
-    """Stands where a Trainer does: plans and times, but does not train. All trials score alike."""
+def planned_rungs(
+    settings: Settings, variants: Variants, records: SweepRecords, build_networks: NetworkFactory
+) -> Iterator[list[TrialNetwork]]:
+    """Ask the search for its rungs, and tell it equal scores.
 
-    def __init__(
-        self,
-        executor: Executor,
-        options: TaskOptions,
-        stacks: PackingSettings,
-        results: SweepRecords,
-        task: Task,
-        epochs: int,
-        loss_limit: float,
-    ) -> None:
-        self._executor, self._options, self._stacks, self._results = executor, options, stacks, results
-        self._task, self._epochs, self._loss_limit = task, epochs, loss_limit
-        self.probed: dict[object, Probed] = {}
-        self.rungs = self.n_stacks = self.slices = self.network_epochs = self.flops = 0
-        self.seconds = 0.0
+    Trials of an earlier session of the run keep the scores that they have.
 
-    late = False
+    Yields
+    ------
+    list of TrialNetwork
+        The networks that the rung trains; those that an earlier session has trained so far are left out.
+    """
+    epochs, objectives = settings.training.epochs, (settings.select.metric, *settings.select.tradeoffs)
+    networks: dict[str, TrialNetwork] = {}
 
-    @property
-    def checkpoints(self) -> "DryRunTrainer":
-        """Itself: there are none."""
-        return self
+    def n_parameters(trial: str) -> int:
+        return networks[records.trials[trial].networks[0].key].architecture.n_parameters
 
-    def origin(self, reference: CheckpointRef) -> NetworkOrigin:
-        """See CheckpointIndex."""
-        return NetworkOrigin(0, reference.key)
+    def train(needed: Sequence[tuple[NetworkRecord, int]]) -> Iterator[list[TrialNetwork]]:
+        rung = [_continued(networks[record.key], record, until) for record, until in needed]
+        yield rung
+        for network in rung:
+            _add_equal_scores(network, records, epochs)
 
-    def delete_unused(self) -> None:
-        """See CheckpointIndex; nothing is kept."""
+    rungs = Rungs(variants.sampler, settings.budget, epochs, records, objectives, n_parameters)
+    while requests := rungs.next():
+        if pruned := records.to_retrain():
+            yield from train(pruned)
+        built = build_networks(requests)
+        enter_networks(records, requests, built, rungs.reached)
+        networks |= {network.key: network for of_trial in built for network in of_trial}
+        needed = [
+            (record, request.until)
+            for request in requests
+            for record in records.trials[request.trial.key].networks
+            if not record.available_at(request.until)
+        ]
+        yield from train(needed)
+        rungs.trained(requests)
+    if pruned := records.to_retrain():
+        yield from train(pruned)
+    check_trained(records, settings.budget)
 
-    def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
-        """See RungTraining."""
-        planned = [self._timed(stack) for stack in plan(networks, self._executor.workers, self._stacks)]
-        self.rungs, self.n_stacks = self.rungs + 1, self.n_stacks + len(planned)
-        seconds, slices = simulate(planned, self._executor.workers, self._stacks.slice_seconds)
-        self.seconds, self.slices = self.seconds + seconds, self.slices + slices
+
+def _continued(network: TrialNetwork, record: NetworkRecord, until: int) -> TrialNetwork:
+    """The network, to be trained from where its record ends."""
+    if record.checkpoint is None or record.epochs_trained > until:
+        return network._replace(until=until)
+    return network._replace(start=record.epochs_trained, until=until, origin=NetworkOrigin(0, record.checkpoint.key))
+
+
+def _add_equal_scores(network: TrialNetwork, records: SweepRecords, epochs: int) -> None:
+    """Record that a network was trained, with 0 for every metric."""
+    names = {"train/loss", "validation/loss", records.metric, *records.networks[network.key].curves}
+    curves = {name: [0.0] * (network.until - network.start) for name in names}
+    reports = {network.key: Report(curves, selected_epoch=network.until)}
+    checkpoints = {network.key: CheckpointRef("", "", network.key)}
+    records.add(reports, network.start, network.until, checkpoints, network.until == epochs)
+
+
+@dataclass
+class SweepPlan:
+    """What the rungs of a sweep add up to.
+
+    Attributes
+    ----------
+    probes : dict
+        By architecture, sizes of the data and width of a stack, what a few training steps of it have taken.
+    """
+
+    rungs: int = 0
+    stacks: int = 0
+    slices: int = 0
+    network_epochs: int = 0
+    flops: int = 0
+    seconds: float = 0.0
+    probes: dict[object, Probed] = field(default_factory=dict)
+
+    def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor, task: Task) -> None:
+        """Plan the stacks of a rung, time an epoch of each kind of stack, and simulate how workers train them."""
+        packing, workers = settings.stacks, executor.workers
+        stacks = [self._timed(stack, settings, executor, task) for stack in plan(networks, workers, packing)]
+        seconds, n_slices = simulate(stacks, workers, packing.slice_seconds)
+        self.rungs += 1
+        self.stacks += len(stacks)
+        self.slices += n_slices
+        self.seconds += seconds
         for network in networks:
             epochs = network.until - network.start
-            self.network_epochs += epochs
             steps = epochs * steps_per_epoch(network.architecture, network.fold.view_shape)
+            self.network_epochs += epochs
             self.flops += steps * step_flops(network.architecture)
-            self._pretend(network)
 
-    def _timed(self, stack: PlannedStack) -> PlannedStack:
-        """The stack with the seconds that one of its shape and width was measured to take."""
+    def _timed(self, stack: PlannedStack, settings: Settings, executor: Executor, task: Task) -> PlannedStack:
+        """The stack with its measured seconds per epoch."""
         kind = (stack.architecture, stack.view_shape, len(stack.networks))
-        if kind not in self.probed:
+        if kind not in self.probes:
             networks, folds = stack.with_views()
-            measured = [
-                self._executor.submit(
-                    probe,
-                    stack.architecture,
-                    networks,
-                    self._task,
-                    self._loss_limit,
-                    *(fold.data for fold in folds),
-                    options=self._options,
-                )[0]
-                for _ in range(self._executor.workers)  # at once, as they share caches and memory in the sweep, too
+            views = [fold.data for fold in folds]
+            arguments = (stack.architecture, networks, task, settings.training.loss_limit, *views)
+            futures = [  # at the same time on all workers, as these share caches and memory in the sweep, too
+                executor.submit(probe, *arguments, options=settings.stages["sweep"])[0] for _ in range(executor.workers)
             ]
-            times = [self._executor.fetch(one) for one in measured]
-            self.probed[kind] = times[0]._replace(epoch_seconds=sum(t.epoch_seconds for t in times) / len(times))
-        return replace(stack, epoch_seconds=self.probed[kind].epoch_seconds)
-
-    def _pretend(self, network: TrialNetwork) -> None:
-        names = {"train/loss", "validation/loss", self._results.metric, *self._results.networks[network.key].curves}
-        curves = {name: [0.0] * (network.until - network.start) for name in names}
-        reports = {network.key: Report(curves, selected_epoch=network.until)}
-        references = {network.key: CheckpointRef("", "", network.key)}
-        self._results.add(reports, network.start, network.until, references, network.until == self._epochs)
+            probes = [executor.fetch(future) for future in futures]
+            mean = sum(probed.epoch_seconds for probed in probes) / len(probes)
+            self.probes[kind] = probes[0]._replace(epoch_seconds=mean)
+        return replace(stack, epoch_seconds=self.probes[kind].epoch_seconds)
 
 
-def simulate(planned: Sequence[PlannedStack], workers: int, slice_seconds: float) -> tuple[float, int]:
-    """How many seconds the stacks would take on so many workers, and in how many slices."""
-    scheduler = Scheduler(planned, workers, slice_seconds)
-    running: list[tuple[float, int, Any, float]] = []
+def simulate(stacks: Sequence[PlannedStack], workers: int, slice_seconds: float) -> tuple[float, int]:
+    """Simulate the scheduler.
+
+    Parameters
+    ----------
+    stacks : sequence of PlannedStack
+        With their seconds per epoch.
+    workers : int
+    slice_seconds : float
+        About how long one task trains before it reports.
+
+    Returns
+    -------
+    seconds : float
+        Until all stacks are trained.
+    n_slices : int
+    """
+    scheduler = Scheduler(stacks, workers, slice_seconds)
+    running: list[tuple[float, int, Slice, float]] = []  # end, number, slice, its training seconds
     now, n_slices = 0.0, 0
     while not scheduler.done:
         while len(running) < workers and (chosen := scheduler.next()):
-            taken = scheduler.stacks[chosen.stack].epoch_seconds * (chosen.until - chosen.start)
+            seconds = scheduler.stacks[chosen.stack].epoch_seconds * (chosen.until - chosen.start)
             n_slices += 1
-            heapq.heappush(running, (now + taken + SLICE_SECONDS, n_slices, chosen, taken))
-        now, _, done, taken = heapq.heappop(running)
-        scheduler.finished(done, scheduler.stacks[done.stack].keys, taken)
+            heapq.heappush(running, (now + seconds + SLICE_SECONDS, n_slices, chosen, seconds))
+        now, _, ended, seconds = heapq.heappop(running)
+        scheduler.finished(ended, scheduler.stacks[ended.stack].keys, seconds)
     return now, n_slices
+
+
+def _lines(figures: dict[str, Any]) -> list[str]:
+    known = f"; {figures['networks_known']} networks have begun before" if figures["networks_known"] else ""
+    return [
+        f"plan       {figures['trials']} trials, {figures['networks']} networks, {figures['network_epochs']} "
+        f"network-epochs, {figures['rungs']} rungs, {figures['stacks']} stacks, {figures['slices']} slices{known}",
+        f"upstream   {figures['upstream_computed']} stage results computed just now, {figures['upstream_cached']} "
+        f"found in the cache, {figures['upstream_seconds']:.1f} s",
+        f"memory     about {figures['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, plus "
+        f"{figures['view_bytes'] / MEGABYTE:.0f} MB of data shared by all",
+        f"arithmetic {figures['flops'] / TERA:.3g} TFLOP in matrix products",
+        f"sweep      about {figures['sweep_seconds']:.1f} s on {figures['workers']} workers, if nothing stops early",
+    ]

@@ -1,39 +1,25 @@
-"""The engine of a run, and the networks that it trains for what a search asks for."""
+"""The networks that are trained for what a search asks for, and the data that they learn from."""
 
 from collections.abc import Sequence
 from functools import cache
 
 from nncore.architecture import Architecture
 from pipeline.components.fingerprints import settings_hash
-from pipeline.driver.data_pipeline import DataPipeline, RunContext
-from pipeline.engine.loop import Engine, NetworkFactory, RungTraining
+from pipeline.config.variants import Variants
+from pipeline.driver.data_pipeline import DataPipeline
+from pipeline.engine.loop import NetworkFactory
 from pipeline.engine.packing.planner import TrialNetwork
-from pipeline.engine.records import SweepRecords
 from pipeline.runs.network_record import Replicate
 from pipeline.search.base import TrainRequest
 
 
-def sweep_engine(context: RunContext, data: DataPipeline, records: SweepRecords, trainer: RungTraining) -> Engine:
-    """The engine that sweeps the space of a run's settings."""
-    settings = context.settings
-    return Engine(
-        sampler=context.variants.sampler,
-        budget=settings.budget,
-        epochs=settings.training.epochs,
-        objectives=(settings.select.metric, *settings.select.tradeoffs),
-        records=records,
-        trainer=trainer,
-        journal=context.record.journal,
-        build_networks=network_factory(context, data, records.replicates),
-    )
-
-
-def network_factory(context: RunContext, data: DataPipeline, replicates: Sequence[Replicate]) -> NetworkFactory:
-    """What builds the networks of the trials of a rung, one for each replicate.
+def network_factory(
+    variants: Variants, data: DataPipeline, replicates: Sequence[Replicate], loss_limit: float
+) -> NetworkFactory:
+    """Return the function that builds the networks of the trials of a rung, one for each replicate.
 
     The data that the trials learn from are prepared and reduced before it returns.
     """
-    variants, loss_limit = context.variants, context.settings.training.loss_limit
 
     @cache
     def shared_hash(fold: str, architecture: Architecture) -> str:

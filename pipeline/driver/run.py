@@ -1,11 +1,14 @@
-"""The order of work: load, split, prepare, reduce, sweep, select, evaluate, publish.
+"""The order of work of a run: load, split, prepare, reduce, sweep, select, evaluate, publish.
 
-With several networks per trial the champion is the trial with the best mean over them. Its first network, that of the
-first fold and seed, is the model.
+With several networks per trial the champion is the trial with the best mean over them. The published model is its first
+network, that of the first fold and the first seed.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import ENOSPC
+from pathlib import Path
 from typing import Any
 
 from pipeline.components.errors import SettingError
@@ -14,9 +17,10 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
-from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline, sweep_code
+from pipeline.driver.context import RunContext, sweep_code
+from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
-from pipeline.driver.networks import sweep_engine
+from pipeline.driver.networks import network_factory
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
@@ -30,155 +34,186 @@ from pipeline.runs.summary import best_summary, sweep_summary, work_summary
 
 
 def run(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
-    """Do all the work of one run; returns its summary, which also stands in summary.json."""
+    """Do all the work of one run, from the data to the published model.
+
+    Parameters
+    ----------
+    configuration : Configuration
+    output : Output
+    began : float
+        When the command was given, on the monotonic clock.
+
+    Returns
+    -------
+    dict
+        The run's summary, which is also written to summary.json.
+
+    Raises
+    ------
+    SettingError
+        If the settings do not fit the data or the machine, or if no trial can be ranked.
+    """
     settings = configuration.settings
-    try:
-        record = RunFolder(*configuration, sweep_code(configuration.plain), began)
+    with _full_disk_reported(settings.runs):
+        run_folder = RunFolder(*configuration, sweep_code(configuration.plain), began)
         try:
-            with record.ending(), settings.report.drawer(record.folder) as drawer:
-                with settings.execution.start() as executor, record.failing():
-                    _Work(RunContext(settings, executor, record, output, Variants(configuration)), drawer).all()
-                _finish_report(drawer, record, output)
+            with run_folder.ending(), settings.report.drawer(run_folder.folder) as drawer:
+                with settings.execution.start() as executor, run_folder.failing():
+                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)), drawer)
+                _finish_report(drawer, run_folder, output)
         finally:
-            record.close(output.say)
+            run_folder.close(output.say)
+    output.end(run_folder.summary, settings.tracking.view_command(settings.runs.absolute()))
+    return run_folder.summary
+
+
+def _run_stages(context: RunContext, drawer: Drawer) -> None:
+    """All stages in their order."""
+    _start(context)
+    drawer.load()  # not before: Ray's start needs both cores
+    data = DataPipeline(context.settings, context.executor, context)
+    context.variants.check(data.task)
+    trainer, engine = _sweep_engine(context, data)
+    _sweep(context, engine, trainer)
+    context.run_folder.summary["work"]["cached_stages"] = data.n_cached
+    ranking = _select(context, engine, drawer)
+    _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
+    context.run_folder.write_summary()
+    drawer.go_on()
+    context.output.champion(context.run_folder.summary, context.run_folder.folder)
+
+
+def _start(context: RunContext) -> None:
+    """Check the resources of the stages, now that the hosts are known, and say which run this is."""
+    run_folder, output = context.run_folder, context.output
+    output.begin(run_folder.folder)
+    for stage, options in context.settings.stages.items():
+        try:
+            context.executor.check(options)
+        except ValueError as error:
+            raise SettingError(f"stages.{stage}.{error}") from None
+    if run_folder.said:
+        output.say(run_folder.said)
+    if run_folder.earlier:
+        output.say(f"run {run_folder.folder.name} is resumed")
+    output.stage("startup", run_folder.time("startup"))
+
+
+def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer, Engine]:
+    """The engine of the sweep and its trainer, which know what earlier sessions of the run have trained."""
+    settings, training, run_folder = context.settings, context.settings.training, context.run_folder
+    known = known_networks(run_folder.folder, run_folder.earlier)
+    records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)
+    seconds = settings.budget.seconds
+    sweep_context = SweepContext(
+        executor=context.executor,
+        options=settings.stages["sweep"],
+        packing=settings.stacks,
+        task=data.task,
+        epochs=training.epochs,
+        loss_limit=training.loss_limit,
+        deadline=None if seconds is None else time.monotonic() + seconds - sweep_seconds(run_folder.earlier),
+        say=context.output.say,
+    )
+    checkpoints = CheckpointStore(run_folder.folder, records, next_stack(run_folder.earlier))
+    trainer = RungTrainer(sweep_context, checkpoints, records, run_folder.journal)
+    engine = Engine(
+        sampler=context.variants.sampler,
+        budget=settings.budget,
+        epochs=training.epochs,
+        objectives=(settings.select.metric, *settings.select.tradeoffs),
+        records=records,
+        trainer=trainer,
+        journal=run_folder.journal,
+        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit),
+    )
+    return trainer, engine
+
+
+def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
+    """Train all that the search asks for; the summary counts it, also after an interrupt."""
+    records, executor, summary = engine.records, context.executor, context.run_folder.summary
+    start, cpu_start = time.monotonic(), time.process_time()
+
+    def progress() -> SweepProgress:
+        seconds, n_workers = time.monotonic() - start, executor.workers + executor.gpus.n
+        return SweepProgress(records, seconds, n_workers, trainer.busy)
+
+    try:
+        engine.run(lambda: context.output.sweeping(progress()))
+    finally:
+        context.output.swept(progress())
+        summary |= sweep_summary(records, trainer, context.run_folder.time("sweep"))
+        cpu_seconds = round(time.process_time() - cpu_start, 3)
+        summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
+
+
+def _select(context: RunContext, engine: Engine, drawer: Drawer) -> Ranking:
+    """Rank the trials, show and write the leaderboard, and draw the part of the report that is known."""
+    run_folder, trials = context.run_folder, list(engine.records.trials.values())
+    ranking = ranked(engine.records, context.settings.select, engine.overlap, engine.n_parameters)
+    write_leaderboard(run_folder.folder / "leaderboard.csv", ranking, trials)
+    drawer.go_on()
+    if ranking is None:
+        run_folder.write_summary()
+        drawer.go_on()
+        _finish_report(drawer, run_folder, context.output)
+        n_diverged = sum(trial.diverged for trial in trials)
+        if n_diverged < len(trials):
+            raise SettingError(
+                f"budget.seconds={context.settings.budget.seconds}: no trial has a result, as {n_diverged} of "
+                f"{len(trials)} diverged and the others ran out of time; raise budget.seconds"
+            )
+        raise SettingError(
+            f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "
+            "(leaderboard.csv says in which epoch); choose smaller learning rates"
+        )
+    context.output.leaderboard(ranking, len(trials))
+    run_folder.time("select")
+    return ranking
+
+
+def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> None:
+    """Score the champion and the ensemble on the test rows, once, and publish one of them."""
+    champion, select, run_folder = ranking.champion, context.settings.select, context.run_folder
+    ensemble = finalizer.ensemble(ranking) if select.ensemble else None
+    best = run_folder.summary["best"] = best_summary(ranking, finalizer.test_scores(champion))
+    run_folder.summary["ensemble"] = ensemble and ensemble.summary
+    run_folder.time("evaluate")
+    model = ensemble.model if ensemble and select.publish == "ensemble" else finalizer.model(champion.networks[0])
+    run_folder.summary["model"] |= finalizer.publish(model)
+    validation = {name: value["mean"] for name, value in best["validation"].items()}
+    if best["networks"] > 1:
+        validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}
+    ensemble_test = ensemble.summary["test"] if ensemble else {}
+    test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
+    trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
+    run_folder.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
+    finalizer.diagnose(champion)
+    run_folder.time("publish")
+
+
+def _finish_report(drawer: Drawer, run_folder: RunFolder, output: Output) -> None:
+    """Wait for the report. A run without a report is still a finished run."""
+    try:
+        path = drawer.finish()
+    except RuntimeError as error:
+        output.say(f"warning: there is no report ({error}); nnsweep report run={run_folder.folder.name} tries again")
+        return
+    if path:
+        run_folder.journal.append("report", file=path.name)
+    run_folder.time("report")
+
+
+@contextmanager
+def _full_disk_reported(runs: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one that names the setting."""
+    try:
+        yield
     except OSError as error:
         if error.errno != ENOSPC:
             raise
         raise SettingError(
-            f"runs={settings.runs}: its disk must have room, but is full; make some and give the same command again: "
-            "what is finished is kept"
+            f"runs={runs}: its disk must have free space, but is full; free some and give the same command again: "
+            "finished work is kept"
         ) from None
-    output.end(record.summary, settings.tracking.view_command(settings.runs.absolute()))
-    return record.summary
-
-
-class _Work:
-    """One run's way through the stages."""
-
-    def __init__(self, context: RunContext, drawer: Drawer) -> None:
-        self.context, self.drawer = context, drawer
-        self.settings, self.record, self.output = context.settings, context.record, context.output
-
-    def all(self) -> None:
-        """Every stage in its order."""
-        self._begin()
-        before = data_pipeline(self.context)
-        self.context.variants.check(before.task)
-        engine = self._engine(before)
-        self._sweep(engine)
-        ranking = self._select(engine, before)
-        self._finish(Finalizer(self.context, before, engine, self.trainer), ranking)
-
-    def _begin(self) -> None:
-        self.output.begin(self.record.folder)
-        for stage, options in self.settings.stages.items():
-            try:
-                self.context.executor.check(options)
-            except ValueError as error:
-                raise SettingError(f"stages.{stage}.{error}") from None
-        if self.record.said:
-            self.output.say(self.record.said)
-        if self.record.earlier:
-            self.output.say(f"run {self.record.folder.name} goes on")
-        self.context.show("startup")
-        self.drawer.load()  # not before: Ray's start needs both cores
-
-    def _engine(self, before: DataPipeline) -> Engine:
-        settings, training, record = self.settings, self.settings.training, self.record
-        known = known_networks(record.folder, record.earlier)
-        results = SweepRecords(replicates(before.n_folds, training.seed, training.seeds), settings.select.metric, known)
-        seconds = settings.budget.seconds
-        sweep_context = SweepContext(
-            executor=self.context.executor,
-            options=settings.stages["sweep"],
-            packing=settings.stacks,
-            task=before.task,
-            epochs=training.epochs,
-            loss_limit=training.loss_limit,
-            deadline=None if seconds is None else time.monotonic() + seconds - sweep_seconds(record.earlier),
-            say=self.output.say,
-        )
-        checkpoints = CheckpointStore(record.folder, results, next_stack(record.earlier))
-        self.trainer = RungTrainer(sweep_context, checkpoints, results, record.journal)
-        return sweep_engine(self.context, before, results, self.trainer)
-
-    def _sweep(self, engine: Engine) -> None:
-        """Train everything."""
-        began, results, executor = time.monotonic(), engine.records, self.context.executor
-        cpu_before = time.process_time()
-
-        def now() -> SweepProgress:
-            return SweepProgress(
-                results, time.monotonic() - began, executor.workers + executor.gpus.n, self.trainer.busy
-            )
-
-        try:
-            engine.run(lambda: self.output.sweeping(now()))
-        finally:
-            self.output.swept(now())
-            seconds = self.record.time("sweep")
-            self.record.summary |= sweep_summary(results, self.trainer, seconds)
-            driver = {"driver_cpu_s": round(time.process_time() - cpu_before, 3)}
-            self.record.summary["work"] |= work_summary(results, self.trainer) | driver
-
-    def _select(self, engine: Engine, before: DataPipeline) -> Ranking:
-        """The order of the trials; the leaderboard is shown and written."""
-        self.record.summary["work"]["cached_stages"] = before.n_cached
-        everything = list(engine.records.trials.values())
-        ranking = ranked(engine.records, self.settings.select, engine.overlap, engine.n_parameters)
-        write_leaderboard(self.record.folder / "leaderboard.csv", ranking, everything)
-        self.drawer.go_on()
-        if ranking is None:
-            self._complete_report()
-            _finish_report(self.drawer, self.record, self.output)
-            n_diverged = sum(trial.diverged for trial in everything)
-            if n_diverged < len(everything):
-                raise SettingError(
-                    f"budget.seconds={self.settings.budget.seconds}: no trial has an answer, as {n_diverged} of "
-                    f"{len(everything)} diverged and the others had no time to learn; allow more"
-                )
-            raise SettingError(
-                f"training.loss_limit={self.settings.training.loss_limit:g}: all {len(everything)} trials diverged "
-                "(leaderboard.csv says in which epoch); choose smaller learning rates"
-            )
-        self.output.leaderboard(ranking, len(everything))
-        self.record.time("select")
-        return ranking
-
-    def _finish(self, final: Finalizer, ranking: Ranking) -> None:
-        """Judge the champion and the ensemble by the test rows, once, and publish one of them."""
-        champion, record = ranking.champion, self.record
-        ensemble = final.ensemble(ranking) if self.settings.select.ensemble else None
-        best = record.summary["best"] = best_summary(ranking, final.tests(champion))
-        record.summary["ensemble"] = ensemble and ensemble.summary
-        record.time("evaluate")
-        as_ensemble = ensemble is not None and self.settings.select.publish == "ensemble"
-        model = ensemble.model if ensemble and as_ensemble else final.model(champion.networks[0])
-        record.summary["model"] |= final.publish(model)
-        validation = {name: value["mean"] for name, value in best["validation"].items()}
-        if best["networks"] > 1:
-            validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}
-        together = ensemble.summary["test"] if ensemble else {}
-        test = best["test"] | {f"ensemble_{name}": value for name, value in together.items()}
-        self.trainer.checkpoints.close(self.settings.stacks.keep_gigabytes)
-        record.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
-        final.diagnose(champion)
-        record.time("publish")
-        self._complete_report()
-        self.output.champion(record.summary, record.folder)
-
-    def _complete_report(self) -> None:
-        self.record.write_summary()
-        self.drawer.go_on()
-
-
-def _finish_report(drawer: Drawer, record: RunFolder, output: Output) -> None:
-    """Wait for the report; the run does not fail with it."""
-    try:
-        path = drawer.finish()
-    except RuntimeError as error:
-        output.say(f"warning: there is no report ({error}); nnsweep report run={record.folder.name} tries again")
-        return
-    if path:
-        record.journal.append("report", file=path.name)
-    record.time("report")

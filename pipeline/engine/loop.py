@@ -5,7 +5,7 @@ and comes to the same decisions.
 """
 
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from pipeline.components.errors import SettingError
@@ -31,7 +31,7 @@ class CheckpointIndex(Protocol):
 
 
 class RungTraining(Protocol):
-    """Trains the networks of a rung; see `RungTrainer`, and `DryRunTrainer`, which only pretends to."""
+    """Trains the networks of a rung; see `RungTrainer`."""
 
     @property
     def checkpoints(self) -> CheckpointIndex:
@@ -241,21 +241,9 @@ class Engine:
 
     def _enter(self, requests: list[TrainRequest]) -> None:
         """Enter the trials of a rung and their networks into the records, and the rung into the journal."""
-        parents = {
-            request.trial.key: self.records.trials[request.origin].networks for request in requests if request.origin
-        }
-        hashes: dict[str, list[str | None]] = {}  # by network, its content hash and its parent's
-        for request, networks in zip(requests, self._build_networks(requests), strict=True):
-            copied = parents.get(request.trial.key, (None,) * len(networks))
-            of_networks: list[str] = []
-            histories: dict[str, NetworkRecord] = {}
-            for network, parent in zip(networks, copied, strict=True):
-                of_networks.append(self._content_hash(network, request, parent))
-                hashes[network.key] = [of_networks[-1], parent.content_hash if parent else None]
-                if parent:
-                    histories[of_networks[-1]] = parent
-            self.records.open(request.trial, dict(zip(self.records.replicates, of_networks, strict=True)), histories)
-            self.networks |= {network.key: network for network in networks}
+        built = self._build_networks(requests)
+        hashes = enter_networks(self.records, requests, built, self._rungs.reached)
+        self.networks |= {network.key: network for networks in built for network in networks}
         self._journal.append(
             "rung",
             number=self._rungs.number,
@@ -266,14 +254,6 @@ class Engine:
             until={request.trial.key: request.until for request in requests},
             networks=hashes,
         )
-
-    def _content_hash(self, network: TrialNetwork, request: TrainRequest, parent: NetworkRecord | None) -> str:
-        """The content hash of a network that begins anew, or as a copy of its parent, or that has begun already."""
-        if parent is not None:
-            epoch = self._rungs.reached[request.origin or ""]
-            return copied_network_hash(network, parent, epoch, self.records.known)
-        known = self.records.networks.get(network.key)
-        return known.content_hash if known else network.content_hash
 
     def _untrained(self, requests: list[TrainRequest]) -> list[TrialNetwork]:
         """The networks that have not reached the rung yet."""
@@ -293,6 +273,46 @@ class Engine:
         if record.inherited:
             raise _missing(f"trial {record.key.partition('/')[0]}, which began as a copy of another")
         return network._replace(until=until)
+
+
+def enter_networks(
+    records: SweepRecords,
+    requests: Sequence[TrainRequest],
+    networks: Sequence[Sequence[TrialNetwork]],
+    reached: Mapping[str, int],
+) -> dict[str, list[str | None]]:
+    """Enter the trials of a rung and their networks into the records.
+
+    Parameters
+    ----------
+    records : SweepRecords
+    requests : sequence of TrainRequest
+    networks : sequence of sequence of TrialNetwork
+        For each request, its networks in the order of the records' replicates.
+    reached : mapping of str to int
+        By trial, the epoch of the last rung in which it was trained.
+
+    Returns
+    -------
+    dict of str to list
+        By network, its content hash, and that of the network that it is a copy of, or None.
+    """
+    parents = {request.trial.key: records.trials[request.origin].networks for request in requests if request.origin}
+    hashes: dict[str, list[str | None]] = {}
+    for request, of_trial in zip(requests, networks, strict=True):
+        of_networks: list[str] = []
+        histories: dict[str, NetworkRecord] = {}
+        for network, parent in zip(of_trial, parents.get(request.trial.key, (None,) * len(of_trial)), strict=True):
+            if parent:
+                content_hash = copied_network_hash(network, parent, reached[request.origin or ""], records.known)
+                histories[content_hash] = parent
+            else:
+                known = records.networks.get(network.key)
+                content_hash = known.content_hash if known else network.content_hash
+            of_networks.append(content_hash)
+            hashes[network.key] = [content_hash, parent.content_hash if parent else None]
+        records.open(request.trial, dict(zip(records.replicates, of_networks, strict=True)), histories)
+    return hashes
 
 
 def copied_network_hash(network: TrialNetwork, parent: NetworkRecord, epoch: int, known: Container[str]) -> str:

@@ -1,7 +1,7 @@
-"""The stage cache: what the stages before the sweep have computed, found again by its content hash.
+"""The stage cache: results of the stages before the sweep, found again in later runs by their content hash.
 
-A result is one file of arrays and JSON with a checksum (nncore/serialization/array_file.py); nothing is unpickled. The
-tasks read and write it where they run, so on a cluster the folder should be one that all nodes share.
+A result is one file of arrays and JSON with a checksum (nncore/serialization/array_file.py); nothing is unpickled.
+Tasks read and write the files where they run: on the driver's host, where all stages but the sweep run.
 """
 
 import os
@@ -25,7 +25,7 @@ from pipeline.components.types import Dataset, Development, Fold, PreparedView, 
 
 KINDS = (*MODEL_KINDS, Table, Rows, Data, RawRows, Dataset, Development, Fold, PreparedView)
 ENDING = ".stage"
-OURS = re.compile(r"\.?[0-9a-f]{64}\.stage(\.[0-9a-f]+)?")  # also what a writer that was killed leaves behind
+OUR_FILES = re.compile(r"\.?[0-9a-f]{64}\.stage(\.[0-9a-f]+)?")  # temporary files of a killed writer included
 GIGABYTE = 1e9
 
 
@@ -34,16 +34,16 @@ class StageCache(Protocol):
     """Where the results of stages are kept between runs."""
 
     def begin(self) -> None:
-        """Make ready for a run."""
+        """Prepare for a run."""
 
-    def may_have(self, content_hash: str) -> bool:
-        """Whether it is worth a task to look for a result of this content hash."""
+    def may_contain(self, content_hash: str) -> bool:
+        """Tell whether it is worth a task to look for this result."""
 
-    def look(self, content_hash: str) -> tuple[bool, Any]:
-        """Whether there is a result of this content hash, undamaged, and the result itself or None."""
+    def get(self, content_hash: str) -> tuple[bool, Any]:
+        """Return whether there is an undamaged result, and the result itself or None."""
 
-    def keep(self, content_hash: str, value: Any) -> bool:
-        """Keep a result if that is possible; whether it is there now."""
+    def put(self, content_hash: str, value: Any) -> bool:
+        """Store a result if that is possible; return whether it is in the cache now."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -51,28 +51,33 @@ class NoCache:
     """Nothing is kept: every run computes everything."""
 
     def begin(self) -> None:
-        """See StageCache."""
+        """Do nothing."""
 
-    def may_have(self, content_hash: str) -> bool:
-        """See StageCache."""
+    def may_contain(self, content_hash: str) -> bool:
+        """Return False."""
         return False
 
-    def look(self, content_hash: str) -> tuple[bool, Any]:
-        """See StageCache."""
+    def get(self, content_hash: str) -> tuple[bool, Any]:
+        """Return that there is no result."""
         return False, None
 
-    def keep(self, content_hash: str, value: Any) -> bool:
-        """See StageCache."""
+    def put(self, content_hash: str, value: Any) -> bool:
+        """Return that the result is not stored."""
         return False
 
 
 @dataclass(frozen=True, config=STRICT)
 class FolderCache:
-    """A file per result; beyond a bound, those that were not used for longest leave.
+    """One file per result. Above the size limit the least recently used files are deleted.
 
-    folder      made when it is needed; a relative one starts where the user stands
-    gigabytes   how much the files may take together
-    clear       whether to begin with an empty cache
+    Parameters
+    ----------
+    folder : path
+        Created when it is needed; a relative path starts at the current directory.
+    gigabytes : float, > 0
+        Size limit of all files together.
+    clear : bool
+        Start with an empty cache.
     """
 
     folder: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -80,17 +85,17 @@ class FolderCache:
     clear: bool
 
     def begin(self) -> None:
-        """See StageCache; other files than the cache's own stay."""
+        """Delete the cache's own files if `clear` is set; other files in the folder stay."""
         for entry in self._entries() if self.clear else ():
             with suppress(OSError):
                 entry.path.unlink(missing_ok=True)
 
-    def may_have(self, content_hash: str) -> bool:
-        """See StageCache."""
+    def may_contain(self, content_hash: str) -> bool:
+        """Tell whether there is a file for the result."""
         return self._path(content_hash).exists()
 
-    def look(self, content_hash: str) -> tuple[bool, Any]:
-        """See StageCache; a damaged file is deleted."""
+    def get(self, content_hash: str) -> tuple[bool, Any]:
+        """See StageCache.get; a damaged file is deleted."""
         path = self._path(content_hash)
         try:
             value = array_file.read(path, KINDS)
@@ -104,22 +109,22 @@ class FolderCache:
             os.utime(path)
         return True, value
 
-    def keep(self, content_hash: str, value: Any) -> bool:
-        """See StageCache; a full disk, or a value that such a file cannot hold, is no error."""
+    def put(self, content_hash: str, value: Any) -> bool:
+        """See StageCache.put; a full disk, or a value that such a file cannot hold, is not an error."""
         path = self._path(content_hash)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             array_file.write(path, value, KINDS)
         except (OSError, ValueError):
             return False
-        self._make_room()
+        self._limit_size()
         return path.exists()
 
     def _path(self, content_hash: str) -> Path:
         return self.folder / f"{content_hash}{ENDING}"
 
-    def _make_room(self) -> None:
-        """Delete the files that were not used for longest, until the others are within the bound."""
+    def _limit_size(self) -> None:
+        """Delete the least recently used files until the others are within the limit."""
         entries = sorted(self._entries(), key=lambda entry: entry.used)
         surplus = sum(entry.size for entry in entries) - self.gigabytes * GIGABYTE
         for entry in entries:
@@ -130,11 +135,11 @@ class FolderCache:
                 surplus -= entry.size
 
     def _entries(self) -> Iterator["_Entry"]:
-        """The cache's own files; another process may delete some at any moment."""
-        with suppress(OSError), os.scandir(self.folder) as found:
-            for file in found:
+        """The cache's own files; another process may delete any of them at any moment."""
+        with suppress(OSError), os.scandir(self.folder) as files:
+            for file in files:
                 with suppress(OSError):
-                    if OURS.fullmatch(file.name) and file.is_file(follow_symlinks=False):
+                    if OUR_FILES.fullmatch(file.name) and file.is_file(follow_symlinks=False):
                         status = file.stat(follow_symlinks=False)
                         yield _Entry(status.st_mtime_ns, status.st_size, Path(file.path))
 
@@ -148,26 +153,41 @@ class _Entry(NamedTuple):
 def run_and_cache(
     cache: StageCache, content_hashes: Sequence[str | None], function: Callable[..., Any], *arguments: Any
 ) -> tuple[Any, ...]:
-    """Call the function, as a task, and keep what it returns: one value, or a tuple, one for each content hash.
+    """Call a stage's function, as a task, and store what it returns.
 
-    Returns the values, and last whether all of them are in the cache now. None is the hash of what must not be cached.
+    Parameters
+    ----------
+    cache : StageCache
+    content_hashes : sequence of str or None
+        One for each returned value; None for a value that must not be cached.
+    function : callable
+        Returns one value, or a tuple of as many values as there are content hashes.
+    *arguments : Any
+
+    Returns
+    -------
+    tuple
+        The values, and last whether all of them are in the cache.
     """
-    made = function(*arguments)
-    values = [_as_read(value) for value in (made if len(content_hashes) > 1 else (made,))]
-    kept = [at is not None and cache.keep(at, value) for at, value in zip(content_hashes, values, strict=True)]
-    return *values, all(kept)
+    returned = function(*arguments)
+    values = [_as_read(value) for value in (returned if len(content_hashes) > 1 else (returned,))]
+    cached = [
+        content_hash is not None and cache.put(content_hash, value)
+        for content_hash, value in zip(content_hashes, values, strict=True)
+    ]
+    return *values, all(cached)
 
 
 def _as_read(value: Any) -> Any:
-    """The value as it is when it comes from a file, with its arrays in C order.
+    """The value as it would be read from a file, with its arrays in C order.
 
-    NumPy adds and multiplies in an order that follows the memory's, so another one could change the last bits: a run
-    that finds a result in the cache would not be the run that computed it.
+    The order of NumPy's additions follows the order in memory, and changes the last bits: without this, a run that
+    finds a result in the cache could differ from the run that computed it.
     """
     kinds = by_name(KINDS)
     encoder = Encoder(kinds)
     try:
         content = encoder.encode(value)
-    except ValueError:  # not a value for a file
+    except ValueError:  # files cannot hold such a value
         return value
     return decode(content, [np.asarray(array, order="C") for array in encoder.arrays], kinds)

@@ -1,4 +1,4 @@
-"""Ensemble of the sweep: which finished networks answer best together, chosen by the validation rows."""
+"""Select, by the validation rows, which trained networks predict best together."""
 
 from typing import Any
 
@@ -14,30 +14,50 @@ from pipeline.engine.slices.task import NetworkSelector, load_stack
 
 
 def validation_moments(
-    view: PreparedView, architecture: Architecture, answering: list[NetworkSelector], stack: Any
+    view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any
 ) -> Array:
-    """What n networks of a stack say about their validation rows, (n, N, .): see nncore.inference.ensemble.moments."""
+    """Predict the validation rows with n networks of a stack; see nncore.inference.ensemble.moments.
+
+    Returns
+    -------
+    array, shape (n, N, .)
+    """
     stack = load_stack(stack)
-    weights = np.concatenate([one.weights(stack) for one in answering])
+    weights = np.concatenate([selector.weights(stack) for selector in selectors])
     return moments(architecture.functions.loss, predict(weights, architecture, view.data.validation.x))
 
 
-def chosen(
-    view: PreparedView, architecture: Architecture, size: int, places: list[int], *said: Array
+def select_networks(
+    view: PreparedView, architecture: Architecture, size: int, positions: list[int], *predictions: Array
 ) -> tuple[list[int], float]:
-    """How often each network is taken, and the validation loss of the mean; the view says what was right.
+    """Select an ensemble greedily, with replacement.
 
-    places   where the first, the second, ... network is in `said`
-    said     the `validation_moments` of all; on the same rows
+    Parameters
+    ----------
+    view : PreparedView
+        Holds the targets of the validation rows.
+    architecture : Architecture
+    size : int
+    positions : list of int
+        Where the first, the second, ... network is in `predictions`.
+    *predictions : array, shape (n, N, .)
+        The `validation_moments` of all networks, on the same rows.
+
+    Returns
+    -------
+    counts : list of int
+        How often each network is selected.
+    loss : float
+        Validation loss of the mean prediction.
     """
     rows, value = view.data.validation, mixture_loss(architecture.functions.loss)
-    y = np.concatenate(said)[places]
+    y = np.concatenate(predictions)[positions]
     counts = greedy_selection(y, rows.t, rows.weights, value, size)
     mean = np.average(y, axis=0, weights=counts)[None]
     loss = np.average(value(mean, rows.t.astype(np.float64)[None])[0], weights=rows.weights)
     return [int(count) for count in counts], float(loss)
 
 
-def together(counts: list[int], *models: Model) -> Ensemble:
-    """The models as one, each as often as it was taken."""
+def build_ensemble(counts: list[int], *models: Model) -> Ensemble:
+    """Combine models into one, each as often as it was selected."""
     return Ensemble(models, tuple(counts))

@@ -5,13 +5,13 @@ from pipeline.components.types import DataCard, Dataset, Development, RawRows
 from pipeline.data.card import data_card
 
 
-def loaded(source: Source) -> tuple[Dataset, DataCard]:
-    """All rows, and what they are like."""
+def load_dataset(source: Source) -> tuple[Dataset, DataCard]:
+    """Load all rows; return them and the card that describes them."""
     dataset = source()
     return dataset, data_card(dataset)
 
 
-def divided(splitter: Splitter, dataset: Dataset) -> tuple[Development, RawRows, int]:
-    """The development rows, the test rows, and the number of folds."""
+def split_dataset(splitter: Splitter, dataset: Dataset) -> tuple[Development, RawRows, int]:
+    """Split the rows; return the development rows, the test rows and the number of folds."""
     development, test = splitter(dataset)
     return development, test, len(development.folds)

@@ -100,7 +100,7 @@ class PcaReduction:
 
     def __call__(self, view: PreparedView) -> PreparedView:
         """Fit on the training rows, apply to both parts."""
-        return applied(self, view, self.shared.fit(view))
+        return apply_reduction(self, view, self.shared.fit(view))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -170,10 +170,10 @@ class AutoencoderReduction:
 
     def __call__(self, view: PreparedView) -> PreparedView:
         """Train on the training rows, apply to both parts."""
-        return applied(self, view, self.fit(view))
+        return apply_reduction(self, view, self.fit(view))
 
 
-def applied(reduction: Reduction, view: PreparedView, fitted: Transform) -> PreparedView:
+def apply_reduction(reduction: Reduction, view: PreparedView, fitted: Transform) -> PreparedView:
     """The view as the reduction makes it, given what the shared one has fitted to it."""
     transform = reduction.narrowed(fitted, view)
     data = Data(*(rows._replace(x=np.ascontiguousarray(transform(rows.x))) for rows in view.data))

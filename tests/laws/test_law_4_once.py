@@ -186,7 +186,7 @@ def in_process(root, code, *path):
 HASHES = """
 from running import composed
 from pipeline.components.fingerprints import content_hash
-from pipeline.driver.data_pipeline import sweep_code
+from pipeline.driver.context import sweep_code
 settings, config = composed()
 print(content_hash("split", settings.split), content_hash("prepare", settings.prepare), sweep_code(config))
 """

@@ -64,7 +64,7 @@ def test_law_5_a_killed_run_goes_on(execution, slices, expected, tmp_path):
     while set(processes("ray")) - ours and time.monotonic() < deadline:
         time.sleep(0.1)
     done = command(tmp_path, *settings)
-    assert f"run {folder.name} goes on" in done.stdout
+    assert f"run {folder.name} is resumed" in done.stdout
     found = json.loads((folder / "summary.json").read_text())
     is_as_undisturbed(found, expected, folder / "journal.jsonl")
     before, after = sessions(folder / "journal.jsonl")

@@ -53,9 +53,9 @@ def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
     development, test = settings.split(dataset)
     view = settings.reduce(settings.prepare(development, 0))
     for name, value in zip(NAMES, (dataset, data_card(dataset), development, test, 3, view), strict=False):
-        assert cache.look(name) == (False, None)
-        assert cache.keep(name, value)
-        found, back = cache.look(name)
+        assert cache.get(name) == (False, None)
+        assert cache.put(name, value)
+        found, back = cache.get(name)
         assert found
         assert leaves(back) == leaves(value)
 
@@ -65,7 +65,7 @@ def test_what_is_computed_is_as_what_is_read(cache):
     made = np.asfortranarray(np.arange(12.0).reshape(3, 4))
     *values, kept = run_and_cache(cache, [NAMES[0], None], lambda: (made, (made[:, 1:3], np.float32(2))))
     assert not kept  # one of them has no address
-    read = cache.look(NAMES[0])[1]
+    read = cache.get(NAMES[0])[1]
     assert values[0].flags.c_contiguous == read.flags.c_contiguous == values[1][0].flags.c_contiguous is True
     np.testing.assert_array_equal(read, made)
     np.testing.assert_array_equal(values[1][0], made[:, 1:3])
@@ -75,15 +75,15 @@ def test_what_is_computed_is_as_what_is_read(cache):
 
 @pytest.mark.parametrize("place", [0, 9, 40, -100, -1])
 def test_a_damaged_file_is_deleted_and_not_used(place, cache):
-    cache.keep(NAMES[0], np.arange(100.0))
+    cache.put(NAMES[0], np.arange(100.0))
     (path,) = cache.folder.iterdir()
     content = bytearray(path.read_bytes())
     content[place] ^= 4
     path.write_bytes(content)
-    assert cache.look(NAMES[0]) == (False, None)
+    assert cache.get(NAMES[0]) == (False, None)
     assert there(cache) == []
     path.write_bytes(content[:50])
-    assert cache.look(NAMES[0]) == (False, None)
+    assert cache.get(NAMES[0]) == (False, None)
     assert there(cache) == []
 
 
@@ -91,24 +91,24 @@ def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
     cache = FolderCache(tmp_path, 0.0035, False)  # three megabytes and a bit
     (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
     for at, name in enumerate(NAMES[:3]):
-        assert cache.keep(name, MEGABYTE)
+        assert cache.put(name, MEGABYTE)
         os.utime(cache.folder / f"{name}.stage", (at, at))
-    assert cache.look(NAMES[0])[0]  # used just now
-    assert cache.keep(NAMES[3], MEGABYTE)
+    assert cache.get(NAMES[0])[0]  # used just now
+    assert cache.put(NAMES[3], MEGABYTE)
     assert there(cache) == [f"{NAMES[at]}.stage" for at in (0, 2, 3)] + ["mine.txt"]
-    assert not cache.keep(NAMES[4], np.zeros(10**6))  # more than all may take together
+    assert not cache.put(NAMES[4], np.zeros(10**6))  # more than all may take together
     assert there(cache) == ["mine.txt"]
 
 
 def test_clear_deletes_what_is_the_caches_own_and_nothing_else(cache):
-    cache.keep(NAMES[0], 1)
+    cache.put(NAMES[0], 1)
     (cache.folder / f".{NAMES[1]}.stage.0a1b2c").write_bytes(b"half")  # of a writer that was killed
     others = {"mine.stage", f"{NAMES[1]}.npz", f"x{NAMES[2]}.stage"}
     for name in others:
         (cache.folder / name).write_bytes(b"")
     (cache.folder / f"{NAMES[3]}.stage").mkdir()
     cache.begin()
-    assert cache.look(NAMES[0])[0]
+    assert cache.get(NAMES[0])[0]
     FolderCache(cache.folder, 1, True).begin()
     assert set(there(cache)) == others | {f"{NAMES[3]}.stage"}
     FolderCache(cache.folder / "none", 1, True).begin()
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path):
     cache = FolderCache(tmp_path / "file" / "cache", 1, False)
     cache.begin()
     assert run_and_cache(cache, [NAMES[0]], lambda: 5) == (5, False)
-    assert cache.look(NAMES[0]) == (False, None)
+    assert cache.get(NAMES[0]) == (False, None)
     assert run_and_cache(FolderCache(tmp_path, 1, False), [NAMES[0]], lambda: {1: object()})[1] is False
 
 
@@ -128,7 +128,7 @@ def test_a_full_disk_is_no_error(cache):
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); import signal; " \
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import numpy as np; from pathlib import Path; " \
         f"from pipeline.stages.cache import FolderCache; print(FolderCache(Path({str(cache.folder)!r}), 1, False)" \
-        f".keep({NAMES[0]!r}, np.ones(10**5)))"  # fmt: skip
+        f".put({NAMES[0]!r}, np.ones(10**5)))"  # fmt: skip
     done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert there(cache) == []
@@ -138,8 +138,8 @@ def work(folder, number, results):
     """Keep and look for results of the same addresses as others do, at once, in little room."""
     cache = FolderCache(folder, 0.0035, False)
     for at in np.random.default_rng(number).integers(6, size=60).tolist():
-        cache.keep(NAMES[at], np.full(125_000 - 40, float(at)))
-        found, value = cache.look(NAMES[at])
+        cache.put(NAMES[at], np.full(125_000 - 40, float(at)))
+        found, value = cache.get(NAMES[at])
         results.put(not found or (value == at).all())
 
 
@@ -162,7 +162,7 @@ def test_the_configured_folder_is_absolute_and_none_keeps_nothing(tmp_path, monk
     cache = composed()[0].cache
     assert (cache.folder, cache.gigabytes, cache.clear) == (tmp_path / "runs" / "cache", 2, False)
     assert composed("cache=none")[0].cache == NoCache()
-    assert (NoCache().keep(NAMES[0], 1), NoCache().look(NAMES[0])) == (False, (False, None))
+    assert (NoCache().put(NAMES[0], 1), NoCache().get(NAMES[0])) == (False, (False, None))
     with pytest.raises(SettingError, match=r"cache\.gigabytes"):
         composed("cache.gigabytes=0")
 

@@ -9,7 +9,7 @@ from running import composed, forget_sources
 from nncore.components import Component
 from pipeline.components.code_version import code_version
 from pipeline.components.fingerprints import content_hash
-from pipeline.driver.data_pipeline import sweep_code
+from pipeline.driver.context import sweep_code
 
 MODULES = {
     "__init__": "",

@@ -74,13 +74,13 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room
     done = command(tmp_path, *settings, *where, check=False)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have room, but is full")
+    assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have free space, but is full")
     for path in small_disk.glob("runs/*/*/summary.json"):
         json.loads(path.read_text())  # not half of one
     assert not list(small_disk.glob("runs/*/*/.*"))
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     again = command(tmp_path, *settings, *where)
-    assert " goes on" in again.stdout
+    assert " is resumed" in again.stdout
     found = summary(small_disk)
     assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
     assert found["work"]["resumed_networks"] > 0

@@ -11,7 +11,7 @@ from upstreams import CountedSource, begun, noted
 import nncore.reduction.pca
 from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
-from pipeline.stages.reduce import SHARED_COMPONENTS, AutoencoderReduction, Identity, PcaReduction, applied
+from pipeline.stages.reduce import SHARED_COMPONENTS, AutoencoderReduction, Identity, PcaReduction, apply_reduction
 
 
 def prepared(name="digits"):
@@ -65,7 +65,7 @@ def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
         development = context.executor.fetch(before.development)
         assert before.task == "classification"
         assert before.n_folds == len(development.folds) == 3
-        assert json.loads((context.record.folder / "data_card.json").read_text()) == before.card
+        assert json.loads((context.run_folder.folder / "data_card.json").read_text()) == before.card
         assert before.card["name"] == "wine"
         for (prepare, reduction), folds in zip(pairs, found, strict=True):
             for fold, view in enumerate(folds):
@@ -122,12 +122,12 @@ def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
         view = context.executor.fetch(one.data)
         assert view.transforms == ()
         assert Identity()(view) is view
-        assert applied(PcaReduction(2), view, PcaReduction(2).shared.fit(view)).data.train.x.shape == (90, 2)
+        assert apply_reduction(PcaReduction(2), view, PcaReduction(2).shared.fit(view)).data.train.x.shape == (90, 2)
 
 
 def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
     with begun(tmp_path, "data=iris") as (before, context):
-        prepare, timings = context.settings.prepare, context.record.summary["timings"]
+        prepare, timings = context.settings.prepare, context.run_folder.summary["timings"]
         before.views([(prepare, PcaReduction(2))])
         first = timings["reduce_s"]
         before.views([(prepare, PcaReduction(2))])

@@ -16,7 +16,8 @@ from pipeline.components.types import Dataset, Development, PreparedView, RawRow
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.console.output import LineOutput
-from pipeline.driver.data_pipeline import DataPipeline, RunContext, data_pipeline
+from pipeline.driver.context import RunContext
+from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.runs.folder import RunFolder
 
 
@@ -104,6 +105,6 @@ def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[Data
     try:
         with settings.execution.start() as executor:
             context = RunContext(settings, executor, record, output, Variants(Configuration(settings, config, "")))
-            yield data_pipeline(context), context
+            yield DataPipeline(settings, executor, context), context
     finally:
         record.close(lambda text: None)

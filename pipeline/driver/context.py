@@ -1,0 +1,68 @@
+"""What the stages of a run work with, and how their progress is shown and recorded."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.backends.base import Executor
+from pipeline.components.code_version import code_version
+from pipeline.components.types import DataCard
+from pipeline.config.schema import Settings, StageName
+from pipeline.config.variants import Variants
+from pipeline.console.output import Output
+from pipeline.engine.slices.task import train_slice
+from pipeline.runs.folder import RunFolder
+from pipeline.stages.load import load_dataset, split_dataset
+from pipeline.stages.reduce import apply_reduction
+
+COMPUTED = ("data", "split", "prepare", "reduce", "network", "training", "space", "search")
+
+
+def sweep_code(config: dict[str, Any]) -> str:
+    """Identify the code of a sweep's results: of the stages, of training, and of all that the configuration names.
+
+    Parameters
+    ----------
+    config : dict
+        The configuration as plain values. Its parts that report, track or schedule do not count.
+
+    Returns
+    -------
+    str
+        See `code_version`.
+    """
+    return code_version(load_dataset, split_dataset, apply_reduction, train_slice, *(config[name] for name in COMPUTED))
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """The parts of a run that its stages share. As a StageObserver it shows and records the stages before the sweep."""
+
+    settings: Settings
+    executor: Executor
+    run_folder: RunFolder
+    output: Output
+    variants: Variants
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.output.say(text)
+
+    def data_loaded(self, card: DataCard) -> None:
+        """Show the data card, and write it to the run's folder and to the journal."""
+        path = self.run_folder.folder / "data_card.json"
+        path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        self.run_folder.journal.append("data", card=card)
+        self.output.data(card)
+
+    def stage_finished(self, stage: StageName) -> None:
+        """Show and record the seconds of a stage."""
+        seconds = self.run_folder.time(stage)
+        self.output.stage(stage, seconds)
+        self.run_folder.journal.append("stage", stage=stage, seconds=seconds)
+
+    def views_added(self, n_views: int, seconds: float) -> None:
+        """Show the seconds of views that were made during the sweep, and add them to those of the stage reduce."""
+        timings = self.run_folder.summary["timings"]
+        timings["reduce_s"] = round(timings["reduce_s"] + seconds, 3)
+        self.output.say(f"{'reduce':<8} {seconds:5.1f} s for {n_views} more view{'s' if n_views > 1 else ''}")
