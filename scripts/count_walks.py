@@ -155,7 +155,9 @@ def table(folder: Path) -> Path:
 
 
 def learning_rate(folder: Path) -> None:
-    walk = Walk(is_rate, lambda file, name: file.startswith("nncore/optimizers/") and name.endswith("update"))
+    walk = Walk(
+        is_rate, lambda file, name: file.startswith("nncore/optimizers/") and name.rpartition(".")[2] == "update"
+    )
     with walk.following():
         sweep(folder, "tracking=none", "data=iris", "training.epochs=1")
     walk.show("learning rate from the command line to the weights")

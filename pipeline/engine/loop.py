@@ -6,43 +6,18 @@ and comes to the same decisions.
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from pipeline.components.errors import SettingError
 from pipeline.components.fingerprints import settings_hash
 from pipeline.engine.budget import Budget
-from pipeline.engine.packing.planner import NetworkOrigin, TrialNetwork
+from pipeline.engine.packing.planner import TrialNetwork
 from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
+from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.journal import Journal
-from pipeline.runs.network_record import CheckpointRef, NetworkRecord
+from pipeline.runs.network_record import NetworkRecord
 from pipeline.search.base import Sampler, TrainRequest
 
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
-
-
-class CheckpointIndex(Protocol):
-    """Knows where the states of networks are; see `CheckpointStore`."""
-
-    def origin(self, reference: CheckpointRef) -> NetworkOrigin:
-        """The stack that a checkpoint of this session or of an earlier one holds, and a network's key in it."""
-
-    def delete_unused(self) -> None:
-        """Delete what no network needs any longer."""
-
-
-class RungTraining(Protocol):
-    """Trains the networks of a rung; see `RungTrainer`."""
-
-    @property
-    def checkpoints(self) -> CheckpointIndex:
-        """Where the networks' states are."""
-
-    @property
-    def late(self) -> bool:
-        """Whether the budget of seconds is used up."""
-
-    def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
-        """Train networks; `report` is called with the keys of those that a slice has reported."""
 
 
 class Rungs:
@@ -87,14 +62,23 @@ class Rungs:
         """What to train next, [] at the end of the search or of the budget. Trials that are left out are pruned."""
         cause = self._used_up or "the search left it out"
         asked = [] if self._used_up else self._sampler.ask()
-        requests = self._affordable(asked)
-        kept = {request.trial.key for request in asked}
-        for key in self.reached:
-            if key not in kept:
-                self._records.prune(key, cause, self.reached[key])
-        for request in asked[len(requests) :]:
-            if request.trial.key in self.reached:
-                self._records.prune(request.trial.key, self._used_up, self.reached[request.trial.key])
+        requests: list[TrainRequest] = []
+        n_trials = len(self.reached)
+        for request in asked:
+            is_new = request.trial.key not in self.reached
+            cost = len(self._records.replicates) * (request.until - self.reached.get(request.trial.key, 0))
+            if is_new and self._budget.trials is not None and n_trials >= self._budget.trials:
+                self._used_up = f"budget.trials={self._budget.trials} is used up"
+            elif self._budget.network_epochs is not None and self._spent + cost > self._budget.network_epochs:
+                self._used_up = f"budget.network_epochs={self._budget.network_epochs} is used up"
+            if self._used_up:
+                break
+            requests.append(request)
+            n_trials, self._spent = n_trials + is_new, self._spent + cost
+        wanted, affordable = ({request.trial.key for request in part} for part in (asked, requests))
+        for key, epoch in self.reached.items():
+            if key not in affordable:
+                self._records.prune(key, self._used_up if key in wanted else cause, epoch)
         self.number += 1
         return requests
 
@@ -106,21 +90,6 @@ class Rungs:
                 self._records.finish(request.trial.key)
         if not self._used_up:
             self._sampler.tell({request.trial.key: self._scores(request) for request in requests})
-
-    def _affordable(self, requests: list[TrainRequest]) -> list[TrainRequest]:
-        """The first requests, as many as the budget allows."""
-        n_trials, n_networks = len(self.reached), len(self._records.replicates)
-        for index, request in enumerate(requests):
-            is_new = request.trial.key not in self.reached
-            cost = n_networks * (request.until - self.reached.get(request.trial.key, 0))
-            if is_new and self._budget.trials is not None and n_trials >= self._budget.trials:
-                self._used_up = f"budget.trials={self._budget.trials} is used up"
-            elif self._budget.network_epochs is not None and self._spent + cost > self._budget.network_epochs:
-                self._used_up = f"budget.network_epochs={self._budget.network_epochs} is used up"
-            if self._used_up:
-                return requests[:index]
-            n_trials, self._spent = n_trials + is_new, self._spent + cost
-        return requests
 
     def _scores(self, request: TrainRequest) -> tuple[float, ...]:
         """The trial's objectives at the epoch that was asked for, smaller is better; inf if it diverged."""
@@ -148,7 +117,7 @@ class Engine:
     objectives : sequence of str
         What the search is told: names of metrics, and "parameters".
     records : SweepRecords
-    trainer : RungTraining
+    trainer : RungTrainer
     journal : Journal
     build_networks : callable
         From the requests of a rung, the networks of each trial, in the order of the records' replicates.
@@ -167,7 +136,7 @@ class Engine:
         epochs: int,
         objectives: Sequence[str],
         records: SweepRecords,
-        trainer: RungTraining,
+        trainer: RungTrainer,
         journal: Journal,
         build_networks: NetworkFactory,
     ) -> None:

@@ -1,6 +1,6 @@
-"""The order of the trials: who is best, how sure that is, who cannot be told apart, who is on the Pareto front."""
+"""The order of the trials: the best, how certain that is, which trials tie with it, and the Pareto front."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
@@ -10,12 +10,19 @@ from pipeline.engine.statistics import interval, pareto_front, repeats, simplest
 
 @dataclass(frozen=True)
 class Ranking:
-    """The trials that have an answer, best first.
+    """The trials that can be ranked, best first.
 
-    intervals   by trial and metric, half the width of the 95 % confidence interval of the mean; none for one network
-    tied        whether a trial cannot be told apart from the best; None if there is nothing to test by
-    front       whether no other trial is better in one objective and nowhere worse; None with one objective
-    champion    the best, or the simplest of the tied ones
+    Parameters
+    ----------
+    trials : list of TrialRecord
+    intervals : list of dict of str to float
+        By trial and metric, half the width of the 95 % confidence interval of the mean; {} for a single network.
+    tied : list of bool or None
+        Which trials cannot be distinguished from the best; None if there is nothing to test by.
+    front : list of bool or None
+        Which trials are on the Pareto front; None with one objective.
+    champion : TrialRecord
+        The best, or the simplest of the tied ones.
     """
 
     trials: list[TrialRecord]
@@ -26,53 +33,54 @@ class Ranking:
 
 
 def ranked(
-    results: SweepRecords, select: SelectionSettings, correction: float, size: Callable[[str], int]
+    records: SweepRecords, select: SelectionSettings, correction: float, n_parameters: Callable[[str], int]
 ) -> Ranking | None:
-    """Rank the trials; None if none has an answer.
+    """Rank the trials.
 
-    correction   see statistics.py
-    size         how many numbers the networks of a trial learn, by its key
+    Parameters
+    ----------
+    records : SweepRecords
+    select : SelectionSettings
+    correction : float, >= 0
+        How much the scores of the folds depend on each other; see `pipeline.engine.statistics`.
+    n_parameters : callable
+        From a trial's key, how many parameters each of its networks has.
+
+    Returns
+    -------
+    Ranking or None
+        None if no trial can be ranked.
     """
-    trials = results.ranking()
+    trials = records.ranking()
     if not trials:
         return None
-    n_folds = len({repeat.fold for repeat in results.replicates})
-    by_metric = {name: [_values(trial, name) for trial in trials] for name in trials[0].mean}
-    found = tied(repeats(by_metric[results.metric], n_folds), 0, correction)
-    ties = None if found is None else found.tied.tolist()
+    n_folds = len({replicate.fold for replicate in records.replicates})
+    scores = {
+        name: [repeats([network.final_metrics[name] for network in trial.networks], n_folds) for trial in trials]
+        for name in trials[0].mean
+    }  # by metric, (trials, repeats)
+    tests = tied(scores[records.metric], 0, correction)
+    ties = None if tests is None else tests.tied.tolist()
     champion = trials[0]
     if select.simplest and ties:
-        among = [at for at, is_tied in enumerate(ties) if is_tied]
-        orders = [(size(trials[at].key), len(trials[at].trial.parameters), at) for at in among]
-        champion = trials[among[simplest(orders)]]
-    intervals = [
-        {
-            name: half
-            for name, rows in by_metric.items()
-            if (half := _interval(rows[at], n_folds, correction)) is not None
-        }
-        for at in range(len(trials))
-    ]
-    return Ranking(trials, intervals, ties, _front(trials, results.metric, select.tradeoffs, size), champion)
-
-
-def _values(trial: TrialRecord, metric: str) -> list[float]:
-    return [network.final_metrics[metric] for network in trial.networks]
-
-
-def _interval(values: list[float], n_folds: int, correction: float) -> float | None:
-    return interval(repeats(values, n_folds).tolist(), correction)
-
-
-def _front(
-    trials: list[TrialRecord], metric: str, tradeoffs: Sequence[str], size: Callable[[str], int]
-) -> list[bool] | None:
-    """Whether each trial is on the Pareto front of the metric and what else counts."""
-    if not tradeoffs:
-        return None
-    rows = [
-        [smaller_is_better(metric, trial.mean[metric])]
-        + [float(size(trial.key)) if name == "parameters" else trial.mean[f"validation/{name}"] for name in tradeoffs]
-        for trial in trials
-    ]
-    return list(pareto_front(rows).tolist())
+        candidates = [rank for rank, is_tied in enumerate(ties) if is_tied]
+        sizes = [(n_parameters(trials[rank].key), len(trials[rank].trial.parameters), rank) for rank in candidates]
+        champion = trials[candidates[simplest(sizes)]]
+    intervals: list[dict[str, float]] = []
+    for rank in range(len(trials)):
+        halves = {name: interval(rows[rank].tolist(), correction) for name, rows in scores.items()}
+        intervals.append({name: half for name, half in halves.items() if half is not None})
+    front = None
+    if select.tradeoffs:
+        objectives = [
+            [
+                smaller_is_better(records.metric, trial.mean[records.metric]),
+                *(
+                    float(n_parameters(trial.key)) if name == "parameters" else trial.mean[f"validation/{name}"]
+                    for name in select.tradeoffs
+                ),
+            ]
+            for trial in trials
+        ]
+        front = pareto_front(objectives).tolist()
+    return Ranking(trials, intervals, ties, front, champion)

@@ -1,4 +1,4 @@
-"""Select: the champion, by a validation metric."""
+"""How the champion is selected, by a validation metric."""
 
 from typing import Literal
 
@@ -11,12 +11,20 @@ from pipeline.engine.slices.task import METRICS
 
 @dataclass(frozen=True, config=STRICT)
 class SelectionSettings:
-    """The trial with the best validation metric of the weights it answers with; of equals, the first.
+    """Which trial becomes the champion: the one with the best validation metric; of equals, the first.
 
-    tradeoffs   what else counts, smaller is better: how many numbers a network learns, or the loss
-    simplest    of the trials that cannot be told apart from the best, take the simplest
-    ensemble    networks in the ensemble, each counted as often as it is taken; 0: none
-    publish     what becomes the model
+    Parameters
+    ----------
+    metric : str
+        loss, accuracy, r2, label_accuracy or subset_accuracy, whichever the task has.
+    tradeoffs : tuple of {"parameters", "loss"}
+        Further objectives, smaller is better: the number of a network's parameters, or the loss.
+    simplest : bool
+        Of the trials that cannot be distinguished from the best, take the simplest.
+    ensemble : int, >= 0
+        Networks in the ensemble, counted as often as they are taken; 0 for no ensemble.
+    publish : {"champion", "ensemble"}
+        What becomes the model.
     """
 
     metric: Literal["loss", "accuracy", "r2", "label_accuracy", "subset_accuracy"]

@@ -1,10 +1,10 @@
-"""Statistics of a sweep: how sure a mean is, which trials tie with the best, and which of them to prefer.
+"""Statistics of a sweep: confidence intervals of means, ties with the best trial, and which tied trial to prefer.
 
-    T trials;  F folds, S seeds per fold;  J repeats, what counts as measured independently of each other
+    T trials;  F folds, S seeds per fold;  J repeats, which count as independent measurements
 
-Validation scores vary with the fold and with the seed. Folds share training rows, so that their scores rise and fall
-together and a plain t statistic is too sure of itself: the variance of a mean is s^2 (1/J + correction), where
-correction = n_validation / n_train with several folds, and 0 with one (Nadeau & Bengio 2003).
+Validation scores vary with the fold and with the seed. Folds share training rows, so their scores are correlated, and
+a plain t statistic overstates the evidence: the variance of a mean is s^2 (1/J + correction), where correction =
+n_validation / n_train with several folds, and 0 with one (Nadeau & Bengio 2003).
 """
 
 import math
@@ -22,8 +22,12 @@ TEST = "paired corrected resampled t-test (Nadeau & Bengio 2003), two-sided, Hol
 class Ties(NamedTuple):
     """How the trials compare with the best of them.
 
-    tied       (T,) bool, whether a trial cannot be told apart from the best; the best itself is tied
-    p_values   (T,), corrected by Holm's rule: tied where above the level; 1 for the best, NaN for diverged trials
+    Parameters
+    ----------
+    tied : bool array (T,)
+        Whether a trial cannot be distinguished from the best; the best itself is tied.
+    p_values : array (T,)
+        After Holm's correction: tied where above the level; 1 for the best, NaN for diverged trials.
     """
 
     tied: Array
@@ -31,11 +35,21 @@ class Ties(NamedTuple):
 
 
 def repeats(scores: ArrayLike, n_folds: int) -> Array:
-    """The columns that count as repeats: scores (..., F S), the seeds of a fold side by side -> (..., J).
+    """The scores that count as repeats.
 
-    With several folds their means over the seeds, J = F: the networks of one fold share all their rows, so that
-    they say less about other rows than as many folds would. With one fold its seeds, J = S: what is then measured
-    is how much the random start matters, not the choice of the rows.
+    Parameters
+    ----------
+    scores : array (..., F S)
+        Of the networks of a trial, the seeds of a fold side by side.
+    n_folds : int, > 0
+        F.
+
+    Returns
+    -------
+    array (..., J)
+        With several folds the mean over the seeds of each, J = F: the networks of one fold share all their rows, and
+        tell less about other rows than as many folds would. With one fold the scores themselves, J = S: they show how
+        much the random start matters, not how much the choice of the rows does.
     """
     values = np.asarray(scores, np.float64)
     return values if n_folds == 1 else values.reshape(*values.shape[:-1], n_folds, -1).mean(axis=-1)
@@ -44,11 +58,24 @@ def repeats(scores: ArrayLike, n_folds: int) -> Array:
 def interval(values: Sequence[float], correction: float, confidence: float = 0.95) -> float | None:
     """Half the width of the confidence interval of the mean of J repeats.
 
-        t_(J-1) s sqrt(1/J + correction),  s the sample standard deviation
+    Parameters
+    ----------
+    values : sequence of float, J of them
+    correction : float, >= 0
+    confidence : float in (0, 1), default 0.95
 
-    Returns  None if there are fewer than two values or one is not finite: then nothing can be said
-    Range    correction >= 0;  0 < confidence < 1
-    Source   Nadeau & Bengio (2003), "Inference for the generalization error", section 3
+    Returns
+    -------
+    float or None
+        None if there are fewer than two values, or one is not finite: then nothing can be said.
+
+    Notes
+    -----
+    t_(J-1) s sqrt(1/J + correction), where s is the sample standard deviation.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), "Inference for the generalization error", section 3.
     """
     if len(values) < 2 or not np.isfinite(values).all():
         return None
@@ -59,24 +86,43 @@ def interval(values: Sequence[float], correction: float, confidence: float = 0.9
 
 
 def tied(scores: ArrayLike, best: int, correction: float, level: float = 0.05) -> Ties | None:
-    """Which trials the test `TEST` cannot tell apart from trial `best`; scores (T, J), a column per repeat.
+    """Which trials the test `TEST` cannot distinguish from the best.
 
-        t = mean(d) / (s sqrt(1/J + correction)) with J - 1 degrees of freedom, d = difference to the best, repeat by
-        repeat, and s its sample standard deviation
+    Parameters
+    ----------
+    scores : array (T, J)
+        A column per repeat.
+    best : int
+        The row of the best trial.
+    correction : float, >= 0
+        0 for the paired t-test.
+    level : float in (0, 1), default 0.05
 
-    With correction 0 it is the paired t-test. Equal scores are tied. A difference that is the same in all repeats,
-    but not 0, is not. A trial with a score that is not finite has diverged and is never tied.
+    Returns
+    -------
+    Ties or None
+        None if there is one repeat: then nothing can be told.
 
-    Holm's correction, because the best of many equal trials is the luckiest: one by one, a sweep of 100 of them
-    would call about 5 worse by chance alone, and more as the best was picked by the same scores. With it, a trial
-    named beforehand as `best` is wrongly told apart from any at all with at most the level's probability; for the
-    luckiest of 20 it is about 3 times that. The price is power: with 112 trials and 5 folds, t must exceed 10.6 for
-    what 2.8 is enough for alone. Tied means not proved worse; it does not mean equal.
+    Raises
+    ------
+    ValueError
+        If the best has a score that is not finite.
 
-    Returns  None if there is one repeat: then nothing can be told
-    Range    correction >= 0;  0 < level < 1
-    Raises   ValueError if the best has a score that is not finite
-    Source   Nadeau & Bengio (2003), "Inference for the generalization error"; Bouckaert & Frank (2004), for folds
+    Notes
+    -----
+    t = mean(d) / (s sqrt(1/J + correction)) with J - 1 degrees of freedom, where d are the differences from the best,
+    repeat by repeat, and s is their sample standard deviation. Equal scores are tied. A difference that is the same in
+    all repeats, but not 0, is not. A trial with a score that is not finite has diverged and is never tied.
+
+    Holm's correction is needed because the best of many equal trials is the luckiest: one by one, a sweep of 100 of
+    them would declare about 5 worse by chance alone, and more because the best was picked by the same scores. With it,
+    a trial named beforehand as `best` is wrongly distinguished from any other with a probability of at most the level;
+    for the luckiest of 20 it is about 3 times the level. The price is power: with 112 trials and 5 folds, t must exceed
+    10.6 where 2.8 is enough for a single comparison. Tied means not proved worse; it does not mean equal.
+
+    References
+    ----------
+    Nadeau & Bengio (2003), "Inference for the generalization error"; Bouckaert & Frank (2004), for folds.
     """
     values = np.asarray(scores, np.float64)
     finite = np.all(np.isfinite(values), axis=1)
@@ -103,11 +149,26 @@ def _paired(a: Array, b: Array, correction: float) -> Array:
 
 
 def holm(p_values: Array) -> Array:
-    """p-values (N,) of N tests, made larger so that they can be judged together.
+    """Adjust p-values of N tests so that they can be compared with one level.
 
-    The smallest is multiplied by N, the next by N - 1 and so on; none gets smaller than one before it, or above 1.
+    Parameters
+    ----------
+    p_values : array (N,)
 
-    Source   Holm (1979), "A simple sequentially rejective multiple test procedure"
+    Returns
+    -------
+    array (N,)
+        The smallest is multiplied by N, the next by N - 1 and so on; none becomes smaller than one before it, or
+        larger than 1.
+
+    References
+    ----------
+    Holm (1979), "A simple sequentially rejective multiple test procedure".
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.5, 0.02])).tolist()
+    [0.03, 0.5, 0.04]
     """
     order = np.argsort(p_values)
     factors = np.arange(len(order), 0, -1)
@@ -117,30 +178,53 @@ def holm(p_values: Array) -> Array:
 
 
 def pareto_front(objectives: ArrayLike) -> Array:
-    """Which trials no other dominates, (T,) bool; objectives (T, M), M >= 1, smaller is better.
+    """Which trials no other trial dominates.
 
-    One dominates another if it is nowhere worse and somewhere better, so that equal trials are in or out together.
-    A trial with an objective that is not finite is never in.
+    Parameters
+    ----------
+    objectives : array (T, M), M >= 1
+        Smaller is better.
+
+    Returns
+    -------
+    bool array (T,)
+
+    Notes
+    -----
+    A trial dominates another if it is nowhere worse and somewhere better; equal trials are in or out together. A trial
+    with an objective that is not finite is never in.
+
+    Examples
+    --------
+    >>> pareto_front([[0.1, 500], [0.2, 100], [0.3, 300]]).tolist()
+    [True, True, False]
     """
     values = np.asarray(objectives, np.float64)
     on_front = np.all(np.isfinite(values), axis=1)
-    distinct, places = np.unique(values[on_front], axis=0, return_inverse=True)
-    front, size = np.empty_like(distinct.T), 0  # (M, found so far)
+    distinct, indices = np.unique(values[on_front], axis=0, return_inverse=True)
+    front, size = np.empty_like(distinct.T), 0  # (M, trials on the front so far)
     good = np.zeros(len(distinct), bool)
     for index, point in enumerate(distinct):  # by the first objective, then the next: only earlier ones can dominate
         if not (front[1:, :size] <= point[1:, None]).all(axis=0).any():
             front[:, size], good[index] = point, True
             size += 1
-    on_front[on_front] = good[places.reshape(-1)]
+    on_front[on_front] = good[indices.reshape(-1)]
     return on_front
 
 
 def simplest(candidates: Sequence[tuple[int, ...]]) -> int:
-    """The place of the candidate to prefer among tied trials, by counts that are better small, most important first.
+    """The place of the candidate to prefer among tied trials.
 
-    Such as (parameters of its network, its hyperparameters, its rank): the smallest network, of equals the one with
-    the fewest settings to keep, of equals the best.
+    Parameters
+    ----------
+    candidates : sequence of tuple of int
+        For each, counts of which fewer are better, the most important first, such as (parameters of its network, its
+        hyperparameters, its rank): the smallest network, of equals the one with the fewest settings, of equals the
+        best.
 
-    Raises   ValueError if there is no candidate
+    Raises
+    ------
+    ValueError
+        If there is no candidate.
     """
     return min(range(len(candidates)), key=candidates.__getitem__)

@@ -78,7 +78,8 @@ class Choices:
 
     def suggest(self, name: str, suggester: Suggester) -> Suggestion:
         """One of the values."""
-        return _plain(self.values[_index(name, len(self.values), suggester)])
+        value = self.values[_index(name, len(self.values), suggester)]
+        return Suggestion(value, {"": str(value) if isinstance(value, list) else value})
 
     def decisions(self, name: str) -> "Decisions":
         """One, if there are two values or more."""
@@ -158,7 +159,8 @@ class Range:
 
     def suggest(self, name: str, suggester: Suggester) -> Suggestion:
         """One of the numbers."""
-        return _plain(suggester.number(name, self))
+        number = suggester.number(name, self)
+        return Suggestion(number, {"": number})
 
     def decisions(self, name: str) -> "Decisions":
         """One."""
@@ -223,11 +225,6 @@ Decisions = Iterator[tuple[str, Choices | Range]]  # by name
 
 def _index(name: str, n: int, suggester: Suggester) -> int:
     return 0 if n == 1 else suggester.index(name, n)
-
-
-def _plain(value: Any) -> Suggestion:
-    """A value, whose parameter is a string if it is a list."""
-    return Suggestion(value, {"": str(value) if isinstance(value, list) else value})
 
 
 def parse(node: Any, path: str = "") -> Node:

@@ -178,7 +178,8 @@ def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettin
 
 def stack_of(networks: Sequence[TrialNetwork]) -> PlannedStack:
     """The stack of networks that can be trained together and are in packing order."""
-    return PlannedStack(tuple(networks), _group_epoch_seconds(networks))
+    first = networks[0]
+    return PlannedStack(tuple(networks), epoch_seconds(first.architecture, first.fold.view_shape, len(networks)))
 
 
 def packing_order(network: TrialNetwork) -> tuple[tuple[str, ...], str]:
@@ -207,7 +208,7 @@ def _stack_counts(groups: list[list[TrialNetwork]], workers: int, width: int | s
     """
     if width != "auto":
         return [1 if isinstance(width, str) else ceil(len(group) / width) for group in groups]
-    seconds = [(group[0].until - group[0].start) * _group_epoch_seconds(group) for group in groups]
+    seconds = [stack_of(group).seconds for group in groups]
     workers = max(1, min(workers, ceil(sqrt(sum(seconds) / TASK_S))))
     counts = [
         ceil(min(len(group) / efficient_width(group[0].architecture), total / min_task_seconds(workers)))
@@ -220,7 +221,3 @@ def _stack_counts(groups: list[list[TrialNetwork]], workers: int, width: int | s
         longest = max(divisible, key=lambda index: seconds[index] / counts[index])
         counts[longest] += 1
     return counts
-
-
-def _group_epoch_seconds(networks: Sequence[TrialNetwork]) -> float:
-    return epoch_seconds(networks[0].architecture, networks[0].fold.view_shape, len(networks))

@@ -1,4 +1,4 @@
-"""How long an epoch of a stack takes on a worker, found out with a few steps of it."""
+"""How long an epoch of a stack takes on a worker, measured with a few of its steps."""
 
 import time
 from typing import Any, NamedTuple
@@ -10,11 +10,20 @@ from nncore.stack.training import train
 from pipeline.components.types import Task
 from pipeline.engine.slices.task import METRICS
 
-SHORTEST = 0.3  # seconds that are to be timed
+SHORTEST = 0.3  # seconds that are measured at least
 
 
 class Probed(NamedTuple):
-    """Seconds of an epoch, and bytes of a stack's own arrays and of the views it learns from."""
+    """What was measured of a stack.
+
+    Parameters
+    ----------
+    epoch_seconds : float
+    stack_bytes : int
+        Of the stack's own arrays: parameters, gradients, states, selected weights.
+    view_bytes : int
+        Of the data that it learns from.
+    """
 
     epoch_seconds: float
     stack_bytes: int
@@ -24,23 +33,32 @@ class Probed(NamedTuple):
 def probe(
     architecture: Architecture, networks: tuple[Network, ...], task: Task, loss_limit: float, *views: Any
 ) -> Probed:
-    """Time an epoch on a part of the rows, a larger one until that takes long enough; all rows if need be."""
+    """Time an epoch on a share of the rows, a larger one until it takes long enough to be measured.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    networks : tuple of Network
+    task : Task
+    loss_limit : float
+    *views : PreparedView
+    """
     data = tuple(view.data for view in views)
     stack = start(architecture, networks)
-    n_rows, share, seconds = len(data[0].train.x), min(1.0, 4 * architecture.batch_size / len(data[0].train.x)), 0.0
+    n_rows = len(data[0].train.x)
+    share = min(1.0, 4 * architecture.batch_size / n_rows)
     while True:
-        part = tuple(Data(*(_first(rows, share) for rows in one)) for one in data)
+        part = tuple(Data(*(_first(rows, share) for rows in view)) for view in data)
         began = time.perf_counter()
         train(stack, part, 1, METRICS[task], loss_limit)
         seconds = time.perf_counter() - began
         if seconds >= SHORTEST or share == 1:
             break
         share = min(1.0, share * max(2.0, 1.5 * SHORTEST / seconds))
-    own = stack.parameters.nbytes * 4 + sum(
-        array.nbytes for array in stack.state.values()
-    )  # gradients, answers, copies
-    arrays = [array for one in data for rows in one for array in rows if array is not None]
-    return Probed(seconds * n_rows / len(part[0].train.x), own, sum(array.nbytes for array in arrays))
+    states = sum(array.nbytes for array in stack.state.values())
+    stack_bytes = stack.parameters.nbytes * 4 + states  # W, its gradient, the selected weights, a copy
+    arrays = [array for view in data for rows in view for array in rows if array is not None]
+    return Probed(seconds * n_rows / len(part[0].train.x), stack_bytes, sum(array.nbytes for array in arrays))
 
 
 def _first(rows: Rows, share: float) -> Rows:

@@ -166,22 +166,19 @@ def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | N
     began = time.perf_counter()
     stack = task.begin.stack([load_stack(source) for source in given[:n_sources]])
     data = tuple(view.data for view in given[n_sources:])
+    rules: dict[str, Any] = {"until": task.until, "metrics": METRICS[task.task], "loss_limit": task.loss_limit}
     if task.gpu_bytes:
-        stack, reports = with_gpu_memory_limit(task.gpu_bytes, _train_on_gpu, task, stack, data)
+        stack, reports = with_gpu_memory_limit(task.gpu_bytes, _train_on_gpu, stack, data, rules)
     else:
-        stack, reports = _train(task, stack, data)
+        stack, reports = train(stack, data, **rules)
     sha256 = save_checkpoint(stack, task.file) if task.session_file.exists() else ""
     outcome = SliceOutcome(time.perf_counter() - began, f"{gethostname()} {os.getpid()}", sha256, reports)
     return None if task.last and sha256 else stack, outcome
 
 
-def _train(task: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
-    return train(stack, data, task.until, METRICS[task.task], task.loss_limit)
-
-
-def _train_on_gpu(task: SliceTask, stack: Stack, data: tuple[Data, ...]) -> tuple[Stack, dict[str, Report]]:
+def _train_on_gpu(stack: Stack, data: tuple[Data, ...], rules: dict[str, Any]) -> tuple[Stack, dict[str, Report]]:
     """Between slices a stack is in the host's memory, wherever it is trained next."""
-    stack, reports = _train(task, to_device(stack, to_gpu), views_to_device(data, to_gpu))
+    stack, reports = train(to_device(stack, to_gpu), views_to_device(data, to_gpu), **rules)
     return to_device(stack, to_host), reports
 
 
