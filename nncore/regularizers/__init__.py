@@ -1,7 +1,7 @@
-"""Regularizers: what keeps a network from learning its training rows by heart.
+"""Regularizers: what keeps a network from overfitting its training rows.
 
-Each member says where it acts, by what it returns (base.py): a `Penalty` adds to the loss, a `Constraint` acts on the
-weights themselves, a `Clipping` on the gradient, a `Disturbance` on the rows, a `Dropout` and an `Activity` inside the
-network, an `Average` and an `EarlyStopping` on which weights a network answers with in the end. A network may have
-several, one of a kind; biases, scales and shifts are penalised only where that is asked for.
+The type that a function returns says where it acts (base.py): a `Penalty` adds to the loss, a `Constraint` acts on the
+weights themselves, a `Clipping` on the gradient, an `Augmentation` on the rows of a batch, a `Dropout` and an
+`ActivityRegularizer` inside the network, a `WeightAverage` and an `EarlyStopping` on which weights are selected in the
+end. A network may have several regularizers, one of each name; biases, scales and shifts are penalised only on request.
 """

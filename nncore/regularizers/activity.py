@@ -9,13 +9,24 @@ from nncore.regularizers.penalties import l1_gradient
 
 
 def activity(strength: ArrayLike) -> ActivityRegularizer:
-    """strength * sum |y| of the hidden layers (of an autoencoder: of its code), as a mean over the rows.
+    """L1 activity penalty: few hidden units (of an autoencoder: few units of its code) are active for any one row.
 
-    Few units then say anything for one row: a sparse code.
+    Parameters
+    ----------
+    strength : float or array (K,), >= 0
 
-    Derivative   strength * sign(y) / N
-    Range        strength >= 0
-    Source       Goodfellow, Bengio & Courville (2016), "Deep learning", section 14.2.1
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    strength sum |y|, as a mean over the rows;  derivative strength sign(y) / N.
+
+    References
+    ----------
+    Goodfellow, Bengio & Courville (2016), "Deep learning", section 14.2.1.
     """
     strength = checked("activity", "strength", strength, at_least=0)
 

@@ -1,4 +1,4 @@
-"""Disturbances: rows and targets are changed a little each time they are shown, in training only."""
+"""Data augmentation: rows and targets are changed a little each time that they are used in training."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,36 +10,63 @@ from nncore.regularizers.base import Augmentation
 
 
 def input_noise(deviation: ArrayLike) -> Augmentation:
-    """x <- x + deviation e, e ~ Normal(0, 1). On an autoencoder it makes a denoising one: the target stays clean.
+    """Gaussian input noise; it turns an autoencoder into a denoising one, as the target stays clean.
 
-    Range    deviation >= 0, in units of the columns
-    Random   e from (seed, "input noise", epoch, 0)
-    Source   Bishop (1995), "Training with noise is equivalent to Tikhonov regularization"
+    Parameters
+    ----------
+    deviation : float or array (K,), >= 0
+        Standard deviation, in units of the columns.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    x <- x + deviation e, e ~ Normal(0, 1), drawn from (seed, "input noise", epoch, 0).
+
+    References
+    ----------
+    Bishop (1995), "Training with noise is equivalent to Tikhonov regularization".
     """
     deviation = checked("input_noise", "deviation", deviation, at_least=0)
 
-    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
-        x += column(deviation, x) * draw.normal("input noise", x)
+    def augment(x: Array, t: Array, targets: str, streams: NetworkStreams) -> None:
+        x += column(deviation, x) * streams.normal("input noise", x)
 
     return Augmentation(augment)
 
 
 def mixup(alpha: ArrayLike) -> Augmentation:
-    """Each row of a batch is mixed with another, and so are their targets: x <- m x + (1 - m) x', t likewise.
+    """Mixup: each row of a batch is mixed with another, and so are their targets.
 
-    One m ~ Beta(alpha, alpha) for the batch, and a random partner for each row; alpha = 0 changes nothing.
+    Parameters
+    ----------
+    alpha : float or array (K,), >= 0
+        Of the Beta distribution; 0 changes nothing.
 
-    Range    alpha >= 0
-    Random   the partners and m from (seed, "mixup", epoch, step)
-    Source   Zhang et al. (2017), arXiv:1710.09412
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    x <- m x + (1 - m) x', t likewise, with one m ~ Beta(alpha, alpha) per batch and a random partner x' for each row.
+    The partners and m are drawn from (seed, "mixup", epoch, step).
+
+    References
+    ----------
+    Zhang et al. (2017), arXiv:1710.09412.
     """
     alpha = checked("mixup", "alpha", alpha, at_least=0)
 
-    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
-        each = zip(np.broadcast_to(alpha, len(x)), draw.generators("mixup"), strict=True)
-        drawn = [(random.permutation(x.shape[1]), random.beta(a, a) if a else 1.0) for a, random in each]
-        partners = as_array_like(np.stack([order for order, _ in drawn])[:, :, None], x)  # (K, N, 1)
-        m = np.array([share for _, share in drawn])
+    def augment(x: Array, t: Array, targets: str, streams: NetworkStreams) -> None:
+        generators = zip(np.broadcast_to(alpha, len(x)), streams.generators("mixup"), strict=True)
+        draws = [(random.permutation(x.shape[1]), random.beta(a, a) if a else 1.0) for a, random in generators]
+        partners = as_array_like(np.stack([order for order, _ in draws])[:, :, None], x)  # (K, N, 1)
+        m = np.array([share for _, share in draws])
         for rows in (x, t):
             rows[...] = column(m, rows) * rows + column(1 - m, rows) * np.take_along_axis(rows, partners, axis=1)
 
@@ -47,14 +74,28 @@ def mixup(alpha: ArrayLike) -> Augmentation:
 
 
 def label_smoothing(strength: ArrayLike) -> Augmentation:
-    """Targets move a little towards even chances: t <- (1 - strength) t + strength / C, C classes (2 if binary).
+    """Label smoothing: targets move a little towards equal probabilities.
 
-    Range    0 <= strength < 1
-    Source   Szegedy et al. (2015), arXiv:1512.00567, section 7
+    Parameters
+    ----------
+    strength : float or array (K,), in [0, 1)
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    t <- (1 - strength) t + strength / C with C classes (2 for binary targets).
+
+    References
+    ----------
+    Szegedy et al. (2015), arXiv:1512.00567, section 7.
     """
     strength = checked("label_smoothing", "strength", strength, at_least=0, below=1)
 
-    def augment(x: Array, t: Array, targets: str, draw: NetworkStreams) -> None:
+    def augment(x: Array, t: Array, targets: str, streams: NetworkStreams) -> None:
         t *= column(1 - strength, t)
         t += column(strength, t) / (2 if targets == "binary" else t.shape[2])
 

@@ -1,4 +1,4 @@
-"""Weight averaging: a network answers with a mean over its way, which lies flatter than any point of it."""
+"""Weight averaging: a mean over the steps of training is selected, which often lies in a flatter minimum."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,13 +11,25 @@ from nncore.regularizers.base import WeightAverage
 
 
 def ema(decay: ArrayLike = 0.999) -> WeightAverage:
-    """Exponential moving average: after each step A <- decay A + (1 - decay) W; after the first, A = W.
+    """Exponential moving average of the weights, and of batch normalisation's running statistics.
 
-    Running statistics of batch normalisation are averaged along.
+    Parameters
+    ----------
+    decay : float or array (K,), in [0, 1), default 0.999
 
-    Range    0 <= decay < 1
-    Source   Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging"
-    Differs  from the source, which averages all steps alike
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    A = W after the first step, then A <- decay A + (1 - decay) W after each step. The source averages all steps with
+    equal weight instead.
+
+    References
+    ----------
+    Polyak & Juditsky (1992), "Acceleration of stochastic approximation by averaging".
     """
     decay = checked("ema", "decay", decay, at_least=0, below=1)
 
@@ -28,25 +40,36 @@ def ema(decay: ArrayLike = 0.999) -> WeightAverage:
             return
         ema_update(A, W, one_minus_decay=1 - decay)
 
-    return WeightAverage(_copy, observe, _answer)
+    return WeightAverage(_start_at, observe, _average)
 
 
 @elementwise("A")
 def ema_update(A: Array, W: Array, *, one_minus_decay: Array) -> Array:
-    """One number's mean; rest = 1 - decay."""
+    """Return the mean of one number after the step."""
     return A + one_minus_decay * (W - A)
 
 
 def swa(start: ArrayLike = 10) -> WeightAverage:
-    """Stochastic weight averaging: the plain mean of the weights at the ends of all epochs after `start`.
+    """Stochastic weight averaging: the mean of the weights at the ends of all epochs after `start`.
 
-    Until then, the weights themselves.
+    Parameters
+    ----------
+    start : int or array (K,), >= 0, default 10
+        In epochs; until then, the weights themselves are selected.
 
-    Running statistics of batch normalisation are averaged along.
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
 
-    Range    start >= 0, in epochs
-    Source   Izmailov et al. (2018), arXiv:1803.05407, Algorithm 1
-    Differs  from the paper, where the running statistics are made anew by one more pass over the rows
+    Notes
+    -----
+    Running statistics of batch normalisation are averaged too. In the paper they are computed anew by one more pass
+    over the rows.
+
+    References
+    ----------
+    Izmailov et al. (2018), arXiv:1803.05407, Algorithm 1.
     """
     start = checked("swa", "start", start, at_least=0, integer=True)
 
@@ -58,12 +81,12 @@ def swa(start: ArrayLike = 10) -> WeightAverage:
         A += (W - A) / n
         np.copyto(A, W, where=n == 1)
 
-    return WeightAverage(_copy, observe, _answer)
+    return WeightAverage(_start_at, observe, _average)
 
 
-def _copy(W: Array) -> State:
+def _start_at(W: Array) -> State:
     return {"A": W.copy()}
 
 
-def _answer(W: Array, state: State) -> Array:
+def _average(W: Array, state: State) -> Array:
     return state["A"].copy()

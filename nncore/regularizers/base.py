@@ -1,4 +1,4 @@
-"""The kinds of regularizers, by the place where they act. K networks at a time, as everywhere."""
+"""The types of regularizers, by the place where they act. Every function works on K networks at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -10,11 +10,16 @@ from nncore.random_streams import NetworkStreams
 
 
 class Penalty(NamedTuple):
-    """Added to the loss.
+    """A term that is added to the loss.
 
-    value          the penalty (K,) of parameters W (K, weights)
-    add_gradient   adds its derivative to dW, in place
-    biases         whether W holds all parameters, and not only the weights
+    Parameters
+    ----------
+    value : callable
+        value(W) returns the penalty (K,) of the parameters W (K, weights).
+    add_gradient : callable
+        add_gradient(W, dW) adds its derivative to dW, in place.
+    biases : bool, default False
+        Whether W holds all parameters and not only the weights.
     """
 
     value: Callable[[Array], Array]
@@ -23,10 +28,14 @@ class Penalty(NamedTuple):
 
 
 class Constraint(NamedTuple):
-    """Acts on the parameters, in place.
+    """An operation on the parameters, in place.
 
-    before   (W, step): before the optimizer's step, W (K, P)
-    after    (layers): after it, views of each layer
+    Parameters
+    ----------
+    before : callable, optional
+        before(W, step) is called before the optimizer's step; W is (K, P).
+    after : callable, optional
+        after(layers) is called after it, with views of each layer.
     """
 
     before: Callable[[Array, Step], None] = lambda W, step: None
@@ -34,16 +43,26 @@ class Constraint(NamedTuple):
 
 
 class Clipping(NamedTuple):
-    """clip(g) bounds the gradient (K, P) of loss and penalties, in place."""
+    """A bound on the gradient.
+
+    Parameters
+    ----------
+    clip : callable
+        clip(g) bounds the gradient (K, P) of loss and penalties, in place.
+    """
 
     clip: Callable[[Array], None]
 
 
 class Augmentation(NamedTuple):
-    """Acts on the rows of each batch, in training only.
+    """A random change of the rows of each batch, in training only.
 
-    augment   (x, t, kind, draw): changes x (K, N, I) and t (K, N, O), targets of this kind, in place
-    targets   which kinds of targets it can be used with
+    Parameters
+    ----------
+    augment : callable
+        augment(x, t, targets, streams) changes x (K, N, I) and t (K, N, O) in place; `targets` is the kind of t.
+    targets : tuple of str, default all
+        Kinds of targets that it can be used with.
     """
 
     augment: Callable[[Array, Array, str, NetworkStreams], None]
@@ -51,24 +70,43 @@ class Augmentation(NamedTuple):
 
 
 class Dropout(NamedTuple):
-    """The share (K,) or (1,) of a layer's inputs that is left out: of the rows' own columns, and of hidden layers'."""
+    """Shares of a layer's inputs that are dropped.
+
+    Parameters
+    ----------
+    input_rate : array (K,) or (1,)
+        Share of the columns of the rows.
+    rate : array (K,) or (1,)
+        Share of the outputs of hidden layers.
+    """
 
     input_rate: Array
     rate: Array
 
 
 class ActivityRegularizer(NamedTuple):
-    """add_gradient(y, dy): the derivative of a penalty on a layer's y (K, N, O), added to dy in place."""
+    """A penalty on the outputs of hidden layers.
+
+    Parameters
+    ----------
+    add_gradient : callable
+        add_gradient(y, dy) adds its derivative by a layer's y (K, N, O) to dy, in place.
+    """
 
     add_gradient: Callable[[Array, Array], None]
 
 
 class WeightAverage(NamedTuple):
-    """Which weights a network answers with: a mean over its way, not its last ones.
+    """Selects a mean over the steps of training, not the last weights.
 
-    init      the state, from the numbers W (K, buffer_size) of the networks
-    observe   (W, state, step, epoch): after each step; epoch from 1
-    average   (W, state): the numbers to answer with, a new array
+    Parameters
+    ----------
+    init : callable
+        init(W) returns the state for the numbers W (K, buffer_size) of the networks.
+    observe : callable
+        observe(W, state, step, epoch) is called after each step; epochs count from 1.
+    average : callable
+        average(W, state) returns the selected numbers, a new array.
     """
 
     init: Callable[[Array], State]
@@ -77,12 +115,19 @@ class WeightAverage(NamedTuple):
 
 
 class EarlyStopping(NamedTuple):
-    """Ends a network's training, and says which weights were the best.
+    """Ends a network's training, and knows its best weights.
 
-    watch     the curve that it goes by
-    restore   whether the network answers with its best weights in the end, rather than its last
-    init      the state, from the numbers W (K, buffer_size) of the networks
-    observe   (W, state, value, epoch): after each epoch, the curve's value (K,); returns which networks stop, (K,)
+    Parameters
+    ----------
+    watch : str
+        Name of the curve that decides.
+    restore : bool
+        Whether the best weights are selected in the end, rather than the last ones.
+    init : callable
+        init(W) returns the state for the numbers W (K, buffer_size) of the networks.
+    observe : callable
+        observe(W, state, value, epoch) is called after each epoch with the curve's value (K,); it returns which
+        networks stop, (K,).
     """
 
     watch: str

@@ -1,4 +1,4 @@
-"""Gradient clipping: a step never gets larger than it should, however steep the loss."""
+"""Gradient clipping: a bound on the step, however steep the loss."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,11 +9,25 @@ from nncore.regularizers.base import Clipping
 
 
 def clip_norm(limit: ArrayLike) -> Clipping:
-    """g <- g min(1, limit / |g|), |g| over all parameters of a network: its direction stays.
+    """Clip the gradient's norm over all parameters of a network; its direction stays the same.
 
-    Range    limit > 0
-    Source   Pascanu, Mikolov & Bengio (2012), arXiv:1211.5063, Algorithm 1
-    Differs  from torch, which adds 1e-6 to |g|; and g holds the penalties' gradients too
+    Parameters
+    ----------
+    limit : float or array (K,), > 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    g <- g min(1, limit / |g|). Unlike in torch, nothing is added to |g| (torch adds 1e-6), and g includes the gradients
+    of penalties.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio (2012), arXiv:1211.5063, Algorithm 1.
     """
     limit = checked("clip_norm", "limit", limit, above=0)
 
@@ -25,9 +39,16 @@ def clip_norm(limit: ArrayLike) -> Clipping:
 
 
 def clip_value(limit: ArrayLike) -> Clipping:
-    """g <- g cut to +-limit, parameter by parameter.
+    """Clip each component of the gradient to the range from -limit to limit.
 
-    Range    limit > 0
+    Parameters
+    ----------
+    limit : float or array (K,), > 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
     """
     limit = checked("clip_value", "limit", limit, above=0)
 

@@ -1,4 +1,4 @@
-"""Constraints: what is done to the weights themselves, beside the gradient."""
+"""Constraints: operations on the weights themselves, independent of the gradient."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,27 @@ from nncore.regularizers.base import Constraint
 
 
 def weight_decay(strength: ArrayLike, biases: bool = False) -> Constraint:
-    """Decoupled weight decay: before each step W <- W - strength factor W, whatever the optimizer makes of gradients.
+    """Decoupled weight decay: the weights shrink before each step, whatever the optimizer.
 
-    `factor` is the schedule's; the optimizer's learning rate plays no part. An AdamW with learning rate eta and
-    decay lambda is Adam with strength = eta lambda.
+    Parameters
+    ----------
+    strength : float or array (K,), in [0, 1)
+    biases : bool, default False
+        Whether biases, scales and shifts decay too.
 
-    Range    0 <= strength < 1;  biases: whether biases, scales and shifts decay too
-    Source   Loshchilov & Hutter (2017), arXiv:1711.05101, Algorithm 1
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    W <- W - strength factor W with the schedule's factor; the optimizer's learning rate plays no part. AdamW with
+    learning_rate and weight_decay is Adam with strength = learning_rate weight_decay.
+
+    References
+    ----------
+    Loshchilov & Hutter (2017), arXiv:1711.05101, Algorithm 1.
     """
     strength = checked("weight_decay", "strength", strength, at_least=0, below=1)
 
@@ -34,12 +48,24 @@ def weight_decay(strength: ArrayLike, biases: bool = False) -> Constraint:
 
 
 def max_norm(limit: ArrayLike) -> Constraint:
-    """After each step, the weights that lead into one unit are scaled down to the norm `limit` if they exceed it.
+    """Max-norm constraint: after each step, scale the weights into a unit down to the norm `limit` if they exceed it.
 
-        W_io <- W_io min(1, limit / sqrt(sum_i W_io^2))
+    Parameters
+    ----------
+    limit : float or array (K,), > 0
 
-    Range    limit > 0
-    Source   Srivastava et al. (2014), "Dropout", section 5.1
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    W_io <- W_io min(1, limit / sqrt(sum_i W_io^2))
+
+    References
+    ----------
+    Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from overfitting", section 5.1.
     """
     limit = checked("max_norm", "limit", limit, above=0)
 

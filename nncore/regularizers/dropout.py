@@ -8,19 +8,34 @@ from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
 from nncore.regularizers.base import Dropout
 
-CHANCES = 1 << 16  # of a draw
+CHANCES = 1 << 16  # values that a random number takes, all equally probable
 
 
 def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
-    """In each step a random share of what every layer sees is 0, and the rest is multiplied by 1 / (1 - share).
+    """Dropout: in each training step a random share of every layer's inputs is 0, and the rest is scaled up.
 
-    `rate` for the hidden layers' y, `input_rate` for the columns of the rows. When the network answers, all is
-    there. What a residual layer adds, its x, is whole.
+    Parameters
+    ----------
+    rate : float or array (K,), in [0, 1), default 0.5
+        Share of the outputs of hidden layers.
+    input_rate : float or array (K,), in [0, 1), default 0
+        Share of the columns of the rows.
 
-    Range    0 <= rate, input_rate < 1
-    Random   which: generator(seed, "dropout", epoch, layer), of 65536 chances those below the rate, to which it is
-             rounded
-    Source   Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from overfitting"
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    What is kept is multiplied by 1 / (1 - rate). Predictions use everything, and so does the skip connection of a
+    residual layer, which adds the layer's undropped input. Of the 65536 equally probable values of
+    generator(seed, "dropout", epoch, layer), those below the rate drop a number, so the rate is rounded to multiples of
+    1 / 65536.
+
+    References
+    ----------
+    Srivastava et al. (2014), "Dropout: a simple way to prevent neural networks from overfitting".
     """
     rate = checked("dropout", "rate", rate, at_least=0, below=1)
     input_rate = checked("dropout", "input_rate", input_rate, at_least=0, below=1)
@@ -29,6 +44,6 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
 
 @elementwise("chance", "dropped")
 def drop(chance: Array, x: Array, *, threshold: Array, scale: Array) -> tuple[Array, Array]:
-    """What a number is multiplied by, in the place of its chance, and what is then seen of it."""
+    """Return the factor of one number, 0 if its chance is below the threshold, and the number times that factor."""
     factor = np.where(chance >= threshold, scale, 0)
     return factor, x * factor

@@ -11,14 +11,32 @@ from nncore.regularizers.base import EarlyStopping
 def early_stopping(
     patience: ArrayLike = 5, min_delta: ArrayLike = 0.0, watch: str = "validation/loss", restore: bool = True
 ) -> EarlyStopping:
-    """A network stops when its curve has not fallen for `patience` epochs, and answers with its best weights.
+    """Stop a network when its curve has not improved for `patience` epochs, and select its best weights.
 
-    Fallen means by more than min_delta below where it last had fallen to. The best weights are those of the epoch
-    with the lowest value; they count also for a network that is never stopped.
+    Parameters
+    ----------
+    patience : int or array (K,), >= 1, default 5
+        In epochs.
+    min_delta : float or array (K,), >= 0, default 0
+        In units of the curve: only a fall by more than this counts as an improvement.
+    watch : {"validation/loss", "train/loss"}
+        The curve.
+    restore : bool, default True
+        Whether the weights of the epoch with the lowest value are selected in the end; also for a network that is never
+        stopped.
 
-    Range    patience >= 1, in epochs;  min_delta >= 0, in units of the curve;
-             watch: "validation/loss" or "train/loss";  restore: whether to answer with the best weights
-    Source   Prechelt (1998), "Early stopping - but when?"
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    An improvement is a value more than min_delta below the value of the last improvement.
+
+    References
+    ----------
+    Prechelt (1998), "Early stopping - but when?".
     """
     patience = checked("early_stopping", "patience", patience, at_least=1, integer=True)
     min_delta = checked("early_stopping", "min_delta", min_delta, at_least=0)
@@ -31,14 +49,14 @@ def early_stopping(
         return counts | ({"weights": W.copy()} if restore else {})
 
     def observe(W: Array, state: State, value: Array, epoch: int) -> Array:
-        best = value < state["best"]
-        np.copyto(state["best"], value, where=best)
-        np.copyto(state["epoch"], epoch, where=best)
+        is_best = value < state["best"]
+        np.copyto(state["best"], value, where=is_best)
+        np.copyto(state["epoch"], epoch, where=is_best)
         if restore:
-            np.copyto(state["weights"], W, where=as_array_like(best[:, None], W))
-        fell = value < state["reference"] - min_delta
-        np.copyto(state["reference"], value, where=fell)
-        state["bad"][...] = np.where(fell, 0, state["bad"] + 1)
+            np.copyto(state["weights"], W, where=as_array_like(is_best[:, None], W))
+        has_improved = value < state["reference"] - min_delta
+        np.copyto(state["reference"], value, where=has_improved)
+        state["bad"][...] = np.where(has_improved, 0, state["bad"] + 1)
         return state["bad"] >= patience
 
     return EarlyStopping(watch, restore, init, observe)

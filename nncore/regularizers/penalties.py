@@ -15,11 +15,26 @@ def none() -> Penalty:
 
 
 def l1(strength: ArrayLike, biases: bool = False) -> Penalty:
-    """strength * sum |W|: pulls every weight to zero at the same rate, many of them all the way.
+    """L1 penalty (lasso): pulls every weight to zero at the same rate, many of them all the way.
 
-    Derivative   strength * sign(W), with sign(0) = 0
-    Range        strength >= 0;  biases: whether biases, scales and shifts are penalised too
-    Source       Tibshirani (1996), "Regression shrinkage and selection via the lasso"
+    Parameters
+    ----------
+    strength : float or array (K,), >= 0
+    biases : bool, default False
+        Whether biases, scales and shifts are penalised too.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    strength sum |W|;  derivative strength sign(W), with sign(0) = 0.
+
+    References
+    ----------
+    Tibshirani (1996), "Regression shrinkage and selection via the lasso".
     """
     strength = checked("l1", "strength", strength, at_least=0)
 
@@ -33,11 +48,26 @@ def l1(strength: ArrayLike, biases: bool = False) -> Penalty:
 
 
 def l2(strength: ArrayLike, biases: bool = False) -> Penalty:
-    """strength / 2 * sum W^2: pulls every weight to zero in proportion to its size (ridge).
+    """L2 penalty (ridge): pulls every weight to zero in proportion to its size.
 
-    Derivative   strength * W
-    Range        strength >= 0;  biases: whether biases, scales and shifts are penalised too
-    Source       Hoerl & Kennard (1970), "Ridge regression"
+    Parameters
+    ----------
+    strength : float or array (K,), >= 0
+    biases : bool, default False
+        Whether biases, scales and shifts are penalised too.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    strength / 2 sum W^2;  derivative strength W.
+
+    References
+    ----------
+    Hoerl & Kennard (1970), "Ridge regression".
     """
     strength = checked("l2", "strength", strength, at_least=0)
 
@@ -52,30 +82,48 @@ def l2(strength: ArrayLike, biases: bool = False) -> Penalty:
 
 @elementwise("dW")
 def l1_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
-    """Of one weight."""
+    """Return the gradient by one weight, with the penalty's part added."""
     return dW + strength * np.sign(W)
 
 
 @elementwise("dW")
 def l2_gradient(dW: Array, W: Array, *, strength: Array) -> Array:
-    """Of one weight."""
+    """Return the gradient by one weight, with the penalty's part added."""
     return dW + strength * W
 
 
 def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = False) -> Penalty:
-    """strength * (l1_ratio * sum |W| + (1 - l1_ratio) / 2 * sum W^2): both pulls, mixed.
+    """Elastic net: a mixture of the L1 and the L2 penalty.
 
-    Derivative   strength * (l1_ratio * sign(W) + (1 - l1_ratio) * W)
-    Range        strength >= 0;  0 <= l1_ratio <= 1;  biases: whether biases, scales and shifts are penalised too
-    Source       Zou & Hastie (2005), "Regularization and variable selection via the elastic net"
+    Parameters
+    ----------
+    strength : float or array (K,), >= 0
+    l1_ratio : float or array (K,), in [0, 1], default 0.5
+        Share of the L1 penalty.
+    biases : bool, default False
+        Whether biases, scales and shifts are penalised too.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    strength (l1_ratio sum |W| + (1 - l1_ratio) / 2 sum W^2);
+    derivative strength (l1_ratio sign(W) + (1 - l1_ratio) W).
+
+    References
+    ----------
+    Zou & Hastie (2005), "Regularization and variable selection via the elastic net".
     """
     strength = checked("elastic_net", "strength", strength, at_least=0)
     l1_ratio = checked("elastic_net", "l1_ratio", l1_ratio, at_least=0, at_most=1)
     l1_strength, l2_strength = strength * l1_ratio, strength * (1 - l1_ratio)
-    parts = l1(l1_strength), l2(l2_strength)
+    l1_part, l2_part = l1(l1_strength), l2(l2_strength)
 
     def value(W: Array) -> Array:
-        return parts[0].value(W) + parts[1].value(W)
+        return l1_part.value(W) + l2_part.value(W)
 
     def add_gradient(W: Array, dW: Array) -> None:
         elastic_net_gradient(dW, W, l1_strength=l1_strength, l2_strength=l2_strength)
@@ -85,5 +133,5 @@ def elastic_net(strength: ArrayLike, l1_ratio: ArrayLike = 0.5, biases: bool = F
 
 @elementwise("dW")
 def elastic_net_gradient(dW: Array, W: Array, *, l1_strength: Array, l2_strength: Array) -> Array:
-    """Of one weight."""
+    """Return the gradient by one weight, with the penalty's part added."""
     return dW + (l1_strength * np.sign(W) + l2_strength * W)
