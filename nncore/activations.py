@@ -1,14 +1,14 @@
 """Activation functions y = f(z), each with its derivative just below it.
 
-A member returns an `Activation`, functions of arrays of one shape (K, N, O) and dtype, and of biases b (K, 1, O):
+Each public function returns an `Activation`: functions of arrays of one shape (K, N, O) and dtype, and of biases b
+(K, 1, O).
 
     forward(z, out) -> y                 f(z)
-    backward(dy, z, y, out) -> dz        by the chain rule, dz = dy f'(z)
+    backward(dy, z, y, out) -> dz        the chain rule, dz = dy f'(z)
     biased(z, b) -> y                    f(z + b), where that is one formula
 
-They may write their answer into `out`, an array of that shape that is not one of the others, or in the place of z or
-dy, so that less memory is touched: backward then gets y for z. All are safe up to |z| = 1e4 and beyond: nothing
-overflows.
+The result is written into `out`, an array of that shape that is not one of the others, or over z or dy, so that less
+memory is used: backward is then given y in place of z. Nothing overflows, up to |z| = 1e4 and beyond.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,17 @@ from nncore.kernels.hyperparameters import checked, column
 
 
 class Activation(NamedTuple):
-    """f, the map from dLoss/dy to dLoss/dz, and f of a sum."""
+    """An activation function and its derivative; see the module's docstring.
+
+    Parameters
+    ----------
+    forward : callable
+        forward(z, out) returns y = f(z).
+    backward : callable
+        backward(dy, z, y, out) returns dz = dy f'(z).
+    biased : callable, optional
+        biased(z, b) returns f(z + b).
+    """
 
     forward: Callable[[Array, Array], Array]
     backward: Callable[[Array, Array, Array, Array], Array]
@@ -32,7 +42,7 @@ class Activation(NamedTuple):
 
 
 def identity() -> Activation:
-    """y = z;  f'(z) = 1."""
+    """Identity: y = z;  f'(z) = 1."""
 
     def forward(z: Array, out: Array) -> Array:
         return z
@@ -44,7 +54,7 @@ def identity() -> Activation:
 
 
 def relu() -> Activation:
-    """y = max(z, 0);  f'(z) = 1 where z > 0, where y is, too; else 0 (also at the kink, z = 0)."""
+    """ReLU: y = max(z, 0);  f'(z) = 1 where z > 0 (there y > 0 too), otherwise 0 (also at the kink, z = 0)."""
     return Activation(
         lambda z, out: np.maximum(z, 0, out=z),
         lambda dy, z, y, out: relu_dz(dy, y),
@@ -54,21 +64,35 @@ def relu() -> Activation:
 
 @elementwise("z")
 def relu_y(z: Array, b: Array) -> Array:
-    """y = f(z + b), in the place of z."""
+    """Return y = f(z + b), written over z."""
     return np.maximum(z + b, 0)
 
 
 @elementwise("dy")
 def relu_dz(dy: Array, y: Array) -> Array:
-    """dz = dy f'(z), in the place of dy."""
+    """Return dz = dy f'(z), written over dy."""
     return np.where(y > 0, dy, 0)
 
 
 def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
-    """y = max(z, a z);  f'(z) = 1 where z > 0, else a (the slope).
+    """Leaky ReLU: a small slope for negative z.
 
-    Range    0 <= a <= 1
-    Source   Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models"
+    Parameters
+    ----------
+    slope : float or array (K,), in [0, 1], default 0.01
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    y = max(z, slope z);  f'(z) = 1 where z > 0, otherwise slope.
+
+    References
+    ----------
+    Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
     """
     slope = checked("leaky_relu", "slope", slope, at_least=0, at_most=1)
 
@@ -79,21 +103,35 @@ def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
 
 @elementwise("y")
 def leaky_relu_y(z: Array, *, slope: Array) -> Array:
-    """y = f(z)."""
+    """Return y = f(z)."""
     return np.maximum(z, slope * z)
 
 
 @elementwise("dz")
 def leaky_relu_dz(dy: Array, z: Array, *, slope: Array) -> Array:
-    """dz = dy f'(z)."""
+    """Return dz = dy f'(z)."""
     return np.where(z > 0, dy, slope * dy)
 
 
 def elu(alpha: ArrayLike = 1.0) -> Activation:
-    """y = z where z > 0, else alpha (exp(z) - 1);  f'(z) = 1 where z > 0, else y + alpha.
+    """ELU: exponential for negative z, where it tends to -alpha.
 
-    Range    alpha > 0
-    Source   Clevert, Unterthiner & Hochreiter (2015), arXiv:1511.07289
+    Parameters
+    ----------
+    alpha : float or array (K,), > 0, default 1
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    y = z where z > 0, otherwise alpha (exp(z) - 1);  f'(z) = 1 where z > 0, otherwise y + alpha.
+
+    References
+    ----------
+    Clevert, Unterthiner & Hochreiter (2015), arXiv:1511.07289.
     """
     alpha = checked("elu", "alpha", alpha, above=0)
 
@@ -113,9 +151,15 @@ def elu(alpha: ArrayLike = 1.0) -> Activation:
 
 
 def selu() -> Activation:
-    """y = s elu(z, a), with s and a such that activations tend to mean 0 and variance 1;  f'(z) = s elu'(z, a).
+    """SELU: a scaled ELU whose activations tend to mean 0 and variance 1.
 
-    Source   Klambauer et al. (2017), arXiv:1706.02515, equation 2 and appendix A.1 (the numbers)
+    Notes
+    -----
+    y = s elu(z, a);  f'(z) = s elu'(z, a).
+
+    References
+    ----------
+    Klambauer et al. (2017), arXiv:1706.02515, equation 2 and appendix A.1 (the numbers s and a).
     """
     scale, plain = 1.0507009873554804934193349852946, elu(1.6732632423543772848170429916717)
 
@@ -133,13 +177,17 @@ def selu() -> Activation:
 
 
 def gelu() -> Activation:
-    """y = z (1 + tanh u) / 2 with u = c (z + d z^3);  f'(z) = (1 + tanh u + z (1 - tanh^2 u) u') / 2.
+    """GELU, in its tanh form.
 
-    c = sqrt(2 / pi), d = 0.044715, u' = c (1 + 3 d z^2).
+    Notes
+    -----
+    y = z (1 + tanh u) / 2 with u = c (z + d z^3), c = sqrt(2 / pi), d = 0.044715;
+    f'(z) = (1 + tanh u + z (1 - tanh^2 u) u') / 2 with u' = c (1 + 3 d z^2).
+    This form of the paper approximates z Phi(z) to 5e-4; NumPy has no normal distribution function Phi.
 
-    Source   Hendrycks & Gimpel (2016), arXiv:1606.08415, section 2
-    Differs  from z Phi(z), which this form of the paper approximates: NumPy has no normal distribution
-             function Phi; the two are at most 5e-4 apart
+    References
+    ----------
+    Hendrycks & Gimpel (2016), arXiv:1606.08415, section 2.
     """
     c, d = np.sqrt(2 / np.pi).item(), 0.044715
 
@@ -174,9 +222,11 @@ def gelu() -> Activation:
 
 
 def silu() -> Activation:
-    """y = z s with s = sigmoid(z);  f'(z) = s + y (1 - s).
+    """SiLU (swish): y = z s with s = sigmoid(z);  f'(z) = s + y (1 - s).
 
-    Source   Elfwing, Uchibe & Doya (2017), arXiv:1702.03118
+    References
+    ----------
+    Elfwing, Uchibe & Doya (2017), arXiv:1702.03118.
     """
     s = sigmoid().forward
 
@@ -193,9 +243,11 @@ def silu() -> Activation:
 
 
 def softplus() -> Activation:
-    """y = log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|));  f'(z) = sigmoid(z).
+    """Softplus: y = log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|));  f'(z) = sigmoid(z).
 
-    Source   Dugas et al. (2001), "Incorporating second-order functional knowledge for better option pricing"
+    References
+    ----------
+    Dugas et al. (2001), "Incorporating second-order functional knowledge for better option pricing".
     """
 
     def forward(z: Array, out: Array) -> Array:
@@ -212,9 +264,11 @@ def softplus() -> Activation:
 
 
 def sigmoid() -> Activation:
-    """y = 1 / (1 + exp(-z));  f'(z) = y (1 - y).
+    """Logistic sigmoid: y = 1 / (1 + exp(-z));  f'(z) = y (1 - y).
 
-    With e = exp(-|z|), which cannot overflow, y = 1 / (1 + e) where z >= 0, else e / (1 + e): exact in both tails.
+    Notes
+    -----
+    With e = exp(-|z|), which cannot overflow, y = 1 / (1 + e) where z >= 0, otherwise e / (1 + e): exact in both tails.
     """
 
     def forward(z: Array, out: Array) -> Array:
@@ -225,28 +279,28 @@ def sigmoid() -> Activation:
 
 @elementwise("u")
 def negative_abs(z: Array) -> Array:
-    """-|z|."""
+    """Return -|z|."""
     return -np.abs(z)
 
 
 @elementwise("e")
 def sigmoid_y(z: Array, e: Array) -> Array:
-    """y = f(z), with e = exp(-|z|)."""
+    """Return y = f(z), where e = exp(-|z|); written over e."""
     return np.where(z < 0, e, 1) / (1 + e)
 
 
 @elementwise("dy")
 def sigmoid_dz(dy: Array, y: Array) -> Array:
-    """dz = dy f'(z), in the place of dy."""
+    """Return dz = dy f'(z), written over dy."""
     return dy * (y * (1 - y))
 
 
 def tanh() -> Activation:
-    """y = tanh(z);  f'(z) = 1 - y^2."""
+    """Hyperbolic tangent: y = tanh(z);  f'(z) = 1 - y^2."""
     return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz(dy, y))
 
 
 @elementwise("dy")
 def tanh_dz(dy: Array, y: Array) -> Array:
-    """dz = dy f'(z), in the place of dy."""
+    """Return dz = dy f'(z), written over dy."""
     return dy * (1 - y * y)

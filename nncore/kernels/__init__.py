@@ -1,1 +1,1 @@
-"""Arrays and what is computed on them number by number: NumPy, Numba and CuPy behind one seam."""
+"""Arrays and elementwise arithmetic: NumPy, Numba and CuPy behind one seam."""

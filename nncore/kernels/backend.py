@@ -1,7 +1,8 @@
 """The seam between NumPy and CuPy: the same source runs on both.
 
-NumPy's functions accept CuPy's arrays and answer with CuPy's (its ufunc and function protocols), so the
-mathematics is written with `np.` alone. Only what makes arrays from numbers must know where they are to lie.
+NumPy's functions accept CuPy's arrays and return CuPy's (its ufunc and function protocols), so the mathematics is
+written with `np.` alone. Only code that makes arrays from numbers must know where they are to be, on the host or on a
+GPU.
 """
 
 import sys
@@ -15,54 +16,69 @@ from numpy.typing import ArrayLike, NDArray
 CACHE_LINE = 64  # bytes
 Array = NDArray[Any]
 State = dict[str, Array]  # what a component remembers between steps, by name: arrays (K, ...)
-Result_ = TypeVar("Result_")
+WorkResult = TypeVar("WorkResult")
 
 
 def array_module(array: Array) -> Any:
-    """The module an array comes from: cupy for one on a GPU, else numpy, also for what only behaves like an array."""
+    """Return the module of an array: cupy on a GPU, otherwise numpy, also for objects that only behave like arrays."""
     module = sys.modules[type(array).__module__.partition(".")[0]]
     return module if hasattr(module, "asarray") else np
 
 
 def as_array_like(values: ArrayLike, like: Array) -> Array:
-    """The values as an array that lies where `like` lies, in the dtype they have."""
+    """Return the values as an array on the device of `like`, in their own dtype."""
     return array_module(like).asarray(values)
 
 
 def empty_like_aligned(like: Array, shape: tuple[int, ...]) -> Array:
-    """An array to be written, of the dtype of `like` and where that lies; on a core it begins with a cache line."""
+    """Return an empty array with the dtype and on the device of `like`; on the host it begins at a cache line."""
     if type(like) is not np.ndarray:
         return np.empty_like(like, shape=shape, order="C")
-    spare = CACHE_LINE // like.itemsize
-    whole = np.empty(prod(shape) + spare, like.dtype)
-    start = -whole.ctypes.data % CACHE_LINE // like.itemsize
-    return whole[start : start + prod(shape)].reshape(shape)
+    padding = CACHE_LINE // like.itemsize
+    padded = np.empty(prod(shape) + padding, like.dtype)
+    start = -padded.ctypes.data % CACHE_LINE // like.itemsize
+    return padded[start : start + prod(shape)].reshape(shape)
 
 
 def to_host(array: Array) -> Array:
-    """The array in the computer's own memory."""
+    """Return the array in the host's memory."""
     return array.get() if hasattr(array, "get") else array
 
 
 def to_gpu(array: Array) -> Array:
-    """A copy in the memory of the current GPU. Raises ImportError where CuPy is not installed."""
-    import cupy  # a worker without a GPU has none
+    """Return a copy in the memory of the current GPU.
+
+    Raises
+    ------
+    ImportError
+        Where CuPy is not installed.
+    """
+    import cupy  # not installed on a worker without a GPU
 
     copy: Array = cupy.asarray(array)
     return copy
 
 
 def select_gpu(number: int) -> None:
-    """From now on this process computes on this GPU. Raises ImportError without CuPy, CuPy's error without the GPU."""
+    """Make this process compute on the GPU of this number.
+
+    Raises
+    ------
+    ImportError
+        Where CuPy is not installed; CuPy's own error where there is no such GPU.
+    """
     import cupy
 
     cupy.cuda.Device(number).use()
 
 
 def probe_gpu() -> tuple[int, int]:
-    """Free bytes of the GPU, once it has shown that it computes, and how many GPUs there are.
+    """Check that the GPU computes; return its free bytes and the number of GPUs.
 
-    Raises   RuntimeError if it does not compute
+    Raises
+    ------
+    RuntimeError
+        If it does not compute.
     """
     import cupy
 
@@ -75,12 +91,20 @@ def probe_gpu() -> tuple[int, int]:
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
-def with_gpu_memory_limit(limit: int, work: Callable[..., Result_], *arguments: Any) -> Result_:
-    """What the work comes to, for which this process may take so many bytes of the GPU; then all is given back.
+def with_gpu_memory_limit(limit: int, work: Callable[..., WorkResult], *arguments: Any) -> WorkResult:
+    """Call work(*arguments) with a limit on the GPU memory of this process, and free that memory afterwards.
 
-    The work must bring its result to the host.
+    Parameters
+    ----------
+    limit : int
+        In bytes.
+    work : callable
+        Its result must be on the host.
 
-    Raises   MemoryError if that is not enough; CuPy's own could not be read where CuPy is not installed
+    Raises
+    ------
+    MemoryError
+        If the limit is not enough. CuPy's own error could not be unpickled where CuPy is not installed.
     """
     import cupy
 
@@ -89,15 +113,15 @@ def with_gpu_memory_limit(limit: int, work: Callable[..., Result_], *arguments: 
     try:
         return work(*arguments)
     except MemoryError as error:
-        said = str(error)
-    finally:  # when no frame of the work, and no traceback, holds an array any longer
+        message = str(error)
+    finally:  # no frame of the work and no traceback holds an array any longer
         pool.free_all_blocks()
-    raise MemoryError(f"the {limit / 1e6:.0f} MB of a GPU were not enough: {said}")
+    raise MemoryError(f"the {limit / 1e6:.0f} MB of a GPU were not enough: {message}")
 
 
 def gather_rows(rows: Array, index: Array, out: Array) -> Array:
-    """rows[index] along the first axis, written into `out`."""
+    """Write rows[index], along the first axis, into `out`, and return it."""
     if type(rows) is np.ndarray:
-        return np.take(rows, index, axis=0, out=out, mode="clip")  # else it would go by way of a copy
+        return np.take(rows, index, axis=0, out=out, mode="clip")  # otherwise NumPy makes a copy first
     out[...] = rows[as_array_like(index, rows)]
     return out

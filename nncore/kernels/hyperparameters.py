@@ -1,4 +1,4 @@
-"""Hyperparameters of a stack: a scalar, or one value per network, checked and cast in one place."""
+"""Hyperparameters of a stack: a scalar or one value per network, checked and cast in one place."""
 
 from typing import NoReturn
 
@@ -19,13 +19,35 @@ def checked(
     at_most: float | None = None,
     integer: bool = False,
 ) -> Array:
-    """Return the hyperparameter as float64, shape (1,) or (K,), after checking its range.
+    """Check the range of a hyperparameter and return it as float64, shape (1,) or (K,).
 
-    Never (): NumPy computes powers of scalars and of arrays by different routines, which round differently.
+    Parameters
+    ----------
+    component : str
+        Name of the component, for messages.
+    argument : str
+        Name of the hyperparameter, for messages.
+    value : float or array (K,)
+    above, at_least, below, at_most : float, optional
+        Bounds of its range: value > above, >= at_least, < below, <= at_most.
+    integer : bool, default False
+        Whether it must be a whole number.
 
-    Beyond the range that is asked for, it must be a number that float32 can hold.
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule, network and component. Beyond its range, the value must be a number that float32
+        can hold.
 
-    Raises   ValueError naming argument, value, rule, network and component
+    Notes
+    -----
+    The shape is never (): NumPy computes powers of scalars and of arrays by different routines, which round
+    differently.
+
+    Examples
+    --------
+    >>> checked("sgd", "learning_rate", 0.1, above=0)
+    array([0.1])
     """
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or array.ndim > 1:
@@ -56,9 +78,9 @@ def _refuse(component: str, argument: str, array: Array, rule: str, holds: Array
 
 
 def column(value: Array, like: Array) -> Array:
-    """Spread a checked hyperparameter over the arrays of its networks: (K, 1, ...) or (1, 1, ...), as `like` is.
+    """Reshape a checked hyperparameter so that it broadcasts with `like`, (K, 1, ...) or (1, 1, ...), in its dtype.
 
-    The cast to the dtype of `like` matters: a float64 rate would silently turn a float32 stack into float64.
+    Without the cast, a float64 rate would silently turn a float32 stack into float64.
     """
     spread = value.reshape(-1, *(1 for _ in like.shape[1:])).astype(like.dtype)
     return spread if type(like) is np.ndarray else as_array_like(spread, like)
