@@ -1,1 +1,1 @@
-"""The sub-commands of nnsweep: a module each, whose docstring is its help; `run(arguments, began)` does it."""
+"""The commands of nnsweep: a module each, whose docstring is its help. `run(arguments, began)` does the work."""

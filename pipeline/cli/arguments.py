@@ -1,4 +1,4 @@
-"""The arguments of the sub-commands that are not settings of a sweep."""
+"""The arguments of the commands that take few settings, and the runs that they name."""
 
 import difflib
 from collections.abc import Mapping
@@ -7,38 +7,54 @@ from pathlib import Path
 from pipeline.components.errors import SettingError
 
 
-def read(arguments: list[str], known: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """The words, and the values of the settings `name=value`; what is known of them are their defaults.
+def read(arguments: list[str], defaults: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Separate words from settings.
 
-    Raises   SettingError naming a setting that is not known
+    Parameters
+    ----------
+    arguments : list of str
+        Words, and settings as name=value.
+    defaults : mapping
+        The settings of the command, with their defaults.
+
+    Returns
+    -------
+    words : list of str
+    settings : dict
+        A value for every setting.
+
+    Raises
+    ------
+    SettingError
+        Naming a setting that the command does not have.
     """
-    words, settings = [], dict(known)
-    for one in arguments:
-        name, equals, value = one.partition("=")
+    words, settings = [], dict(defaults)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
         if not equals:
-            words.append(one)
-        elif name in known:
+            words.append(argument)
+        elif name in defaults:
             settings[name] = value
         else:
-            near = difflib.get_close_matches(name, known, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise SettingError(f"there is no setting {name} here; {cure}")
+            near = difflib.get_close_matches(name, defaults, n=1)
+            cure = f"did you mean {near[0]}?" if near else f"there are {', '.join(defaults)}"
+            raise SettingError(f"this command has no setting {name}; {cure}")
     return words, settings
 
 
 def no_words(words: list[str]) -> None:
-    """Raise SettingError if there is a word where only settings can be."""
+    """Raise SettingError if there is a word where only settings are allowed."""
     if words:
         raise SettingError(f"{words[0]} is not name=value; --help shows examples")
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """The folders of all runs, the oldest first."""
+    """The folders of all runs below a folder, the oldest first."""
     return sorted((path.parent for path in runs.glob("*/*/journal.jsonl")), key=lambda folder: folder.name)
 
 
 def find_run(runs: Path, run: str) -> Path:
-    """The folder of a run by its id; "last" is the youngest. Raises SettingError if there is none."""
+    """The folder of a run by its id, or of the most recent run for "last". Raises SettingError if there is none."""
     folders = {folder.name: folder for folder in run_folders(runs)}
     if not folders:
         raise SettingError(f"runs={runs}: there is no run in this folder; name another with runs=...")
@@ -51,8 +67,8 @@ def find_run(runs: Path, run: str) -> Path:
     return folders[run]
 
 
-def store(runs: Path, uri: str, cure: str) -> str:
-    """The address of MLflow's store; auto: mlflow.db in the folder of runs. Raises SettingError if there is none."""
+def tracking_uri(runs: Path, uri: str, cure: str) -> str:
+    """The URI of the MLflow store; auto: mlflow.db in the folder of runs. Raises SettingError if it does not exist."""
     if uri != "auto":
         return uri
     database = runs.absolute() / "mlflow.db"

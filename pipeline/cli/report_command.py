@@ -1,6 +1,9 @@
-"""Write the report of a run anew, from the files in its folder.
+"""Write the report of a run again, from the files in its folder.
 
 Usage: nnsweep report [run=last] [runs=runs]
+
+run    the id of the run, or last
+runs   the folder of runs
 
 Examples:
   nnsweep report
@@ -18,11 +21,11 @@ from pipeline.runs.journal import at_rest
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    words, given = read(arguments, {"run": "last", "runs": "runs"})
+    words, settings = read(arguments, {"run": "last", "runs": "runs"})
     no_words(words)
-    folder = at_rest(find_run(Path(given["runs"]), given["run"])).absolute()
+    folder = at_rest(find_run(Path(settings["runs"]), settings["run"])).absolute()
     if not (folder / "summary.json").exists():
-        raise SettingError(f"run={folder.name} was cut off before it had a summary; go on with it first")
-    from pipeline.reports.report import write_report  # matplotlib takes its time to load
+        raise SettingError(f"run={folder.name} was interrupted before its summary was written; resume it first")
+    from pipeline.reports.report import write_report  # matplotlib takes time to load
 
     plain_console().print(str(write_report(folder)), soft_wrap=True)

@@ -1,9 +1,9 @@
-"""Sweep a space of hyperparameters; this is what nnsweep does without a command.
+"""Sweep a space of hyperparameters; nnsweep without a command does this.
 
 Usage: nnsweep [sweep] [name=value ...] [--cfg job] [-m]
 
-Everything is a setting: --cfg job prints them all with their values, and the first line of each file below conf/ says
-what it is. +name=value adds an entry, ~name takes one away, -m makes one run for each value of a list.
+Everything is a setting: --cfg job prints all of them with their values, and the first line of each file below conf/
+describes it. +name=value adds an entry, ~name removes one, and -m makes one run per value of a list.
 
 Examples:
   nnsweep                                            the digits, 112 trials
@@ -19,12 +19,12 @@ import time
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    from pipeline.config.compose import configurations  # not for --help: Hydra and the driver take their time to load
+    from pipeline.config.compose import configurations  # not for --help: Hydra and the driver take time to load
     from pipeline.console.output import output_of
     from pipeline.driver.dry_run import show_plan
     from pipeline.driver.run import run as run_sweep
 
     for configuration in configurations(arguments):
-        do = show_plan if configuration.settings.plan else run_sweep
-        do(configuration, output_of(configuration.settings.output), began)
+        act = show_plan if configuration.settings.plan else run_sweep
+        act(configuration, output_of(configuration.settings.output), began)
         began = time.monotonic()

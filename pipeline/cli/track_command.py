@@ -1,10 +1,10 @@
-"""Write to MLflow what it lacks of a run, without doubles.
+"""Write to MLflow what it does not yet contain of a run; nothing is written twice.
 
 Usage: nnsweep track [run=last] [runs=runs] [uri=auto]
 
-run    the run's id, or last
+run    the id of the run, or last
 runs   the folder of runs
-uri    auto: the store that the run was tracked in; or another: http://..., sqlite:////absolute/path.db
+uri    auto: the store that the run was tracked in; or another store: http://..., sqlite:////absolute/path.db
 
 Examples:
   nnsweep track run=20261123-222301-54c4
@@ -22,12 +22,12 @@ from pipeline.tracking.process import bring_level
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    words, given = read(arguments, {"run": "last", "runs": "runs", "uri": "auto"})
+    words, settings = read(arguments, {"run": "last", "runs": "runs", "uri": "auto"})
     no_words(words)
-    folder, console = find_run(Path(given["runs"]), given["run"]), plain_console()
-    warnings: list[str] = []
-    uri = None if given["uri"] == "auto" else given["uri"]
-    found = bring_level(folder.absolute(), warnings.append, uri)
-    if found is None or any(line.startswith("warning") for line in warnings):
-        raise SettingError(f"run={folder.name}: {warnings[-1].removeprefix('warning: ')}")
-    console.print(f"run {folder.name} is in MLflow at {found['tracking_uri']}, run {found['run_id']}", soft_wrap=True)
+    folder = find_run(Path(settings["runs"]), settings["run"])
+    messages: list[str] = []
+    tracked = bring_level(folder.absolute(), messages.append, None if settings["uri"] == "auto" else settings["uri"])
+    if tracked is None or any(message.startswith("warning") for message in messages):
+        raise SettingError(f"run={folder.name}: {messages[-1].removeprefix('warning: ')}")
+    text = f"run {folder.name} is in MLflow at {tracked['tracking_uri']}, run {tracked['run_id']}"
+    plain_console().print(text, soft_wrap=True)

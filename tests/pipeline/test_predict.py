@@ -85,7 +85,7 @@ def test_mistakes_are_one_line_and_leave_no_file(houses, tmp_path, capsys):
     assert "there is no mlflow.db" in refused(capsys, "model=models:/x@champion", f"runs={tmp_path}", *table)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["altered", "few.csv"]
     (tmp_path / "a.csv").write_text("mine")
-    assert "is there already; choose another file" in refused(capsys, f"model={run}", *table)
+    assert "exists already; choose another file" in refused(capsys, f"model={run}", *table)
     assert (tmp_path / "a.csv").read_text() == "mine"
 
 

@@ -85,7 +85,7 @@ def test_a_command_that_is_not_there_is_named_with_the_nearest(capsys):
 
 def test_settings_are_read_by_name():
     assert read(["show", "run=a=b"], {"run": "last", "runs": "runs"}) == (["show"], {"run": "a=b", "runs": "runs"})
-    with pytest.raises(SettingError, match=r"^there is no setting rnu here; did you mean run\?$"):
+    with pytest.raises(SettingError, match=r"^this command has no setting rnu; did you mean run\?$"):
         read(["rnu=1"], {"run": "last"})
 
 
@@ -170,7 +170,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
     arguments = [str(NNSWEEP), "ui", f"port={port}"]
     server = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        assert server.stdout.readline().startswith(f"http://127.0.0.1:{port} is ready in some ten seconds")
+        assert server.stdout.readline().startswith(f"http://127.0.0.1:{port} is ready in about ten seconds")
         deadline = time.monotonic() + 90
         while True:
             with suppress(OSError):
@@ -182,7 +182,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
             time.sleep(0.3)
         taken = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=30)
         assert taken.returncode == 2
-        assert f"port={port} cannot be had (Address already in use); choose another" in taken.stderr
+        assert f"port={port} cannot be used (Address already in use); choose another" in taken.stderr
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait(timeout=30) == 0
