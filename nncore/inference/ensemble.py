@@ -1,8 +1,8 @@
-"""Ensembles: several networks answer together, with the mean of their answers.
+"""Ensembles: the mean of the predictions of several models.
 
-The mean is taken of probabilities and expected values, never of the outputs z. Where the loss predicts a deviation
-too, the ensemble's is that of the mixture of its members' distributions: var = mean (d^2 + y^2) - (mean y)^2, so it
-grows where they disagree.
+The mean is taken of probabilities and expected values, never of the outputs z. If the loss also predicts a standard
+deviation d, the deviation of the ensemble is that of the mixture of its models' distributions,
+var = mean(d^2 + y^2) - mean(y)^2, so it grows where the models disagree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder, prediction_columns
+from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder, prediction_columns
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import Column, Table, read_table
 from nncore.kernels.backend import Array
@@ -21,9 +21,18 @@ from nncore.losses import Loss
 
 
 def moments(loss: Loss, z: Array) -> Array:
-    """What of the outputs z (K, N, outputs) may be averaged over networks, in float64.
+    """Compute from outputs what can be averaged over networks.
 
-    The answers (K, N, O); where the loss predicts deviations, behind them the mean squares d^2 + y^2: (K, N, 2 O).
+    Parameters
+    ----------
+    loss : Loss
+    z : array (K, N, outputs)
+        Outputs of the networks.
+
+    Returns
+    -------
+    float64 array (K, N, O) or (K, N, 2 O)
+        The predictions y; if the loss predicts standard deviations d, followed by the mean squares d^2 + y^2.
     """
     z = z.astype(np.float64)
     y = loss.predict(z)
@@ -31,67 +40,98 @@ def moments(loss: Loss, z: Array) -> Array:
 
 
 def mixture_logits(loss: Loss, mean: Array) -> Array:
-    """The output (K, N, outputs) that has these moments, a mean over networks; the other way of `moments`."""
+    """Return the outputs (K, N, outputs) that have these moments, averaged over networks; inverse of `moments`."""
     if not loss.deviation:
         return loss.to_logits(mean, None)
     y, square = np.split(mean, 2, axis=2)
-    rounding = np.finfo(mean.dtype).eps * square  # less than that is left where the members agree on a tiny deviation
+    rounding = np.finfo(mean.dtype).eps * square  # lower bound where the models agree on a tiny deviation
     return loss.to_logits(y, np.sqrt(np.maximum(square - y**2, rounding)))
 
 
 def mixture_loss(loss: Loss) -> Callable[[Array, Array], Array]:
-    """(moments (K, N, .), t (1, N, O)) -> the loss (K, N) of each row of who answers with these moments."""
+    """Return the function (moments (K, N, .), t (1, N, O)) -> loss (K, N) of each row of an ensemble's prediction."""
     return lambda mean, t: loss.value(mixture_logits(loss, mean), t)
 
 
 def greedy_selection(
     y: Array, t: Array, weights: Array | None, value: Callable[[Array, Array], Array], size: int
 ) -> Array:
-    """How often each of M networks belongs in an ensemble, (M,): add who helps most, until nobody does.
+    """Select networks for an ensemble: repeatedly add the one that lowers the validation loss most.
 
-    It begins with the best network. Each time, the one is added (again, perhaps) with which the loss of the mean on
-    the validation rows is lowest; it ends when that is not lower than before, or with `size` networks.
+    The selection starts with the best network. Each step adds the network, possibly again, that gives the mean with the
+    lowest loss on the validation rows; it ends when that loss does not fall, or with `size` networks.
 
-    Shapes   y: (M, N, O), answers, or `moments` where the loss predicts deviations; t: (N, O); weights: (N,) or None;
-             value: (mean (1, N, O), t (1, N, O)) -> the loss (1, N) of each row, such as `mixed_value(loss)`
-    Dtype    y is summed in float64; t is cast to it
-    Range    size >= 1; weights as in training: only their ratios matter. Of networks that help alike, the first
-    Raises   ValueError if the arrays do not match, size is less than 1, or no network has a finite loss
-    Source   Caruana et al. (2004), "Ensemble selection from libraries of models", sections 2.1 and 2.2
-    Differs  from the paper, which goes on and takes the best ensemble on its way
+    Parameters
+    ----------
+    y : array (M, N, O) or (M, N, 2 O)
+        Predictions of M networks, or their `moments`. Sums are computed in float64.
+    t : array (N, O)
+        Targets.
+    weights : array (N,), optional
+        Weights of the rows; only their ratios matter.
+    value : callable
+        (mean (1, N, .), t (1, N, O)) -> loss (1, N) of each row, such as ``mixture_loss(loss)``.
+    size : int, >= 1
+        Maximum number of selected networks, repetitions included.
+
+    Returns
+    -------
+    int array (M,)
+        How often each network is selected. Of networks with the same effect, the first is selected.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, size is less than 1, or no network has a finite loss.
+
+    Notes
+    -----
+    The paper continues past the minimum, and takes the best ensemble on the way.
+
+    References
+    ----------
+    Caruana et al. (2004), "Ensemble selection from libraries of models", sections 2.1 and 2.2.
     """
     if y.ndim != 3 or t.shape[:1] != y.shape[1:2] or 0 in y.shape:
-        raise ValueError(f"y must be (M, N, O) and t (N, O), none of them empty, but are {y.shape} and {t.shape}")
+        raise ValueError(f"y must be (M, N, O) and t (N, O), neither of them empty, but are {y.shape} and {t.shape}")
     if type(size) is not int or size < 1:
-        raise ValueError(f"size must be a whole number >= 1, but is {size!r}")
-    target = t.astype(np.float64)[None]
+        raise ValueError(f"size must be an integer >= 1, but is {size!r}")
+    targets = t.astype(np.float64)[None]
 
     def mean_loss(mean: Array) -> float:
-        found = float(np.average(value(mean[None], target)[0], weights=weights))
-        return found if found == found else np.inf
+        loss = float(np.average(value(mean[None], targets)[0], weights=weights))
+        return np.inf if np.isnan(loss) else loss
 
-    counts, total, best = np.zeros(len(y), np.int64), np.zeros(y.shape[1:]), np.inf
-    for n_taken in range(1, size + 1):
-        losses = [mean_loss((total + one) / n_taken) for one in y]
-        chosen = int(np.argmin(losses))
-        if not losses[chosen] < best:
+    counts, total, lowest = np.zeros(len(y), np.int64), np.zeros(y.shape[1:]), np.inf
+    for n_selected in range(1, size + 1):
+        losses = [mean_loss((total + predictions) / n_selected) for predictions in y]
+        best = int(np.argmin(losses))
+        if not losses[best] < lowest:
             break
-        best = losses[chosen]
-        counts[chosen] += 1
-        total += y[chosen]
+        lowest = losses[best]
+        counts[best] += 1
+        total += y[best]
     if not counts.any():
-        raise ValueError(f"an ensemble needs a network with a finite loss, but of {len(y)} there is none")
+        raise ValueError(f"an ensemble needs a network with a finite loss, but none of the {len(y)} networks has one")
     return counts
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Models that answer together, as one model does.
+    """Several models whose predictions are averaged; it is used as one model is.
 
-    models   they read the same columns, and their answers mean the same; values may be scaled otherwise in each
-    counts   how much each says, whole numbers >= 1
+    Parameters
+    ----------
+    models : tuple of Model
+        They must read the same columns and predict the same targets with the same loss. The scaling of values may
+        differ.
+    counts : tuple of int, >= 1
+        Weight of each model in the mean.
 
-    Raises   ValueError naming what does not fit
+    Raises
+    ------
+    ValueError
+        Naming what does not fit.
     """
 
     models: tuple[Model, ...]
@@ -99,79 +139,94 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if not self.models or len(self.counts) != len(self.models) or min(self.counts) < 1:
-            raise ValueError(f"counts must be numbers >= 1 for {len(self.models)} models, but are {self.counts}")
+            raise ValueError(f"counts must be integers >= 1, one for each of {len(self.models)} models: {self.counts}")
         for index, model in enumerate(self.models):
-            if _kind(model) != _kind(self.models[0]):
-                raise ValueError(f"models must have the columns, loss and meaning of the first, but {index} has not")
+            if _interface(model) != _interface(self.models[0]):
+                raise ValueError(
+                    f"models must have the columns, the loss and the targets of the first model, but model {index} "
+                    f"differs"
+                )
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The first model's, for its columns, which are those of all."""
+        """The preprocessing of the first model; its columns are those of all models."""
         return self.models[0].preprocessing
 
     @property
-    def target_decoder(self) -> ClassDecoder | LabelDecoder | ValueDecoder:
-        """The first model's; values are answered in its scale."""
+    def target_decoder(self) -> TargetDecoder:
+        """The target decoder of the first model; values are predicted in its scale."""
         return self.models[0].target_decoder
 
     @property
     def loss(self) -> Loss:
-        """What the outputs mean and cost."""
+        """The loss of the models."""
         return self.models[0].loss
 
     def logits(self, table: Table) -> Array:
-        """Outputs z (N, outputs) for raw rows that mean what the ensemble answers."""
-        said: dict[int, Array] = {}
-        for first in dict.fromkeys(self._ways):  # one after the other: what is seen may be large
+        """Return outputs z (N, outputs) for raw rows, from which the loss predicts the mean of the models."""
+        outputs: dict[int, Array] = {}
+        for first in dict.fromkeys(self._same_inputs):  # one kind of inputs at a time: they may be large
             x = self.models[first].inputs(table)
-            said |= {
-                at: self.models[at].logits_from_inputs(x)[None] for at, way in enumerate(self._ways) if way == first
-            }
-        return self.combine([said[at] for at in range(len(self.models))])[0]
+            for index, same in enumerate(self._same_inputs):
+                if same == first:
+                    outputs[index] = self.models[index].logits_from_inputs(x)[None]
+        return self.combine([outputs[index] for index in range(len(self.models))])[0]
 
     @cached_property
-    def _ways(self) -> list[int]:
-        """For each model the first one that sees the same of all rows: to prepare and to reduce them takes longest."""
-        ways: list[int] = []
-        for at, model in enumerate(self.models):
-            alike = (first for first in dict.fromkeys(ways) if _see_alike(model, self.models[first]))
-            ways.append(next(alike, at))
-        return ways
+    def _same_inputs(self) -> list[int]:
+        """For each model, the first model whose network has the same inputs; computing these takes longest."""
+        same: list[int] = []
+        for index, model in enumerate(self.models):
+            transforms = (model.preprocessing, model.transforms)
+            equal = (
+                first
+                for first in dict.fromkeys(same)
+                if _equal(transforms, (self.models[first].preprocessing, self.models[first].transforms))
+            )
+            same.append(next(equal, index))
+        return same
 
-    def combine(self, each: Sequence[Array]) -> Array:
-        """Outputs (1, N, outputs) that mean what the models answer together, from the outputs of each."""
+    def combine(self, outputs: Sequence[Array]) -> Array:
+        """Combine the outputs of the models.
+
+        Parameters
+        ----------
+        outputs : sequence of array (1, N, outputs)
+            One for each model.
+
+        Returns
+        -------
+        array (1, N, outputs)
+            Outputs from which the loss predicts the mean of the models.
+        """
         shares = np.array(self.counts) / sum(self.counts)
         mean = sum(
-            (share * moments(self.loss, self._scaled(model, z)))
-            for share, model, z in zip(shares.tolist(), self.models, each, strict=True)
+            (share * moments(self.loss, self._rescaled(model, z)))
+            for share, model, z in zip(shares.tolist(), self.models, outputs, strict=True)
         )
         return mixture_logits(self.loss, mean).astype(self.models[0].architecture.dtype)
 
     def predict(self, table: Table) -> Array:
-        """The mean of the models' answers (N, O): probabilities, or values in the scale of `meaning`."""
+        """Return the mean prediction (N, O): probabilities, or values in the scale of `target_decoder`."""
         return self.loss.predict(self.logits(table)[None])[0]
 
     def predict_columns(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:
-        """Columns by name for raw rows; see Model.answers."""
-        return prediction_columns(
-            self.target_decoder, self.loss, self.logits(read_table(self.preprocessing.columns, rows))
-        )
+        """Predict columns by name for raw rows; see Model.predict_columns."""
+        z = self.logits(read_table(self.preprocessing.columns, rows))
+        return prediction_columns(self.target_decoder, self.loss, z)
 
-    def _scaled(self, model: Model, z: Array) -> Array:
-        """The outputs of a model as those of one that has the first model's scale."""
+    def _rescaled(self, model: Model, z: Array) -> Array:
+        """The outputs that predict the model's values in the scale of the first model."""
         if not (isinstance(model.target_decoder, ValueDecoder) and isinstance(self.target_decoder, ValueDecoder)):
             return z
-        own, ours, z = model.target_decoder.scaling, self.target_decoder.scaling, z.astype(np.float64)
-        y = ours(own.undo(self.loss.predict(z)))
-        return self.loss.to_logits(y, self.loss.deviation(z) * own.scale / ours.scale if self.loss.deviation else None)
-
-
-def _see_alike(model: Model, other: Model) -> bool:
-    return _equal((model.preprocessing, model.transforms), (other.preprocessing, other.transforms))
+        source, target, z = model.target_decoder.scaling, self.target_decoder.scaling, z.astype(np.float64)
+        y = target(source.undo(self.loss.predict(z)))
+        deviation = self.loss.deviation(z) * source.scale / target.scale if self.loss.deviation else None
+        return self.loss.to_logits(y, deviation)
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether two values are of one type and equal, array by array to the last bit."""
+    """Whether two values have the same type and are equal, arrays to the last bit."""
     if a is b or type(a) is not type(b):
         return a is b
     if isinstance(a, tuple):
@@ -179,12 +234,12 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
     if is_dataclass(a) and not isinstance(a, Column | Architecture):
-        return all(_equal(getattr(a, each.name), getattr(b, each.name)) for each in fields(a))
+        return all(_equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
     return bool(a == b)
 
 
-def _kind(model: Model) -> tuple[object, ...]:
-    """What the models of an ensemble share."""
-    target_decoder = model.target_decoder
-    said = tuple(target_decoder.labels.tolist()) if isinstance(target_decoder, ClassDecoder) else target_decoder.names
-    return model.preprocessing.columns, model.architecture.loss, type(target_decoder), said
+def _interface(model: Model) -> tuple[object, ...]:
+    """What the models of an ensemble must have in common."""
+    decoder = model.target_decoder
+    targets = tuple(decoder.labels.tolist()) if isinstance(decoder, ClassDecoder) else decoder.names
+    return model.preprocessing.columns, model.architecture.loss, type(decoder), targets

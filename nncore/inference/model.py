@@ -1,4 +1,4 @@
-"""A finished model: the whole way from a raw row to an answer."""
+"""A finished model: everything from a raw row to a prediction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,123 +18,179 @@ from nncore.stack.passes import predict
 
 @dataclass(frozen=True)
 class ClassDecoder:
-    """What the outputs mean in classification: labels (C,), one output per class, or one for two classes."""
+    """Classification: each row has one of several labels.
+
+    Parameters
+    ----------
+    labels : array (C,)
+        The labels. The network has one output per class, or one output for two classes.
+    """
 
     labels: Array
 
     def targets(self, y: Array) -> Array:
-        """Labels (N,) as float32 targets: one-hot (N, C), or (N, 1) with 1 for the second of two classes."""
+        """Return labels (N,) as float32 targets: one-hot (N, C), or for two classes (N, 1), 1 for the second."""
         one_hot = (y[:, None] == self.labels).astype(np.float32)
         return np.ascontiguousarray(one_hot[:, 1:]) if len(self.labels) == 2 else one_hot
 
-    def probabilities(self, answer: Array) -> Array:
-        """The probability of each label (N, C), from the loss's answer (N, O)."""
-        return np.concatenate([1 - answer, answer], axis=1) if len(self.labels) == 2 else answer
+    def probabilities(self, prediction: Array) -> Array:
+        """Return the probability of each label (N, C) from the loss's prediction (N, O)."""
+        return np.concatenate([1 - prediction, prediction], axis=1) if len(self.labels) == 2 else prediction
 
-    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """The most probable label, and the probability of each label, from the loss's answer (N, O)."""
-        probabilities = self.probabilities(answer)
-        each = {f"probability_{label}": probabilities[:, index] for index, label in enumerate(self.labels)}
-        return {"prediction": self.labels[probabilities.argmax(axis=1)], **each}
+    def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
+        """Return "prediction", the most probable label, and "probability_<label>" from the loss's prediction (N, O)."""
+        probabilities = self.probabilities(prediction)
+        by_label = {f"probability_{label}": probabilities[:, index] for index, label in enumerate(self.labels)}
+        return {"prediction": self.labels[probabilities.argmax(axis=1)], **by_label}
 
 
 @dataclass(frozen=True)
 class LabelDecoder:
-    """What the outputs mean where a row can have several labels: one output for each of the names (T)."""
+    """Multilabel classification: each row has any of several labels.
+
+    Parameters
+    ----------
+    names : tuple of str (T,)
+        Names of the labels, one per output.
+    """
 
     names: tuple[str, ...]
 
     def targets(self, y: Array) -> Array:
-        """0 or 1 (N, T) as float32."""
+        """Return the indicators y (N, T), 0 or 1, as float32."""
         return np.ascontiguousarray(y, np.float32)
 
-    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """Whether a row has each label, 0 or 1, and how probable that is, from the loss's answer (N, T)."""
-        said = {f"prediction_{name}": (answer[:, at] > 0.5).astype(np.int64) for at, name in enumerate(self.names)}
-        return said | {f"probability_{name}": answer[:, at] for at, name in enumerate(self.names)}
+    def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
+        """Return "prediction_<name>", 0 or 1, and "probability_<name>" from the loss's prediction (N, T)."""
+        labels = {
+            f"prediction_{name}": (prediction[:, index] > 0.5).astype(np.int64) for index, name in enumerate(self.names)
+        }
+        return labels | {f"probability_{name}": prediction[:, index] for index, name in enumerate(self.names)}
 
 
 @dataclass(frozen=True)
 class ValueDecoder:
-    """What the outputs mean in regression: the values (T) that have these names, scaled."""
+    """Regression: each row has one or several values.
+
+    Parameters
+    ----------
+    names : tuple of str (T,)
+        Names of the values, one per target.
+    scaling : Affine
+        From the values to the network's targets.
+    """
 
     names: tuple[str, ...]
     scaling: Affine
 
     def targets(self, y: Array) -> Array:
-        """Values (N, T) as scaled float32 targets."""
+        """Return values (N, T) as scaled float32 targets."""
         return np.ascontiguousarray(self.scaling(y), np.float32)
 
-    def columns(self, answer: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """The values, and the deviations if some are predicted, in their own unit, from the loss's answers (N, T).
+    def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
+        """Return the values in their own unit, and their standard deviations if the loss predicts them.
 
-        With one value the columns are "prediction" and "deviation", else their names end in "_<name>".
+        Parameters
+        ----------
+        prediction : array (N, T)
+            The loss's prediction.
+        deviation : array (N, T), optional
+            The loss's standard deviation.
+
+        Returns
+        -------
+        dict of array (N,)
+            "prediction" and "deviation"; with several values "prediction_<name>" and "deviation_<name>".
         """
-        values = self._named("prediction", self.scaling.undo(answer))
+        values = self._named("prediction", self.scaling.undo(prediction))
         return values if deviation is None else values | self._named("deviation", deviation * self.scaling.scale)
 
-    def _named(self, what: str, y: Array) -> dict[str, Array]:
+    def _named(self, prefix: str, y: Array) -> dict[str, Array]:
         if len(self.names) == 1:
-            return {what: y[:, 0]}
-        return {f"{what}_{name}": y[:, at] for at, name in enumerate(self.names)}
+            return {prefix: y[:, 0]}
+        return {f"{prefix}_{name}": y[:, index] for index, name in enumerate(self.names)}
+
+
+TargetDecoder = ClassDecoder | LabelDecoder | ValueDecoder
 
 
 @dataclass(frozen=True)
 class Model:
-    """Preparation, reduction, network and the meaning of its outputs.
+    """A network with the preprocessing of its inputs and the meaning of its outputs.
 
-    preprocessing from raw columns to numbers
-    transforms    applied to these one after the other
-    parameters    (1, buffer_size) of one network of `shape`
-    target_decoder what its outputs stand for
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        From raw columns to numbers.
+    transforms : tuple of Pca or Autoencoder
+        Dimension reductions, applied one after the other.
+    architecture : Architecture
+        Architecture of the network.
+    parameters : array (1, buffer_size)
+        Its parameters and running statistics.
+    target_decoder : ClassDecoder, LabelDecoder or ValueDecoder
+        From the loss's predictions to columns.
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not fit the architecture.
     """
 
     preprocessing: Preprocessing
     transforms: tuple[Pca | Autoencoder, ...]
     architecture: Architecture
     parameters: Array
-    target_decoder: ClassDecoder | LabelDecoder | ValueDecoder
+    target_decoder: TargetDecoder
 
     def __post_init__(self) -> None:
         check_parameters(self.parameters, self.architecture)
 
     @property
     def loss(self) -> Loss:
-        """What the outputs mean and cost."""
+        """The loss, which defines the meaning of the outputs."""
         return self.architecture.functions.loss
 
     def logits(self, table: Table) -> Array:
-        """The network's outputs z (N, outputs) for raw rows."""
+        """Return the network's outputs z (N, outputs) for raw rows."""
         return self.logits_from_inputs(self.inputs(table))
 
     def inputs(self, table: Table) -> Array:
-        """What the network sees of raw rows (N, I)."""
+        """Return the network's inputs x (N, I) for raw rows."""
         x = self.preprocessing(table)
         for transform in self.transforms:
             x = transform(x)
         return x
 
     def logits_from_inputs(self, x: Array) -> Array:
-        """The network's outputs z (N, outputs) for what it sees."""
+        """Return the network's outputs z (N, outputs) for its inputs x (N, I)."""
         return predict(self.parameters, self.architecture, x)[0]
 
     def predict_columns(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:
-        """Columns by name for raw rows: arrays (N,) by the column's name, in any order, or all columns (N, I).
+        """Predict columns for raw rows.
 
-        "prediction", for classes "probability_<label>" of each, and "deviation" where the loss predicts one;
-        several values or labels have one of each. What is missing (NaN, None) and categories that were never seen are
-        taken as the preparation has learnt to.
+        Parameters
+        ----------
+        rows : mapping of str to array (N,), or array (N, I)
+            Arrays by the name of their column, in any order, or all columns in the order of the preprocessing. Missing
+            values (NaN, None) and unknown categories are allowed; they are treated as the preprocessing was fitted to.
 
-        Raises   ValueError naming a column that is missing, or the column, the row and the value that cannot be read
+        Returns
+        -------
+        dict of array (N,)
+            "prediction"; for classes also "probability_<label>" of each label, and "deviation" if the loss predicts
+            one. Several values or labels have one such column each, whose name ends in "_<name>".
+
+        Raises
+        ------
+        ValueError
+            Naming a column that is missing, or the column, the row and the value that cannot be read.
         """
-        return prediction_columns(
-            self.target_decoder, self.loss, self.logits(read_table(self.preprocessing.columns, rows))
-        )
+        z = self.logits(read_table(self.preprocessing.columns, rows))
+        return prediction_columns(self.target_decoder, self.loss, z)
 
 
-def prediction_columns(
-    target_decoder: ClassDecoder | LabelDecoder | ValueDecoder, loss: Loss, z: Array
-) -> dict[str, Array]:
-    """Columns by name for the outputs z (N, outputs); see Model.answers."""
+def prediction_columns(target_decoder: TargetDecoder, loss: Loss, z: Array) -> dict[str, Array]:
+    """Return the columns that outputs z (N, outputs) predict; see Model.predict_columns."""
     z = z[None]  # (1, N, outputs)
     return target_decoder.columns(loss.predict(z)[0], loss.deviation(z)[0] if loss.deviation else None)

@@ -1,8 +1,9 @@
 """Models and ensembles on disk: a folder with `model.json` and `arrays.npz`. No code, no pickle.
 
-The JSON spells out the model's dataclasses by the names in KINDS and refers to arrays by number; it holds the
-checksums of the arrays' file and of its own content. Loading refuses what was changed or cut short after it was
-written, and what does not describe a model; it calls nothing but functions that make members, and these dataclasses.
+The JSON describes the model's dataclasses by the names in CLASSES and refers to arrays by index; it contains the
+checksums of the arrays' file and of its own content. Loading refuses files that were changed or truncated after they
+were written, or that do not describe a model. It calls nothing but these dataclasses and functions that make
+components.
 """
 
 import json
@@ -24,63 +25,88 @@ from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import Column
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
-from nncore.serialization.codec import DAMAGES, Encoder, by_name, decode
+from nncore.serialization.codec import DECODING_ERRORS, Encoder, by_name, decode
 
-FORMAT = 3
-OF_ARCHIVES = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # from zipfile and NumPy's headers
-WAY = (Column, Preprocessing, Affine, Quantiles, Pca, Autoencoder)  # from a raw row to the network
-MEANING = (ClassDecoder, LabelDecoder, ValueDecoder)
-KINDS = (Ensemble, Model, *WAY, Architecture, Layer, Component, *MEANING)
+FORMAT = 4
+ARCHIVE_ERRORS = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # of zipfile and of NumPy's headers
+CLASSES = (
+    *(Ensemble, Model, Architecture, Layer, Component),
+    *(Column, Preprocessing, Affine, Quantiles, Pca, Autoencoder),
+    *(ClassDecoder, LabelDecoder, ValueDecoder),
+)
 
 
 def save(model: Model | Ensemble, folder: Path) -> None:
-    """Write the model into a new folder; an array that several members of an ensemble share is there once."""
+    """Write a model into a new folder.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+        An array that several models of an ensemble share is stored once.
+    folder : Path
+        Must not exist.
+    """
     folder.mkdir(parents=True)
-    encoder = Encoder(by_name(KINDS))
+    encoder = Encoder(by_name(CLASSES))
     content = encoder.encode(model)
     np.savez(folder / "arrays.npz", *encoder.arrays)
     checksum = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
     document = {"format": FORMAT, "arrays_sha256": checksum, "model_sha256": _checksum(content), "model": content}
-    text = json.dumps(document, indent=1)
-    (folder / "model.json").write_text(text, encoding="utf-8")
+    (folder / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
 def load(folder: Path) -> Model | Ensemble:
-    """Read a model back. Raises ValueError naming the folder and the cause if it cannot be read."""
+    """Read a model from its folder.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Model or Ensemble
+
+    Raises
+    ------
+    ValueError
+        Naming the folder and the cause, if the model cannot be read.
+    """
     try:
         return _load(folder)
-    except (OSError, *OF_ARCHIVES, *DAMAGES) as error:
-        raise ValueError(f"{folder} does not hold a model that can be read: {' '.join(str(error).split())}") from None
+    except (OSError, *ARCHIVE_ERRORS, *DECODING_ERRORS) as error:
+        raise ValueError(f"{folder} does not contain a readable model: {' '.join(str(error).split())}") from None
 
 
 def _load(folder: Path) -> Model | Ensemble:
     document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     if document["format"] != FORMAT:
-        raise ValueError(f"its format is {document['format']!r}, this version reads {FORMAT}")
+        raise ValueError(
+            f"it has format {document['format']!r} and this version reads format {FORMAT}; publish the model again"
+        )
     if sha256((folder / "arrays.npz").read_bytes()).hexdigest() != document["arrays_sha256"]:
-        raise ValueError("arrays.npz was changed or cut short after it was written")
+        raise ValueError("arrays.npz was changed or truncated after it was written")
     if _checksum(document["model"]) != document["model_sha256"]:
         raise ValueError("model.json was changed after it was written")
     _check_sizes(folder / "arrays.npz")
     with np.load(folder / "arrays.npz", allow_pickle=False) as archive:
-        model = decode(document["model"], [archive[name] for name in archive.files], by_name(KINDS))
+        model = decode(document["model"], [archive[name] for name in archive.files], by_name(CLASSES))
     if not isinstance(model, Model | Ensemble):
-        raise ValueError("model.json describes something else")
+        raise ValueError("model.json does not describe a model")
     return model
 
 
 def _check_sizes(path: Path) -> None:
-    """Refuse arrays that are not as large as the file says, before there is memory for them."""
+    """Refuse arrays whose header announces another size than they have, before memory is allocated for them."""
     with ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.compress_type != ZIP_STORED:
                 raise ValueError(f"{entry.filename} in arrays.npz is compressed")
             with archive.open(entry) as file:
                 if np.lib.format.read_magic(file) != (1, 0):
-                    raise ValueError(f"{entry.filename} in arrays.npz is of another format")
+                    raise ValueError(f"{entry.filename} in arrays.npz has another format")
                 shape, _, dtype = np.lib.format.read_array_header_1_0(file)
                 if dtype.hasobject or file.tell() + prod(shape) * dtype.itemsize != entry.file_size:
-                    raise ValueError(f"{entry.filename} in arrays.npz is not as large as it says")
+                    raise ValueError(f"{entry.filename} in arrays.npz does not have the size that its header announces")
 
 
 def _checksum(content: Any) -> str:

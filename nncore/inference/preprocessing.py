@@ -1,4 +1,4 @@
-"""From raw rows to numbers that a network learns well from; fitted elsewhere, applied here."""
+"""From raw rows to numbers that a network learns well from. Fitted by pipeline/stages/prepare.py, applied here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,21 +9,29 @@ from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import CODED, Column, Table
 from nncore.kernels.backend import Array
 
-NUMBERS_AT_A_TIME = 1 << 18  # 2 MB in float64, of which there are several
+NUMBERS_AT_A_TIME = 1 << 18  # 2 MB in float64; several such arrays exist at a time
 DAYS_PER_YEAR = 365.2425
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Missing numbers filled in and marked, numbers scaled, categories as one-hot columns.
+    """Fills in and marks missing numbers, scales numbers, and encodes categories as one-hot columns.
 
-    columns      the raw columns
-    fill         (M,), what stands for a missing number in each of the `features`
-    indicators   (J,), the features that get one more column, 1 where they were missing and else 0
-    scaling      of the M filled features
-    ranks        for each ordinal column (L + 2,), by code: its rank among the values that were there to fit to
-    slots        for each categorical column (L + 2,), by code: which of its one-hot columns is 1, or -1 for none;
-                 in both, the entry before the last is for unknown texts, the last for missing ones
+    Parameters
+    ----------
+    columns : tuple of Column
+        The raw columns.
+    fill : array (M,)
+        Replacement of a missing number in each of the M `features`.
+    indicators : int array (J,)
+        The features that get an additional column, 1 where they were missing and else 0.
+    scaling : Affine or Quantiles
+        Scaling of the M filled features.
+    ranks : tuple of array (L + 2,)
+        For each ordinal column with L levels: by code, its rank among the levels that occurred in the fitted rows.
+    slots : tuple of int array (L + 2,)
+        For each categorical column with L levels: by code, which of its one-hot columns is 1, or -1 for none. In both
+        `ranks` and `slots`, the last entry but one is for unknown texts and the last one for missing texts.
     """
 
     columns: tuple[Column, ...]
@@ -35,56 +43,74 @@ class Preprocessing:
 
     @property
     def n_outputs(self) -> int:
-        """How many columns come out."""
-        return len(self.fill) + len(self.indicators) + sum(_width(slots) for slots in self.slots)
+        """Number of columns of the result."""
+        return len(self.fill) + len(self.indicators) + sum(_n_one_hot(slots) for slots in self.slots)
 
     def __call__(self, table: Table, rows: Array | None = None) -> Array:
-        """Rows (N, n_outputs) in float32, C-contiguous: features, indicators, one-hot columns; computed in float64.
+        """Preprocess rows of a table.
 
-        rows   (N,), which of the table's; None: all of them
+        Parameters
+        ----------
+        table : Table
+        rows : int array (N,), optional
+            Which rows of the table; by default all of them.
+
+        Returns
+        -------
+        float32 array (N, n_outputs)
+            C-contiguous, computed in float64: features, indicators, one-hot columns.
         """
         rows = np.arange(len(table)) if rows is None else rows
         prepared = np.empty((len(rows), self.n_outputs), np.float32)
-        some = NUMBERS_AT_A_TIME // max(1, self.n_outputs, len(self.columns)) + 1
-        for first in range(0, len(rows), some):
-            part = slice(first, first + some)
+        n_at_a_time = NUMBERS_AT_A_TIME // max(1, self.n_outputs, len(self.columns)) + 1
+        for first in range(0, len(rows), n_at_a_time):
+            part = slice(first, first + n_at_a_time)
             np.concatenate(list(self.blocks(table[rows[part]])), axis=1, out=prepared[part])
         return prepared
 
     def blocks(self, table: Table) -> Iterator[Array]:
-        """What comes out, block after block of columns: features, indicators, and the one-hot columns of each."""
-        x = features(table, self.ranks)  # (n, M)
+        """Yield the result in blocks of columns: features, indicators, and the one-hot columns of each category."""
+        x = features(table, self.ranks)  # (N, M)
         missing = np.isnan(x)
         yield self.scaling(np.where(missing, self.fill, x))
         yield missing[:, self.indicators]
-        codes = [values for column, values in table.places if column.kind == "categorical"] if self.slots else []
+        codes = []
+        if self.slots:
+            codes = [values for column, values in table.column_values if column.kind == "categorical"]
         for values, slots in zip(codes, self.slots, strict=True):
-            yield np.take_along_axis(slots, values, axis=0)[:, None] == np.arange(_width(slots))
+            yield np.take_along_axis(slots, values, axis=0)[:, None] == np.arange(_n_one_hot(slots))
 
 
 def features(table: Table, ranks: tuple[Array, ...]) -> Array:
-    """All columns but the categorical ones as numbers (N, M) in float64, NaN where missing; a date gives several."""
+    """Return all columns except the categorical ones as numbers.
+
+    Parameters
+    ----------
+    table : Table
+    ranks : tuple of array (L + 2,)
+        For each ordinal column; see Preprocessing.
+
+    Returns
+    -------
+    float64 array (N, M)
+        NaN where missing. A date gives seven features: the days since 1970, and its positions in the year, the week
+        and the day as points on circles (sine and cosine).
+    """
     if not any(column.kind in (*CODED, "date") for column in table.columns):
         return table.numbers.astype(np.float64)
-    of_ordinal = iter(ranks)
-    found: list[Array] = []
-    for column, values in table.places:
+    ranks_of_column = iter(ranks)
+    numbers: list[Array] = []
+    for column, values in table.column_values:
         if column.kind == "ordinal":
-            found.append(np.take_along_axis(next(of_ordinal), values, axis=0))
-        elif column.kind == "date":
-            found += [values, *_seasons(values)]
+            numbers.append(np.take_along_axis(next(ranks_of_column), values, axis=0))
         elif column.kind != "categorical":
-            found.append(values)
-    return np.stack(found, axis=1).astype(np.float64) if found else np.empty((len(table), 0))
+            numbers.append(values)
+        if column.kind == "date":
+            for period in (DAYS_PER_YEAR, 7, 1):
+                angle = 2 * np.pi * (values / period % 1)
+                numbers += [np.sin(angle), np.cos(angle)]
+    return np.stack(numbers, axis=1).astype(np.float64) if numbers else np.empty((len(table), 0))
 
 
-def _seasons(days: Array) -> Iterator[Array]:
-    """Where in the year, the week and the day a date lies, as points on circles."""
-    for period in (DAYS_PER_YEAR, 7, 1):
-        angle = 2 * np.pi * (days / period % 1)
-        yield np.sin(angle)
-        yield np.cos(angle)
-
-
-def _width(slots: Array) -> int:
+def _n_one_hot(slots: Array) -> int:
     return int(slots.max()) + 1

@@ -9,44 +9,53 @@ from nncore.kernels.backend import Array
 
 @dataclass(frozen=True)
 class Affine:
-    """y = (x - centre) / scale, column by column: mean and deviation, minimum and range, median and quartiles.
+    """Affine scaling column by column, y = (x - centre) / scale.
 
-    centre, scale   (I,), float64; scale > 0
+    Parameters
+    ----------
+    centre, scale : float64 array (I,)
+        Such as mean and standard deviation, minimum and range, median and interquartile range; scale > 0.
     """
 
     centre: Array
     scale: Array
 
     def __call__(self, x: Array) -> Array:
-        """Rows (N, I) of any number type, in float64."""
+        """Scale rows x (N, I) of any number type; returns float64."""
         return (x - self.centre) / self.scale
 
     def undo(self, y: Array) -> Array:
-        """Back to x, in float64."""
+        """Return x for scaled rows y (N, I), in float64."""
         return y * self.scale + self.centre
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """The share of the rows that lie below x, column by column, as a number of mean 0 and deviation 1.
+    """The rank of a value among the fitted rows, column by column, scaled to mean 0 and standard deviation 1.
 
-        y = (F(x) - 1/2) sqrt(12),  F the distribution function, from 0 to 1
+    Parameters
+    ----------
+    levels : array (Q,)
+        Increasing from 0 to 1.
+    boundaries : float64 array (Q, I)
+        The fraction levels[q] of the fitted rows lies below boundaries[q].
 
-    What is farther out than any row that F was fitted to is as far out as the farthest of them.
-
-    levels       (Q,), rising from 0 to 1
-    boundaries   (Q, I), float64: below boundaries[q] lies the share levels[q] of the rows
+    Notes
+    -----
+    y = (F(x) - 1/2) sqrt(12) with the distribution function F, from 0 to 1. Values beyond the fitted rows are mapped to
+    the same y as the most extreme of these.
     """
 
     levels: Array
     boundaries: Array
 
     def __call__(self, x: Array) -> Array:
-        """Rows (N, I), in float64. Where inner boundaries are equal, x there is in the middle of their levels."""
-        shares = [self._share(x[:, column], bounds) for column, bounds in enumerate(self.boundaries.T)]
-        return (np.stack(shares, axis=1) - 0.5) * np.sqrt(12) if shares else np.empty(x.shape)
+        """Scale rows x (N, I); returns float64. Where inner boundaries are equal, F is the middle of their levels."""
+        fractions = [self._fraction_below(x[:, index], column) for index, column in enumerate(self.boundaries.T)]
+        return (np.stack(fractions, axis=1) - 0.5) * np.sqrt(12) if fractions else np.empty(x.shape)
 
-    def _share(self, x: Array, bounds: Array) -> Array:
-        below = np.interp(x, bounds, self.levels)
-        above = -np.interp(-x, -bounds[::-1], -self.levels[::-1])
-        return np.where(x > bounds[0], np.where(x < bounds[-1], (below + above) / 2, 1), 0)
+    def _fraction_below(self, x: Array, boundaries: Array) -> Array:
+        from_below = np.interp(x, boundaries, self.levels)
+        from_above = -np.interp(-x, -boundaries[::-1], -self.levels[::-1])
+        inside = np.where(x < boundaries[-1], (from_below + from_above) / 2, 1)
+        return np.where(x > boundaries[0], inside, 0)

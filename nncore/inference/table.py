@@ -1,7 +1,7 @@
 """Raw rows: columns of different kinds, as they come from a file, a data frame or a plain matrix.
 
-A `Table` holds them in two blocks: numbers, and codes of texts. `Column.read` is how a raw value becomes a number or a
-code, when a model answers as when it was fitted.
+A `Table` holds them in two blocks: numbers, and integer codes of texts. `Column.read` turns raw values into numbers or
+codes; a model uses it for every prediction, in the same way as when it was fitted.
 """
 
 import re
@@ -20,7 +20,7 @@ ColumnType = Literal["double", "long", "boolean", "string", "date", "datetime"]
 CODED: tuple[ColumnKind, ...] = ("categorical", "ordinal")
 MISSING = -1  # the code of a missing text
 TRUE, FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
-LARGEST = 1e30  # what is larger is no measurement
+LARGEST = 1e30  # larger numbers are refused: they are no measurements
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_SECOND = 253_402_300_799  # of the year 9999
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
@@ -30,10 +30,16 @@ PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 class Column:
     """One raw column.
 
-    kind     what it means: numeric, boolean (0 or 1), date (days since 1970-01-01, with fractions), categorical, or
-             ordinal (categories in an order)
-    type     what its source holds: texts, numbers, all of them whole ("long") or not, dates without or with a time, ...
-    levels   of a categorical or ordinal column, the texts that have a code, in the order of their codes
+    Parameters
+    ----------
+    name : str
+    kind : {"numeric", "boolean", "date", "categorical", "ordinal"}, default "numeric"
+        The meaning of its values: numbers, 0 or 1, days since 1970-01-01 (with fractions), categories, or ordered
+        categories.
+    type : {"double", "long", "boolean", "string", "date", "datetime"}, default "double"
+        The type of its values in the source: numbers, integers, truth values, texts, dates, or dates with a time.
+    levels : tuple of str (L,)
+        The texts of a categorical or ordinal column that have a code, in the order of their codes.
     """
 
     name: str
@@ -42,36 +48,60 @@ class Column:
     levels: tuple[str, ...] = ()
 
     def read(self, values: Array) -> Array:
-        """Raw values (N,) of any type as numbers (N,) in float64, NaN where missing, or as codes (N,) in int32.
+        """Convert raw values.
 
-        A text that is no level gets the code len(levels).
+        Parameters
+        ----------
+        values : array (N,) of any type
 
-        Raises   ValueError naming the column, the row (from 0), the value and the rule
+        Returns
+        -------
+        float64 or int32 array (N,)
+            Numbers, NaN where missing; or codes: MISSING where missing, L for a text that is not one of the levels.
+
+        Raises
+        ------
+        ValueError
+            Naming the column, the row (from 0), the value and the rule.
         """
         if values.dtype.kind == "M" and self.kind != "date":
             if self.kind not in CODED:
                 raise ValueError(f"column {self.name!r} is {self.kind}, but holds dates")
             values = values.astype("M8[us]").astype(object)
         if self.kind in CODED:
-            index = {level: code for code, level in enumerate(self.levels)} | {"": MISSING}
-            return np.array([index.get(text(value), len(self.levels)) for value in values.tolist()], np.int32)
+            code_of = {level: code for code, level in enumerate(self.levels)} | {"": MISSING}
+            return np.array([code_of.get(as_text(value), len(self.levels)) for value in values.tolist()], np.int32)
         if self.kind == "date" and values.dtype.kind == "M":
             days: Array = (values - np.datetime64(0, "D")) / np.timedelta64(1, "D")  # NaT becomes NaN
             return days
         if self.kind == "numeric" and values.dtype.kind in "fiub":
-            return self._finite(values.astype(np.float64))
-        return self._finite(self._each(values, {"numeric": number, "boolean": truth, "date": day}[self.kind]))
+            return self._check_range(values.astype(np.float64))
+        convert = {"numeric": as_number, "boolean": as_truth, "date": as_days}[self.kind]
+        numbers = np.empty(len(values))
+        for row, value in enumerate(values.tolist()):
+            try:
+                numbers[row] = convert(value)
+            except (ValueError, TypeError, OverflowError):
+                raise ValueError(f"column {self.name!r} is {self.kind}, but row {row} has {value!r}") from None
+        return self._check_range(numbers)
+
+    def _check_range(self, numbers: Array) -> Array:
+        too_large = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(too_large):
+            row, rule = too_large[0], f"from {-LARGEST:g} to {LARGEST:g}"
+            raise ValueError(f"column {self.name!r} must be {rule}, but row {row} has {numbers[row]}")
+        return numbers
 
     def show(self, values: Array) -> list[Any]:
-        """What `read` has made of raw values, as plain values of the column's type again; None where missing."""
-        return [self._shown(value) for value in values.tolist()]
+        """Convert numbers or codes (N,), as `read` returns them, to plain values of the column's type or None."""
+        return [self._show(value) for value in values.tolist()]
 
-    def _shown(self, value: float) -> Any:
+    def _show(self, value: float) -> Any:
         if self.kind in CODED:
             level = self.levels[int(value)] if 0 <= value < len(self.levels) else None
-            kinds: dict[str, Callable[[str], Any]] = {"long": int, "double": float, "boolean": "true".__eq__}
-            return level if level is None else kinds.get(self.type, str)(level)
-        if value != value:
+            parsers: dict[str, Callable[[str], Any]] = {"long": int, "double": float, "boolean": "true".__eq__}
+            return level if level is None else parsers.get(self.type, str)(level)
+        if np.isnan(value):
             return None
         if self.kind == "date":
             shown = str(np.datetime64(min(round(value * 86_400), LAST_SECOND), "s"))
@@ -80,29 +110,18 @@ class Column:
             return ("false", "true")[int(value)] if self.kind == "boolean" else repr(value)
         return {"long": int, "boolean": bool}.get(self.type, float)(value)
 
-    def _each(self, values: Array, convert: Callable[[Any], float]) -> Array:
-        numbers = np.empty(len(values))
-        for row, value in enumerate(values.tolist()):
-            try:
-                numbers[row] = convert(value)
-            except (ValueError, TypeError, OverflowError):
-                raise ValueError(f"column {self.name!r} is {self.kind}, but row {row} has {value!r}") from None
-        return numbers
-
-    def _finite(self, numbers: Array) -> Array:
-        beyond = np.flatnonzero(np.abs(numbers) > LARGEST)
-        if len(beyond):
-            row, rule = beyond[0], f"from {-LARGEST:g} to {LARGEST:g}"
-            raise ValueError(f"column {self.name!r} must be {rule}, but row {row} has {numbers[row]}")
-        return numbers
-
 
 @dataclass(frozen=True)
 class Table:
     """N raw rows.
 
-    numbers   (N, n_numbers), of any number type: numeric, boolean and date columns, in their order; NaN is missing
-    codes     (N, n_coded), int32: categorical and ordinal columns, in their order; -1 is missing
+    Parameters
+    ----------
+    columns : tuple of Column
+    numbers : array (N, n_numbers) of any number type
+        The numeric, boolean and date columns, in their order; NaN is missing.
+    codes : int32 array (N, n_coded)
+        The categorical and ordinal columns, in their order; MISSING is missing.
     """
 
     columns: tuple[Column, ...]
@@ -113,32 +132,46 @@ class Table:
         return len(self.numbers)
 
     def __getitem__(self, rows: Array | slice) -> "Table":
-        """Some of the rows."""
+        """Return the table of some of the rows."""
         return replace(self, numbers=self.numbers[rows], codes=self.codes[rows])
 
-    def only(self, columns: slice) -> "Table":
-        """Some of the columns, as views."""
+    def select_columns(self, columns: slice) -> "Table":
+        """Return the table of consecutive columns, as views."""
         coded = np.array([column.kind in CODED for column in self.columns])
-        before, until = (np.bincount(coded[:at], minlength=2) for at in (columns.start, columns.stop))
-        numbers, codes = (slice(*ends) for ends in zip(before, until, strict=True))
+        # The numbers of plain and of coded columns before the first column and before the end.
+        starts, stops = (np.bincount(coded[:index], minlength=2) for index in (columns.start, columns.stop))
+        numbers, codes = (slice(*bounds) for bounds in zip(starts, stops, strict=True))
         return Table(self.columns[columns], self.numbers[:, numbers], self.codes[:, codes])
 
     @cached_property
-    def places(self) -> tuple[tuple[Column, Array], ...]:
-        """Each column with its values (N,), numbers or codes."""
+    def column_values(self) -> tuple[tuple[Column, Array], ...]:
+        """Each column with its numbers or codes (N,)."""
         numbers, codes = iter(self.numbers.T), iter(self.codes.T)
         return tuple((column, next(codes if column.kind in CODED else numbers)) for column in self.columns)
 
 
 def matrix_table(x: Array, names: tuple[str, ...]) -> Table:
-    """A plain matrix (N, I) of numbers as a table of numeric columns."""
+    """Return a plain matrix x (N, I) of numbers as a table of numeric columns with these names."""
     return Table(tuple(Column(name) for name in names), x, np.empty((len(x), 0), np.int32))
 
 
 def read_table(columns: tuple[Column, ...], rows: Mapping[str, Array] | Array) -> Table:
-    """Raw rows as a table: arrays (N,) by the column's name, in any order and with others among them, or (N, I).
+    """Convert raw rows to a table.
 
-    Raises   ValueError naming the column or the shape, and the rule
+    Parameters
+    ----------
+    columns : tuple of Column
+    rows : mapping of str to array (N,), or array (N, I)
+        Arrays by the name of their column, in any order and possibly with others; or all columns in their order.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    ValueError
+        Naming the column or the shape, and the rule.
     """
     if not isinstance(rows, Mapping):
         if rows.ndim != 2 or rows.shape[1] != len(columns):
@@ -148,53 +181,61 @@ def read_table(columns: tuple[Column, ...], rows: Mapping[str, Array] | Array) -
         if column.name not in rows:
             raise ValueError(f"column {column.name!r} is missing; there are {', '.join(map(repr, rows)) or 'none'}")
     n_rows = len(rows[columns[0].name])
-    read = [(column.kind in CODED, column.read(rows[column.name])) for column in columns]
-    blocks = [[values for coded, values in read if coded == which] for which in (False, True)]
-    numbers, codes = (
-        np.stack(block, axis=1) if block else np.empty((n_rows, 0), dtype)
-        for block, dtype in zip(blocks, (np.float64, np.int32), strict=True)
+    converted = [(column.kind in CODED, column.read(rows[column.name])) for column in columns]
+    numbers = [values for coded, values in converted if not coded]
+    codes = [values for coded, values in converted if coded]
+    return Table(
+        columns,
+        np.stack(numbers, axis=1) if numbers else np.empty((n_rows, 0), np.float64),
+        np.stack(codes, axis=1) if codes else np.empty((n_rows, 0), np.int32),
     )
-    return Table(columns, numbers, codes)
 
 
-def text(value: Any) -> str:
-    """A category's name, the same however a reader of files has taken it.
+def as_text(value: Any) -> str:
+    """Return the name of a category, the same for every reader of files.
 
-    A text is as it is, unless it spells a number or a truth value: 3, 3.0, "3.0" and "03" are "3", True and "TRUE" are
-    "true". A date is "2020-01-31", with a time of day if it has one, in UTC. What is missing is "".
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str
+        A text as it is, unless it spells a number or a truth value: 3, 3.0, "3.0" and "03" are "3", True and "TRUE"
+        are "true". A date is "2020-01-31", with a time of day if it has one, in UTC. A missing value is "".
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return "" if value != value else str(int(value)) if value.is_integer() else repr(value)
+        return "" if np.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
     if is_missing(value):
         return ""
     if isinstance(value, datetime):
         value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         return str(value).removesuffix(" 00:00:00")
-    word = str(value)
-    if PLAIN_NUMBER.fullmatch(word):
-        return text(float(word)) if "." in word else str(int(word))
-    return word.lower() if word.lower() in ("true", "false") else word
+    text = str(value)
+    if PLAIN_NUMBER.fullmatch(text):
+        return as_text(float(text)) if "." in text else str(int(text))
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
-def number(value: Any) -> float:
-    """A number, or a text that spells one; NaN for what is missing."""
-    if isinstance(value, str) and "_" in value:  # Python's own notation
+def as_number(value: Any) -> float:
+    """Return a number, or the number that a text spells; NaN for a missing value. Raises ValueError for others."""
+    if isinstance(value, str) and "_" in value:  # float() accepts Python's own notation
         raise ValueError
     return np.nan if is_missing(value) else float(value)
 
 
-def truth(value: Any) -> float:
-    """1 for true, yes, t, y and 1, 0 for their opposites; NaN for what is missing."""
-    word = text(value).strip().lower()
-    if word not in ("", *TRUE, *FALSE):
+def as_truth(value: Any) -> float:
+    """Return 1 for true, yes, t, y and 1, 0 for their opposites, NaN for a missing value; else raise ValueError."""
+    text = as_text(value).strip().lower()
+    if text not in ("", *TRUE, *FALSE):
         raise ValueError
-    return np.nan if not word else float(word in TRUE)
+    return np.nan if not text else float(text in TRUE)
 
 
-def day(value: Any) -> float:
-    """Days since 1970-01-01 of a date or a text in ISO 8601, in UTC if it has a time zone; NaN for what is missing."""
+def as_days(value: Any) -> float:
+    """Return the days since 1970-01-01 of a date or an ISO 8601 text, in UTC if it has a time zone; NaN if missing."""
     if is_missing(value):
         return np.nan
     moment = value if isinstance(value, date) else datetime.fromisoformat(str(value))
@@ -205,7 +246,7 @@ def day(value: Any) -> float:
 
 
 def is_missing(value: Any) -> bool:
-    """None, an empty text, NaN, NaT and what else is not equal to itself, or does not know (pandas' NA)."""
+    """Whether a value is None, an empty text, NaN, NaT, or another value that does not equal itself (pandas' NA)."""
     try:
         return value is None or bool(value == "") or bool(value != value)
     except TypeError:

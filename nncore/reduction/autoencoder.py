@@ -1,4 +1,4 @@
-"""Autoencoder: a network that must reproduce its input through a narrow layer, the code."""
+"""Autoencoder: a network that must reconstruct its input from a narrow layer, the code."""
 
 from dataclasses import dataclass, replace
 
@@ -16,10 +16,18 @@ SQUARED_ERROR = Component("nncore.losses.squared_error")
 
 @dataclass(frozen=True)
 class Autoencoder:
-    """A trained autoencoder; called with rows, it encodes them.
+    """A trained autoencoder; calling it encodes rows.
 
-    shape        as `autoencoder_architecture` makes it: as many layers before the code as behind it
-    parameters   (1, buffer_size)
+    Parameters
+    ----------
+    architecture : Architecture
+        As `autoencoder_architecture` returns it: the encoder has as many layers as the decoder.
+    parameters : array (1, buffer_size)
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not fit the architecture.
     """
 
     architecture: Architecture
@@ -29,43 +37,32 @@ class Autoencoder:
         check_parameters(self.parameters, self.architecture)
 
     def __call__(self, x: Array) -> Array:
-        """Encode rows (N, I) as codes (N, n_components)."""
-        return self._run(x, self.encoder)
+        """Encode rows x (N, I) as codes (N, n_components)."""
+        return infer_layers(*self.encoder, x[None], Workspace())[0]
 
     def decode(self, code: Array) -> Array:
-        """Rows (N, I) for codes (N, n_components)."""
-        return self._answer(self._run(code, self._layers(slice(self._half, None))))
+        """Return the reconstructions (N, I) of codes (N, n_components)."""
+        z = infer_layers(*self._part(slice(self._n_encoder_layers, None)), code[None], Workspace())
+        return self.architecture.functions.loss.predict(z)[0]
 
     def reconstruct(self, x: Array) -> Array:
-        """What comes out when the rows x (N, I) go in."""
-        return self._answer(predict(self.parameters, self.architecture, x)[0])
-
-    @property
-    def _half(self) -> int:
-        return len(self.architecture.layers) // 2
+        """Encode and decode rows x (N, I)."""
+        return self.architecture.functions.loss.predict(predict(self.parameters, self.architecture, x))[0]
 
     @property
     def encoder(self) -> tuple[list[LayerView], Architecture]:
-        """The layers before the code, and their shape."""
-        return self._layers(slice(0, self._half))
+        """The layers of the encoder, the last of which outputs the code, and their architecture."""
+        return self._part(slice(0, self._n_encoder_layers))
 
-    def _layers(self, part: slice) -> tuple[list[LayerView], Architecture]:
-        sizes, layers = self.architecture.sizes[part], self.architecture.layers[part]
-        own = tuple(replace(layer, tied_to=None) for layer in layers)
-        architecture = Architecture(
-            sizes[0],
-            own,
-            self.architecture.loss,
-            batch_size=self.architecture.batch_size,
-            dtype=self.architecture.dtype,
-        )
+    @property
+    def _n_encoder_layers(self) -> int:
+        return len(self.architecture.layers) // 2
+
+    def _part(self, part: slice) -> tuple[list[LayerView], Architecture]:
+        """Consecutive layers as a network of their own; their W may still be views of tied weights."""
+        layers = tuple(replace(layer, tied_to=None) for layer in self.architecture.layers[part])
+        architecture = replace(self.architecture, inputs=self.architecture.sizes[part][0], layers=layers)
         return layer_views(self.parameters, self.architecture)[part], architecture
-
-    def _run(self, x: Array, layers: tuple[list[LayerView], Architecture]) -> Array:
-        return infer_layers(*layers, x[None], Workspace())[0]
-
-    def _answer(self, z: Array) -> Array:
-        return self.architecture.functions.loss.predict(z[None])[0]
 
 
 def autoencoder_architecture(
@@ -80,26 +77,43 @@ def autoencoder_architecture(
     batch_size: int = 32,
     dtype: str = "float32",
 ) -> Architecture:
-    """A symmetric network: inputs, hidden, code, hidden backwards, inputs; code and output are linear.
+    """Return a symmetric network: inputs, hidden layers, code, mirrored hidden layers, outputs.
 
-    Denoising is the regularizer input_noise, a sparse code the regularizer activity, which bears on the code alone.
+    Parameters
+    ----------
+    n_inputs : int
+    hidden : tuple of int
+        Outputs of each hidden layer of the encoder.
+    n_components : int
+        Length of the code.
+    activation, normalisation : Component
+        Of the hidden layers. Code and output are linear and not normalised.
+    loss : Component, default squared_error
+        Loss of the output against the input, such as sigmoid_cross_entropy for inputs from 0 to 1.
+    tied : bool, default False
+        Whether each layer of the decoder has the transposed weights of its mirror image.
+    batch_size : int
+    dtype : {"float32", "float64"}
 
-    loss            what comes out against what went in, such as sigmoid_cross_entropy for inputs from 0 to 1
-    normalisation   of the hidden layers
-    tied            whether each layer behind the code has the transposed weights of its mirror image
+    Returns
+    -------
+    Architecture
+
+    Notes
+    -----
+    The regularizer input_noise makes a denoising autoencoder, and the regularizer activity, which applies only to the
+    code, a sparse one.
     """
     n_layers = 2 * (len(hidden) + 1)
-    outputs = (*hidden, n_components, *reversed(hidden), n_inputs)
     layers = []
-    for index, n_outputs in enumerate(outputs):
+    for index, n_outputs in enumerate((*hidden, n_components, *reversed(hidden), n_inputs)):
         linear = index in (len(hidden), n_layers - 1)
-        own = index <= len(hidden) or not tied
         layers.append(
             Layer(
                 n_outputs,
                 IDENTITY if linear else activation,
                 UNNORMALISED if linear else normalisation,
-                tied_to=None if own else n_layers - 1 - index,
+                tied_to=n_layers - 1 - index if tied and index > len(hidden) else None,
                 activity_penalty=index == len(hidden),
             )
         )
@@ -109,14 +123,30 @@ def autoencoder_architecture(
 def train_autoencoder(
     architecture: Architecture, network: Network, x: Array, epochs: int
 ) -> tuple[Autoencoder, Report]:
-    """Train a network of `autoencoder_architecture` to reproduce the rows x (N, I), and watch it by the same rows.
+    """Train a network to reconstruct rows; its validation loss is computed on the same rows.
 
-    Raises   ValueError if the training diverges
+    Parameters
+    ----------
+    architecture : Architecture
+        As `autoencoder_architecture` returns it.
+    network : Network
+    x : array (N, I)
+    epochs : int
+
+    Returns
+    -------
+    autoencoder : Autoencoder
+    report : Report
+
+    Raises
+    ------
+    ValueError
+        If the training diverges.
     """
-    itself = Rows(x, x)
-    stack, reports = train(start(architecture, [network]), Data(itself, itself), epochs, metrics={})
+    rows = Rows(x, x)
+    stack, reports = train(start(architecture, [network]), Data(rows, rows), epochs, metrics={})
     report = reports[network.key]
     if report.diverged:
         epoch, cause = report.diverged
-        raise ValueError(f"the autoencoder diverged in epoch {epoch}: {cause}; a smaller learning rate may help")
+        raise ValueError(f"the autoencoder diverged in epoch {epoch}: {cause}; try a smaller learning rate")
     return Autoencoder(architecture, stack.selected_weights_of(network.key)), report

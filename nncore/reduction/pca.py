@@ -6,17 +6,22 @@ import numpy as np
 
 from nncore.kernels.backend import Array
 
-ROWS_AT_A_TIME = 4096  # all of them in float64 may take much memory
+ROWS_AT_A_TIME = 4096  # all rows in float64 may take much memory
 
 
 @dataclass(frozen=True)
 class Pca:
-    """A fitted projection: y = (x - mean) components^T.
+    """A fitted projection, y = (x - mean) components^T.
 
-    mean                 (I,)
-    components           (O, I), orthonormal rows, most variance first
-    explained_variance   (O,), the variance of y, largest first
-    total_variance       the variance of x, summed over its columns
+    Parameters
+    ----------
+    mean : array (I,)
+    components : array (O, I)
+        Orthonormal rows, ordered by decreasing variance.
+    explained_variance : array (O,)
+        Variance of y, in decreasing order.
+    total_variance : float
+        Variance of x, summed over its columns.
     """
 
     mean: Array
@@ -25,25 +30,50 @@ class Pca:
     total_variance: float
 
     def __call__(self, x: Array) -> Array:
-        """Project rows (N, I) to (N, O), in the dtype of x."""
+        """Project rows x (N, I) to (N, O), in the dtype of x."""
         return (x - self.mean.astype(x.dtype)) @ self.components.T.astype(x.dtype)
 
     @property
-    def kept(self) -> float:
-        """Share of the variance that the components keep, from 0 to 1."""
+    def explained_share(self) -> float:
+        """The share of the total variance that the components explain, from 0 to 1; 1 if there is no variance."""
         return float(self.explained_variance.sum()) / self.total_variance if self.total_variance else 1.0
 
 
 def fit_pca(x: Array, n_components: int) -> Pca:
-    """Fit to the rows x (N, I): the eigenvectors of their covariance with the largest eigenvalues.
+    """Fit a projection to rows: the eigenvectors of their covariance with the largest eigenvalues.
 
-    The sign of a component is free; here its entry of largest magnitude is positive. PCA with fewer
-    components is the beginning of PCA with more.
+    Parameters
+    ----------
+    x : array (N, I)
+    n_components : int
+        From 1 to min(N - 1, I).
 
-    Dtype    computed in float64
-    Range    1 <= n_components <= min(N - 1, I)
-    Raises   ValueError naming argument, value and rule
-    Source   Jolliffe (2002), "Principal component analysis", chapter 1
+    Returns
+    -------
+    Pca
+        Computed in float64.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+
+    Notes
+    -----
+    The sign of a component is arbitrary; here its entry of largest magnitude is positive. The components of a smaller
+    PCA are the first components of a larger one.
+
+    References
+    ----------
+    Jolliffe (2002), "Principal component analysis", chapter 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nncore import fit_pca
+    >>> x = np.random.default_rng(0).normal(size=(1000, 1)) * [3.0, 4.0]  # all variance along (0.6, 0.8)
+    >>> fit_pca(x, n_components=1).components.round(3)
+    array([[0.6, 0.8]])
     """
     largest = min(len(x) - 1, x.shape[1])
     if not 1 <= n_components <= largest:
@@ -55,7 +85,7 @@ def fit_pca(x: Array, n_components: int) -> Pca:
     for start in range(0, len(x), ROWS_AT_A_TIME):
         centred = x[start : start + ROWS_AT_A_TIME] - mean
         covariance += centred.T @ centred / (len(x) - 1)
-    variance, vectors = np.linalg.eigh(covariance)  # smallest first, vectors in columns
+    variance, vectors = np.linalg.eigh(covariance)  # increasing order, vectors in columns
     components = vectors.T[::-1][:n_components]
     largest_entry = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     return Pca(

@@ -1,4 +1,4 @@
-"""What the scikit-learn estimators have in common: arguments, and the training of a network that these ask for."""
+"""The common base of the scikit-learn estimators: their parameters, and the training of one network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nncore.activations import Activation
-from nncore.architecture import Architecture, Layer
+from nncore.architecture import Architecture, Layer, layer_views
 from nncore.components import Component
 from nncore.kernels.backend import Array
 from nncore.kernels.hyperparameters import checked
@@ -21,67 +21,120 @@ from nncore.metrics import Metric
 from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer
 from nncore.random_streams import generator
-from nncore.regularizers.base import EarlyStopping, Regularizer, WeightAverage
+from nncore.regularizers.base import Regularizer
 from nncore.schedules import Schedule
 from nncore.stack.data import Data, Rows
 from nncore.stack.state import CONSTANT, Network, Stack, start
 from nncore.stack.training import train
 
-KEY = "it"
+KEY = "network"  # of the only network of the stack
 DTYPES = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}
-WHOLE = ("lbfgs", "gradient_descent")  # solvers that take one step per epoch, by all rows
-FAR = 1e6  # training has diverged where the loss is so many times that of answering 0
-RULES: tuple[tuple[str, dict[str, Any]], ...] = (
+FULL_BATCH_SOLVERS = ("lbfgs", "gradient_descent")
+DIVERGENCE_FACTOR = 1e6  # training has diverged when the loss is so many times that of the constant output 0
+RANGES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("alpha tol noise sparsity", {"at_least": 0}),
     ("learning_rate_init epsilon", {"above": 0}),
     ("momentum beta_1 beta_2 dropout", {"at_least": 0, "below": 1}),
     ("max_iter n_iter_no_change n_components", {"at_least": 1, "integer": True}),
     ("validation_fraction", {"above": 0, "below": 1}),
 )
-# An argument, the regularizer that it asks for where it is not 0, and what it is called there.
-ADDED = (
-    "dropout dropout.dropout rate",
-    "noise augmentation.input_noise deviation",
-    "sparsity activity.activity strength",
+# A parameter, the regularizer that it adds where it is not 0, and the regularizer's argument.
+REGULARIZER_PARAMETERS = (
+    ("dropout", "dropout.dropout", "rate"),
+    ("noise", "augmentation.input_noise", "deviation"),
+    ("sparsity", "activity.activity", "strength"),
 )
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
-class NetworkArguments(BaseEstimator):  # type: ignore[misc]
-    """What every estimator takes, and what it has once it is fitted.
+class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base class of the estimators, with the parameters and attributes that they share.
 
-    hidden_layer_sizes   outputs of each hidden layer: whole numbers >= 1
-    activation           of the hidden layers: identity, logistic, tanh, relu, or another of nncore.activations
-    solver               sgd, adam or lbfgs as in scikit-learn, or another of nncore.optimizers, such as muon
-    alpha                penalty alpha / 2 sum W^2, divided by the weight of a batch
-    batch_size           rows per step; "auto": min(200, rows). lbfgs and gradient_descent take all rows
-    learning_rate_init   of every solver but lbfgs
-    max_iter             epochs, at most
-    random_state         where every draw comes from: an integer, a RandomState, or None for another one each time
-    tol, n_iter_no_change   training ends when the loss has not fallen by tol for so many epochs
-    warm_start           whether fit begins at the fitted weights; all else begins anew
-    momentum             of the solver sgd, and nesterovs_momentum its kind
-    early_stopping       whether rows are held out, and the weights kept that answer them best
-    validation_fraction  share of the rows held out, the same of every class
-    beta_1, beta_2, epsilon   of the solver adam; the others have their own
-    dropout              share of each hidden layer's y that is left out in training
-    normalisation        of the hidden layers: None, batch_norm or layer_norm
-    schedule             of the learning rate: None, or one of nncore.schedules
-    regularizers         more Members of nncore.regularizers, one of a kind; alpha is l2 already
-    initializer          of the weights: one of nncore.initializers. Biases begin at 0
-    dtype                "float32", "float64", or "auto": that of X, and float64 if X has neither
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, >= 1
+        Number of outputs of each hidden layer.
+    activation : str or Component
+        Activation of the hidden layers: "identity", "logistic", "tanh", "relu", or the name of another function of
+        nncore.activations.
+    solver : str or Component, default "adam"
+        "sgd", "adam" or "lbfgs" as in scikit-learn, or the name of another optimizer of nncore.optimizers, such as
+        "muon".
+    alpha : float, >= 0, default 0.0001
+        Strength of the penalty alpha / 2 sum W^2, which is divided by the weight of a batch.
+    batch_size : int or "auto", default "auto"
+        Rows per step; "auto" is min(200, n_samples). The solvers "lbfgs" and "gradient_descent" use all rows.
+    learning_rate_init : float, > 0, default 0.001
+        Learning rate of every solver except "lbfgs".
+    max_iter : int, >= 1, default 200
+        Maximum number of epochs.
+    random_state : int, RandomState or None, default None
+        Source of every random draw.
+    tol : float, >= 0, default 1e-4
+        Training ends when the loss has not fallen by `tol` for `n_iter_no_change` epochs.
+    warm_start : bool, default False
+        Whether `fit` starts from the fitted weights. All other state starts anew.
+    momentum : float, in [0, 1), default 0.9
+        Momentum of the solver "sgd".
+    nesterovs_momentum : bool, default True
+        Whether the solver "sgd" uses Nesterov's momentum.
+    early_stopping : bool, default False
+        Whether rows are held out, and the weights of the epoch with the lowest loss on them are selected.
+    validation_fraction : float, in (0, 1), default 0.1
+        Fraction of the rows to hold out, the same of every class.
+    beta_1, beta_2 : float, in [0, 1), default 0.9 and 0.999
+        Decay rates of the solver "adam". Other solvers have their own.
+    epsilon : float, > 0, default 1e-8
+        Added to the denominator of the solver "adam".
+    n_iter_no_change : int, >= 1, default 10
+        See `tol`.
+    dropout : float, in [0, 1), default 0
+        Fraction of each hidden layer's outputs that is dropped in training.
+    normalisation : None, "batch_norm", "layer_norm" or Component, default None
+        Normalisation of the hidden layers.
+    schedule : None, str or Component, default None
+        Schedule of the learning rate, one of nncore.schedules.
+    regularizers : sequence of Component, default ()
+        More regularizers of nncore.regularizers, each function at most once. `alpha` is the regularizer l2.
+    initializer : str or Component, default "glorot_uniform"
+        Distribution of the initial weights, one of nncore.initializers. Biases start at 0.
+    dtype : {"auto", "float32", "float64"}, default "auto"
+        "auto" is the dtype of X, or float64 if X has neither.
 
-    In place of a name of nncore there may be a Member with arguments of its own, for a solver its learning rate too.
+    Attributes
+    ----------
+    n_iter_ : int
+        Number of epochs of the last call.
+    loss_, best_loss_ : float
+        Last and lowest value of `loss_curve_`.
+    loss_curve_ : list of float
+        Loss on the training rows in each epoch.
+    validation_loss_curve_, validation_scores_ : list of float or None
+        Loss and score on the rows held out, in each epoch.
+    best_validation_score_ : float or None
+    n_layers_, n_features_in_ : int
+    feature_names_in_ : array of str
+        Only if X has column names.
+    coefs_, intercepts_ : list of array
+        W (I, O) and b (O,) of each layer.
 
-    Attributes  n_iter_ (epochs of the last call), loss_, loss_curve_ and best_loss_ of the rows trained on;
-                validation_loss_curve_, validation_scores_, best_validation_score_ of rows held out, else None;
-                n_layers_, n_features_in_, feature_names_in_; coefs_ and intercepts_: W (I, O) and b (O,) by layer
-    Weights     a row with sample_weight w counts as w rows, one with 0 as none. Where all rows are one batch, alike
-                rows become one of their weight, so that this holds to the last bit and in any order of the rows
-    Raises      ValueError naming argument and value, or the epoch in which training diverged
-    Differs     from scikit-learn's MLP: what is watched and shown is the loss without its penalty, and, with early
-                stopping, not the score; its falls below tol add up; a smaller last batch has the penalty of a full
-                one; epsilon stands as in Adam's paper; reaching max_iter gives no warning; X cannot be sparse
+    Raises
+    ------
+    ValueError
+        Naming parameter and value, or the epoch in which training diverged.
+
+    Notes
+    -----
+    Instead of the name of a function of nncore, a parameter can be a Component with its own arguments; for a solver
+    these include the learning rate.
+
+    A row with sample_weight w counts as w rows, and one with weight 0 as none. Where all rows form one batch,
+    duplicate rows are merged into one with the sum of their weights, so that this holds to the last bit and for any
+    order of the rows.
+
+    Differences from scikit-learn's MLP: the loss that is monitored and reported excludes its penalty, and with early
+    stopping it is monitored instead of the score; decreases below `tol` add up; a smaller last batch has the penalty
+    of a full one; epsilon is placed as in Adam's paper; reaching max_iter gives no warning; X cannot be sparse.
     """
 
     solver: str | Component = "adam"
@@ -107,29 +160,30 @@ class NetworkArguments(BaseEstimator):  # type: ignore[misc]
     initializer: str | Component = "glorot_uniform"
     dtype: str = "auto"
 
+    # What an estimator defines: _rows(fresh, *data) checks the arguments of fit, _loss() is the component of the loss,
+    # _metric() what validation_scores_ holds, and _hidden_layers how the layers are put together.
 
-class NetworkPlan(NetworkArguments):
-    """The network that the arguments ask for."""
+    def _metric(self) -> Metric | None:
+        return None
 
-    def _number(self, argument: str, **rules: Any) -> float:
-        """The argument; ValueError if it is not one number that keeps the rules."""
-        value = getattr(self, argument)
-        if np.ndim(value):
-            raise ValueError(f"{argument} must be a number, but is {value!r} ({type(self).__name__})")
-        return float(checked(type(self).__name__, argument, value, **rules)[0])
+    def _architecture(self, n_inputs: int, n_outputs: int) -> Architecture:
+        """The layers and the loss; the caller replaces the other fields."""
+        sizes, activation, normalisation = self._hidden_layers()
+        layers = (*(Layer(size, activation, normalisation) for size in sizes), Layer(n_outputs))
+        return Architecture(n_inputs, layers, self._loss())
 
-    def _named(self, argument: str, package: str, kind: Any, given: object, **arguments: float) -> Component:
-        """The member that an argument names, or is; ValueError if it is not of this kind."""
-        place = f"{package}.{given}" if package == "optimizers" else package
-        member = (
-            given if isinstance(given, Component) else Component(f"nncore.{place}.{given}", tuple(arguments.items()))
+    def _hidden_layers(self) -> tuple[tuple[int, ...], Component, Component]:
+        """Sizes, activation and normalisation of the hidden layers."""
+        sizes = np.ravel(self.hidden_layer_sizes).tolist()
+        if not all(type(size) is int and size >= 1 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be integers >= 1, but is {self.hidden_layer_sizes!r}")
+        activation = "sigmoid" if self.activation == "logistic" else self.activation
+        normalisation = "none" if self.normalisation is None else self.normalisation
+        return (
+            tuple(sizes),
+            component_from("activation", activation, "activations", Activation),
+            component_from("normalisation", normalisation, "normalisations", Normalisation),
         )
-        try:
-            if isinstance(member.build(), kind):
-                return member
-            raise ValueError(f"{member.name} is something else")
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{argument}={given!r} is no member of nncore.{package}: {error}") from None
 
     def _solver(self) -> Component:
         name, arguments = self.solver, {"learning_rate": float(self.learning_rate_init)}
@@ -140,168 +194,235 @@ class NetworkPlan(NetworkArguments):
             arguments["momentum"] = float(self.momentum)
         elif name == "adam":
             arguments |= {"beta1": float(self.beta_1), "beta2": float(self.beta_2), "epsilon": float(self.epsilon)}
-        return self._named("solver", "optimizers", Optimizer, name, **arguments)
+        return component_from("solver", name, f"optimizers.{name}", Optimizer, arguments)
 
-    def _hidden(self) -> tuple[tuple[int, ...], Component, Component]:
-        """Sizes, activation and normalisation of the hidden layers."""
-        sizes = np.ravel(self.hidden_layer_sizes).tolist()
-        if not all(type(size) is int and size >= 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be whole numbers >= 1, but is {self.hidden_layer_sizes!r}")
-        activation = "sigmoid" if self.activation == "logistic" else self.activation
-        activation = self._named("activation", "activations", Activation, activation)
-        normalisation = "none" if self.normalisation is None else self.normalisation
-        return tuple(sizes), activation, self._named("normalisation", "normalisations", Normalisation, normalisation)
-
-    def _layers(self, inputs: int, outputs: int) -> Architecture:
-        """The layers; the rest of the shape is to be replaced."""
-        sizes, activation, normalisation = self._hidden()
-        layers = (*(Layer(size, activation, normalisation) for size in sizes), Layer(outputs))
-        return Architecture(inputs, layers, self._loss())
-
-    def _network(self, strength: float, stops: bool) -> Network:
-        """The network with a penalty of this strength; `stops`: when its loss no longer falls."""
-        members = [Component("nncore.regularizers.penalties.l2", (("strength", strength),))] if strength else []
-        for argument, place, name in map(str.split, ADDED):
-            if size := float(getattr(self, argument, 0)):
-                members.append(Component(f"nncore.regularizers.{place}", ((name, size),)))
-        members += [self._named("regularizers", "regularizers", Regularizer, given) for given in self.regularizers]
+    def _network(self, l2_strength: float, stops: bool) -> Network:
+        """The network to train; `stops`: training ends when the loss no longer falls."""
+        regularizers = []
+        if l2_strength:
+            regularizers.append(Component("nncore.regularizers.penalties.l2", (("strength", l2_strength),)))
+        for parameter, function, argument in REGULARIZER_PARAMETERS:
+            if value := float(getattr(self, parameter, 0)):
+                regularizers.append(Component(f"nncore.regularizers.{function}", ((argument, value),)))
+        for given in self.regularizers:
+            regularizers.append(component_from("regularizers", given, "regularizers", Regularizer))
         if stops:
-            when = (("patience", int(self.n_iter_no_change)), ("min_delta", float(self.tol)))
-            watch = (("watch", f"{'validation' if self.early_stopping else 'train'}/loss"),)
-            how = (*when, *watch, ("restore", bool(self.early_stopping)))
-            members.append(Component("nncore.regularizers.early_stopping.early_stopping", how))
-        schedule = CONSTANT if self.schedule is None else self._named("schedule", "schedules", Schedule, self.schedule)
-        return Network(KEY, self._seed, self._solver(), tuple(members), schedule)
+            arguments = {
+                "patience": int(self.n_iter_no_change),
+                "min_delta": float(self.tol),
+                "watch": "validation/loss" if self.early_stopping else "train/loss",
+                "restore": bool(self.early_stopping),
+            }
+            function = "nncore.regularizers.early_stopping.early_stopping"
+            regularizers.append(Component(function, tuple(arguments.items())))
+        schedule = CONSTANT
+        if self.schedule is not None:
+            schedule = component_from("schedule", self.schedule, "schedules", Schedule)
+        return Network(KEY, self._seed, self._solver(), tuple(regularizers), schedule)
 
-    def _start(self, rows: Rows, batch_size: int, stops: bool) -> Stack:
-        """The network before its first step."""
-        size = min(batch_size, len(rows.x))
-        asked = 1 if self.batch_size == 1 else max(size, 2)  # one row alone is no fault, batches of one row may be one
-        shape = self._layers(rows.x.shape[1], rows.t.shape[1] * self._loss().build().outputs_per_target)
-        initializer = self._named("initializer", "initializers", object, self.initializer)
-        shape = replace(shape, initializer=initializer, batch_size=asked, dtype=rows.x.dtype.name)
-        return start(shape, [self._network(float(self.alpha) / (size * float(np.asarray(rows.weights).mean())), stops)])
-
-
-class NetworkEstimator(NetworkPlan):
-    """Training. A kind of estimator has _rows (of what fit is given), _loss and, for validation_scores_, _metric."""
-
-    def _metric(self) -> Metric | None:
-        return None
-
-    def _learn(self, one_more: bool, *data: Any) -> Self:
-        """Train for up to max_iter epochs, or for one more."""
-        begins = not (hasattr(self, "_stack") and (one_more or self.warm_start))
-        rows, batch_size = self._batched(self._rows(begins, *data))
-        if begins or not one_more:
+    def _fit(self, partial: bool, *data: Any) -> Self:
+        """Train for up to max_iter epochs, or, if `partial`, for one more epoch."""
+        fresh = not (hasattr(self, "_stack") and (partial or self.warm_start))
+        rows = self._rows(fresh, *data)
+        batch_size = self._n_rows_of_batch(len(rows.x))
+        if len(rows.x) <= batch_size:
+            rows = merge_duplicates(rows)
+        if fresh or not partial:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        watched = None
-        if self.early_stopping and not one_more:
+        validation = None
+        if self.early_stopping and not partial:
             held = held_out(rows.t, self._loss().build(), float(self.validation_fraction), self._seed)
-            rows, watched = chosen(rows, ~held), chosen(rows, held)
-        stack = self._start(rows, batch_size, stops=not one_more)
-        if not begins:
-            if stack.architecture.layers != self._stack.architecture.layers:
-                raise ValueError("the layers must stay as they were fitted, for warm_start and partial_fit")
-            stack = resumed(stack, self._stack) if one_more else moved(stack, self._parameters)
-        return self._train(stack, rows, watched, stack.epoch + (1 if one_more else int(self.max_iter)), begins)
-
-    def _checked(self, begins: bool, sample_weight: ArrayLike | None, *data: Any, **how: Any) -> list[Array]:
-        """X, y if there is one, and float64 weights, without the rows of weight 0."""
-        if self.dtype not in DTYPES:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, but is {self.dtype!r}")
-        for arguments, rules in RULES:
-            for argument in set(arguments.split()) & set(vars(self)):
-                self._number(argument, **rules)
-        dtypes = [np.dtype(name) for name in (DTYPES[self.dtype] if begins else (self._stack.architecture.dtype,))]
-        found = validate_data(self, *data, dtype=dtypes, reset=begins, **how)
-        arrays = list(found) if isinstance(found, tuple) else [found]
-        weights = _check_sample_weight(sample_weight, arrays[0], dtype=np.float64, ensure_non_negative=True)
-        counts = slice(None) if weights.all() else weights > 0
-        return [array[counts] for array in (*arrays, weights)]
-
-    def _batched(self, rows: Rows) -> tuple[Rows, int]:
-        """The rows, alike ones as one if all are one batch; and how many rows a batch has."""
-        n_rows = len(rows.x)
-        if self._solver().short_name in WHOLE:
-            size = n_rows
-        elif isinstance(self.batch_size, str) and self.batch_size == "auto":
-            size = min(200, n_rows)
-        else:
-            size = int(self._number("batch_size", at_least=1, integer=True))
-        return (merged(rows) if n_rows <= size else rows), size
-
-    def _train(self, stack: Stack, rows: Rows, watched: Rows | None, until: int, begins: bool) -> Self:
-        """Train, and keep what comes of it. Raises ValueError if the loss grows without bounds."""
-        architecture, metric = stack.architecture, self._metric()
+            rows, validation = select_rows(rows, ~held), select_rows(rows, held)
+        stack = self._initial_stack(rows, batch_size, fresh, partial)
+        until = stack.epoch + (1 if partial else int(self.max_iter))
+        architecture, metric = stack.architecture, self._metric() if validation else None
         zero = np.zeros((1, len(rows.x), architecture.sizes[-1]), architecture.dtype)
-        limit = FAR * max(1.0, float(mean_value(architecture.functions.loss, zero, rows.t[None])[0]))
-        data = Data(as_trained(rows), as_trained(watched or chosen(rows, slice(1))))  # one row costs little to watch
-        stack, reports = train(stack, data, until, {"score": metric} if metric and watched else {}, limit)
+        limit = DIVERGENCE_FACTOR * max(1.0, float(mean_value(architecture.functions.loss, zero, rows.t[None])[0]))
+        # Without validation rows, one training row takes their place: `train` requires some.
+        data_view = Data(with_plain_weights(rows), with_plain_weights(validation or select_rows(rows, slice(1))))
+        stack, reports = train(stack, data_view, until, {"score": metric} if metric else {}, limit)
         curves, diverged = reports[KEY].curves, reports[KEY].diverged
         if diverged:
-            rate = f"learning_rate_init={self.learning_rate_init} may be too large, or X and y too far from 0"
-            raise ValueError(f"training diverged in epoch {diverged[0]}: {diverged[1]}; {rate}")
+            raise ValueError(
+                f"training diverged in epoch {diverged[0]}: {diverged[1]}; learning_rate_init="
+                f"{self.learning_rate_init} may be too large, or X and y may be too far from 0"
+            )
         self._stack, self._parameters = stack, stack.selected_weights_of(KEY)
         self.n_layers_, self.n_iter_ = len(architecture.sizes), len(curves["train/loss"])
-        self.loss_curve_: list[float] = ([] if begins else self.loss_curve_) + curves["train/loss"]
+        self.loss_curve_: list[float] = ([] if fresh else self.loss_curve_) + curves["train/loss"]
         self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
-        self.validation_loss_curve_ = curves["validation/loss"] if watched else None
+        self.validation_loss_curve_ = curves["validation/loss"] if validation else None
         self.validation_scores_ = curves.get("validation/score")
         self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
         return self
 
+    def _check_data(self, fresh: bool, sample_weight: ArrayLike | None, *data: Any, **options: Any) -> list[Array]:
+        """Check the parameters; return X, y if there is one, and float64 weights, without the rows of weight 0."""
+        if self.dtype not in DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, but is {self.dtype!r}")
+        for parameters, required in RANGES:
+            for parameter in set(parameters.split()) & set(vars(self)):
+                self._checked_number(parameter, **required)
+        dtypes = [np.dtype(name) for name in (DTYPES[self.dtype] if fresh else (self._stack.architecture.dtype,))]
+        validated = validate_data(self, *data, dtype=dtypes, reset=fresh, **options)
+        arrays = list(validated) if isinstance(validated, tuple) else [validated]
+        weights = _check_sample_weight(sample_weight, arrays[0], dtype=np.float64, ensure_non_negative=True)
+        positive = slice(None) if weights.all() else weights > 0
+        return [array[positive] for array in (*arrays, weights)]
 
-def merged(rows: Rows) -> Rows:
-    """Alike rows as one with the sum of their weights, in an order that the given one does not matter to."""
+    def _checked_number(self, parameter: str, **required: Any) -> float:
+        value, name = getattr(self, parameter), type(self).__name__
+        if np.ndim(value):
+            raise ValueError(f"{parameter} must be a number, but is {value!r} ({name})")
+        return float(checked(name, parameter, value, **required)[0])
+
+    def _n_rows_of_batch(self, n_rows: int) -> int:
+        if self._solver().short_name in FULL_BATCH_SOLVERS:
+            return n_rows
+        if isinstance(self.batch_size, str) and self.batch_size == "auto":
+            return min(200, n_rows)
+        return int(self._checked_number("batch_size", at_least=1, integer=True))
+
+    def _initial_stack(self, rows: Rows, batch_size: int, fresh: bool, partial: bool) -> Stack:
+        """The network before its first step in this call of fit or partial_fit."""
+        n_rows = min(batch_size, len(rows.x))
+        architecture = replace(
+            self._architecture(rows.x.shape[1], rows.t.shape[1] * self._loss().build().outputs_per_target),
+            initializer=component_from("initializer", self.initializer, "initializers", object),
+            # A single row is valid with batch normalisation, which requires a batch_size of at least 2.
+            batch_size=1 if self.batch_size == 1 else max(n_rows, 2),
+            dtype=rows.x.dtype.name,
+        )
+        l2_strength = float(self.alpha) / (n_rows * float(np.asarray(rows.weights).mean()))
+        network = self._network(l2_strength, stops=not partial)
+        if fresh:
+            return start(architecture, [network])
+        if architecture.layers != self._stack.architecture.layers:
+            raise ValueError("the layers must stay the same for warm_start and partial_fit; fit a clone to change them")
+        if partial and KEY not in self._stack.stopped:
+            return with_state_of(self._stack, start(architecture, [network], self._stack.parameters))
+        return start(architecture, [network], self._parameters)
+
+    def _check_inputs(self, X: Any) -> Array:
+        """Check the rows of a fitted estimator's prediction."""
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=self._stack.architecture.dtype, reset=False)
+
+    def _loss_for(self, *targets: str) -> Component:
+        """The component of the parameter `loss`, if it is for one of these kinds of targets."""
+        loss = component_from("loss", self.loss, "losses", Loss)
+        if loss.build().targets not in targets:
+            raise ValueError(f"loss must be for {' or '.join(targets)} targets, but is {self.loss!r}")
+        return loss
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_stack")
+
+    @property
+    def coefs_(self) -> list[Array]:
+        """W (I, O) of each layer."""
+        return [view.W[0] for view in layer_views(self._parameters, self._stack.architecture)]
+
+    @property
+    def intercepts_(self) -> list[Array]:
+        """b (O,) of each layer."""
+        return [view.b[0, 0] for view in layer_views(self._parameters, self._stack.architecture)]
+
+
+def component_from(
+    parameter: str, value: object, module: str, kind: Any, arguments: dict[str, float] | None = None
+) -> Component:
+    """Return the component that a parameter of an estimator refers to.
+
+    Parameters
+    ----------
+    parameter : str
+        Name of the parameter, for the error message.
+    value : str or Component
+        Name of a function of ``nncore.<module>``, or the component itself.
+    module : str
+    kind : type
+        What the component must build.
+    arguments : dict, optional
+        Arguments of a function that is given by name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such function, or it builds something else.
+    """
+    component = Component(f"nncore.{module}.{value}", tuple((arguments or {}).items()))
+    if isinstance(value, Component):
+        component = value
+    try:
+        if isinstance(component.build(), kind):
+            return component
+        raise ValueError(f"{component.name} is of another kind")
+    except (TypeError, ValueError) as error:
+        package = module.partition(".")[0]
+        raise ValueError(f"{parameter}={value!r} is not a component of nncore.{package}: {error}") from None
+
+
+def merge_duplicates(rows: Rows) -> Rows:
+    """Merge duplicate rows and sum their weights; the result does not depend on the order of the rows."""
     keys = [sha256(x.tobytes() + t.tobytes()).hexdigest() for x, t in zip(rows.x, rows.t, strict=True)]
-    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
-    return Rows(rows.x[first], rows.t[first], np.bincount(which, rows.weights))
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    return Rows(rows.x[first], rows.t[first], np.bincount(group, rows.weights))
 
 
-def chosen(rows: Rows, which: Any) -> Rows:
-    """Some of the rows."""
-    return Rows(*(array[which] for array in rows if array is not None))
+def select_rows(rows: Rows, selected: Any) -> Rows:
+    """Return the rows that an index, a mask or a slice selects."""
+    return Rows(*(array[selected] for array in rows if array is not None))
 
 
-def as_trained(rows: Rows) -> Rows:
-    """The rows with weights of their own dtype, and with none if all weigh the same."""
+def with_plain_weights(rows: Rows) -> Rows:
+    """Return the rows with weights of their own dtype, or without weights if all weights are equal."""
     weights = np.asarray(rows.weights)
     return rows._replace(weights=weights.astype(rows.x.dtype) if np.ptp(weights) else None)
 
 
 def held_out(t: Array, loss: Loss, fraction: float, seed: int) -> Array:
-    """Which rows (N,) are held out: the same share of each class; one row of each, at least, is not.
+    """Select the rows to hold out for validation: the same fraction of each class.
 
-    Random   the order in which rows are considered is drawn from generator(seed, "held out")
-    Raises   ValueError if no row can be held out
+    Parameters
+    ----------
+    t : array (N, O)
+        Targets.
+    loss : Loss
+        Its kind of targets tells whether they are classes.
+    fraction : float, in (0, 1)
+    seed : int
+
+    Returns
+    -------
+    bool array (N,)
+        At least one row of each class is not held out.
+
+    Raises
+    ------
+    ValueError
+        If no row can be held out.
+
+    Notes
+    -----
+    The order in which rows are considered is drawn from ``generator(seed, "held out")``.
     """
     by_class = loss.targets == "one-hot" or (loss.targets == "binary" and t.shape[1] == 1)
     classes = np.rint(t @ np.arange(1, t.shape[1] + 1)) * by_class
     order = generator(seed, "held out").permutation(len(t))
     order = order[np.argsort(classes[order], kind="stable")]
     candidates = order[1:][np.diff(classes[order]) == 0]
-    n = min(int(np.ceil(fraction * len(t))), len(candidates))
-    if n == 0:
+    n_held_out = min(int(np.ceil(fraction * len(t))), len(candidates))
+    if n_held_out == 0:
         raise ValueError(f"early_stopping must hold out a row and keep one of each class, but n_samples={len(t)}")
-    return np.isin(np.arange(len(t)), candidates[((np.arange(n) + 0.5) * len(candidates) / n).astype(int)])
+    positions = ((np.arange(n_held_out) + 0.5) * len(candidates) / n_held_out).astype(int)  # evenly spaced
+    return np.isin(np.arange(len(t)), candidates[positions])
 
 
-def moved(stack: Stack, parameters: Array) -> Stack:
-    """A stack before its first step, with other parameters (1, buffer_size)."""
-    for group in stack.groups():
-        if isinstance(group.built, Optimizer | WeightAverage | EarlyStopping):
-            P = stack.architecture.n_parameters if isinstance(group.built, Optimizer) else None
-            for name, array in group.built.init(parameters[:, :P]).items():
-                group.state[name][...] = array
-    return replace(stack, parameters=parameters)
-
-
-def resumed(stack: Stack, previous: Stack) -> Stack:
-    """A stack before its first step goes on where another is; what that one does not remember begins anew."""
-    if KEY in previous.stopped:
-        return moved(stack, previous.stopped[KEY][None])
-    stack = moved(stack, previous.parameters)
-    known = {name: previous.state.get(name, array) for name, array in stack.state.items()}
-    state = {name: known[name] if known[name].shape == array.shape else array for name, array in stack.state.items()}
+def with_state_of(previous: Stack, stack: Stack) -> Stack:
+    """Return a new stack after the epochs of a previous one, with its state where the components are the same."""
+    state = dict(stack.state)
+    for name, array in previous.state.items():
+        if name in state and state[name].shape == array.shape:
+            state[name] = array
     return replace(stack, epoch=previous.epoch, state=state)

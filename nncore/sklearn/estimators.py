@@ -1,7 +1,7 @@
-"""Networks as scikit-learn's estimators, for its pipelines, searches and cross-validation.
+"""Networks as scikit-learn estimators, for its pipelines, searches and cross-validation.
 
-NetworkClassifier and NetworkRegressor can take the place of MLPClassifier and MLPRegressor, AutoencoderReducer that
-of PCA. Each trains one network, K = 1.
+NetworkClassifier and NetworkRegressor can replace MLPClassifier and MLPRegressor, and AutoencoderReducer can replace
+PCA. Each trains one network, K = 1.
 """
 
 from collections.abc import Sequence
@@ -21,127 +21,145 @@ from sklearn.metrics import r2_score
 from sklearn.utils import Tags, check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from nncore.architecture import Architecture, layer_views
+from nncore.architecture import Architecture
 from nncore.components import Component
 from nncore.inference.model import ClassDecoder
 from nncore.kernels.backend import Array
-from nncore.losses import Loss, mean_value
-from nncore.metrics import Metric, accuracy
+from nncore.losses import mean_value
+from nncore.metrics import Metric, accuracy, subset_accuracy
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.sklearn.base import DTYPES, NetworkEstimator
 from nncore.stack.data import Rows
 from nncore.stack.passes import predict
 
 
-class FittedNetwork(NetworkEstimator):
-    """Answering."""
-
-    def _valid(self, X: Any) -> Array:
-        """Rows, checked against those of fit."""
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=self._stack.architecture.dtype, reset=False)
-
-    def _loss_for(self, *targets: str) -> Component:
-        """The loss that is named; ValueError if it is for none of these kinds of targets."""
-        loss = self._named("loss", "losses", Loss, self.loss)
-        if loss.build().targets not in targets:
-            raise ValueError(f"loss must be for {' or '.join(targets)} targets, but is {self.loss!r}")
-        return loss
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_stack")
-
-    @property
-    def coefs_(self) -> list[Array]:
-        """W (I, O) of each layer."""
-        return [view.W[0] for view in layer_views(self._parameters, self._stack.architecture)]
-
-    @property
-    def intercepts_(self) -> list[Array]:
-        """b (O,) of each layer."""
-        return [view.b[0, 0] for view in layer_views(self._parameters, self._stack.architecture)]
-
-
 @dataclass(eq=False, repr=False)
-class NetworkClassifier(ClassifierMixin, FittedNetwork):  # type: ignore[misc]
-    """A network that says which class a row is of or, for y an indicator matrix (N, L), which of L labels it has.
+class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc]
+    """A network that predicts the class of a row, or several labels of a row.
 
-    Two classes, and each label, have one output and sigmoid_cross_entropy; more classes have one output each and
-    softmax_cross_entropy. NetworkArguments explains the arguments.
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Number of outputs of each hidden layer.
+    activation : str or Component, default "relu"
+        Activation of the hidden layers.
+    **parameters
+        All other parameters are those of NetworkEstimator.
 
-    Attributes  classes_: the labels (C,) of y, sorted; of an indicator matrix its columns 0 to L - 1
-    Raises      ValueError if there is but one class
+    Attributes
+    ----------
+    classes_ : array (C,)
+        The sorted labels of y; for an indicator matrix its columns 0 to L - 1.
+
+    Raises
+    ------
+    ValueError
+        If y has only one class.
+
+    Notes
+    -----
+    Two classes, and each label of an indicator matrix, have one output and the loss sigmoid_cross_entropy; more
+    classes have one output each and the loss softmax_cross_entropy.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from nncore.sklearn.estimators import NetworkClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> network = NetworkClassifier((10,), solver="lbfgs", max_iter=50, random_state=0)
+    >>> bool(make_pipeline(StandardScaler(), network).fit(X, y).score(X, y) > 0.95)
+    True
     """
 
     hidden_layer_sizes: int | Sequence[int] = (100,)
     activation: str | Component = "relu"
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on rows X (N, I) and y: labels (N,) or an indicator matrix (N, L)."""
-        return self._learn(False, X, y, sample_weight)
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array (N, I)
+        y : array (N,) or (N, L)
+            Labels, or an indicator matrix of L labels.
+        sample_weight : array (N,), >= 0, optional
+
+        Returns
+        -------
+        NetworkClassifier
+            The fitted estimator itself.
+        """
+        return self._fit(False, X, y, sample_weight)
 
     @available_if(lambda estimator: estimator.solver != "lbfgs")  # type: ignore[untyped-decorator]
     def partial_fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: ArrayLike | None = None
     ) -> Self:
-        """One more epoch, on these rows, none held out; the first call must name all `classes` (C,)."""
+        """Train for one more epoch on these rows; none of them is held out.
+
+        Parameters and returns as in `fit`, and `classes` (C,): all labels, required in the first call.
+        """
         if classes is None and not hasattr(self, "_stack"):
             raise ValueError("classes must be passed on the first call to partial_fit")
-        return self._learn(True, X, y, sample_weight, classes)
+        return self._fit(True, X, y, sample_weight, classes)
 
-    def _rows(self, begins: bool, X: Any, y: Any, weights: ArrayLike | None, classes: ArrayLike | None = None) -> Rows:
+    def _rows(self, fresh: bool, X: Any, y: Any, weights: ArrayLike | None, classes: ArrayLike | None = None) -> Rows:
         y = y.toarray() if hasattr(y, "toarray") else y  # an indicator matrix may be sparse
-        x, y, weights = self._checked(begins, weights, X, y, multi_output=True)
+        x, y, weights = self._check_data(fresh, weights, X, y, multi_output=True)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         check_classification_targets(y)
-        many = type_of_target(y) == "multilabel-indicator"
-        if many != (y.ndim == 2):
+        multilabel = type_of_target(y) == "multilabel-indicator"
+        if multilabel != (y.ndim == 2):
             raise ValueError("y must be labels (N,) or an indicator matrix (N, L), but has several classes in a column")
-        found = np.arange(y.shape[1]) if many else np.unique(y)
-        if begins:
-            self.classes_, self._many = found if many or classes is None else np.unique(classes), many
+        present = np.arange(y.shape[1]) if multilabel else np.unique(y)
+        if fresh:
+            self.classes_ = present if multilabel or classes is None else np.unique(classes)
+            self._multilabel = multilabel
         if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes must stay {self.classes_}, but are {classes}")
-        if many != self._many or not np.isin(found, self.classes_).all():
-            raise ValueError(f"y must be of the classes {self.classes_}, but has {found}")
-        if len(self.classes_) < 2 and not many:
+        if multilabel != self._multilabel or not np.isin(present, self.classes_).all():
+            raise ValueError(f"y must be of the classes {self.classes_}, but has {present}")
+        if len(self.classes_) < 2 and not multilabel:
             raise ValueError(f"y must have more than one class, but all rows are of class {self.classes_[0]}")
-        t = y if many else ClassDecoder(self.classes_).targets(y)
+        t = y if multilabel else ClassDecoder(self.classes_).targets(y)
         return Rows(x, t.astype(x.dtype), weights)
 
     def _loss(self) -> Component:
-        name = "sigmoid" if self._many or len(self.classes_) == 2 else "softmax"
-        return Component(f"nncore.losses.{name}_cross_entropy")
+        function = "sigmoid" if self._multilabel or len(self.classes_) == 2 else "softmax"
+        return Component(f"nncore.losses.{function}_cross_entropy")
 
     def _metric(self) -> Metric:
-        return _all_right if self._many else accuracy
+        return subset_accuracy if self._multilabel else accuracy
 
     def decision_function(self, X: Any) -> Array:
-        """The outputs z (N, C) or (N, L); for two classes (N,), above 0 for the second."""
-        x = self._valid(X)
+        """Return the logits (N, C) or (N, L); for two classes (N,), above 0 for the second class."""
+        x = self._check_inputs(X)
         z = predict(self._parameters, self._stack.architecture, x)[0]
-        return z[:, 0] if len(self.classes_) == 2 and not self._many else z
+        return z[:, 0] if len(self.classes_) == 2 and not self._multilabel else z
 
     def predict_log_proba(self, X: Any) -> Array:
-        """The logarithm of predict_proba, exact for probabilities near 0."""
+        """Return the logarithms of `predict_proba`, computed without loss of precision near probability 0."""
         z = self.decision_function(X)
-        if self._many:
+        if self._multilabel:
             return -np.logaddexp(0, -z)
         if len(self.classes_) == 2:
             return -np.logaddexp(0, np.stack([z, -z], axis=1))
         return z - np.logaddexp.reduce(z, axis=1, keepdims=True)
 
     def predict_proba(self, X: Any) -> Array:
-        """The probability of each class (N, C), or of each label (N, L) independently."""
+        """Return the probability of each class (N, C), or independently of each label (N, L)."""
         return np.exp(self.predict_log_proba(X))
 
     def predict(self, X: Any) -> Array:
-        """The likeliest label (N,); for labels, an indicator matrix (N, L)."""
+        """Return the most probable label (N,), or an indicator matrix (N, L)."""
         z = self.decision_function(X)
-        best = (z > 0).astype(int) if self._many or z.ndim == 1 else z.argmax(axis=1)
-        return best if self._many else self.classes_[best]
+        if self._multilabel:
+            return (z > 0).astype(int)
+        return self.classes_[(z > 0).astype(int) if z.ndim == 1 else z.argmax(axis=1)]
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -150,15 +168,30 @@ class NetworkClassifier(ClassifierMixin, FittedNetwork):  # type: ignore[misc]
 
 
 @dataclass(eq=False, repr=False)
-class NetworkRegressor(MultiOutputMixin, RegressorMixin, FittedNetwork):  # type: ignore[misc]
-    """A network that says the value, or values, of a row.
+class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # type: ignore[misc]
+    """A network that predicts one or several values of a row.
 
-    loss   squared_error, or another of nncore.losses for "real" or "count" targets. NetworkArguments explains the rest
+    Parameters
+    ----------
+    loss : str or Component, default "squared_error"
+        One of nncore.losses for "real" or "count" targets.
+    hidden_layer_sizes : int or sequence of int, default (100,)
+        Number of outputs of each hidden layer.
+    activation : str or Component, default "relu"
+        Activation of the hidden layers.
+    **parameters
+        All other parameters are those of NetworkEstimator.
 
-    Targets are taken as they are: those far from 0, or from variance 1, are better scaled, by
-    sklearn.compose.TransformedTargetRegressor(regressor, transformer=StandardScaler()), and X by StandardScaler.
+    Raises
+    ------
+    ValueError
+        If the loss is for counts and y has a value below 0.
 
-    Raises   ValueError if a count is below 0
+    Notes
+    -----
+    Targets are not scaled. If they are far from 0 or from variance 1, scale them with
+    ``sklearn.compose.TransformedTargetRegressor(regressor, transformer=StandardScaler())``, and X with
+    ``StandardScaler``.
     """
 
     loss: str | Component = "squared_error"
@@ -166,16 +199,28 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, FittedNetwork):  # type
     activation: str | Component = "relu"
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on rows X (N, I) and values y, (N,) or (N, O)."""
-        return self._learn(False, X, y, sample_weight)
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array (N, I)
+        y : array (N,) or (N, O)
+        sample_weight : array (N,), >= 0, optional
+
+        Returns
+        -------
+        NetworkRegressor
+            The fitted estimator itself.
+        """
+        return self._fit(False, X, y, sample_weight)
 
     @available_if(lambda estimator: estimator.solver != "lbfgs")  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
-        """One more epoch, on these rows, none held out."""
-        return self._learn(True, X, y, sample_weight)
+        """Train for one more epoch on these rows, none of which is held out; parameters and returns as in `fit`."""
+        return self._fit(True, X, y, sample_weight)
 
-    def _rows(self, begins: bool, X: Any, y: Any, weights: ArrayLike | None) -> Rows:
-        x, y, weights = self._checked(begins, weights, X, y, multi_output=True, y_numeric=True)
+    def _rows(self, fresh: bool, X: Any, y: Any, weights: ArrayLike | None) -> Rows:
+        x, y, weights = self._check_data(fresh, weights, X, y, multi_output=True, y_numeric=True)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if self._loss().build().targets == "count" and y.min() < 0:
             raise ValueError(f"y must be >= 0 for loss={self.loss!r}, but has {y.min()}")
@@ -188,30 +233,60 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, FittedNetwork):  # type
         return _r2
 
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
-        """The values, (N,) or (N, O); with return_std also their deviations, as the loss gaussian predicts them."""
-        x, architecture = self._valid(X), self._stack.architecture
+        """Predict the values of rows.
+
+        Parameters
+        ----------
+        X : array (N, I)
+        return_std : bool, default False
+            Whether to return the standard deviations, too, which a loss such as "gaussian" predicts.
+
+        Returns
+        -------
+        array (N,) or (N, O), or a tuple of two such arrays
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is true, but the loss predicts no standard deviation.
+        """
+        x, architecture = self._check_inputs(X), self._stack.architecture
         loss, z = architecture.functions.loss, predict(self._parameters, architecture, x)
-        values = loss.predict(z)[0]
-        dims = values.shape if values.shape[1] > 1 else len(values)
+        values = loss.predict(z)[0]  # (N, O)
+        shape = values.shape if values.shape[1] > 1 else len(values)
         if not return_std:
-            return values.reshape(dims)
+            return values.reshape(shape)
         if loss.deviation is None:
             raise ValueError(f"return_std needs a loss with a deviation, such as gaussian, but loss is {self.loss!r}")
-        return values.reshape(dims), loss.deviation(z)[0].reshape(dims)
+        return values.reshape(shape), loss.deviation(z)[0].reshape(shape)
 
 
 @dataclass(eq=False, repr=False)
-class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, FittedNetwork):  # type: ignore[misc]
-    """Rows reduced to a code by a network that must bring them back.
+class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):  # type: ignore[misc]
+    """Dimension reduction by an autoencoder: a network that must reconstruct each row from a short code.
 
-    n_components         numbers in the code
-    hidden_layer_sizes   between rows and code; the way back is their mirror image. NetworkArguments explains the rest
-    tied                 whether the way back has the transposed weights of the way there
-    noise                standard deviation of what is added to the rows in training, in units of the columns
-    sparsity             penalty sparsity * sum |code|, a mean over the rows
-    loss                 of what comes back: squared_error, or sigmoid_cross_entropy for X from 0 to 1
+    Parameters
+    ----------
+    n_components : int, >= 1, default 2
+        Length of the code.
+    hidden_layer_sizes : int or sequence of int, default ()
+        Hidden layers of the encoder; the decoder mirrors them.
+    activation : str or Component, default "tanh"
+        Activation of the hidden layers.
+    tied : bool, default False
+        Whether the decoder has the transposed weights of the encoder.
+    noise : float, >= 0, default 0
+        Standard deviation of the noise added to the rows in training, in units of the columns.
+    sparsity : float, >= 0, default 0
+        Strength of the penalty sparsity * sum |code|, a mean over the rows.
+    loss : str or Component, default "squared_error"
+        Loss of the reconstruction: "squared_error", or "sigmoid_cross_entropy" for X from 0 to 1.
+    **parameters
+        All other parameters are those of NetworkEstimator.
 
-    With squared_error and no hidden layer the code spans what PCA's components do, if training is long enough.
+    Notes
+    -----
+    With squared_error and no hidden layer, sufficiently long training finds the subspace of PCA's components.
     """
 
     n_components: int = 2
@@ -223,16 +298,29 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitt
     loss: str | Component = field(default="squared_error", kw_only=True)
 
     def fit(self, X: Any, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Train on rows X (N, I)."""
-        return self._learn(False, X, sample_weight)
+        """Train the autoencoder.
+
+        Parameters
+        ----------
+        X : array (N, I)
+        y : None
+            Ignored.
+        sample_weight : array (N,), >= 0, optional
+
+        Returns
+        -------
+        AutoencoderReducer
+            The fitted estimator itself.
+        """
+        return self._fit(False, X, sample_weight)
 
     @available_if(lambda estimator: estimator.solver != "lbfgs")  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """One more epoch, on these rows, none held out."""
-        return self._learn(True, X, sample_weight)
+        """Train for one more epoch on these rows, none of which is held out; parameters and returns as in `fit`."""
+        return self._fit(True, X, sample_weight)
 
-    def _rows(self, begins: bool, X: Any, weights: ArrayLike | None) -> Rows:
-        x, weights = self._checked(begins, weights, X)
+    def _rows(self, fresh: bool, X: Any, weights: ArrayLike | None) -> Rows:
+        x, weights = self._check_data(fresh, weights, X)
         if self._loss().short_name == "sigmoid_cross_entropy" and not (x.min() >= 0 and x.max() <= 1):
             raise ValueError(f"X must be from 0 to 1 for loss={self.loss!r}, but is from {x.min()} to {x.max()}")
         return Rows(x, x, weights)
@@ -243,32 +331,39 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitt
             raise ValueError(f"loss must have one output per column, but is {self.loss!r}")
         return loss
 
-    def _layers(self, inputs: int, outputs: int) -> Architecture:
-        sizes, activation, normalisation = self._hidden()
-        n, loss, tied = int(self.n_components), self._loss(), bool(self.tied)
-        return autoencoder_architecture(inputs, sizes, n, activation, loss=loss, normalisation=normalisation, tied=tied)
+    def _architecture(self, n_inputs: int, n_outputs: int) -> Architecture:
+        sizes, activation, normalisation = self._hidden_layers()
+        return autoencoder_architecture(
+            n_inputs,
+            sizes,
+            int(self.n_components),
+            activation,
+            loss=self._loss(),
+            normalisation=normalisation,
+            tied=bool(self.tied),
+        )
 
     def transform(self, X: Any) -> Array:
-        """The code (N, n_components) of rows X (N, I)."""
-        x = self._valid(X)
+        """Return the codes (N, n_components) of rows X (N, I)."""
+        x = self._check_inputs(X)
         return Autoencoder(self._stack.architecture, self._parameters)(x)
 
     def reconstruct(self, X: Any) -> Array:
-        """What comes back (N, I) of rows X (N, I)."""
-        x = self._valid(X)
+        """Return the reconstructions (N, I) of rows X (N, I)."""
+        x = self._check_inputs(X)
         return Autoencoder(self._stack.architecture, self._parameters).reconstruct(x)
 
     def inverse_transform(self, X: Any) -> Array:
-        """Rows (N, I) for codes X (N, n_components)."""
+        """Return the rows (N, I) that the decoder makes of codes X (N, n_components)."""
         check_is_fitted(self)
-        code = check_array(X, dtype=self._stack.architecture.dtype)
-        if code.shape[1] != self._n_features_out:
-            raise ValueError(f"X must have {self._n_features_out} columns, a code's, but has {code.shape[1]}")
-        return Autoencoder(self._stack.architecture, self._parameters).decode(code)
+        codes = check_array(X, dtype=self._stack.architecture.dtype)
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(f"X must have {self._n_features_out} columns, those of a code, but has {codes.shape[1]}")
+        return Autoencoder(self._stack.architecture, self._parameters).decode(codes)
 
     def score(self, X: Any, y: None = None) -> float:
-        """Minus the mean loss of what comes back: the higher, the better."""
-        x, architecture = self._valid(X), self._stack.architecture
+        """Return minus the mean loss of the reconstructions of X (N, I): the higher, the better."""
+        x, architecture = self._check_inputs(X), self._stack.architecture
         return -float(mean_value(architecture.functions.loss, predict(self._parameters, architecture, x), x[None])[0])
 
     @property
@@ -281,13 +376,7 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Fitt
         return tags
 
 
-def _all_right(y: Array, t: Array, weights: Array | None = None) -> Array:
-    """Share of the rows with every label right."""
-    right = ((y > 0.5) == (t > 0.5)).all(axis=2)
-    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
-
-
 def _r2(y: Array, t: Array, weights: Array | None = None) -> Array:
-    """As scikit-learn scores regressors; NaN for a single row."""
+    """The R^2 of scikit-learn's regressors, (K,); NaN for a single row."""
     weights = None if weights is None else weights[0]
-    return np.array([r2_score(t[0], one, sample_weight=weights) if len(one) > 1 else np.nan for one in y])
+    return np.array([r2_score(t[0], values, sample_weight=weights) if len(values) > 1 else np.nan for values in y])

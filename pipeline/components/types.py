@@ -38,7 +38,7 @@ class RawRows:
 
     def bare(self) -> "RawRows":
         """The rows without their columns, of which a copy may be large."""
-        return replace(self, x=self.x.only(slice(0, 0)))
+        return replace(self, x=self.x.select_columns(slice(0, 0)))
 
 
 @dataclass(frozen=True)

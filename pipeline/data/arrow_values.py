@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, day, number, text, truth
+from nncore.inference.table import (
+    LARGEST,
+    MISSING,
+    Column,
+    ColumnKind,
+    ColumnType,
+    as_days,
+    as_number,
+    as_text,
+    as_truth,
+)
 from nncore.kernels.backend import Array
 
 FITS_FLOAT32 = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.float16(), pa.float32(), pa.bool_())
@@ -77,7 +87,7 @@ def numbers_of(values: pa.Array, column: Column, decimal: str = ".") -> Array:
     if column.kind == "date" and not is_date(values.type):
         values = values.cast(pa.string())
     if is_text(values.type):
-        readers = {"numeric": lambda word: spelled_number(word, decimal), "boolean": truth, "date": day}
+        readers = {"numeric": lambda word: spelled_number(word, decimal), "boolean": as_truth, "date": as_days}
         numbers = _convert_distinct(values, readers[column.kind])
     elif is_date(values.type):
         moments = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
@@ -100,7 +110,7 @@ def spelled_number(word: str, decimal: str) -> float:
         if "." in word:  # there it separates thousands
             raise ValueError
         word = word.replace(decimal, ".")
-    return number(word)
+    return as_number(word)
 
 
 def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
@@ -124,7 +134,7 @@ def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
     codes = np.empty(len(encoded.dictionary) + 1, np.int32)  # by position in Arrow's dictionary
     codes[-1] = MISSING
     for position, value in enumerate(encoded.dictionary.to_pylist()):
-        level = text(value)
+        level = as_text(value)
         if not level:
             codes[position] = MISSING
         elif grows:

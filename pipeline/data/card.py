@@ -72,7 +72,7 @@ def _missing(table: Table) -> list[float]:
     numbers = np.sum([np.isnan(part.numbers).sum(axis=0) for part in parts], axis=0)
     codes = np.sum([(part.codes == MISSING).sum(axis=0) for part in parts], axis=0)
     counted = Table(table.columns, numbers[None], codes[None])
-    return [float(count[0]) / len(table) for _, count in counted.places]
+    return [float(count[0]) / len(table) for _, count in counted.column_values]
 
 
 def _column(column: Column, missing: float) -> dict[str, Any]:

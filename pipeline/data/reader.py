@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from nncore.inference.table import CODED, MISSING, Column, Table, text
+from nncore.inference.table import CODED, MISSING, Column, Table, as_text
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.data.arrow_values import FITS_FLOAT32, BadValueError, codes_of, kind_of, numbers_of, plain_values
@@ -81,7 +81,7 @@ class TableReader:
         """(rows of the source,) whether data.where selects each."""
         selected = np.ones(self._raw.n_rows, bool)
         for name, values in self.roles.where.items():
-            levels = list(dict.fromkeys(map(text, values if isinstance(values, tuple) else (values,))))
+            levels = list(dict.fromkeys(map(as_text, values if isinstance(values, tuple) else (values,))))
             index = {level: code for code, level in enumerate(level for level in levels if level)}
             codes = [codes_of(_decoded(part), index, grows=False) for part in self._raw.chunks(name)]
             wanted = [*index.values(), *([MISSING] if "" in levels else [])]
@@ -107,7 +107,7 @@ class TableReader:
             np.empty((n_rows, len(numeric)), np.float32 if fits_float32 else np.float64),
             np.empty((n_rows, n_coded), np.int32),
         )
-        return replace(table, columns=tuple(self._fill(column, values) for column, values in table.places))
+        return replace(table, columns=tuple(self._fill(column, values) for column, values in table.column_values))
 
     def _fill(self, column: Column, destination: Array) -> Column:
         """Read a column into its place in the table; returns it with the levels that were met."""

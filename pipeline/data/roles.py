@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
-from nncore.inference.table import Column, ColumnKind, text
+from nncore.inference.table import Column, ColumnKind, as_text
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import TaskSetting
@@ -119,7 +119,7 @@ class Roles:
         """A column of this kind by its values, or as it is declared."""
         declared = self.kinds.get(name, kind)
         if isinstance(declared, tuple):
-            return Column(name, "ordinal", type_, tuple(map(text, declared)))
+            return Column(name, "ordinal", type_, tuple(map(as_text, declared)))
         if kind == "date" and declared in ("numeric", "boolean"):
             raise SettingError(f"data.kinds: column {name!r} holds dates, but is declared {declared}; leave it a date")
         return Column(name, declared, "datetime" if declared == "date" else type_)
@@ -158,7 +158,7 @@ class Roles:
                 f"{repeated[0]!r} is named twice"
             )
         for name, order in self.kinds.items():
-            levels = list(map(text, order)) if isinstance(order, tuple) else [""]
+            levels = list(map(as_text, order)) if isinstance(order, tuple) else [""]
             if not levels or len(set(levels)) < len(levels):
                 listed = ", ".join(levels) or "nothing"
                 raise SettingError(f"data.kinds: the order of {name!r} must list different values, but is {listed}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table, day
+from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table, as_days
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows, Task
@@ -64,7 +64,7 @@ def feature_columns(raw: RawTable, roles: Roles) -> list[Column]:
 def finish_columns(label: str, table: Table, roles: Roles, row_numbers: Array) -> Table:
     """The table without useless columns, with sorted levels, and with the types that the values show."""
     columns, useless, codes = [], [], []
-    for column, values in table.places:
+    for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
         if column.kind in CODED and column.name not in roles.kinds:
             _refuse_misread_texts(label, column, values, roles.decimal_sign, row_numbers)
@@ -105,7 +105,7 @@ def _refuse_misread_texts(label: str, column: Column, codes: Array, decimal: str
     counts = np.bincount(codes[codes >= 0], minlength=len(column.levels))
     meanings: tuple[tuple[ColumnKind, str, Callable[[str], Any]], ...] = (
         ("numeric", "numbers", lambda level: spelled_number(level, decimal)),
-        ("date", "dates", day),
+        ("date", "dates", as_days),
         ("categorical", "numbers or dates with other signs in them", _digits),
     )
     for kind, noun, convert in meanings:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nncore.inference.table import LARGEST, is_missing, number, text
+from nncore.inference.table import LARGEST, as_number, as_text, is_missing
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Task, TaskSetting
@@ -95,7 +95,7 @@ def _labels(values: Array) -> Array:
         return values
     if values.dtype.kind == "f" and bool((values == np.round(values)).all()):
         return values.astype(np.int64)
-    return np.array([value if isinstance(value, str) else text(value) for value in values.tolist()])
+    return np.array([value if isinstance(value, str) else as_text(value) for value in values.tolist()])
 
 
 def _check_classes(target: str, y: Array, max_classes: int) -> None:
@@ -140,7 +140,7 @@ def _numbers(target: str, values: Array, task: Task, row_numbers: Array) -> Arra
     numbers = np.empty(len(values))
     for row, value in enumerate(values.tolist()):
         try:
-            numbers[row] = number(value)
+            numbers[row] = as_number(value)
         except (ValueError, TypeError):
             raise SettingError(
                 f"{target} must hold numbers for data.task=regression, but row {row_numbers[row]} has {value!r}; "

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import AfterValidator
 from pydantic.dataclasses import dataclass
 
-from nncore.inference.model_file import KINDS as MODEL_KINDS
+from nncore.inference.model_file import CLASSES as MODEL_CLASSES
 from nncore.inference.table import Table
 from nncore.serialization import array_file
 from nncore.serialization.codec import Encoder, by_name, decode
@@ -23,7 +23,7 @@ from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveFloat
 from pipeline.components.types import Dataset, Development, Fold, PreparedView, RawRows
 
-KINDS = (*MODEL_KINDS, Table, Rows, Data, RawRows, Dataset, Development, Fold, PreparedView)
+KINDS = (*MODEL_CLASSES, Table, Rows, Data, RawRows, Dataset, Development, Fold, PreparedView)
 ENDING = ".stage"
 OUR_FILES = re.compile(r"\.?[0-9a-f]{64}\.stage(\.[0-9a-f]+)?")  # temporary files of a killed writer included
 GIGABYTE = 1e9

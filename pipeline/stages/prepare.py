@@ -74,7 +74,7 @@ class Prepare:
         """Some columns are taken from the rows at a time: all of them would take much memory, also in float64."""
         n_parts = min(len(table.columns), len(rows) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
         ends = [(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(table.columns)), n_parts)]
-        parts = [self._fitted_to(table.only(slice(*end))[rows]) for end in ends]
+        parts = [self._fitted_to(table.select_columns(slice(*end))[rows]) for end in ends]
         fills, missing, scalings, *of_texts = zip(*parts, strict=True)
         indicators = np.flatnonzero(np.concatenate(missing)) if self.indicators else np.empty(0, np.intp)
         ranks, slots = (tuple(chain(*each)) for each in of_texts)
@@ -82,8 +82,10 @@ class Prepare:
 
     def _fitted_to(self, table: Table) -> tuple[Array, Array, Affine | Quantiles, tuple[Array, ...], tuple[Array, ...]]:
         """What stands for a missing value in each feature (M,), which of them have one (M,), and the rest."""
-        ranks = tuple(_ranks(column, codes) for column, codes in table.places if column.kind == "ordinal")
-        slots = tuple(self._slots(column, codes) for column, codes in table.places if column.kind == "categorical")
+        ranks = tuple(_ranks(column, codes) for column, codes in table.column_values if column.kind == "ordinal")
+        slots = tuple(
+            self._slots(column, codes) for column, codes in table.column_values if column.kind == "categorical"
+        )
         x = features(table, ranks)  # (N, M)
         fill, missing = self._imputed(x)
         x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]

@@ -23,7 +23,7 @@ def example_rows(development: Development) -> dict[str, Any]:
     rows = development.rows.x[development.folds[0].train[:EXAMPLE_ROWS]]
     sure = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
     types = {column.name: column.type if (column.kind, column.type) in sure else "any" for column in rows.columns}
-    return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.places}}
+    return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.column_values}}
 
 
 def onnx_file(model: Model | Ensemble, development: Development) -> bytes:

@@ -85,7 +85,7 @@ def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, t
         document = json.loads((model_folder / "model.json").read_text())
         document["arrays_sha256"] = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
         (folder / "model.json").write_text(json.dumps(document))
-        with pytest.raises(ValueError, match="does not hold a model that can be read"):
+        with pytest.raises(ValueError, match="does not contain a readable model"):
             model_file.load(folder)
 
 
@@ -112,7 +112,7 @@ def test_law_8_a_model_file_cannot_let_itself_name_more(model_folder, tmp_path, 
     document["model_sha256"] = sha256(json.dumps(document["model"], sort_keys=True).encode()).hexdigest()
     (tmp_path / "arrays.npz").write_bytes((model_folder / "arrays.npz").read_bytes())
     (tmp_path / "model.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match="does not hold a model that can be read"):
+    with pytest.raises(ValueError, match="does not contain a readable model"):
         model_file.load(tmp_path)
     assert os.environ["NNCORE_ALLOW"] == ""
     assert not bomb.exists()

@@ -97,16 +97,16 @@ def test_numpy_scalars_become_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.array([None]), "no array of object"),
-        (np.zeros(2, [("a", "f4")]), "no array of"),
-        (np.datetime64("2020-01-01"), "no datetime64"),
-        (np.datetime64("2020-01-01", "ns"), "no datetime64"),
-        (np.complex64(1), "no complex64"),
-        ({1: 2}, "no dict"),
-        ({1, 2}, "no set"),
-        (b"x", "no bytes"),
-        (1j, "no complex"),
-        (object, "no type"),
+        (np.array([None]), "cannot store an array of object"),
+        (np.zeros(2, [("a", "f4")]), "cannot store an array of"),
+        (np.datetime64("2020-01-01"), "cannot store a datetime64"),
+        (np.datetime64("2020-01-01", "ns"), "cannot store a datetime64"),
+        (np.complex64(1), "cannot store a complex64"),
+        ({1: 2}, "cannot store a dict"),
+        ({1, 2}, "cannot store a set"),
+        (b"x", "cannot store a bytes"),
+        (1j, "cannot store a complex"),
+        (object, "cannot store a type"),
     ],
 )
 def test_what_a_file_cannot_hold_is_refused_and_leaves_nothing_behind(value, message, tmp_path):
@@ -116,13 +116,13 @@ def test_what_a_file_cannot_hold_is_refused_and_leaves_nothing_behind(value, mes
 
 
 def test_a_class_that_is_not_among_the_kinds_is_neither_written_nor_read(tmp_path):
-    with pytest.raises(ValueError, match="no Leaf"):
+    with pytest.raises(ValueError, match="cannot store a Leaf"):
         array_file.write(tmp_path / "it", Leaf(1), (Pair,))
     array_file.write(tmp_path / "it", Leaf(1), (Leaf,))
     with pytest.raises(ValueError, match="it cannot be read: unknown class 'Leaf'"):
         array_file.read(tmp_path / "it", (Pair,))
     other = dataclass(type("Leaf", (), {"__annotations__": {"array": Any}}))
-    with pytest.raises(ValueError, match="names that differ"):
+    with pytest.raises(ValueError, match="unique names"):
         array_file.read(tmp_path / "it", (Leaf, other))
 
 
@@ -142,11 +142,19 @@ def test_every_changed_byte_and_every_cut_is_noticed(tmp_path):
         array_file.read(path, KINDS)
 
 
+def test_an_old_version_of_the_format_is_refused_with_what_to_do(tmp_path):
+    array_file.write(tmp_path / "it", 1, ())
+    content = (tmp_path / "it").read_bytes()
+    (tmp_path / "it").write_bytes(content[:7] + b"\1" + content[8:])
+    with pytest.raises(ValueError, match="version 1 of the format and this program reads version 2; start a new run"):
+        array_file.read(tmp_path / "it", ())
+
+
 def test_another_file_is_not_taken_for_the_one_that_was_meant(tmp_path):
     first = array_file.write(tmp_path / "it", 1, ())
     second = array_file.write(tmp_path / "it", 2, ())
     assert array_file.read(tmp_path / "it", (), second) == 2
-    with pytest.raises(ValueError, match=f"another file .*{second}"):
+    with pytest.raises(ValueError, match=f"it is not the expected file: .*{second}"):
         array_file.read(tmp_path / "it", (), first)
     with pytest.raises(FileNotFoundError):
         array_file.read(tmp_path / "other", ())
@@ -200,7 +208,7 @@ def test_a_file_is_replaced_as_a_whole_or_stays(tmp_path, monkeypatch):
     array_file.write(tmp_path / "it", "second", ())
     assert b"first" in reader.read()  # who has it open keeps the old one
     reader.close()
-    with pytest.raises(ValueError, match="no set"):
+    with pytest.raises(ValueError, match="cannot store a set"):
         array_file.write(tmp_path / "it", {1}, ())
     assert array_file.read(tmp_path / "it", ()) == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -144,9 +144,9 @@ def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
     assert counts[2] == 0
     np.testing.assert_array_equal(counts[[0, 1, 3]], greedy_selection(y[[0, 1, 3]], t, None, value, 5))
     assert greedy_selection(y, t, None, value, 1).sum() == 1
-    with pytest.raises(ValueError, match="a network with a finite loss, but of 1 there is none"):
+    with pytest.raises(ValueError, match="a network with a finite loss, but none of the 1 networks has one"):
         greedy_selection(y[2:3], t, None, value, 5)
-    with pytest.raises(ValueError, match="size must be a whole number >= 1, but is 0"):
+    with pytest.raises(ValueError, match="size must be an integer >= 1, but is 0"):
         greedy_selection(y, t, None, value, 0)
     with pytest.raises(ValueError, match=r"y must be .* but are \(4, 9, 2\) and \(8, 2\)"):
         greedy_selection(y, t[:8], None, value, 1)
@@ -256,8 +256,10 @@ def test_models_that_do_not_answer_alike_are_no_ensemble():
         replace(one, target_decoder=ClassDecoder(np.array(["no", "yes", "other"]))),
         replace(one, preprocessing=columns),
     ):
-        with pytest.raises(ValueError, match="models must have the columns, loss and meaning of the first, but 2"):
+        with pytest.raises(
+            ValueError, match="the columns, the loss and the targets of the first model, but model 2 differs"
+        ):
             Ensemble((one, other, model), (1, 1, 1))
     for members, counts in (((), ()), ((one,), (1, 1)), ((one, other), (1, 0))):
-        with pytest.raises(ValueError, match=f"counts must be numbers >= 1 for {len(members)} models"):
+        with pytest.raises(ValueError, match=f"counts must be integers >= 1, one for each of {len(members)} models"):
             Ensemble(members, counts)

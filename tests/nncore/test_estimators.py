@@ -284,9 +284,9 @@ def test_an_autoencoder_may_be_tied_noisy_sparse_and_of_another_loss():
     [
         (NetworkClassifier(alpha=[-1]), r"alpha must be a number, but is \[-1\]"),
         (NetworkRegressor(hidden_layer_sizes=(5, 0)), r"hidden_layer_sizes must be .* >= 1, but is \(5, 0\)"),
-        (NetworkRegressor(solver="adamm"), "solver='adamm' is no member of nncore.optimizers"),
-        (NetworkRegressor(solver=EMA), "solver=.*ema.* is no member of nncore.optimizers"),
-        (NetworkRegressor(schedule="cosine"), "schedule='cosine' is no member of nncore.schedules: .*'epochs'"),
+        (NetworkRegressor(solver="adamm"), "solver='adamm' is not a component of nncore.optimizers"),
+        (NetworkRegressor(solver=EMA), "solver=.*ema.* is not a component of nncore.optimizers"),
+        (NetworkRegressor(schedule="cosine"), "schedule='cosine' is not a component of nncore.schedules: .*'epochs'"),
         (NetworkRegressor("softmax_cross_entropy"), "loss must be for real or count targets"),
         (AutoencoderReducer(0), "n_components must be >= 1, but is 0"),
         (AutoencoderReducer(loss="sigmoid_cross_entropy"), "X must be from 0 to 1 .*, but is from -"),

@@ -167,14 +167,17 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "model.json").unlink(), "No such file"),
         (lambda folder: (folder / "arrays.npz").unlink(), "No such file"),
         (lambda folder: (folder / "model.json").write_text('{"format": 1'), "Expecting"),
-        (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "cut short"),
-        (lambda folder: edit(folder, lambda d: d.update(format=1)), "format is 1, this version reads 3"),
+        (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "truncated"),
+        (
+            lambda folder: edit(folder, lambda d: d.update(format=1)),
+            "it has format 1 and this version reads format 4; publish the model again",
+        ),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
         (
             lambda folder: edit(folder, lambda d: d["model"]["architecture"].update(batch_size=0)),
-            "whole number >= 1",
+            "batch_size must be an integer >= 1",
         ),
         (
             lambda folder: edit(folder, lambda d: d["model"]["architecture"]["layers"][0].update(outputs=6)),
@@ -184,10 +187,13 @@ def edit(folder, change, sign=True):
             lambda folder: edit(folder, lambda d: d["model"]["preprocessing"]["columns"].reverse(), sign=False),
             "model.json was",
         ),
-        (lambda folder: edit(folder, lambda d: d.update(model=d["model"]["architecture"])), "something else"),
+        (
+            lambda folder: edit(folder, lambda d: d.update(model=d["model"]["architecture"])),
+            "does not describe a model",
+        ),
     ],
 )
 def test_a_spoilt_file_is_refused_with_its_folder_and_the_cause(saved, spoil, message):
     spoil(saved)
-    with pytest.raises(ValueError, match=f"{saved} does not hold a model that can be read: .*{message}"):
+    with pytest.raises(ValueError, match=f"{saved} does not contain a readable model: .*{message}"):
         model_file.load(saved)

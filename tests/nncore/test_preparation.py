@@ -75,7 +75,7 @@ def objects(table):
     a, b, flag = table.numbers.T
     found = np.empty((len(table), 6), dtype=object)
     found[:, 0], found[:, 1], found[:, 3] = a, b, flag
-    texts = {column.name: column.show(values) for column, values in table.places if column.levels}
+    texts = {column.name: column.show(values) for column, values in table.column_values if column.levels}
     found[:, 2] = [np.nan if size is None else size for size in texts["size"]]
     found[:, 4], found[:, 5] = texts["city"], texts["kind"]
     return found

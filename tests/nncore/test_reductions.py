@@ -26,7 +26,7 @@ def test_pca_is_sklearns(digits, n_components):
     np.testing.assert_allclose(ours.components, signs * theirs.components_, atol=1e-8)
     np.testing.assert_allclose(ours.explained_variance, theirs.explained_variance_, rtol=1e-9)
     np.testing.assert_allclose(ours(digits), theirs.transform(digits) * signs.T, atol=1e-8)
-    assert ours.kept == pytest.approx(theirs.explained_variance_ratio_.sum())
+    assert ours.explained_share == pytest.approx(theirs.explained_variance_ratio_.sum())
 
 
 def test_pca_with_fewer_components_is_the_beginning_of_pca_with_more(digits):
@@ -46,7 +46,7 @@ def test_pca_refuses_an_impossible_number(digits, n_components):
 
 
 def test_constant_rows_have_no_variance_to_lose():
-    assert fit_pca(np.ones((5, 3)), 2).kept == 1.0
+    assert fit_pca(np.ones((5, 3)), 2).explained_share == 1.0
 
 
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):

@@ -126,12 +126,12 @@ def test_a_stack_comes_back_from_its_file_to_the_last_bit(dtype, tmp_path):
 def test_a_file_that_is_no_stack_is_refused(tmp_path):
     stack = half_trained()
     digest = stack_file.save(stack, tmp_path / "stack")
-    with pytest.raises(ValueError, match=f"{tmp_path / 'stack'} cannot be read: .*another file"):
+    with pytest.raises(ValueError, match=f"{tmp_path / 'stack'} cannot be read: .*it is not the expected file"):
         stack_file.load(tmp_path / "stack", digest[::-1])
     spoilt = bytearray(Path(tmp_path / "stack").read_bytes())
     spoilt[-100] ^= 1
     (tmp_path / "stack").write_bytes(spoilt)
-    with pytest.raises(ValueError, match="changed or cut short"):
+    with pytest.raises(ValueError, match="changed or truncated"):
         stack_file.load(tmp_path / "stack")
     stack_file.save(replace(stack, parameters=stack.parameters[:1]), tmp_path / "stack")
     with pytest.raises(ValueError, match="parameters are not float32 of shape"):

@@ -86,8 +86,8 @@ def test_a_table_has_a_block_of_numbers_and_one_of_codes():
     table = read_table(COLUMNS, RAW)
     np.testing.assert_array_equal(table.numbers, [[30, 1], [40, 0], [50, 1]])
     np.testing.assert_array_equal(table.codes, [[1, 1], [-1, 0], [0, 2]])
-    assert [column.name for column, _ in table.places] == ["age", "city", "member", "size"]
-    np.testing.assert_array_equal(table.places[1][1], [1, -1, 0])
+    assert [column.name for column, _ in table.column_values] == ["age", "city", "member", "size"]
+    np.testing.assert_array_equal(table.column_values[1][1], [1, -1, 0])
     assert len(table) == 3
     np.testing.assert_array_equal(table[np.array([2, 0])].codes, [[0, 2], [1, 1]])
 

@@ -260,9 +260,9 @@ def header(shape, dtype="<f8"):
 @pytest.mark.parametrize(
     ("how", "content", "said"),
     [
-        (zipfile.ZIP_STORED, header((2**40,)) + b"0" * 64, "not as large as it says"),
-        (zipfile.ZIP_STORED, header((-1, 8)) + b"0" * 64, "not as large as it says"),
-        (zipfile.ZIP_STORED, header((8,), "|O") + b"0" * 64, "not as large as it says"),
+        (zipfile.ZIP_STORED, header((2**40,)) + b"0" * 64, "does not have the size that its header announces"),
+        (zipfile.ZIP_STORED, header((-1, 8)) + b"0" * 64, "does not have the size that its header announces"),
+        (zipfile.ZIP_STORED, header((8,), "|O") + b"0" * 64, "does not have the size that its header announces"),
         (zipfile.ZIP_DEFLATED, header((2**27,)) + bytes(2**30), "is compressed"),
     ],
 )

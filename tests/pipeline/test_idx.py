@@ -252,7 +252,7 @@ def test_a_set_of_openml_is_found_in_the_cache(cache):
     dataset = source()
     assert (dataset.task, dataset.targets) == ("classification", ("kind",))
     assert dataset.rows.y.tolist() == ["rose", "wild lily"] * 3
-    columns = dataset.rows.x.places  # the row's number is none of them
+    columns = dataset.rows.x.column_values  # the row's number is none of them
     assert [(column.name, column.kind) for column, _ in columns] == [("length", "numeric"), ("plot", "categorical")]
     np.testing.assert_array_equal(columns[0][1], [5.5, np.nan, 4.5, 1.5, 3.5, 2.5])
     assert columns[1][0].levels == ("1", "2")

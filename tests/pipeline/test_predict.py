@@ -81,7 +81,7 @@ def test_mistakes_are_one_line_and_leave_no_file(houses, tmp_path, capsys):
     assert "sold" in line
     shutil.copytree(run / "model", tmp_path / "altered")
     (tmp_path / "altered" / "arrays.npz").write_bytes(b"x" * 100)
-    assert "was changed or cut short" in refused(capsys, f"model={tmp_path}/altered", *table)
+    assert "was changed or truncated" in refused(capsys, f"model={tmp_path}/altered", *table)
     assert "there is no mlflow.db" in refused(capsys, "model=models:/x@champion", f"runs={tmp_path}", *table)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["altered", "few.csv"]
     (tmp_path / "a.csv").write_text("mine")

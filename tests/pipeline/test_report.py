@@ -122,7 +122,7 @@ def test_the_confusion_matrix_and_its_scores_are_scikit_learns(digits):
 
 
 def _raw(test):
-    return {column.name: np.array(column.show(values)) for column, values in test.x.places}
+    return {column.name: np.array(column.show(values)) for column, values in test.x.column_values}
 
 
 def test_the_norms_are_those_of_the_models_weights(digits):

@@ -98,7 +98,7 @@ def test_columns_have_the_kinds_that_their_values_or_the_settings_say(dataset):
 
 
 def test_values_are_those_of_the_file(dataset, frame):
-    for column, values in dataset.rows.x.places:
+    for column, values in dataset.rows.x.column_values:
         raw = frame[column.name]
         missing = values == -1 if column.levels else np.isnan(values)
         np.testing.assert_array_equal(missing, raw.isna())
@@ -159,7 +159,9 @@ def test_a_models_reading_of_a_data_frame_is_that_of_the_file(dataset, frame):
     table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
     np.testing.assert_array_equal(table.codes, dataset.rows.x.codes)
-    shown = {column.name: np.array(column.show(values), dtype=object) for column, values in dataset.rows.x.places}
+    shown = {
+        column.name: np.array(column.show(values), dtype=object) for column, values in dataset.rows.x.column_values
+    }
     np.testing.assert_array_equal(read_table(columns, shown).numbers, dataset.rows.x.numbers)
 
 
@@ -211,7 +213,7 @@ def test_a_test_file_of_its_own_is_the_official_test_part(files, frame, tmp_path
     other = frame.head(50)[frame.columns[::-1]].assign(city=["Bonn", "Paris"] * 25)
     other.to_csv(tmp_path / "test.csv", index=False)
     found = load(files, "csv.csv", f"data.test={tmp_path}/test.csv")
-    (city,) = (values for column, values in found.test.x.places if column.name == "city")
+    (city,) = (values for column, values in found.test.x.column_values if column.name == "city")
     assert city.tolist() == [0, 4] * 25
     assert found.test.x.columns == found.rows.x.columns
     np.testing.assert_array_equal(found.test.y[:, 0], frame.price[:50])

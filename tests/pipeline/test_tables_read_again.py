@@ -65,7 +65,7 @@ def test_a_declared_column_is_read_as_pandas_reads_it(name, ending, tmp_path):
     assert_read_alike(dataset, frame)
     if ending == "csv":
         assert_read_alike(dataset, pd.read_csv(path, dtype={"x": str}))
-    ((_, read),) = dataset.rows.x.places
+    ((_, read),) = dataset.rows.x.column_values
     assert len(np.unique(read[frame.x.notna()])) == len(pd.unique(frame.x.dropna()))
 
 

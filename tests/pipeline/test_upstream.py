@@ -29,7 +29,7 @@ def test_a_part_of_a_shared_pca_is_bit_equal_to_a_pca_fitted_alone(n, dtype):
     part = PcaReduction(n).narrowed(PcaReduction(n).shared.fit(view), view)
     np.testing.assert_array_equal(part.components, alone.components)
     np.testing.assert_array_equal(part.explained_variance, alone.explained_variance)
-    assert part.kept == alone.kept
+    assert part.explained_share == alone.explained_share
     in_order = replace(alone, components=np.ascontiguousarray(alone.components))
     for one in rows:
         np.testing.assert_array_equal(part(one), in_order(one))
