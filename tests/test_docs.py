@@ -62,10 +62,9 @@ def test_an_example_of_nncore_runs_and_learns(page, code, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert float(done.stdout.split()[-1]) > 0.9
     assert done.stderr == ""
-
-
-def test_the_output_of_the_readme_example_is_what_it_prints():
-    assert re.search(r"prints `muon 0\.01 0\.9\d+", text("README.md"))
+    if page == "README.md":
+        (stated,) = re.findall(r"prints `(.+) 0\.\d+\.\.\.`", text("README.md"))
+        assert done.stdout.startswith(f"{stated} ")
 
 
 @pytest.mark.slow
