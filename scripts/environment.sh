@@ -1,8 +1,8 @@
-# Makes .venv beside this folder, with the pinned dependencies and this checkout. Sourced by run, test and check.
+# Creates .venv in the root of the repository, with the pinned dependencies and this checkout. Sourced by the scripts.
 #
 #     make_environment EXTRAS     EXTRAS such as "[test]", or ""
 #
-# Does nothing if that is done already. The first Python 3.11 to 3.13 found is used, or the one in $PYTHON.
+# Does nothing if the environment is up to date. Uses the first Python 3.11 to 3.13 that it finds, or $PYTHON.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
@@ -15,7 +15,7 @@ find_python() {
             return
         fi
     done
-    echo "${PYTHON:-python3} is no Python 3.11, 3.12 or 3.13: install one, or name it with PYTHON=/path/to/python" >&2
+    echo "${PYTHON:-python3} must be Python 3.11, 3.12 or 3.13, but is not: install one of them, or set PYTHON=/path/to/python" >&2
     return 1
 }
 
@@ -26,9 +26,9 @@ make_environment() {
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
         return
     fi
-    echo "making the environment in $root/.venv (about a minute, once) ..." >&2
+    echo "creating the environment in $root/.venv (about a minute, once) ..." >&2
     if ! { "$root/.venv/bin/python" --version | grep -qxF "$("$python" --version)" &&
-        "$root/.venv/bin/python" -m pip --version; } > /dev/null 2>&1; then # none yet, another, or half made
+        "$root/.venv/bin/python" -m pip --version; } > /dev/null 2>&1; then # missing, of another version, or incomplete
         rm -rf "$root/.venv"
         "$python" -m venv "$root/.venv"
     fi
