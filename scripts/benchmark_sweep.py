@@ -139,7 +139,7 @@ import numpy
 from pipeline.stages.split import _drawn
 _drawn(numpy.arange(9), 3, 0, None)
 """
-LIBRARIES = {  # as we load them
+LIBRARIES = {
     "nothing": "",
     "Hydra": "from pipeline.config.compose import configurations; configurations(['--cfg', 'job'])",
     "Ray": START_RAY,

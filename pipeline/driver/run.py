@@ -26,7 +26,7 @@ from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
-from pipeline.reports.drawer import Drawer
+from pipeline.reports.page import Reporting
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.network_record import replicates
 from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
@@ -57,29 +57,27 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     with _full_disk_reported(settings.runs):
         run_folder = RunFolder(*configuration, sweep_code(configuration.plain), began)
         try:
-            with run_folder.ending(), settings.report.drawer(run_folder.folder) as drawer:
+            with run_folder.ending():
                 with settings.execution.start() as executor, run_folder.failing():
-                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)), drawer)
-                _finish_report(drawer, run_folder, output)
+                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)))
+                _write_report(settings.report, run_folder, output)
         finally:
             run_folder.close(output.say)
     output.end(run_folder.summary, settings.tracking.view_command(settings.runs.absolute()))
     return run_folder.summary
 
 
-def _run_stages(context: RunContext, drawer: Drawer) -> None:
+def _run_stages(context: RunContext) -> None:
     """All stages in their order."""
     _start(context)
-    drawer.load()  # not before: Ray's start needs both cores
     data = DataPipeline(context.settings, context.executor, context)
     context.variants.check(data.task)
     trainer, engine = _sweep_engine(context, data)
     _sweep(context, engine, trainer)
     context.run_folder.summary["work"]["cached_stages"] = data.n_cached
-    ranking = _select(context, engine, drawer)
+    ranking = _select(context, engine)
     _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
     context.run_folder.write_summary()
-    drawer.go_on()
     context.output.champion(context.run_folder.summary, context.run_folder.folder)
 
 
@@ -148,16 +146,14 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
 
 
-def _select(context: RunContext, engine: Engine, drawer: Drawer) -> Ranking:
-    """Rank the trials, show and write the leaderboard, and draw the part of the report that is known."""
+def _select(context: RunContext, engine: Engine) -> Ranking:
+    """Rank the trials, show and write the leaderboard."""
     run_folder, trials = context.run_folder, list(engine.records.trials.values())
     ranking = ranked(engine.records, context.settings.select, engine.overlap, engine.n_parameters)
     write_leaderboard(run_folder.folder / "leaderboard.csv", ranking, trials)
-    drawer.go_on()
     if ranking is None:
         run_folder.write_summary()
-        drawer.go_on()
-        _finish_report(drawer, run_folder, context.output)
+        _write_report(context.settings.report, run_folder, context.output)
         n_diverged = sum(trial.diverged for trial in trials)
         if n_diverged < len(trials):
             raise SettingError(
@@ -193,12 +189,13 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     run_folder.time("publish")
 
 
-def _finish_report(drawer: Drawer, run_folder: RunFolder, output: Output) -> None:
-    """Wait for the report. A run without a report is still a finished run."""
+def _write_report(report: Reporting, run_folder: RunFolder, output: Output) -> None:
+    """Write the report from the files in the run's folder. A run without a report is still a finished run."""
     try:
-        path = drawer.finish()
-    except RuntimeError as error:
-        output.say(f"warning: there is no report ({error}); nnsweep report run={run_folder.folder.name} tries again")
+        path = report.write(run_folder.folder)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        output.say(f"warning: there is no report ({reason}); nnsweep report run={run_folder.folder.name} tries again")
         return
     if path:
         run_folder.journal.append("report", file=path.name)

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,6 @@ def run_contents(folder: Path) -> RunContents:
         metric,
         session.get("command", ""),
     )
-
-
-def completed(found: RunContents) -> RunContents:
-    """With what the run's last stages have written meanwhile."""
-    summary, diagnosis = (_json(found.folder / f"{name}.json") for name in ("summary", "diagnosis"))
-    return replace(found, summary=summary or {}, diagnosis=diagnosis)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -1,41 +1,49 @@
 """Settings of the report."""
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.reports.drawer import Drawer, DrawingProcess, NoDrawer
 
 
 @runtime_checkable
 class Reporting(Protocol):
-    """Settings that can have a report drawn."""
+    """Settings that can write a report."""
 
-    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
-        """Who draws the report of the run in the folder."""
+    def write(self, folder: Path) -> Path | None:
+        """Write the report of the run in `folder`, from the files there.
+
+        Returns
+        -------
+        Path or None
+            The report's path; None if there is no report.
+        """
 
 
 @dataclass(frozen=True, config=STRICT)
 class Page:
-    """report.html and the folder plots.
+    """Write report.html, and its plots into the folder plots.
 
-    leaderboard   trials that it shows
+    Parameters
+    ----------
+    leaderboard : int, >= 1
+        Trials that the page's leaderboard lists.
     """
 
     leaderboard: PositiveInt
 
-    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
+    def write(self, folder: Path) -> Path:
         """See Reporting."""
-        return DrawingProcess(folder, self.leaderboard)
+        from pipeline.reports.report import write_report  # importing matplotlib takes half a second
+
+        return write_report(folder, self.leaderboard)
 
 
 @dataclass(frozen=True, config=STRICT)
 class NoPage:
     """No report."""
 
-    def drawer(self, folder: Path) -> AbstractContextManager[Drawer]:
+    def write(self, folder: Path) -> None:
         """See Reporting."""
-        return nullcontext(NoDrawer())

@@ -57,14 +57,6 @@ class PlainLog(LogFormatterSciNotation):
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
-def warm_up() -> None:
-    """Draw something: fonts, and the words of a logarithmic axis, are read at the first time, for 0.1 s."""
-    figure, (axes,) = canvas()
-    axes.loglog([1, 100], [1, 100], label="1")
-    beside(axes)
-    png(figure)
-
-
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file."""
     for axes in figure.axes:

@@ -38,22 +38,14 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def at_first(found: RunContents, n_leaderboard: int) -> Iterator[Section]:
-    """What came out."""
+def report_sections(found: RunContents, n_leaderboard: int) -> Iterator[Section]:
+    """All sections that have something to show, in the page's order."""
     yield _result(found)
     if found.leaderboard:
         yield _leaderboard(found, n_leaderboard)
-
-
-def of_the_sweep(found: RunContents) -> Iterator[Section]:
-    """Those in the middle; they need neither the summary nor the diagnosis."""
     if found.answering:
         yield _learning(found)
         yield from _space(found)
-
-
-def at_last(found: RunContents) -> Iterator[Section]:
-    """What the champion is like, and what it took."""
     if found.diagnosis:
         yield from _reduction(found.diagnosis["reduction"])
         yield _errors(found.diagnosis["test"])

@@ -1,6 +1,6 @@
 """The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
 
-python -m pipeline.tracking.subprocess 10 pipeline.tracking.mlflow_writer runs/<name>/<id>/journal.jsonl
+python -m pipeline.tracking.mlflow_writer runs/<name>/<id>/journal.jsonl
 
 When the store does not answer or refuses, it begins anew after some seconds: what is acknowledged is not written
 again, and what is there without being acknowledged is deleted. First of all it brings level with their journals what
@@ -9,6 +9,7 @@ earlier runs of the same name could not write.
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -233,7 +234,6 @@ def main(journal: str) -> None:
         _write(Path(journal), json.loads(sys.stdin.readline()))
     except Exception:
         sys.exit(masked(traceback.format_exc()))
-    os._exit(0)  # all is written, and the interpreter would take a second to take MLflow apart
 
 
 def _write(journal: Path, tracking: dict[str, Any]) -> None:
@@ -250,11 +250,16 @@ def _write(journal: Path, tracking: dict[str, Any]) -> None:
     follow(journal, tracking)
 
 
-def _wait_for_driver(acknowledged: Path) -> None:
-    """Standard input is a pipe from the driver: it ends when the driver does. What hangs then is given up."""
-    sys.stdin.read()
+def _wait_for_driver(write_log: Path) -> None:
+    """Wait until standard input, a pipe from the driver, is closed; end this process if it then makes no progress."""
+    while os.read(0, 1024):  # not sys.stdin, whose lock this thread would hold when the interpreter ends
+        pass
     DRIVER_GONE.set()
     gone = time.time()
-    while time.time() - max(gone, acknowledged.stat().st_mtime if acknowledged.exists() else 0) < SECONDS_TO_FINISH:
+    while time.time() - max(gone, write_log.stat().st_mtime if write_log.exists() else 0) < SECONDS_TO_FINISH:
         time.sleep(1)
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)  # the main thread may wait for a server for minutes
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

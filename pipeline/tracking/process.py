@@ -1,7 +1,7 @@
 """Starts and awaits the process that writes to MLflow. The driver itself never imports MLflow.
 
-The writer (pipeline.tracking.mlflow_writer) follows the journal at low priority, so that its start and its work
-cost the sweep little, and survives the Ctrl-C that ends the driver.
+The writer (pipeline.tracking.mlflow_writer) follows the journal while the sweep trains, and survives the Ctrl-C that
+ends the driver.
 """
 
 import json
@@ -9,6 +9,8 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,12 +21,13 @@ from pydantic.dataclasses import dataclass
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, Name, PositiveInt
 from pipeline.components.secrets import is_masked, masked
-from pipeline.runs.journal import at_rest, last_session
+from pipeline.runs.journal import at_rest, events, last_session
 from pipeline.tracking.base import Tracker
-from pipeline.tracking.subprocess import start_beside
 from pipeline.tracking.write_log import read
 
 WRITER = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # an address may hold a password
+SECONDS_SILENT, SECONDS_BETWEEN_MESSAGES = 2.0, 5.0  # while the driver waits for the writer
+SECONDS_WITHOUT_PROGRESS = 60.0  # after which it no longer waits
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -105,18 +108,34 @@ def server_environment(uri: str) -> dict[str, str]:
 
 
 class WriterProcess:
-    """The running writer. It stops by itself after the journal's last event, or soon after this process dies.
+    """The process that writes one run to MLflow: ``python -m pipeline.tracking.mlflow_writer JOURNAL``.
 
-    tracking   what it must know; it goes through a pipe, because a command line can be read by everybody
+    It runs in a session of its own, so that Ctrl-C in the terminal does not reach it. Its standard input is a pipe from
+    this process: the writer notices when it closes, and then ends by itself. It ends as well after the journal's last
+    event.
+
+    Parameters
+    ----------
+    journal : Path
+        The journal to follow; its first event has been written already.
+    tracking : dict
+        What `MlflowTracking.describe` returns. It goes through the pipe, because a command line, which may contain a
+        password, can be read by every user of the machine.
     """
 
     def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
-        self._acknowledged = journal.with_name("tracking.jsonl")
-        self._n_before = len(read(self._acknowledged))  # of earlier sessions
+        self._journal, self._most_trials = journal, tracking["most_trials"]
+        self._write_log = journal.with_name("tracking.jsonl")
+        self._n_before = len(read(self._write_log))  # lines of earlier sessions
         self._log = journal.with_name("tracking.log")
         with self._log.open("wb") as log:
-            self._process = start_beside(
-                "pipeline.tracking.mlflow_writer", str(journal), environment=WRITER, stdout=log, stderr=log
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pipeline.tracking.mlflow_writer", str(journal)],
+                env=os.environ | WRITER | {"PYTHONPATH": _python_path()},
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         assert self._process.stdin
         self._process.stdin.write(json.dumps(tracking).encode() + b"\n")
@@ -124,33 +143,68 @@ class WriterProcess:
 
     def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
         """See Tracker.finish."""
-        while self._process.poll() is None:
-            try:
-                self._process.wait(timeout=3)
-            except subprocess.TimeoutExpired:
-                written = sum(line["event"] == "trial" for line in read(self._acknowledged)[self._n_before :])
-                say(f"MLflow: {written} trials written so far")
-        self.let_alone()
-        lines = read(self._acknowledged)
-        now = {line["event"]: line for line in lines[self._n_before :]}
-        if self._process.returncode != 0 or "end" not in now:
-            said = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["no word"]
+        problem = self._wait(say)
+        self.close_input()
+        threading.Thread(target=self._process.wait, daemon=True).start()  # Python takes a second to unload MLflow
+        lines = read(self._write_log)
+        if problem:
             say(
-                f"warning: MLflow was not written to the end ({masked(said[-1])}; see {self._log}); "
-                f"the run's folder has all: "
-                f"nnsweep track run={self._log.parent.name} writes the rest"
+                f"warning: MLflow was not written to the end ({masked(problem)}; see {self._log}); the run's folder is "
+                f"complete: nnsweep track run={self._log.parent.name} writes the rest"
             )
         runs = [line for line in lines if line["event"] == "run"]
         if not runs:
             return None
+        model = next((line for line in reversed(lines[self._n_before :]) if line["event"] == "model"), None)
         view = next((line["tag"] for line in reversed(lines) if line["event"] == "view"), None)
         where = {key: runs[-1][key] for key in ("tracking_uri", "experiment_id", "run_id")}
-        return where | {"view": view, "model": now.get("model")}
+        return where | {"view": view, "model": model}
 
-    def let_alone(self) -> None:
-        """Let it know that nothing more is to come."""
+    def close_input(self) -> None:
+        """Tell the writer that nothing is added to the journal any more."""
         if self._process.stdin:
             self._process.stdin.close()
+
+    def _wait(self, say: Callable[[str], None]) -> str:
+        """Wait until the journal's last event is acknowledged; why it never will be, or ""."""
+        progress = time.monotonic()
+        next_message, size, n_written = progress + SECONDS_SILENT, -1, 0
+        while True:
+            has_ended = self._process.poll() is not None  # asked first: its last line is in the file by then
+            if (now := self._size_of_write_logs()) != size:
+                progress, size = time.monotonic(), now
+                lines = read(self._write_log)[self._n_before :]
+                if lines and lines[-1]["event"] == "end":
+                    return ""
+                n_written = sum(line["event"] == "trial" for line in lines)
+            if has_ended:
+                log = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                return log[-1] if log else f"the writer ended with exit code {self._process.returncode}"
+            if time.monotonic() > progress + SECONDS_WITHOUT_PROGRESS:
+                self._process.terminate()
+                return f"no progress for {SECONDS_WITHOUT_PROGRESS:g} s"
+            if time.monotonic() > next_message:
+                next_message += SECONDS_BETWEEN_MESSAGES
+                say(
+                    f"waiting for MLflow: {n_written} of {self._n_trials()} trials written, at most "
+                    f"{SECONDS_WITHOUT_PROGRESS:g} s without progress"
+                )
+            time.sleep(0.1)
+
+    def _size_of_write_logs(self) -> int:
+        """Bytes of all acknowledgements, also of earlier runs, which the writer completes first."""
+        return sum(path.stat().st_size for path in self._journal.parent.parent.glob("*/tracking.jsonl"))
+
+    def _n_trials(self) -> int:
+        """Trials that have a run of their own in MLflow, unless later ones are among the best."""
+        keys = {key for event in events(self._journal) if event["event"] == "rung" for key in event["trials"]}
+        return min(len(keys), self._most_trials)
+
+
+def _python_path() -> str:
+    """PYTHONPATH of the writer: this package first, whatever the current folder contains."""
+    root = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
 def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None) -> dict[str, Any] | None:
@@ -171,5 +225,5 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     elif is_masked(tracking["uri"]):
         raise SettingError(f"run={folder.name}: the password of {tracking['uri']} is not kept; give it with uri=...")
     writer = WriterProcess(folder / "journal.jsonl", tracking)
-    writer.let_alone()
+    writer.close_input()
     return writer.finish(say)

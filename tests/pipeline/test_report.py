@@ -7,19 +7,24 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from io import BytesIO
 
 import matplotlib.image
 import numpy as np
 import pytest
+from rich.console import Console
 from running import FEW, composed, run_here, swept_here
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from nncore.inference import model_file
 from pipeline.cli import dispatch
 from pipeline.components.errors import SettingError
-from pipeline.reports.drawer import DrawingProcess
+from pipeline.config.schema import Configuration
+from pipeline.console.output import LineOutput
+from pipeline.driver.finalize import Finalizer
+from pipeline.driver.run import run
 from pipeline.reports.report import write_report
 
 SMALL = ("report=page", "space.optimizer.momentum.learning_rate=[0.01,0.1]", "~space.optimizer.rmsprop")
@@ -241,54 +246,31 @@ def test_the_command_writes_it_again(digits, capsys):
     assert "Leaderboard" in Page((folder / "report.html").read_text()).headings
 
 
-def test_what_the_sweep_shows_is_drawn_before_the_rest_is_there_and_the_page_is_the_same(digits, tmp_path):
-    folder = tmp_path / "digits" / digits[0].name
-    shutil.copytree(digits[0], folder)
-    expected = write_report(folder).read_text()
-    later = {name: (folder / name).read_bytes() for name in ("summary.json", "diagnosis.json")}
-    shutil.rmtree(folder / "plots")
-    for name in (*later, "report.html"):
-        (folder / name).unlink()
+def test_a_report_that_fails_warns_and_the_run_finishes(tmp_path, capsys):
+    settings, config = composed("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
 
-    with DrawingProcess(folder, 50) as drawer:
-        drawer.load()
-        drawer.go_on()
-        assert not (folder / "report.html").exists()
-        for name, content in later.items():
-            (folder / name).write_bytes(content)
-        drawer.go_on()
-        assert drawer.finish().read_text() == expected
-    assert {path.stem for path in (folder / "plots").iterdir()} >= {"curves", "heat_map", "confusion", "seconds"}
+    class NoInk:
+        def write(self, folder):
+            (folder / "plots").touch()  # a file where the folder of plots must be
+            return write_report(folder)
+
+    object.__setattr__(settings, "report", NoInk())
+    summary = run(Configuration(settings, config, ""), LineOutput(Console(), live=False), time.monotonic())
+    assert summary["status"] == "finished"
+    text = capsys.readouterr().out.replace("\n", " ")
+    assert "warning: there is no report (NotADirectoryError: " in text
+    assert f"nnsweep report run={summary['run_id']} tries again" in text
 
 
-def test_what_the_copy_of_who_draws_says_is_said(digits, tmp_path):
-    folder = tmp_path / "digits" / digits[0].name
-    shutil.copytree(digits[0], folder)
-    path = folder / "leaderboard.csv"
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    rows[0]["optimizer.learning_rate"] = "fast"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    with DrawingProcess(folder, 50) as drawer:
-        drawer.load()
-        drawer.go_on()
-        drawer.go_on()
-        with pytest.raises(RuntimeError, match=r"^ValueError: could not convert string to float: 'fast'$"):
-            drawer.finish()
+def test_a_run_that_fails_after_its_sweep_writes_no_report(tmp_path, monkeypatch):
+    def fail(*_):
+        raise SettingError("no room for the model")
 
-
-def test_a_run_that_fails_after_its_sweep_leaves_the_report_as_it_was(digits, tmp_path):
-    folder = tmp_path / "digits" / digits[0].name
-    shutil.copytree(digits[0], folder)
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    with DrawingProcess(folder, 50) as drawer:
-        drawer.load()
-        drawer.go_on()
-        process = drawer.process
-    assert process.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    monkeypatch.setattr(Finalizer, "publish", fail)
+    with pytest.raises(SettingError, match="no room for the model"):
+        swept_here(tmp_path, *FEW, "report=page")
+    assert not [*tmp_path.rglob("report.html"), *tmp_path.rglob("plots")]
+    assert [*tmp_path.rglob("leaderboard.csv")]
 
 
 def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):

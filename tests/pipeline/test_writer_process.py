@@ -1,0 +1,108 @@
+"""The process that writes to MLflow, seen from the driver: how it is started, awaited and given up."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from running import FEW, composed, processes, run_here, wait_until
+
+from pipeline.runs.journal import Journal
+from pipeline.tracking import process
+from pipeline.tracking.process import WriterProcess
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """The journal of a run that has begun."""
+    folder = tmp_path / "runs" / "digits" / "1"
+    folder.mkdir(parents=True)
+    journal = Journal(folder / "journal.jsonl")
+    settings, config = composed(f"runs={tmp_path}/runs")
+    journal.append(
+        "run", run_id="1", version="0", code="", command="", settings=config,
+        tracking=settings.tracking.describe(tmp_path / "runs"),
+    )  # fmt: skip
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def mute_server():
+    """A server that accepts connections and never answers."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def tracking(folder, uri="auto"):
+    settings, _ = composed(f"tracking.uri={uri}")
+    return settings.tracking.describe(folder)
+
+
+def test_it_runs_at_the_drivers_priority_in_a_session_of_its_own(journal, tmp_path, mute_server):
+    writer = WriterProcess(journal.path, tracking(tmp_path, mute_server))
+    words = ("pipeline.tracking.mlflow_writer", str(journal.path))
+    wait_until(lambda: processes(*words))
+    (number,) = processes(*words)
+    assert os.getpriority(os.PRIO_PROCESS, number) == os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getsid(number) == number != os.getsid(0)
+    os.kill(number, signal.SIGTERM)
+    said = []
+    assert writer.finish(said.append) is None
+    assert said[-1].startswith("warning: MLflow was not written to the end (the writer ended with exit code -15; see ")
+
+
+def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal, tmp_path, mute_server, monkeypatch):
+    monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 2.0)
+    monkeypatch.setattr(process, "SECONDS_SILENT", 0.5)
+    writer = WriterProcess(journal.path, tracking(tmp_path, mute_server))
+    trials = {key: {"label": "adam", "parameters": {}} for key in ("0000", "0001")}
+    journal.append("rung", number=1, until={}, trials=trials, networks={})
+    journal.append("end", status="KILLED")
+    said, start = [], time.monotonic()
+    assert writer.finish(said.append) is None
+    assert 2.0 <= time.monotonic() - start < 10
+    waiting, warning = said
+    assert waiting == "waiting for MLflow: 0 of 2 trials written, at most 2 s without progress"
+    assert warning.startswith("warning: MLflow was not written to the end (no progress for 2 s; see ")
+    assert warning.endswith("the run's folder is complete: nnsweep track run=1 writes the rest")
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
+
+
+def test_one_that_fails_says_why(journal, tmp_path):
+    (tmp_path / "broken.db").write_text("this is no database" * 100)
+    writer = WriterProcess(journal.path, tracking(tmp_path, f"sqlite:///{tmp_path}/broken.db"))
+    journal.append("end", status="KILLED")
+    said = []
+    assert writer.finish(said.append) is None
+    assert "file is not a database" in said[-1]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_started_with_sigint_ignored_is_tracked_to_its_end(tmp_path):
+    """As `nohup nnsweep &` starts it."""
+    arguments = [sys.executable, "-m", "pipeline", *FEW, "execution=local", "training.epochs=1", "report=none"]
+    done = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stdout
+    assert "models:/digits@champion (version 1)" in done.stdout
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), 20)
+
+
+@pytest.mark.slow
+def test_the_driver_waits_for_the_last_acknowledgement_and_not_for_the_interpreters_end(tmp_path):
+    settings, config = composed(*FEW, "execution=local", "training.epochs=1", "report=none", f"runs={tmp_path}/runs")
+    summary = run_here(settings, config)
+    assert (summary["model"]["version"], summary["model"]["alias"]) == ("1", "champion")
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), 20)
