@@ -49,7 +49,7 @@ class Component:
     arguments: tuple[tuple[str, Argument], ...] = ()
 
     def build(self) -> Any:
-        """Call the function.
+        """Call the function; equal components are built once.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Component:
                 raise ValueError(
                     f"{name} must be a number, a string or a component, but is {value!r:.80} ({self.name})"
                 )
-        return _call(self.name, {n: v.build() if isinstance(v, Component) else v for n, v in self.arguments})
+        return _built(repr(self), tuple(allowed()), self)
 
     @property
     def short_name(self) -> str:
@@ -96,6 +96,13 @@ def _hints(name: str) -> dict[str, Any]:
     return {
         argument: hint for argument, hint in get_type_hints(component_function(name)).items() if argument != "return"
     }
+
+
+@lru_cache(maxsize=1024)
+def _built(written: str, packages: tuple[str, ...], component: Component) -> Any:
+    """What the component's function returns, as it is written (2 equals 2.0), while these packages are allowed."""
+    arguments = {n: v.build() if isinstance(v, Component) else v for n, v in component.arguments}
+    return _call(component.name, arguments)
 
 
 def _call(name: str, arguments: dict[str, Any]) -> Any:
