@@ -1,7 +1,7 @@
-"""Do probabilities keep their promise? How far they are from the truth, and one number that mends it.
+"""Calibration: how well predicted probabilities agree with observed frequencies, and temperature scaling.
 
-p (K, N, O) are probabilities that sum to 1 over O, z (K, N, O) outputs before the softmax, t (K or 1, N, O)
-targets: one-hot, or a distribution. With O = 1, p and t are the probability of class 1, and p = sigmoid(z).
+p (K, N, O) are probabilities that sum to 1 over O, z (K, N, O) outputs before the softmax, t (K or 1, N, O) targets:
+one-hot, or a distribution. With O = 1, p and t are the probability of class 1, and p = sigmoid(z).
 """
 
 from collections.abc import Callable
@@ -17,11 +17,16 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-2, 1e2
 
 
 class Reliability(NamedTuple):
-    """What a reliability diagram shows of each bin, all (K, n_bins); an empty bin has NaN, and 0 rows.
+    """The contents of a reliability diagram; an empty bin has NaN, and 0 rows.
 
-    confidence   mean probability of the most probable class
-    accuracy     share of the rows whose most probable class is the target's
-    counts       number of rows
+    Parameters
+    ----------
+    confidence : array (K, n_bins)
+        Mean probability of the most probable class.
+    accuracy : array (K, n_bins)
+        Share of rows whose most probable class is the target's.
+    counts : array (K, n_bins)
+        Number of rows.
     """
 
     confidence: Array
@@ -30,51 +35,102 @@ class Reliability(NamedTuple):
 
 
 def expected_calibration_error(p: Array, t: Array, n_bins: int = 15) -> Array:
-    """Mean over the bins, weighted by their rows, of |accuracy - confidence|: from 0 to 1, best 0.
+    """Mean of |accuracy - confidence| over the bins of `reliability`, weighted by their rows: from 0 to 1, best 0.
 
-    The bins are those of `reliability`. A network with a NaN in p has NaN.
+    Parameters
+    ----------
+    p : array (K, N, O)
+        Probabilities.
+    t : array (K or 1, N, O)
+    n_bins : int, >= 1, default 15
 
-    Shapes   p: (K, N, O); t: (K or 1, N, O); returns (K,), in the dtype of p
-    Raises   ValueError naming argument, value and rule
-    Source   Guo et al. (2017), "On calibration of modern neural networks", equation 3
+    Returns
+    -------
+    array (K,)
+        In the dtype of p; NaN for a network with a NaN in p.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+
+    References
+    ----------
+    Guo et al. (2017), "On calibration of modern neural networks", equation 3.
     """
-    confidence, right, _ = _sums_by_bin(p, t, n_bins)
-    return np.abs(right - confidence).sum(axis=1) / p.dtype.type(p.shape[1])
+    confidence, n_correct, _ = _sums_by_bin(p, t, n_bins)
+    return np.abs(n_correct - confidence).sum(axis=1) / p.dtype.type(p.shape[1])
 
 
 def reliability(p: Array, t: Array, n_bins: int = 15) -> Reliability:
-    """Accuracy against confidence in bins of equal width: bin m holds (m - 1) / n_bins < confidence <= m / n_bins.
+    """Accuracy against confidence, in bins of equal width.
 
-    Confidence is the probability of the most probable class, so the bins below 1 / O stay empty. What
-    rounding put above 1 falls in the last bin, and a NaN, which makes that bin NaN, in the first.
+    Parameters
+    ----------
+    p : array (K, N, O)
+        Probabilities.
+    t : array (K or 1, N, O)
+    n_bins : int, >= 1, default 15
 
-    Shapes   p: (K, N, O); t: (K or 1, N, O)
-    Raises   ValueError naming argument, value and rule
-    Source   Guo et al. (2017), "On calibration of modern neural networks", section 2
+    Returns
+    -------
+    Reliability
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+
+    Notes
+    -----
+    Bin m holds (m - 1) / n_bins < confidence <= m / n_bins. Confidence is the probability of the most probable class,
+    so that the bins below 1 / O stay empty. A confidence that rounding has put above 1 falls into the last bin, and a
+    NaN, which makes that bin NaN, into the first.
+
+    References
+    ----------
+    Guo et al. (2017), "On calibration of modern neural networks", section 2.
     """
-    confidence, right, counts = _sums_by_bin(p, t, n_bins)
-    some = np.maximum(counts, 1).astype(p.dtype)
+    confidence, n_correct, counts = _sums_by_bin(p, t, n_bins)
+    divisor = np.maximum(counts, 1).astype(p.dtype)
     return Reliability(
-        np.where(counts > 0, confidence / some, np.nan), np.where(counts > 0, right / some, np.nan), counts
+        np.where(counts > 0, confidence / divisor, np.nan), np.where(counts > 0, n_correct / divisor, np.nan), counts
     )
 
 
 def fit_temperature(z: Array, t: Array) -> Array:
-    """The T at which softmax(z / T), or sigmoid(z / T) if O = 1, has the smallest negative log-likelihood.
+    """Fit the temperature T at which softmax(z / T), or sigmoid(z / T) if O = 1, has the best likelihood.
 
-    In B = 1 / T that loss is convex, with
+    Parameters
+    ----------
+    z : array (K, N, O)
+        Outputs before the softmax.
+    t : array (K or 1, N, O)
+
+    Returns
+    -------
+    array (K,), float64
+        From 1e-2 to 1e2, and the nearer end where the best T lies beyond: 1e-2 if every row is classified correctly,
+        1e2 if z is worse than no information about t. It is 1 where T changes nothing (a z that is the same for all
+        classes), and NaN for a network whose z or t is not finite.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match.
+
+    Notes
+    -----
+    The negative log-likelihood is convex in B = 1 / T, with
 
         d/dB   = mean over rows of  sum_o (p_o - t_o) z_o
         d2/dB2 = mean over rows of  the variance of z_o under p
 
-    so T is where the first is zero, found by Newton steps inside a bracket.
+    so that T is where the first is zero. It is found by Newton steps inside a bracket.
 
-    Shapes   z: (K, N, O); t: (K or 1, N, O); returns (K,), float64
-    Returns  T from 1e-2 to 1e2, and the nearer end where the best T lies beyond: 1e-2 if every row is
-             classified correctly, 1e2 if z says less than nothing about t. It is 1 where T changes nothing (a z that
-             is the same for all classes), and NaN for a network whose z or t is not finite.
-    Raises   ValueError if the shapes do not match
-    Source   Guo et al. (2017), "On calibration of modern neural networks", section 4.2
+    References
+    ----------
+    Guo et al. (2017), "On calibration of modern neural networks", section 4.2.
     """
     require_match("z", z, "t", t)
     finite = np.all(np.isfinite(z), axis=(1, 2)) & np.all(np.isfinite(t), axis=(1, 2))
@@ -90,60 +146,71 @@ def fit_temperature(z: Array, t: Array) -> Array:
         variance = (p * (z - expected[:, :, None]) ** 2).sum(axis=2)
         return (expected - observed).mean(axis=1), variance.mean(axis=1)
 
-    one = np.ones_like(observed[:, 0])
-    inverse = _zero_of_increasing(derivatives, one, one / HIGHEST_TEMPERATURE, one / LOWEST_TEMPERATURE)
+    start = np.ones_like(observed[:, 0])
+    inverse = _zero_of_increasing(derivatives, start, start / HIGHEST_TEMPERATURE, start / LOWEST_TEMPERATURE)
     return np.where(finite, 1 / inverse, np.nan)
 
 
 def with_temperature(z: Array, temperature: ArrayLike) -> Array:
-    """z / T, in the dtype of z: softer probabilities for T > 1, sharper ones for T < 1.
+    """Return z / T, in the dtype of z: softer probabilities for T > 1, sharper ones for T < 1.
 
-    No two outputs change their order, so the most probable class stays (two outputs that differ in the last
-    bit alone may become equal). A network with T = NaN, as `fit_temperature` gives for one that diverged, gets NaN.
+    Parameters
+    ----------
+    z : array (K, N, O)
+        Outputs before the softmax.
+    temperature : float or array (K,), > 0
+        NaN, which `fit_temperature` returns for a network that has diverged, gives NaN.
 
-    Shapes   z: (K, N, O); temperature: scalar or (K,)
-    Raises   ValueError naming argument, value, rule and network
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    No two outputs change their order, so that the most probable class stays the same (two outputs that differ in the
+    last bit alone may become equal).
     """
-    given = np.shape(temperature)
-    if given not in ((), (len(z),)):
+    shape = np.shape(temperature)
+    if shape not in ((), (len(z),)):
         raise ValueError(
-            f"temperature must be one number, or one for each of {len(z)} networks, but its shape is {given}"
+            f"temperature must be one number, or one for each of {len(z)} networks, but its shape is {shape}"
         )
     divisor = np.empty_like(z[:, 0, 0])
     divisor[...] = temperature
-    illegal = (divisor <= 0) | np.isinf(divisor)
-    if illegal.any():
-        k = int(illegal.argmax())
+    is_illegal = (divisor <= 0) | np.isinf(divisor)
+    if is_illegal.any():
+        k = int(is_illegal.argmax())
         raise ValueError(f"temperature must be > 0 and finite, but network {k} of {len(z)} has {divisor[k]}")
     return z / divisor[:, None, None]
 
 
 def _sums_by_bin(p: Array, t: Array, n_bins: int) -> tuple[Array, Array, Array]:
-    """Of each bin the sum of the confidences, the rows that are right, and the rows: each (K, n_bins)."""
+    """For each bin, the sum of confidences, the number of correct rows and the number of rows: each (K, n_bins)."""
     require_match("p", p, "t", t)
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ValueError(f"n_bins must be a whole number >= 1, but is {n_bins!r}")
     p, t = both_classes(p), both_classes(t)
-    confidence, right = p.max(axis=2), p.argmax(axis=2) == t.argmax(axis=2)  # (K, N)
+    confidence, is_correct = p.max(axis=2), p.argmax(axis=2) == t.argmax(axis=2)  # (K, N)
     _require_probabilities(confidence)
-    number = np.zeros_like(confidence, dtype=np.int64)  # of the bin, from 0
+    bin_index = np.zeros_like(confidence, dtype=np.int64)
     for edge in range(1, n_bins):
-        number += confidence > edge / n_bins
-    masks = [number == index for index in range(n_bins)]
+        bin_index += confidence > edge / n_bins
+    masks = [bin_index == index for index in range(n_bins)]
     return (
         np.stack([np.where(mask, confidence, 0).sum(axis=1) for mask in masks], axis=1),
-        np.stack([(mask & right).sum(axis=1) for mask in masks], axis=1).astype(p.dtype),
+        np.stack([(mask & is_correct).sum(axis=1) for mask in masks], axis=1).astype(p.dtype),
         np.stack([mask.sum(axis=1) for mask in masks], axis=1),
     )
 
 
 def _require_probabilities(confidence: Array) -> None:
-    """Raise ValueError if outputs were given for probabilities; it looks at the largest of each row only."""
-    illegal = np.any((confidence <= 0) | (confidence > 1.001), axis=1)  # rounding may lead a little above 1
-    if illegal.any():
-        k = int(illegal.argmax())
+    """Raise ValueError if outputs were passed as probabilities; only the largest of each row is checked."""
+    is_illegal = np.any((confidence <= 0) | (confidence > 1.001), axis=1)  # rounding may exceed 1 a little
+    if is_illegal.any():
+        k = int(is_illegal.argmax())
         raise ValueError(
-            f"p must hold probabilities from 0 to 1, but the largest of each row of network {k} of {len(illegal)}"
+            f"p must hold probabilities from 0 to 1, but the largest of each row of network {k} of {len(is_illegal)}"
             f" go from {confidence[k].min()} to {confidence[k].max()}"
         )
 
@@ -151,27 +218,27 @@ def _require_probabilities(confidence: Array) -> None:
 def _zero_of_increasing(
     derivatives: Callable[[Array], tuple[Array, Array]], start: Array, low: Array, high: Array
 ) -> Array:
-    """Where an increasing function is zero between low > 0 and high, for each network; else the nearer end.
+    """The zero of an increasing function between low > 0 and high, for each network; without one, the nearer end.
 
-    `derivatives` gives the function and its slope. A Newton step is taken if it stays in the bracket and is at most
-    half the step before; otherwise the bracket is halved, in the logarithm. A network that has arrived
-    stays where it is, so that its result does not depend on how long its neighbours take.
+    `derivatives` returns the function and its slope. A Newton step is taken if it stays in the bracket and is at most
+    half the step before; otherwise the bracket is halved, in the logarithm. A network that has converged stays where it
+    is, so that its result does not depend on how long the other networks take.
     """
     at_low, at_high = derivatives(low)[0], derivatives(high)[0]
     x = np.where(at_high <= 0, high, np.where(at_low >= 0, low, start))
     x = np.where((at_low == 0) & (at_high == 0), start, x)
-    arrived = ~((at_low < 0) & (at_high > 0))
+    has_converged = ~((at_low < 0) & (at_high > 0))
     last_step = high - low
     for _ in range(100):
-        if arrived.all():
+        if has_converged.all():
             break
         value, slope = derivatives(x)
         low, high = np.where(value < 0, x, low), np.where(value > 0, x, high)
-        usable = (slope > 0) & (np.abs(value) <= last_step / 2 * slope)
-        newton = x - value / np.where(usable, slope, 1)
-        following = np.where(usable & (low <= newton) & (newton <= high), newton, np.sqrt(low * high))
-        following = np.where(arrived | (value == 0), x, following)
+        is_newton = (slope > 0) & (np.abs(value) <= last_step / 2 * slope)
+        newton = x - value / np.where(is_newton, slope, 1)
+        following = np.where(is_newton & (low <= newton) & (newton <= high), newton, np.sqrt(low * high))
+        following = np.where(has_converged | (value == 0), x, following)
         last_step = np.abs(following - x)
         x = following
-        arrived = arrived | (last_step <= 1e-10 * x)
+        has_converged = has_converged | (last_step <= 1e-10 * x)
     return x

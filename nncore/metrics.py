@@ -1,7 +1,7 @@
-"""Scores of answers y (K, N, O) against targets t (K or 1, N, O): one number per network, shape (K,).
+"""Scores of predictions y (K, N, O) against targets t (K or 1, N, O): one number per network, shape (K,).
 
-Answers are what the loss makes of the outputs: probabilities or expected values. Weights (1, N), where rows
-have some, have mean 1.
+Predictions are probabilities or expected values, as `Loss.predict` returns them. Weights of rows (1, N), if any, have
+mean 1.
 """
 
 from collections.abc import Callable
@@ -14,31 +14,34 @@ Metric = Callable[[Array, Array, Array | None], Array]
 
 
 def accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
-    """Share of the rows whose most probable class is the target's, from 0 to 1.
+    """Share of rows whose most probable class is the target's, from 0 to 1.
 
-    With one output, a probability above one half says class 1.
+    With one output, class 1 is predicted where its probability is above one half.
     """
-    right = (y > 0.5) == (t > 0.5) if y.shape[2] == 1 else y.argmax(axis=2) == t.argmax(axis=2)
-    right = right.reshape(len(y), -1)
-    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
+    is_correct = (y > 0.5) == (t > 0.5) if y.shape[2] == 1 else y.argmax(axis=2) == t.argmax(axis=2)
+    is_correct = is_correct.reshape(len(y), -1)
+    return is_correct.mean(axis=1) if weights is None else (is_correct * weights).mean(axis=1)
 
 
 def subset_accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
-    """Share of the rows of which every label is right, from 0 to 1: a probability above one half says 1."""
-    right = ((y > 0.5) == (t > 0.5)).all(axis=2)  # (K, N)
-    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
+    """Share of rows whose labels are all correct, from 0 to 1; a label is predicted above a probability of one half."""
+    is_correct = ((y > 0.5) == (t > 0.5)).all(axis=2)  # (K, N)
+    return is_correct.mean(axis=1) if weights is None else (is_correct * weights).mean(axis=1)
 
 
 def label_accuracy(y: Array, t: Array, weights: Array | None = None) -> Array:
-    """Share of all labels of all rows that are right, from 0 to 1; 1 less the Hamming loss."""
-    right = ((y > 0.5) == (t > 0.5)).mean(axis=2)  # (K, N)
-    return right.mean(axis=1) if weights is None else (right * weights).mean(axis=1)
+    """Share of the labels of all rows that are correct, from 0 to 1; it is 1 minus the Hamming loss."""
+    share = ((y > 0.5) == (t > 0.5)).mean(axis=2)  # (K, N)
+    return share.mean(axis=1) if weights is None else (share * weights).mean(axis=1)
 
 
 def r2(y: Array, t: Array, weights: Array | None = None) -> Array:
     """Coefficient of determination: 1 - (sum of squared errors) / (the same for the mean of t); at most 1.
 
-    Raises   ValueError if t is constant
+    Raises
+    ------
+    ValueError
+        If t is constant.
     """
     w = 1 if weights is None else weights[:, :, None]
     centre = (w * t).mean(axis=1, keepdims=True)

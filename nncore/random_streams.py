@@ -1,6 +1,6 @@
-"""Where every random number comes from: (seed, purpose, indices), never a shared stream.
+"""Random numbers: every draw depends on (seed, purpose, indices), never on a shared stream.
 
-Each network of a stack draws the numbers of its own seed, whatever its position and its neighbours.
+Each network of a stack draws the numbers of its own seed, whatever its position in the stack.
 """
 
 import zlib
@@ -15,20 +15,32 @@ DrawFunction = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
 
 def generator(seed: int, purpose: str, *indices: int) -> np.random.Generator:
-    """A generator of its own for one purpose, such as ("initial weights", layer) or ("batches", epoch).
+    """Return the generator for one purpose, such as ("initial weights", layer) or ("batches", epoch).
 
-    Two networks with one seed draw the same numbers wherever they stand, so that they differ only in
-    what the sweep varies.
+    Parameters
+    ----------
+    seed : int, >= 0
+    purpose : str
+    *indices : int, >= 0
 
-    Range    seed, indices: integers >= 0
+    Notes
+    -----
+    Two networks with the same seed draw the same numbers wherever they are trained, so that they differ only in what a
+    sweep varies.
     """
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *indices])
 
 
 class RandomStreams:
-    """The draws of one epoch, for networks with these seeds.
+    """The random numbers of one epoch, for networks with these seeds.
 
     For each purpose and layer a seed has one generator, from which every step draws once.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        Of the networks of a stack.
+    epoch : int
     """
 
     def __init__(self, seeds: Sequence[int], epoch: int) -> None:
@@ -39,16 +51,16 @@ class RandomStreams:
         self._drawn: dict[tuple[str, int, int], Array] = {}
 
     def next_step(self) -> None:
-        """From here on, everything is drawn anew."""
+        """Begin the next step: every number is drawn anew."""
         self._step += 1
         self._drawn.clear()
 
     def of(self, rows: slice) -> "NetworkStreams":
-        """What the networks at `rows` draw."""
+        """Return the streams of the networks at `rows`."""
         return NetworkStreams(self, self._seeds[rows])
 
     def numbers(self, seed: int, kind: DrawFunction, purpose: str, shape: tuple[int, ...], layer: int) -> Array:
-        """Numbers of a kind; the same ones if they are asked for again within a step."""
+        """Return numbers of one seed, drawn by `kind`; the same ones when asked again within a step."""
         key = (purpose, layer, seed)
         if key not in self._generators:
             self._generators[key] = generator(seed, purpose, self._epoch, layer)
@@ -57,38 +69,38 @@ class RandomStreams:
         return self._drawn[key]
 
     def fresh(self, seed: int, purpose: str) -> np.random.Generator:
-        """A generator for this step alone."""
+        """Return a generator for this step alone."""
         return generator(seed, purpose, self._epoch, self._step)
 
 
 class NetworkStreams:
-    """What some neighbouring networks of a stack draw in one step."""
+    """The random numbers of some networks of a stack in one step."""
 
-    def __init__(self, draws: RandomStreams, seeds: Sequence[int]) -> None:
-        self._draws = draws
+    def __init__(self, streams: RandomStreams, seeds: Sequence[int]) -> None:
+        self._streams = streams
         self._seeds = seeds
 
     def chances(self, purpose: str, like: Array, layer: int = 0) -> Array:
-        """Whole numbers from 0 to 65535, all as probable, of the shape (K, ...) of `like`: uint16.
+        """Return uniform integers from 0 to 65535 (uint16) of the shape (K, ...) of `like`.
 
-        Random   generator(seed, purpose, epoch, layer), four of them from 64 bits
+        They are drawn from generator(seed, purpose, epoch, layer), four of them from 64 bits.
         """
         return self._stacked(_chances, purpose, like, layer)
 
     def normal(self, purpose: str, like: Array, layer: int = 0) -> Array:
-        """Normal with mean 0 and variance 1, of the shape (K, ...) and dtype of `like`.
+        """Return standard normal numbers of the shape (K, ...) and dtype of `like`.
 
-        Random   generator(seed, purpose, epoch, layer), in float32
+        They are drawn from generator(seed, purpose, epoch, layer), in float32.
         """
         return self._stacked(_normal, purpose, like, layer).astype(like.dtype, copy=False)
 
     def generators(self, purpose: str) -> list[np.random.Generator]:
-        """One for each network, for this step alone: generator(seed, purpose, epoch, step of the epoch)."""
-        return [self._draws.fresh(seed, purpose) for seed in self._seeds]
+        """Return one generator per network for this step alone: generator(seed, purpose, epoch, step of the epoch)."""
+        return [self._streams.fresh(seed, purpose) for seed in self._seeds]
 
     def _stacked(self, kind: DrawFunction, purpose: str, like: Array, layer: int) -> Array:
         return as_array_like(
-            np.stack([self._draws.numbers(seed, kind, purpose, like.shape[1:], layer) for seed in self._seeds]), like
+            np.stack([self._streams.numbers(seed, kind, purpose, like.shape[1:], layer) for seed in self._seeds]), like
         )
 
 

@@ -1,11 +1,7 @@
-"""Schedules: what becomes of the learning rate in the course of training.
+"""Learning-rate schedules: a factor that multiplies the optimizer's learning rate in the course of training.
 
-A member returns a `Schedule`. Its factor multiplies the optimizer's learning rate. Time is counted in epochs from
-0 and runs on within an epoch: step s of an epoch of S steps, counted from 0, stands at epoch + s / S.
-
-    factor(epoch, state)     the factor at this time, (1,) or (K,); epoch: a number or (K,)
-    init(K)                  the state before the first epoch: arrays (K,), by name; most schedules have none
-    observe(loss, state, epoch)   told the validation loss (K,) after each epoch, counted from 1; changes the state
+Time is counted in epochs from 0 and continues within an epoch: step s of an epoch of S steps, counted from 0, is at
+time epoch + s / S. Each public function returns a `Schedule`.
 """
 
 from collections.abc import Callable
@@ -19,7 +15,18 @@ from nncore.kernels.hyperparameters import checked
 
 
 class Schedule(NamedTuple):
-    """The factor, and what it remembers."""
+    """A factor of the learning rate, and its state.
+
+    Parameters
+    ----------
+    factor : callable
+        factor(epoch, state) returns the factor at this time, (1,) or (K,); epoch is a number or (K,).
+    init : callable, optional
+        init(K) returns the state before the first epoch: arrays (K,), by name. Most schedules have none.
+    observe : callable, optional
+        observe(loss, state, epoch) is called with the validation loss (K,) after each epoch, counted from 1; it changes
+        the state.
+    """
 
     factor: Callable[[Any, State], Array]
     init: Callable[[int], State] = lambda n_networks: {}
@@ -27,14 +34,27 @@ class Schedule(NamedTuple):
 
 
 def constant() -> Schedule:
-    """1, always."""
+    """Factor 1 at all times."""
     return Schedule(lambda epoch, state: np.ones_like(epoch, dtype=np.float64))
 
 
 def step(every: ArrayLike, gamma: ArrayLike = 0.1) -> Schedule:
-    """gamma^floor(epoch / every): a drop every so many epochs.
+    """Step decay: multiply the rate by gamma every so many epochs.
 
-    Range    every >= 1, in epochs;  0 < gamma <= 1
+    Parameters
+    ----------
+    every : float or array (K,), >= 1
+        In epochs.
+    gamma : float or array (K,), in (0, 1], default 0.1
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    gamma^floor(epoch / every)
     """
     every = checked("step", "every", every, at_least=1)
     gamma = checked("step", "gamma", gamma, above=0, at_most=1)
@@ -42,18 +62,39 @@ def step(every: ArrayLike, gamma: ArrayLike = 0.1) -> Schedule:
 
 
 def exponential(gamma: ArrayLike = 0.95) -> Schedule:
-    """gamma^epoch.
+    """Exponential decay: gamma^epoch.
 
-    Range    0 < gamma <= 1
+    Parameters
+    ----------
+    gamma : float or array (K,), in (0, 1], default 0.95
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
     """
     gamma = checked("exponential", "gamma", gamma, above=0, at_most=1)
     return Schedule(lambda epoch, state: gamma**epoch)
 
 
 def polynomial(epochs: ArrayLike, power: ArrayLike = 1.0, end: ArrayLike = 0.0) -> Schedule:
-    """end + (1 - end) (1 - epoch / epochs)^power, then end.
+    """Polynomial decay from 1 to `end`, which then stays.
 
-    Range    epochs > 0;  power > 0;  0 <= end <= 1
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Length of the decay.
+    power : float or array (K,), > 0, default 1
+    end : float or array (K,), in [0, 1], default 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    end + (1 - end) (1 - epoch / epochs)^power, then end.
     """
     epochs = checked("polynomial", "epochs", epochs, above=0)
     power = checked("polynomial", "power", power, above=0)
@@ -62,41 +103,83 @@ def polynomial(epochs: ArrayLike, power: ArrayLike = 1.0, end: ArrayLike = 0.0) 
 
 
 def cosine(epochs: ArrayLike, end: ArrayLike = 0.0) -> Schedule:
-    """end + (1 - end) (1 + cos(pi epoch / epochs)) / 2, then end.
+    """Cosine decay from 1 to `end`, which then stays.
 
-    Range    epochs > 0;  0 <= end <= 1
-    Source   Loshchilov & Hutter (2016), arXiv:1608.03983, equation 5, without restarts
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Length of the decay.
+    end : float or array (K,), in [0, 1], default 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    end + (1 - end) (1 + cos(pi epoch / epochs)) / 2, then end.
+
+    References
+    ----------
+    Loshchilov & Hutter (2016), arXiv:1608.03983, equation 5, without restarts.
     """
     epochs = checked("cosine", "epochs", epochs, above=0)
     end = checked("cosine", "end", end, at_least=0, at_most=1)
-    return Schedule(lambda epoch, state: _anneal(np.ones_like(end), end, np.minimum(epoch / epochs, 1)))
+    return Schedule(lambda epoch, state: _cosine(np.ones_like(end), end, np.minimum(epoch / epochs, 1)))
 
 
 def warm_restarts(epochs: ArrayLike, growth: ArrayLike = 1, end: ArrayLike = 0.0) -> Schedule:
-    """A cosine from 1 to end that begins anew when it is through, each time `growth` times as long.
+    """Cosine decay from 1 to `end` with warm restarts, each period `growth` times as long as the one before.
 
-    Range    epochs >= 1 of the first;  growth >= 1;  0 <= end <= 1
-    Source   Loshchilov & Hutter (2016), arXiv:1608.03983, equation 5
+    Parameters
+    ----------
+    epochs : float or array (K,), >= 1
+        Length of the first period.
+    growth : float or array (K,), >= 1, default 1
+    end : float or array (K,), in [0, 1], default 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    References
+    ----------
+    Loshchilov & Hutter (2016), arXiv:1608.03983, equation 5.
     """
     epochs = checked("warm_restarts", "epochs", epochs, at_least=1)
     growth = checked("warm_restarts", "growth", growth, at_least=1)
     end = checked("warm_restarts", "end", end, at_least=0, at_most=1)
 
     def factor(epoch: Any, state: State) -> Array:
-        begun, length = np.zeros(np.broadcast(epoch, epochs, growth).shape), epochs
-        while np.any(epoch >= begun + length):
-            over = epoch >= begun + length
-            begun, length = np.where(over, begun + length, begun), np.where(over, length * growth, length)
-        return _anneal(np.ones_like(end), end, (epoch - begun) / length)
+        begin, length = np.zeros(np.broadcast(epoch, epochs, growth).shape), epochs
+        while np.any(epoch >= begin + length):
+            has_ended = epoch >= begin + length
+            begin, length = np.where(has_ended, begin + length, begin), np.where(has_ended, length * growth, length)
+        return _cosine(np.ones_like(end), end, (epoch - begin) / length)
 
     return Schedule(factor)
 
 
 def warm_up(epochs: ArrayLike, then: Schedule, start: ArrayLike = 0.1) -> Schedule:
-    """From start linearly to 1, then another schedule, whose time begins there.
+    """Linear warm-up from `start` to 1, then another schedule, whose time begins when the warm-up ends.
 
-    Range    epochs > 0;  0 < start <= 1
-    Source   Goyal et al. (2017), arXiv:1706.02677, section 2.2
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Length of the warm-up.
+    then : Schedule
+    start : float or array (K,), in (0, 1], default 0.1
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    References
+    ----------
+    Goyal et al. (2017), arXiv:1706.02677, section 2.2.
     """
     epochs = checked("warm_up", "epochs", epochs, above=0)
     start = checked("warm_up", "start", start, above=0, at_most=1)
@@ -115,11 +198,29 @@ def warm_up(epochs: ArrayLike, then: Schedule, start: ArrayLike = 0.1) -> Schedu
 
 
 def one_cycle(epochs: ArrayLike, peak_at: ArrayLike = 0.3, start: ArrayLike = 0.04, end: ArrayLike = 4e-6) -> Schedule:
-    """Up from start to 1 and down to end, both along half a cosine.
+    """One cycle: up from `start` to 1 and down to `end`, each along half a cosine.
 
-    Range    epochs > 0;  0 < peak_at < 1, a share of the epochs;  0 < start <= 1;  0 <= end <= 1
-    Source   Smith & Topin (2017), arXiv:1708.07120
-    Differs  from the paper: cosines for straight lines, and momentum stays, as in most libraries
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Length of the cycle.
+    peak_at : float or array (K,), in (0, 1), default 0.3
+        Share of the epochs before the peak.
+    start : float or array (K,), in (0, 1], default 0.04
+    end : float or array (K,), in [0, 1], default 4e-6
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    The paper uses straight lines and also changes the momentum; cosines and a constant momentum are usual in libraries.
+
+    References
+    ----------
+    Smith & Topin (2017), arXiv:1708.07120.
     """
     epochs = checked("one_cycle", "epochs", epochs, above=0)
     peak_at = checked("one_cycle", "peak_at", peak_at, above=0, below=1)
@@ -128,8 +229,8 @@ def one_cycle(epochs: ArrayLike, peak_at: ArrayLike = 0.3, start: ArrayLike = 0.
 
     def factor(epoch: Any, state: State) -> Array:
         share = np.minimum(epoch / epochs, 1)
-        up = _anneal(start, np.ones_like(start), np.minimum(share / peak_at, 1))
-        down = _anneal(np.ones_like(end), end, np.maximum(share - peak_at, 0) / (1 - peak_at))
+        up = _cosine(start, np.ones_like(start), np.minimum(share / peak_at, 1))
+        down = _cosine(np.ones_like(end), end, np.maximum(share - peak_at, 0) / (1 - peak_at))
         return np.where(share < peak_at, up, down)
 
     return Schedule(factor)
@@ -142,13 +243,24 @@ def reduce_on_plateau(
     cooldown: ArrayLike = 0,
     lowest: ArrayLike = 0.0,
 ) -> Schedule:
-    """The rate is multiplied by `factor` when the validation loss has not fallen for more than `patience` epochs.
+    """Multiply the rate by `factor` when a network's validation loss has not improved for more than `patience` epochs.
 
-    Fallen means by more than the share `threshold` of its size below the best so far. After a reduction, `cooldown`
-    epochs do not count.
-    Each network goes by its own loss.
+    Parameters
+    ----------
+    factor : float or array (K,), in (0, 1), default 0.1
+    patience : int or array (K,), >= 0, default 10
+        In epochs.
+    threshold : float or array (K,), >= 0, default 1e-4
+        An improvement is a loss below the best so far by more than this share of the best's size.
+    cooldown : int or array (K,), >= 0, default 0
+        Epochs after a reduction that do not count.
+    lowest : float or array (K,), in [0, 1], default 0
+        Lower bound of the factor.
 
-    Range    0 < factor < 1;  patience, cooldown >= 0, in epochs;  threshold >= 0;  0 <= lowest <= 1
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
     """
     factor = checked("reduce_on_plateau", "factor", factor, above=0, below=1)
     patience = checked("reduce_on_plateau", "patience", patience, at_least=0, integer=True)
@@ -162,13 +274,12 @@ def reduce_on_plateau(
 
     def observe(loss: Array, state: State, epoch: int) -> None:
         best = state["best"]
-        fell = np.where(
-            np.isinf(best), np.isfinite(loss), loss < best - threshold * np.abs(np.where(np.isinf(best), 0, best))
-        )
-        np.copyto(state["best"], loss, where=fell)
+        bound = best - threshold * np.abs(np.where(np.isinf(best), 0, best))
+        has_improved = np.where(np.isinf(best), np.isfinite(loss), loss < bound)
+        np.copyto(state["best"], loss, where=has_improved)
         cooling = state["cooling"] > 0
         state["cooling"] -= cooling
-        state["bad"][...] = np.where(fell | cooling, 0, state["bad"] + 1)
+        state["bad"][...] = np.where(has_improved | cooling, 0, state["bad"] + 1)
         reduce = state["bad"] > patience
         np.copyto(state["factor"], np.maximum(state["factor"] * factor, lowest), where=reduce)
         np.copyto(state["cooling"], cooldown, where=reduce)
@@ -177,6 +288,6 @@ def reduce_on_plateau(
     return Schedule(lambda epoch, state: state["factor"], init, observe)
 
 
-def _anneal(start: Array, end: Array, share: Any) -> Array:
+def _cosine(start: Array, end: Array, share: Any) -> Array:
     """From start to end along half a cosine, share from 0 to 1."""
     return end + (start - end) * (1 + np.cos(np.pi * share)) / 2
