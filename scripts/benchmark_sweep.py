@@ -136,8 +136,8 @@ with RayBackend(2, "none", 1).start() as executor:
 """
 SPLIT_ROWS = """
 import numpy
-from pipeline.stages.split import _drawn
-_drawn(numpy.arange(9), 3, 0, None)
+from pipeline.stages.split import _draw
+_draw(numpy.arange(9), 3, 0, None)
 """
 LIBRARIES = {
     "nothing": "",

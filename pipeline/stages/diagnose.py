@@ -1,4 +1,4 @@
-"""Diagnose: what plots show of the champion: where it errs, how sure it may be, what it learnt from, its norms."""
+"""Diagnose: data for plots of the champion: its errors, its calibration, the reduction, and norms by layer."""
 
 from typing import Any
 
@@ -16,16 +16,30 @@ from nncore.stack.data import Rows
 from nncore.stack.passes import gradient
 from pipeline.components.types import PreparedView, RawRows
 
-MOST_ROWS = 1000  # in a plot of rows
-ROWS_OF_GRADIENT = 4096
+MAX_ROWS = 1000  # in a plot of rows
+GRADIENT_ROWS = 4096
 N_BINS = 10
-EXAMPLES = 6  # rows that are shown beside their reconstructions
+N_EXAMPLES = 6  # rows that are shown with their reconstructions
 
 Diagnosis = dict[str, Any]
 
 
 def diagnose(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
-    """Plain values: of the test rows, of the reduction, and of the network that is the champion's first."""
+    """Describe a model in plain values, for plots.
+
+    Parameters
+    ----------
+    model : Model
+        Of the champion's first network.
+    view : PreparedView
+        What this network was trained on.
+    test : RawRows
+
+    Returns
+    -------
+    dict
+        "test", "reduction" and "norms".
+    """
     return {
         "test": _classes(model, test) if isinstance(model.target_decoder, ClassDecoder) else _values(model, test),
         "reduction": _reduction(model, view, test),
@@ -34,7 +48,7 @@ def diagnose(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
 
 
 def _classes(model: Model, test: RawRows) -> Diagnosis:
-    """Confusion (true class by predicted class, in rows), what follows from it per class, and reliability."""
+    """Confusion matrix (rows: true classes, columns: predicted ones), scores per class, and reliability."""
     assert isinstance(model.target_decoder, ClassDecoder)
     z = model.logits(test.x)
     t, p = model.target_decoder.targets(test.y)[None], model.loss.predict(z[None])
@@ -43,9 +57,9 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
     predicted = model.target_decoder.probabilities(p[0]).argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
-    right, support, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = right / np.maximum(said, 1), right / np.maximum(support, 1)
-    f1 = 2 * right / np.maximum(support + said, 1)
+    correct, support, n_predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = correct / np.maximum(n_predicted, 1), correct / np.maximum(support, 1)
+    f1 = 2 * correct / np.maximum(support + n_predicted, 1)
     bins = reliability(p, t, N_BINS)
     return {
         "labels": [str(label) for label in labels.tolist()],
@@ -58,74 +72,64 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
 
 
 def _values(model: Model, test: RawRows) -> Diagnosis:
-    """By target: what is predicted and true of some test rows, in its own unit; of labels probabilities and 0 or 1."""
+    """By target, predicted and true values of some test rows, in its unit; of labels probabilities and 0 or 1."""
     y = model.loss.predict(model.logits(test.x)[None])[0]
     y = model.target_decoder.scaling.undo(y) if isinstance(model.target_decoder, ValueDecoder) else y
     assert not isinstance(model.target_decoder, ClassDecoder)
-    rows = _some(len(y))
+    rows = _sample(len(y))
     return {
         "labels": None,
         "targets": {
-            name: {"predicted": y[rows, at].tolist(), "true": test.y[rows, at].tolist()}
-            for at, name in enumerate(model.target_decoder.names)
+            name: {"predicted": y[rows, column].tolist(), "true": test.y[rows, column].tolist()}
+            for column, name in enumerate(model.target_decoder.names)
         },
         "has_values": isinstance(model.target_decoder, ValueDecoder),
     }
 
 
 def _reduction(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
-    """What the reduction keeps, and its first two components for some validation rows, with their class or value."""
-    rows = _some(len(view.data.validation.x))
+    """What the reduction keeps, and the first two components of some validation rows with their class or target."""
+    rows = _sample(len(view.data.validation.x))
     x, t = view.data.validation.x[rows], view.data.validation.t[rows]
-    classes = isinstance(view.target_decoder, ClassDecoder)
-    colour = (t.argmax(axis=1) if t.shape[1] > 1 else t[:, 0]) if classes else t[:, 0]
-    labels = (
-        [str(one) for one in view.target_decoder.labels.tolist()]
-        if isinstance(view.target_decoder, ClassDecoder)
-        else None
-    )
-    found: Diagnosis = {"components": x[:, :2].tolist(), "colour": colour.tolist(), "labels": labels, "kind": "none"}
+    colour, labels = t[:, 0], None
+    if isinstance(view.target_decoder, ClassDecoder):
+        colour = t.argmax(axis=1) if t.shape[1] > 1 else t[:, 0]
+        labels = [str(label) for label in view.target_decoder.labels.tolist()]
+    shown: Diagnosis = {"components": x[:, :2].tolist(), "colour": colour.tolist(), "labels": labels, "kind": "none"}
     for transform in view.transforms:
         if isinstance(transform, Pca):
             share = transform.explained_variance / (transform.total_variance or 1.0)
-            found |= {"kind": "pca", "explained": share.tolist()}
+            shown |= {"kind": "pca", "explained": share.tolist()}
         else:
-            found |= {"kind": "autoencoder", "pairs": _pairs(transform, model.preprocessing(test.x[:EXAMPLES]))}
-    return found
+            shown |= {"kind": "autoencoder", "pairs": _pairs(transform, model.preprocessing(test.x[:N_EXAMPLES]))}
+    return shown
 
 
 def _pairs(autoencoder: Autoencoder, x: Array) -> list[tuple[list[float], list[float]]]:
-    """Some prepared rows, and what the autoencoder makes of them."""
-    return [(given.tolist(), made.tolist()) for given, made in zip(x, autoencoder.reconstruct(x), strict=True)]
+    """Prepared rows and their reconstructions."""
+    return [(row.tolist(), copy.tolist()) for row, copy in zip(x, autoencoder.reconstruct(x), strict=True)]
 
 
 def _norms(model: Model, rows: Rows) -> Diagnosis:
-    """By layer: the norm of the weights, and of the gradient of the loss on training rows at these weights."""
-    at = layer_views(model.parameters.copy(), model.architecture)  # batch normalisation notes what it sees
-    buffer = np.zeros_like(model.parameters)
-    some = slice(0, ROWS_OF_GRADIENT)
+    """By layer, the norm of the weights, and of the gradient of the loss on training rows at these weights."""
+    weights = layer_views(model.parameters.copy(), model.architecture)  # batch normalisation updates its statistics
+    gradients = layer_views(np.zeros_like(model.parameters), model.architecture)
+    x, t = rows.x[:GRADIENT_ROWS][None], rows.t[:GRADIENT_ROWS][None]
     with np.errstate(all="ignore"):
-        gradient(
-            at,
-            (d := layer_views(buffer, model.architecture)),
-            model.architecture,
-            rows.x[some][None],
-            rows.t[some][None],
-            Workspace(),
-        )
+        gradient(weights, gradients, model.architecture, x, t, Workspace())
     return {
-        "layers": [f"{view.W.shape[1]} to {view.W.shape[2]}" for view in at],
-        "weights": [float(np.linalg.norm(view.W)) for view in at],
-        "gradients": [float(np.linalg.norm(view.W)) for view in d],
+        "layers": [f"{view.W.shape[1]} to {view.W.shape[2]}" for view in weights],
+        "weights": [float(np.linalg.norm(view.W)) for view in weights],
+        "gradients": [float(np.linalg.norm(view.W)) for view in gradients],
     }
 
 
-def _some(n_rows: int) -> Array:
-    """The numbers of at most MOST_ROWS rows, rising."""
-    chosen = generator(0, "diagnosis").permutation(n_rows)[:MOST_ROWS]
+def _sample(n_rows: int) -> Array:
+    """The numbers of at most MAX_ROWS rows, in increasing order."""
+    chosen = generator(0, "diagnosis").permutation(n_rows)[:MAX_ROWS]
     return np.sort(chosen)
 
 
 def _numbers(values: Array) -> list[float | None]:
-    """NaN, which JSON has not, as None."""
+    """Replace NaN, which JSON lacks, by None."""
     return [None if value != value else float(value) for value in values]

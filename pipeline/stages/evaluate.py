@@ -1,4 +1,4 @@
-"""Evaluate: assemble the champion, and judge it once by the test rows."""
+"""Evaluate: assemble models, and score them on the test rows."""
 
 from typing import Any
 
@@ -12,13 +12,23 @@ from pipeline.components.types import PreparedView, RawRows, Task
 from pipeline.engine.slices.task import METRICS, NetworkSelector
 
 
-def assemble(view: PreparedView, architecture: Architecture, answering: NetworkSelector, stack: Any) -> Model:
-    """The model of one network, from raw row to answer; the view is that which it learnt from."""
-    return Model(view.preprocessing, view.transforms, architecture, answering.weights(stack), view.target_decoder)
+def assemble(view: PreparedView, architecture: Architecture, selector: NetworkSelector, stack: Any) -> Model:
+    """Assemble the model of one network, from raw row to prediction.
+
+    Parameters
+    ----------
+    view : PreparedView
+        What the network was trained on.
+    architecture : Architecture
+    selector : NetworkSelector
+    stack : Stack or Checkpoint
+        Holds the network.
+    """
+    return Model(view.preprocessing, view.transforms, architecture, selector.weights(stack), view.target_decoder)
 
 
 def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, float]:
-    """Loss and metrics on the test rows; for regression also the error in the target's own unit."""
+    """Return loss and metrics on the test rows; of a regression also the RMSE in the target's unit."""
     z = model.logits(test.x)[None]  # (1, N, O)
     t = model.target_decoder.targets(test.y)[None]
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
@@ -30,6 +40,8 @@ def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, fl
     if isinstance(model.target_decoder, ValueDecoder):
         squared = (model.target_decoder.scaling.undo(y[0]) - test.y) ** 2  # (N, T)
         errors = np.sqrt(np.average(squared, axis=0, weights=test.weights))
-        several = [f"_{name}" for name in model.target_decoder.names] if len(errors) > 1 else [""]
-        final |= {f"root_mean_squared_error{name}": float(e) for name, e in zip(several, errors, strict=True)}
+        suffixes = [f"_{name}" for name in model.target_decoder.names] if len(errors) > 1 else [""]
+        final |= {
+            f"root_mean_squared_error{suffix}": float(error) for suffix, error in zip(suffixes, errors, strict=True)
+        }
     return final

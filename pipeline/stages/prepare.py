@@ -1,7 +1,7 @@
-"""Prepare: raw rows to numbers that a network learns well from, fitted on a fold's training rows alone.
+"""Prepare: raw rows to numbers that a network learns well from, fitted on the training rows of a fold alone.
 
-scikit-learn's transformers are fitted; what they have found out is kept as arrays in nncore's `Preprocessing`, which
-applies it wherever the model goes.
+scikit-learn's transformers are fitted. What they found is kept as arrays in nncore's `Preprocessing`, which is part of
+the model.
 """
 
 from collections.abc import Sequence
@@ -20,25 +20,32 @@ from nncore.kernels.backend import Array
 from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import Development, PreparedView, RawRows, Task
-from pipeline.components.without import without
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
-MOST_QUANTILES = 1000
-NUMBERS_AT_A_TIME = 1 << 20  # 8 MB in float64, of which there are several
+MAX_QUANTILES = 1000
+BLOCK_SIZE = 1 << 20  # numbers that are fitted at a time: 8 MB in float64, of which there are several copies
 
 
 @dataclass(frozen=True, config=STRICT)
 class Prepare:
-    """Fill in what is missing, scale numbers, turn categories into one-hot columns.
+    """Impute missing values, scale numbers, and turn categories into one-hot columns.
 
-    imputation       what stands for a missing number: its column's mean, median or most_frequent value, or zero
-    indicators       whether a column that has missing values gets another one, which says where
-    scaling          of numbers: standard (mean 0, deviation 1), min_max (0 to 1), robust (median and quartiles),
-                     quantile (ranks), or none
-    min_frequency    categories in fewer rows share one column; what was never seen counts with them
-    max_categories   at most so many columns for one categorical column, the shared one included
-    scale_targets    whether a regression's targets are brought to mean 0 and deviation 1
-    class_weights    none: all rows count alike; balanced: all classes do
+    Parameters
+    ----------
+    imputation : {"mean", "median", "most_frequent", "zero"}
+        What replaces a missing number: a statistic of its column, or 0.
+    indicators : bool
+        Add, for each column with missing values, a column that is 1 where the value is missing.
+    scaling : {"standard", "min_max", "robust", "quantile", "none"}
+        Of numbers: mean 0 and standard deviation 1; 0 to 1; by median and quartiles; ranks; none.
+    min_frequency : int, > 0
+        Categories in fewer rows share one column, together with categories that training has not seen.
+    max_categories : int, > 0
+        The most columns for one categorical column, the shared one included.
+    scale_targets : bool
+        Scale the targets of a regression to mean 0 and standard deviation 1.
+    class_weights : {"none", "balanced"}
+        none: all rows have equal weight; balanced: all classes have.
     """
 
     imputation: Literal["mean", "median", "most_frequent", "zero"]
@@ -50,16 +57,16 @@ class Prepare:
     class_weights: Literal["none", "balanced"]
 
     def check(self, task: Task) -> None:
-        """Raise ValueError if a task's rows cannot be prepared so."""
+        """Raise ValueError if these settings do not fit the task."""
         if self.class_weights != "none" and task != "classification":
             raise ValueError(f"prepare.class_weights must be none for {task}, but is {self.class_weights}")
 
     def __call__(self, development: Development, fold: int) -> PreparedView:
         """Fit on the fold's training rows, apply to its training and validation rows."""
         table, rows = development.rows.x, development.folds[fold]
-        preprocessing = self._fitted(table, rows.train)
+        preprocessing = self._fit(table, rows.train)
         train, validation = replace(development, rows=development.rows.bare()).part(fold)
-        target_decoder = self._meaning(development, train)
+        target_decoder = self._target_decoder(development, train)
         data = Data(
             Rows(preprocessing(table, rows.train), target_decoder.targets(train.y), self._weights(train)),
             Rows(
@@ -70,18 +77,20 @@ class Prepare:
         )
         return PreparedView(preprocessing, (), target_decoder, data)
 
-    def _fitted(self, table: Table, rows: Array) -> Preprocessing:
-        """Some columns are taken from the rows at a time: all of them would take much memory, also in float64."""
-        n_parts = min(len(table.columns), len(rows) * len(table.columns) // NUMBERS_AT_A_TIME + 1)
+    def _fit(self, table: Table, rows: Array) -> Preprocessing:
+        """Fit block by block: a copy of all columns of the rows, in float64, would take too much memory."""
+        n_parts = min(len(table.columns), len(rows) * len(table.columns) // BLOCK_SIZE + 1)
         ends = [(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(table.columns)), n_parts)]
-        parts = [self._fitted_to(table.select_columns(slice(*end))[rows]) for end in ends]
-        fills, missing, scalings, *of_texts = zip(*parts, strict=True)
+        parts = [self._fit_block(table.select_columns(slice(*end))[rows]) for end in ends]
+        fills, missing, scalings, ranks, slots = zip(*parts, strict=True)
         indicators = np.flatnonzero(np.concatenate(missing)) if self.indicators else np.empty(0, np.intp)
-        ranks, slots = (tuple(chain(*each)) for each in of_texts)
-        return Preprocessing(table.columns, np.concatenate(fills), indicators, joined(scalings), ranks, slots)
+        scaling = join_scalings(scalings)
+        return Preprocessing(
+            table.columns, np.concatenate(fills), indicators, scaling, tuple(chain(*ranks)), tuple(chain(*slots))
+        )
 
-    def _fitted_to(self, table: Table) -> tuple[Array, Array, Affine | Quantiles, tuple[Array, ...], tuple[Array, ...]]:
-        """What stands for a missing value in each feature (M,), which of them have one (M,), and the rest."""
+    def _fit_block(self, table: Table) -> tuple[Array, Array, Affine | Quantiles, tuple[Array, ...], tuple[Array, ...]]:
+        """The imputed value of each feature (M,), which features have missing values (M,), scaling, ranks and slots."""
         ranks = tuple(_ranks(column, codes) for column, codes in table.column_values if column.kind == "ordinal")
         slots = tuple(
             self._slots(column, codes) for column, codes in table.column_values if column.kind == "categorical"
@@ -89,15 +98,14 @@ class Prepare:
         x = features(table, ranks)  # (N, M)
         fill, missing = self._imputed(x)
         x[np.isnan(x)] = np.broadcast_to(fill, x.shape)[np.isnan(x)]
-        return fill, missing, fitted_scaling(self.scaling, x), ranks, slots
+        return fill, missing, fit_scaling(self.scaling, x), ranks, slots
 
     def _imputed(self, x: Array) -> tuple[Array, Array]:
-        """What stands for a missing value in each column (M,), and which columns have one."""
-        with without("pandas"):  # and not at the top: the driver only needs the settings
-            from sklearn.impute import SimpleImputer
+        """The imputed value of each column (M,), and which columns have missing values (M,)."""
+        from sklearn.impute import SimpleImputer  # not at the top: the driver only needs the settings
 
         missing = np.asarray(np.isnan(x).any(axis=0))
-        # scikit-learn sorts columns without gaps as if they had some, which takes twenty times as long
+        # NumPy's median: scikit-learn's is 20 times slower on columns without missing values
         simple = ~missing if self.imputation == "median" else np.zeros_like(missing)
         fill = np.empty(x.shape[1])
         fill[simple] = np.median(x if simple.all() else x[:, simple], axis=0)
@@ -108,7 +116,7 @@ class Prepare:
         return fill, missing
 
     def _slots(self, column: Column, codes: Array) -> Array:
-        """See Preprocessing.slots; to the encoder a missing text is one category more, the last."""
+        """See Preprocessing.slots. For the encoder a missing text is one more category, the last."""
         from sklearn.preprocessing import OneHotEncoder
 
         encoder = OneHotEncoder(
@@ -122,7 +130,7 @@ class Prepare:
         one_hot = encoder.transform(np.arange(missing + 1)[:, None])
         return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), -1).astype(np.int32)
 
-    def _meaning(self, development: Development, train: RawRows) -> ClassDecoder | LabelDecoder | ValueDecoder:
+    def _target_decoder(self, development: Development, train: RawRows) -> ClassDecoder | LabelDecoder | ValueDecoder:
         if development.labels is not None:
             return ClassDecoder(development.labels)
         if development.task == "multilabel":
@@ -130,7 +138,7 @@ class Prepare:
         return ValueDecoder(development.targets, standard(train.y) if self.scale_targets else unscaled(train.y))
 
     def _weights(self, train: RawRows) -> Array | None:
-        """How much the training rows count: their own weights times those of their classes."""
+        """Weights of the training rows: their own times those of their classes."""
         if self.class_weights == "none":
             return _float32(train.weights)
         _, number, counts = np.unique(train.y, return_inverse=True, return_counts=True)
@@ -138,8 +146,8 @@ class Prepare:
         return _float32(of_class if train.weights is None else of_class * train.weights)
 
 
-def fitted_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
-    """The scaling of numbers (N, M) without missing ones."""
+def fit_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
+    """Fit a scaling to numbers (N, M), none of them missing."""
     from sklearn import preprocessing
 
     if scaling == "none" or not x.shape[1]:
@@ -152,21 +160,21 @@ def fitted_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:
     if scaling == "robust":
         robust = preprocessing.RobustScaler().fit(x)
         return Affine(np.asarray(robust.center_), np.asarray(robust.scale_))
-    ranks = preprocessing.QuantileTransformer(n_quantiles=min(MOST_QUANTILES, len(x)), subsample=None).fit(x)
+    ranks = preprocessing.QuantileTransformer(n_quantiles=min(MAX_QUANTILES, len(x)), subsample=None).fit(x)
     return Quantiles(np.asarray(ranks.references_), np.asarray(ranks.quantiles_))
 
 
-def joined(scalings: Sequence[Affine | Quantiles]) -> Affine | Quantiles:
-    """One scaling of the columns of all of them, which are of one kind; that of no columns is always affine."""
-    ranks = [one for one in scalings if isinstance(one, Quantiles)]
+def join_scalings(scalings: Sequence[Affine | Quantiles]) -> Affine | Quantiles:
+    """Join scalings of consecutive columns, all of one kind; that of no columns is always affine."""
+    ranks = [scaling for scaling in scalings if isinstance(scaling, Quantiles)]
     if ranks:
-        return Quantiles(ranks[0].levels, np.concatenate([one.boundaries for one in ranks], axis=1))
-    affine = [one for one in scalings if isinstance(one, Affine)]
-    return Affine(*(np.concatenate([getattr(one, name) for one in affine]) for name in ("centre", "scale")))
+        return Quantiles(ranks[0].levels, np.concatenate([scaling.boundaries for scaling in ranks], axis=1))
+    affine = [scaling for scaling in scalings if isinstance(scaling, Affine)]
+    return Affine(*(np.concatenate([getattr(scaling, name) for scaling in affine]) for name in ("centre", "scale")))
 
 
 def standard(x: Array) -> Affine:
-    """The scaling to mean 0 and standard deviation 1; columns that are constant become 0."""
+    """Fit the scaling to mean 0 and standard deviation 1; constant columns become 0."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x)
@@ -174,17 +182,18 @@ def standard(x: Array) -> Affine:
 
 
 def unscaled(x: Array) -> Affine:
-    """The scaling that changes nothing."""
+    """Return the scaling that changes nothing."""
     return Affine(np.zeros(x.shape[1]), np.ones(x.shape[1]))
 
 
 def _ranks(column: Column, codes: Array) -> Array:
-    """See Preprocessing.ranks; a value that is not there to fit to is half a step before the next that is."""
-    every = np.arange(len(column.levels))
-    seen = np.unique(codes[codes != MISSING])
-    return np.append(np.searchsorted(seen, every) - np.where(np.isin(every, seen), 0, 0.5), [np.nan, np.nan])
+    """See Preprocessing.ranks. A value without training rows ranks half a step before the next one that has some."""
+    levels = np.arange(len(column.levels))
+    present = np.unique(codes[codes != MISSING])
+    ranks = np.searchsorted(present, levels) - np.where(np.isin(levels, present), 0, 0.5)
+    return np.append(ranks, [np.nan, np.nan])
 
 
 def _float32(weights: Array | None) -> Array | None:
-    """Weights of mean 1: however small they are, float32 can hold them."""
+    """Weights scaled to mean 1, so that float32 can hold them however small they are."""
     return None if weights is None else (weights / weights.mean()).astype(np.float32)

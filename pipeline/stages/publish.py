@@ -1,4 +1,4 @@
-"""Publish: the champion as files, from which tracking registers it."""
+"""Publish: write the model into the run's folder, from where tracking registers it."""
 
 import json
 import shutil
@@ -11,25 +11,31 @@ from nncore.inference.model import Model
 from pipeline.components.types import Development
 
 EXAMPLE_ROWS = 3
-CHECKED_ROWS = 2000  # that the ONNX file must answer as the model does
+CHECKED_ROWS = 2000  # on which the ONNX file must predict what the model predicts
 
 
 def example_rows(development: Development) -> dict[str, Any]:
-    """A few raw training rows as plain values, with the names of their columns and what each may hold.
+    """Return a few raw training rows as plain values.
 
-    That is double, string or boolean; "any" where several of Python's types are right: whole numbers come as fractions
-    as soon as one is missing, dates also as texts.
+    Returns
+    -------
+    dict
+        "rows": by column, its values. "types": by column, "double", "string" or "boolean", or "any" where values of
+        several Python types are valid: integers become floats as soon as one is missing, and dates may be texts.
     """
     rows = development.rows.x[development.folds[0].train[:EXAMPLE_ROWS]]
-    sure = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
-    types = {column.name: column.type if (column.kind, column.type) in sure else "any" for column in rows.columns}
+    definite = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
+    types = {column.name: column.type if (column.kind, column.type) in definite else "any" for column in rows.columns}
     return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.column_values}}
 
 
 def onnx_file(model: Model | Ensemble, development: Development) -> bytes:
-    """The model as an ONNX file, compared on training rows.
+    """Convert the model to ONNX, and compare their predictions on training rows.
 
-    Raises   ArithmeticError or NotImplementedError, see `onnx_model`
+    Raises
+    ------
+    ArithmeticError, NotImplementedError
+        See `onnx_model`.
     """
     from pipeline.onnx_export.export import onnx_model  # an extra
 
@@ -37,7 +43,7 @@ def onnx_file(model: Model | Ensemble, development: Development) -> bytes:
 
 
 def publish(model: Model | Ensemble, example: dict[str, Any], folder: Path) -> Path:
-    """Write `model/` and `input_example.json` into the run's folder; the model's path."""
+    """Write `model/` and `input_example.json` into the run's folder; return the path of the model."""
     path = folder / "model"
     if path.exists():  # of an earlier session of the run
         shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Reduce: fewer columns that still tell the rows apart, fitted on the training rows alone."""
+"""Reduce: fewer columns that keep most of the information, fitted on the training rows of a fold alone."""
 
 from dataclasses import replace
 from typing import Literal
@@ -18,8 +18,8 @@ from pipeline.components.resolver import ActivationSetting, LossSetting, Regular
 from pipeline.components.types import PreparedView, Transform
 
 Components = PositiveInt | Literal["auto"]
-MOST_COMPONENTS = 32  # that auto chooses
-SHARED_COMPONENTS = 1024  # that PCA fits at once: they cost no more than a few, and all smaller numbers have a part
+AUTO_COMPONENTS = 32  # the most that auto chooses
+SHARED_COMPONENTS = 1024  # PCA fits this many at once, and smaller numbers take a part: a few cost just as much
 
 
 def _check_components(setting: Components, n_columns: int | None) -> None:
@@ -29,51 +29,54 @@ def _check_components(setting: Components, n_columns: int | None) -> None:
 
 @dataclass(frozen=True, config=STRICT)
 class Identity:
-    """No reduction: the networks see the prepared columns."""
+    """No reduction: the networks learn from the prepared columns."""
 
     def check(self, n_columns: int | None) -> None:
-        """See Reduction; any number can be kept."""
+        """Accept any number of columns."""
 
     @property
     def shared(self) -> None:
-        """See Reduction."""
+        """None: there is nothing to fit."""
         return
 
     def fit(self, view: PreparedView) -> Transform:
-        """See Reduction; never asked for."""
+        """Never called, as `shared` is None."""
         raise NotImplementedError
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
-        """See Reduction; never asked for."""
+        """Never called, as `shared` is None."""
         raise NotImplementedError
 
     def __call__(self, view: PreparedView) -> PreparedView:
-        """The same view."""
+        """Return the view itself."""
         return view
 
 
 @dataclass(frozen=True, config=STRICT)
 class PcaReduction:
-    """Projection to the principal components with the most variance.
+    """Projection to the principal components with the largest variance.
 
-    n_components   a number, or auto: as many as there are columns, at most 32
+    Parameters
+    ----------
+    n_components : int, > 0, or "auto"
+        auto: as many as there are columns, at most 32.
     """
 
     n_components: Components
 
     def check(self, n_columns: int | None) -> None:
-        """See Reduction."""
+        """See Reduction.check."""
         _check_components(self.n_components, n_columns)
 
     @property
     def shared(self) -> "PcaReduction":
-        """See Reduction; PCA with fewer components is the beginning of PCA with more."""
+        """A PCA with more components, whose first ones are those of this one."""
         return PcaReduction(
             SHARED_COMPONENTS if self.n_components == "auto" else max(SHARED_COMPONENTS, self.n_components)
         )
 
     def fit(self, view: PreparedView) -> nncore.reduction.pca.Pca:
-        """See Reduction; as many components as the training rows allow, up to the setting."""
+        """Fit to the training rows: as many components as they allow, at most the setting."""
         x = view.data.train.x
         largest = min(len(x) - 1, x.shape[1])
         try:
@@ -84,10 +87,10 @@ class PcaReduction:
             raise SettingError(f"reduce.{error}") from None
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> nncore.reduction.pca.Pca:
-        """See Reduction. The components are copied: a product's last bits may depend on how they lie in memory."""
+        """Return the first components, as a copy: the last bits of a product may depend on the order in memory."""
         assert isinstance(fitted, nncore.reduction.pca.Pca)
         largest, (n_rows, n_columns) = len(fitted.components), view.data.train.x.shape
-        n = min(MOST_COMPONENTS, largest) if self.n_components == "auto" else self.n_components
+        n = min(AUTO_COMPONENTS, largest) if self.n_components == "auto" else self.n_components
         if n > largest:
             raise SettingError(
                 f"reduce.n_components must be from 1 to {largest} ({n_rows} rows, {n_columns} columns), but is {n}"
@@ -99,20 +102,32 @@ class PcaReduction:
         )
 
     def __call__(self, view: PreparedView) -> PreparedView:
-        """Fit on the training rows, apply to both parts."""
+        """Fit on the training rows, and apply to the training and the validation rows."""
         return apply_reduction(self, view, self.shared.fit(view))
 
 
 @dataclass(frozen=True, config=STRICT)
 class AutoencoderReduction:
-    """The code of an autoencoder, a network that must reproduce its input through n_components numbers.
+    """The code of an autoencoder: a network that reproduces its input from n_components numbers.
 
-    n_components   a number, or auto: half the columns, at least 1 and at most 32
-    hidden         sizes of the layers before the code; the decoder mirrors them
-    loss           what comes out against what went in
-    tied           whether the decoder's weights are the encoder's, transposed
-    seed           initial weights and the order of the rows
-    regularizers   by name: input_noise makes it a denoising one, activity a sparse one
+    Parameters
+    ----------
+    n_components : int, > 0, or "auto"
+        auto: half the columns, at least 1 and at most 32.
+    hidden : tuple of int, > 0
+        Sizes of the layers before the code; the decoder mirrors them.
+    activation : Component
+    loss : Component
+        Of the reconstruction against the input; one for real or binary targets.
+    tied : bool
+        Use the encoder's weights, transposed, in the decoder.
+    learning_rate : float, > 0
+        Of Adam.
+    epochs, batch_size : int, > 0
+    seed : int, >= 0
+        Of the initial weights and of the order of the rows.
+    regularizers : dict of str to Component
+        input_noise makes it a denoising autoencoder, activity a sparse one.
     """
 
     n_components: Components
@@ -127,7 +142,7 @@ class AutoencoderReduction:
     regularizers: dict[str, RegularizerSetting]
 
     def check(self, n_columns: int | None) -> None:
-        """See Reduction."""
+        """See Reduction.check."""
         _check_components(self.n_components, n_columns)
         loss = self.loss.build()
         if loss.targets not in ("real", "binary") or loss.outputs_per_target > 1:
@@ -143,17 +158,17 @@ class AutoencoderReduction:
 
     @property
     def shared(self) -> "AutoencoderReduction":
-        """See Reduction; a network of another width is another network."""
+        """The autoencoder itself: one with another width is another network."""
         return self
 
     def fit(self, view: PreparedView) -> nncore.reduction.autoencoder.Autoencoder:
-        """See Reduction; with Adam."""
+        """Train on the training rows, with Adam."""
         x = view.data.train.x
         try:
             _check_components(self.n_components, x.shape[1])
         except ValueError as error:
             raise SettingError(str(error)) from None
-        half = min(MOST_COMPONENTS, max(1, x.shape[1] // 2))
+        half = min(AUTO_COMPONENTS, max(1, x.shape[1] // 2))
         n_code = half if self.n_components == "auto" else self.n_components
         architecture = nncore.reduction.autoencoder.autoencoder_architecture(
             x.shape[1], self.hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
@@ -165,16 +180,16 @@ class AutoencoderReduction:
         return trained
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
-        """See Reduction."""
+        """Return the fit unchanged."""
         return fitted
 
     def __call__(self, view: PreparedView) -> PreparedView:
-        """Train on the training rows, apply to both parts."""
+        """Train on the training rows, and apply to the training and the validation rows."""
         return apply_reduction(self, view, self.fit(view))
 
 
 def apply_reduction(reduction: Reduction, view: PreparedView, fitted: Transform) -> PreparedView:
-    """The view as the reduction makes it, given what the shared one has fitted to it."""
+    """Apply a reduction to a view, given the fit of its shared reduction."""
     transform = reduction.narrowed(fitted, view)
     data = Data(*(rows._replace(x=np.ascontiguousarray(transform(rows.x))) for rows in view.data))
     return replace(view, transforms=(*view.transforms, transform), data=data)

@@ -1,6 +1,6 @@
-"""Split: which rows are for learning, for choosing and for the final judgement.
+"""Split: which rows are for training, for validation and for the final test.
 
-A source with an official test part keeps it; the others give a share of their rows. All draws come from
+A source with an official test part keeps it; of other sources a share of the rows is held out. All draws come from
 generator(seed, "split"), so the parts are the same on every machine.
 """
 
@@ -16,21 +16,30 @@ from nncore.random_streams import generator
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt, Share
 from pipeline.components.types import Dataset, Development, Fold, RawRows
-from pipeline.components.without import without
-from pipeline.stages.strata import layers_to_divide, strata
+from pipeline.stages.strata import divisible_strata, strata
 
-MOST_REPEATS = 50
+MAX_REPEATS = 50
 
 
 @dataclass(frozen=True, config=STRICT)
 class Split:
-    """What all splits have in common.
+    """Settings and checks that all splits have in common.
 
-    test         share of the rows for the final judgement; of no effect where the source has an official test part
-    validation   share of the rows to choose by; of all rows, without those of an official test part
-    folds        1: one validation part of that share; more: so many, of sizes as equal as can be, and `validation` has
-                 no effect
-    seed         the draws come from generator(seed, "split")
+    Parameters
+    ----------
+    test : float, in (0, 1)
+        Share of the rows for the final test; without effect if the source has an official test part.
+    validation : float, in (0, 1)
+        Share of all rows (without those of an official test part) for validation, if folds is 1.
+    folds : int, >= 1
+        1: a single validation part. More: as many validation parts, of sizes as equal as possible.
+    seed : int, >= 0
+        All draws come from generator(seed, "split").
+
+    Raises
+    ------
+    ValueError
+        If validation and test leave no training rows.
     """
 
     test: Share
@@ -45,54 +54,63 @@ class Split:
             )
 
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
-        """The development rows with their folds, and apart from them the test rows.
+        """Split a data set.
 
-        Raises   SettingError naming the setting and what the data cannot give
+        Returns
+        -------
+        development : Development
+            The rows for training and validation, with their folds.
+        test : RawRows
+
+        Raises
+        ------
+        SettingError
+            Naming the setting and what the data do not allow.
         """
         draws = generator(self.seed, "split").integers(2**32, size=100).tolist()
         rows = np.arange(len(dataset.rows))
         try:
             if dataset.test is None:
-                rows, held = self._cut(dataset, rows, self.test, draws[0])
-                test = dataset.rows.take(np.sort(held))
+                rows, held_out = self._hold_out(dataset, rows, self.test, draws[0])
+                test = dataset.rows.take(np.sort(held_out))
             else:
                 test = dataset.test
             rows = np.sort(rows)
             folds = tuple(Fold(*map(np.sort, fold)) for fold in self._folds(dataset, rows, draws[1:]))
         except ValueError as error:
-            raise SettingError(f"{self._said} does not fit the data: {error}") from None
-        development = dataset.rows.take(rows)
-        labels = np.unique(development.y) if dataset.task == "classification" else None
-        found = Development(dataset.task, dataset.targets, labels, development, folds)
-        self._check_parts(replace(found, rows=development.bare()), test.bare())
-        return found, test
+            raise SettingError(f"{self._setting} does not fit the data: {error}") from None
+        taken = dataset.rows.take(rows)
+        labels = np.unique(taken.y) if dataset.task == "classification" else None
+        development = Development(dataset.task, dataset.targets, labels, taken, folds)
+        self._check_parts(replace(development, rows=taken.bare()), test.bare())
+        return development, test
 
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         """The rows that stay, and those that are held out: a share of all rows of the source, taken from `rows`."""
         raise NotImplementedError
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        """Positions within `rows` to learn from and to choose by, of every fold."""
-        yield from self._once(dataset, rows, seeds[0])
+        """For each fold the positions within `rows` for training and for validation."""
+        yield from self._single_or_divided(dataset, rows, seeds[0])
 
-    def _once(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+    def _single_or_divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         if self.folds > 1:
-            yield from self._divided(dataset, rows, seed)
+            yield from self._divide(dataset, rows, seed)
         else:
-            train, validation = self._cut(dataset, rows, self.validation, seed)
+            train, validation = self._hold_out(dataset, rows, self.validation, seed)
             yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
 
-    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
-        """The same of several folds."""
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        """The same for several folds."""
         raise NotImplementedError
 
     @property
-    def _said(self) -> str:
+    def _setting(self) -> str:
         setting = f"folds={self.folds}" if self.folds > 1 else f"validation={self.validation:g}"
         return f"split.{setting} with split.test={self.test:g}"
 
     def _check_parts(self, development: Development, test: RawRows) -> None:
-        """Every part says something: a class to be learnt is there to learn from, and values differ."""
+        """Check that training covers every class, and that no part is empty, constant or without weight."""
         parts = {"the test part": test}
         for number in range(len(development.folds)):
             name = f" of fold {number + 1}" if len(development.folds) > 1 else ""
@@ -100,53 +118,61 @@ class Split:
             parts |= {f"the training part{name}": train, f"the validation part{name}": validation}
         for name, part in parts.items():
             if not len(part):
-                raise SettingError(f"{self._said} leaves {name} without rows: choose other shares")
+                raise SettingError(f"{self._setting} leaves {name} without rows: choose other shares")
             if development.task == "regression" and (np.ptp(part.y, axis=0) == 0).any():
-                raise SettingError(f"{self._said} leaves {name} with targets that are all equal: choose larger shares")
+                raise SettingError(
+                    f"{self._setting} leaves {name} with targets that are all equal: choose larger shares"
+                )
             if part.weights is not None and not part.weights.sum() > 0:
                 raise SettingError(
-                    f"{self._said} leaves {name} with no row whose weight is above 0: choose other shares"
+                    f"{self._setting} leaves {name} with no row whose weight is above 0: choose other shares"
                 )
             if development.labels is not None:
                 self._check_classes(development.labels, name, part)
 
     def _check_classes(self, labels: Array, name: str, part: RawRows) -> None:
-        if name.startswith("the training part"):
-            lacking = np.setdiff1d(labels, part.y)
-            if len(lacking):
-                cure = "choose split=stratified or fewer folds, or leave rare classes out"
-                raise SettingError(f"{self._said} leaves {name} without class {lacking[0]}: {cure}")
+        missing = np.setdiff1d(labels, part.y)
+        if name.startswith("the training part") and len(missing):
+            raise SettingError(
+                f"{self._setting} leaves {name} without class {missing[0]}: choose split=stratified or fewer folds, or "
+                "leave rare classes out"
+            )
         unknown = np.setdiff1d(part.y, labels)
         if len(unknown):
             raise SettingError(
-                f"{name} has class {unknown[0]}, which the rows to learn from lack: leave its rows out, or choose "
+                f"{name} has class {unknown[0]}, which no development row has: leave its rows out, or choose "
                 "split=stratified if they are from one file"
             )
 
 
 @dataclass(frozen=True, config=STRICT)
 class Holdout(Split):
-    """Parts drawn at random. With several folds every row but the test's is in one validation part, in each repeat.
+    """Draw the parts at random.
 
-    repeats   how often the development rows are divided, each time anew
+    With several folds each development row is in one validation part of each repeat.
+
+    Parameters
+    ----------
+    repeats : int, from 1 to 50
+        How often the development rows are divided into folds, with new draws each time.
     """
 
     repeats: PositiveInt
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.repeats > MOST_REPEATS:
-            raise ValueError(f"repeats must be at most {MOST_REPEATS}, but is {self.repeats}")
+        if self.repeats > MAX_REPEATS:
+            raise ValueError(f"repeats must be at most {MAX_REPEATS}, but is {self.repeats}")
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
         for seed in seeds[: self.repeats]:
-            yield from self._once(dataset, rows, seed)
+            yield from self._single_or_divided(dataset, rows, seed)
 
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
-        return _drawn(rows, _n_held(share, len(dataset.rows), len(rows)), seed, None)
+        return _draw(rows, _count_held_out(share, len(dataset.rows), len(rows)), seed, None)
 
-    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import KFold
 
         _refuse_groups(dataset)
@@ -166,67 +192,69 @@ class Holdout(Split):
 
 @dataclass(frozen=True, config=STRICT)
 class Stratified(Holdout):
-    """Every class in proportion in all parts; in a regression, low and high targets in proportion."""
+    """Draw the parts so that each has all classes in proportion; in a regression, low and high targets."""
 
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
-        n_held = _n_held(share, len(dataset.rows), len(rows))
-        return _drawn(rows, n_held, seed, layers_to_divide(dataset, rows, self._smallest(dataset)))
+        n_held_out = _count_held_out(share, len(dataset.rows), len(rows))
+        return _draw(rows, n_held_out, seed, divisible_strata(dataset, rows, self._smallest(dataset)))
 
-    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedKFold
 
         _refuse_groups(dataset)
-        layers = strata(dataset, self._smallest(dataset))[rows]
-        fewest = np.unique(layers, return_counts=True)[1].min()
+        row_strata = strata(dataset, self._smallest(dataset))[rows]
+        fewest = np.unique(row_strata, return_counts=True)[1].min()
         what = f"a class with {fewest} rows" if dataset.task == "classification" else f"{fewest} rows of a kind"
         self._check_enough(fewest, what)
-        yield from StratifiedKFold(self.folds, shuffle=True, random_state=seed).split(rows, layers)
+        yield from StratifiedKFold(self.folds, shuffle=True, random_state=seed).split(rows, row_strata)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Grouped(Holdout):
-    """Never divides a group, such as the rows of one patient; shares are those of the groups.
+    """Keep the rows of a group together, such as those of one patient; shares are shares of the groups.
 
-    Folds have about as many rows, and classes in proportion, as far as the groups allow.
+    As far as the groups allow, folds have equal numbers of rows, and classes in proportion.
     """
 
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        return _drawn_groups(_groups(dataset), rows, share, seed)
+    def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+        return _draw_groups(_groups(dataset), rows, share, seed)
 
-    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedGroupKFold
 
         groups = _groups(dataset)[rows]
         n_groups = len(np.unique(groups))
         self._check_enough(n_groups, f"{n_groups} groups")
-        layers = strata(dataset, self._smallest(dataset))[rows]
+        row_strata = strata(dataset, self._smallest(dataset))[rows]
+        splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a rare class; a fold that lacks it is refused later
-            found = list(StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed).split(rows, layers, groups))
-        yield from found
+            warnings.simplefilter("ignore")  # about rare classes; a fold without one is refused by _check_parts
+            folds = list(splitter.split(rows, row_strata, groups))
+        yield from folds
 
 
 @dataclass(frozen=True, config=STRICT)
 class TimeSplit(Split):
-    """Learn from the past, choose by what came after it, judge by what came last.
+    """Train on the earliest rows, validate on later ones, test on the last.
 
-    The order is that of data.time, or of the rows in the source. Rows of one moment are never divided. With several
-    folds, each has the next part to choose by, and learns from all that was before it.
+    The order is that of data.time, or of the rows in the source. Rows with equal times stay together. With several
+    folds, each validates on the next part and trains on everything before it (forward chaining).
     """
 
-    def _cut(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         _refuse_groups(dataset)
         times = _times(dataset)[rows]
-        n_held = _n_held(share, len(dataset.rows), len(rows))
-        border = np.sort(times)[-n_held]
+        n_held_out = _count_held_out(share, len(dataset.rows), len(rows))
+        border = np.sort(times)[-n_held_out]
         if times.min() == border:
             raise ValueError(
-                f"none of {len(rows)} rows is earlier than the last {n_held}, and rows of one moment stay together"
+                f"none of {len(rows)} rows is earlier than the last {n_held_out}, and rows with equal times stay "
+                "together"
             )
         return rows[times < border], rows[times >= border]
 
-    def _divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         _refuse_groups(dataset)
         times = _times(dataset)[rows]
         n_each = len(rows) // (self.folds + 1)
@@ -234,36 +262,35 @@ class TimeSplit(Split):
         borders = np.sort(times)[first[first < len(rows)]]
         if len(np.unique(borders)) < self.folds or times.min() == borders[0]:
             raise ValueError(
-                f"{len(rows)} rows of {len(np.unique(times))} moments cannot be divided among {self.folds} folds and "
-                "what comes before them; choose fewer"
+                f"{len(rows)} rows with {len(np.unique(times))} different times cannot be divided among {self.folds} "
+                "folds and the rows before them; choose fewer"
             )
-        for at, border in enumerate(borders):
-            later = times >= borders[at + 1] if at + 1 < self.folds else np.zeros(len(rows), bool)
+        for number, border in enumerate(borders):
+            later = times >= borders[number + 1] if number + 1 < self.folds else np.zeros(len(rows), bool)
             yield np.flatnonzero(times < border), np.flatnonzero((times >= border) & ~later)
 
 
-def _n_held(share: float, n_all: int, n_left: int, what: str = "rows") -> int:
-    n_held = max(1, round(share * n_all))
-    if n_held >= n_left:
-        raise ValueError(f"of {n_left} {what}, {n_held} cannot be held out; choose smaller shares, or add rows")
-    return n_held
+def _count_held_out(share: float, n_all: int, n_rows: int, what: str = "rows") -> int:
+    n_held_out = max(1, round(share * n_all))
+    if n_held_out >= n_rows:
+        raise ValueError(f"of {n_rows} {what}, {n_held_out} cannot be held out; choose smaller shares, or add rows")
+    return n_held_out
 
 
-def _drawn(rows: Array, n_held: int, seed: int, layers: Array | None) -> tuple[Array, Array]:
-    with without("pandas"):  # and not at the top: the driver only needs the settings
-        from sklearn.model_selection import train_test_split
+def _draw(rows: Array, n_held_out: int, seed: int, row_strata: Array | None) -> tuple[Array, Array]:
+    from sklearn.model_selection import train_test_split  # not at the top: the driver only needs the settings
 
-    stay, held = train_test_split(rows, test_size=n_held, stratify=layers, random_state=seed)
-    return stay, held
+    stay, held_out = train_test_split(rows, test_size=n_held_out, stratify=row_strata, random_state=seed)
+    return stay, held_out
 
 
-def _drawn_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-    with without("pandas"):
-        from sklearn.model_selection import GroupShuffleSplit
+def _draw_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
+    from sklearn.model_selection import GroupShuffleSplit
 
-    n_held = _n_held(share, len(np.unique(groups)), len(np.unique(groups[rows])), "groups")
-    ((stay, held),) = GroupShuffleSplit(1, test_size=n_held, random_state=seed).split(rows, groups=groups[rows])
-    return rows[stay], rows[held]
+    n_held_out = _count_held_out(share, len(np.unique(groups)), len(np.unique(groups[rows])), "groups")
+    splitter = GroupShuffleSplit(1, test_size=n_held_out, random_state=seed)
+    ((stay, held_out),) = splitter.split(rows, groups=groups[rows])
+    return rows[stay], rows[held_out]
 
 
 def _refuse_groups(dataset: Dataset) -> None:

@@ -17,7 +17,7 @@ from sklearn.preprocessing import (
 
 from nncore.inference.preprocessing import features
 from nncore.inference.table import Column, Table
-from pipeline.stages.prepare import Prepare, fitted_scaling
+from pipeline.stages.prepare import Prepare, fit_scaling
 
 SCALERS = {
     "standard": StandardScaler(),
@@ -85,7 +85,7 @@ def objects(table):
 @pytest.mark.parametrize("scaling", SCALERS)
 def test_the_way_of_a_table_is_that_of_sklearns_pipeline(scaling, imputation):
     train, other = random_table(400, 0), random_table(300, 1)
-    fitted = prepare(scaling=scaling, imputation=imputation)._fitted(train, np.arange(len(train)))
+    fitted = prepare(scaling=scaling, imputation=imputation)._fit(train, np.arange(len(train)))
     pipeline = theirs(imputation, SCALERS[scaling]).fit(objects(train))
     for table in (train, other):
         expected = pipeline.transform(objects(table)).astype(float)
@@ -99,7 +99,7 @@ def test_the_way_of_a_table_is_that_of_sklearns_pipeline(scaling, imputation):
 def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
     random = np.random.default_rng(0)
     x, other = (np.column_stack([random.normal(size=n), random.integers(0, 5, n)]) for n in (700, 500))
-    scaling = fitted_scaling("quantile", x)
+    scaling = fit_scaling("quantile", x)
     scaler = QuantileTransformer(n_quantiles=700).fit(x)
     np.testing.assert_allclose(scaling(other) / np.sqrt(12) + 0.5, scaler.transform(other), atol=1e-6)
     scaled = scaling(x)[:, 0]
@@ -112,9 +112,9 @@ def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
 @pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "none"])
 def test_columns_that_are_fitted_some_at_a_time_are_fitted_alike(scaling, monkeypatch):
     train, other = random_table(400, 0), random_table(300, 1)
-    expected = prepare(scaling=scaling)._fitted(train, np.arange(len(train)))
-    monkeypatch.setattr("pipeline.stages.prepare.NUMBERS_AT_A_TIME", 900)  # a, city | b, size | flag, kind
-    found = prepare(scaling=scaling)._fitted(train, np.arange(len(train)))
+    expected = prepare(scaling=scaling)._fit(train, np.arange(len(train)))
+    monkeypatch.setattr("pipeline.stages.prepare.BLOCK_SIZE", 900)  # a, city | b, size | flag, kind
+    found = prepare(scaling=scaling)._fit(train, np.arange(len(train)))
     for name in ("fill", "indicators"):
         assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
     np.testing.assert_allclose(found(other), expected(other), rtol=1e-6)  # a lone column's sum is rounded otherwise
@@ -122,7 +122,7 @@ def test_columns_that_are_fitted_some_at_a_time_are_fitted_alike(scaling, monkey
 
 def test_what_was_never_seen_counts_with_the_rare_or_is_nothing():
     train = random_table(400, 0)
-    fitted = prepare(min_frequency=30)._fitted(train, np.arange(len(train)))
+    fitted = prepare(min_frequency=30)._fit(train, np.arange(len(train)))
     rare = int(np.flatnonzero(np.bincount(train.codes[:, 0][train.codes[:, 0] >= 0]) < 30)[0])
     of_city, of_kind = fitted.slots
     assert of_city[8] == of_city[rare] >= 0  # "unknown" is where the rare ones are
@@ -132,14 +132,14 @@ def test_what_was_never_seen_counts_with_the_rare_or_is_nothing():
 
 def test_indicators_can_be_left_out():
     train = random_table(400, 0)
-    without, fitted = (prepare(indicators=on)._fitted(train, np.arange(400)) for on in (False, True))
+    without, fitted = (prepare(indicators=on)._fit(train, np.arange(400)) for on in (False, True))
     assert without.n_outputs == fitted.n_outputs - 3
     assert fitted.indicators.tolist() == [0, 2, 3]  # a, size, flag
 
 
 def test_the_rows_are_prepared_alike_however_many_there_are(monkeypatch):
     train, many = random_table(400, 0), random_table(5000, 1)
-    fitted = prepare()._fitted(train, np.arange(len(train)))
+    fitted = prepare()._fit(train, np.arange(len(train)))
     whole = fitted(many)
     monkeypatch.setattr("nncore.inference.preprocessing.NUMBERS_AT_A_TIME", 1000)
     np.testing.assert_array_equal(fitted(many), whole)
@@ -151,7 +151,7 @@ def test_the_rows_are_prepared_alike_however_many_there_are(monkeypatch):
 def test_a_column_that_is_empty_in_training_does_no_harm():
     train = random_table(400, 0)
     train.numbers[:, 0] = np.nan
-    fitted = prepare()._fitted(train, np.arange(len(train)))
+    fitted = prepare()._fit(train, np.arange(len(train)))
     assert np.isfinite(fitted(random_table(50, 1))).all()
     assert (fitted(train)[:, 0] == 0).all()
 
@@ -160,7 +160,7 @@ def test_an_ordinal_is_ranked_among_what_was_there_to_fit_to():
     """Values that only other rows have change nothing for those that were there: they lie between them, or beyond."""
     size = Column("s", "ordinal", "string", ("XS", "S", "M", "L", "XL"))
     train = Table((size,), np.empty((6, 0)), np.array([[1], [3], [3], [1], [-1], [1]], np.int32))
-    fitted = prepare(scaling="none", indicators=False)._fitted(train, np.arange(len(train)))
+    fitted = prepare(scaling="none", indicators=False)._fit(train, np.arange(len(train)))
     other = Table((size,), np.empty((7, 0)), np.array([[0], [1], [2], [3], [4], [5], [-1]], np.int32))
     assert fitted(other)[:, 0].tolist() == [-0.5, 0, 0.5, 1, 1.5, 0, 0]  # the last two: unknown and missing, filled in
 

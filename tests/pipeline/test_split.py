@@ -243,14 +243,16 @@ def test_what_the_data_cannot_give_is_said_in_one_line(cls, dataset, what):
 def test_a_class_that_training_lacks_is_named():
     official = rows_of(np.array(["ash", "oak"]))
     for cls in EVERY:
-        unknown = "the test part has class oak, which the rows to learn from lack: leave its rows out, or choose split="
+        unknown = "the test part has class oak, which no development row has: leave its rows out, or choose split="
         assert refusal(split_by(cls), data_for(cls, "texts", test=official)).startswith(unknown)
     split = split_by(Holdout)
     tested, ((train, validation),) = parts(split, made(one_cedar(60)))
     cure = "choose split=stratified or fewer folds, or leave rare classes out"
     lacking = f"{SHARES}leaves the training part without class cedar: {cure}"
     assert refusal(split, made(one_cedar(validation[0]))) == lacking
-    assert refusal(split, made(one_cedar(tested[0]))).startswith("the test part has class cedar, which the rows to")
+    assert refusal(split, made(one_cedar(tested[0]))).startswith(
+        "the test part has class cedar, which no development row"
+    )
     assert split(made(one_cedar(train[0])))[0].labels.tolist() == ["ash", "beech", "cedar"]
 
 
