@@ -56,4 +56,4 @@ def escape(app, what, name, obj, options, lines):
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", escape, priority=100)  # before numpydoc
+    app.connect("autodoc-process-docstring", escape, priority=900)  # after numpydoc
