@@ -1,11 +1,11 @@
-"""The scheduler's core with simulated workers: how well 1 to 10,000 of them are used, and what the driver is busy with.
+"""Simulate the scheduler with 1 to 10,000 workers: how well they are used, and what the driver is busy with.
 
     python scripts/simulate_cluster.py [most_trials=1000000]
 
-The decisions are those of a sweep (pipeline.engine.packing); how long slices take comes from the cost
-model of the planner, give or take a fifth. What the driver spends on a slice, and the tracker on a trial, is measured
-here or in benchmark_tracking.py. Prints for each size the utilisation of the workers, the load of the driver and of
-the tracker, and what is in the way; then the core's own speed and memory.
+The decisions are those of a sweep (pipeline.engine.packing); how long slices take comes from the cost model, plus or
+minus a fifth. What the driver spends on a slice, and the tracker on a trial, is measured here or in
+benchmark_tracking.py. Prints for each size the utilisation of the workers, the load of the driver and of the tracker,
+and the bottleneck; then the scheduler's own speed and memory.
 """
 
 import gc
@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for the small jobs that sweeps are made of
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for its small networks
 
 from samples import shape
 from sweeps import add, job, opened
@@ -33,13 +33,13 @@ from pipeline.runs.journal import Journal, JournalReader
 from pipeline.tracking.trial_run import Trials
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
-OWN_RUNS = 20_000  # tracking.most_trials
-RAY_S = 1.2e-3  # to start a task and to get what it returns; measured with 1,000 that do nothing
+MOST_RUNS = 20_000  # tracking.most_trials
+RAY_S = 1.2e-3  # to start a task and to fetch its result; measured with 1,000 empty tasks
 START_S = 5e-3  # on the worker, before and after a slice: arguments, the state's file
-TRACKED_S = 1.3e-3  # of the tracker's process per trial; measured, see benchmark_tracking.py
+TRACKED_S = 1.3e-3  # of the tracker's process for a trial; measured, see benchmark_tracking.py
 
 
-# What a trial costs on one core: small ones, and those of Fashion-MNIST with two layers, 5 epochs
+# Architecture, data and epochs of a trial: small ones, and those of Fashion-MNIST with two layers
 SIZES = {
     "digits, 30 epochs, 64 hidden": (shape((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359), 30),
     "Fashion-MNIST, 5 epochs, 128-64 hidden": (
@@ -51,15 +51,15 @@ SIZES = {
 
 
 class Costs(NamedTuple):
-    """Measured here, in seconds: for a line of the journal, and for each network in it; for the tracker to read one."""
+    """Seconds, measured: to write a line of the journal, and each network in it; for the tracker to read a network."""
 
     line: float
     network: float
     read: float
 
 
-class Found(NamedTuple):
-    """What a sweep came to: seconds, and for how many of them workers, driver and core were busy."""
+class Simulated(NamedTuple):
+    """Seconds of a sweep and, of these, of busy workers, driver and scheduler; and the number of decisions."""
 
     seconds: float
     worked: float
@@ -77,12 +77,12 @@ def main() -> None:
         print(f"{name}: {alone:.3g} s of one core for a trial. The driver spends {1e3 * RAY_S:.1f} ms on a task,")
         print(f"{1e3 * costs.line:.1f} ms on its line in the journal and {1e3 * costs.network:.2f} ms on each network;")
         print(
-            f"the tracker {1e3 * TRACKED_S:.1f} ms on each of the first {OWN_RUNS:,} trials, {1e3 * costs.read:.2f} ms",
+            f"the tracker {1e3 * TRACKED_S:.1f} ms on each of the first {MOST_RUNS:,} trials,",
             end="",
         )
-        print(" on each to read what it came to.\n")
+        print(f" {1e3 * costs.read:.2f} ms on each to read its results.\n")
         print("   trials  workers    tasks  networks/stack    sweep s  at best s  workers busy  driver busy", end="")
-        print("  tracker behind  in the way")
+        print("  tracker behind  bottleneck")
         n_trials = 1_000
         while n_trials <= most:
             planned_jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
@@ -95,26 +95,26 @@ def main() -> None:
 
 
 def network_epoch_seconds(of: Architecture, view_shape: ViewShape) -> float:
-    """Of one network in a stack of a good width."""
+    """Of one network in a stack of an efficient width."""
     wide = efficient_width(of)
     return epoch_seconds(of, view_shape, wide) / wide
 
 
 def line(jobs: list[TrialNetwork], workers: int, costs: Costs, alone: float) -> None:
-    """Simulate one sweep and print what it came to; at best the workers do nothing else than train."""
+    """Simulate one sweep and print a line; "at best" is with workers that only train."""
     planned = plan(jobs, workers, PackingSettings("auto", 1.0, 0.0))
     found, n_trials = simulate(planned, workers, costs), len(jobs)
     widest = max(len(stack.networks) for stack in planned)
     used, load, best = found.worked / found.seconds / workers, found.driver / found.seconds, n_trials * alone / workers
-    behind = max(0.0, min(n_trials, OWN_RUNS) * TRACKED_S + n_trials * costs.read - found.seconds)
+    behind = max(0.0, min(n_trials, MOST_RUNS) * TRACKED_S + n_trials * costs.read - found.seconds)
     reasons = {"driver": load > 0.9, "tracker": behind > 15, "too little work": best < min_task_seconds(workers)}
     way = ", ".join(name for name, there in reasons.items() if there) or "-"
     sizes = f"{n_trials:9,}  {workers:7,}  {found.decisions:7,}  {widest:14}  {found.seconds:9.1f}  {best:9.1f}"
     print(f"{sizes}  {used:12.0%}  {load:11.0%}  {behind:12.0f} s  {way}", flush=True)
 
 
-def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Found:
-    """Workers that take as long as the model says, and a driver that does one thing at a time."""
+def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Simulated:
+    """Simulate workers that take as long as the cost model says, and a driver that does one thing at a time."""
     scheduler, chance = Scheduler(planned, workers, 1.0), random.Random(0)
     keys = {number: stack.keys for number, stack in scheduler.stacks.items()}
     running: list[tuple[float, int, Slice, float]] = []
@@ -138,11 +138,11 @@ def simulate(planned: list[PlannedStack], workers: int, costs: Costs) -> Found:
         busy, worked = busy + noting, worked + seconds
         scheduler.finished(done, keys[done.stack], seconds)
         core += time.perf_counter() - began
-    return Found(driver_free, worked, busy, core, n)
+    return Simulated(driver_free, worked, busy, core, n)
 
 
 def measured(epochs: int) -> Costs:
-    """The journal and the results of real slices with so many epochs, on disk."""
+    """Measure the journal and the records with real slices of this many epochs, on disk."""
     curves = {name: [0.1234567890123456] * epochs for name in ("train/loss", "validation/loss", "validation/accuracy")}
     times = {}
     for width in (1, 100):
@@ -173,14 +173,14 @@ def measured(epochs: int) -> Costs:
 
 
 def stacks(n_trials: int) -> list[PlannedStack]:
-    """As many as there can be: two networks in each."""
+    """As many stacks as possible: two networks in each."""
     of, view_shape, epochs = next(iter(SIZES.values()))
     jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
     return plan(jobs, 1_000, PackingSettings(2, 1.0, 0.0))
 
 
 def speed(n_trials: int) -> None:
-    """The core alone: decisions per second, and its memory."""
+    """Print the scheduler's own decisions per second, and its memory."""
     planned = stacks(n_trials)
     found = simulate(planned, 1_000, Costs(0.0, 0.0, 0.0))
     print(f"\n{n_trials:,} trials in {len(planned):,} stacks: {found.decisions:,} decisions, ", end="")

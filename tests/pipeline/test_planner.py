@@ -1,4 +1,4 @@
-"""The planner: which networks stand in one stack."""
+"""The planner: which networks are trained in one stack."""
 
 import math
 import time
@@ -34,7 +34,7 @@ def stacks(width):
 
 @st.composite
 def any_jobs(draw):
-    """Networks of two shapes and two sizes of views on several folds, some of them on their way."""
+    """Networks of two architectures and two sizes of data on several folds, some of which have begun."""
     found = []
     for number in range(draw(st.integers(1, 40))):
         of, view_shape = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([VIEW_SHAPE, LONGER]))
@@ -50,7 +50,7 @@ def any_jobs(draw):
     workers=st.integers(1, 9),
     width=st.one_of(st.sampled_from(["auto", "unlimited"]), st.integers(1, 50)),
 )
-def test_every_network_is_in_one_stack_of_its_like(jobs, workers, width):
+def test_every_network_is_in_one_stack_of_networks_like_it(jobs, workers, width):
     by_key = {one.network.key: one for one in jobs}
     found = plan(jobs, workers, stacks(width))
     assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
@@ -69,8 +69,8 @@ def test_every_network_is_in_one_stack_of_its_like(jobs, workers, width):
         assert kinds == sorted(kinds)  # so those with one optimizer are neighbours
 
 
-def test_what_must_not_stand_together_does_not():
-    """One difference at a time, in shape, size of the view, epochs, and whether there is a state to go on from."""
+def test_networks_that_cannot_be_trained_together_are_in_different_stacks():
+    """One difference at a time: architecture, size of the data, epochs, whether there is a checkpoint."""
     first = job(0)
     others = [
         job(1, OTHER),
@@ -86,7 +86,7 @@ def test_what_must_not_stand_together_does_not():
 
 
 @pytest.mark.parametrize(("workers", "width", "n_rounds"), [(3, 8, 1), (2, 4, 3), (4, 3, 2), (2, 3, 4), (1, 8, 3)])
-def test_the_stacks_of_a_round_get_as_many_networks_of_each_kind(workers, width, n_rounds):
+def test_the_stacks_of_a_round_get_equally_many_networks_of_each_kind(workers, width, n_rounds):
     jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
     found = plan(jobs, workers, stacks(width))
     assert len(found) == n_rounds * workers
@@ -99,13 +99,13 @@ def test_the_stacks_of_a_round_get_as_many_networks_of_each_kind(workers, width,
     assert max(map(len, counts)) <= math.ceil(3 / n_rounds) + 1
 
 
-def test_neighbours_in_the_order_of_the_jobs_that_are_of_one_kind_come_to_different_stacks_of_a_round():
+def test_neighbours_of_one_kind_are_put_into_different_stacks_of_a_round():
     found = plan([job(3 * number) for number in range(12)], 3, stacks(4))  # one optimizer
     numbers = [[int(network.key[:4]) // 3 for network in stack.networks] for stack in found]
     assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
 
 
-def test_where_workers_have_several_stacks_networks_of_the_same_kinds_come_to_as_few_stacks_as_they_can():
+def test_where_workers_have_several_stacks_networks_of_one_kind_are_in_as_few_as_possible():
     jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
     n_each = Counter(one.network.kinds for one in jobs)
     found = plan(jobs, 1, stacks(4))
@@ -116,7 +116,7 @@ def test_where_workers_have_several_stacks_networks_of_the_same_kinds_come_to_as
     assert sum(stacks_of.values()) <= len(found) + len(n_each) - 1  # each border is between two kinds, or within one
 
 
-def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
+def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
     jobs = [job(number, view=view) for number in range(2) for view in (5, 2, 9)]
     (stack,) = plan(jobs, 1, stacks("unlimited"))
     networks, folds = stack.with_views()
@@ -133,7 +133,7 @@ def test_the_folds_of_a_trial_may_stand_in_one_stack_and_keep_their_views():
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 56])
 @pytest.mark.parametrize("n_networks", [1, 5, 56, 112])
 def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
-    """There is enough to do for all of them: 5 networks take a minute."""
+    """There is enough work for all of them: 5 networks take a minute."""
     jobs = [job(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
     found = plan(jobs, workers, stacks("auto"))
     assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
@@ -159,7 +159,7 @@ def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     assert max(len(stack.networks) for stack in many) > max(len(stack.networks) for stack in few)
 
 
-def test_large_networks_stand_in_narrow_stacks_and_small_ones_in_wide_ones():
+def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
     middle = shape((64, 128, 64, 10), batch_size=32)
     widths = [
         max(len(stack.networks) for stack in plan([job(n, of) for n in range(200)], 1, stacks("auto")))
@@ -171,12 +171,12 @@ def test_large_networks_stand_in_narrow_stacks_and_small_ones_in_wide_ones():
 
 
 @pytest.mark.parametrize(("width", "expected"), [("unlimited", [10]), (4, [4, 3, 3]), (1, [1] * 10), (99, [10])])
-def test_a_number_is_the_most_that_stand_together(width, expected):
+def test_a_width_is_the_largest_number_of_networks_in_a_stack(width, expected):
     found = plan([job(number) for number in range(10)], 4, stacks(width))
     assert [len(stack.networks) for stack in found] == expected
 
 
-def test_the_rest_of_a_stack_goes_on_out_of_it():
+def test_the_rest_of_a_stack_continues_from_its_state():
     (stack,) = plan([job(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
     keys = stack.keys[1:4]
     rest = stack.rest(keys, number=8, epoch=4)
@@ -192,7 +192,7 @@ def test_steps_and_arithmetic_are_counted_by_hand():
     assert step_flops(SMALL) == 3 * 2 * 32 * (8 * 6 + 6 * 3)
 
 
-def test_an_epoch_lasts_about_as_long_as_is_said():
+def test_an_epoch_takes_about_as_long_as_estimated():
     """Within a factor of ten, whatever the machine: the order of stacks and the first slices depend on it."""
     of = shape((32, 64, 10), batch_size=32)
     stack = start(of, [network(f"{number}") for number in range(20)])

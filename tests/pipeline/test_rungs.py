@@ -1,4 +1,4 @@
-"""Rungs: what the budget allows of what a search asks for, what the search is told, and why trials are let go."""
+"""Rungs: what the budget allows of what a search asks for, what the search is told, and why trials are pruned."""
 
 import math
 from dataclasses import replace
@@ -14,7 +14,7 @@ UNLIMITED = Budget(None, None, None)
 
 
 class Script:
-    """A search that asks for what it was given, and keeps what it is told."""
+    """A sampler that asks for the given rungs, and keeps what it is told."""
 
     def __init__(self, *rungs):
         self.rungs, self.told = [[TrainRequest(trial(number), until) for number, until in rung] for rung in rungs], []
@@ -27,7 +27,7 @@ class Script:
 
 
 def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5):
-    """Train all that is asked for; by rung, what was: {trial: epochs}."""
+    """Train all that is asked for. Returns for each rung {trial: epoch}, and the records."""
     results = opened(0) if results is None else results
     rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
     asked = []
@@ -47,7 +47,7 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
     return asked, results
 
 
-def test_without_a_budget_all_is_trained_that_is_asked_for():
+def test_without_a_budget_everything_asked_for_is_trained():
     script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(2, 9)])
     asked, results = swept(script)
     assert asked == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
@@ -74,7 +74,7 @@ def test_without_a_budget_all_is_trained_that_is_asked_for():
         (Budget(None, 22, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {3: 9, 2: 9}]),
     ],
 )
-def test_a_budget_buys_the_first_of_what_is_asked_for(budget, expected):
+def test_a_budget_pays_for_the_first_of_the_requests(budget, expected):
     script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
     asked, results = swept(script, budget)
     if budget == Budget(None, 21, None):
@@ -83,12 +83,12 @@ def test_a_budget_buys_the_first_of_what_is_asked_for(budget, expected):
     assert all(one.finished for one in results.trials.values())
 
 
-def test_each_network_of_a_trial_costs():
+def test_each_network_of_a_trial_is_paid_for():
     script = Script([(0, 2), (1, 2)])
     assert swept(script, Budget(None, 2 * 6, None), results=opened(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
 
 
-def test_the_cause_says_whether_the_search_or_the_budget_let_a_trial_go():
+def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
     script = Script([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
     _, results = swept(script, Budget(None, 8, None))
     causes = {one.key[:4]: one.pruned for one in results.networks.values()}
@@ -110,8 +110,8 @@ def test_scores_are_means_over_the_networks_and_smaller_is_better():
     assert script.told == [{"0000": (0.5, -0.5, 100.0), "0001": (0.375, -0.625, 101.0)}]
 
 
-def test_a_diverged_trial_scores_inf_from_that_epoch_on_only():
-    """What an earlier session knew of later epochs changes no decision at an earlier rung."""
+def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
+    """Later epochs that an earlier session has trained change no decision at an earlier rung."""
     results = opened(1)
     add(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
     add(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)

@@ -1,4 +1,4 @@
-"""The scheduler: a simulation with any durations, in which networks leave and workers come free at any moment."""
+"""The scheduler, in simulations with random durations in which networks end and workers become idle at any moment."""
 
 import heapq
 from dataclasses import dataclass, field, replace
@@ -19,14 +19,14 @@ def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
 
 @dataclass
 class Simulation:
-    """Workers that do what the scheduler says, for as long as `lasts` says."""
+    """Workers that train the scheduler's slices; `lasts` gives their durations."""
 
     scheduler: Scheduler
     workers: int
     lasts: object
     leaves: object
-    fate: object = lambda keys, one: None  # what becomes of a slice: None, or "lost" or "out of memory"
-    trained: dict = field(default_factory=dict)  # by network, the epochs in their order
+    fate: object = lambda keys, one: None  # of a slice: None, "lost" or "out of memory"
+    trained: dict = field(default_factory=dict)  # by network, its epochs in order
     given_up: dict = field(default_factory=dict)  # by network, in which epoch
     n_slices: int = 0
     n_lost: int = 0
@@ -60,7 +60,7 @@ class Simulation:
         return self.scheduler.next() if len(running) - n_on_gpus < self.workers else None
 
     def going_on(self, one: Slice):
-        """The networks that a slice trains, without those that have left."""
+        """The networks that a slice trains, without those that have ended."""
         return [key for key in self.keys(one) if self.leaves.get(key, 99) > one.start]
 
     def keys(self, one: Slice):
@@ -69,7 +69,7 @@ class Simulation:
         return [key for key in keys if len(self.trained.get(key, ())) == one.start]
 
     def train(self, done: Slice):
-        """The networks that go on; those which were divided off or have left are not of the stack any longer."""
+        """The networks that continue; those that were divided off or have ended no longer belong to the stack."""
         stack = self.scheduler.stacks[done.stack]
         going_on = []
         for network in stack.networks:
@@ -77,7 +77,7 @@ class Simulation:
             if self.leaves.get(network.key, 99) <= done.start:
                 continue
             until = min(done.until, self.leaves.get(network.key, 99))
-            assert len(epochs) == done.start  # never before its predecessor came back
+            assert len(epochs) == done.start  # never before its predecessor has ended
             epochs.extend(range(done.start + 1, until + 1))
             if until == done.until < self.leaves.get(network.key, 99):
                 going_on.append(network.key)
@@ -131,9 +131,13 @@ def test_a_stack_is_divided_when_workers_are_idle():
 
 @pytest.mark.parametrize(
     ("seconds", "going_on", "others", "why"),
-    [(0.001, 8, 0, "what is left is over in no time"), (10.0, 1, 0, "one network"), (10.0, 8, 1, "another is ready")],
+    [
+        (0.001, 8, 0, "the remaining epochs take no time"),
+        (10.0, 1, 0, "a single network"),
+        (10.0, 8, 1, "another stack waits"),
+    ],
 )
-def test_a_stack_is_not_divided_for_nothing(seconds, going_on, others, why):
+def test_a_stack_is_not_divided_needlessly(seconds, going_on, others, why):
     scheduler = Scheduler(planned(8 * (1 + others), 8, epoch_seconds=1.0), 2, slice_seconds=1.0)
     keys = scheduler.stacks[0].keys[:going_on]
     done = scheduler.next()
@@ -142,7 +146,7 @@ def test_a_stack_is_not_divided_for_nothing(seconds, going_on, others, why):
     assert scheduler.next().stack == done.stack
 
 
-def test_a_stack_on_its_way_goes_before_one_that_has_not_begun_and_a_long_one_begins_first():
+def test_a_stack_that_has_begun_goes_before_one_that_has_not_and_a_long_one_begins_first():
     short, long = planned(2, 2, epochs=4, epoch_seconds=1.0), planned(2, 2, epochs=8, epoch_seconds=1.0)
     scheduler = Scheduler([*short, *long], 1, slice_seconds=1.0)
     assert scheduler.next() == Slice(1, 0, 1)
@@ -155,14 +159,14 @@ def test_slices_last_about_as_long_as_asked():
     scheduler = Scheduler(planned(4, 4, epochs=1000), 1, slice_seconds=3.0)
     keys = scheduler.stacks[0].keys
     done = scheduler.next()
-    scheduler.finished(done, keys, 0.25 * (done.until - done.start))  # it takes a quarter of a second an epoch
+    scheduler.finished(done, keys, 0.25 * (done.until - done.start))  # a quarter of a second per epoch
     later = scheduler.next()
     assert later.until - later.start == 12
     scheduler.finished(later, keys, 12 * 5.0)  # now five seconds
     assert scheduler.next().until == later.until + 1
 
 
-def test_the_scheduler_drops_a_stack_that_everybody_has_left():
+def test_a_stack_whose_networks_have_all_ended_is_dropped():
     scheduler = Scheduler(planned(4, 2, epochs=1000), 1, slice_seconds=1e-9)
     first = scheduler.next()
     scheduler.finished(first, [], 1.0)
@@ -175,7 +179,7 @@ def test_the_scheduler_drops_a_stack_that_everybody_has_left():
 
 @given(workers=st.integers(1, 5), n_stacks=st.integers(1, 12), choices=st.randoms(use_true_random=False))
 def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
-    """As many slices are under way as there are workers or stacks that are not over."""
+    """As many slices run as there are workers, or unfinished stacks."""
     scheduler = Scheduler(planned(2 * n_stacks, 2, epochs=6), workers, slice_seconds=1e-6)
     running, over = [], set()
     while not scheduler.done:
@@ -199,10 +203,10 @@ def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
     slice_seconds=st.sampled_from([1e-6, 0.5, 100.0]),
     choices=st.randoms(use_true_random=False),
 )
-def test_who_takes_the_workers_along_is_found_and_given_up_and_nobody_else(
+def test_a_network_that_kills_its_workers_is_found_and_given_up_and_no_other(
     n_networks, width, workers, retries, slice_seconds, choices
 ):
-    """Each epoch of a poisoned network loses its slice, from one epoch on; the others come to their end."""
+    """From some epoch on, each slice that contains a poisoned network is lost; the others are trained to the end."""
     epochs = 9
     scheduler = Scheduler(planned(n_networks, width, epochs), workers, slice_seconds, retries)
     keys = [network.key for stack in scheduler.stacks.values() for network in stack.networks]
@@ -213,7 +217,7 @@ def test_who_takes_the_workers_along_is_found_and_given_up_and_nobody_else(
 
     simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), {}, fate)
     simulation.run()
-    assert simulation.given_up == poisoned  # in the very epoch
+    assert simulation.given_up == poisoned  # at exactly this epoch
     assert {key: len(simulation.trained.get(key, ())) for key in keys} == {
         key: poisoned.get(key, epochs + 1) - 1 for key in keys
     }
@@ -226,8 +230,8 @@ def test_who_takes_the_workers_along_is_found_and_given_up_and_nobody_else(
     loss=st.sampled_from(["lost", "out of memory"]),
     choices=st.randoms(use_true_random=False),
 )
-def test_what_is_lost_now_and_then_comes_to_its_end(n_networks, width, loss, choices):
-    """Every slice is lost once, wherever it runs; nobody is given up, and no epoch is left out or trained twice."""
+def test_slices_that_are_lost_occasionally_are_trained_to_the_end(n_networks, width, loss, choices):
+    """Every slice is lost once; no network is given up, and no epoch is skipped or trained twice."""
     lost = set()
 
     def fate(keys, one):
@@ -254,7 +258,7 @@ def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_netwo
     assert simulation.n_lost <= 2 * n_networks / fits  # halving, not one by one
 
 
-def test_a_lost_slice_is_tried_again_epoch_by_epoch_and_then_halved():
+def test_a_lost_slice_is_repeated_epoch_by_epoch_and_then_halved():
     scheduler = Scheduler(planned(4, 4, epochs=10, epoch_seconds=0.1), 1, 0.5, 1)
     keys = scheduler.stacks[0].keys
     assert scheduler.next() == Slice(0, 0, 5)

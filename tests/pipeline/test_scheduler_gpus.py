@@ -1,4 +1,4 @@
-"""The scheduler with GPUs beside the cores: wide stacks for those, narrow ones for these, out of one queue."""
+"""The scheduler with GPUs besides cores: wide stacks for GPUs and narrow ones for cores, from one queue."""
 
 from collections import Counter
 
@@ -29,10 +29,10 @@ def with_gpus(stacks, workers, gpus, fits, slice_seconds=0.5, retries=1):
     slice_seconds=st.sampled_from([1e-6, 0.5, 100.0]),
     choices=st.randoms(use_true_random=False),
 )
-def test_every_network_is_trained_through_every_epoch_once_wherever(
+def test_every_network_is_trained_through_every_epoch_once_on_any_device(
     n_networks, width, epochs, workers, gpus, fits, slice_seconds, choices
 ):
-    """Slices are lost, too, on GPUs for want of memory and on both for other reasons; nobody is given up."""
+    """Slices are lost, on GPUs also for lack of memory; no network is given up."""
     stacks = planned(n_networks, width, epochs)
     scheduler = with_gpus(stacks, workers, gpus, fits, slice_seconds, retries=99)
     keys = [network.key for stack in stacks for network in stack.networks]
@@ -52,7 +52,7 @@ def test_every_network_is_trained_through_every_epoch_once_wherever(
 
 
 @given(n_networks=st.integers(2, 60), workers=st.integers(1, 6), fits=st.integers(1, 99), width=st.integers(1, 9))
-def test_at_the_start_a_gpu_takes_all_that_finds_room_but_one_stack_for_each_core(n_networks, workers, fits, width):
+def test_at_the_start_a_gpu_takes_all_that_fits_but_leaves_a_stack_for_each_core(n_networks, workers, fits, width):
     stacks = planned(n_networks, width)
     scheduler = with_gpus(stacks, workers, 1, fits)
     wide = scheduler.next(gpu=True)
@@ -68,17 +68,17 @@ def test_at_the_start_a_gpu_takes_all_that_finds_room_but_one_stack_for_each_cor
 
 
 @given(n_networks=st.integers(1, 99), workers=st.integers(0, 4), gpus=st.integers(2, 5), width=st.integers(1, 9))
-def test_several_gpus_begin_with_about_as_many_networks_each(n_networks, workers, gpus, width):
+def test_several_gpus_begin_with_about_equally_many_networks(n_networks, workers, gpus, width):
     scheduler = with_gpus(planned(n_networks, width), workers, gpus, 1000)
     taken = [chosen for _ in range(gpus) if (chosen := scheduler.next(gpu=True))]
     widths = [len(scheduler.stacks[one.stack].networks) for one in taken]
-    assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not cut for it
+    assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not divided for it
     assert len(taken) == gpus or sum(widths) == n_networks
     if not workers and n_networks > 3 * gpus * width:
         assert min(widths) >= n_networks / gpus - 2 * width
 
 
-def test_stacks_of_another_sort_are_not_taken_along():
+def test_stacks_of_different_sorts_are_not_joined():
     jobs = [job(number, span=(0, 9)) for number in range(6)]
     jobs += [job(number, span=(3, 9), origin=NetworkOrigin(7, "x")) for number in range(6, 12)]
     jobs += [job(number, span=(0, 8)) for number in range(12, 18)] + [job(19, LARGE, view_shape=VIEW_SHAPE)]
@@ -92,12 +92,12 @@ def test_stacks_of_another_sort_are_not_taken_along():
     )
 
 
-def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
+def test_stacks_that_have_begun_are_joined_from_their_current_epoch():
     scheduler = with_gpus(planned(4, 2, epoch_seconds=0.1), 2, 0, 100)
     keys = [scheduler.stacks[number].keys for number in (0, 1)]
     assert [scheduler.next(), scheduler.next()] == [Slice(0, 0, 5), Slice(1, 0, 5)]
     for number in (0, 1):
-        scheduler.finished(Slice(number, 0, 5), keys[number][number:], 0.5)  # one of them has left
+        scheduler.finished(Slice(number, 0, 5), keys[number][number:], 0.5)  # one of them has ended
     scheduler.resize(0, 1)
     wide = scheduler.next(gpu=True)
     assert (wide.start, wide.gpu) == (5, True)
@@ -108,7 +108,7 @@ def test_stacks_that_were_on_their_way_are_joined_from_where_they_are():
     assert scheduler.next() is None
 
 
-def test_an_idle_core_gets_of_a_wide_stack_what_it_can_do_meanwhile():
+def test_an_idle_core_gets_its_fair_share_of_a_wide_stack():
     """The GPU needs 0.1 s for an epoch of 60 networks, a core 2.4 s: a fair share of two cores is 2 networks each."""
     scheduler = with_gpus(planned(60, 60, epochs=100, epoch_seconds=2.4), 2, 1, 100)
     wide = scheduler.next(gpu=True)
@@ -120,8 +120,8 @@ def test_an_idle_core_gets_of_a_wide_stack_what_it_can_do_meanwhile():
     assert [one.gpu for one in (again, *others)] == [True, False, False]
 
 
-def test_a_core_that_takes_over_a_wide_stack_takes_it_in_narrow_parts():
-    """As after the GPU's host has left."""
+def test_a_core_that_takes_over_a_wide_stack_divides_it():
+    """As when the GPU's host has left the cluster."""
     scheduler = with_gpus(
         plan([job(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
     )
@@ -135,7 +135,7 @@ def test_a_core_that_takes_over_a_wide_stack_takes_it_in_narrow_parts():
     assert set(widths) == {1}  # networks of 535,818 parameters fill a core's cache by themselves
 
 
-def test_without_memory_the_width_is_halved_for_all_of_the_sort_and_the_last_one_is_for_the_cores():
+def test_without_memory_the_width_is_halved_for_the_whole_sort_until_only_cores_train_it():
     scheduler = with_gpus(planned(8, 1), 0, 1, 100)
     widths = []
     while chosen := scheduler.next(gpu=True):

@@ -1,4 +1,4 @@
-"""Searches whose decisions can be worked out by hand: what they ask for, and what they make of the scores."""
+"""Searches whose decisions can be worked out by hand: what they ask for, and how they use the scores."""
 
 from importlib import import_module
 from itertools import pairwise
@@ -84,7 +84,7 @@ def test_the_candidates_can_be_changed_on_the_command_line():
     assert composed_search("search=halving") == Halving(Grid(), 3, 1)
 
 
-def test_a_grid_that_never_ends_is_refused():
+def test_too_large_a_grid_is_refused():
     with pytest.raises(ValueError, match=f"at most {MOST_TRIALS} trials, but the space has 100001"):
         Grid().begin(space({"low": 1.0, "high": 2.0, "points": MOST_TRIALS + 1}), 5, 1)
 
@@ -99,7 +99,7 @@ def test_a_drawn_search_can_be_extended_and_depends_on_its_seed(search):
 
 @pytest.mark.parametrize("search", [Random, Sobol])
 def test_drawn_trials_are_spread_evenly_over_a_space(search):
-    """Shares of decisions and mean places on their scales, within four standard deviations of 512 random draws."""
+    """Shares of decisions and mean positions on their scales, within four standard deviations of 512 random draws."""
     trials = search(512, 0).list_trials(MIXED)
     parameters = [trial.parameters for trial in trials]
     assert sum(one["optimizer.learning_rate"] < 10**-2.5 for one in parameters) == pytest.approx(256, abs=46)
@@ -111,14 +111,14 @@ def test_drawn_trials_are_spread_evenly_over_a_space(search):
 
 
 @pytest.mark.parametrize("search", [Random, Sobol])
-def test_nothing_is_drawn_twice_and_a_small_space_ends_early(search):
+def test_no_trial_is_drawn_twice_and_a_small_space_ends_early(search):
     trials = search(256, 0).list_trials(listed(12))
     assert sorted(trial.parameters["optimizer.learning_rate"] for trial in trials) == [
         (i + 1) / 1000 for i in range(12)
     ]
 
 
-def test_equal_choices_give_equal_parameters_whichever_search_made_them():
+def test_equal_choices_give_equal_parameters_in_all_searches():
     made = [search.list_trials(listed(3)) for search in (Grid(), Random(9, 0), Sobol(64, 0))]
     assert [{str(trial.parameters) for trial in trials} for trials in made] == [
         {str(t.parameters) for t in made[0]}
@@ -138,7 +138,7 @@ def test_halving_rounds_up_and_ends_at_the_last_epoch():
     assert list(rungs[-1]) == [0, 1, 2, 3, 4]
 
 
-def test_of_equals_the_first_go_on_and_what_diverged_never_does():
+def test_of_equal_trials_the_first_are_kept_and_diverged_ones_never():
     search = Halving(Grid(), 2, 1)
     assert played(search.begin(listed(6), 2, 1), lambda trial: 1.0)[1] == {0: 2, 1: 2, 2: 2}
     rungs = played(search.begin(listed(6), 2, 1), lambda trial: inf if trial.number < 5 else 1.0)
@@ -158,7 +158,7 @@ def test_halving_takes_the_trials_of_another_search():
 
 
 def sizes(rungs):
-    """By bracket, the sizes of its rungs: brackets are told apart by their trials, rungs by their epochs."""
+    """By bracket, the sizes of its rungs: brackets are distinguished by their trials, rungs by their epochs."""
     brackets = {}
     for rung in rungs:
         for number, until in rung.items():
@@ -206,7 +206,7 @@ POPULATION = Population(size=8, every=2, share=0.25, factor=1.25, seed=0)
 
 
 def generations(search, swept, epochs, score):
-    """The legs of every generation."""
+    """The requests of every generation."""
     sampler, found = search.begin(swept, epochs, 1), []
     while requests := sampler.ask():
         found.append(requests)
@@ -214,7 +214,7 @@ def generations(search, swept, epochs, score):
     return found
 
 
-def test_the_worst_go_on_as_changed_copies_of_the_best():
+def test_the_worst_become_changed_copies_of_the_best():
     first, second, third = generations(POPULATION, MIXED, 5, by_number)
     assert [{request.until for request in requests} for requests in (first, second, third)] == [{2}, {4}, {5}]
     assert [request.origin for request in first] == [None] * 8
@@ -251,7 +251,7 @@ def test_numbers_stay_in_their_ranges_and_lists_move_to_neighbours():
     assert len(seen) > 4
 
 
-def test_what_diverged_is_replaced_even_if_it_is_more_than_the_share():
+def test_diverged_trials_are_replaced_even_if_they_are_more_than_the_share():
     _, second = generations(POPULATION, MIXED, 4, lambda trial: inf if trial.number > 2 else by_number(trial))
     assert [request.origin is None for request in second] == [True] * 3 + [False] * 5
     assert {request.origin for request in second[3:]} <= {"0000", "0001"}
@@ -282,7 +282,7 @@ FIRST = {"candidates": {"_target_": "pipeline.search.grid.Grid"}, "factor": 3, "
         (lambda: POPULATION.begin(listed(1), 8, 1), "changes numbers .* but space has none"),
     ],
 )
-def test_law_7_a_search_that_does_not_go_with_the_run_is_refused(begin, said):
+def test_law_7_a_search_that_contradicts_other_settings_is_refused(begin, said):
     with pytest.raises(ValueError, match=said):
         begin()
 

@@ -1,4 +1,4 @@
-"""Searches that learn from scores: they find what is good, and the same again from the same scores."""
+"""Searches that learn from scores: they find good trials, and the same trials from the same scores."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def flat(batches):
 
 
 @pytest.mark.parametrize("search", [Tpe(20, 8, 0), CmaEs(20, 8, 0)], ids=lambda search: type(search).__name__)
-def test_batches_have_their_size_and_the_last_what_is_left(search):
+def test_batches_have_their_size_and_the_last_has_the_rest(search):
     batches = played(search, NUMBERS, one)
     assert [len(batch) for batch in batches] == [8, 8, 4]
     assert [trial.number for trial in flat(batches)] == list(range(20))
@@ -74,7 +74,7 @@ def test_batches_have_their_size_and_the_last_what_is_left(search):
 
 
 @pytest.mark.parametrize(("make", "swept"), [(Tpe, BRANCHES), (CmaEs, NUMBERS)])
-def test_law_1_equal_scores_lead_to_equal_trials_in_whatever_order_they_are_told(make, swept):
+def test_law_1_equal_scores_lead_to_equal_trials_in_any_order_of_telling(make, swept):
     first = played(make(32, 8, 7), swept, one)
     assert played(make(32, 8, 7), swept, one, backwards=True) == first
     assert played(make(32, 8, 8), swept, one) != first
@@ -88,7 +88,7 @@ print(json.dumps([trial.parameters for trial in trials]))
 """
 
 
-def test_law_5_a_search_that_is_told_the_same_again_in_a_new_process_asks_for_the_same():
+def test_law_5_in_a_new_process_equal_scores_lead_to_equal_trials():
     expected = json.loads(json.dumps([t.parameters for t in flat(played(Tpe(32, 8, 7), BRANCHES, one))]))
     environment = os.environ | {
         "PYTHONHASHSEED": "12",
@@ -100,14 +100,14 @@ def test_law_5_a_search_that_is_told_the_same_again_in_a_new_process_asks_for_th
 
 
 @pytest.mark.parametrize("make", [Tpe, CmaEs])
-def test_it_finds_better_trials_than_chance_does(make):
+def test_a_search_finds_better_trials_than_random_search(make):
     """Of 64 trials the last 16 are on average three times nearer to the minimum than random ones, over three seeds."""
     late = [valley(trial) for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, one)[-2:])]
     chance = [valley(trial) for seed in range(3) for trial in Random(64, seed).list_trials(NUMBERS)]
     assert fmean(late) < fmean(chance) / 3
 
 
-def test_it_learns_which_branches_and_choices_are_good():
+def test_a_search_learns_which_branches_and_choices_are_good():
     last = flat(played(Tpe(80, 8, 0), BRANCHES, one)[-3:])
     assert sum(trial.optimizer_name == "adam" for trial in last) > 16
     assert sum(trial.parameters["network.hidden"] == "[32]" for trial in last) > 12
@@ -115,7 +115,7 @@ def test_it_learns_which_branches_and_choices_are_good():
 
 
 def test_several_objectives():
-    """Two minima, at learning rates 1e-4 and 1e-2: what lies between them is as good as can be, the rest is not."""
+    """Two minima, at learning rates 1e-4 and 1e-2: trials between them are Pareto optimal, others are not."""
 
     def two(trial):
         place = log10(trial.parameters["optimizer.learning_rate"])
@@ -127,7 +127,7 @@ def test_several_objectives():
 
 
 @pytest.mark.parametrize(("make", "n"), [(Tpe, 1), (Tpe, 2), (CmaEs, 1)])
-def test_what_diverged_is_avoided_and_harms_nothing(make, n):
+def test_diverged_trials_are_avoided_and_do_no_harm(make, n):
     def steep(trial):
         diverged = trial.parameters["optimizer.learning_rate"] > 10**-1.5
         return ((inf,) if diverged else one(trial)) * n
@@ -137,7 +137,7 @@ def test_what_diverged_is_avoided_and_harms_nothing(make, n):
     assert len(flat(played(make(16, 8, 0), NUMBERS, lambda trial: (inf,) * n, n))) == 16
 
 
-def test_law_7_what_does_not_go_together_is_refused():
+def test_law_7_contradicting_settings_are_refused():
     with pytest.raises(ValueError, match="cma_es ranks trials by one metric, but there are 2"):
         CmaEs(8, 8, 0).begin(NUMBERS, 5, 2)
     with pytest.raises(ValueError, match=r"two ranges or more .* but the space has training.batch_size; use tpe"):
@@ -148,7 +148,7 @@ def test_law_7_what_does_not_go_together_is_refused():
 
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
-def test_a_gaussian_process_finds_better_trials_than_chance_does():
+def test_a_gaussian_process_finds_better_trials_than_random_search():
     late = [valley(trial) for trial in flat(played(GaussianProcess(24, 4, 0), NUMBERS, one)[-2:])]
     assert fmean(late) < fmean(valley(trial) for trial in Random(64, 0).list_trials(NUMBERS)) / 5
 

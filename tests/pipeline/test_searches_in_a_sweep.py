@@ -56,7 +56,7 @@ def read_leaderboard(runs):
 
 
 @pytest.mark.parametrize("search", rest_slow(SEARCHES))
-def test_law_1_a_search_decides_the_same_however_its_networks_are_packed(search, tmp_path):
+def test_law_1_decisions_of_a_search_do_not_depend_on_packing(search, tmp_path):
     found = [
         swept_here(tmp_path / name, *SEARCHES[search], *packing)
         for name, packing in {
@@ -72,7 +72,7 @@ def test_law_1_a_search_decides_the_same_however_its_networks_are_packed(search,
     )
 
 
-def test_halving_lets_the_worse_go_and_says_why(tmp_path):
+def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
     """9 learning rates: all for an epoch, 3 for three, 1 for nine."""
     found = swept_here(tmp_path, *SEARCHES["halving"])
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
@@ -109,7 +109,7 @@ def view_of(settings):
 
 
 def by_hand(rungs, settings, config, trials):
-    """What a population comes to if nncore alone trains it, each network in a stack of its own; and its copies."""
+    """Train a population with nncore alone, each network and each copy in a stack of its own."""
     view, variants = view_of(settings), Variants(Configuration(settings, config, ""))
     shape = variants.of(settings.space.covering_trials()[0]).shape(view_shape(view), "classification")
     stacks, addresses, copies = {}, {}, 0
@@ -130,8 +130,8 @@ def by_hand(rungs, settings, config, trials):
     assert copies > 0
 
 
-class Noting:
-    """A search that keeps the trials that another asks for."""
+class RecordingSearch:
+    """A search that records the trials that another asks for."""
 
     def __init__(self, search):
         self.search = search
@@ -151,10 +151,10 @@ class Noting:
 
 
 def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
-    """The copies go on from the weights and the memory of their origins, with rates of their own."""
+    """The copies continue from the weights and the optimizer state of their origins, with their own rates."""
     settings, config = composed(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
-    noting = Noting(settings.search)
-    run_here(replace(settings, search=noting), config)
+    recording = RecordingSearch(settings.search)
+    run_here(replace(settings, search=recording), config)
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
     reported = {}
     number = -1
@@ -163,7 +163,7 @@ def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
         if event["event"] == "slice":
             for key, one in event["networks"].items():
                 reported[number, key] = one["fingerprint"]
-    found = {(number, key): one.fingerprint for number, key, one in by_hand(rungs, settings, config, noting.asked)}
+    found = {(number, key): one.fingerprint for number, key, one in by_hand(rungs, settings, config, recording.asked)}
     assert found == reported
     assert len(found) == 3 * 6
 
@@ -182,7 +182,7 @@ SWEPT = {  # a setting of the space, the same as a setting of a run of its own, 
 
 
 @pytest.mark.parametrize("name", rest_slow(SWEPT))
-def test_law_1_a_swept_setting_is_as_in_a_run_of_its_own(name, tmp_path):
+def test_law_1_a_swept_setting_gives_the_result_of_a_separate_run(name, tmp_path):
     swept, alone, values = SWEPT[name]
     few = ("space=learning_rates", *(f"~space.optimizer.{one}" for one in ("sgd", "momentum", "rmsprop")))
     few = (
@@ -228,7 +228,7 @@ def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
 
 
 def test_of_equals_the_simplest_is_the_champion(tmp_path):
-    """Sizes of networks that all do well on an easy task: those that cannot be told apart tie."""
+    """Networks of several sizes on an easy task: those that cannot be distinguished tie."""
     few = (*MANY, "space.optimizer.adam.learning_rate=[0.03]", "+space.network.hidden=[[32],[8],[4]]")
     best = swept_here(tmp_path / "best", *few)
     found = swept_here(tmp_path / "simplest", *few, "select.simplest=true")
@@ -241,7 +241,7 @@ def test_of_equals_the_simplest_is_the_champion(tmp_path):
     assert found["digest"] == best["digest"]
 
 
-def test_the_pareto_front_has_those_that_nobody_beats_in_both(tmp_path):
+def test_the_pareto_front_has_the_trials_that_none_dominates(tmp_path):
     few = ("space=learning_rates", *ADAM[1:], *IRIS, "space.optimizer.adam.learning_rate=[0.003,0.03]")
     swept_here(
         tmp_path, *few, "+space.network.hidden=[[],[4],[16]]", "select.tradeoffs=[parameters]", "training.epochs=8"
@@ -279,7 +279,7 @@ def test_without_an_ensemble_there_is_none_in_the_summary(tmp_path):
     assert swept_here(tmp_path, *ADAM, *IRIS, "select.ensemble=0")["ensemble"] is None
 
 
-def test_law_2_a_trial_that_diverges_is_out_of_the_search(tmp_path):
+def test_law_2_a_diverged_trial_is_dropped_by_the_search(tmp_path):
     wild = (*SEARCHES["halving"], "space.optimizer.adam.learning_rate=[0.001,0.01,1000.0]", "training.loss_limit=20.0")
     found = swept_here(tmp_path, *wild)
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]

@@ -1,4 +1,4 @@
-"""The grammar of spaces, what trials come of them, and the errors."""
+"""The grammar of spaces, the trials that they make, and the errors."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_a_grid_has_optimizers_outside_regularizers_inside_and_the_rest_innermos
     assert shown == expected
 
 
-def test_branches_bring_nodes_of_their_own():
+def test_branches_add_their_own_nodes():
     trials = grid(space(reduce={"pca": PCA, "none": KEEP}, network={"hidden": [[64], [128, 64]]}))
     assert [trial.other_label for trial in trials] == [
         "reduce pca, n_components 8, hidden [64]",
@@ -81,7 +81,7 @@ def test_branches_bring_nodes_of_their_own():
     assert trials[3].label == "adam 0.01, none, reduce pca, n_components 16, hidden [128, 64]"
 
 
-def test_a_member_without_branches_and_settings_by_name():
+def test_a_component_without_branches_and_settings_by_name():
     dropout = {"_target_": "nncore.regularizers.dropout.dropout", "rate": [0.1, 0.3]}
     trials = grid(space(network={"activation": SLOPE, "residual": True}, training={"regularizers": {"drop": dropout}}))
     assert [dict(trial.overrides) for trial in trials][1] == {
@@ -92,12 +92,12 @@ def test_a_member_without_branches_and_settings_by_name():
     assert trials[1].other_label == "slope 0.1, rate 0.3"
 
 
-def test_a_member_alone_is_no_branch():
+def test_a_single_component_is_not_a_branch():
     (first, _) = grid(space(network={"activation": SLOPE}))
     assert first.overrides == (("network.activation", SLOPE | {"slope": 0.1}),)
 
 
-def test_names_that_end_alike_are_told_apart():
+def test_names_with_equal_endings_are_shown_in_full():
     (trial,) = grid(space(reduce={"batch_size": [16]}, training={"batch_size": [32]}))
     assert trial.other_label == "reduce.batch_size 16, training.batch_size 32"
 
@@ -142,7 +142,7 @@ def test_points_of_a_range_are_even_on_its_scale(node, points):
     assert {type(number) for number in found} == ({int} if node.get("integer") else {float})
 
 
-def test_parts_of_a_range_are_parts_of_its_scale():
+def test_quantiles_of_a_range_are_shares_of_its_scale():
     linear, log = Range(2, 4), Range(1e-4, 1, scale="log")
     assert (linear.quantile(0), linear.quantile(0.25), linear.quantile(1)) == (2, 2.5, 4)
     assert (log.quantile(0), log.quantile(0.5), log.quantile(1)) == (1e-4, 1e-2, 1)
@@ -152,7 +152,7 @@ def test_parts_of_a_range_are_parts_of_its_scale():
     )
 
 
-def test_samples_hold_every_choice_and_both_ends_of_every_range():
+def test_covering_trials_contain_every_choice_and_both_ends_of_every_range():
     swept = space(
         optimizer=adam(learning_rate={"low": 1e-4, "high": 1e-2}, beta1=[0.7, 0.8, 0.9]),
         regularizer={"none": NONE, "l2": {"_target_": L2, "strength": {"low": 0.1, "high": 0.2}}},
@@ -173,7 +173,7 @@ def test_samples_hold_every_choice_and_both_ends_of_every_range():
     assert len(samples) <= 4
 
 
-def test_own_numbers_are_those_that_each_network_of_a_stack_can_have_for_itself():
+def test_per_network_decisions_are_numbers_that_may_differ_within_a_stack():
     l2 = {"_target_": L2, "strength": [0.1, 0.2], "biases": [True, False]}
     lbfgs = {"_target_": "nncore.optimizers.lbfgs.lbfgs", "memory": [5, 10], "learning_rate": {"low": 0.5, "high": 1}}
     swept = space(optimizer=adam(beta1=0.9) | {"lbfgs": lbfgs}, regularizer={"l2": l2}, training={"batch_size": [8, 9]})
@@ -233,13 +233,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("parts", "where", "said"), WRONG.values(), ids=WRONG)
-def test_law_7_a_wrong_space_is_refused_with_its_place_and_the_rule(parts, where, said):
+def test_law_7_a_wrong_space_is_refused_with_the_setting_and_the_rule(parts, where, said):
     with pytest.raises(ValidationError, match=said) as caught:
         space(**parts)
     assert caught.value.errors()[0]["loc"] == where
 
 
-def test_whatever_is_swept_can_be_given_on_the_command_line():
+def test_a_space_can_be_given_on_the_command_line():
     rate = "space.optimizer.adam.learning_rate"
     few = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")]
     few += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]

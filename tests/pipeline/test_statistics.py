@@ -65,7 +65,7 @@ def test_the_interval_of_two_values_by_hand():
 
 
 @pytest.mark.parametrize("values", [[], [0.9], [0.9, math.nan], [0.9, 0.8, math.inf]])
-def test_there_is_no_interval_where_nothing_can_be_said(values):
+def test_there_is_no_interval_without_two_finite_values(values):
     assert interval(values, 0.0) is None
 
 
@@ -82,7 +82,7 @@ def correlated(random, shape, r):
     return math.sqrt(r) * random.normal(size=(shape[0], 1)) + math.sqrt(1 - r) * random.normal(size=shape)
 
 
-def test_equal_trials_are_told_apart_as_often_as_the_level_says():
+def test_equal_trials_are_distinguished_as_often_as_the_level_says():
     """With the correction in 5 of 100 simulated sweeps of folds; without it far more often."""
     differences = correlated(np.random.default_rng(3), (3000, 10), 1 / 10)
     wrong = {
@@ -110,7 +110,7 @@ def test_of_many_equal_trials_none_is_called_worse_more_often_than_the_level():
     assert np.mean(wrong["luckiest"]) < 0.25 < 0.7 < np.mean(wrong["one by one"])
 
 
-def test_a_trial_that_is_clearly_worse_is_told_apart_and_its_neighbours_are_not():
+def test_a_clearly_worse_trial_is_distinguished_and_close_ones_are_not():
     random = np.random.default_rng(5)
     folds = random.normal(0, 0.05, 5)  # how hard a fold is; pairing takes it out
     means = np.array([0.90, 0.90, 0.90, 0.80])
@@ -145,12 +145,12 @@ def test_diverged_trials_are_never_tied_and_change_nothing_for_others():
         tied([[1, 1], [math.nan, 1]], 1, 0.0)
 
 
-def test_one_repeat_tells_nothing_and_one_trial_is_the_best():
+def test_one_repeat_is_not_enough_and_a_single_trial_is_the_best():
     assert tied([[0.9], [0.1]], 0, 0.0) is None
     assert tied([[0.9, 0.8]], 0, 0.0).tied.tolist() == [True]
 
 
-def test_losses_and_accuracies_are_judged_alike():
+def test_losses_and_accuracies_are_tested_alike():
     scores = np.random.default_rng(7).normal(size=(5, 6))
     assert p_values(scores, 3, 0.2).tolist() == p_values(-scores, 3, 0.2).tolist()
 
@@ -163,7 +163,7 @@ def test_the_seeds_of_a_fold_are_one_repeat_and_with_one_fold_each_is_one():
     assert repeats(scores[0], 2).tolist() == [1, 4]
 
 
-def test_seeds_that_share_a_fold_would_make_a_test_too_sure():
+def test_seeds_of_one_fold_would_overstate_the_evidence():
     """Two trials that are equal on the average over folds: as many columns as networks are wrong far too often."""
     random, wrong = np.random.default_rng(8), {"repeats": 0, "networks": 0}
     for _ in range(1000):
@@ -203,7 +203,7 @@ def test_the_pareto_front_of_10000_trials_is_found_fast(kind):
     assert front.all() == kind.startswith("all")
 
 
-def test_no_trials_have_no_front():
+def test_without_trials_the_front_is_empty():
     assert pareto_front(np.empty((0, 2))).tolist() == []
 
 
