@@ -10,6 +10,7 @@ from pipeline.components.types import DataCard
 from pipeline.config.schema import Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
+from pipeline.engine.loop import Engine
 from pipeline.engine.slices.task import train_slice
 from pipeline.runs.folder import RunFolder
 from pipeline.stages.load import load_dataset, split_dataset
@@ -19,7 +20,7 @@ COMPUTED = ("data", "split", "prepare", "reduce", "network", "training", "space"
 
 
 def sweep_code(config: dict[str, Any]) -> str:
-    """Identify the code of a sweep's results: of the stages, of training, and of all that the configuration names.
+    """Identify the code of a sweep's results: of stages, engine, training, and all that the configuration names.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ def sweep_code(config: dict[str, Any]) -> str:
     str
         See `code_version`.
     """
-    return code_version(load_dataset, split_dataset, apply_reduction, train_slice, *(config[name] for name in COMPUTED))
+    stages = (load_dataset, split_dataset, apply_reduction, Engine, train_slice)
+    return code_version(*stages, *(config[name] for name in COMPUTED))
 
 
 @dataclass(frozen=True)
