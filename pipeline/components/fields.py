@@ -1,4 +1,4 @@
-"""How settings are checked: strictly, so that neither a bool nor a text passes for a number."""
+"""Types of settings. They are strict: neither a boolean nor a string is accepted as a number."""
 
 import re
 from typing import Annotated, Literal
@@ -16,21 +16,23 @@ OutputMode = Literal["auto", "live", "plain", "quiet", "json"]  # what is printe
 
 def _plain_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
-        rule = "up to 100 letters, digits, dots, dashes and underscores, and begin with a letter or a digit"
-        raise ValueError(f"must be {rule}, but is {name!r}")
+        rule = "at most 100 letters, digits, dots, dashes and underscores, and begin with a letter or a digit"
+        raise ValueError(f"must have {rule}, but is {name!r}")
     return name
 
 
-Name = Annotated[str, AfterValidator(_plain_name)]  # fit for a folder, an experiment and a model
+Name = Annotated[str, AfterValidator(_plain_name)]  # valid as the name of a folder, an experiment and a model
 
 
 def first_error(error: ValidationError, path: str = "") -> str:
-    """One line for the first setting that is wrong: its dotted name below `path`, its value, the rule."""
+    """Describe the first invalid setting in one line: its dotted name below `path`, its value, the rule."""
     errors = error.errors(include_url=False)
     first, name = errors[0], _dotted(path, errors[0]["loc"])
-    rules = [entry["msg"] for entry in errors if _dotted(path, entry["loc"]) == name]  # several, if there is a choice
+    rules = [
+        entry["msg"] for entry in errors if _dotted(path, entry["loc"]) == name
+    ]  # several, if there are alternatives
     if first["type"] == "unexpected_keyword_argument":
-        return f"{name} is not a setting; see the files in conf, or --cfg job, for the settings there are"
+        return f"{name} is not a setting; --cfg job prints all settings"
     if first["type"] in ("missing", "missing_argument"):
         return f"{name} must be given"
     if first["type"] == "value_error":
@@ -39,6 +41,6 @@ def first_error(error: ValidationError, path: str = "") -> str:
 
 
 def _dotted(path: str, location: tuple[int | str, ...]) -> str:
-    """The setting's dotted name; pydantic's own names for the alternatives of a union are left out."""
+    """The setting's dotted name, without the names that pydantic gives to the alternatives of a union."""
     parts = [str(part) for part in location if not str(part).startswith(("constrained-", "literal["))]
     return ".".join(filter(None, [path, *parts]))

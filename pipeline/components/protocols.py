@@ -1,4 +1,4 @@
-"""What the pluggable stages are: settings that are called with one artefact and return the next."""
+"""The protocols of the stages that a user can replace: settings that are called with one result and return the next."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Protocol, get_type_hints, runtime_checkable
@@ -10,31 +10,39 @@ from pipeline.components.types import Dataset, Development, PreparedView, RawRow
 
 @runtime_checkable
 class Source(Protocol):
-    """Where the rows come from; what is known of them before they are loaded."""
+    """A source of rows, and what is known of the rows before they are loaded."""
 
     @property
     def name(self) -> str:
-        """For people, and for the run."""
+        """Name of the data, which is also the default name of the run."""
 
     @property
     def address(self) -> str:
-        """Where the rows are from, for people."""
+        """Where the rows come from, for people."""
 
     @property
     def task(self) -> TaskSetting:
-        """What there is to predict, or auto if the rows will show it."""
+        """The task, or auto if the values of the targets decide."""
 
     @property
     def n_columns(self) -> int | None:
-        """How many columns a raw row has, all numbers; None if that is not known yet."""
+        """Number of columns if it is known already and all of them are numeric, else None."""
 
     def check(self) -> None:
-        """Raise SettingError if it is clear already that the rows cannot be loaded."""
+        """Raise SettingError if it is already known that the rows cannot be loaded."""
 
     def content(self) -> str | None:
-        """What the rows depend on besides these settings, such as a checksum of a file; None if that is not known.
+        """Identify what the rows depend on besides these settings, such as a file by its checksum.
 
-        Raises   SettingError if it cannot be read
+        Returns
+        -------
+        str or None
+            None if it is not known.
+
+        Raises
+        ------
+        SettingError
+            If the content cannot be read.
         """
 
     def __call__(self) -> Dataset:
@@ -43,60 +51,63 @@ class Source(Protocol):
 
 @runtime_checkable
 class Splitter(Protocol):
-    """How rows are divided."""
+    """Divides rows into training, validation and test rows."""
 
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
-        """The development rows, and apart from them the test rows."""
+        """Return the development rows with their folds, and separately the test rows."""
 
 
 @runtime_checkable
 class Preprocessor(Protocol):
-    """How raw rows become numbers to learn from."""
+    """Turns raw rows into arrays of numbers."""
 
     @property
     def scale_targets(self) -> bool:
-        """Whether a regression's targets are brought to a common scale."""
+        """Whether the targets of a regression are scaled."""
 
     def check(self, task: Task) -> None:
-        """Raise ValueError if a task's rows cannot be prepared so."""
+        """Raise ValueError if the rows of a task cannot be prepared with these settings."""
 
     def __call__(self, development: Development, fold: int) -> PreparedView:
-        """Fit on the training rows of a fold, apply to both its parts."""
+        """Fit on the training rows of a fold, and apply to its training and validation rows."""
 
 
 @runtime_checkable
 class Reduction(Protocol):
-    """How a view gets fewer columns."""
+    """Reduces the number of columns of a view."""
 
     def check(self, n_columns: int | None) -> None:
-        """Raise ValueError if so many columns, where their number is known, cannot be reduced so."""
+        """Raise ValueError if this number of columns, where it is known, cannot be reduced with these settings."""
 
     @property
     def shared(self) -> "Reduction | None":
-        """The reduction that is fitted; those with the same one share its fit. None: there is nothing to fit or do."""
+        """The reduction that is fitted. Reductions with the same one share its fit; None if nothing is fitted."""
 
     def fit(self, view: PreparedView) -> Transform:
         """Fit to the training rows."""
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
-        """What this reduction takes of the fit of the shared one to this view."""
+        """The part of the shared reduction's fit that this reduction applies to a view."""
 
     def __call__(self, view: PreparedView) -> PreparedView:
-        """Fit on the training rows, apply to both parts."""
+        """Fit on the training rows, and apply to the training and validation rows."""
 
 
-def _like(kind: Any) -> Callable[[Any], Any]:
-    """A check that settings are called as this kind is: isinstance alone takes whatever can be called."""
+def _called_as(protocol: Any) -> Callable[[Any], Any]:
+    """A check of the annotations of `__call__`, which isinstance does not compare."""
 
     def check(stage: Any) -> Any:
-        if get_type_hints(type(stage).__call__) != get_type_hints(kind.__call__):
-            raise ValueError(f"must be a {kind.__name__.lower()}, but {type(stage).__name__} is none")
+        if get_type_hints(type(stage).__call__) != get_type_hints(protocol.__call__):
+            raise ValueError(
+                f"{type(stage).__name__} is not a {protocol.__name__.lower()}: annotate its __call__ as "
+                f"pipeline.components.protocols.{protocol.__name__} does"
+            )
         return stage
 
     return check
 
 
-SourceSetting = Annotated[Source, AfterValidator(_like(Source))]
-SplitterSetting = Annotated[Splitter, AfterValidator(_like(Splitter))]
-PreprocessorSetting = Annotated[Preprocessor, AfterValidator(_like(Preprocessor))]
-ReductionSetting = Annotated[Reduction, AfterValidator(_like(Reduction))]
+SourceSetting = Annotated[Source, AfterValidator(_called_as(Source))]
+SplitterSetting = Annotated[Splitter, AfterValidator(_called_as(Splitter))]
+PreprocessorSetting = Annotated[Preprocessor, AfterValidator(_called_as(Preprocessor))]
+ReductionSetting = Annotated[Reduction, AfterValidator(_called_as(Reduction))]

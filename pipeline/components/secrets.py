@@ -1,4 +1,4 @@
-"""Passwords and tokens in addresses: they are used, and never written down."""
+"""Passwords and tokens in URLs are used, and never written to a file or printed."""
 
 import re
 from typing import Any
@@ -9,14 +9,14 @@ IN_QUERY = re.compile(r"(?i)([?&](?:\w*password|passwd|pwd|\w*token|\w*secret|\w
 
 
 def masked(value: Any) -> Any:
-    """The same text, or list or mapping of texts, with dots in the place of every password and token."""
+    """Replace every password and token by dots, in a string and in the strings of nested lists and mappings."""
     if isinstance(value, str):
         return IN_QUERY.sub(rf"\1{HIDDEN}", IN_ADDRESS.sub(rf"\1:{HIDDEN}@", value))
     if isinstance(value, dict):
-        return {key: masked(one) for key, one in value.items()}
-    return [masked(one) for one in value] if isinstance(value, list | tuple) else value
+        return {key: masked(inner) for key, inner in value.items()}
+    return [masked(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-def is_masked(address: str) -> bool:
-    """Whether something is missing in this address."""
-    return f":{HIDDEN}@" in address or f"={HIDDEN}" in address
+def is_masked(url: str) -> bool:
+    """Whether a password or token of this URL has been replaced."""
+    return f":{HIDDEN}@" in url or f"={HIDDEN}" in url

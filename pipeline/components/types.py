@@ -1,4 +1,4 @@
-"""What passes from stage to stage. Arrays travel by reference; the driver sees only `ViewShape` and the data card."""
+"""What one stage passes to the next. Arrays are passed by reference; the driver holds `ViewShape` and the data card."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -17,12 +17,17 @@ TaskSetting = Task | Literal["auto"]  # auto: the values of the targets decide
 
 @dataclass(frozen=True)
 class RawRows:
-    """Rows as they came.
+    """Rows as they were loaded.
 
-    x         the raw columns
-    y         classification: class labels (N,), texts or whole numbers; regression: values (N, T) in float64;
-              multilabel: 0 or 1 (N, T) in float64
-    weights   (N,) in float64, how much each row counts, or None if all count alike
+    Parameters
+    ----------
+    x : Table
+        The raw columns.
+    y : array
+        Classification: class labels (N,), strings or integers; regression: values (N, T), float64; multilabel: 0 or 1
+        (N, T), float64.
+    weights : array (N,), float64, or None
+        Weights of the rows; None if all are equal.
     """
 
     x: Table
@@ -33,23 +38,31 @@ class RawRows:
         return len(self.y)
 
     def take(self, rows: Array) -> "RawRows":
-        """Some of the rows, a copy."""
+        """A copy of some of the rows."""
         return RawRows(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
     def bare(self) -> "RawRows":
-        """The rows without their columns, of which a copy may be large."""
+        """The rows without their columns, which may be large to copy."""
         return replace(self, x=self.x.select_columns(slice(0, 0)))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All rows of one source.
+    """All rows of a source.
 
-    targets   the names of what is to be predicted; a single one for classification
-    rows      to learn from, and to hold some of out for the test unless there is an official test part
-    groups    (N,) whole numbers: rows with the same one are never divided; or None
-    times     (N,), what says which rows are earlier; or None
-    test      the source's official test part, if it has one
+    Parameters
+    ----------
+    task : Task
+    targets : tuple of str
+        Names of the targets; a single one for classification.
+    rows : RawRows
+        All rows but those of an official test part.
+    groups : array (N,) of int, or None
+        Rows of the same group are in the same part.
+    times : array (N,) or None
+        Their order is the order in time.
+    test : RawRows or None
+        The official test part of the source, if it has one.
     """
 
     task: Task
@@ -61,7 +74,7 @@ class Dataset:
 
 
 class Fold(NamedTuple):
-    """Row numbers of the development rows, rising: those to learn from, and those to choose by."""
+    """Indices of the development rows, ascending: the training rows and the validation rows."""
 
     train: Array
     validation: Array
@@ -69,10 +82,18 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Development:
-    """The rows that fitting and selection may see.
+    """All rows but the test rows: those that fitting and selection may use.
 
-    labels   the classes, sorted; None where there are none
-    folds    one or more ways to divide the rows
+    Parameters
+    ----------
+    task : Task
+    targets : tuple of str
+        Names of the targets.
+    labels : array or None
+        The classes, sorted; None if the targets are not classes.
+    rows : RawRows
+    folds : tuple of Fold
+        One or more ways to divide the rows.
     """
 
     task: Task
@@ -92,7 +113,7 @@ Transform = Pca | Autoencoder
 
 @dataclass(frozen=True)
 class PreparedView:
-    """One fold as the networks see it, and the way that led there from raw rows."""
+    """One fold as networks are trained on it, and the transforms that lead there from raw rows."""
 
     preprocessing: Preprocessing
     transforms: tuple[Transform, ...]
@@ -101,7 +122,7 @@ class PreparedView:
 
 
 class ViewShape(NamedTuple):
-    """What planning needs to know of a view."""
+    """The sizes of a view, which planning needs."""
 
     n_inputs: int
     n_outputs: int

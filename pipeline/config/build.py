@@ -1,4 +1,4 @@
-"""From the composed configuration, as plain mappings, to `Settings`."""
+"""From a configuration as plain values to `Settings`."""
 
 from typing import Any, get_type_hints
 
@@ -12,15 +12,26 @@ from pipeline.components.resolver import build_settings_object
 from pipeline.config.schema import Settings
 
 
-def build_settings(config: dict[str, Any]) -> Settings:
-    """Check the whole configuration. Raises SettingError naming the first setting that is wrong."""
-    for name in ("name", "seed", "allow"):  # first, because other settings are made of them
-        _checked(Settings.__annotations__[name], config.get(name), name)
-    allow(config["allow"])
-    for package in config["allow"]:
+def build_settings(plain: dict[str, Any]) -> Settings:
+    """Build and check the settings of a run.
+
+    Parameters
+    ----------
+    plain : dict
+        The composed configuration, with all references resolved.
+
+    Raises
+    ------
+    SettingError
+        Naming the first setting that is invalid, its value and the rule.
+    """
+    for name in ("name", "seed", "allow"):  # first, because other settings refer to them
+        _checked(Settings.__annotations__[name], plain.get(name), name)
+    allow(plain["allow"])
+    for package in plain["allow"]:
         package_folder(package)
-    built = {name: _build(node, name) if _names_class(node) else node for name, node in config.items()}
-    settings: Settings = _checked(Settings, built, "")
+    objects = {name: _build(node, name) if _names_class(node) else node for name, node in plain.items()}
+    settings: Settings = _checked(Settings, objects, "")
     try:
         settings.check()
     except ValueError as error:
@@ -28,12 +39,12 @@ def build_settings(config: dict[str, Any]) -> Settings:
     return settings
 
 
-def built_setting(name: str, node: Any) -> Any:
-    """One of the top-level settings, from its node in the configuration. Raises SettingError naming what is wrong."""
-    kind = get_type_hints(Settings, include_extras=True)[name]
+def build_setting(name: str, node: Any) -> Any:
+    """Build one top-level setting from its node. Raises SettingError naming what is invalid."""
+    annotation = get_type_hints(Settings, include_extras=True)[name]
     if not _names_class(node):
-        return _checked(kind, node, name)
-    return _checked(kind, _build(node, name), name, ConfigDict(arbitrary_types_allowed=True))
+        return _checked(annotation, node, name)
+    return _checked(annotation, _build(node, name), name, ConfigDict(arbitrary_types_allowed=True))
 
 
 def _names_class(node: Any) -> bool:
@@ -47,8 +58,8 @@ def _build(node: dict[str, Any], path: str) -> Any:
         raise SettingError(str(error)) from None
 
 
-def _checked(kind: Any, value: Any, path: str, config: ConfigDict | None = None) -> Any:
+def _checked(annotation: Any, value: Any, path: str, config: ConfigDict | None = None) -> Any:
     try:
-        return TypeAdapter(kind, config=config).validate_python(value)
+        return TypeAdapter(annotation, config=config).validate_python(value)
     except ValidationError as error:
         raise SettingError(first_error(error, path)) from None

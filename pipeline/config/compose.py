@@ -36,7 +36,7 @@ from omegaconf.errors import (
 
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
-from pipeline.config.build import build_settings, built_setting
+from pipeline.config.build import build_setting, build_settings
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
@@ -104,7 +104,7 @@ def source(overrides: Sequence[str]) -> Source:
     has_target = any(override.startswith("data.target=") for override in overrides)
     with _hydra():
         config = _compose([*overrides, *(["data.target=[]"] if is_file and not has_target else [])])
-    built: Source = built_setting("data", _plain(config)["data"])
+    built: Source = build_setting("data", _plain(config)["data"])
     return built
 
 

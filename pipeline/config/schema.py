@@ -1,4 +1,4 @@
-"""All settings of a run, checked together before anything starts."""
+"""The settings of a run, which are checked together before anything starts."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,17 @@ StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
 
 @dataclass(frozen=True, config=STRICT)
 class LossSettings:
-    """The loss for each kind of target."""
+    """The losses of the network, one of which the task selects.
+
+    Parameters
+    ----------
+    multiclass : Component
+        For several classes; its targets are one-hot.
+    binary : Component
+        For two classes and for labels.
+    regression : Component
+        For real values or counts.
+    """
 
     multiclass: LossSetting
     binary: LossSetting
@@ -43,14 +53,27 @@ class LossSettings:
         for kind, targets in (("multiclass", ["one-hot"]), ("binary", ["binary"]), ("regression", ["real", "count"])):
             loss: Component = getattr(self, kind)
             if loss.build().targets not in targets:
-                raise ValueError(f"{kind} must be a loss for {targets[0]} targets, but {loss.name} is for others")
+                raise ValueError(
+                    f"{kind} must be a loss for {' or '.join(targets)} targets, but {loss.name} is for "
+                    f"{loss.build().targets} targets"
+                )
 
 
 @dataclass(frozen=True, config=STRICT)
 class NetworkSettings:
-    """The networks of the sweep: hidden layers, and the loss, which follows the task.
+    """The networks of the sweep: dense layers, and the losses, of which the task selects one.
 
-    residual   hidden layers that keep their width add their input to what they say
+    Parameters
+    ----------
+    hidden : tuple of int, > 0
+        Widths of the hidden layers; () is a linear model.
+    activation, normalisation : Component
+        Of each hidden layer.
+    residual : bool
+        Add a skip connection to hidden layers that keep their width.
+    initializer : Component
+        Of the weights.
+    loss : LossSettings
     """
 
     hidden: tuple[PositiveInt, ...]
@@ -63,14 +86,23 @@ class NetworkSettings:
 
 @dataclass(frozen=True, config=STRICT)
 class TrainingSettings:
-    """How long the networks are trained, and in what steps.
+    """The training of the networks.
 
-    batch_size   rows per step
-    seed         initial weights, the order of the rows and every other draw
-    seeds        so many networks of each trial and fold, with seed, seed + 1, ...
-    loss_limit   a network with a larger loss has diverged and is stopped
-    schedule     of the learning rate, for every trial
-    regularizers by name, those that every trial gets besides its own
+    Parameters
+    ----------
+    epochs : int, > 0
+    batch_size : int, > 0
+        Rows per step.
+    seed : int, >= 0
+        Determines the initial weights, the order of the rows and every other random draw.
+    seeds : int, > 0
+        Networks per trial and fold, with seed, seed + 1, ...
+    loss_limit : float, > 0
+        A network whose loss exceeds it has diverged and is stopped.
+    schedule : Component
+        Schedule of the learning rate, of every trial.
+    regularizers : dict of Component
+        By name, the regularizers of every trial, in addition to its own.
     """
 
     epochs: PositiveInt
@@ -84,7 +116,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True, config=STRICT | {"arbitrary_types_allowed": True})
 class Settings:
-    """One run. The fields stand in the order of the work."""
+    """The settings of a run, in the order of the work; conf/config.yaml describes them."""
 
     name: Name
     allow: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], ...]
@@ -113,7 +145,7 @@ class Settings:
     output: OutputMode
 
     def check(self) -> None:
-        """Raise ValueError if settings that are right by themselves do not go together."""
+        """Raise ValueError if settings that are valid on their own are not compatible."""
         self.data.check()
         if self.onnx and not all(find_spec(package) for package in ("onnx", "onnxruntime")):
             raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install onnx onnxruntime")
@@ -127,15 +159,15 @@ class Settings:
             except ValueError as error:
                 raise ValueError(f"stages.{stage}.{error}") from None
         if self.stages["sweep"].gpus:
-            raise ValueError("stages.sweep.gpus must be 0: execution.gpus gives stacks to GPUs and to cores")
+            raise ValueError("stages.sweep.gpus must be 0: execution.gpus distributes the stacks to GPUs and cores")
 
     def sampler(self) -> Sampler:
-        """The search, ready to be asked. Raises ValueError if it does not go together with the space."""
+        """Begin the search. Raises ValueError if it is not compatible with the space."""
         return self.search.begin(self.space, self.training.epochs, 1 + len(self.select.tradeoffs))
 
 
 class Configuration(NamedTuple):
-    """A configuration that has been checked, in the three forms in which it is used.
+    """A checked configuration, in the three forms in which it is used.
 
     Parameters
     ----------

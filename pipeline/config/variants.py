@@ -1,4 +1,4 @@
-"""The settings as each trial changes them: what it prepares, reduces, builds and trains."""
+"""The settings as the trials change them, and the networks that they describe."""
 
 import copy
 import itertools
@@ -14,17 +14,17 @@ from nncore.stack.state import Network, check_networks
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.types import Task, ViewShape
-from pipeline.config.build import built_setting
+from pipeline.config.build import build_setting
 from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
 from pipeline.search.base import Sampler
 from pipeline.search.trial import Trial
 
-PARTS = ("prepare", "reduce", "network", "training")  # that a trial may change
+PARTS = ("prepare", "reduce", "network", "training")  # the parts of the configuration that a trial may change
 NONE = "nncore.regularizers.penalties.none"
 
 
 class Variant(NamedTuple):
-    """What the stages do for a trial."""
+    """The settings of one trial, in the parts that trials may change."""
 
     prepare: Preprocessor
     reduce: Reduction
@@ -32,13 +32,13 @@ class Variant(NamedTuple):
     training: TrainingSettings
 
     def losses(self, task: Task) -> list[Component]:
-        """The losses that the task may come to use."""
+        """The losses that the task may need; which of the two for classes depends on their number."""
         losses = self.network.loss
-        may = {"regression": [losses.regression], "multilabel": [losses.binary]}
-        return may.get(task) or [losses.multiclass, losses.binary]
+        by_task = {"regression": [losses.regression], "multilabel": [losses.binary]}
+        return by_task.get(task) or [losses.multiclass, losses.binary]
 
-    def shape(self, view_shape: ViewShape, task: Task) -> Architecture:
-        """The shape of the networks for a view of these sizes; the loss follows the task."""
+    def architecture(self, view_shape: ViewShape, task: Task) -> Architecture:
+        """The architecture of the networks for a view; the loss follows the task and the number of classes."""
         loss = self.losses(task)[-1]
         if task == "classification" and view_shape.n_outputs > 1:
             loss = self.network.loss.multiclass
@@ -55,13 +55,15 @@ class Variant(NamedTuple):
             batch_size=self.training.batch_size,
         )
 
-    def net(self, trial: Trial, key: str, seed: int) -> Network:
-        """One of the trial's networks. Its own regularizer comes first, then those that every trial has."""
-        always = tuple(member for member in self.training.regularizers.values() if member.name != NONE)
-        return Network(key, seed, trial.optimizer, (trial.regularizer, *always), self.training.schedule)
+    def build_network(self, trial: Trial, key: str, seed: int) -> Network:
+        """One network of the trial: with its own regularizer, then those of every trial."""
+        regularizers = tuple(
+            regularizer for regularizer in self.training.regularizers.values() if regularizer.name != NONE
+        )
+        return Network(key, seed, trial.optimizer, (trial.regularizer, *regularizers), self.training.schedule)
 
     def check(self, task: Task) -> None:
-        """Raise ValueError if the settings do not go together with the task."""
+        """Raise ValueError if the settings are not compatible with the task."""
         self.prepare.check(task)
         for loss in self.losses(task):
             if loss.build().targets == "count" and self.prepare.scale_targets:
@@ -71,7 +73,7 @@ class Variant(NamedTuple):
 
 
 class Variants:
-    """Makes the variant of a trial, each of its parts once: equal parts are one object. And shapes, each once.
+    """The variants of a configuration. Equal parts of variants are one object, and so are equal architectures.
 
     Parameters
     ----------
@@ -82,50 +84,60 @@ class Variants:
     def __init__(self, configuration: Configuration) -> None:
         self._settings, self._plain = configuration.settings, configuration.plain
         self._parts: dict[str, Any] = {}
-        self._shapes: dict[object, Architecture] = {}
+        self._architectures: dict[object, Architecture] = {}
 
     @cached_property
     def sampler(self) -> Sampler:
-        """The search of the run, begun once. Raises ValueError if it does not go together with the space."""
+        """The search of the run, begun once. Raises ValueError if it is not compatible with the space."""
         return self._settings.sampler()
 
     def of(self, trial: Trial) -> Variant:
-        """The trial's. Raises SettingError naming the setting that is wrong."""
+        """The variant of a trial. Raises SettingError naming the setting that is invalid."""
         return Variant(*(self._part(name, trial) for name in PARTS))
 
-    def shape(self, variant: Variant, view_shape: ViewShape, task: Task) -> Architecture:
-        """The variant's for a view of these sizes. To check one takes as long as to name ten networks."""
-        made_of = (id(variant.network), id(variant.training), view_shape, task)
-        if made_of not in self._shapes:
-            self._shapes[made_of] = variant.shape(view_shape, task)
-        return self._shapes[made_of]
+    def architecture(self, variant: Variant, view_shape: ViewShape, task: Task) -> Architecture:
+        """The architecture of a variant for a view, built once, as checking one takes time."""
+        key = (id(variant.network), id(variant.training), view_shape, task)
+        if key not in self._architectures:
+            self._architectures[key] = variant.architecture(view_shape, task)
+        return self._architectures[key]
 
     def check(self, task: Task | None) -> None:
-        """Raise SettingError if a trial's settings are wrong, or do not go together with the task, if it is known.
+        """Check the settings of the trials, and that they are compatible with each other and with the task.
 
-        Checked are the trials of the first rung, and some in which every value of the space occurs, each with every
-        kind of optimizer.
+        Checked are the trials of the first rung, and trials that together contain every value of the space, each with
+        every kind of optimizer.
+
+        Parameters
+        ----------
+        task : Task or None
+            None if it is not yet known.
+
+        Raises
+        ------
+        SettingError
+            Naming the setting, its value, the rule and the cure.
         """
         try:
-            first = self.sampler.ask()
+            requests = self.sampler.ask()
         except ValueError as error:
             raise SettingError(str(error)) from None
-        self._check([*self._settings.space.covering_trials(), *(request.trial for request in first)], task)
+        self._check([*self._settings.space.covering_trials(), *(request.trial for request in requests)], task)
 
     def _check(self, trials: Iterable[Trial], task: Task | None) -> None:
-        different: dict[tuple[object, ...], tuple[Variant, Network]] = {}  # its parts are made once: they have one id
+        distinct: dict[tuple[object, ...], tuple[Variant, Network]] = {}
         optimizers: dict[object, Component] = {}
         for trial in trials:
             variant = self.of(trial)
-            network = variant.net(trial, trial.key, 0)
-            different.setdefault((*map(id, variant), *network.kinds), (variant, network))
+            network = variant.build_network(trial, trial.key, 0)
+            distinct.setdefault((*map(id, variant), *network.kinds), (variant, network))
             optimizers.setdefault(network.kinds[0], network.optimizer)
         try:
-            for variant in {tuple(map(id, variant)): variant for variant, _ in different.values()}.values():
+            for variant in {tuple(map(id, variant)): variant for variant, _ in distinct.values()}.values():
                 variant.reduce.check(self._settings.data.n_columns)
                 if task:
                     variant.check(task)
-            for variant, network in different.values():
+            for variant, network in distinct.values():
                 for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
                     _check_network(replace(network, optimizer=optimizer), loss)
         except ValueError as error:
@@ -135,17 +147,17 @@ class Variants:
         overrides = [(path, node) for path, node in trial.overrides if path.partition(".")[0] == name]
         if not overrides:
             return getattr(self._settings, name)
-        known = json.dumps([name, overrides])
-        if known not in self._parts:
-            config = {name: copy.deepcopy(self._plain[name])}
+        key = json.dumps([name, overrides])
+        if key not in self._parts:
+            plain = {name: copy.deepcopy(self._plain[name])}
             for path, node in overrides:
-                _replace(config, path, node)
+                _replace(plain, path, node)
             try:
-                self._parts[known] = built_setting(name, config[name])
+                self._parts[key] = build_setting(name, plain[name])
             except SettingError as error:
-                cure = " (a list stands for several values: write [[16],[32]] where each is a list itself)"
+                cure = " (a list is a choice between its values: for a setting that is a list write [[16],[32]])"
                 raise SettingError(f"space.{error}{cure if 'tuple' in str(error) else ''}") from None
-        return self._parts[known]
+        return self._parts[key]
 
 
 def _check_network(network: Network, loss: Component) -> None:
@@ -155,11 +167,11 @@ def _check_network(network: Network, loss: Component) -> None:
         raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
 
 
-def _replace(config: dict[str, Any], path: str, node: Any) -> None:
-    """Put a node in the place of what is at a dotted path."""
-    *above, last = path.split(".")
-    for name in above:
-        if not isinstance(config.get(name), dict):
-            raise SettingError(f"space.{path}: there is no such setting to sweep, as {name} is no mapping")
-        config = config[name]
-    config[last] = copy.deepcopy(node)
+def _replace(plain: dict[str, Any], path: str, node: Any) -> None:
+    """Replace the value at a dotted path."""
+    *parents, last = path.split(".")
+    for name in parents:
+        if not isinstance(plain.get(name), dict):
+            raise SettingError(f"space.{path}: there is no such setting to sweep, as {name} is not a mapping")
+        plain = plain[name]
+    plain[last] = copy.deepcopy(node)

@@ -78,7 +78,9 @@ def trained_alone(settings, config, epochs):
         inputs.add(view_shape(view).n_inputs)
         for request in settings.sampler().ask():
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
-            stack = start(variant.shape(view_shape(view), "classification"), [variant.net(request.trial, key, 0)])
+            stack = start(
+                variant.architecture(view_shape(view), "classification"), [variant.build_network(request.trial, key, 0)]
+            )
             _, reports = run_task(train, stack, view.data, epochs, METRICS["classification"])
             alone[key] = reports[key].curves, reports[key].fingerprint
     return alone, inputs

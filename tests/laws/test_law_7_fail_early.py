@@ -148,8 +148,12 @@ WRONG = {
     "an option that is none": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
     "a list where one value belongs": (["reduce=pca,none"], ["reduce=pca,none", "--multirun"]),
     "reduction in the place of the preparation": (
-        ["prepare._target_=pipeline.stages.split.Holdout", "prepare={validation: 0.1, test: 0.1, seed: 0}"],
-        ["prepare"],
+        [
+            "~prepare",
+            "+prepare={_target_: pipeline.stages.split.Holdout, "
+            "validation: 0.1, test: 0.1, folds: 1, repeats: 1, seed: 0}",
+        ],
+        ["prepare", "Preprocessor"],
     ),
     "group set to nothing": (["reduce=null"], ["NoneType"]),
     "settings set to nothing": (["training=null"], ["training = None", "TrainingSettings"]),

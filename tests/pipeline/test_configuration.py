@@ -177,7 +177,7 @@ def test_the_loss_follows_the_task():
     ):
         settings, config = composed(f"data={data}")
         variant = Variants(Configuration(settings, config, "")).of(first_trials(settings)[0])
-        shape = variant.shape(ViewShape(5, n_outputs, 10, 10), settings.data.task)
+        shape = variant.architecture(ViewShape(5, n_outputs, 10, 10), settings.data.task)
         assert shape.loss.name == f"nncore.losses.{loss}"
         assert shape.sizes == (5, 64, n_outputs)
 

@@ -111,12 +111,14 @@ def view_of(settings):
 def by_hand(rungs, settings, config, trials):
     """Train a population with nncore alone, each network and each copy in a stack of its own."""
     view, variants = view_of(settings), Variants(Configuration(settings, config, ""))
-    shape = variants.of(settings.space.covering_trials()[0]).shape(view_shape(view), "classification")
+    shape = variants.of(settings.space.covering_trials()[0]).architecture(view_shape(view), "classification")
     stacks, addresses, copies = {}, {}, 0
     for number, rung in enumerate(rungs):
         before, holders = dict(stacks), {address: key for key, address in addresses.items()}
         for key, (address, origin) in rung["networks"].items():
-            network = variants.of(trials[number][key[:4]]).net(trials[number][key[:4]], key, settings.training.seed)
+            network = variants.of(trials[number][key[:4]]).build_network(
+                trials[number][key[:4]], key, settings.training.seed
+            )
             if key not in stacks:
                 stack = start(shape, [network])
             elif origin is None:

@@ -24,7 +24,10 @@ def main() -> None:
     view = settings.reduce(settings.prepare(development, 0))
     trial = first_trials(settings)[0]
     variant = Variants(Configuration(settings, config, "")).of(trial)
-    shape, network = variant.shape(view_shape(view), "classification"), variant.net(trial, trial.key, 0)
+    shape, network = (
+        variant.architecture(view_shape(view), "classification"),
+        variant.build_network(trial, trial.key, 0),
+    )
     options = settings.stages["sweep"]
     one_cpu = RayBackend(1, "none", 1)  # so that both tasks run on one worker
     with TemporaryDirectory() as folder, one_cpu.start() as executor:
