@@ -189,7 +189,7 @@ def _sums_by_bin(p: Array, t: Array, n_bins: int) -> tuple[Array, Array, Array]:
     """For each bin, the sum of confidences, the number of correct rows and the number of rows: each (K, n_bins)."""
     require_match("p", p, "t", t)
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
-        raise ValueError(f"n_bins must be a whole number >= 1, but is {n_bins!r}")
+        raise ValueError(f"n_bins must be an integer >= 1, but is {n_bins!r}")
     p, t = both_classes(p), both_classes(t)
     confidence, is_correct = p.max(axis=2), p.argmax(axis=2) == t.argmax(axis=2)  # (K, N)
     _require_probabilities(confidence)

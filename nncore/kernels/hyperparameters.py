@@ -31,7 +31,7 @@ def checked(
     above, at_least, below, at_most : float, optional
         Bounds of its range: value > above, >= at_least, < below, <= at_most.
     integer : bool, default False
-        Whether it must be a whole number.
+        Whether it must be an integer.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def checked(
         f"< {below}": below is None or array.astype(np.float32) < below,  # in float32 too
         f"<= {at_most}": at_most is None or array <= at_most,
         "finite": np.isfinite(array),
-        "a whole number": not integer or array == np.round(array),
+        "an integer": not integer or array == np.round(array),
         "0, or from 1e-37 to 1e37 in size": (array == 0) | ((abs(array) >= 1e-37) & (abs(array) <= 1e37)),
     }
     for rule, holds in rules.items():

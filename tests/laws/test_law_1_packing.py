@@ -13,10 +13,10 @@ from samples import (
     RELU,
     SOFTMAX,
     TANH,
+    component,
     data,
     goes_with,
     in_slices,
-    member,
     mixed_networks,
     network,
     shape,
@@ -59,7 +59,7 @@ def test_law_1_holds_for_every_optimizer(optimizer, dtype):
 @both_types
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
 def test_law_1_holds_for_every_regularizer(regularizer, dtype):
-    adam = member("adam", learning_rate=0.01)
+    adam = component("adam", learning_rate=0.01)
     assert_place_does_not_matter(network("it", 5, adam, regularizer), shape((5, 7, 6, 3), dtype=dtype))
 
 
@@ -129,7 +129,7 @@ def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
 @given(cuts=st.sets(st.integers(1, 7)))
 def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
     of = shape((5, 7, 6, 3), normalisation=BATCH_NORM)
-    early = network("early", 2, member("sgd", learning_rate=0.5), member("early_stopping", patience=1))
+    early = network("early", 2, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
     fresh, on = start(of, [*mixed_networks(), early]), data(of)
     sliced, whole = in_slices(fresh, [*sorted(cuts), 8], on), in_slices(fresh, [8], on)
     assert sliced == whole
@@ -148,7 +148,7 @@ def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regu
 def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alone():
     of = shape(normalisation=BATCH_NORM)
     on = data(of)
-    early = network("early", 2, member("sgd", learning_rate=0.5), member("early_stopping", patience=1))
+    early = network("early", 2, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
     stack, _ = train(start(of, [*mixed_networks(), early]), on, 1, {})
     for array in (stack.parameters, *stack.state.values()):
         array.flags.writeable = False  # as it is in a worker, where it lies in shared memory
@@ -185,7 +185,7 @@ def test_law_1_metrics_are_bit_equal_with_many_rows(dtype):
 def test_law_1_an_optimizer_beside_many_others_of_its_kind():
     """Vectors longer than the processor's: the numbers of each network are raised to powers together."""
     of = shape()
-    networks = [network(f"{i}", 0, member("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)]
+    networks = [network(f"{i}", 0, component("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)]
     assert_packing_does_not_matter(of, networks, epochs=1, size=5)
     assert RELU in {layer.activation for layer in of.layers}
 
@@ -197,7 +197,7 @@ def in_views(networks, n_views):
 @both_types
 @pytest.mark.parametrize(("seeds", "weighted"), [((0, 1), False), ((3,), False), ((0, 1, 2), True)])
 def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds, weighted, dtype):
-    """Neighbours of other folds and preparations, in any order, change no bit; every kind of member is among them."""
+    """Networks of other folds and preparations, in any order, change no bit; every kind of component occurs."""
     of = shape((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
     on = tuple(data(of, n_validation=600, seed=seed, weighted=weighted) for seed in range(3))
     networks = in_views(mixed_networks(seeds), 3)
@@ -232,7 +232,7 @@ def test_law_1_regrouped_networks_end_as_those_that_stayed(n_views):
     of, random = shape((5, 7, 6, 3), normalisation=BATCH_NORM), np.random.default_rng(0)
     on = tuple(data(of, seed=seed) for seed in range(n_views))
     stops = [
-        network(f"early {i}", i, member("sgd", learning_rate=0.3), member("early_stopping", patience=i + 1))
+        network(f"early {i}", i, component("sgd", learning_rate=0.3), component("early_stopping", patience=i + 1))
         for i in range(4)
     ]
     networks = in_views([*mixed_networks(), *stops], n_views)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from discovery import OPTIMIZERS, short, with_arguments
-from samples import BATCH_NORM, SQUARED, data, goes_with, member, mixed_networks, network, shape, trained
+from samples import BATCH_NORM, SQUARED, component, data, goes_with, mixed_networks, network, shape, trained
 
 from nncore.metrics import accuracy
 from nncore.stack.state import start
@@ -17,10 +17,10 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
     """One whose rows are spoilt by an enormous rate; where the rule bounds its steps, by an enormous noise."""
     of = shape((5, 7, 6, 3), loss=SQUARED, normalisation=BATCH_NORM)
     rate = with_arguments(optimizer, learning_rate=1e30)
-    noise = (member("input_noise", deviation=1e30),)
+    noise = (component("input_noise", deviation=1e30),)
     wild = network("wild", 0, rate, *(one for one in noise if goes_with(one, rate, SQUARED)))
     if optimizer.short_name == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
-        wild = network("wild", 0, rate, member("l2", strength=1e36))
+        wild = network("wild", 0, rate, component("l2", strength=1e36))
     calm = mixed_networks(loss=SQUARED)[:6]
     undisturbed = trained(of, calm, epochs=4)
     for position in (0, 3, len(calm)):
@@ -34,7 +34,7 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
 
 def test_law_2_nan_parameters_stay_with_their_network():
     of = shape()
-    networks = [*mixed_networks(), network("early", 0, None, member("early_stopping", patience=1))]
+    networks = [*mixed_networks(), network("early", 0, None, component("early_stopping", patience=1))]
     on = data(of)
     _, undisturbed = train(start(of, networks), on, 3, {})
     for poison in (np.nan, np.inf, -np.inf):
@@ -50,7 +50,10 @@ def test_law_2_nan_parameters_stay_with_their_network():
 def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
     of = shape(loss=SQUARED)
     on = data(of)
-    networks = [network("a", 0, member("sgd", learning_rate=0.01)), network("b", 1, member("sgd", learning_rate=0.01))]
+    networks = [
+        network("a", 0, component("sgd", learning_rate=0.01)),
+        network("b", 1, component("sgd", learning_rate=0.01)),
+    ]
     _, free = train(start(of, networks), on, 2, {})
     loss = {key: report.curves["train/loss"][0] for key, report in free.items()}
     low, high = sorted(loss, key=loss.get)
@@ -64,8 +67,8 @@ def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
 
 def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
     of = shape((5, 3), loss=SQUARED)
-    slow = network("slow", 0, member("sgd", learning_rate=3.0))
-    fast = network("fast", 1, member("sgd", learning_rate=1e30))
+    slow = network("slow", 0, component("sgd", learning_rate=3.0))
+    fast = network("fast", 1, component("sgd", learning_rate=1e30))
     alone = trained(of, [slow], 30)
     together = trained(of, [slow, fast], 30)
     assert together["fast"].diverged[0] < together["slow"].diverged[0]
@@ -75,7 +78,7 @@ def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
 
 def test_law_2_training_ends_when_all_have_diverged():
     of = shape(loss=SQUARED)
-    wild = [network(str(seed), seed, member("sgd", learning_rate=1e30)) for seed in range(3)]
+    wild = [network(str(seed), seed, component("sgd", learning_rate=1e30)) for seed in range(3)]
     left, reports = train(start(of, wild), data(of), 1000, {})
     assert left.networks == ()
     assert all(report.diverged for report in reports.values())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import standin_device
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
-from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, data, member, mixed_networks, network, shape
+from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, component, data, mixed_networks, network, shape
 
 from nncore.kernels.backend import array_module, to_gpu, to_host
 from nncore.stack import checkpoint as stack_file
@@ -45,7 +45,7 @@ CASES = [
     *[(short(one), shape(), [network("it", 0, schedule=one)]) for one in SCHEDULES],
     *[(short(one), shape(activation=one), [network()]) for one in ACTIVATIONS],
     *[
-        (short(one), shape((5, 7, 4), loss=one), [network("it", 0, member("sgd", learning_rate=0.01))])
+        (short(one), shape((5, 7, 4), loss=one), [network("it", 0, component("sgd", learning_rate=0.01))])
         for one in LOSSES
     ],
     *[(short(one), shape((5, 7, 7, 3), normalisation=one, residual=True), [network()]) for one in NORMALISATIONS],

@@ -245,7 +245,7 @@ def test_law_no_other_temperature_has_a_smaller_loss(size, scale, factor):
 
 def test_illegal_arguments():
     for n_bins in (0, -3, 2.5):
-        with pytest.raises(ValueError, match=f"n_bins must be a whole number >= 1, but is {n_bins}"):
+        with pytest.raises(ValueError, match=f"n_bins must be an integer >= 1, but is {n_bins}"):
             expected_calibration_error(P, T, n_bins)
     for function, first in ((expected_calibration_error, P), (reliability, P), (fit_temperature, Z)):
         with pytest.raises(ValueError, match=r"t must have the shape of [pz], \(3, 400, 4\).*but has \(3, 400, 3\)"):

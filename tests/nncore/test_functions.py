@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short
 from references import assert_meets, reference
-from samples import member, step
+from samples import component, step
 
 from nncore.architecture import LayerView
 from nncore.components import Component
@@ -54,7 +54,7 @@ def test_label_smoothing_is_torchs():
     case = REFERENCE["label_smoothing"]
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
-    member("label_smoothing", strength=case["smoothing"]).build().augment(None, t, "one-hot", None)
+    component("label_smoothing", strength=case["smoothing"]).build().augment(None, t, "one-hot", None)
     value, dz = mean_gradient(Component("nncore.losses.softmax_cross_entropy").build(), z, t)
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])
@@ -95,7 +95,7 @@ def test_normalisation_is_torchs(kind, name):
 
 def schedule(name, arguments):
     inner = {k: schedule(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
-    return member(name, **inner)
+    return component(name, **inner)
 
 
 @pytest.mark.parametrize("case", REFERENCE["schedules"], ids=lambda case: case["schedule"])
@@ -113,7 +113,7 @@ def test_schedule_is_torchs(case):
 
 
 def test_a_constant_schedule_is_one():
-    assert member("constant").build().factor(7.25, {}) == 1
+    assert component("constant").build().factor(7.25, {}) == 1
 
 
 def test_everything_has_reference_values():
@@ -129,7 +129,7 @@ def test_everything_has_reference_values():
 def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
     g = np.array([case["gradient"]])
     norm = np.sqrt((g**2).sum())
-    member("clip_norm", limit=case["limit"]).build().clip(g)
+    component("clip_norm", limit=case["limit"]).build().clip(g)
     added = (norm + case["added_to_norm"]) / norm if norm > case["limit"] else 1
     assert_meets(g[0], np.array(case["clipped"]) * added)
 
@@ -137,7 +137,7 @@ def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
 @pytest.mark.parametrize("case", REFERENCE["clipping"]["value"])
 def test_clipping_by_value_is_torchs(case):
     g = np.array([case["gradient"]])
-    member("clip_value", limit=case["limit"]).build().clip(g)
+    component("clip_value", limit=case["limit"]).build().clip(g)
     assert_meets(g[0], case["clipped"])
 
 
@@ -151,8 +151,8 @@ def averaged(average):
 
 @pytest.mark.parametrize("case", REFERENCE["averages"]["ema"])
 def test_ema_is_torchs(case):
-    assert_meets(averaged(member("ema", decay=case["decay"]).build()), case["averaged"])
+    assert_meets(averaged(component("ema", decay=case["decay"]).build()), case["averaged"])
 
 
 def test_swa_is_torchs():
-    assert_meets(averaged(member("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"])
+    assert_meets(averaged(component("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, METRICS, RELU, data, in_slices, member, mixed_networks, network, shape
+from samples import BATCH_NORM, METRICS, RELU, component, data, in_slices, mixed_networks, network, shape
 from sklearn.datasets import load_digits
 
 from nncore.kernels.backend import probe_gpu, to_gpu, to_host, with_gpu_memory_limit
@@ -47,7 +47,7 @@ def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
 
 
 def test_law_1_slices_of_any_length_come_to_the_same():
-    networks = [network(str(seed), seed, member("adam", learning_rate=0.01)) for seed in range(5)]
+    networks = [network(str(seed), seed, component("adam", learning_rate=0.01)) for seed in range(5)]
     _, whole = trained(DOUBLE, networks, 6)
     joined = in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], on(DOUBLE))
     for key, curves in whole.items():
@@ -56,8 +56,8 @@ def test_law_1_slices_of_any_length_come_to_the_same():
 
 
 def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
-    wild = network("wild", 0, member("sgd", learning_rate=1e30))
-    others = [network(str(seed), seed, member("adam", learning_rate=0.01)) for seed in range(3)]
+    wild = network("wild", 0, component("sgd", learning_rate=1e30))
+    others = [network(str(seed), seed, component("adam", learning_rate=0.01)) for seed in range(3)]
     beside, _ = trained(DOUBLE, [others[0], wild, *others[1:]])
     alone, _ = trained(DOUBLE, others)
     assert "wild" not in beside
@@ -87,7 +87,7 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
     x, t = (bundle.data / 16).astype("float32"), np.eye(10, dtype="float32")[bundle.target]
     view = Data(Rows(x[:1400], t[:1400]), Rows(x[1400:], t[1400:]))
     of = shape((64, 64, 10), RELU, batch_size=32)
-    networks = [network(str(n), n % 5, member("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
+    networks = [network(str(n), n % 5, component("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
     seconds, curves = {}, {}
 
     def timed(name, to):

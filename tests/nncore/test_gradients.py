@@ -8,7 +8,7 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from samples import RELU, TANH, member, shape, targets
+from samples import RELU, TANH, component, shape, targets
 from scipy.special import expit
 
 from nncore.architecture import Layer, initial_parameters, layer_views
@@ -175,8 +175,8 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     numbers = np.stack([initial_parameters(of, seed) for seed in range(3)])
     direction = np.zeros_like(numbers)
     direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
-    dropouts = [(everyone, member("dropout", rate=0.3, input_rate=0.2).build())]
-    activities = [(slice(1, 3), member("activity", strength=0.5).build())]
+    dropouts = [(everyone, component("dropout", rate=0.3, input_rate=0.2).build())]
+    activities = [(slice(1, 3), component("activity", strength=0.5).build())]
     hooks = DropoutHooks(3, of, Workspace(), dropouts, activities, RandomStreams([0, 1, 2], 0))
     g, scratch = np.empty((3, of.n_parameters)), Workspace()
 

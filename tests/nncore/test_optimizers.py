@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from discovery import OPTIMIZERS, numbers_of, short, with_arguments
 from references import assert_meets, reference
-from samples import SQUARED, TANH, data, member, network, shape, step
+from samples import SQUARED, TANH, component, data, network, shape, step
 from scipy.optimize import minimize
 
 from nncore.components import Component
@@ -28,16 +28,16 @@ def described(case):
 
 
 def built(name, arguments):
-    """The member of a case; a nested optimizer is {"name": ..., "arguments": ...}."""
+    """The component of a case; a nested optimizer is {"name": ..., "arguments": ...}."""
     plain = {k: built(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
-    return member(name, **plain)
+    return component(name, **plain)
 
 
 @pytest.mark.parametrize("case", CASES, ids=described)
 def test_many_steps_equal_the_reference(case):
     activation = Component(f"nncore.activations.{case['activation']}")
     of = shape(REFERENCE["sizes"], activation, batch_size=len(REFERENCE["x"]), dtype="float64")
-    optimizer, penalty = built(case["optimizer"], case["arguments"]), member("l2", strength=case["weight_decay"])
+    optimizer, penalty = built(case["optimizer"], case["arguments"]), component("l2", strength=case["weight_decay"])
     stack = start(of, [network("it", 0, optimizer, penalty)])
     stack.parameters[0] = REFERENCE["start"]
     stack = start(of, stack.networks, stack.parameters)
@@ -115,7 +115,7 @@ def test_lbfgs_finds_what_scipy_finds():
     """The minimum of a regularised logistic regression, by one step per epoch on all rows."""
     of = shape((6, 3), dtype="float64", batch_size=10)
     on = data(of, 60, 20)
-    one = network("it", 0, member("lbfgs", learning_rate=1.0), member("l2", strength=0.05, biases=True))
+    one = network("it", 0, component("lbfgs", learning_rate=1.0), component("l2", strength=0.05, biases=True))
     stack, _ = train(start(of, [one]), on, 60, {})
 
     def objective(p):
@@ -131,18 +131,18 @@ def test_lbfgs_finds_what_scipy_finds():
 def test_lbfgs_never_goes_up_and_stays_where_no_step_leads_down():
     of = shape((5, 7, 3), TANH, dtype="float64")
     on = data(of)
-    _, reports = train(start(of, [network("it", 0, member("lbfgs", learning_rate=50.0))]), on, 40, {})
+    _, reports = train(start(of, [network("it", 0, component("lbfgs", learning_rate=50.0))]), on, 40, {})
     losses = reports["it"].curves["train/loss"]
     assert all(after <= before + 1e-12 for before, after in pairwise(losses))
     W = np.array([[1.0, 2.0]])
-    descend(member("lbfgs"), lambda W: np.ones_like(W), W, 3, lambda W: (W != [1.0, 2.0]).sum(axis=1) * 1.0)
+    descend(component("lbfgs"), lambda W: np.ones_like(W), W, 3, lambda W: (W != [1.0, 2.0]).sum(axis=1) * 1.0)
     np.testing.assert_array_equal(W, [[1.0, 2.0]])  # every step leads up
 
 
 def test_lbfgs_skips_pairs_without_curvature():
     """On a plane all gradients are equal: y = 0, nothing is learnt, every step follows -g."""
     W = np.zeros((1, 2))
-    descend(member("lbfgs"), lambda W: np.full_like(W, 0.25), W, 4, lambda W: 0.25 * W.sum(axis=1))
+    descend(component("lbfgs"), lambda W: np.full_like(W, 0.25), W, 4, lambda W: 0.25 * W.sum(axis=1))
     np.testing.assert_allclose(W, [[-1.0, -1.0]])
 
 
@@ -182,16 +182,16 @@ def test_the_schedule_scales_the_step(optimizer):
 def test_full_batch_optimizers_step_once_per_epoch_with_the_mean_gradient():
     of = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=8)
     on = data(of)
-    one = network("it", 0, member("gradient_descent", learning_rate=0.2))
+    one = network("it", 0, component("gradient_descent", learning_rate=0.2))
     small, _ = train(start(of, [one]), on, 4, {})
     whole = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
-    large, _ = train(start(whole, [network("it", 0, member("sgd", learning_rate=0.2))]), on, 4, {})
+    large, _ = train(start(whole, [network("it", 0, component("sgd", learning_rate=0.2))]), on, 4, {})
     assert_meets(small.parameters, large.parameters, 1e-12)
 
 
 def test_lookahead_goes_back_a_part_of_the_way():
-    inner = member("sgd", learning_rate=0.1)
-    rule = member("lookahead", optimizer=inner, alpha=0.25, every=2).build()
+    inner = component("sgd", learning_rate=0.1)
+    rule = component("lookahead", optimizer=inner, alpha=0.25, every=2).build()
     W = np.array([[8.0]])
     state = rule.init(W)
     np.testing.assert_array_equal(state["slow"], [[8.0]])  # it starts where the network starts

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, RELU, SIGMOID, TANH, member, network
+from samples import BATCH_NORM, RELU, SIGMOID, TANH, component, network
 from scipy.linalg import subspace_angles
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -52,7 +52,7 @@ def test_constant_rows_have_no_variance_to_lose():
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
     of = autoencoder_architecture(12, (), 3, RELU, batch_size=len(x), dtype="float64")
-    one = network("it", 0, member("momentum", learning_rate=0.05))
+    one = network("it", 0, component("momentum", learning_rate=0.05))
     encoder, report = train_autoencoder(of, one, x, 3000)
     pca = fit_pca(x, 3)
     residual = ((x - x.mean(axis=0)) ** 2).sum(axis=1).mean() - pca.explained_variance.sum() * (len(x) - 1) / len(x)
@@ -67,7 +67,7 @@ def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
     x = digits.astype(np.float32)
     of = autoencoder_architecture(64, (32,), 8, TANH)
     assert of.sizes == (64, 32, 8, 32, 64)
-    one = network("it", 0, member("adam", learning_rate=0.003))
+    one = network("it", 0, component("adam", learning_rate=0.003))
     encoder, report = train_autoencoder(of, one, x, 10)
     losses = report.curves["validation/loss"]
     assert losses[-1] < 0.6 * losses[0]
@@ -79,7 +79,7 @@ def test_encoding_and_decoding_is_reconstructing(digits):
     x = digits.astype(np.float32)
     for tied in (False, True):
         of = autoencoder_architecture(64, (32, 16), 5, TANH, tied=tied, normalisation=BATCH_NORM)
-        trained, _ = train_autoencoder(of, network("it", 0, member("adam", learning_rate=0.003)), x, 3)
+        trained, _ = train_autoencoder(of, network("it", 0, component("adam", learning_rate=0.003)), x, 3)
         np.testing.assert_allclose(trained.decode(trained(x)), trained.reconstruct(x), rtol=1e-6)
         assert trained(x).shape == (len(x), 5)
         assert ((trained.reconstruct(x) - x) ** 2).mean() < (x**2).mean()
@@ -92,7 +92,7 @@ def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digi
         autoencoder_architecture(12, (), 3, RELU, tied=one, batch_size=len(x), dtype="float64") for one in (0, 1)
     )
     assert tied.n_weights * 2 == untied.n_weights
-    trained, _ = train_autoencoder(tied, network("it", 0, member("momentum", learning_rate=0.05)), x, 3000)
+    trained, _ = train_autoencoder(tied, network("it", 0, component("momentum", learning_rate=0.05)), x, 3000)
     encoder, decoder = layer_views(trained.parameters, tied)
     np.testing.assert_array_equal(encoder.W, decoder.W.swapaxes(1, 2))
     pca = fit_pca(x, 3)
@@ -105,7 +105,7 @@ def test_a_denoising_autoencoder_removes_noise(digits):
     noisy = x + np.random.default_rng(1).normal(scale=0.7, size=x.shape).astype(np.float32)
     errors = {}
     for deviation in (0.0, 0.7):
-        one = network("it", 0, member("adam", learning_rate=0.003), member("input_noise", deviation=deviation))
+        one = network("it", 0, component("adam", learning_rate=0.003), component("input_noise", deviation=deviation))
         trained, _ = train_autoencoder(autoencoder_architecture(64, (48,), 32, TANH), one, x, 15)
         errors[deviation] = ((trained.reconstruct(noisy) - x) ** 2).mean()
     assert errors[0.7] < 0.9 * errors[0.0]
@@ -115,7 +115,7 @@ def test_an_activity_penalty_makes_the_code_sparse(digits):
     x = digits.astype(np.float32)
     sizes = {}
     for strength in (0.0, 0.3):
-        one = network("it", 0, member("adam", learning_rate=0.003), member("activity", strength=strength))
+        one = network("it", 0, component("adam", learning_rate=0.003), component("activity", strength=strength))
         trained, _ = train_autoencoder(autoencoder_architecture(64, (32,), 8, TANH), one, x, 10)
         sizes[strength] = np.abs(trained(x)).mean()
     assert sizes[0.3] < 0.6 * sizes[0.0]
@@ -124,7 +124,7 @@ def test_an_activity_penalty_makes_the_code_sparse(digits):
 def test_an_autoencoder_of_shares_answers_with_shares(digits):
     x = (load_digits().data / 16).astype(np.float32)
     of = autoencoder_architecture(64, (32,), 8, RELU, loss=SIGMOID)
-    trained, report = train_autoencoder(of, network("it", 0, member("adam", learning_rate=0.003)), x, 10)
+    trained, report = train_autoencoder(of, network("it", 0, component("adam", learning_rate=0.003)), x, 10)
     again = trained.reconstruct(x)
     assert again.min() >= 0
     assert again.max() <= 1
@@ -134,7 +134,7 @@ def test_an_autoencoder_of_shares_answers_with_shares(digits):
 
 def test_a_diverging_autoencoder_says_so(digits):
     of = autoencoder_architecture(64, (32,), 8, RELU)
-    one = network("it", 0, member("sgd", learning_rate=1e6))
+    one = network("it", 0, component("sgd", learning_rate=1e6))
     x = digits.astype(np.float32)
     with pytest.raises(ValueError, match="the autoencoder diverged in epoch 1"):
         train_autoencoder(of, one, x, 10)

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, data, member, mixed_networks, network, shape, varied
+from samples import BATCH_NORM, component, data, mixed_networks, network, shape, varied
 
 from nncore.stack import checkpoint as stack_file
 from nncore.stack.regroup import collect, freeze
 from nncore.stack.state import start
 from nncore.stack.training import train
 
-STOPPING = member("early_stopping", patience=1)
+STOPPING = component("early_stopping", patience=1)
 
 
 def half_trained(epochs=2, keys="abc", **rest):
     of = shape(**rest)
-    networks = [network(key, seed, member("adam", learning_rate=0.01)) for seed, key in enumerate(keys)]
+    networks = [network(key, seed, component("adam", learning_rate=0.01)) for seed, key in enumerate(keys)]
     return train(start(of, networks), data(of), epochs, {})[0]
 
 
@@ -59,7 +59,7 @@ def test_a_perturbed_copy_goes_on_from_its_origin():
 
 
 def test_what_does_not_fit_is_refused():
-    stack, sgd = half_trained(), network("d", 0, member("sgd", learning_rate=0.1))
+    stack, sgd = half_trained(), network("d", 0, component("sgd", learning_rate=0.1))
     first = stack.networks[0]
     later, other = half_trained(3, "d"), half_trained(2, "d", sizes=(5, 6, 3))
     for networks, origins, sources, message in (
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_refused():
 
 def test_a_settled_stack_answers_as_before_and_trains_no_more():
     of = shape((5, 7, 6, 3), normalisation=BATCH_NORM)
-    early = network("early", 2, member("sgd", learning_rate=0.5), STOPPING)
+    early = network("early", 2, component("sgd", learning_rate=0.5), STOPPING)
     stack, _ = train(start(of, [early, *mixed_networks()]), data(of), 8, {})
     assert "early" in stack.stopped
     done = freeze(stack)
@@ -108,9 +108,9 @@ def test_a_settled_stack_answers_as_before_and_trains_no_more():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_stack_comes_back_from_its_file_to_the_last_bit(dtype, tmp_path):
     of = shape((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
-    early = network("early", 2, member("sgd", learning_rate=0.5), STOPPING)
-    nested = network("nested", 3, schedule=member("warm_up", epochs=2, then=member("constant")))
-    nested = replace(nested, optimizer=member("lookahead", optimizer=member("adam", learning_rate=0.01)), view=1)
+    early = network("early", 2, component("sgd", learning_rate=0.5), STOPPING)
+    nested = network("nested", 3, schedule=component("warm_up", epochs=2, then=component("constant")))
+    nested = replace(nested, optimizer=component("lookahead", optimizer=component("adam", learning_rate=0.01)), view=1)
     networks, on = [early, nested, *mixed_networks()], (data(of), data(of, seed=1))
     stack, _ = train(start(of, networks), on, 6, {})
     assert "early" in stack.stopped

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, RELU, SIGMOID, SQUARED, TANH, data, member, network, shape, trained
+from samples import BATCH_NORM, RELU, SIGMOID, SQUARED, TANH, component, data, network, shape, trained
 
 from nncore.architecture import initial_parameters, layer_views
 from nncore.kernels.workspace import Workspace
@@ -38,7 +38,7 @@ def test_biases_scales_and_shifts_are_spared_unless_asked(name):
     of = shape((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
     for biases in (False, True):
-        one = network("it", 0, member("sgd", learning_rate=0.1), member(name, strength=0.1, biases=biases))
+        one = network("it", 0, component("sgd", learning_rate=0.1), component(name, strength=0.1, biases=biases))
         stack = start(of, [one])
         stack.parameters[:, of.n_weights :] = 0.5
         after, _ = train(stack, Data(zeros, zeros), 1, {})
@@ -50,16 +50,16 @@ def test_biases_scales_and_shifts_are_spared_unless_asked(name):
 
 def test_weight_decay_and_adam_are_adamw():
     of, rate, amount = shape(dtype="float64"), 0.01, 0.3
-    adamw = network("a", 0, member("adamw", learning_rate=rate, weight_decay=amount))
-    both = network("b", 0, member("adam", learning_rate=rate), member("weight_decay", strength=rate * amount))
+    adamw = network("a", 0, component("adamw", learning_rate=rate, weight_decay=amount))
+    both = network("b", 0, component("adam", learning_rate=rate), component("weight_decay", strength=rate * amount))
     found = ends(of, adamw, both)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
-    assert np.abs(found[0] - ends(of, network("c", 0, member("adam", learning_rate=rate)))).max() > 1e-3
+    assert np.abs(found[0] - ends(of, network("c", 0, component("adam", learning_rate=rate)))).max() > 1e-3
 
 
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
     of = shape((5, 7, 3), dtype="float64")
-    found = ends(of, network("it", 0, member("sgd", learning_rate=0.5), member("max_norm", limit=0.7)), epochs=6)
+    found = ends(of, network("it", 0, component("sgd", learning_rate=0.5), component("max_norm", limit=0.7)), epochs=6)
     norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(found, of)]
     assert max(one.max() for one in norms) <= 0.7 + 1e-12
     assert np.isclose(np.concatenate(norms), 0.7).sum() >= 3
@@ -70,7 +70,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     of = shape((200, 300, 2))
     x = np.ones((1, 500, 300), np.float32)
     inside = DropoutHooks(
-        2, of, Workspace(), [(slice(1, 2), member("dropout", rate=0.3).build())], [], RandomStreams([4, 5], 0)
+        2, of, Workspace(), [(slice(1, 2), component("dropout", rate=0.3).build())], [], RandomStreams([4, 5], 0)
     )
     seen = inside.dropout(1, x)
     np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
@@ -99,7 +99,7 @@ def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_see
 def test_a_trained_network_answers_without_dropout():
     of = shape()
     on = data(of)
-    stack, reports = train(start(of, [network("it", 0, None, member("dropout", rate=0.5))]), on, 2, {})
+    stack, reports = train(start(of, [network("it", 0, None, component("dropout", rate=0.5))]), on, 2, {})
     from nncore.losses import mean_value
     from nncore.stack.passes import predict
 
@@ -110,7 +110,7 @@ def test_a_trained_network_answers_without_dropout():
 
 def test_input_noise_has_its_deviation():
     x = np.zeros((2, 400, 50))
-    member("input_noise", deviation=0.3).build().augment(x, None, "real", draw((0, 1)))
+    component("input_noise", deviation=0.3).build().augment(x, None, "real", draw((0, 1)))
     assert abs(x.std() - 0.3) < 0.005
     assert abs(x.mean()) < 0.005
     assert abs(np.corrcoef(x[0].ravel(), x[1].ravel())[0, 1]) < 0.03
@@ -120,7 +120,7 @@ def test_mixup_mixes_rows_and_targets_alike():
     x = np.random.default_rng(0).normal(size=(1, 64, 3))
     t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays so under every mixture
     before = x.copy()
-    member("mixup", alpha=0.4).build().augment(x, t, "real", draw())
+    component("mixup", alpha=0.4).build().augment(x, t, "real", draw())
     np.testing.assert_allclose(t, x[:, :, :2] * 2 + 1, rtol=1e-12)
     assert not np.allclose(x, before)
     np.testing.assert_allclose(x.mean(axis=1), before.mean(axis=1), rtol=1e-9)  # partners are a permutation
@@ -132,14 +132,14 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
     shares = []
     for step in range(600):
         x = np.eye(2)[None].repeat(1, axis=0)  # two rows: a partner is the row itself or the other one
-        member("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
+        component("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
         if x[0, 0, 1] > 0:
             shares.append(x[0, 0, 0])
     assert 200 < len(shares) < 400
     assert kstest(shares, beta(0.5, 0.5).cdf).pvalue > 0.01
     x = np.random.default_rng(0).normal(size=(1, 9, 2))
     kept = x.copy()
-    member("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
+    component("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
     np.testing.assert_array_equal(x, kept)
 
 
@@ -149,7 +149,7 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
 )
 def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
     t = np.eye(4)[None, :2, :n].copy()
-    member("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
+    component("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
     np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], expected)
 
 
@@ -157,7 +157,7 @@ def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
 def test_clipping_by_norm_keeps_the_direction(dtype):
     g = np.random.default_rng(0).normal(size=(5, 100)).astype(dtype) * np.array([[0.001], [0.1], [1], [10], [0]], dtype)
     before = g.copy()
-    member("clip_norm", limit=2.0).build().clip(g)
+    component("clip_norm", limit=2.0).build().clip(g)
     norms = np.sqrt((g.astype(float) ** 2).sum(axis=1))
     np.testing.assert_array_equal(g[:2], before[:2])
     np.testing.assert_allclose(norms[2:4], 2, rtol=1e-6)
@@ -170,7 +170,7 @@ def test_clipping_sees_the_penalty_too():
     of = shape((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
     clipped = network(
-        "it", 0, member("sgd", learning_rate=1.0), member("l2", strength=5.0), member("clip_norm", limit=0.1)
+        "it", 0, component("sgd", learning_rate=1.0), component("l2", strength=5.0), component("clip_norm", limit=0.1)
     )
     before = start(of, [clipped])
     after, _ = train(before, Data(zeros, zeros), 1, {})
@@ -180,10 +180,10 @@ def test_clipping_sees_the_penalty_too():
 def test_early_stopping_stops_and_restores_the_best_weights():
     of = shape(dtype="float64")
     on = data(of)
-    free = trained(of, [network("it", 0, member("sgd", learning_rate=0.8))], 40, on)["it"]
+    free = trained(of, [network("it", 0, component("sgd", learning_rate=0.8))], 40, on)["it"]
     curve = free.curves["validation/loss"]
     best = int(np.argmin(curve)) + 1
-    early = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=6))
+    early = network("it", 0, component("sgd", learning_rate=0.8), component("early_stopping", patience=6))
     stack, reports = train(start(of, [early]), on, 40, {})
     report = reports["it"]
     first_wait = next(e for e in range(7, 41) if min(curve[e - 6 : e]) >= min(curve[: e - 6]))
@@ -191,10 +191,12 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     assert report.curves["validation/loss"] == curve[:first_wait]
     assert report.selected_epoch == int(np.argmin(curve[:first_wait])) + 1
     assert f"in epoch {report.selected_epoch}" in report.stopped[1]
-    at_best, _ = train(start(of, [network("it", 0, member("sgd", learning_rate=0.8))]), on, report.selected_epoch, {})
+    at_best, _ = train(
+        start(of, [network("it", 0, component("sgd", learning_rate=0.8))]), on, report.selected_epoch, {}
+    )
     np.testing.assert_array_equal(stack.selected_weights_of("it"), at_best.parameters)
     assert stack.networks == ()
-    patient = network("it", 0, member("sgd", learning_rate=0.8), member("early_stopping", patience=1000))
+    patient = network("it", 0, component("sgd", learning_rate=0.8), component("early_stopping", patience=1000))
     whole, reports = train(start(of, [patient]), on, 40, {})
     assert reports["it"].stopped is None
     assert reports["it"].selected_epoch == best < 40  # never stopped, and still it answers with its best
@@ -204,19 +206,19 @@ def test_early_stopping_stops_and_restores_the_best_weights():
 
 def test_early_stopping_without_restoring_and_by_the_training_loss():
     of = shape(dtype="float64")
-    stop = member("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
-    report = trained(of, [network("it", 0, member("sgd", learning_rate=0.05), stop)], 100)["it"]
+    stop = component("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
+    report = trained(of, [network("it", 0, component("sgd", learning_rate=0.05), stop)], 100)["it"]
     curve = report.curves["train/loss"]
     assert report.stopped[0] == report.selected_epoch == len(curve) < 100
     assert curve[-3] - min(curve[-2:]) < 0.05
     with pytest.raises(ValueError, match="watch must be validation/loss or train/loss, but is 'loss'"):
-        member("early_stopping", watch="loss").build()
+        component("early_stopping", watch="loss").build()
 
 
 def test_networks_stop_at_their_own_time():
     of = shape()
     networks = [
-        network(f"{rate}", 0, member("sgd", learning_rate=rate), member("early_stopping", patience=2))
+        network(f"{rate}", 0, component("sgd", learning_rate=rate), component("early_stopping", patience=2))
         for rate in (0.01, 0.3, 0.9, 2.0)
     ]
     reports = trained(of, networks, 30)
@@ -228,7 +230,7 @@ def test_averages_are_what_is_validated_and_answered_with():
     of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64")
     on = data(of)
     plain = [train(start(of, [network()]), on, epoch, {})[0].parameters for epoch in range(1, 7)]
-    stack, reports = train(start(of, [network("it", 0, None, member("swa", start=2))]), on, 6, {})
+    stack, reports = train(start(of, [network("it", 0, None, component("swa", start=2))]), on, 6, {})
     np.testing.assert_allclose(stack.selected_weights_of("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
     np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
     curve, free = reports["it"].curves, trained(of, [network()], 6, on)["it"].curves
@@ -244,7 +246,7 @@ def test_the_activity_penalty_is_the_gradient_of_what_it_says():
     x = random.normal(size=(1, 9, 6))
     p = np.stack([initial_parameters(of, 0)])
     direction, g = random.normal(size=p.shape), np.empty_like(p)
-    activity = member("activity", strength=strength).build()
+    activity = component("activity", strength=strength).build()
     inside = DropoutHooks(1, of, Workspace(), [], [(EVERYONE, activity)], RandomStreams([0], 0))
     gradient(layer_views(p, of), layer_views(g, of), of, x, x, Workspace(), None, inside)
 
@@ -260,13 +262,13 @@ def test_the_activity_penalty_is_the_gradient_of_what_it_says():
 
 def test_every_kind_of_regularizer_may_meet_in_one_network():
     everything = [
-        member("l1", strength=1e-4), member("l2", strength=1e-4), member("elastic_net", strength=1e-4),
-        member("weight_decay", strength=1e-4), member("max_norm", limit=3.0), member("dropout", rate=0.1),
-        member("activity", strength=1e-3), member("input_noise", deviation=0.1), member("mixup", alpha=0.2),
-        member("label_smoothing", strength=0.1), member("clip_norm", limit=1.0), member("clip_value", limit=1.0),
-        member("early_stopping", patience=3), member("ema", decay=0.9),
+        component("l1", strength=1e-4), component("l2", strength=1e-4), component("elastic_net", strength=1e-4),
+        component("weight_decay", strength=1e-4), component("max_norm", limit=3.0), component("dropout", rate=0.1),
+        component("activity", strength=1e-3), component("input_noise", deviation=0.1), component("mixup", alpha=0.2),
+        component("label_smoothing", strength=0.1), component("clip_norm", limit=1.0),
+        component("clip_value", limit=1.0), component("early_stopping", patience=3), component("ema", decay=0.9),
     ]  # fmt: skip
     of = shape((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
-    report = trained(of, [network("it", 0, member("adam", learning_rate=0.01), *everything)], 5)["it"]
+    report = trained(of, [network("it", 0, component("adam", learning_rate=0.01), *everything)], 5)["it"]
     assert report.diverged is None
     assert len(report.curves["validation/loss"]) >= 4

@@ -7,7 +7,7 @@ from functools import wraps
 import numpy as np
 import pytest
 from references import assert_meets, reference
-from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, data, member, network, shape, trained
+from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, component, data, network, shape, trained
 from sklearn.datasets import load_digits
 
 import nncore.optimizers.adam
@@ -29,14 +29,14 @@ def case(name):
     rest = {"loss": SOFTMAX, "batch_size": REFERENCE["batch"], "dtype": "float64"}
     if name == "adam_relu_l2":
         layers = (Layer(32, RELU), Layer(10))
-        one = network("it", 0, member("adam", learning_rate=1e-3), member("l2", strength=1e-3))
+        one = network("it", 0, component("adam", learning_rate=1e-3), component("l2", strength=1e-3))
     elif name == "momentum_batch_norm_cosine":
         layers = (Layer(32, TANH, BATCH_NORM), Layer(10))
-        cosine = member("cosine", epochs=REFERENCE["epochs"])
-        one = network("it", 0, member("momentum", learning_rate=0.05), schedule=cosine)
+        cosine = component("cosine", epochs=REFERENCE["epochs"])
+        one = network("it", 0, component("momentum", learning_rate=0.05), schedule=cosine)
     else:
         layers = (Layer(32, GELU, LAYER_NORM), Layer(32, GELU, LAYER_NORM, residual=True), Layer(10))
-        one = network("it", 0, member("adamw", learning_rate=2e-3, weight_decay=0.05))
+        one = network("it", 0, component("adamw", learning_rate=2e-3, weight_decay=0.05))
     return Architecture(64, layers, **rest), one
 
 
@@ -58,7 +58,7 @@ def test_weights_of_whole_numbers_equal_repeated_rows():
     on, times = data(of), np.random.default_rng(0).integers(0, 4, size=37)
     weighted = on._replace(train=on.train._replace(weights=times.astype(float)))
     repeated = on._replace(train=Rows(*(array.repeat(times, axis=0) for array in on.train[:2])))
-    one = network("it", 0, member("gradient_descent", learning_rate=0.3))
+    one = network("it", 0, component("gradient_descent", learning_rate=0.3))
     ends = [train(start(of, [one]), each, 5, {})[0].parameters for each in (weighted, repeated)]
     assert_meets(ends[0], ends[1], 1e-10)
     assert np.abs(ends[0] - train(start(of, [one]), on, 5, {})[0].parameters).max() > 1e-3
@@ -80,8 +80,8 @@ def test_only_the_ratios_of_weights_matter_and_metrics_are_weighted():
 def test_resumed_from_any_epoch_it_ends_the_same():
     of = shape(normalisation=BATCH_NORM)
     on = data(of)
-    ema, plateau = member("ema", decay=0.9), member("reduce_on_plateau", patience=0)
-    one = network("it", 0, member("adam", learning_rate=0.1), ema, schedule=plateau)
+    ema, plateau = component("ema", decay=0.9), component("reduce_on_plateau", patience=0)
+    one = network("it", 0, component("adam", learning_rate=0.1), ema, schedule=plateau)
     straight, _ = train(start(of, [one]), on, 9, {})
     for epoch in range(9):
         half, _ = train(start(of, [one]), on, epoch, {})
@@ -98,10 +98,10 @@ def test_a_batch_larger_than_the_data_is_one_batch():
 def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
     """With weights that hardly move, an epoch's mean loss is that of all rows, whatever their order."""
     of = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=7)
-    still = network("it", 0, member("sgd", learning_rate=1e-15))
+    still = network("it", 0, component("sgd", learning_rate=1e-15))
     curve = trained(of, [still], 4)["it"].curves["train/loss"]
     assert_meets(curve, [curve[0]] * 4)
-    moving = network("it", 0, member("sgd", learning_rate=0.01))
+    moving = network("it", 0, component("sgd", learning_rate=0.01))
     large = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=37)
     assert trained(of, [moving], 1) != trained(of, [replace(moving, seed=1)], 1)
     assert trained(large, [moving], 1) != trained(of, [moving], 1)
@@ -140,7 +140,7 @@ def test_an_impossible_shape_is_refused(change, message):
 
 
 def test_members_that_do_not_go_together_are_refused():
-    smoothing, drop = member("label_smoothing", strength=0.1), member("dropout")
+    smoothing, drop = component("label_smoothing", strength=0.1), component("dropout")
     with pytest.raises(
         ValueError, match="label_smoothing requires one-hot or binary targets, but the targets of the loss are real"
     ):
@@ -148,13 +148,13 @@ def test_members_that_do_not_go_together_are_refused():
     with pytest.raises(
         ValueError, match="dropout changes the objective or the step, but lbfgs needs a fixed objective, in net"
     ):
-        start(shape(), [network(), network("b", 0, member("lbfgs"), drop)])
+        start(shape(), [network(), network("b", 0, component("lbfgs"), drop)])
     with pytest.raises(
         ValueError,
         match="regularizers must be different, with at most one weight average, but are dropout, dropout, "
         "in network 1 of 2, 'b'",
     ):
-        start(shape(), [network(), network("b", 0, None, drop, member("dropout", rate=0.1))])
+        start(shape(), [network(), network("b", 0, None, drop, component("dropout", rate=0.1))])
 
 
 def test_a_stack_can_be_pickled_after_it_was_trained():
@@ -165,7 +165,7 @@ def test_a_stack_can_be_pickled_after_it_was_trained():
     assert train(again, data(shape()), 3, {})[1] == train(stack, data(shape()), 3, {})[1]
 
 
-WRONG = member("sgd", learning_rate=-1.0)
+WRONG = component("sgd", learning_rate=-1.0)
 X, T = np.zeros((9, 5), np.float32), np.zeros((9, 3), np.float32)
 
 
@@ -219,18 +219,24 @@ def test_views_that_do_not_stand_together_are_refused(views, message):
         ([network(), network("b", -1)], "seed must be an integer >= 0, but is -1, in network 1 of 2, 'b'"),
         ([network("b", True)], "seed must be an integer"),
         ([network("b", view=-1)], "view must be an integer >= 0, but is -1"),
-        ([network("b", 0, member("l2", strength=0.1))], "makes an Optimizer, but l2 makes Penalty"),
-        ([network("b", 0, None, member("constant"))], "regularizer 0 .* but constant makes Schedule"),
-        ([network("b", 0, None, member("ema"), member("swa"))], "at most one weight average, but are ema, swa"),
+        ([network("b", 0, component("l2", strength=0.1))], "makes an Optimizer, but l2 makes Penalty"),
+        ([network("b", 0, None, component("constant"))], "regularizer 0 .* but constant makes Schedule"),
+        ([network("b", 0, None, component("ema"), component("swa"))], "at most one weight average, but are ema, swa"),
         (
-            [network("a"), network("b", 0, member("muon", learning_rate=0.1)), network("c", 0, WRONG)],
+            [network("a"), network("b", 0, component("muon", learning_rate=0.1)), network("c", 0, WRONG)],
             "learning_rate must be > 0, but is -1.0 .sgd., in network 2 of 3, 'c'",
         ),
-        ([network("a", 0, None, member("l2", strength=0.1, biases=1))], "biases must be true or false, but is 1 .l2."),
-        ([network("a", 0, member("lbfgs", memory=2.5))], "memory must be an integer, but is 2.5 .lbfgs."),
-        ([network("a", 0, None, member("early_stopping", watch=3))], "watch must be a string, but is 3"),
-        ([network("a", 0, member("lookahead", optimizer=member("constant")))], "optimizer must be an Optimizer"),
-        ([network("a", 0, member("lbfgs"), member("clip_norm", limit=0.1))], "clip_norm changes the objective or"),
+        (
+            [network("a", 0, None, component("l2", strength=0.1, biases=1))],
+            "biases must be true or false, but is 1 .l2.",
+        ),
+        ([network("a", 0, component("lbfgs", memory=2.5))], "memory must be an integer, but is 2.5 .lbfgs."),
+        ([network("a", 0, None, component("early_stopping", watch=3))], "watch must be a string, but is 3"),
+        ([network("a", 0, component("lookahead", optimizer=component("constant")))], "optimizer must be an Optimizer"),
+        (
+            [network("a", 0, component("lbfgs"), component("clip_norm", limit=0.1))],
+            "clip_norm changes the objective or",
+        ),
     ],
 )  # fmt: skip
 def test_networks_that_cannot_be_trained_are_refused_by_their_place(networks, message):
@@ -250,15 +256,17 @@ def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatc
 
     monkeypatch.setattr(nncore.optimizers.adam, "adam", counted)
     of = shape()
-    stack = start(of, [network("it", 0, member("adam", learning_rate=0.0123))])
+    stack = start(of, [network("it", 0, component("adam", learning_rate=0.0123))])
     for until in (1, 2, 3):
         stack, reports = train(stack, data(of), until, {})
     stack.selected_weights_of("it")
     assert len(built) == 2
     assert reports["it"].fingerprint
-    early = network("early", 0, member("sgd", learning_rate=0.5), member("early_stopping", patience=1))
+    early = network("early", 0, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
     built.clear()
-    stack, reports = train(start(of, [early, network("it", 0, member("adam", learning_rate=0.0321))]), data(of), 9, {})
+    stack, reports = train(
+        start(of, [early, network("it", 0, component("adam", learning_rate=0.0321))]), data(of), 9, {}
+    )
     assert reports["early"].stopped
     assert len(built) == 2
 
@@ -266,7 +274,7 @@ def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatc
 def test_what_is_one_for_all_makes_groups_of_its_own():
     """A size cannot be one per network: networks with another memory are computed apart."""
     of = shape()
-    networks = [network(f"{i}", 0, member("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
+    networks = [network(f"{i}", 0, component("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
     together = trained(of, networks, 8)
     for one in networks:
         assert trained(of, [one], 8)[one.key] == together[one.key]
@@ -274,22 +282,22 @@ def test_what_is_one_for_all_makes_groups_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "members",
+    "components",
     [
-        (member("weight_decay", strength=0.05),),
-        (member("clip_norm", limit=0.1), member("l2", strength=0.1)),
-        (member("max_norm", limit=0.5),),
-        (member("ema", decay=0.9),),
-        (member("swa", start=1),),
+        (component("weight_decay", strength=0.05),),
+        (component("clip_norm", limit=0.1), component("l2", strength=0.1)),
+        (component("max_norm", limit=0.5),),
+        (component("ema", decay=0.9),),
+        (component("swa", start=1),),
     ],
 )
-def test_one_step_per_epoch_is_one_step_for_everything(members):
+def test_one_step_per_epoch_is_one_step_for_everything(components):
     """In batches of 8 beside others, as in one batch of all rows: but for rounding."""
     small, large = shape(dtype="float64", batch_size=8), shape(dtype="float64", batch_size=1000)
-    on, gd = data(small), member("gradient_descent", learning_rate=0.3)
-    for optimizer in (gd, member("lookahead", optimizer=gd, every=3)):
-        one = network("it", 0, optimizer, *members, schedule=member("exponential", gamma=0.9))
-        beside = [network("a", 1, None, *members), one, network("b", 2, None, *members)]
+    on, gd = data(small), component("gradient_descent", learning_rate=0.3)
+    for optimizer in (gd, component("lookahead", optimizer=gd, every=3)):
+        one = network("it", 0, optimizer, *components, schedule=component("exponential", gamma=0.9))
+        beside = [network("a", 1, None, *components), one, network("b", 2, None, *components)]
         found, _ = train(start(small, beside), on, 10, {})
         expected, _ = train(start(large, [one]), on, 10, {})
         assert_meets(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
@@ -297,7 +305,7 @@ def test_one_step_per_epoch_is_one_step_for_everything(members):
 
 def test_a_last_batch_of_one_row_leaves_the_running_statistics():
     of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64", batch_size=36)  # 37 rows
-    still = network("it", 0, member("sgd", learning_rate=1e-15))
+    still = network("it", 0, component("sgd", learning_rate=1e-15))
     stack, _ = train(start(of, [still]), data(of), 60, {})
     (layer, _) = layer_views(stack.parameters, of)
     z = data(of).train.x @ layer.W[0]
@@ -305,15 +313,15 @@ def test_a_last_batch_of_one_row_leaves_the_running_statistics():
 
 
 def test_a_plateau_behind_a_warm_up_begins_with_it_and_may_be_negative():
-    then = member("reduce_on_plateau", patience=1, factor=0.5)
-    late, early = (member("warm_up", epochs=10, then=then).build(), then.build())
+    then = component("reduce_on_plateau", patience=1, factor=0.5)
+    late, early = (component("warm_up", epochs=10, then=then).build(), then.build())
     states = late.init(1), early.init(1)
     for epoch in range(1, 11):
         late.observe(np.array([-1.0]), states[0], epoch)
         early.observe(np.array([-1.0]), states[1], epoch)
     assert late.factor(10, states[0]) == 1
     assert early.factor(10, states[1]) < 0.1
-    rising = member("reduce_on_plateau", patience=1, factor=0.5, threshold=0.1).build()
+    rising = component("reduce_on_plateau", patience=1, factor=0.5, threshold=0.1).build()
     state = rising.init(1)
     for epoch in range(1, 9):
         rising.observe(np.array([-2.0 + epoch / 10]), state, epoch)

@@ -1,4 +1,4 @@
-"""Finds the members of nncore by walking it, so that no list has to be kept by hand."""
+"""Discovers the components of nncore by walking the package, so that no list has to be kept by hand."""
 
 import inspect
 import pkgutil
@@ -37,7 +37,7 @@ def modules(package: ModuleType) -> list[ModuleType]:
     return [package, *(import_module(name) for name in names if not name.endswith((".__main__", ".model_code")))]
 
 
-def members(kind: Any) -> list[Component]:
+def components(kind: Any) -> list[Component]:
     """Every public function of nncore that returns this kind, with a value for each required argument."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     found = []
@@ -51,39 +51,39 @@ def members(kind: Any) -> list[Component]:
     return found
 
 
-def short(member: Component) -> str:
-    """The last part of a member's name, for test ids."""
-    return member.short_name
+def short(component: Component) -> str:
+    """The last part of a component's name, for test ids."""
+    return component.short_name
 
 
-def with_arguments(member: Component, **arguments: Any) -> Component:
-    """The member with other hyperparameters; those it does not have go to the member inside it."""
-    own = inspect.signature(function_of(member)).parameters
+def with_arguments(component: Component, **arguments: Any) -> Component:
+    """The component with other hyperparameters; those it does not have go to the component inside it."""
+    own = inspect.signature(function_of(component)).parameters
     inner = {name: value for name, value in arguments.items() if name not in own}
-    kept = {n: with_arguments(v, **inner) if isinstance(v, Component) else v for n, v in member.arguments}
-    return Component(member.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
+    kept = {n: with_arguments(v, **inner) if isinstance(v, Component) else v for n, v in component.arguments}
+    return Component(component.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
 
 
-def function_of(member: Component) -> Any:
-    """The function that a member names."""
-    module, _, name = member.name.rpartition(".")
+def function_of(component: Component) -> Any:
+    """The function that a component names."""
+    module, _, name = component.name.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def numbers_of(member: Component) -> dict[str, float]:
-    """Every numeric hyperparameter of the member by name, required or not, with its value."""
+def numbers_of(component: Component) -> dict[str, float]:
+    """Every numeric hyperparameter of the component by name, required or not, with its value."""
     found = {}
-    for name, parameter in inspect.signature(function_of(member)).parameters.items():
-        value = dict(member.arguments).get(name, parameter.default)
+    for name, parameter in inspect.signature(function_of(component)).parameters.items():
+        value = dict(component.arguments).get(name, parameter.default)
         if isinstance(value, int | float) and not isinstance(value, bool):
             found[name] = value
     return found
 
 
-ACTIVATIONS = members(Activation)
-INITIALIZERS = members(Initializer)
-LOSSES = members(Loss)
-NORMALISATIONS = members(Normalisation)
-OPTIMIZERS = members(Optimizer)
-REGULARIZERS = members(Regularizer)
-SCHEDULES = members(Schedule)
+ACTIVATIONS = components(Activation)
+INITIALIZERS = components(Initializer)
+LOSSES = components(Loss)
+NORMALISATIONS = components(Normalisation)
+OPTIMIZERS = components(Optimizer)
+REGULARIZERS = components(Regularizer)
+SCHEDULES = components(Schedule)

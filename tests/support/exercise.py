@@ -1,4 +1,4 @@
-"""What any member of nncore makes of some networks' numbers: the same for each network, whoever stands beside it."""
+"""What any component of nncore makes of some networks' numbers: the same for each network, whoever stands beside it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +48,7 @@ class Inputs:
 
 
 def exercise(built: Any, inputs: Inputs) -> Found:
-    """Run what a member's function returned on the inputs."""
+    """Run what a component's function returned on the inputs."""
     return EXERCISES[type(built)](built, inputs)
 
 

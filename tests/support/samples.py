@@ -69,8 +69,8 @@ def data(of: Architecture, n_train: int = 37, n_validation: int = 19, seed: int 
     return Data(rows(n_train), rows(n_validation))
 
 
-def member(name: str, **arguments: Any) -> Component:
-    """A member of nncore by its short name."""
+def component(name: str, **arguments: Any) -> Component:
+    """A component of nncore by its short name."""
     (found,) = [one for one in OPTIMIZERS + REGULARIZERS + SCHEDULES if one.short_name == name]
     return Component(found.name, tuple(arguments.items()))
 
@@ -79,7 +79,7 @@ def network(
     key: str = "it", seed: int = 0, optimizer: Component | None = None, *regularizers: Component, **rest: Any
 ) -> Network:
     """A network that learns by plain gradient descent, unless said otherwise."""
-    return Network(key, seed, optimizer or member("sgd", learning_rate=0.1), regularizers, **rest)
+    return Network(key, seed, optimizer or component("sgd", learning_rate=0.1), regularizers, **rest)
 
 
 def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> bool:
@@ -90,11 +90,11 @@ def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> 
     return not (optimizer.build().needs_fixed_objective and isinstance(built, CHANGES_OBJECTIVE))
 
 
-def varied(member: Component, share: float) -> Component:
-    """The member with its required numbers a little larger."""
+def varied(component: Component, share: float) -> Component:
+    """The component with its required numbers a little larger."""
     return Component(
-        member.name,
-        tuple((n, v * (1 + share) if isinstance(v, float) else v) for n, v in member.arguments),
+        component.name,
+        tuple((n, v * (1 + share) if isinstance(v, float) else v) for n, v in component.arguments),
     )
 
 

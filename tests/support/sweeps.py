@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samples import member, network, shape
+from samples import component, network, shape
 
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
@@ -27,15 +27,15 @@ def job(
     origin: NetworkOrigin | None = None,
 ) -> TrialNetwork:
     """A network of trial `number`; neighbours have different optimizers."""
-    optimizer = member(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
+    optimizer = component(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
     net = network(f"{number:04d}/{view + 1}/0", 0, optimizer)
     return TrialNetwork(net, of, PreparedFold(None, view_shape, f"{view:02d}"), f"{number}", *span, origin)
 
 
 def trial(number: int) -> Trial:
     """A trial of plain gradient descent, whose rate is its own."""
-    sgd = member("sgd", learning_rate=0.01 * (1 + number))
-    return Trial(number, "sgd", sgd, "none", member("none"))
+    sgd = component("sgd", learning_rate=0.01 * (1 + number))
+    return Trial(number, "sgd", sgd, "none", component("none"))
 
 
 def place(key: str, file: str = "00000-1") -> CheckpointRef:
