@@ -118,7 +118,7 @@ class PlannedStack:
         return [network.key for network in self.networks]
 
     @property
-    def like(self) -> object:
+    def cost_key(self) -> object:
         """Equal for networks that take equal time and memory."""
         return self.architecture, self.view_shape
 
@@ -169,8 +169,8 @@ def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettin
     """
     groups: dict[tuple[object, ...], list[TrialNetwork]] = {}
     for network in sorted(networks, key=packing_order):
-        sort = (network.architecture, network.fold.view_shape, network.start, network.until, network.origin is None)
-        groups.setdefault(sort, []).append(network)
+        key = (network.architecture, network.fold.view_shape, network.start, network.until, network.origin is None)
+        groups.setdefault(key, []).append(network)
     counts = _stack_counts(list(groups.values()), workers, settings.width)
     parts = [part for group, n in zip(groups.values(), counts, strict=True) for part in _divided(group, n, workers)]
     return [stack_of(part) for part in parts]

@@ -22,14 +22,22 @@ class Slice:
 
 @dataclass(slots=True)
 class _StackProgress:
-    """What has become of a stack that waits or is being trained.
+    """The progress of a stack that waits or is being trained.
 
-    epoch           the last epoch that all its networks have completed
-    keys            of the networks still in training, in the stack's order
-    gpu_sized       a GPU has trained it, or it was joined for one: it may be too wide for a core
-    epoch_seconds   measured, by device (True for a GPU)
-    suspect_until   a slice that went to this epoch was lost: up to it, slices are one epoch long
-    losses          slices lost in a row
+    Parameters
+    ----------
+    epoch : int
+        The last epoch that all its networks have completed.
+    keys : sequence of str
+        The networks that are still trained, in the stack's order.
+    gpu_sized : bool
+        A GPU has trained it, or it was joined for one: it may be too wide for a core.
+    epoch_seconds : dict of bool to float
+        Measured, by device (True for a GPU).
+    suspect_until : int
+        A slice that went to this epoch was lost: up to it, slices are one epoch long.
+    losses : int
+        Slices lost in a row.
     """
 
     epoch: int
@@ -93,7 +101,7 @@ class Scheduler:
         self._workers, self._gpus = workers, 0
         self._slice_seconds, self._retries = slice_seconds, retries
         self._fits = fits
-        self._gpu_width: dict[object, int] = {}  # by sort of network, how many a GPU trains at a time
+        self._gpu_width: dict[object, int] = {}  # by cost key, how many networks a GPU trains at a time
 
     @property
     def done(self) -> bool:
@@ -157,8 +165,8 @@ class Scheduler:
         progress.losses += 1
         progress.suspect_until = max(ended.until, progress.suspect_until)
         if out_of_memory and ended.gpu:
-            sort = self.stacks[number].like
-            self._gpu_width[sort] = min(n_networks // 2, self._width_on_gpu(number))
+            cost_key = self.stacks[number].cost_key
+            self._gpu_width[cost_key] = min(n_networks // 2, self._width_on_gpu(number))
         elif n_networks == 1 and progress.losses > self._retries and ended.until == ended.start + 1:
             del self._progress[number]
             return progress.keys[0]
@@ -187,16 +195,18 @@ class Scheduler:
     def _next_for_gpu(self) -> int | None:
         """The first stack that a GPU has memory for, divided or joined with others so that it is as wide as can be.
 
-        It leaves a stack for each idle core, and to each other idle GPU an equal share of the networks of this sort.
+        It leaves a stack for each idle core, and to each other idle GPU an equal share of what can be joined.
         """
         number = next((waiting for waiting in self._queue if self._width_on_gpu(waiting)), None)
         if number is None:
             return None
         idle_cores, idle_gpus = self._idle()
-        sort = self._sort(number)
-        n_of_sort = sum(len(self._progress[waiting].keys) for waiting in self._queue if self._sort(waiting) == sort)
+        join_key = self._join_key(number)
+        n_joinable = sum(
+            len(self._progress[waiting].keys) for waiting in self._queue if self._join_key(waiting) == join_key
+        )
         self._queue.remove(number)
-        width = min(self._width_on_gpu(number), ceil(n_of_sort / max(1, idle_gpus)))
+        width = min(self._width_on_gpu(number), ceil(n_joinable / max(1, idle_gpus)))
         progress = self._progress[number]
         progress.gpu_sized = True
         n_networks = len(progress.keys)
@@ -219,16 +229,16 @@ class Scheduler:
             if len(others) >= at_most or not room:
                 break
             n_networks = len(self._progress[waiting].keys)
-            joinable = self._sort(waiting) == self._sort(number) and not self._progress[waiting].suspect
+            joinable = self._join_key(waiting) == self._join_key(number) and not self._progress[waiting].suspect
             if joinable and n_networks <= room:
                 others[waiting] = None
                 room -= n_networks
         return others
 
-    def _sort(self, number: int) -> object:
+    def _join_key(self, number: int) -> object:
         """Equal for stacks that can be joined."""
         stack, epoch = self.stacks[number], self._progress[number].epoch
-        return stack.like, stack.until, epoch, epoch > stack.start or stack.networks[0].origin is not None
+        return stack.cost_key, stack.until, epoch, epoch > stack.start or stack.networks[0].origin is not None
 
     def _divide(self, number: int, sizes: Sequence[int]) -> list[int]:
         """Replace a stack by stacks of these sizes, neighbours together."""
@@ -302,9 +312,9 @@ class Scheduler:
     def _width_on_gpu(self, number: int) -> int:
         """How many networks like those of a stack a GPU trains at a time; 0 if it has no memory for one."""
         stack = self.stacks[number]
-        if stack.like not in self._gpu_width:
-            self._gpu_width[stack.like] = self._fits(stack)
-        return self._gpu_width[stack.like]
+        if stack.cost_key not in self._gpu_width:
+            self._gpu_width[stack.cost_key] = self._fits(stack)
+        return self._gpu_width[stack.cost_key]
 
 
 def equal_sizes(n: int, parts: int) -> list[int]:
