@@ -47,8 +47,9 @@ def probe(
     stack = start(architecture, networks)
     n_rows = len(data[0].train.x)
     share = min(1.0, 4 * architecture.batch_size / n_rows)
+    train(stack, _part(data, share), 1, METRICS[task], loss_limit)  # not timed: it loads or compiles the kernels
     while True:
-        part = tuple(Data(*(_first(rows, share) for rows in view)) for view in data)
+        part = _part(data, share)
         began = time.perf_counter()
         train(stack, part, 1, METRICS[task], loss_limit)
         seconds = time.perf_counter() - began
@@ -59,6 +60,11 @@ def probe(
     stack_bytes = stack.parameters.nbytes * 4 + states  # W, its gradient, the selected weights, a copy
     arrays = [array for view in data for rows in view for array in rows if array is not None]
     return Probed(seconds * n_rows / len(part[0].train.x), stack_bytes, sum(array.nbytes for array in arrays))
+
+
+def _part(data: tuple[Data, ...], share: float) -> tuple[Data, ...]:
+    """The first rows of each view."""
+    return tuple(Data(*(_first(rows, share) for rows in view)) for view in data)
 
 
 def _first(rows: Rows, share: float) -> Rows:
