@@ -13,13 +13,13 @@ from samples import (
     RELU,
     SOFTMAX,
     TANH,
-    component,
-    data,
     goes_with,
     in_slices,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
     mixed_networks,
-    network,
-    shape,
     trained,
 )
 
@@ -35,52 +35,52 @@ DTYPES = ("float32", "float64")
 both_types = pytest.mark.parametrize("dtype", rest_slow(DTYPES))
 
 
-def assert_packing_does_not_matter(of, networks, on=None, epochs=3, size=1):
-    together = trained(of, networks, epochs, on)
+def assert_packing_does_not_matter(architecture, networks, data=None, epochs=3, size=1):
+    together = trained(architecture, networks, epochs, data)
     assert len({report.fingerprint for report in together.values()}) > len(networks) / 2
     for first in range(0, len(networks), size):
         some = networks[first : first + size]
-        assert trained(of, some, epochs, on) == {one.key: together[one.key] for one in some}
+        assert trained(architecture, some, epochs, data) == {network.key: together[network.key] for network in some}
 
 
-def assert_place_does_not_matter(one, of):
+def assert_place_does_not_matter(network, architecture):
     others = mixed_networks()
-    alone = trained(of, [one])["it"]
-    assert trained(of, [*others[:3], one, *others[3:]])["it"] == alone
+    alone = trained(architecture, [network])["it"]
+    assert trained(architecture, [*others[:3], network, *others[3:]])["it"] == alone
     assert len(alone.fingerprint) == 64
 
 
 @both_types
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_law_1_holds_for_every_optimizer(optimizer, dtype):
-    assert_place_does_not_matter(network("it", 5, optimizer), shape(dtype=dtype))
+    assert_place_does_not_matter(make_network("it", 5, optimizer), make_architecture(dtype=dtype))
 
 
 @both_types
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
 def test_law_1_holds_for_every_regularizer(regularizer, dtype):
-    adam = component("adam", learning_rate=0.01)
-    assert_place_does_not_matter(network("it", 5, adam, regularizer), shape((5, 7, 6, 3), dtype=dtype))
+    adam = make_component("adam", learning_rate=0.01)
+    assert_place_does_not_matter(make_network("it", 5, adam, regularizer), make_architecture((5, 7, 6, 3), dtype=dtype))
 
 
 @both_types
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=short)
 def test_law_1_holds_for_every_schedule(schedule, dtype):
-    assert_place_does_not_matter(network("it", 5, schedule=schedule), shape(dtype=dtype))
+    assert_place_does_not_matter(make_network("it", 5, schedule=schedule), make_architecture(dtype=dtype))
 
 
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
 def test_law_1_holds_for_every_activation(activation, dtype):
-    assert_packing_does_not_matter(shape(activation=activation, dtype=dtype), mixed_networks())
+    assert_packing_does_not_matter(make_architecture(activation=activation, dtype=dtype), mixed_networks())
 
 
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("loss", LOSSES, ids=short)
 def test_law_1_holds_for_every_loss(loss, dtype):
-    assert_packing_does_not_matter(shape(loss=loss, dtype=dtype), mixed_networks(loss=loss))
+    assert_packing_does_not_matter(make_architecture(loss=loss, dtype=dtype), mixed_networks(loss=loss))
 
 
 @pytest.mark.slow
@@ -88,50 +88,56 @@ def test_law_1_holds_for_every_loss(loss, dtype):
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
 def test_law_1_holds_for_every_normalisation(normalisation, residual, dtype):
-    of = shape((5, 7, 7, 3), normalisation=normalisation, residual=residual, dtype=dtype)
-    assert_packing_does_not_matter(of, mixed_networks(), size=2)
+    architecture = make_architecture((5, 7, 7, 3), normalisation=normalisation, residual=residual, dtype=dtype)
+    assert_packing_does_not_matter(architecture, mixed_networks(), size=2)
 
 
 @both_types
 def test_law_1_holds_with_weighted_rows(dtype):
-    of = shape(dtype=dtype)
-    assert_packing_does_not_matter(of, mixed_networks(), data(of, weighted=True), size=3)
+    architecture = make_architecture(dtype=dtype)
+    assert_packing_does_not_matter(architecture, mixed_networks(), make_data(architecture, weighted=True), size=3)
 
 
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("tied", [False, True])
 def test_law_1_holds_for_autoencoders(tied, dtype):
-    of = autoencoder_architecture(6, (5,), 3, TANH, tied=tied, normalisation=BATCH_NORM, batch_size=8, dtype=dtype)
+    architecture = autoencoder_architecture(
+        6, (5,), 3, TANH, tied=tied, normalisation=BATCH_NORM, batch_size=8, dtype=dtype
+    )
     x = np.random.default_rng(0).normal(size=(37, 6)).astype(dtype)
-    assert_packing_does_not_matter(of, mixed_networks(loss=of.loss), Data(Rows(x, x), Rows(x, x)), size=2)
+    assert_packing_does_not_matter(
+        architecture, mixed_networks(loss=architecture.loss), Data(Rows(x, x), Rows(x, x)), size=2
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(1, 1), (5, 1), (64, 10), (3, 2, 1), (33, 65, 17, 10), (30, 15, 2)])
 def test_law_1_holds_for_odd_sizes(sizes):
-    of = shape(sizes, batch_size=13, normalisation=BATCH_NORM)
-    on = data(of, n_train=101, n_validation=1111)  # more rows than are evaluated at once
-    assert_packing_does_not_matter(of, mixed_networks(seeds=(3,)), on, epochs=2, size=4)
+    architecture = make_architecture(sizes, batch_size=13, normalisation=BATCH_NORM)
+    data = make_data(architecture, n_train=101, n_validation=1111)  # more rows than are evaluated at once
+    assert_packing_does_not_matter(architecture, mixed_networks(seeds=(3,)), data, epochs=2, size=4)
 
 
 @settings(max_examples=8, deadline=None)
 @given(order=st.permutations(range(len(mixed_networks()))), cuts=st.sets(st.integers(1, 17), max_size=4))
 def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
-    networks, of = mixed_networks(), shape()
-    whole = trained(of, networks)
+    networks, architecture = mixed_networks(), make_architecture()
+    whole = trained(architecture, networks)
     pieces = np.split(np.array(order), sorted(cuts))
-    parts = [trained(of, [networks[index] for index in piece]) for piece in pieces if len(piece)]
+    parts = [trained(architecture, [networks[index] for index in piece]) for piece in pieces if len(piece)]
     assert {key: report for part in parts for key, report in part.items()} == whole
 
 
 @settings(max_examples=4, deadline=None)
 @given(cuts=st.sets(st.integers(1, 7)))
 def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
-    of = shape((5, 7, 6, 3), normalisation=BATCH_NORM)
-    early = network("early", 2, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
-    fresh, on = start(of, [*mixed_networks(), early]), data(of)
-    sliced, whole = in_slices(fresh, [*sorted(cuts), 8], on), in_slices(fresh, [8], on)
+    architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM)
+    early = make_network(
+        "early", 2, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
+    )
+    fresh, data = start(architecture, [*mixed_networks(), early]), make_data(architecture)
+    sliced, whole = in_slices(fresh, [*sorted(cuts), 8], data), in_slices(fresh, [8], data)
     assert sliced == whole
     assert whole["early"].stopped[0] < 8
 
@@ -141,18 +147,23 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
 @pytest.mark.slow
 def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regularizer):
     if goes_with(regularizer, optimizer, SOFTMAX):
-        one, others = network("it", 5, optimizer, regularizer), mixed_networks()[:3]
-        assert trained(shape(), [one])["it"] == trained(shape(), [others[0], one, *others[1:]])["it"]
+        network, others = make_network("it", 5, optimizer, regularizer), mixed_networks()[:3]
+        assert (
+            trained(make_architecture(), [network])["it"]
+            == trained(make_architecture(), [others[0], network, *others[1:]])["it"]
+        )
 
 
 def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alone():
-    of = shape(normalisation=BATCH_NORM)
-    on = data(of)
-    early = network("early", 2, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
-    stack, _ = train(start(of, [*mixed_networks(), early]), on, 1, {})
+    architecture = make_architecture(normalisation=BATCH_NORM)
+    data = make_data(architecture)
+    early = make_network(
+        "early", 2, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
+    )
+    stack, _ = train(start(architecture, [*mixed_networks(), early]), data, 1, {})
     for array in (stack.parameters, *stack.state.values()):
         array.flags.writeable = False  # as it is in a worker, where it lies in shared memory
-    first, second = train(stack, on, 9, {}), train(stack, on, 9, {})
+    first, second = train(stack, data, 9, {}), train(stack, data, 9, {})
     assert first[1] == second[1]
     assert stack.epoch == 1
     assert stack.stopped == {}
@@ -160,10 +171,13 @@ def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alo
 
 
 def test_law_1_another_seed_gives_other_bits():
-    of = shape()
-    one = network()
-    assert trained(of, [one]) == trained(of, [one])
-    assert trained(of, [one])["it"].fingerprint != trained(of, [replace(one, seed=1)])["it"].fingerprint
+    architecture = make_architecture()
+    network = make_network()
+    assert trained(architecture, [network]) == trained(architecture, [network])
+    assert (
+        trained(architecture, [network])["it"].fingerprint
+        != trained(architecture, [replace(network, seed=1)])["it"].fingerprint
+    )
 
 
 @both_types
@@ -184,39 +198,45 @@ def test_law_1_metrics_are_bit_equal_with_many_rows(dtype):
 
 def test_law_1_an_optimizer_beside_many_others_of_its_kind():
     """Vectors longer than the processor's: the numbers of each network are raised to powers together."""
-    of = shape()
-    networks = [network(f"{i}", 0, component("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)]
-    assert_packing_does_not_matter(of, networks, epochs=1, size=5)
-    assert RELU in {layer.activation for layer in of.layers}
+    architecture = make_architecture()
+    networks = [
+        make_network(f"{i}", 0, make_component("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)
+    ]
+    assert_packing_does_not_matter(architecture, networks, epochs=1, size=5)
+    assert RELU in {layer.activation for layer in architecture.layers}
 
 
 def in_views(networks, n_views):
-    return [replace(one, view=index * 2 % n_views) for index, one in enumerate(networks)]
+    return [replace(network, view=index * 2 % n_views) for index, network in enumerate(networks)]
 
 
 @both_types
 @pytest.mark.parametrize(("seeds", "weighted"), [((0, 1), False), ((3,), False), ((0, 1, 2), True)])
 def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds, weighted, dtype):
     """Networks of other folds and preparations, in any order, change no bit; every kind of component occurs."""
-    of = shape((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
-    on = tuple(data(of, n_validation=600, seed=seed, weighted=weighted) for seed in range(3))
+    architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
+    data = tuple(make_data(architecture, n_validation=600, seed=seed, weighted=weighted) for seed in range(3))
     networks = in_views(mixed_networks(seeds), 3)
-    _, together = train(start(of, networks), on, 3, {"accuracy": accuracy})
-    for one in networks:
-        assert trained(of, [replace(one, view=0)], 3, on[one.view]) == {one.key: together[one.key]}
-    by_view = sorted(networks, key=lambda one: one.view)
-    assert train(start(of, by_view), on, 3, {"accuracy": accuracy})[1] == together
+    _, together = train(start(architecture, networks), data, 3, {"accuracy": accuracy})
+    for network in networks:
+        assert trained(architecture, [replace(network, view=0)], 3, data[network.view]) == {
+            network.key: together[network.key]
+        }
+    by_view = sorted(networks, key=lambda network: network.view)
+    assert train(start(architecture, by_view), data, 3, {"accuracy": accuracy})[1] == together
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
-    of = shape()
-    on = tuple(data(of, seed=seed) for seed in range(5))
-    networks = in_views([network(f"{i}", i % 2, optimizer) for i in range(7)], 5)
-    _, together = train(start(of, networks), on, 4, {"accuracy": accuracy})
+    architecture = make_architecture()
+    data = tuple(make_data(architecture, seed=seed) for seed in range(5))
+    networks = in_views([make_network(f"{i}", i % 2, optimizer) for i in range(7)], 5)
+    _, together = train(start(architecture, networks), data, 4, {"accuracy": accuracy})
     assert len({report.fingerprint for report in together.values()}) > 1
-    for one in networks[:4]:
-        assert trained(of, [replace(one, view=0)], 4, on[one.view]) == {one.key: together[one.key]}
+    for network in networks[:4]:
+        assert trained(architecture, [replace(network, view=0)], 4, data[network.view]) == {
+            network.key: together[network.key]
+        }
 
 
 def regrouped(stacks, random, n_stacks):
@@ -229,21 +249,26 @@ def regrouped(stacks, random, n_stacks):
 @pytest.mark.parametrize("n_views", [1, 3])
 def test_law_1_regrouped_networks_end_as_those_that_stayed(n_views):
     """With every optimizer, regularizer and schedule; some are stopped early, before and after."""
-    of, random = shape((5, 7, 6, 3), normalisation=BATCH_NORM), np.random.default_rng(0)
-    on = tuple(data(of, seed=seed) for seed in range(n_views))
+    architecture, random = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM), np.random.default_rng(0)
+    data = tuple(make_data(architecture, seed=seed) for seed in range(n_views))
     stops = [
-        network(f"early {i}", i, component("sgd", learning_rate=0.3), component("early_stopping", patience=i + 1))
+        make_network(
+            f"early {i}", i, make_component("sgd", learning_rate=0.3), make_component("early_stopping", patience=i + 1)
+        )
         for i in range(4)
     ]
     networks = in_views([*mixed_networks(), *stops], n_views)
-    stayed, expected = train(start(of, networks), on, 9, {})
-    stacks, found = [start(of, networks[half::2]) for half in range(2)], {}
+    stayed, expected = train(start(architecture, networks), data, 9, {})
+    stacks, found = [start(architecture, networks[half::2]) for half in range(2)], {}
     for until, n_stacks in ((2, 3), (3, 2), (6, 1), (9, 1)):
-        stacks, reports = zip(*(train(stack, on, until, {}) for stack in stacks), strict=True)
+        stacks, reports = zip(*(train(stack, data, until, {}) for stack in stacks), strict=True)
         found |= {key: report for some in reports for key, report in some.items()}
         stacks = regrouped(stacks, random, n_stacks)
-    assert {key: one.fingerprint for key, one in found.items()} == {k: one.fingerprint for k, one in expected.items()}
-    assert {key: one.stopped for key, one in found.items()} == {key: one.stopped for key, one in expected.items()}
-    assert len({one.stopped and one.stopped[0] for one in expected.values()}) > 2
-    for one in stayed.networks:
-        np.testing.assert_array_equal(stacks[0].selected_weights_of(one.key), stayed.selected_weights_of(one.key))
+    assert found.keys() == expected.keys()
+    for key, report in expected.items():
+        assert (found[key].fingerprint, found[key].stopped) == (report.fingerprint, report.stopped)
+    assert len({report.stopped and report.stopped[0] for report in expected.values()}) > 2
+    for network in stayed.networks:
+        np.testing.assert_array_equal(
+            stacks[0].selected_weights_of(network.key), stayed.selected_weights_of(network.key)
+        )

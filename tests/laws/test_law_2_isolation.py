@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from discovery import OPTIMIZERS, short, with_arguments
-from samples import BATCH_NORM, SQUARED, component, data, goes_with, mixed_networks, network, shape, trained
+from samples import (
+    BATCH_NORM,
+    SQUARED,
+    goes_with,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
+    mixed_networks,
+    trained,
+)
 
 from nncore.metrics import accuracy
 from nncore.stack.state import start
@@ -15,16 +25,16 @@ from nncore.stack.training import train
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
 def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
     """One whose rows are spoilt by an enormous rate; where the rule bounds its steps, by an enormous noise."""
-    of = shape((5, 7, 6, 3), loss=SQUARED, normalisation=BATCH_NORM)
+    architecture = make_architecture((5, 7, 6, 3), loss=SQUARED, normalisation=BATCH_NORM)
     rate = with_arguments(optimizer, learning_rate=1e30)
-    noise = (component("input_noise", deviation=1e30),)
-    wild = network("wild", 0, rate, *(one for one in noise if goes_with(one, rate, SQUARED)))
+    noise = (make_component("input_noise", deviation=1e30),)
+    wild = make_network("wild", 0, rate, *(component for component in noise if goes_with(component, rate, SQUARED)))
     if optimizer.short_name == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
-        wild = network("wild", 0, rate, component("l2", strength=1e36))
+        wild = make_network("wild", 0, rate, make_component("l2", strength=1e36))
     calm = mixed_networks(loss=SQUARED)[:6]
-    undisturbed = trained(of, calm, epochs=4)
+    undisturbed = trained(architecture, calm, epochs=4)
     for position in (0, 3, len(calm)):
-        reports = trained(of, [*calm[:position], wild, *calm[position:]], epochs=4)
+        reports = trained(architecture, [*calm[:position], wild, *calm[position:]], epochs=4)
         report = reports.pop("wild")
         assert reports == undisturbed
         if optimizer.short_name != "lbfgs":
@@ -33,14 +43,14 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
 
 
 def test_law_2_nan_parameters_stay_with_their_network():
-    of = shape()
-    networks = [*mixed_networks(), network("early", 0, None, component("early_stopping", patience=1))]
-    on = data(of)
-    _, undisturbed = train(start(of, networks), on, 3, {})
+    architecture = make_architecture()
+    networks = [*mixed_networks(), make_network("early", 0, None, make_component("early_stopping", patience=1))]
+    data = make_data(architecture)
+    _, undisturbed = train(start(architecture, networks), data, 3, {})
     for poison in (np.nan, np.inf, -np.inf):
-        stack = start(of, networks)
+        stack = start(architecture, networks)
         stack.parameters[4] = poison
-        left, reports = train(stack, on, 3, {})
+        left, reports = train(stack, data, 3, {})
         assert reports.pop(networks[4].key).diverged == (1, "train/loss was nan (limit 1e+06)")
         assert reports == {key: report for key, report in undisturbed.items() if key != networks[4].key}
         assert networks[4] not in left.networks
@@ -48,16 +58,16 @@ def test_law_2_nan_parameters_stay_with_their_network():
 
 
 def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
-    of = shape(loss=SQUARED)
-    on = data(of)
+    architecture = make_architecture(loss=SQUARED)
+    data = make_data(architecture)
     networks = [
-        network("a", 0, component("sgd", learning_rate=0.01)),
-        network("b", 1, component("sgd", learning_rate=0.01)),
+        make_network("a", 0, make_component("sgd", learning_rate=0.01)),
+        make_network("b", 1, make_component("sgd", learning_rate=0.01)),
     ]
-    _, free = train(start(of, networks), on, 2, {})
+    _, free = train(start(architecture, networks), data, 2, {})
     loss = {key: report.curves["train/loss"][0] for key, report in free.items()}
     low, high = sorted(loss, key=loss.get)
-    _, reports = train(start(of, networks), on, 2, {}, loss_limit=(loss[low] + loss[high]) / 2)
+    _, reports = train(start(architecture, networks), data, 2, {}, loss_limit=(loss[low] + loss[high]) / 2)
     assert reports[high].diverged[0] == 1
     assert f"{loss[high]:.3g}" in reports[high].diverged[1]
     assert reports[high].curves == {}
@@ -66,33 +76,35 @@ def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
 
 
 def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
-    of = shape((5, 3), loss=SQUARED)
-    slow = network("slow", 0, component("sgd", learning_rate=3.0))
-    fast = network("fast", 1, component("sgd", learning_rate=1e30))
-    alone = trained(of, [slow], 30)
-    together = trained(of, [slow, fast], 30)
+    architecture = make_architecture((5, 3), loss=SQUARED)
+    slow = make_network("slow", 0, make_component("sgd", learning_rate=3.0))
+    fast = make_network("fast", 1, make_component("sgd", learning_rate=1e30))
+    alone = trained(architecture, [slow], 30)
+    together = trained(architecture, [slow, fast], 30)
     assert together["fast"].diverged[0] < together["slow"].diverged[0]
     assert together["slow"] == alone["slow"]
     assert (alone["slow"].selected_epoch, alone["slow"].fingerprint) == (0, "")
 
 
 def test_law_2_training_ends_when_all_have_diverged():
-    of = shape(loss=SQUARED)
-    wild = [network(str(seed), seed, component("sgd", learning_rate=1e30)) for seed in range(3)]
-    left, reports = train(start(of, wild), data(of), 1000, {})
+    architecture = make_architecture(loss=SQUARED)
+    wild = [make_network(str(seed), seed, make_component("sgd", learning_rate=1e30)) for seed in range(3)]
+    left, reports = train(start(architecture, wild), make_data(architecture), 1000, {})
     assert left.networks == ()
     assert all(report.diverged for report in reports.values())
 
 
 def test_law_2_a_view_that_makes_networks_diverge_leaves_those_of_others_bit_equal():
-    of = shape()
-    calm, wild = data(of), data(of, seed=1)
+    architecture = make_architecture()
+    calm, wild = make_data(architecture), make_data(architecture, seed=1)
     wild.train.x[:] *= np.float32(1e30)
-    networks = [replace(one, view=index % 2) for index, one in enumerate(mixed_networks())]
-    undisturbed = trained(of, [replace(one, view=0) for one in networks if one.view == 0], on=calm)
-    left, reports = train(start(of, networks), (calm, wild), 3, {"accuracy": accuracy})
+    networks = [replace(network, view=index % 2) for index, network in enumerate(mixed_networks())]
+    undisturbed = trained(
+        architecture, [replace(network, view=0) for network in networks if network.view == 0], data=calm
+    )
+    left, reports = train(start(architecture, networks), (calm, wild), 3, {"accuracy": accuracy})
     assert {key: reports[key] for key in undisturbed} == undisturbed
     diverged = {key for key, report in reports.items() if report.diverged}
     assert diverged
     assert diverged.isdisjoint(undisturbed)
-    assert diverged.isdisjoint(one.key for one in left.networks)
+    assert diverged.isdisjoint(network.key for network in left.networks)

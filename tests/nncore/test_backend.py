@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import standin_device
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
-from samples import BATCH_NORM, METRICS, RELU, SOFTMAX, component, data, mixed_networks, network, shape
+from samples import (
+    BATCH_NORM,
+    METRICS,
+    RELU,
+    SOFTMAX,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
+    mixed_networks,
+)
 
 from nncore.kernels.backend import array_module, to_gpu, to_host
 from nncore.stack import checkpoint as stack_file
@@ -19,57 +29,69 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 
-def both_ways(of, networks, to, tolerance, weighted=False, epochs=3):
+def both_ways(architecture, networks, to, tolerance, weighted=False, epochs=3):
     """Train here and there; the results agree, and there they lie there."""
-    on = tuple(data(of, weighted=weighted, seed=view) for view in sorted({one.view for one in networks}))
-    metrics = METRICS if of.loss == SOFTMAX else {}
-    here, expected = train(start(of, networks), on, epochs, metrics)
-    stack, there = to_device(start(of, networks), to), views_to_device(on, to)
+    data = tuple(
+        make_data(architecture, weighted=weighted, seed=view) for view in sorted({network.view for network in networks})
+    )
+    metrics = METRICS if architecture.loss == SOFTMAX else {}
+    here, expected = train(start(architecture, networks), data, epochs, metrics)
+    stack, there = to_device(start(architecture, networks), to), views_to_device(data, to)
     after, found = train(stack, there, epochs, metrics)
     assert type(after.parameters) is type(stack.parameters)
-    for one in networks:
-        for name, curve in expected[one.key].curves.items():
-            np.testing.assert_allclose(found[one.key].curves[name], curve, rtol=tolerance, atol=tolerance)
-        if one.key in {network.key for network in here.networks} | set(here.stopped):
+    for network in networks:
+        for name, curve in expected[network.key].curves.items():
+            np.testing.assert_allclose(found[network.key].curves[name], curve, rtol=tolerance, atol=tolerance)
+        if network.key in {network.key for network in here.networks} | set(here.stopped):
             np.testing.assert_allclose(
-                to_host(after.selected_weights_of(one.key)),
-                here.selected_weights_of(one.key),
+                to_host(after.selected_weights_of(network.key)),
+                here.selected_weights_of(network.key),
                 rtol=tolerance,
                 atol=tolerance,
             )
 
 
 CASES = [
-    *[(short(one), shape(), [network("it", 0, one)]) for one in OPTIMIZERS],
-    *[(short(one), shape((5, 7, 6, 3)), [network("it", 0, None, one)]) for one in REGULARIZERS],
-    *[(short(one), shape(), [network("it", 0, schedule=one)]) for one in SCHEDULES],
-    *[(short(one), shape(activation=one), [network()]) for one in ACTIVATIONS],
+    *[(short(component), make_architecture(), [make_network("it", 0, component)]) for component in OPTIMIZERS],
     *[
-        (short(one), shape((5, 7, 4), loss=one), [network("it", 0, component("sgd", learning_rate=0.01))])
-        for one in LOSSES
+        (short(component), make_architecture((5, 7, 6, 3)), [make_network("it", 0, None, component)])
+        for component in REGULARIZERS
     ],
-    *[(short(one), shape((5, 7, 7, 3), normalisation=one, residual=True), [network()]) for one in NORMALISATIONS],
-    ("mixed", shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),
+    *[(short(component), make_architecture(), [make_network("it", 0, schedule=component)]) for component in SCHEDULES],
+    *[(short(component), make_architecture(activation=component), [make_network()]) for component in ACTIVATIONS],
+    *[
+        (
+            short(component),
+            make_architecture((5, 7, 4), loss=component),
+            [make_network("it", 0, make_component("sgd", learning_rate=0.01))],
+        )
+        for component in LOSSES
+    ],
+    *[
+        (short(component), make_architecture((5, 7, 7, 3), normalisation=component, residual=True), [make_network()])
+        for component in NORMALISATIONS
+    ],
+    ("mixed", make_architecture((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),
     (
         "views",
-        shape((5, 7, 6, 3), RELU),
-        [replace(one, view=index % 3) for index, one in enumerate(mixed_networks(seeds=(0, 0, 1)))],
+        make_architecture((5, 7, 6, 3), RELU),
+        [replace(network, view=index % 3) for index, network in enumerate(mixed_networks(seeds=(0, 0, 1)))],
     ),
 ]
-every_case = pytest.mark.parametrize(("name", "of", "networks"), CASES, ids=[name for name, *_ in CASES])
+every_case = pytest.mark.parametrize(("name", "architecture", "networks"), CASES, ids=[name for name, *_ in CASES])
 
 
 @every_case
-def test_the_same_source_trains_on_a_device(name, of, networks):
+def test_the_same_source_trains_on_a_device(name, architecture, networks):
     """Bit for bit, because the stand-in computes as the host does."""
-    both_ways(of, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views"))
+    both_ways(architecture, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views"))
 
 
 def test_networks_are_regrouped_where_they_lie_and_saved_from_there(tmp_path):
-    of = shape(normalisation=BATCH_NORM)
-    here, _ = train(start(of, mixed_networks()), data(of), 2, {})
+    architecture = make_architecture(normalisation=BATCH_NORM)
+    here, _ = train(start(architecture, mixed_networks()), make_data(architecture), 2, {})
     there = to_device(here, standin_device.asarray)
-    keys = [one.key for one in here.networks[::-1]]
+    keys = [network.key for network in here.networks[::-1]]
     for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), freeze):
         mine, theirs = regroup(here), regroup(there)
         assert type(theirs.parameters) is type(there.parameters)
@@ -96,6 +118,6 @@ def test_the_stand_in_refuses_what_cupy_refuses():
 
 @pytest.mark.gpu
 @every_case
-def test_the_same_source_trains_on_a_gpu(name, of, networks, gpu):
-    of = replace(of, dtype="float64")
-    both_ways(of, networks, to_gpu, tolerance=1e-6, weighted=name == "mixed")
+def test_the_same_source_trains_on_a_gpu(name, architecture, networks, gpu):
+    architecture = replace(architecture, dtype="float64")
+    both_ways(architecture, networks, to_gpu, tolerance=1e-6, weighted=name == "mixed")

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 from discovery import OPTIMIZERS, REGULARIZERS, short
 from running import rest_slow
-from samples import BATCH_NORM, METRICS, data, network, shape
+from samples import BATCH_NORM, METRICS, make_architecture, make_data, make_network
 
 from nncore.kernels.elementwise import ElementwiseKernel
 from nncore.stack.device import network_bytes
@@ -15,36 +15,36 @@ from nncore.stack.training import train
 
 WIDTH = 12
 SHAPES = {  # and rows for validation
-    "small": (shape((32, 64, 10), batch_size=32), 300),
-    "wide": (shape((64, 256, 256, 10), batch_size=128), 300),
-    "normalised": (shape((32, 64, 64, 10), batch_size=32, normalisation=BATCH_NORM, residual=True), 300),
-    "much to watch": (shape((16, 8, 3), batch_size=16), 3000),
+    "small": (make_architecture((32, 64, 10), batch_size=32), 300),
+    "wide": (make_architecture((64, 256, 256, 10), batch_size=128), 300),
+    "normalised": (make_architecture((32, 64, 64, 10), batch_size=32, normalisation=BATCH_NORM, residual=True), 300),
+    "much to watch": (make_architecture((16, 8, 3), batch_size=16), 3000),
 }
 
 
-def taken(of, networks, on):
+def taken(architecture, networks, data):
     """The most bytes at a time, of the stack and of all that training makes."""
     tracemalloc.start()
-    stack = start(of, networks)
-    train(stack, on, 1, METRICS)
+    stack = start(architecture, networks)
+    train(stack, data, 1, METRICS)
     gc.collect()
     tracemalloc.reset_peak()
     without, _ = tracemalloc.get_traced_memory()
-    train(stack, on, 2, METRICS)
+    train(stack, data, 2, METRICS)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return most - without + stack.parameters.nbytes + sum(array.nbytes for array in stack.state.values())
 
 
 @pytest.mark.parametrize("size", rest_slow(SHAPES))
-@pytest.mark.parametrize("one", [*OPTIMIZERS, *REGULARIZERS], ids=short)
-def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(one, size, monkeypatch):
+@pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short)
+def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(component, size, monkeypatch):
     monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: operation by operation
     monkeypatch.setattr("nncore.kernels.elementwise.CHUNK_SIZE", 1 << 40)
     monkeypatch.setattr("nncore.stack.monitor.OUTPUTS_IN_CACHE", 1 << 40)
-    of, n_validation = SHAPES[size]
-    on = data(of, 260, n_validation)
-    optimizer, *regularizers = [one] if one in OPTIMIZERS else [None, one]
-    networks = [network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
-    foreseen = WIDTH * network_bytes(of, networks[0], n_validation)
-    assert foreseen / 4 < taken(of, networks, on) < foreseen
+    architecture, n_validation = SHAPES[size]
+    data = make_data(architecture, 260, n_validation)
+    optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
+    networks = [make_network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
+    foreseen = WIDTH * network_bytes(architecture, networks[0], n_validation)
+    assert foreseen / 4 < taken(architecture, networks, data) < foreseen

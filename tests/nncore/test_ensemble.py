@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from discovery import LOSSES, short
-from samples import RELU, SIGMOID, SOFTMAX, SQUARED, shape, targets
+from samples import RELU, SIGMOID, SOFTMAX, SQUARED, make_architecture, targets
 
 from nncore.architecture import initial_parameters
 from nncore.components import Component
@@ -62,7 +62,7 @@ ORACLES = {
 
 
 def by_brute_force(y, t, weights, value, size):
-    """Each ensemble as the list of its members, whose mean is made anew."""
+    """Each ensemble as the list of its models, whose mean is made anew."""
     weights = [1] * len(t) if weights is None else weights
 
     def loss(taken):
@@ -83,7 +83,7 @@ def by_brute_force(y, t, weights, value, size):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", [one for one in LOSSES if one.short_name in ORACLES], ids=short)
+@pytest.mark.parametrize("loss", [component for component in LOSSES if component.short_name in ORACLES], ids=short)
 def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
     built, sizes = loss.build(), set()
     for seed in range(6):
@@ -126,11 +126,11 @@ def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
 
 def test_of_two_alike_the_first_is_taken_and_once():
     random = np.random.default_rng(0)
-    one = random.dirichlet(np.ones(3), size=9)
+    alone = random.dirichlet(np.ones(3), size=9)
     t = np.eye(3)[random.integers(3, size=9)]
     value = mixture_loss(SOFTMAX.build())
-    np.testing.assert_array_equal(greedy_selection(np.stack([one, one]), t, None, value, 10), [1, 0])
-    perfect = np.stack([one, t, t])
+    np.testing.assert_array_equal(greedy_selection(np.stack([alone, alone]), t, None, value, 10), [1, 0])
+    perfect = np.stack([alone, t, t])
     np.testing.assert_array_equal(greedy_selection(perfect, t, None, value, 10), [0, 1, 0])
 
 
@@ -158,12 +158,12 @@ def models(loss, target_decoder, n_outputs, scales=(1.0, 1, 1)):
     )
     found = []
     for seed, scale in enumerate(scales):
-        of = shape((6, 5 + seed, n_outputs), RELU, loss)
+        architecture = make_architecture((6, 5 + seed, n_outputs), RELU, loss)
         own = target_decoder
         if isinstance(target_decoder, ValueDecoder):
             n_values = len(target_decoder.names)
             own = ValueDecoder(target_decoder.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale)))
-        found.append(Model(preprocessing, (), of, initial_parameters(of, seed)[None], own))
+        found.append(Model(preprocessing, (), architecture, initial_parameters(architecture, seed)[None], own))
     return tuple(found)
 
 
@@ -182,35 +182,37 @@ ENSEMBLES = {
 }
 
 
-@pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
-def test_it_answers_with_the_weighted_mean_of_its_models(one):
-    apart, together = [model.predict_columns(X) for model in one.models], one.predict_columns(X)
+@pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
+def test_it_answers_with_the_weighted_mean_of_its_models(ensemble):
+    apart, together = [model.predict_columns(X) for model in ensemble.models], ensemble.predict_columns(X)
     assert together.keys() == apart[0].keys()
     for name, column in together.items():
         each = np.array([answers[name] for answers in apart])
         if name.startswith("deviation"):
             means = np.array([answers[name.replace("deviation", "prediction")] for answers in apart])
             between = np.average(
-                (means - np.average(means, axis=0, weights=one.counts)) ** 2, axis=0, weights=one.counts
+                (means - np.average(means, axis=0, weights=ensemble.counts)) ** 2, axis=0, weights=ensemble.counts
             )
-            within = np.average(each**2, axis=0, weights=one.counts)
+            within = np.average(each**2, axis=0, weights=ensemble.counts)
             np.testing.assert_allclose(column, np.sqrt(within + between), rtol=1e-5)
-        elif name.startswith("probability") or isinstance(one.target_decoder, ValueDecoder):
-            np.testing.assert_allclose(column, np.average(each, axis=0, weights=one.counts), rtol=1e-5, atol=1e-5)
+        elif name.startswith("probability") or isinstance(ensemble.target_decoder, ValueDecoder):
+            np.testing.assert_allclose(column, np.average(each, axis=0, weights=ensemble.counts), rtol=1e-5, atol=1e-5)
             assert column.dtype == apart[0][name].dtype
-    y = one.predict(TABLE)
-    assert y.shape == (20, len(one.models[0].loss.predict(one.models[0].logits(TABLE)[None])[0, 0]))
-    if isinstance(one.target_decoder, ClassDecoder):
-        probabilities = np.stack([together[f"probability_{label}"] for label in one.target_decoder.labels])
-        np.testing.assert_array_equal(together["prediction"], one.target_decoder.labels[probabilities.argmax(axis=0)])
+    y = ensemble.predict(TABLE)
+    assert y.shape == (20, len(ensemble.models[0].loss.predict(ensemble.models[0].logits(TABLE)[None])[0, 0]))
+    if isinstance(ensemble.target_decoder, ClassDecoder):
+        probabilities = np.stack([together[f"probability_{label}"] for label in ensemble.target_decoder.labels])
+        np.testing.assert_array_equal(
+            together["prediction"], ensemble.target_decoder.labels[probabilities.argmax(axis=0)]
+        )
 
 
-@pytest.mark.parametrize("one", ENSEMBLES.values(), ids=ENSEMBLES)
-def test_saved_and_loaded_an_ensemble_answers_the_same_bits(one, tmp_path):
-    model_file.save(one, tmp_path / "model")
+@pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
+def test_saved_and_loaded_an_ensemble_answers_the_same_bits(ensemble, tmp_path):
+    model_file.save(ensemble, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
-    assert again.counts == one.counts
-    for name, column in one.predict_columns(X).items():
+    assert again.counts == ensemble.counts
+    for name, column in ensemble.predict_columns(X).items():
         np.testing.assert_array_equal(again.predict_columns(X)[name], column, strict=True)
 
 
@@ -222,7 +224,7 @@ def test_one_model_alone_answers_as_itself():
                 np.testing.assert_allclose(alone.predict_columns(X)[name], column, rtol=1e-5)
 
 
-def test_members_that_share_a_preparation_store_it_once(tmp_path):
+def test_models_that_share_a_preparation_store_it_once(tmp_path):
     model_file.save(ENSEMBLES["classes"], tmp_path / "model")
     with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as archive:
         assert len(archive.files) == 4 + 1 + 3  # of the preparation, the labels, the parameters of each
@@ -241,25 +243,29 @@ def test_rows_are_prepared_once_for_models_that_prepare_alike_and_by_each_of_the
     mixed = Ensemble((*loaded.models, *others, replace(others[1])), (1, 2, 4, 1, 1, 1))
     expected = [model.logits(TABLE) for model in mixed.models]
     prepared, prepare = [], Preprocessing.__call__
-    monkeypatch.setattr(Preprocessing, "__call__", lambda one, *rows: prepared.append(one) or prepare(one, *rows))
+    monkeypatch.setattr(
+        Preprocessing,
+        "__call__",
+        lambda preprocessing, *rows: prepared.append(preprocessing) or prepare(preprocessing, *rows),
+    )
     z = mixed.logits(TABLE)
     assert len(prepared) == 3
-    np.testing.assert_array_equal(z, mixed.combine([one[None] for one in expected])[0], strict=True)
+    np.testing.assert_array_equal(z, mixed.combine([z_of_model[None] for z_of_model in expected])[0], strict=True)
 
 
 def test_models_that_do_not_answer_alike_are_no_ensemble():
-    one, other = ENSEMBLES["classes"].models[:2]
-    columns = replace(one.preprocessing, columns=one.preprocessing.columns[::-1])
+    first, other = ENSEMBLES["classes"].models[:2]
+    columns = replace(first.preprocessing, columns=first.preprocessing.columns[::-1])
     for model in (
         ENSEMBLES["values"].models[0],
         ENSEMBLES["labels"].models[0],
-        replace(one, target_decoder=ClassDecoder(np.array(["no", "yes", "other"]))),
-        replace(one, preprocessing=columns),
+        replace(first, target_decoder=ClassDecoder(np.array(["no", "yes", "other"]))),
+        replace(first, preprocessing=columns),
     ):
         with pytest.raises(
             ValueError, match="the columns, the loss and the targets of the first model, but model 2 differs"
         ):
-            Ensemble((one, other, model), (1, 1, 1))
-    for members, counts in (((), ()), ((one,), (1, 1)), ((one, other), (1, 0))):
-        with pytest.raises(ValueError, match=f"counts must be integers >= 1, one for each of {len(members)} models"):
-            Ensemble(members, counts)
+            Ensemble((first, other, model), (1, 1, 1))
+    for models, counts in (((), ()), ((first,), (1, 1)), ((first, other), (1, 0))):
+        with pytest.raises(ValueError, match=f"counts must be integers >= 1, one for each of {len(models)} models"):
+            Ensemble(models, counts)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short
 from references import assert_meets, reference
-from samples import component, step
+from samples import make_component, make_step
 
 from nncore.architecture import LayerView
 from nncore.components import Component
@@ -31,7 +31,7 @@ def test_activation_is_torchs(name, case):
     assert_meets(f.backward(np.ones_like(z), z, y, np.empty_like(z)).ravel(), case["dy_dz"], floor=1e-14)
 
 
-@pytest.mark.parametrize("activation", [one for one in ACTIVATIONS if one.build().biased], ids=short)
+@pytest.mark.parametrize("activation", [component for component in ACTIVATIONS if component.build().biased], ids=short)
 def test_biased_is_f_of_the_sum(activation):
     f, random = activation.build(), np.random.default_rng(0)
     z, b = random.normal(size=(3, 5, 4)), random.normal(size=(3, 1, 4))
@@ -54,7 +54,7 @@ def test_label_smoothing_is_torchs():
     case = REFERENCE["label_smoothing"]
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
-    component("label_smoothing", strength=case["smoothing"]).build().augment(None, t, "one-hot", None)
+    make_component("label_smoothing", strength=case["smoothing"]).build().augment(None, t, "one-hot", None)
     value, dz = mean_gradient(Component("nncore.losses.softmax_cross_entropy").build(), z, t)
     assert_meets(value, [case["value"]])
     assert_meets(dz[0], case["dz"])
@@ -95,41 +95,43 @@ def test_normalisation_is_torchs(kind, name):
 
 def schedule(name, arguments):
     inner = {k: schedule(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
-    return component(name, **inner)
+    return make_component(name, **inner)
 
 
 @pytest.mark.parametrize("case", REFERENCE["schedules"], ids=lambda case: case["schedule"])
 def test_schedule_is_torchs(case):
-    one = schedule(case["schedule"], case["arguments"]).build()
-    state, factors = one.init(1), []
+    component = schedule(case["schedule"], case["arguments"]).build()
+    state, factors = component.init(1), []
     if "losses" in case:
         for loss in case["losses"]:
-            one.observe(np.array([loss]), state, 1)
-            factors.append(float(one.factor(0, state)[0]))
+            component.observe(np.array([loss]), state, 1)
+            factors.append(float(component.factor(0, state)[0]))
     else:
-        factors = [float(one.factor(epoch, state)[0]) for epoch in range(len(case["factors"]))]
+        factors = [float(component.factor(epoch, state)[0]) for epoch in range(len(case["factors"]))]
     assert_meets(factors, case["factors"])
     assert len(set(case["factors"])) > 2
 
 
 def test_a_constant_schedule_is_one():
-    assert component("constant").build().factor(7.25, {}) == 1
+    assert make_component("constant").build().factor(7.25, {}) == 1
 
 
 def test_everything_has_reference_values():
-    assert set(REFERENCE["activations"]) == {one.short_name for one in ACTIVATIONS}
-    assert set(REFERENCE["losses"]) == {one.short_name for one in LOSSES}
-    assert {case["schedule"] for case in REFERENCE["schedules"]} == {one.short_name for one in SCHEDULES} - {"constant"}
-    assert {f"{kind}_norm" for kind in REFERENCE["normalisations"]} == {one.short_name for one in NORMALISATIONS} - {
-        "none"
-    }
+    assert set(REFERENCE["activations"]) == {component.short_name for component in ACTIVATIONS}
+    assert set(REFERENCE["losses"]) == {component.short_name for component in LOSSES}
+    assert {case["schedule"] for case in REFERENCE["schedules"]} == {
+        component.short_name for component in SCHEDULES
+    } - {"constant"}
+    assert {f"{kind}_norm" for kind in REFERENCE["normalisations"]} == {
+        component.short_name for component in NORMALISATIONS
+    } - {"none"}
 
 
 @pytest.mark.parametrize("case", REFERENCE["clipping"]["norm"])
 def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
     g = np.array([case["gradient"]])
     norm = np.sqrt((g**2).sum())
-    component("clip_norm", limit=case["limit"]).build().clip(g)
+    make_component("clip_norm", limit=case["limit"]).build().clip(g)
     added = (norm + case["added_to_norm"]) / norm if norm > case["limit"] else 1
     assert_meets(g[0], np.array(case["clipped"]) * added)
 
@@ -137,22 +139,22 @@ def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
 @pytest.mark.parametrize("case", REFERENCE["clipping"]["value"])
 def test_clipping_by_value_is_torchs(case):
     g = np.array([case["gradient"]])
-    component("clip_value", limit=case["limit"]).build().clip(g)
+    make_component("clip_value", limit=case["limit"]).build().clip(g)
     assert_meets(g[0], case["clipped"])
 
 
 def averaged(average):
     state, found = average.init(np.zeros((1, len(REFERENCE["averages"]["sequence"][0])))), []
     for number, W in enumerate(REFERENCE["averages"]["sequence"], start=1):
-        average.observe(np.array([W]), state, step(number, last=True), number)
+        average.observe(np.array([W]), state, make_step(number, last=True), number)
         found.append(average.average(np.array([W]), state)[0])
     return found
 
 
 @pytest.mark.parametrize("case", REFERENCE["averages"]["ema"])
 def test_ema_is_torchs(case):
-    assert_meets(averaged(component("ema", decay=case["decay"]).build()), case["averaged"])
+    assert_meets(averaged(make_component("ema", decay=case["decay"]).build()), case["averaged"])
 
 
 def test_swa_is_torchs():
-    assert_meets(averaged(component("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"])
+    assert_meets(averaged(make_component("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"])

@@ -5,7 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, METRICS, RELU, component, data, in_slices, mixed_networks, network, shape
+from samples import (
+    BATCH_NORM,
+    METRICS,
+    RELU,
+    in_slices,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
+    mixed_networks,
+)
 from sklearn.datasets import load_digits
 
 from nncore.kernels.backend import probe_gpu, to_gpu, to_host, with_gpu_memory_limit
@@ -16,18 +26,20 @@ from nncore.stack.training import train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 TOLERANCE = 1e-6  # in float64, of losses and parameters of networks that have come a few epochs far
-DOUBLE = replace(shape((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), dtype="float64")
+DOUBLE = replace(make_architecture((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), dtype="float64")
 
 
-def on(of):
-    return views_to_device([data(of)], to_gpu)[0]
+def data(architecture):
+    return views_to_device([make_data(architecture)], to_gpu)[0]
 
 
-def trained(of, networks, epochs=3):
+def trained(architecture, networks, epochs=3):
     """Their answers and curves, by key."""
-    after, reports = train(to_device(start(of, networks), to_gpu), on(of), epochs, METRICS)
-    there = {one.key for one in after.networks} | set(after.stopped)
-    answers = {one.key: to_host(after.selected_weights_of(one.key)) for one in networks if one.key in there}
+    after, reports = train(to_device(start(architecture, networks), to_gpu), data(architecture), epochs, METRICS)
+    there = {network.key for network in after.networks} | set(after.stopped)
+    answers = {
+        network.key: to_host(after.selected_weights_of(network.key)) for network in networks if network.key in there
+    }
     return answers, {key: report.curves for key, report in reports.items()}
 
 
@@ -38,26 +50,26 @@ def close(found, expected):
 def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
     networks = mixed_networks()
     together, curves = trained(DOUBLE, networks)
-    for one in networks:
-        alone, own = trained(DOUBLE, [one])
-        for name, curve in own[one.key].items():
-            close(curves[one.key][name], curve)
-        if one.key in alone:
-            close(together[one.key], alone[one.key])
+    for network in networks:
+        alone, own = trained(DOUBLE, [network])
+        for name, curve in own[network.key].items():
+            close(curves[network.key][name], curve)
+        if network.key in alone:
+            close(together[network.key], alone[network.key])
 
 
 def test_law_1_slices_of_any_length_come_to_the_same():
-    networks = [network(str(seed), seed, component("adam", learning_rate=0.01)) for seed in range(5)]
+    networks = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(5)]
     _, whole = trained(DOUBLE, networks, 6)
-    joined = in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], on(DOUBLE))
+    joined = in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], data(DOUBLE))
     for key, curves in whole.items():
         for name, curve in curves.items():
             close(joined[key].curves[name], curve)
 
 
 def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
-    wild = network("wild", 0, component("sgd", learning_rate=1e30))
-    others = [network(str(seed), seed, component("adam", learning_rate=0.01)) for seed in range(3)]
+    wild = make_network("wild", 0, make_component("sgd", learning_rate=1e30))
+    others = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(3)]
     beside, _ = trained(DOUBLE, [others[0], wild, *others[1:]])
     alone, _ = trained(DOUBLE, others)
     assert "wild" not in beside
@@ -86,26 +98,26 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
     bundle = load_digits()
     x, t = (bundle.data / 16).astype("float32"), np.eye(10, dtype="float32")[bundle.target]
     view = Data(Rows(x[:1400], t[:1400]), Rows(x[1400:], t[1400:]))
-    of = shape((64, 64, 10), RELU, batch_size=32)
-    networks = [network(str(n), n % 5, component("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
+    architecture = make_architecture((64, 64, 10), RELU, batch_size=32)
+    networks = [make_network(str(n), n % 5, make_component("adam", learning_rate=1e-4 * 1.004**n)) for n in range(1000)]
     seconds, curves = {}, {}
 
     def timed(name, to):
-        stack, views = to_device(start(of, networks), to), views_to_device([view], to)
+        stack, views = to_device(start(architecture, networks), to), views_to_device([view], to)
         train(stack, views, 1, METRICS)  # kernels are compiled
         times = []
         for _ in range(3):
             began = time.perf_counter()
             _, reports = train(stack, views, 2, METRICS)
             times.append(time.perf_counter() - began)
-        seconds[name], curves[name] = sorted(times)[1], [reports[one.key].curves for one in networks]
+        seconds[name], curves[name] = sorted(times)[1], [reports[network.key].curves for network in networks]
 
     timed("core", lambda array: array)
-    with_gpu_memory_limit(max(1000 * network_bytes(of, networks[0], 397), 10**9), timed, "GPU", to_gpu)
+    with_gpu_memory_limit(max(1000 * network_bytes(architecture, networks[0], 397), 10**9), timed, "GPU", to_gpu)
     for here, there in zip(curves["core"], curves["GPU"], strict=True):
         np.testing.assert_allclose(there["train/loss"], here["train/loss"], rtol=1e-3)
         np.testing.assert_allclose(there["validation/accuracy"], here["validation/accuracy"], atol=0.02)
     with capsys.disabled():
         steps = 1000 * 2 * 44
-        rates = {name: f"{steps / one:,.0f} network-steps/s" for name, one in seconds.items()}
+        rates = {name: f"{steps / taken:,.0f} network-steps/s" for name, taken in seconds.items()}
         print(f"\n1,000 networks on digits: {rates}, ratio {seconds['core'] / seconds['GPU']:.1f}")

@@ -8,7 +8,7 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from samples import RELU, TANH, component, shape, targets
+from samples import RELU, TANH, make_architecture, make_component, targets
 from scipy.special import expit
 
 from nncore.architecture import Layer, initial_parameters, layer_views
@@ -21,7 +21,7 @@ from nncore.stack.hooks import DropoutHooks
 from nncore.stack.passes import forward, gradient, predict
 
 H = 1e-6
-PENALTIES = [one for one in REGULARIZERS if isinstance(one.build(), Penalty)]
+PENALTIES = [component for component in REGULARIZERS if isinstance(component.build(), Penalty)]
 
 
 def directional(f, at, direction):
@@ -57,14 +57,14 @@ def test_activation_is_finite_at_extremes(activation, dtype):
 
 @pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky_relu", 0.01), ("elu", 1), ("selu", 1.75809934)])
 def test_at_its_kink_the_slope_is_that_from_below(name, slope):
-    (f,) = (one.build() for one in ACTIVATIONS if one.short_name == name)
+    (f,) = (component.build() for component in ACTIVATIONS if component.short_name == name)
     z = np.zeros((1, 1, 1))
     assert f.backward(np.ones_like(z), z, answer(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-15)])
 def test_sigmoid_is_exact_in_both_tails(dtype, tolerance):
-    (f,) = (one.build() for one in ACTIVATIONS if one.short_name == "sigmoid")
+    (f,) = (component.build() for component in ACTIVATIONS if component.short_name == "sigmoid")
     z = np.linspace(-80, 80, 321).astype(dtype).reshape(1, -1, 3)
     np.testing.assert_allclose(answer(f, z), expit(z.astype(np.longdouble)).astype(float), rtol=4 * tolerance)
 
@@ -111,97 +111,107 @@ def test_penalty(penalty):
     np.testing.assert_allclose(((dW - 2.0) * direction).sum(axis=1), expected, rtol=1e-6, atol=1e-9)
 
 
-def assert_the_chain_rule_holds(of, t, weights=None):
+def assert_the_chain_rule_holds(architecture, t, weights=None):
     """The gradient of a whole network, at biases, scales and shifts that are not what they begin with."""
     random = np.random.default_rng(1)
-    x = random.normal(size=(1, t.shape[1], of.inputs))
-    numbers = np.stack([initial_parameters(of, seed) for seed in range(3)])
-    numbers[:, : of.n_parameters] += 0.1 * random.normal(size=(3, of.n_parameters))
+    x = random.normal(size=(1, t.shape[1], architecture.inputs))
+    numbers = np.stack([initial_parameters(architecture, seed) for seed in range(3)])
+    numbers[:, : architecture.n_parameters] += 0.1 * random.normal(size=(3, architecture.n_parameters))
     direction = np.zeros_like(numbers)
-    direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
-    g, scratch = np.empty((3, of.n_parameters)), Workspace()
+    direction[:, : architecture.n_parameters] = random.normal(size=(3, architecture.n_parameters))
+    g, scratch = np.empty((3, architecture.n_parameters)), Workspace()
 
     def loss(at, out):
-        return gradient(layer_views(at.copy(), of), layer_views(out, of), of, x, t, scratch, weights)
+        return gradient(
+            layer_views(at.copy(), architecture), layer_views(out, architecture), architecture, x, t, scratch, weights
+        )
 
     loss(numbers, g)
     expected = directional(lambda at: loss(at, np.empty_like(g)), numbers, direction)
-    np.testing.assert_allclose((g * direction[:, : of.n_parameters]).sum(axis=1), expected, rtol=2e-5, atol=1e-8)
+    np.testing.assert_allclose(
+        (g * direction[:, : architecture.n_parameters]).sum(axis=1), expected, rtol=2e-5, atol=1e-8
+    )
 
 
 @pytest.mark.parametrize("sizes", [(4, 3), (4, 6, 3), (4, 6, 5, 3)])
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
 def test_the_chain_rule_through_every_activation(activation, sizes):
-    of = shape(sizes, activation, dtype="float64")
-    assert_the_chain_rule_holds(of, targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+    architecture = make_architecture(sizes, activation, dtype="float64")
+    assert_the_chain_rule_holds(architecture, targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short)
 def test_the_chain_rule_from_every_loss(loss):
-    of = shape((4, 6, 3), TANH, loss, dtype="float64")
+    architecture = make_architecture((4, 6, 3), TANH, loss, dtype="float64")
     random = np.random.default_rng(2)
-    t = targets(of.loss, random, 9, 3)[None]
-    assert_the_chain_rule_holds(of, t)
-    assert_the_chain_rule_holds(of, t, random.uniform(0.1, 3, size=(1, 9)))
+    t = targets(architecture.loss, random, 9, 3)[None]
+    assert_the_chain_rule_holds(architecture, t)
+    assert_the_chain_rule_holds(architecture, t, random.uniform(0.1, 3, size=(1, 9)))
 
 
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
 def test_the_chain_rule_through_normalisations_and_residual_layers(normalisation, residual):
-    of = shape((4, 6, 6, 6, 3), TANH, normalisation=normalisation, residual=residual, dtype="float64")
-    assert any(layer.residual for layer in of.layers) == residual
-    assert_the_chain_rule_holds(of, targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+    architecture = make_architecture(
+        (4, 6, 6, 6, 3), TANH, normalisation=normalisation, residual=residual, dtype="float64"
+    )
+    assert any(layer.residual for layer in architecture.layers) == residual
+    assert_the_chain_rule_holds(architecture, targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 5)])
 def test_the_chain_rule_through_an_autoencoder(hidden, tied):
-    of = autoencoder_architecture(7, hidden, 3, TANH, tied=tied, dtype="float64")
-    assert_the_chain_rule_holds(of, np.random.default_rng(2).normal(size=(1, 9, 7)))
+    architecture = autoencoder_architecture(7, hidden, 3, TANH, tied=tied, dtype="float64")
+    assert_the_chain_rule_holds(architecture, np.random.default_rng(2).normal(size=(1, 9, 7)))
 
 
 def test_the_chain_rule_where_two_layers_share_the_weights_of_a_third():
-    of = shape((4, 5, 3), TANH, dtype="float64")
+    architecture = make_architecture((4, 5, 3), TANH, dtype="float64")
     layers = (Layer(5, TANH), Layer(4, TANH, tied_to=0), Layer(5, RELU), Layer(4, TANH, tied_to=0), Layer(3))
-    assert_the_chain_rule_holds(replace(of, layers=layers), targets(of.loss, np.random.default_rng(2), 9, 3)[None])
+    assert_the_chain_rule_holds(
+        replace(architecture, layers=layers), targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
+    )
 
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     """Within one step the same numbers are dropped each time, so that there is something to differentiate."""
-    of = shape((4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64")
+    architecture = make_architecture(
+        (4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64"
+    )
     random, everyone = np.random.default_rng(1), slice(None)
-    x, t = random.normal(size=(1, 9, 4)), targets(of.loss, random, 9, 3)[None]
-    numbers = np.stack([initial_parameters(of, seed) for seed in range(3)])
+    x, t = random.normal(size=(1, 9, 4)), targets(architecture.loss, random, 9, 3)[None]
+    numbers = np.stack([initial_parameters(architecture, seed) for seed in range(3)])
     direction = np.zeros_like(numbers)
-    direction[:, : of.n_parameters] = random.normal(size=(3, of.n_parameters))
-    dropouts = [(everyone, component("dropout", rate=0.3, input_rate=0.2).build())]
-    activities = [(slice(1, 3), component("activity", strength=0.5).build())]
-    hooks = DropoutHooks(3, of, Workspace(), dropouts, activities, RandomStreams([0, 1, 2], 0))
-    g, scratch = np.empty((3, of.n_parameters)), Workspace()
+    direction[:, : architecture.n_parameters] = random.normal(size=(3, architecture.n_parameters))
+    dropouts = [(everyone, make_component("dropout", rate=0.3, input_rate=0.2).build())]
+    activities = [(slice(1, 3), make_component("activity", strength=0.5).build())]
+    hooks = DropoutHooks(3, architecture, Workspace(), dropouts, activities, RandomStreams([0, 1, 2], 0))
+    g, scratch = np.empty((3, architecture.n_parameters)), Workspace()
 
     def objective(at, out):
         """The loss and, for the second and third network, the penalty, summed up by hand."""
-        layers = layer_views(at.copy(), of)
-        loss = gradient(layers, layer_views(out, of), of, x, t, scratch, None, hooks)
-        _, passed = forward(layers, of, x, Workspace(), hooks)
-        penalty = sum(np.abs(one.out).sum(axis=(1, 2)) for one in passed[:-1]) * 0.5 / 9
+        layers = layer_views(at.copy(), architecture)
+        loss = gradient(layers, layer_views(out, architecture), architecture, x, t, scratch, None, hooks)
+        _, caches = forward(layers, architecture, x, Workspace(), hooks)
+        penalty = sum(np.abs(cache.out).sum(axis=(1, 2)) for cache in caches[:-1]) * 0.5 / 9
         return loss + penalty * np.array([0, 1, 1])
 
     objective(numbers, g)
     expected = directional(lambda at: objective(at, np.empty_like(g)), numbers, direction)
-    np.testing.assert_allclose((g * direction[:, : of.n_parameters]).sum(axis=1), expected, rtol=2e-5)
+    np.testing.assert_allclose((g * direction[:, : architecture.n_parameters]).sum(axis=1), expected, rtol=2e-5)
     plain = np.empty_like(g)
-    gradient(layer_views(numbers.copy(), of), layer_views(plain, of), of, x, t, scratch)
+    gradient(layer_views(numbers.copy(), architecture), layer_views(plain, architecture), architecture, x, t, scratch)
     assert not np.allclose(plain, g)
 
 
 def test_a_residual_layer_adds_its_input():
-    of = shape((4, 4, 3), RELU, residual=True, dtype="float64")
-    plain = shape((4, 4, 3), RELU, dtype="float64")
-    numbers = initial_parameters(of, 0)[None]
-    layer_views(numbers, of)[0].W[...] = 0  # then the branch says nothing
+    architecture = make_architecture((4, 4, 3), RELU, residual=True, dtype="float64")
+    plain = make_architecture((4, 4, 3), RELU, dtype="float64")
+    numbers = initial_parameters(architecture, 0)[None]
+    layer_views(numbers, architecture)[0].W[...] = 0  # then the branch says nothing
     x = np.random.default_rng(0).normal(size=(9, 4))
-    last = layer_views(numbers, of)[1]
-    np.testing.assert_allclose(predict(numbers, of, x)[0], x @ last.W[0] + last.b[0])
+    last = layer_views(numbers, architecture)[1]
+    np.testing.assert_allclose(predict(numbers, architecture, x)[0], x @ last.W[0] + last.b[0])
     assert not predict(numbers, plain, x).any()

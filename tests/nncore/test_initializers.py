@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from discovery import INITIALIZERS, short
-from samples import BATCH_NORM, RELU, TANH, shape
+from samples import BATCH_NORM, RELU, TANH, make_architecture
 
 from nncore.architecture import initial_parameters, layer_views
 from nncore.components import Component
@@ -22,7 +22,7 @@ def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):
 
 
 def test_every_initializer_is_measured():
-    assert {short(one) for one in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
+    assert {short(component) for component in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -71,17 +71,21 @@ def test_orthogonal_is_uniform_among_rotations():
 
 @pytest.mark.parametrize(("name", "activation"), [("he_normal", RELU), ("he_uniform", RELU), ("glorot_normal", TANH)])
 def test_the_spread_lasts_through_many_layers(name, activation):
-    of = shape((256,) * 9, activation, dtype="float64", initializer=Component(f"nncore.initializers.{name}"))
+    architecture = make_architecture(
+        (256,) * 9, activation, dtype="float64", initializer=Component(f"nncore.initializers.{name}")
+    )
     x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
-    layers = layer_views(initial_parameters(of, 0)[None], of)
-    _, passed = forward(layers, of, x, Workspace())
+    layers = layer_views(initial_parameters(architecture, 0)[None], architecture)
+    _, passed = forward(layers, architecture, x, Workspace())
     spread = [(layer.x @ view.W).std() for layer, view in zip(passed, layers, strict=True)]
     assert 0.7 < spread[-1] / spread[0] < 1.4
 
 
 def test_biases_start_at_zero_scales_at_one_and_layers_differ():
-    of = shape((6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Component("nncore.initializers.glorot_uniform"))
-    first, second, _ = layer_views(initial_parameters(of, 3)[None], of)
+    architecture = make_architecture(
+        (6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Component("nncore.initializers.glorot_uniform")
+    )
+    first, second, _ = layer_views(initial_parameters(architecture, 3)[None], architecture)
     for layer in (first, second):
         assert not layer.b.any()
         assert not layer.shift.any()

@@ -47,7 +47,7 @@ def test_value_and_answer_found_at_once_are_to_the_last_bit_what_they_are_by_the
 
 def test_sigmoid_cross_entropy_is_sklearns_log_loss_of_two_classes():
     z, t = Z[:, :, :1], (CLASSES > 1).astype(float)[None, :, None]
-    expected = [log_loss(CLASSES > 1, expit(one[:, 0])) for one in z]
+    expected = [log_loss(CLASSES > 1, expit(component[:, 0])) for component in z]
     np.testing.assert_allclose(mean_value(sigmoid_cross_entropy(), z, t), expected, rtol=1e-12)
     np.testing.assert_allclose(sigmoid_cross_entropy().predict(z), expit(z), rtol=1e-12)
 
@@ -78,7 +78,7 @@ def test_gaussian_is_the_log_likelihood_without_its_constant_and_tells_its_devia
 
 def test_poisson_is_the_log_likelihood_without_its_constant():
     t, z = RANDOM.poisson(2, size=(1, 50, 4)).astype(float), Z / 3
-    expected = [-scipy_poisson.logpmf(t[0], np.exp(one)).sum(axis=1).mean() for one in z]
+    expected = [-scipy_poisson.logpmf(t[0], np.exp(component)).sum(axis=1).mean() for component in z]
     constant = gammaln(t + 1).sum(axis=2).mean()
     np.testing.assert_allclose(mean_value(poisson(), z, t) + constant, expected, rtol=1e-12)
     np.testing.assert_allclose(poisson().predict(z), np.exp(z), rtol=1e-12)

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, network, shape
+from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, make_architecture, make_network
 
 from nncore.architecture import initial_parameters
 from nncore.components import Component
@@ -38,21 +38,23 @@ ROWS = {name: X[:, at] for at, name in enumerate("abc")} | {
 
 def model(reduction, target_decoder, n_outputs, loss=SOFTMAX, preprocessing=NUMBERS):
     transforms = () if reduction is None else (reduction,)
-    of = shape((preprocessing.n_outputs if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM)
-    return Model(preprocessing, transforms, of, initial_parameters(of, 0)[None], target_decoder)
+    architecture = make_architecture(
+        (preprocessing.n_outputs if reduction is None else 3, 5, n_outputs), RELU, loss, BATCH_NORM
+    )
+    return Model(preprocessing, transforms, architecture, initial_parameters(architecture, 0)[None], target_decoder)
 
 
 def one_row(*values):
     return {name: np.array([value]) for name, value in zip("abcde", values, strict=True)}
 
 
-def rows_for(one):
-    return ROWS if one.preprocessing is MIXED else X
+def rows_for(fitted):
+    return ROWS if fitted.preprocessing is MIXED else X
 
 
 def coder():
-    of = autoencoder_architecture(6, (4,), 3, TANH, tied=True)
-    return Autoencoder(of, start(of, [network("it", 1)]).selected_weights_of("it"))
+    architecture = autoencoder_architecture(6, (4,), 3, TANH, tied=True)
+    return Autoencoder(architecture, start(architecture, [make_network("it", 1)]).selected_weights_of("it"))
 
 
 GAUSSIAN = Component("nncore.losses.gaussian")
@@ -70,14 +72,14 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("one", MODELS.values(), ids=MODELS)
-def test_saved_and_loaded_it_answers_the_same_bits(one, tmp_path):
-    model_file.save(one, tmp_path / "model")
+@pytest.mark.parametrize("fitted", MODELS.values(), ids=MODELS)
+def test_saved_and_loaded_it_answers_the_same_bits(fitted, tmp_path):
+    model_file.save(fitted, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
-    for name, column in one.predict_columns(rows_for(one)).items():
-        np.testing.assert_array_equal(again.predict_columns(rows_for(one))[name], column)
-    assert again.preprocessing.columns == one.preprocessing.columns
-    assert again.architecture == one.architecture
+    for name, column in fitted.predict_columns(rows_for(fitted)).items():
+        np.testing.assert_array_equal(again.predict_columns(rows_for(fitted))[name], column)
+    assert again.preprocessing.columns == fitted.preprocessing.columns
+    assert again.architecture == fitted.architecture
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["arrays.npz", "model.json"]
 
 
@@ -89,21 +91,21 @@ def test_probabilities_belong_to_their_labels():
 
 
 def test_of_two_classes_the_output_speaks_for_the_second():
-    one = MODELS["two classes"]
-    answers, z = one.predict_columns(X), one.logits(TABLE)[:, 0]
+    fitted = MODELS["two classes"]
+    answers, z = fitted.predict_columns(X), fitted.logits(TABLE)[:, 0]
     np.testing.assert_array_equal(answers["prediction"] == "malignant", z > 0)
     np.testing.assert_allclose(answers["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
-    np.testing.assert_array_equal(one.target_decoder.targets(np.array(["benign", "malignant"])), [[0], [1]])
+    np.testing.assert_array_equal(fitted.target_decoder.targets(np.array(["benign", "malignant"])), [[0], [1]])
 
 
 def test_values_come_in_their_own_unit():
-    one = MODELS["values"]
-    np.testing.assert_allclose(one.predict_columns(X)["prediction"], one.logits(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
+    fitted = MODELS["values"]
+    np.testing.assert_allclose(fitted.predict_columns(X)["prediction"], fitted.logits(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
 
 
 def test_predicted_deviations_come_in_their_own_unit_too():
-    one = MODELS["values with deviations"]
-    answers, z = one.predict_columns(X), one.logits(TABLE)
+    fitted = MODELS["values with deviations"]
+    answers, z = fitted.predict_columns(X), fitted.logits(TABLE)
     np.testing.assert_allclose(answers["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
     np.testing.assert_allclose(answers["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
     assert "deviation" not in MODELS["values"].predict_columns(X)
@@ -128,20 +130,20 @@ def test_several_values_and_labels_have_a_column_each():
 
 
 def test_reordered_columns_make_no_difference_and_missing_ones_are_named():
-    one = MODELS["classes, mixed columns"]
+    fitted = MODELS["classes, mixed columns"]
     backwards = {name: ROWS[name] for name in reversed(ROWS)} | {"other": X[:, 0]}
-    for name, column in one.predict_columns(ROWS).items():
-        np.testing.assert_array_equal(one.predict_columns(backwards)[name], column)
+    for name, column in fitted.predict_columns(ROWS).items():
+        np.testing.assert_array_equal(fitted.predict_columns(backwards)[name], column)
     with pytest.raises(ValueError, match="column 'd' is missing; there are 'a', 'b', 'c', 'e'"):
-        one.predict_columns({name: ROWS[name] for name in "abce"})
+        fitted.predict_columns({name: ROWS[name] for name in "abce"})
 
 
 def test_what_is_unknown_or_missing_gets_an_answer():
     """An unknown category is none of those that are known; a missing number is the fill value, and marked."""
-    one = MODELS["classes, mixed columns"]
-    x = one.preprocessing(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
+    fitted = MODELS["classes, mixed columns"]
+    x = fitted.preprocessing(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
     np.testing.assert_array_equal(x[0, 4:], [1, 0, 0])
-    known = one.preprocessing(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
+    known = fitted.preprocessing(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
     np.testing.assert_array_equal(known[0, :4], x[0, :4])
     np.testing.assert_array_equal(known[0, 4:], [0, 0, 1])
 

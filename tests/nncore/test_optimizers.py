@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from discovery import OPTIMIZERS, numbers_of, short, with_arguments
 from references import assert_meets, reference
-from samples import SQUARED, TANH, component, data, network, shape, step
+from samples import SQUARED, TANH, make_architecture, make_component, make_data, make_network, make_step
 from scipy.optimize import minimize
 
 from nncore.components import Component
@@ -30,17 +30,20 @@ def described(case):
 def built(name, arguments):
     """The component of a case; a nested optimizer is {"name": ..., "arguments": ...}."""
     plain = {k: built(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
-    return component(name, **plain)
+    return make_component(name, **plain)
 
 
 @pytest.mark.parametrize("case", CASES, ids=described)
 def test_many_steps_equal_the_reference(case):
     activation = Component(f"nncore.activations.{case['activation']}")
-    of = shape(REFERENCE["sizes"], activation, batch_size=len(REFERENCE["x"]), dtype="float64")
-    optimizer, penalty = built(case["optimizer"], case["arguments"]), component("l2", strength=case["weight_decay"])
-    stack = start(of, [network("it", 0, optimizer, penalty)])
+    architecture = make_architecture(REFERENCE["sizes"], activation, batch_size=len(REFERENCE["x"]), dtype="float64")
+    optimizer, penalty = (
+        built(case["optimizer"], case["arguments"]),
+        make_component("l2", strength=case["weight_decay"]),
+    )
+    stack = start(architecture, [make_network("it", 0, optimizer, penalty)])
     stack.parameters[0] = REFERENCE["start"]
-    stack = start(of, stack.networks, stack.parameters)
+    stack = start(architecture, stack.networks, stack.parameters)
     rows = Rows(np.array(REFERENCE["x"]), np.eye(REFERENCE["sizes"][-1])[REFERENCE["classes"]])
     stack, reports = train(stack, Data(rows, rows), case["steps"], {})
     assert_meets(reports["it"].curves["train/loss"], case["losses"])
@@ -48,19 +51,19 @@ def test_many_steps_equal_the_reference(case):
 
 
 def test_every_optimizer_has_reference_values():
-    assert {case["optimizer"] for case in CASES} == {one.short_name for one in OPTIMIZERS}
-    for one in OPTIMIZERS:
-        tried = [case["arguments"] for case in CASES if case["optimizer"] == one.short_name]
-        assert set(numbers_of(one)) <= set().union(*tried), one.short_name
+    assert {case["optimizer"] for case in CASES} == {component.short_name for component in OPTIMIZERS}
+    for component in OPTIMIZERS:
+        tried = [case["arguments"] for case in CASES if case["optimizer"] == component.short_name]
+        assert set(numbers_of(component)) <= set().union(*tried), component.short_name
         assert len({str(arguments) for arguments in tried}) >= 2
 
 
 def descend(optimizer, gradient, W, steps, objective=None):
     """Minimise a function with this gradient (and value, for a line search) from W (K, P)."""
-    rule, of, scratch = optimizer.build(), shape((W.shape[1] - 1, 1)), Workspace()
+    rule, architecture, scratch = optimizer.build(), make_architecture((W.shape[1] - 1, 1)), Workspace()
     state = rule.init(W)
     for number in range(1, steps + 1):
-        rule.update(W, gradient(W), state, Step(number, of, scratch, objective=lambda W, _: objective(W)))
+        rule.update(W, gradient(W), state, Step(number, architecture, scratch, objective=lambda W, _: objective(W)))
     return W
 
 
@@ -113,15 +116,17 @@ def test_walks_down_the_valley_of_rosenbrock(optimizer):
 
 def test_lbfgs_finds_what_scipy_finds():
     """The minimum of a regularised logistic regression, by one step per epoch on all rows."""
-    of = shape((6, 3), dtype="float64", batch_size=10)
-    on = data(of, 60, 20)
-    one = network("it", 0, component("lbfgs", learning_rate=1.0), component("l2", strength=0.05, biases=True))
-    stack, _ = train(start(of, [one]), on, 60, {})
+    architecture = make_architecture((6, 3), dtype="float64", batch_size=10)
+    data = make_data(architecture, 60, 20)
+    component = make_network(
+        "it", 0, make_component("lbfgs", learning_rate=1.0), make_component("l2", strength=0.05, biases=True)
+    )
+    stack, _ = train(start(architecture, [component]), data, 60, {})
 
     def objective(p):
-        z = on.train.x @ p[:18].reshape(6, 3) + p[18:]
+        z = data.train.x @ p[:18].reshape(6, 3) + p[18:]
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        return -(on.train.t * log_p).sum() / 60 + 0.025 * (p**2).sum()
+        return -(data.train.t * log_p).sum() / 60 + 0.025 * (p**2).sum()
 
     found = minimize(objective, np.zeros(21), tol=1e-12)
     np.testing.assert_allclose(stack.parameters[0], found.x, atol=1e-5)
@@ -129,20 +134,22 @@ def test_lbfgs_finds_what_scipy_finds():
 
 
 def test_lbfgs_never_goes_up_and_stays_where_no_step_leads_down():
-    of = shape((5, 7, 3), TANH, dtype="float64")
-    on = data(of)
-    _, reports = train(start(of, [network("it", 0, component("lbfgs", learning_rate=50.0))]), on, 40, {})
+    architecture = make_architecture((5, 7, 3), TANH, dtype="float64")
+    data = make_data(architecture)
+    _, reports = train(
+        start(architecture, [make_network("it", 0, make_component("lbfgs", learning_rate=50.0))]), data, 40, {}
+    )
     losses = reports["it"].curves["train/loss"]
     assert all(after <= before + 1e-12 for before, after in pairwise(losses))
     W = np.array([[1.0, 2.0]])
-    descend(component("lbfgs"), lambda W: np.ones_like(W), W, 3, lambda W: (W != [1.0, 2.0]).sum(axis=1) * 1.0)
+    descend(make_component("lbfgs"), lambda W: np.ones_like(W), W, 3, lambda W: (W != [1.0, 2.0]).sum(axis=1) * 1.0)
     np.testing.assert_array_equal(W, [[1.0, 2.0]])  # every step leads up
 
 
 def test_lbfgs_skips_pairs_without_curvature():
     """On a plane all gradients are equal: y = 0, nothing is learnt, every step follows -g."""
     W = np.zeros((1, 2))
-    descend(component("lbfgs"), lambda W: np.full_like(W, 0.25), W, 4, lambda W: 0.25 * W.sum(axis=1))
+    descend(make_component("lbfgs"), lambda W: np.full_like(W, 0.25), W, 4, lambda W: 0.25 * W.sum(axis=1))
     np.testing.assert_allclose(W, [[-1.0, -1.0]])
 
 
@@ -150,17 +157,22 @@ def test_lbfgs_skips_pairs_without_curvature():
 def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(optimizer, tmp_path):
     from dataclasses import replace
 
-    of = shape()
-    on = data(of)
-    straight, _ = train(start(of, [network("it", 0, optimizer)]), on, 5, {})
-    half, _ = train(start(of, [network("it", 0, optimizer)]), on, 2, {})
+    architecture = make_architecture()
+    data = make_data(architecture)
+    straight, _ = train(start(architecture, [make_network("it", 0, optimizer)]), data, 5, {})
+    half, _ = train(start(architecture, [make_network("it", 0, optimizer)]), data, 2, {})
     np.savez(
         tmp_path / "state.npz", parameters=half.parameters, **{f"s{i}": a for i, a in enumerate(half.state.values())}
     )
     with np.load(tmp_path / "state.npz", allow_pickle=False) as saved:
         state = {name: saved[f"s{i}"] for i, name in enumerate(half.state)}
-        again = replace(start(of, [network("it", 0, optimizer)]), epoch=2, parameters=saved["parameters"], state=state)
-    ended, _ = train(again, on, 5, {})
+        again = replace(
+            start(architecture, [make_network("it", 0, optimizer)]),
+            epoch=2,
+            parameters=saved["parameters"],
+            state=state,
+        )
+    ended, _ = train(again, data, 5, {})
     np.testing.assert_array_equal(ended.parameters, straight.parameters)
 
 
@@ -173,42 +185,44 @@ def test_the_schedule_scales_the_step(optimizer):
         rule = (
             with_arguments(optimizer, every=100).build() if optimizer.short_name == "lookahead" else optimizer.build()
         )
-        rule.update(W, g, rule.init(W), step(factor=np.array([factor]), objective=lambda W, _: (g * W).sum(axis=1)))
+        rule.update(
+            W, g, rule.init(W), make_step(factor=np.array([factor]), objective=lambda W, _: (g * W).sum(axis=1))
+        )
         ends.append(W)
     np.testing.assert_allclose(ends[1], ends[0] / 2, rtol=1e-12)
     assert ends[0].any()
 
 
 def test_full_batch_optimizers_step_once_per_epoch_with_the_mean_gradient():
-    of = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=8)
-    on = data(of)
-    one = network("it", 0, component("gradient_descent", learning_rate=0.2))
-    small, _ = train(start(of, [one]), on, 4, {})
-    whole = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
-    large, _ = train(start(whole, [network("it", 0, component("sgd", learning_rate=0.2))]), on, 4, {})
+    architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=8)
+    data = make_data(architecture)
+    component = make_network("it", 0, make_component("gradient_descent", learning_rate=0.2))
+    small, _ = train(start(architecture, [component]), data, 4, {})
+    whole = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
+    large, _ = train(start(whole, [make_network("it", 0, make_component("sgd", learning_rate=0.2))]), data, 4, {})
     assert_meets(small.parameters, large.parameters, 1e-12)
 
 
 def test_lookahead_goes_back_a_part_of_the_way():
-    inner = component("sgd", learning_rate=0.1)
-    rule = component("lookahead", optimizer=inner, alpha=0.25, every=2).build()
+    inner = make_component("sgd", learning_rate=0.1)
+    rule = make_component("lookahead", optimizer=inner, alpha=0.25, every=2).build()
     W = np.array([[8.0]])
     state = rule.init(W)
     np.testing.assert_array_equal(state["slow"], [[8.0]])  # it starts where the network starts
     for number in (1, 2, 3):
-        rule.update(W, np.ones((1, 1)), state, step(number))
+        rule.update(W, np.ones((1, 1)), state, make_step(number))
     np.testing.assert_allclose(W, [[8.0 - 0.25 * 0.2 - 0.1]])
 
 
 def test_muon_makes_singular_values_nearly_one():
     G = np.random.default_rng(0).normal(size=(4, 20, 9))
-    for one in (G, G.swapaxes(1, 2)):
-        sizes = np.linalg.svd(orthogonalised(one), compute_uv=False)
+    for component in (G, G.swapaxes(1, 2)):
+        sizes = np.linalg.svd(orthogonalised(component), compute_uv=False)
         assert sizes.min() > 0.6
         assert sizes.max() < 1.3
 
 
 def test_a_rate_keeps_the_dtype_of_the_parameters():
     W = np.ones((2, 3), np.float32)
-    assert (step().rate(np.array([0.1, 0.2]), W) * W).dtype == np.float32
+    assert (make_step().rate(np.array([0.1, 0.2]), W) * W).dtype == np.float32
     np.testing.assert_array_equal(column(np.array([0.1, 0.2]), W[:, :, None]).shape, (2, 1, 1))

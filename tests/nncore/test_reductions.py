@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, RELU, SIGMOID, TANH, component, network
+from samples import BATCH_NORM, RELU, SIGMOID, TANH, make_component, make_network
 from scipy.linalg import subspace_angles
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -51,24 +51,24 @@ def test_constant_rows_have_no_variance_to_lose():
 
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
-    of = autoencoder_architecture(12, (), 3, RELU, batch_size=len(x), dtype="float64")
-    one = network("it", 0, component("momentum", learning_rate=0.05))
-    encoder, report = train_autoencoder(of, one, x, 3000)
+    architecture = autoencoder_architecture(12, (), 3, RELU, batch_size=len(x), dtype="float64")
+    network = make_network("it", 0, make_component("momentum", learning_rate=0.05))
+    encoder, report = train_autoencoder(architecture, network, x, 3000)
     pca = fit_pca(x, 3)
     residual = ((x - x.mean(axis=0)) ** 2).sum(axis=1).mean() - pca.explained_variance.sum() * (len(x) - 1) / len(x)
     assert report.curves["train/loss"][-1] == pytest.approx(residual / 2, rel=1e-6)
     code = encoder(x) - encoder(np.zeros_like(x))
     assert subspace_angles(code, x @ pca.components.T).max() < 1e-3  # of what the codes tell of the rows
-    decoder = layer_views(encoder.parameters, of)[1].W[0]
+    decoder = layer_views(encoder.parameters, architecture)[1].W[0]
     assert subspace_angles(decoder.T, pca.components.T).max() < 1e-3  # of the directions that can be said
 
 
 def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
     x = digits.astype(np.float32)
-    of = autoencoder_architecture(64, (32,), 8, TANH)
-    assert of.sizes == (64, 32, 8, 32, 64)
-    one = network("it", 0, component("adam", learning_rate=0.003))
-    encoder, report = train_autoencoder(of, one, x, 10)
+    architecture = autoencoder_architecture(64, (32,), 8, TANH)
+    assert architecture.sizes == (64, 32, 8, 32, 64)
+    network = make_network("it", 0, make_component("adam", learning_rate=0.003))
+    encoder, report = train_autoencoder(architecture, network, x, 10)
     losses = report.curves["validation/loss"]
     assert losses[-1] < 0.6 * losses[0]
     assert encoder(x).shape == (len(x), 8)
@@ -78,8 +78,10 @@ def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
 def test_encoding_and_decoding_is_reconstructing(digits):
     x = digits.astype(np.float32)
     for tied in (False, True):
-        of = autoencoder_architecture(64, (32, 16), 5, TANH, tied=tied, normalisation=BATCH_NORM)
-        trained, _ = train_autoencoder(of, network("it", 0, component("adam", learning_rate=0.003)), x, 3)
+        architecture = autoencoder_architecture(64, (32, 16), 5, TANH, tied=tied, normalisation=BATCH_NORM)
+        trained, _ = train_autoencoder(
+            architecture, make_network("it", 0, make_component("adam", learning_rate=0.003)), x, 3
+        )
         np.testing.assert_allclose(trained.decode(trained(x)), trained.reconstruct(x), rtol=1e-6)
         assert trained(x).shape == (len(x), 5)
         assert ((trained.reconstruct(x) - x) ** 2).mean() < (x**2).mean()
@@ -89,10 +91,11 @@ def test_encoding_and_decoding_is_reconstructing(digits):
 def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digits):
     x = digits[:, digits.std(axis=0) > 0][:, :12]
     untied, tied = (
-        autoencoder_architecture(12, (), 3, RELU, tied=one, batch_size=len(x), dtype="float64") for one in (0, 1)
+        autoencoder_architecture(12, (), 3, RELU, tied=tied, batch_size=len(x), dtype="float64")
+        for tied in (False, True)
     )
     assert tied.n_weights * 2 == untied.n_weights
-    trained, _ = train_autoencoder(tied, network("it", 0, component("momentum", learning_rate=0.05)), x, 3000)
+    trained, _ = train_autoencoder(tied, make_network("it", 0, make_component("momentum", learning_rate=0.05)), x, 3000)
     encoder, decoder = layer_views(trained.parameters, tied)
     np.testing.assert_array_equal(encoder.W, decoder.W.swapaxes(1, 2))
     pca = fit_pca(x, 3)
@@ -105,8 +108,10 @@ def test_a_denoising_autoencoder_removes_noise(digits):
     noisy = x + np.random.default_rng(1).normal(scale=0.7, size=x.shape).astype(np.float32)
     errors = {}
     for deviation in (0.0, 0.7):
-        one = network("it", 0, component("adam", learning_rate=0.003), component("input_noise", deviation=deviation))
-        trained, _ = train_autoencoder(autoencoder_architecture(64, (48,), 32, TANH), one, x, 15)
+        network = make_network(
+            "it", 0, make_component("adam", learning_rate=0.003), make_component("input_noise", deviation=deviation)
+        )
+        trained, _ = train_autoencoder(autoencoder_architecture(64, (48,), 32, TANH), network, x, 15)
         errors[deviation] = ((trained.reconstruct(noisy) - x) ** 2).mean()
     assert errors[0.7] < 0.9 * errors[0.0]
 
@@ -115,16 +120,20 @@ def test_an_activity_penalty_makes_the_code_sparse(digits):
     x = digits.astype(np.float32)
     sizes = {}
     for strength in (0.0, 0.3):
-        one = network("it", 0, component("adam", learning_rate=0.003), component("activity", strength=strength))
-        trained, _ = train_autoencoder(autoencoder_architecture(64, (32,), 8, TANH), one, x, 10)
+        network = make_network(
+            "it", 0, make_component("adam", learning_rate=0.003), make_component("activity", strength=strength)
+        )
+        trained, _ = train_autoencoder(autoencoder_architecture(64, (32,), 8, TANH), network, x, 10)
         sizes[strength] = np.abs(trained(x)).mean()
     assert sizes[0.3] < 0.6 * sizes[0.0]
 
 
 def test_an_autoencoder_of_shares_answers_with_shares(digits):
     x = (load_digits().data / 16).astype(np.float32)
-    of = autoencoder_architecture(64, (32,), 8, RELU, loss=SIGMOID)
-    trained, report = train_autoencoder(of, network("it", 0, component("adam", learning_rate=0.003)), x, 10)
+    architecture = autoencoder_architecture(64, (32,), 8, RELU, loss=SIGMOID)
+    trained, report = train_autoencoder(
+        architecture, make_network("it", 0, make_component("adam", learning_rate=0.003)), x, 10
+    )
     again = trained.reconstruct(x)
     assert again.min() >= 0
     assert again.max() <= 1
@@ -133,11 +142,11 @@ def test_an_autoencoder_of_shares_answers_with_shares(digits):
 
 
 def test_a_diverging_autoencoder_says_so(digits):
-    of = autoencoder_architecture(64, (32,), 8, RELU)
-    one = network("it", 0, component("sgd", learning_rate=1e6))
+    architecture = autoencoder_architecture(64, (32,), 8, RELU)
+    network = make_network("it", 0, make_component("sgd", learning_rate=1e6))
     x = digits.astype(np.float32)
     with pytest.raises(ValueError, match="the autoencoder diverged in epoch 1"):
-        train_autoencoder(of, one, x, 10)
+        train_autoencoder(architecture, network, x, 10)
 
 
 def test_standardise_and_back(digits):

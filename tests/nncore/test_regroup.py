@@ -5,35 +5,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, component, data, mixed_networks, network, shape, varied
+from samples import BATCH_NORM, make_architecture, make_component, make_data, make_network, mixed_networks, varied
 
 from nncore.stack import checkpoint as stack_file
 from nncore.stack.regroup import collect, freeze
 from nncore.stack.state import start
 from nncore.stack.training import train
 
-STOPPING = component("early_stopping", patience=1)
+STOPPING = make_component("early_stopping", patience=1)
 
 
 def half_trained(epochs=2, keys="abc", **rest):
-    of = shape(**rest)
-    networks = [network(key, seed, component("adam", learning_rate=0.01)) for seed, key in enumerate(keys)]
-    return train(start(of, networks), data(of), epochs, {})[0]
+    architecture = make_architecture(**rest)
+    networks = [make_network(key, seed, make_component("adam", learning_rate=0.01)) for seed, key in enumerate(keys)]
+    return train(start(architecture, networks), make_data(architecture), epochs, {})[0]
 
 
-def assert_same_stacks(one, other):
-    assert (one.architecture, one.networks, one.epoch) == (other.architecture, other.networks, other.epoch)
-    for arrays, others in ((one.state, other.state), (one.stopped, other.stopped)):
+def assert_same_stacks(stack, other):
+    assert (stack.architecture, stack.networks, stack.epoch) == (other.architecture, other.networks, other.epoch)
+    for arrays, others in ((stack.state, other.state), (stack.stopped, other.stopped)):
         assert arrays.keys() == others.keys()
         for name, array in arrays.items():
             np.testing.assert_array_equal(array, others[name], strict=True)
-    np.testing.assert_array_equal(one.parameters, other.parameters, strict=True)
+    np.testing.assert_array_equal(stack.parameters, other.parameters, strict=True)
 
 
 def test_collecting_all_networks_in_their_order_changes_nothing():
-    of = shape(normalisation=BATCH_NORM)
-    stack, _ = train(start(of, mixed_networks()), data(of), 2, {})
-    keys = [one.key for one in stack.networks]
+    architecture = make_architecture(normalisation=BATCH_NORM)
+    stack, _ = train(start(architecture, mixed_networks()), make_data(architecture), 2, {})
+    keys = [network.key for network in stack.networks]
     assert_same_stacks(collect(stack.networks, keys, [stack]), replace(stack, stopped={}))
     parts = [stack.take(range(index, len(keys), 3)) for index in range(3)]
     assert_same_stacks(collect(stack.networks, keys, parts), replace(stack, stopped={}))
@@ -53,13 +53,13 @@ def test_a_perturbed_copy_goes_on_from_its_origin():
     both.parameters[0] = 0
     assert both.parameters[1].any()
     assert stack.parameters[1].any()
-    ended, reports = train(both, data(both.architecture), 4, {})
+    ended, reports = train(both, make_data(both.architecture), 4, {})
     assert reports["x"].fingerprint != reports["y"].fingerprint
     assert ended.epoch == 4
 
 
 def test_what_does_not_fit_is_refused():
-    stack, sgd = half_trained(), network("d", 0, component("sgd", learning_rate=0.1))
+    stack, sgd = half_trained(), make_network("d", 0, make_component("sgd", learning_rate=0.1))
     first = stack.networks[0]
     later, other = half_trained(3, "d"), half_trained(2, "d", sizes=(5, 6, 3))
     for networks, origins, sources, message in (
@@ -85,20 +85,20 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_a_settled_stack_answers_as_before_and_trains_no_more():
-    of = shape((5, 7, 6, 3), normalisation=BATCH_NORM)
-    early = network("early", 2, component("sgd", learning_rate=0.5), STOPPING)
-    stack, _ = train(start(of, [early, *mixed_networks()]), data(of), 8, {})
+    architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM)
+    early = make_network("early", 2, make_component("sgd", learning_rate=0.5), STOPPING)
+    stack, _ = train(start(architecture, [early, *mixed_networks()]), make_data(architecture), 8, {})
     assert "early" in stack.stopped
     done = freeze(stack)
     assert (done.networks, done.state, done.epoch) == ((), {}, 8)
-    assert done.stopped.keys() == {"early", *(one.key for one in mixed_networks())}
+    assert done.stopped.keys() == {"early", *(network.key for network in mixed_networks())}
     for key in done.stopped:
         np.testing.assert_array_equal(done.selected_weights_of(key), stack.selected_weights_of(key), strict=True)
     assert_same_stacks(freeze(done), done)
-    assert done.selected_weights().shape == (0, of.buffer_size)
+    assert done.selected_weights().shape == (0, architecture.buffer_size)
     with pytest.raises(KeyError):
         done.selected_weights_of("nobody")
-    for data_of_it in (data(of), (data(of), data(of))):
+    for data_of_it in (make_data(architecture), (make_data(architecture), make_data(architecture))):
         again, reports = train(done, data_of_it, 20, {})
         assert_same_stacks(again, done)
         assert reports == {}
@@ -107,18 +107,20 @@ def test_a_settled_stack_answers_as_before_and_trains_no_more():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_stack_comes_back_from_its_file_to_the_last_bit(dtype, tmp_path):
-    of = shape((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
-    early = network("early", 2, component("sgd", learning_rate=0.5), STOPPING)
-    nested = network("nested", 3, schedule=component("warm_up", epochs=2, then=component("constant")))
-    nested = replace(nested, optimizer=component("lookahead", optimizer=component("adam", learning_rate=0.01)), view=1)
-    networks, on = [early, nested, *mixed_networks()], (data(of), data(of, seed=1))
-    stack, _ = train(start(of, networks), on, 6, {})
+    architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
+    early = make_network("early", 2, make_component("sgd", learning_rate=0.5), STOPPING)
+    nested = make_network("nested", 3, schedule=make_component("warm_up", epochs=2, then=make_component("constant")))
+    nested = replace(
+        nested, optimizer=make_component("lookahead", optimizer=make_component("adam", learning_rate=0.01)), view=1
+    )
+    networks, data = [early, nested, *mixed_networks()], (make_data(architecture), make_data(architecture, seed=1))
+    stack, _ = train(start(architecture, networks), data, 6, {})
     assert "early" in stack.stopped
-    for one in (start(of, networks), stack, freeze(stack)):
-        digest = stack_file.save(one, tmp_path / "stack")
+    for saved in (start(architecture, networks), stack, freeze(stack)):
+        digest = stack_file.save(saved, tmp_path / "stack")
         again = stack_file.load(tmp_path / "stack", digest)
-        assert_same_stacks(again, one)
-        (ended, reports), (expected, expected_reports) = train(again, on, 8, {}), train(one, on, 8, {})
+        assert_same_stacks(again, saved)
+        (ended, reports), (expected, expected_reports) = train(again, data, 8, {}), train(saved, data, 8, {})
         assert_same_stacks(ended, expected)
         assert reports == expected_reports
 

@@ -4,7 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, RELU, SIGMOID, SQUARED, TANH, component, data, network, shape, trained
+from samples import (
+    BATCH_NORM,
+    RELU,
+    SIGMOID,
+    SQUARED,
+    TANH,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
+    trained,
+)
 
 from nncore.architecture import initial_parameters, layer_views
 from nncore.kernels.workspace import Workspace
@@ -26,51 +37,67 @@ def draw(seeds=(0,), step=0, epoch=0):
     return draws.of(EVERYONE)
 
 
-def ends(of, *networks, epochs=4, on=None):
+def ends(architecture, *networks, epochs=4, data=None):
     """The parameters after training, per network."""
-    stack, _ = train(start(of, networks), on or data(of), epochs, {})
+    stack, _ = train(start(architecture, networks), data or make_data(architecture), epochs, {})
     return stack.parameters
 
 
 @pytest.mark.parametrize("name", ["l1", "l2", "elastic_net", "weight_decay"])
 def test_biases_scales_and_shifts_are_spared_unless_asked(name):
     """On rows of zeros only biases get a gradient: weights move by the penalty alone."""
-    of = shape((5, 3), loss=SQUARED, dtype="float64")
+    architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
     for biases in (False, True):
-        one = network("it", 0, component("sgd", learning_rate=0.1), component(name, strength=0.1, biases=biases))
-        stack = start(of, [one])
-        stack.parameters[:, of.n_weights :] = 0.5
+        network = make_network(
+            "it", 0, make_component("sgd", learning_rate=0.1), make_component(name, strength=0.1, biases=biases)
+        )
+        stack = start(architecture, [network])
+        stack.parameters[:, architecture.n_weights :] = 0.5
         after, _ = train(stack, Data(zeros, zeros), 1, {})
-        plain, _ = train(replace(stack, networks=(network(),), state={}), Data(zeros, zeros), 1, {})
+        plain, _ = train(replace(stack, networks=(make_network(),), state={}), Data(zeros, zeros), 1, {})
         moved = after.parameters != plain.parameters
-        assert moved[:, : of.n_weights].all()
-        assert moved[:, of.n_weights :].all() == biases == moved[:, of.n_weights :].any()
+        assert moved[:, : architecture.n_weights].all()
+        assert moved[:, architecture.n_weights :].all() == biases == moved[:, architecture.n_weights :].any()
 
 
 def test_weight_decay_and_adam_are_adamw():
-    of, rate, amount = shape(dtype="float64"), 0.01, 0.3
-    adamw = network("a", 0, component("adamw", learning_rate=rate, weight_decay=amount))
-    both = network("b", 0, component("adam", learning_rate=rate), component("weight_decay", strength=rate * amount))
-    found = ends(of, adamw, both)
+    architecture, rate, amount = make_architecture(dtype="float64"), 0.01, 0.3
+    adamw = make_network("a", 0, make_component("adamw", learning_rate=rate, weight_decay=amount))
+    both = make_network(
+        "b", 0, make_component("adam", learning_rate=rate), make_component("weight_decay", strength=rate * amount)
+    )
+    found = ends(architecture, adamw, both)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
-    assert np.abs(found[0] - ends(of, network("c", 0, component("adam", learning_rate=rate)))).max() > 1e-3
+    assert (
+        np.abs(found[0] - ends(architecture, make_network("c", 0, make_component("adam", learning_rate=rate)))).max()
+        > 1e-3
+    )
 
 
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
-    of = shape((5, 7, 3), dtype="float64")
-    found = ends(of, network("it", 0, component("sgd", learning_rate=0.5), component("max_norm", limit=0.7)), epochs=6)
-    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(found, of)]
-    assert max(one.max() for one in norms) <= 0.7 + 1e-12
+    architecture = make_architecture((5, 7, 3), dtype="float64")
+    found = ends(
+        architecture,
+        make_network("it", 0, make_component("sgd", learning_rate=0.5), make_component("max_norm", limit=0.7)),
+        epochs=6,
+    )
+    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(found, architecture)]
+    assert max(layer_norms.max() for layer_norms in norms) <= 0.7 + 1e-12
     assert np.isclose(np.concatenate(norms), 0.7).sum() >= 3
     assert np.concatenate(norms).min() < 0.69
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
-    of = shape((200, 300, 2))
+    architecture = make_architecture((200, 300, 2))
     x = np.ones((1, 500, 300), np.float32)
     inside = DropoutHooks(
-        2, of, Workspace(), [(slice(1, 2), component("dropout", rate=0.3).build())], [], RandomStreams([4, 5], 0)
+        2,
+        architecture,
+        Workspace(),
+        [(slice(1, 2), make_component("dropout", rate=0.3).build())],
+        [],
+        RandomStreams([4, 5], 0),
     )
     seen = inside.dropout(1, x)
     np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
@@ -97,20 +124,22 @@ def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_see
 
 
 def test_a_trained_network_answers_without_dropout():
-    of = shape()
-    on = data(of)
-    stack, reports = train(start(of, [network("it", 0, None, component("dropout", rate=0.5))]), on, 2, {})
+    architecture = make_architecture()
+    data = make_data(architecture)
+    stack, reports = train(
+        start(architecture, [make_network("it", 0, None, make_component("dropout", rate=0.5))]), data, 2, {}
+    )
     from nncore.losses import mean_value
     from nncore.stack.passes import predict
 
-    z = predict(stack.parameters, of, on.validation.x)
-    expected = mean_value(of.functions.loss, z, on.validation.t[None])[0]
+    z = predict(stack.parameters, architecture, data.validation.x)
+    expected = mean_value(architecture.functions.loss, z, data.validation.t[None])[0]
     assert reports["it"].curves["validation/loss"][-1] == expected
 
 
 def test_input_noise_has_its_deviation():
     x = np.zeros((2, 400, 50))
-    component("input_noise", deviation=0.3).build().augment(x, None, "real", draw((0, 1)))
+    make_component("input_noise", deviation=0.3).build().augment(x, None, "real", draw((0, 1)))
     assert abs(x.std() - 0.3) < 0.005
     assert abs(x.mean()) < 0.005
     assert abs(np.corrcoef(x[0].ravel(), x[1].ravel())[0, 1]) < 0.03
@@ -120,7 +149,7 @@ def test_mixup_mixes_rows_and_targets_alike():
     x = np.random.default_rng(0).normal(size=(1, 64, 3))
     t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays so under every mixture
     before = x.copy()
-    component("mixup", alpha=0.4).build().augment(x, t, "real", draw())
+    make_component("mixup", alpha=0.4).build().augment(x, t, "real", draw())
     np.testing.assert_allclose(t, x[:, :, :2] * 2 + 1, rtol=1e-12)
     assert not np.allclose(x, before)
     np.testing.assert_allclose(x.mean(axis=1), before.mean(axis=1), rtol=1e-9)  # partners are a permutation
@@ -132,14 +161,14 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
     shares = []
     for step in range(600):
         x = np.eye(2)[None].repeat(1, axis=0)  # two rows: a partner is the row itself or the other one
-        component("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
+        make_component("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
         if x[0, 0, 1] > 0:
             shares.append(x[0, 0, 0])
     assert 200 < len(shares) < 400
     assert kstest(shares, beta(0.5, 0.5).cdf).pvalue > 0.01
     x = np.random.default_rng(0).normal(size=(1, 9, 2))
     kept = x.copy()
-    component("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
+    make_component("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
     np.testing.assert_array_equal(x, kept)
 
 
@@ -149,7 +178,7 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
 )
 def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
     t = np.eye(4)[None, :2, :n].copy()
-    component("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
+    make_component("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
     np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], expected)
 
 
@@ -157,7 +186,7 @@ def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
 def test_clipping_by_norm_keeps_the_direction(dtype):
     g = np.random.default_rng(0).normal(size=(5, 100)).astype(dtype) * np.array([[0.001], [0.1], [1], [10], [0]], dtype)
     before = g.copy()
-    component("clip_norm", limit=2.0).build().clip(g)
+    make_component("clip_norm", limit=2.0).build().clip(g)
     norms = np.sqrt((g.astype(float) ** 2).sum(axis=1))
     np.testing.assert_array_equal(g[:2], before[:2])
     np.testing.assert_allclose(norms[2:4], 2, rtol=1e-6)
@@ -167,24 +196,30 @@ def test_clipping_by_norm_keeps_the_direction(dtype):
 
 def test_clipping_sees_the_penalty_too():
     """With a gradient of almost nothing but penalty, a step is as long as the limit allows."""
-    of = shape((5, 3), loss=SQUARED, dtype="float64")
+    architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
-    clipped = network(
-        "it", 0, component("sgd", learning_rate=1.0), component("l2", strength=5.0), component("clip_norm", limit=0.1)
+    clipped = make_network(
+        "it",
+        0,
+        make_component("sgd", learning_rate=1.0),
+        make_component("l2", strength=5.0),
+        make_component("clip_norm", limit=0.1),
     )
-    before = start(of, [clipped])
+    before = start(architecture, [clipped])
     after, _ = train(before, Data(zeros, zeros), 1, {})
     assert np.sqrt(((after.parameters - before.parameters) ** 2).sum()) == pytest.approx(0.1)
 
 
 def test_early_stopping_stops_and_restores_the_best_weights():
-    of = shape(dtype="float64")
-    on = data(of)
-    free = trained(of, [network("it", 0, component("sgd", learning_rate=0.8))], 40, on)["it"]
+    architecture = make_architecture(dtype="float64")
+    data = make_data(architecture)
+    free = trained(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.8))], 40, data)["it"]
     curve = free.curves["validation/loss"]
     best = int(np.argmin(curve)) + 1
-    early = network("it", 0, component("sgd", learning_rate=0.8), component("early_stopping", patience=6))
-    stack, reports = train(start(of, [early]), on, 40, {})
+    early = make_network(
+        "it", 0, make_component("sgd", learning_rate=0.8), make_component("early_stopping", patience=6)
+    )
+    stack, reports = train(start(architecture, [early]), data, 40, {})
     report = reports["it"]
     first_wait = next(e for e in range(7, 41) if min(curve[e - 6 : e]) >= min(curve[: e - 6]))
     assert report.stopped[0] == first_wait < 40
@@ -192,12 +227,17 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     assert report.selected_epoch == int(np.argmin(curve[:first_wait])) + 1
     assert f"in epoch {report.selected_epoch}" in report.stopped[1]
     at_best, _ = train(
-        start(of, [network("it", 0, component("sgd", learning_rate=0.8))]), on, report.selected_epoch, {}
+        start(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.8))]),
+        data,
+        report.selected_epoch,
+        {},
     )
     np.testing.assert_array_equal(stack.selected_weights_of("it"), at_best.parameters)
     assert stack.networks == ()
-    patient = network("it", 0, component("sgd", learning_rate=0.8), component("early_stopping", patience=1000))
-    whole, reports = train(start(of, [patient]), on, 40, {})
+    patient = make_network(
+        "it", 0, make_component("sgd", learning_rate=0.8), make_component("early_stopping", patience=1000)
+    )
+    whole, reports = train(start(architecture, [patient]), data, 40, {})
     assert reports["it"].stopped is None
     assert reports["it"].selected_epoch == best < 40  # never stopped, and still it answers with its best
     with pytest.raises(KeyError):
@@ -205,35 +245,39 @@ def test_early_stopping_stops_and_restores_the_best_weights():
 
 
 def test_early_stopping_without_restoring_and_by_the_training_loss():
-    of = shape(dtype="float64")
-    stop = component("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
-    report = trained(of, [network("it", 0, component("sgd", learning_rate=0.05), stop)], 100)["it"]
+    architecture = make_architecture(dtype="float64")
+    stop = make_component("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
+    report = trained(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.05), stop)], 100)["it"]
     curve = report.curves["train/loss"]
     assert report.stopped[0] == report.selected_epoch == len(curve) < 100
     assert curve[-3] - min(curve[-2:]) < 0.05
     with pytest.raises(ValueError, match="watch must be validation/loss or train/loss, but is 'loss'"):
-        component("early_stopping", watch="loss").build()
+        make_component("early_stopping", watch="loss").build()
 
 
 def test_networks_stop_at_their_own_time():
-    of = shape()
+    architecture = make_architecture()
     networks = [
-        network(f"{rate}", 0, component("sgd", learning_rate=rate), component("early_stopping", patience=2))
+        make_network(
+            f"{rate}", 0, make_component("sgd", learning_rate=rate), make_component("early_stopping", patience=2)
+        )
         for rate in (0.01, 0.3, 0.9, 2.0)
     ]
-    reports = trained(of, networks, 30)
+    reports = trained(architecture, networks, 30)
     ended = {report.stopped[0] if report.stopped else 30 for report in reports.values()}
     assert len(ended) >= 3
 
 
 def test_averages_are_what_is_validated_and_answered_with():
-    of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64")
-    on = data(of)
-    plain = [train(start(of, [network()]), on, epoch, {})[0].parameters for epoch in range(1, 7)]
-    stack, reports = train(start(of, [network("it", 0, None, component("swa", start=2))]), on, 6, {})
+    architecture = make_architecture((5, 7, 3), normalisation=BATCH_NORM, dtype="float64")
+    data = make_data(architecture)
+    plain = [train(start(architecture, [make_network()]), data, epoch, {})[0].parameters for epoch in range(1, 7)]
+    stack, reports = train(
+        start(architecture, [make_network("it", 0, None, make_component("swa", start=2))]), data, 6, {}
+    )
     np.testing.assert_allclose(stack.selected_weights_of("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
     np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
-    curve, free = reports["it"].curves, trained(of, [network()], 6, on)["it"].curves
+    curve, free = reports["it"].curves, trained(architecture, [make_network()], 6, data)["it"].curves
     assert curve["train/loss"] == free["train/loss"]
     assert curve["validation/loss"][:3] == free["validation/loss"][:3]
     assert curve["validation/loss"][3:] != free["validation/loss"][3:]
@@ -241,17 +285,17 @@ def test_averages_are_what_is_validated_and_answered_with():
 
 def test_the_activity_penalty_is_the_gradient_of_what_it_says():
     """strength times the sum of |y| of the code, as a mean over the rows, against the directional derivative."""
-    of = autoencoder_architecture(6, (5,), 3, TANH, dtype="float64", batch_size=9)
+    architecture = autoencoder_architecture(6, (5,), 3, TANH, dtype="float64", batch_size=9)
     random, strength, h = np.random.default_rng(0), 0.7, 1e-6
     x = random.normal(size=(1, 9, 6))
-    p = np.stack([initial_parameters(of, 0)])
+    p = np.stack([initial_parameters(architecture, 0)])
     direction, g = random.normal(size=p.shape), np.empty_like(p)
-    activity = component("activity", strength=strength).build()
-    inside = DropoutHooks(1, of, Workspace(), [], [(EVERYONE, activity)], RandomStreams([0], 0))
-    gradient(layer_views(p, of), layer_views(g, of), of, x, x, Workspace(), None, inside)
+    activity = make_component("activity", strength=strength).build()
+    inside = DropoutHooks(1, architecture, Workspace(), [], [(EVERYONE, activity)], RandomStreams([0], 0))
+    gradient(layer_views(p, architecture), layer_views(g, architecture), architecture, x, x, Workspace(), None, inside)
 
     def objective(p):
-        layers = layer_views(p, of)
+        layers = layer_views(p, architecture)
         code = np.tanh(x @ layers[0].W + layers[0].b) @ layers[1].W + layers[1].b
         z = np.tanh(code @ layers[2].W + layers[2].b) @ layers[3].W + layers[3].b
         return ((z - x) ** 2).sum() / 2 / 9 + strength * np.abs(code).sum() / 9
@@ -262,13 +306,24 @@ def test_the_activity_penalty_is_the_gradient_of_what_it_says():
 
 def test_every_kind_of_regularizer_may_meet_in_one_network():
     everything = [
-        component("l1", strength=1e-4), component("l2", strength=1e-4), component("elastic_net", strength=1e-4),
-        component("weight_decay", strength=1e-4), component("max_norm", limit=3.0), component("dropout", rate=0.1),
-        component("activity", strength=1e-3), component("input_noise", deviation=0.1), component("mixup", alpha=0.2),
-        component("label_smoothing", strength=0.1), component("clip_norm", limit=1.0),
-        component("clip_value", limit=1.0), component("early_stopping", patience=3), component("ema", decay=0.9),
-    ]  # fmt: skip
-    of = shape((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
-    report = trained(of, [network("it", 0, component("adam", learning_rate=0.01), *everything)], 5)["it"]
+        make_component("l1", strength=1e-4),
+        make_component("l2", strength=1e-4),
+        make_component("elastic_net", strength=1e-4),
+        make_component("weight_decay", strength=1e-4),
+        make_component("max_norm", limit=3.0),
+        make_component("dropout", rate=0.1),
+        make_component("activity", strength=1e-3),
+        make_component("input_noise", deviation=0.1),
+        make_component("mixup", alpha=0.2),
+        make_component("label_smoothing", strength=0.1),
+        make_component("clip_norm", limit=1.0),
+        make_component("clip_value", limit=1.0),
+        make_component("early_stopping", patience=3),
+        make_component("ema", decay=0.9),
+    ]
+    architecture = make_architecture((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
+    report = trained(architecture, [make_network("it", 0, make_component("adam", learning_rate=0.01), *everything)], 5)[
+        "it"
+    ]
     assert report.diverged is None
     assert len(report.curves["validation/loss"]) >= 4

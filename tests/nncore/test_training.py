@@ -7,7 +7,18 @@ from functools import wraps
 import numpy as np
 import pytest
 from references import assert_meets, reference
-from samples import BATCH_NORM, RELU, SOFTMAX, SQUARED, TANH, component, data, network, shape, trained
+from samples import (
+    BATCH_NORM,
+    RELU,
+    SOFTMAX,
+    SQUARED,
+    TANH,
+    make_architecture,
+    make_component,
+    make_data,
+    make_network,
+    trained,
+)
 from sklearn.datasets import load_digits
 
 import nncore.optimizers.adam
@@ -29,24 +40,26 @@ def case(name):
     rest = {"loss": SOFTMAX, "batch_size": REFERENCE["batch"], "dtype": "float64"}
     if name == "adam_relu_l2":
         layers = (Layer(32, RELU), Layer(10))
-        one = network("it", 0, component("adam", learning_rate=1e-3), component("l2", strength=1e-3))
+        network = make_network("it", 0, make_component("adam", learning_rate=1e-3), make_component("l2", strength=1e-3))
     elif name == "momentum_batch_norm_cosine":
         layers = (Layer(32, TANH, BATCH_NORM), Layer(10))
-        cosine = component("cosine", epochs=REFERENCE["epochs"])
-        one = network("it", 0, component("momentum", learning_rate=0.05), schedule=cosine)
+        cosine = make_component("cosine", epochs=REFERENCE["epochs"])
+        network = make_network("it", 0, make_component("momentum", learning_rate=0.05), schedule=cosine)
     else:
         layers = (Layer(32, GELU, LAYER_NORM), Layer(32, GELU, LAYER_NORM, residual=True), Layer(10))
-        one = network("it", 0, component("adamw", learning_rate=2e-3, weight_decay=0.05))
-    return Architecture(64, layers, **rest), one
+        network = make_network("it", 0, make_component("adamw", learning_rate=2e-3, weight_decay=0.05))
+    return Architecture(64, layers, **rest), network
 
 
 @pytest.mark.parametrize("name", REFERENCE["cases"])
 def test_training_follows_torchs_loss_curve_on_digits(name):
-    of, one = case(name)
+    architecture, network = case(name)
     digits = load_digits()
     x, t = digits.data / 16, np.eye(10)[digits.target]
     watched = slice(0, REFERENCE["validation_rows"])
-    _, reports = train(start(of, [one]), Data(Rows(x, t), Rows(x[watched], t[watched])), REFERENCE["epochs"], {})
+    _, reports = train(
+        start(architecture, [network]), Data(Rows(x, t), Rows(x[watched], t[watched])), REFERENCE["epochs"], {}
+    )
     curves = reports["it"].curves
     assert len(curves["train/loss"]) == 20
     assert_meets(curves["train/loss"], REFERENCE["cases"][name]["losses"], 1e-9)
@@ -54,57 +67,59 @@ def test_training_follows_torchs_loss_curve_on_digits(name):
 
 
 def test_weights_of_whole_numbers_equal_repeated_rows():
-    of = shape(dtype="float64", batch_size=1000)
-    on, times = data(of), np.random.default_rng(0).integers(0, 4, size=37)
-    weighted = on._replace(train=on.train._replace(weights=times.astype(float)))
-    repeated = on._replace(train=Rows(*(array.repeat(times, axis=0) for array in on.train[:2])))
-    one = network("it", 0, component("gradient_descent", learning_rate=0.3))
-    ends = [train(start(of, [one]), each, 5, {})[0].parameters for each in (weighted, repeated)]
+    architecture = make_architecture(dtype="float64", batch_size=1000)
+    data, times = make_data(architecture), np.random.default_rng(0).integers(0, 4, size=37)
+    weighted = data._replace(train=data.train._replace(weights=times.astype(float)))
+    repeated = data._replace(train=Rows(*(array.repeat(times, axis=0) for array in data.train[:2])))
+    network = make_network("it", 0, make_component("gradient_descent", learning_rate=0.3))
+    ends = [train(start(architecture, [network]), each, 5, {})[0].parameters for each in (weighted, repeated)]
     assert_meets(ends[0], ends[1], 1e-10)
-    assert np.abs(ends[0] - train(start(of, [one]), on, 5, {})[0].parameters).max() > 1e-3
+    assert np.abs(ends[0] - train(start(architecture, [network]), data, 5, {})[0].parameters).max() > 1e-3
 
 
 def test_only_the_ratios_of_weights_matter_and_metrics_are_weighted():
-    of = shape(dtype="float64")
-    on = data(of, weighted=True)
-    larger = Data(*(rows._replace(weights=rows.weights * 8) for rows in on))
-    one = network()
-    assert trained(of, [one], on=on) == trained(of, [one], on=larger)
-    none = Data(*(rows._replace(weights=None) for rows in on))
-    even = Data(*(rows._replace(weights=np.full(len(rows.x), 0.5)) for rows in on))
-    for name, curve in trained(of, [one], on=none)["it"].curves.items():
-        assert_meets(trained(of, [one], on=even)["it"].curves[name], curve)
-        assert trained(of, [one], on=on)["it"].curves[name] != curve
+    architecture = make_architecture(dtype="float64")
+    data = make_data(architecture, weighted=True)
+    larger = Data(*(rows._replace(weights=rows.weights * 8) for rows in data))
+    network = make_network()
+    assert trained(architecture, [network], data=data) == trained(architecture, [network], data=larger)
+    none = Data(*(rows._replace(weights=None) for rows in data))
+    even = Data(*(rows._replace(weights=np.full(len(rows.x), 0.5)) for rows in data))
+    for name, curve in trained(architecture, [network], data=none)["it"].curves.items():
+        assert_meets(trained(architecture, [network], data=even)["it"].curves[name], curve)
+        assert trained(architecture, [network], data=data)["it"].curves[name] != curve
 
 
 def test_resumed_from_any_epoch_it_ends_the_same():
-    of = shape(normalisation=BATCH_NORM)
-    on = data(of)
-    ema, plateau = component("ema", decay=0.9), component("reduce_on_plateau", patience=0)
-    one = network("it", 0, component("adam", learning_rate=0.1), ema, schedule=plateau)
-    straight, _ = train(start(of, [one]), on, 9, {})
+    architecture = make_architecture(normalisation=BATCH_NORM)
+    data = make_data(architecture)
+    ema, plateau = make_component("ema", decay=0.9), make_component("reduce_on_plateau", patience=0)
+    network = make_network("it", 0, make_component("adam", learning_rate=0.1), ema, schedule=plateau)
+    straight, _ = train(start(architecture, [network]), data, 9, {})
     for epoch in range(9):
-        half, _ = train(start(of, [one]), on, epoch, {})
+        half, _ = train(start(architecture, [network]), data, epoch, {})
         arrays = {name: np.array(array) for name, array in half.state.items()}  # as if read from a file
-        again, _ = train(replace(start(of, [one]), epoch=epoch, parameters=half.parameters, state=arrays), on, 9, {})
+        again, _ = train(
+            replace(start(architecture, [network]), epoch=epoch, parameters=half.parameters, state=arrays), data, 9, {}
+        )
         np.testing.assert_array_equal(again.selected_weights_of("it"), straight.selected_weights_of("it"))
 
 
 def test_a_batch_larger_than_the_data_is_one_batch():
-    of = shape(batch_size=1000)
-    assert len(trained(of, [network()], 2, data(of))["it"].curves["train/loss"]) == 2
+    architecture = make_architecture(batch_size=1000)
+    assert len(trained(architecture, [make_network()], 2, make_data(architecture))["it"].curves["train/loss"]) == 2
 
 
 def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
     """With weights that hardly move, an epoch's mean loss is that of all rows, whatever their order."""
-    of = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=7)
-    still = network("it", 0, component("sgd", learning_rate=1e-15))
-    curve = trained(of, [still], 4)["it"].curves["train/loss"]
+    architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=7)
+    still = make_network("it", 0, make_component("sgd", learning_rate=1e-15))
+    curve = trained(architecture, [still], 4)["it"].curves["train/loss"]
     assert_meets(curve, [curve[0]] * 4)
-    moving = network("it", 0, component("sgd", learning_rate=0.01))
-    large = shape((5, 3), loss=SQUARED, dtype="float64", batch_size=37)
-    assert trained(of, [moving], 1) != trained(of, [replace(moving, seed=1)], 1)
-    assert trained(large, [moving], 1) != trained(of, [moving], 1)
+    moving = make_network("it", 0, make_component("sgd", learning_rate=0.01))
+    large = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=37)
+    assert trained(architecture, [moving], 1) != trained(architecture, [replace(moving, seed=1)], 1)
+    assert trained(large, [moving], 1) != trained(architecture, [moving], 1)
 
 
 @pytest.mark.parametrize(
@@ -136,36 +151,40 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
 )
 def test_an_impossible_shape_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        replace(shape(), **change)
+        replace(make_architecture(), **change)
 
 
-def test_members_that_do_not_go_together_are_refused():
-    smoothing, drop = component("label_smoothing", strength=0.1), component("dropout")
+def test_components_that_cannot_be_combined_are_refused():
+    smoothing, drop = make_component("label_smoothing", strength=0.1), make_component("dropout")
     with pytest.raises(
         ValueError, match="label_smoothing requires one-hot or binary targets, but the targets of the loss are real"
     ):
-        start(shape(loss=SQUARED), [network("it", 0, None, smoothing)])
+        start(make_architecture(loss=SQUARED), [make_network("it", 0, None, smoothing)])
     with pytest.raises(
         ValueError, match="dropout changes the objective or the step, but lbfgs needs a fixed objective, in net"
     ):
-        start(shape(), [network(), network("b", 0, component("lbfgs"), drop)])
+        start(make_architecture(), [make_network(), make_network("b", 0, make_component("lbfgs"), drop)])
     with pytest.raises(
         ValueError,
         match="regularizers must be different, with at most one weight average, but are dropout, dropout, "
         "in network 1 of 2, 'b'",
     ):
-        start(shape(), [network(), network("b", 0, None, drop, component("dropout", rate=0.1))])
+        start(
+            make_architecture(), [make_network(), make_network("b", 0, None, drop, make_component("dropout", rate=0.1))]
+        )
 
 
 def test_a_stack_can_be_pickled_after_it_was_trained():
     """As multiprocessing and Ray's channels do; nothing that comes from disk is ever unpickled."""
-    stack, _ = train(start(shape(), [network()]), data(shape()), 1, {})
+    stack, _ = train(start(make_architecture(), [make_network()]), make_data(make_architecture()), 1, {})
     again = pickle.loads(pickle.dumps(stack))
     assert again.architecture == stack.architecture
-    assert train(again, data(shape()), 3, {})[1] == train(stack, data(shape()), 3, {})[1]
+    assert (
+        train(again, make_data(make_architecture()), 3, {})[1] == train(stack, make_data(make_architecture()), 3, {})[1]
+    )
 
 
-WRONG = component("sgd", learning_rate=-1.0)
+WRONG = make_component("sgd", learning_rate=-1.0)
 X, T = np.zeros((9, 5), np.float32), np.zeros((9, 3), np.float32)
 
 
@@ -186,7 +205,9 @@ X, T = np.zeros((9, 5), np.float32), np.zeros((9, 3), np.float32)
 )
 def test_rows_that_do_not_fit_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        train(start(shape(), [network()]), Data(rows, data(shape()).validation), 1, {})
+        train(
+            start(make_architecture(), [make_network()]), Data(rows, make_data(make_architecture()).validation), 1, {}
+        )
 
 
 @pytest.mark.parametrize(
@@ -208,40 +229,53 @@ def test_rows_that_do_not_fit_are_refused(rows, message):
 )
 def test_views_that_do_not_stand_together_are_refused(views, message):
     with pytest.raises(ValueError, match=message):
-        train(start(shape(), [replace(network("b"), view=1)]), views, 1, {})
+        train(start(make_architecture(), [replace(make_network("b"), view=1)]), views, 1, {})
 
 
 @pytest.mark.parametrize(
     ("networks", "message"),
     [
-        ([network(), network()], "networks must be at least one, with unique keys, but the keys are .'it', 'it'."),
-        ([], "networks must be at least one"),
-        ([network(), network("b", -1)], "seed must be an integer >= 0, but is -1, in network 1 of 2, 'b'"),
-        ([network("b", True)], "seed must be an integer"),
-        ([network("b", view=-1)], "view must be an integer >= 0, but is -1"),
-        ([network("b", 0, component("l2", strength=0.1))], "makes an Optimizer, but l2 makes Penalty"),
-        ([network("b", 0, None, component("constant"))], "regularizer 0 .* but constant makes Schedule"),
-        ([network("b", 0, None, component("ema"), component("swa"))], "at most one weight average, but are ema, swa"),
         (
-            [network("a"), network("b", 0, component("muon", learning_rate=0.1)), network("c", 0, WRONG)],
+            [make_network(), make_network()],
+            "networks must be at least one, with unique keys, but the keys are .'it', 'it'.",
+        ),
+        ([], "networks must be at least one"),
+        ([make_network(), make_network("b", -1)], "seed must be an integer >= 0, but is -1, in network 1 of 2, 'b'"),
+        ([make_network("b", True)], "seed must be an integer"),
+        ([make_network("b", view=-1)], "view must be an integer >= 0, but is -1"),
+        ([make_network("b", 0, make_component("l2", strength=0.1))], "makes an Optimizer, but l2 makes Penalty"),
+        ([make_network("b", 0, None, make_component("constant"))], "regularizer 0 .* but constant makes Schedule"),
+        (
+            [make_network("b", 0, None, make_component("ema"), make_component("swa"))],
+            "at most one weight average, but are ema, swa",
+        ),
+        (
+            [
+                make_network("a"),
+                make_network("b", 0, make_component("muon", learning_rate=0.1)),
+                make_network("c", 0, WRONG),
+            ],
             "learning_rate must be > 0, but is -1.0 .sgd., in network 2 of 3, 'c'",
         ),
         (
-            [network("a", 0, None, component("l2", strength=0.1, biases=1))],
+            [make_network("a", 0, None, make_component("l2", strength=0.1, biases=1))],
             "biases must be true or false, but is 1 .l2.",
         ),
-        ([network("a", 0, component("lbfgs", memory=2.5))], "memory must be an integer, but is 2.5 .lbfgs."),
-        ([network("a", 0, None, component("early_stopping", watch=3))], "watch must be a string, but is 3"),
-        ([network("a", 0, component("lookahead", optimizer=component("constant")))], "optimizer must be an Optimizer"),
+        ([make_network("a", 0, make_component("lbfgs", memory=2.5))], "memory must be an integer, but is 2.5 .lbfgs."),
+        ([make_network("a", 0, None, make_component("early_stopping", watch=3))], "watch must be a string, but is 3"),
         (
-            [network("a", 0, component("lbfgs"), component("clip_norm", limit=0.1))],
+            [make_network("a", 0, make_component("lookahead", optimizer=make_component("constant")))],
+            "optimizer must be an Optimizer",
+        ),
+        (
+            [make_network("a", 0, make_component("lbfgs"), make_component("clip_norm", limit=0.1))],
             "clip_norm changes the objective or",
         ),
     ],
-)  # fmt: skip
+)
 def test_networks_that_cannot_be_trained_are_refused_by_their_place(networks, message):
     with pytest.raises(ValueError, match=message):
-        start(shape(), networks)
+        start(make_architecture(), networks)
 
 
 def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatch):
@@ -255,17 +289,22 @@ def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatc
         return original(*arguments, **keywords)
 
     monkeypatch.setattr(nncore.optimizers.adam, "adam", counted)
-    of = shape()
-    stack = start(of, [network("it", 0, component("adam", learning_rate=0.0123))])
+    architecture = make_architecture()
+    stack = start(architecture, [make_network("it", 0, make_component("adam", learning_rate=0.0123))])
     for until in (1, 2, 3):
-        stack, reports = train(stack, data(of), until, {})
+        stack, reports = train(stack, make_data(architecture), until, {})
     stack.selected_weights_of("it")
     assert len(built) == 2
     assert reports["it"].fingerprint
-    early = network("early", 0, component("sgd", learning_rate=0.5), component("early_stopping", patience=1))
+    early = make_network(
+        "early", 0, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
+    )
     built.clear()
     stack, reports = train(
-        start(of, [early, network("it", 0, component("adam", learning_rate=0.0321))]), data(of), 9, {}
+        start(architecture, [early, make_network("it", 0, make_component("adam", learning_rate=0.0321))]),
+        make_data(architecture),
+        9,
+        {},
     )
     assert reports["early"].stopped
     assert len(built) == 2
@@ -273,55 +312,55 @@ def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatc
 
 def test_what_is_one_for_all_makes_groups_of_its_own():
     """A size cannot be one per network: networks with another memory are computed apart."""
-    of = shape()
-    networks = [network(f"{i}", 0, component("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
-    together = trained(of, networks, 8)
-    for one in networks:
-        assert trained(of, [one], 8)[one.key] == together[one.key]
+    architecture = make_architecture()
+    networks = [make_network(f"{i}", 0, make_component("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
+    together = trained(architecture, networks, 8)
+    for network in networks:
+        assert trained(architecture, [network], 8)[network.key] == together[network.key]
     assert together["0"].fingerprint == together["1"].fingerprint != together["2"].fingerprint
 
 
 @pytest.mark.parametrize(
     "components",
     [
-        (component("weight_decay", strength=0.05),),
-        (component("clip_norm", limit=0.1), component("l2", strength=0.1)),
-        (component("max_norm", limit=0.5),),
-        (component("ema", decay=0.9),),
-        (component("swa", start=1),),
+        (make_component("weight_decay", strength=0.05),),
+        (make_component("clip_norm", limit=0.1), make_component("l2", strength=0.1)),
+        (make_component("max_norm", limit=0.5),),
+        (make_component("ema", decay=0.9),),
+        (make_component("swa", start=1),),
     ],
 )
 def test_one_step_per_epoch_is_one_step_for_everything(components):
     """In batches of 8 beside others, as in one batch of all rows: but for rounding."""
-    small, large = shape(dtype="float64", batch_size=8), shape(dtype="float64", batch_size=1000)
-    on, gd = data(small), component("gradient_descent", learning_rate=0.3)
-    for optimizer in (gd, component("lookahead", optimizer=gd, every=3)):
-        one = network("it", 0, optimizer, *components, schedule=component("exponential", gamma=0.9))
-        beside = [network("a", 1, None, *components), one, network("b", 2, None, *components)]
-        found, _ = train(start(small, beside), on, 10, {})
-        expected, _ = train(start(large, [one]), on, 10, {})
+    small, large = make_architecture(dtype="float64", batch_size=8), make_architecture(dtype="float64", batch_size=1000)
+    data, gd = make_data(small), make_component("gradient_descent", learning_rate=0.3)
+    for optimizer in (gd, make_component("lookahead", optimizer=gd, every=3)):
+        network = make_network("it", 0, optimizer, *components, schedule=make_component("exponential", gamma=0.9))
+        beside = [make_network("a", 1, None, *components), network, make_network("b", 2, None, *components)]
+        found, _ = train(start(small, beside), data, 10, {})
+        expected, _ = train(start(large, [network]), data, 10, {})
         assert_meets(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
 
 
 def test_a_last_batch_of_one_row_leaves_the_running_statistics():
-    of = shape((5, 7, 3), normalisation=BATCH_NORM, dtype="float64", batch_size=36)  # 37 rows
-    still = network("it", 0, component("sgd", learning_rate=1e-15))
-    stack, _ = train(start(of, [still]), data(of), 60, {})
-    (layer, _) = layer_views(stack.parameters, of)
-    z = data(of).train.x @ layer.W[0]
+    architecture = make_architecture((5, 7, 3), normalisation=BATCH_NORM, dtype="float64", batch_size=36)  # 37 rows
+    still = make_network("it", 0, make_component("sgd", learning_rate=1e-15))
+    stack, _ = train(start(architecture, [still]), make_data(architecture), 60, {})
+    (layer, _) = layer_views(stack.parameters, architecture)
+    z = make_data(architecture).train.x @ layer.W[0]
     np.testing.assert_allclose(layer.variance.ravel(), z.var(axis=0, ddof=1), rtol=0.05)
 
 
 def test_a_plateau_behind_a_warm_up_begins_with_it_and_may_be_negative():
-    then = component("reduce_on_plateau", patience=1, factor=0.5)
-    late, early = (component("warm_up", epochs=10, then=then).build(), then.build())
+    then = make_component("reduce_on_plateau", patience=1, factor=0.5)
+    late, early = (make_component("warm_up", epochs=10, then=then).build(), then.build())
     states = late.init(1), early.init(1)
     for epoch in range(1, 11):
         late.observe(np.array([-1.0]), states[0], epoch)
         early.observe(np.array([-1.0]), states[1], epoch)
     assert late.factor(10, states[0]) == 1
     assert early.factor(10, states[1]) < 0.1
-    rising = component("reduce_on_plateau", patience=1, factor=0.5, threshold=0.1).build()
+    rising = make_component("reduce_on_plateau", patience=1, factor=0.5, threshold=0.1).build()
     state = rising.init(1)
     for epoch in range(1, 9):
         rising.observe(np.array([-2.0 + epoch / 10]), state, epoch)
@@ -329,13 +368,13 @@ def test_a_plateau_behind_a_warm_up_begins_with_it_and_may_be_negative():
 
 
 def test_answers_are_copies_and_no_rows_have_no_answers():
-    of = shape()
-    stack, _ = train(start(of, [network("a"), network("b", 1)]), data(of), 2, {})
+    architecture = make_architecture()
+    stack, _ = train(start(architecture, [make_network("a"), make_network("b", 1)]), make_data(architecture), 2, {})
     before = stack.parameters.copy()
     stack.selected_weights()[:] = 0
     stack.selected_weights_of("a")[:] = 0
     np.testing.assert_array_equal(stack.parameters, before)
-    assert predict(stack.parameters, of, np.empty((0, 5), np.float32)).shape == (2, 0, 3)
+    assert predict(stack.parameters, architecture, np.empty((0, 5), np.float32)).shape == (2, 0, 3)
     assert stack.take([-1]).networks == stack.networks[1:]
     with pytest.raises(IndexError):
         stack.take([2])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import data, network, shape
+from samples import make_architecture, make_data, make_network
 from sweeps import LARGE, SMALL, VIEW_SHAPE, job
 
 from nncore.stack.state import start
@@ -24,7 +24,7 @@ from pipeline.engine.packing.cost_model import (
 )
 from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
 
-OTHER = shape((8, 9, 3), batch_size=32)
+OTHER = make_architecture((8, 9, 3), batch_size=32)
 LONGER = VIEW_SHAPE._replace(n_train=400)
 
 
@@ -37,11 +37,11 @@ def any_jobs(draw):
     """Networks of two architectures and two sizes of data on several folds, some of which have begun."""
     found = []
     for number in range(draw(st.integers(1, 40))):
-        of, view_shape = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([VIEW_SHAPE, LONGER]))
+        architecture, view_shape = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([VIEW_SHAPE, LONGER]))
         start_at, until = draw(st.sampled_from([0, 3])), draw(st.sampled_from([5, 9]))
         origin = NetworkOrigin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
         view = draw(st.integers(0, 2)) + 3 * (view_shape == LONGER)
-        found.append(job(number, of, view, view_shape, (start_at, until), origin))
+        found.append(job(number, architecture, view, view_shape, (start_at, until), origin))
     return found
 
 
@@ -151,8 +151,8 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
 
 
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
-    of, view_shape = shape((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
-    jobs = [job(number, of, 0, view_shape, (0, 30)) for number in range(33_000)]
+    architecture, view_shape = make_architecture((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
+    jobs = [job(number, architecture, 0, view_shape, (0, 30)) for number in range(33_000)]
     few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
     assert min(stack.seconds for stack in many) > 0.7 * min_task_seconds(200)
@@ -160,10 +160,10 @@ def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
 
 
 def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
-    middle = shape((64, 128, 64, 10), batch_size=32)
+    middle = make_architecture((64, 128, 64, 10), batch_size=32)
     widths = [
-        max(len(stack.networks) for stack in plan([job(n, of) for n in range(200)], 1, stacks("auto")))
-        for of in (SMALL, middle, LARGE)
+        max(len(stack.networks) for stack in plan([job(n, architecture) for n in range(200)], 1, stacks("auto")))
+        for architecture in (SMALL, middle, LARGE)
     ]
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > 50
@@ -194,12 +194,12 @@ def test_steps_and_arithmetic_are_counted_by_hand():
 
 def test_an_epoch_takes_about_as_long_as_estimated():
     """Within a factor of ten, whatever the machine: the order of stacks and the first slices depend on it."""
-    of = shape((32, 64, 10), batch_size=32)
-    stack = start(of, [network(f"{number}") for number in range(20)])
-    on = data(of, 1000, 200)
-    train(stack, on, 1, {})
+    architecture = make_architecture((32, 64, 10), batch_size=32)
+    stack = start(architecture, [make_network(f"{number}") for number in range(20)])
+    data = make_data(architecture, 1000, 200)
+    train(stack, data, 1, {})
     began = time.perf_counter()
     with np.errstate(all="ignore"):
-        train(stack, on, 3, {})
+        train(stack, data, 3, {})
     taken = (time.perf_counter() - began) / 3
-    assert 0.1 < taken / epoch_seconds(of, ViewShape(32, 10, 1000, 200), 20) < 10
+    assert 0.1 < taken / epoch_seconds(architecture, ViewShape(32, 10, 1000, 200), 20) < 10

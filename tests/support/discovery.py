@@ -37,7 +37,7 @@ def modules(package: ModuleType) -> list[ModuleType]:
     return [package, *(import_module(name) for name in names if not name.endswith((".__main__", ".model_code")))]
 
 
-def components(kind: Any) -> list[Component]:
+def components_of(kind: Any) -> list[Component]:
     """Every public function of nncore that returns this kind, with a value for each required argument."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     found = []
@@ -80,10 +80,10 @@ def numbers_of(component: Component) -> dict[str, float]:
     return found
 
 
-ACTIVATIONS = components(Activation)
-INITIALIZERS = components(Initializer)
-LOSSES = components(Loss)
-NORMALISATIONS = components(Normalisation)
-OPTIMIZERS = components(Optimizer)
-REGULARIZERS = components(Regularizer)
-SCHEDULES = components(Schedule)
+ACTIVATIONS = components_of(Activation)
+INITIALIZERS = components_of(Initializer)
+LOSSES = components_of(Loss)
+NORMALISATIONS = components_of(Normalisation)
+OPTIMIZERS = components_of(Optimizer)
+REGULARIZERS = components_of(Regularizer)
+SCHEDULES = components_of(Schedule)

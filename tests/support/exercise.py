@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from samples import shape
+from samples import make_architecture
 
 from nncore.activations import Activation
 from nncore.architecture import LayerView, layer_views
@@ -79,8 +79,8 @@ def _normalisation(norm: Normalisation, inputs: Inputs) -> Found:
 
 
 def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
-    of = shape((3, 4, 2), dtype=inputs.dtype)
-    W, slope = inputs(1, of.n_parameters), inputs(2, of.n_parameters)
+    architecture = make_architecture((3, 4, 2), dtype=inputs.dtype)
+    W, slope = inputs(1, architecture.n_parameters), inputs(2, architecture.n_parameters)
     factor, state = np.full(len(W), 0.7), rule.init(W)
 
     def objective(W: np.ndarray, networks: slice) -> np.ndarray:
@@ -90,7 +90,7 @@ def _optimizer(rule: Optimizer, inputs: Inputs) -> Found:
     for number in range(1, 8):
         g = W + slope
         before = g.copy()
-        rule.update(W, g, state, Step(number, of, scratch, factor, number % 2 == 0, objective))
+        rule.update(W, g, state, Step(number, architecture, scratch, factor, number % 2 == 0, objective))
         inputs.given.append((g, before))
     return {"W": W, **{f"state {name}": array for name, array in state.items()}}
 
@@ -102,10 +102,10 @@ def _penalty(penalty: kinds.Penalty, inputs: Inputs) -> Found:
 
 
 def _constraint(constraint: kinds.Constraint, inputs: Inputs) -> Found:
-    of = shape((3, 4, 2), dtype=inputs.dtype)
-    W = inputs(1, of.n_parameters)
-    constraint.before(W, Step(1, of, Workspace(), np.full(len(W), 0.7)))
-    constraint.after(layer_views(W, of))
+    architecture = make_architecture((3, 4, 2), dtype=inputs.dtype)
+    W = inputs(1, architecture.n_parameters)
+    constraint.before(W, Step(1, architecture, Workspace(), np.full(len(W), 0.7)))
+    constraint.after(layer_views(W, architecture))
     return {"W": W}
 
 
@@ -129,7 +129,7 @@ def _disturbance(disturbance: kinds.Augmentation, inputs: Inputs) -> Found:
 
 def _inside(inputs: Inputs, dropouts: Any, activities: Any) -> Found:
     x, dx, y, dy = inputs.kept(1, 5, 4), inputs(2, 5, 4), inputs.kept(3, 5, 4), inputs(4, 5, 4)
-    inside = DropoutHooks(len(x), shape((3, 4, 4, 2)), Workspace(), dropouts, activities, _draws(inputs))
+    inside = DropoutHooks(len(x), make_architecture((3, 4, 4, 2)), Workspace(), dropouts, activities, _draws(inputs))
     seen = inside.dropout(1, x)
     inside.dropout_backward(1, dx)
     inside.add_activity_gradient(1, y, dy)
@@ -142,7 +142,9 @@ def _average(average: kinds.WeightAverage, inputs: Inputs) -> Found:
     found = {}
     for number in range(1, 7):
         W = inputs.kept(number, 6)
-        average.observe(W, state, Step(number, shape(), Workspace(), last=number % 2 == 0), (number + 1) // 2)
+        average.observe(
+            W, state, Step(number, make_architecture(), Workspace(), last=number % 2 == 0), (number + 1) // 2
+        )
         found[f"after {number}"] = average.average(W, state)
     return found
 

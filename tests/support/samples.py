@@ -27,7 +27,7 @@ BATCH_NORM = Component("nncore.normalisations.batch_norm")
 METRICS = {"accuracy": accuracy}
 
 
-def shape(
+def make_architecture(
     sizes: Sequence[int] = (5, 7, 3),
     activation: Component = RELU,
     loss: Component = SOFTMAX,
@@ -56,30 +56,36 @@ def targets(loss: Component, random: np.random.Generator, n_rows: int, n_outputs
     return random.normal(size=(n_rows, n_outputs))
 
 
-def data(of: Architecture, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False) -> Data:
+def make_data(
+    architecture: Architecture, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False
+) -> Data:
     """Random rows for a shape; the sizes are odd, so that no vector or batch is full."""
     random = np.random.default_rng(seed)
-    n_targets = of.sizes[-1] // of.loss.build().outputs_per_target
+    n_targets = architecture.sizes[-1] // architecture.loss.build().outputs_per_target
 
     def rows(n: int) -> Rows:
-        x = random.normal(size=(n, of.sizes[0]))
-        weights = random.uniform(0.2, 3, size=n).astype(of.dtype) if weighted else None
-        return Rows(x.astype(of.dtype), targets(of.loss, random, n, n_targets).astype(of.dtype), weights)
+        x = random.normal(size=(n, architecture.sizes[0]))
+        weights = random.uniform(0.2, 3, size=n).astype(architecture.dtype) if weighted else None
+        return Rows(
+            x.astype(architecture.dtype),
+            targets(architecture.loss, random, n, n_targets).astype(architecture.dtype),
+            weights,
+        )
 
     return Data(rows(n_train), rows(n_validation))
 
 
-def component(name: str, **arguments: Any) -> Component:
+def make_component(name: str, **arguments: Any) -> Component:
     """A component of nncore by its short name."""
-    (found,) = [one for one in OPTIMIZERS + REGULARIZERS + SCHEDULES if one.short_name == name]
+    (found,) = [component for component in OPTIMIZERS + REGULARIZERS + SCHEDULES if component.short_name == name]
     return Component(found.name, tuple(arguments.items()))
 
 
-def network(
+def make_network(
     key: str = "it", seed: int = 0, optimizer: Component | None = None, *regularizers: Component, **rest: Any
 ) -> Network:
     """A network that learns by plain gradient descent, unless said otherwise."""
-    return Network(key, seed, optimizer or component("sgd", learning_rate=0.1), regularizers, **rest)
+    return Network(key, seed, optimizer or make_component("sgd", learning_rate=0.1), regularizers, **rest)
 
 
 def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> bool:
@@ -104,29 +110,32 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> 
     for index in range(max(len(OPTIMIZERS), len(REGULARIZERS))):
         optimizer = varied(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
         chosen = {REGULARIZERS[(index * step + 3) % len(REGULARIZERS)] for step in (1, 5)}
-        fit = sorted((one for one in chosen if goes_with(one, optimizer, loss)), key=lambda one: one.name)
-        if sum(isinstance(one.build(), WeightAverage) for one in fit) > 1:
+        fit = sorted(
+            (component for component in chosen if goes_with(component, optimizer, loss)),
+            key=lambda regularizer: regularizer.name,
+        )
+        if sum(isinstance(component.build(), WeightAverage) for component in fit) > 1:
             fit = fit[:-1]
-        regularizers = tuple(varied(one, index / 40) for one in fit)
+        regularizers = tuple(varied(component, index / 40) for component in fit)
         schedule = SCHEDULES[index % len(SCHEDULES)]
         networks.append(Network(f"{index}", seeds[index % len(seeds)], optimizer, regularizers, schedule))
     return networks
 
 
 def trained(
-    of: Architecture, networks: Sequence[Network], epochs: int = 3, on: Data | None = None
+    architecture: Architecture, networks: Sequence[Network], epochs: int = 3, data: Data | None = None
 ) -> dict[str, Report]:
     """The reports of training these networks in one stack."""
-    metrics = METRICS if of.loss == SOFTMAX else {}
-    _, reports = train(start(of, networks), on or data(of), epochs, metrics)
+    metrics = METRICS if architecture.loss == SOFTMAX else {}
+    _, reports = train(start(architecture, networks), data or make_data(architecture), epochs, metrics)
     return reports
 
 
-def in_slices(stack: Stack, ends: Sequence[int], on: Data) -> dict[str, Report]:
+def in_slices(stack: Stack, ends: Sequence[int], data: Data) -> dict[str, Report]:
     """The joined reports of training in slices that end at these epochs."""
     joined: dict[str, Report] = {}
     for end in ends:
-        stack, reports = train(stack, on, end, METRICS)
+        stack, reports = train(stack, data, end, METRICS)
         for key, report in reports.items():
             before = joined.setdefault(key, Report())
             curves = {name: before.curves.get(name, []) + values for name, values in report.curves.items()}
@@ -134,6 +143,6 @@ def in_slices(stack: Stack, ends: Sequence[int], on: Data) -> dict[str, Report]:
     return joined
 
 
-def step(number: int = 1, of: Architecture | None = None, **rest: Any) -> Step:
+def make_step(number: int = 1, architecture: Architecture | None = None, **rest: Any) -> Step:
     """A step of networks of one dense layer, or of a shape."""
-    return Step(number, of or shape((5, 3)), Workspace(), **rest)
+    return Step(number, architecture or make_architecture((5, 3)), Workspace(), **rest)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samples import component, network, shape
+from samples import make_architecture, make_component, make_network
 
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
@@ -12,30 +12,30 @@ from pipeline.engine.records import SweepRecords
 from pipeline.runs.network_record import CheckpointRef, replicates
 from pipeline.search.trial import Trial
 
-SMALL = shape((8, 6, 3), batch_size=32)
-LARGE = shape((784, 512, 256, 10), batch_size=128)
+SMALL = make_architecture((8, 6, 3), batch_size=32)
+LARGE = make_architecture((784, 512, 256, 10), batch_size=128)
 VIEW_SHAPE = ViewShape(8, 3, 320, 80)
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
 def job(
     number: int,
-    of: Architecture = SMALL,
+    architecture: Architecture = SMALL,
     view: int = 0,
     view_shape: ViewShape = VIEW_SHAPE,
     span: tuple[int, int] = (0, 10),
     origin: NetworkOrigin | None = None,
 ) -> TrialNetwork:
     """A network of trial `number`; neighbours have different optimizers."""
-    optimizer = component(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
-    net = network(f"{number:04d}/{view + 1}/0", 0, optimizer)
-    return TrialNetwork(net, of, PreparedFold(None, view_shape, f"{view:02d}"), f"{number}", *span, origin)
+    optimizer = make_component(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
+    net = make_network(f"{number:04d}/{view + 1}/0", 0, optimizer)
+    return TrialNetwork(net, architecture, PreparedFold(None, view_shape, f"{view:02d}"), f"{number}", *span, origin)
 
 
 def trial(number: int) -> Trial:
     """A trial of plain gradient descent, whose rate is its own."""
-    sgd = component("sgd", learning_rate=0.01 * (1 + number))
-    return Trial(number, "sgd", sgd, "none", component("none"))
+    sgd = make_component("sgd", learning_rate=0.01 * (1 + number))
+    return Trial(number, "sgd", sgd, "none", make_component("none"))
 
 
 def place(key: str, file: str = "00000-1") -> CheckpointRef:
@@ -59,8 +59,10 @@ def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -
 
 def enter(results: SweepRecords, number: int, **hashed: Any) -> None:
     """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
-    of = {repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.replicates}
-    results.open(trial(number), of, hashed.get("origins", {}))
+    content_hashes = {
+        repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.replicates
+    }
+    results.open(trial(number), content_hashes, hashed.get("origins", {}))
 
 
 def add(results: SweepRecords, reports: dict[str, Report], start: int, until: int, last: bool = False) -> list[str]:
