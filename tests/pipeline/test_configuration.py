@@ -22,7 +22,7 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if not path.stem.startswith("_"))  # others include those
-MEMBERS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
+COMPONENTS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
 
 
 def identity(path: Path) -> str:
@@ -68,7 +68,15 @@ def sample_files(tmp_path, monkeypatch):
     (tmp_path / "mypackage" / "__init__.py").write_text(
         "from numpy.typing import ArrayLike\nfrom nncore.optimizers.base import Optimizer\n"
         "from nncore.optimizers.sgd import sgd\n"
+        "from pipeline.components.types import Development, PreparedView, Task\n"
+        "from pydantic.dataclasses import dataclass\n"
         "def mine(learning_rate: ArrayLike) -> Optimizer:\n    return sgd(learning_rate)\n"
+        "@dataclass(frozen=True)\n"
+        "class Prepare:\n"
+        "    scaling: str\n"
+        "    scale_targets: bool = True\n"
+        "    def check(self, task: Task) -> None: ...\n"
+        "    def __call__(self, development: Development, fold: int) -> PreparedView: ...\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -90,7 +98,7 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_fi
         return
     settings, config = composed(*how_to_pick(path).split())
     assert first_trials(settings)
-    assert path.parent.name in {*config, *MEMBERS, "experiment"}
+    assert path.parent.name in {*config, *COMPONENTS, "experiment"}
 
 
 def others_than(name):
@@ -119,7 +127,7 @@ def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_
 
 
 @pytest.mark.parametrize(
-    ("folder", "members"),
+    ("folder", "components"),
     [
         ("optimizer", OPTIMIZERS),
         ("regularizer", REGULARIZERS),
@@ -130,9 +138,9 @@ def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_
         ("loss", LOSSES),
     ],
 )
-def test_every_member_of_nncore_has_its_file(folder, members):
+def test_every_component_of_nncore_has_its_file(folder, components):
     named = {yaml.safe_load(path.read_text())["_target_"] for path in (CONF / folder).glob("*.yaml")}
-    assert named == {member.name for member in members}
+    assert named == {component.name for component in components}
 
 
 def test_the_default_space_is_the_one_that_is_promised():
