@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from running import composed, rest_slow
-from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, begun, noted
+from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, data_pipeline, noted
 
 from pipeline.config.compose import CONF
 from pipeline.stages.reduce import Identity, PcaReduction
@@ -36,22 +36,25 @@ class Stages:
         return CountedReduction(PcaReduction(n_components), self.log)
 
     def run(self, *pairs, overrides=(), test=False):
-        """The views' addresses and training inputs of a run, and what it has computed."""
-        with begun(self.folder, *self.overrides, *overrides, data=self.data, split=self.split) as (before, context):
-            views = before.views(pairs)
+        """The views' content hashes and training inputs of a run, and what it has computed."""
+        with data_pipeline(self.folder, *self.overrides, *overrides, data=self.data, split=self.split) as (
+            data,
+            context,
+        ):
+            views = data.views(pairs)
             if test:
-                context.executor.fetch(before.test)
-            found = [
+                context.executor.fetch(data.test)
+            rows = [
                 [(view.content_hash, context.executor.fetch(view.data).data.train.x) for view in folds]
                 for folds in views
             ]
-            return found, noted(self.log), before.n_cached, before.n_computed
+            return rows, noted(self.log), data.n_cached, data.n_computed
 
 
 def same(one, other):
     for folds, others in zip(one, other, strict=True):
-        for (content_hash, x), (other_address, other_x) in zip(folds, others, strict=True):
-            assert content_hash == other_address
+        for (content_hash, x), (other_hash, other_x) in zip(folds, others, strict=True):
+            assert content_hash == other_hash
             np.testing.assert_array_equal(x, other_x)
 
 
@@ -62,19 +65,19 @@ COLD = ["load", "prepare standard 0", "prepare standard 1", "split"]
 def test_law_4_each_distinct_stage_is_computed_once_whichever_call_asks(tmp_path, cache):
     stages = Stages(tmp_path, f"cache={cache}")
     standard, again, robust = stages.prepare(), stages.prepare(), stages.prepare("robust")
-    with begun(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (before, context):
-        views = before.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Identity())] * 2)
+    with data_pipeline(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (data, context):
+        views = data.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Identity())] * 2)
         assert noted(stages.log) == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
         assert views[:3] == views[3:]
-        assert before.n_computed == 2 + 2 + 2 + 4
-        before.views([(standard, stages.reduce(2))])
-        context.executor.fetch(before.test)
-        context.executor.fetch(before.development)
+        assert data.n_computed == 2 + 2 + 2 + 4
+        data.views([(standard, stages.reduce(2))])
+        context.executor.fetch(data.test)
+        context.executor.fetch(data.development)
         assert noted(stages.log) == []
-        before.views([(robust, stages.reduce(2)), (again, stages.reduce(1)), (again, stages.reduce(2))])
+        data.views([(robust, stages.reduce(2)), (again, stages.reduce(1)), (again, stages.reduce(2))])
         expected = ["prepare robust 0", "prepare robust 1", *["fit 1024", "narrow 1", "narrow 2"] * 2]
         assert noted(stages.log) == sorted(expected)
-        assert (before.n_cached, before.n_computed) == (0, 10 + 2 + 2 + 4)
+        assert (data.n_cached, data.n_computed) == (0, 10 + 2 + 2 + 4)
         text = context.output._console.file.getvalue()
         assert re.findall(r"^(\w+) +\d+\.\d s", text, re.M) == ["load", "split", "prepare", "reduce", "reduce"]
         assert "2 folds of 60 training and 60 validation rows, 4 columns, 3 reductions, 2 to 4 after reduction" in text

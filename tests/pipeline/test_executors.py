@@ -1,4 +1,4 @@
-"""What executors do beside running tasks; tasks themselves are run by nearly every other test."""
+"""Executors: workers that are warmed up. Tasks themselves are run by nearly every other test."""
 
 import json
 import subprocess
@@ -13,35 +13,35 @@ from pipeline.backends.local import LocalExecutor
 PROGRAM = Path(__file__).parents[1] / "support" / "program_everywhere.py"
 
 
-def found(*arguments):
-    """What the program prints."""
+def output_of_program(*arguments):
+    """What the program prints, from JSON."""
     done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
-def test_every_worker_of_a_ray_started_for_the_run_gets_ready():
-    seen = found()
-    assert seen["workers"] == 2
-    assert len({worker for worker, _ in seen["called"]}) == 2
+def test_every_worker_of_a_ray_started_for_the_run_is_warmed_up():
+    printed = output_of_program()
+    assert printed["workers"] == 2
+    assert len({worker for worker, _ in printed["called"]}) == 2
 
 
 @pytest.mark.slow
-def test_every_worker_of_every_host_gets_ready():
+def test_every_worker_of_every_host_is_warmed_up():
     nodes = clusters.cluster(num_cpus=1)
     try:
         others = [clusters.add_worker(nodes), clusters.add_worker(nodes, num_cpus=2)]
         nodes.wait_for_nodes()
-        seen = found(nodes.address)
+        printed = output_of_program(nodes.address)
         raylets = [one.process.pid for node in [nodes.head_node, *others] for one in node.all_processes["raylet"]]
     finally:
         nodes.shutdown()
-    assert seen["workers"] == 4
-    assert sorted(int(raylet) for _, raylet in seen["called"]) == sorted([*raylets, raylets[-1]])
+    assert printed["workers"] == 4
+    assert sorted(int(raylet) for _, raylet in printed["called"]) == sorted([*raylets, raylets[-1]])
 
 
-def test_in_this_process_nothing_gets_ready_before_it_is_asked_for():
+def test_the_local_executor_warms_nothing_up():
     called = []
     LocalExecutor().broadcast(lambda: called.append(1))
     assert called == []

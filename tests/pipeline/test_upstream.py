@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from running import composed
-from upstreams import CountedSource, begun, noted
+from upstreams import CountedSource, data_pipeline, noted
 
 import nncore.reduction.pca
 from pipeline.components.errors import SettingError
@@ -60,23 +60,23 @@ def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
         for prepare in prepares
         for reduction in (PcaReduction("auto"), settings.reduce, Identity())
     ]
-    with begun(tmp_path, "data=wine", "split.folds=3") as (before, context):
-        found = before.views(pairs)
-        development = context.executor.fetch(before.development)
-        assert before.task == "classification"
-        assert before.n_folds == len(development.folds) == 3
-        assert json.loads((context.run_folder.folder / "data_card.json").read_text()) == before.card
-        assert before.card["name"] == "wine"
-        for (prepare, reduction), folds in zip(pairs, found, strict=True):
+    with data_pipeline(tmp_path, "data=wine", "split.folds=3") as (data, context):
+        prepared = data.views(pairs)
+        development = context.executor.fetch(data.development)
+        assert data.task == "classification"
+        assert data.n_folds == len(development.folds) == 3
+        assert json.loads((context.run_folder.folder / "data_card.json").read_text()) == data.card
+        assert data.card["name"] == "wine"
+        for (prepare, reduction), folds in zip(pairs, prepared, strict=True):
             for fold, view in enumerate(folds):
-                data, alone = context.executor.fetch(view.data), reduction(prepare(development, fold))
+                view_data, alone = context.executor.fetch(view.data), reduction(prepare(development, fold))
                 assert view.view_shape == view_shape(alone)
-                for part, expected in zip(data.data, alone.data, strict=True):
+                for part, expected in zip(view_data.data, alone.data, strict=True):
                     np.testing.assert_array_equal(part.x, expected.x)
                     np.testing.assert_array_equal(part.t, expected.t)
-        content_hashes = {view.content_hash for folds in found for view in folds}
+        content_hashes = {view.content_hash for folds in prepared for view in folds}
         assert len(content_hashes) == 6 * 3
-    with begun(tmp_path / "elsewhere", "data=wine", "split.folds=3", "cache=none") as (again, _):
+    with data_pipeline(tmp_path / "elsewhere", "data=wine", "split.folds=3", "cache=none") as (again, _):
         assert {view.content_hash for pair in pairs for view in again.views([pair])[0]} == content_hashes
 
 
@@ -84,15 +84,15 @@ def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
 def test_the_errors_of_a_stage_are_the_users(tmp_path, cache):
     overrides = "data=iris", f"cache={cache}"
     for _ in range(2):
-        with begun(tmp_path, *overrides) as (before, context):
+        with data_pipeline(tmp_path, *overrides) as (data, context):
             prepare = context.settings.prepare
             with pytest.raises(
                 SettingError, match=r"reduce\.n_components must be from 1 to 4 \(90 rows, 4 columns\), but"
             ):
-                before.views([(prepare, Identity()), (prepare, PcaReduction(5))])
+                data.views([(prepare, Identity()), (prepare, PcaReduction(5))])
         with (
             pytest.raises(SettingError, match=r"^split\.folds=40 with split\.test=0\.5 does not fit the data"),
-            begun(tmp_path, *overrides, "split.folds=40", "split.test=0.5"),
+            data_pipeline(tmp_path, *overrides, "split.folds=40", "split.test=0.5"),
         ):
             pass
 
@@ -107,18 +107,18 @@ class Elsewhere(CountedSource):
 def test_a_source_of_unknown_content_is_loaded_each_time_and_what_follows_is_found(tmp_path):
     source, log = composed("data=iris")[0].data, tmp_path / "log"
     for n_cached in (0, 2):  # the number of folds, the view
-        with begun(tmp_path, "data=iris", data=Elsewhere(source, log)) as (before, context):
-            before.views([(context.settings.prepare, Identity())])
+        with data_pipeline(tmp_path, "data=iris", data=Elsewhere(source, log)) as (data, context):
+            data.views([(context.settings.prepare, Identity())])
             assert noted(log) == ["load"]
-            assert before.n_cached == n_cached
+            assert data.n_cached == n_cached
 
 
 def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
-    with begun(tmp_path, "data=iris", "cache=none") as (before, context):
-        one, other = (before.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
+    with data_pipeline(tmp_path, "data=iris", "cache=none") as (data, context):
+        one, other = (data.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
         assert one == other
         assert one.data is other.data
-        assert before.n_computed == 3  # load, split, prepare
+        assert data.n_computed == 3  # load, split, prepare
         view = context.executor.fetch(one.data)
         assert view.transforms == ()
         assert Identity()(view) is view
@@ -126,19 +126,19 @@ def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
 
 
 def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
-    with begun(tmp_path, "data=iris") as (before, context):
+    with data_pipeline(tmp_path, "data=iris") as (data, context):
         prepare, timings = context.settings.prepare, context.run_folder.summary["timings"]
-        before.views([(prepare, PcaReduction(2))])
+        data.views([(prepare, PcaReduction(2))])
         first = timings["reduce_s"]
-        before.views([(prepare, PcaReduction(2))])
+        data.views([(prepare, PcaReduction(2))])
         assert timings["reduce_s"] == first
-        before.views([(prepare, PcaReduction(3))])
+        data.views([(prepare, PcaReduction(3))])
         assert timings["reduce_s"] >= first
         last = context.output._console.file.getvalue().splitlines()[-1]
         assert last.startswith("reduce ")
         assert last.endswith(" s for 1 more view")
-    with begun(tmp_path, "data=iris") as (before, context):
-        before.views([(context.settings.prepare, PcaReduction(2))])
+    with data_pipeline(tmp_path, "data=iris") as (data, context):
+        data.views([(context.settings.prepare, PcaReduction(2))])
         assert (
             context.output._console.file.getvalue()
             .splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Ways to run the stages before the sweep by themselves, and to see which of them were really computed."""
+"""Run the stages before the sweep on their own, and count which of them are computed."""
 
 import os
 import time
@@ -29,7 +29,7 @@ def note(log: Path, line: str) -> None:
 
 
 def noted(log: Path) -> list[str]:
-    """The lines so far, in their order; the file begins anew."""
+    """Return the lines so far, sorted, and empty the file."""
     lines = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
     return sorted(lines)
@@ -37,7 +37,7 @@ def noted(log: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Counted:
-    """A stage that notes each time it is computed, and else is the one inside."""
+    """A stage that writes a line each time it is computed, and otherwise behaves like the one inside."""
 
     inside: Any
     log: Path
@@ -95,16 +95,16 @@ class CountedReduction(Counted):
 
 
 @contextmanager
-def begun(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[DataPipeline, RunContext]]:
-    """A run up to its split; `replaced` are stages other than the configuration's."""
+def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[DataPipeline, RunContext]]:
+    """A run after its split; `replaced` are stages in place of the configuration's."""
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
     settings, config = composed(*quick, *overrides)
     settings = replace(settings, **replaced)
-    record = RunFolder(settings, config, "", "code", time.monotonic())
+    run_folder = RunFolder(settings, config, "", "code", time.monotonic())
     output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
-            context = RunContext(settings, executor, record, output, Variants(Configuration(settings, config, "")))
+            context = RunContext(settings, executor, run_folder, output, Variants(Configuration(settings, config, "")))
             yield DataPipeline(settings, executor, context), context
     finally:
-        record.close(lambda text: None)
+        run_folder.close(lambda text: None)
