@@ -179,7 +179,7 @@ def test_a_width_is_the_largest_number_of_networks_in_a_stack(width, expected):
 def test_the_rest_of_a_stack_continues_from_its_state():
     (stack,) = plan([job(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
     keys = stack.keys[1:4]
-    rest = stack.rest(keys, number=8, epoch=4)
+    rest = stack.continued(keys, number=8, epoch=4)
     assert [net.network for net in rest.networks] == [net.network for net in stack.networks[1:4]]
     assert rest.origins == tuple(NetworkOrigin(8, key) for key in keys)
     assert (rest.start, rest.until, len(rest.with_views()[1])) == (4, 10, 2)

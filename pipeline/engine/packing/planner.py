@@ -134,19 +134,19 @@ class PlannedStack:
         networks = tuple(replace(net.network, view=views.index(net.fold.content_hash)) for net in self.networks)
         return networks, [folds[view] for view in views]
 
-    def part(self, keys: Sequence[str]) -> "PlannedStack":
+    def subset(self, keys: Sequence[str]) -> "PlannedStack":
         """The stack of some of its networks, which start where it starts."""
         wanted = set(keys)
         networks = tuple(network for network in self.networks if network.key in wanted)
         return PlannedStack(networks, self.epoch_seconds * (len(networks) / len(self.networks)))
 
-    def rest(self, keys: Sequence[str], number: int, epoch: int) -> "PlannedStack":
+    def continued(self, keys: Sequence[str], number: int, epoch: int) -> "PlannedStack":
         """The stack of some of its networks, which continue after this epoch from the stack with this number."""
-        part = self.part(keys)
+        subset = self.subset(keys)
         networks = tuple(
-            network._replace(start=epoch, origin=NetworkOrigin(number, network.key)) for network in part.networks
+            network._replace(start=epoch, origin=NetworkOrigin(number, network.key)) for network in subset.networks
         )
-        return replace(part, networks=networks)
+        return replace(subset, networks=networks)
 
 
 def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettings) -> list[PlannedStack]:

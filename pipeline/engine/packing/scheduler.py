@@ -267,7 +267,7 @@ class Scheduler:
     def _remainder(self, number: int, progress: _StackProgress, keys: Sequence[str]) -> PlannedStack:
         """What is left to do for some networks of a stack."""
         stack = self.stacks[number]
-        return stack.rest(keys, number, progress.epoch) if progress.epoch > stack.start else stack.part(keys)
+        return stack.continued(keys, number, progress.epoch) if progress.epoch > stack.start else stack.subset(keys)
 
     def _add(self, stack: PlannedStack, progress: _StackProgress) -> int:
         number, self._next_number = self._next_number, self._next_number + 1

@@ -41,6 +41,10 @@ class CheckpointStore:
         self.session_file = self._folder / f"session-{token_hex(8)}"
         self.session_file.touch()
 
+    def reserve(self, n: int) -> None:
+        """Give the next n numbers to new stacks."""
+        self.next_stack += n
+
     def path(self, file: str) -> Path:
         """The path of a checkpoint."""
         return self._folder / file
@@ -62,7 +66,7 @@ class CheckpointStore:
         number = self._numbers.get(reference.file)
         if number is None:
             number = self._numbers[reference.file] = self.next_stack
-            self.next_stack += 1
+            self.reserve(1)
         self._files[number] = self._checkpoint(reference)
         return NetworkOrigin(number, reference.key)
 

@@ -159,7 +159,7 @@ class RungTrainer:
                 break
             reported = [key for done in executor.wait(list(running)) for key in self._ended(running, done, scheduler)]
         assert scheduler.done or self.late, "stacks are left that no worker takes"
-        self.checkpoints.next_stack += len(scheduler.stacks)
+        self.checkpoints.reserve(len(scheduler.stacks))
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in scheduler.stacks.values())])
 
