@@ -43,6 +43,14 @@ class Component:
     arguments : tuple of (str, value) pairs, default ()
         Keyword arguments: numbers, strings, booleans, or further components (Lookahead wraps an optimizer, a warm-up
         is followed by a schedule).
+
+    Examples
+    --------
+    >>> adam = Component("nncore.optimizers.adam.adam", (("learning_rate", 0.001),))
+    >>> adam.short_name
+    'adam'
+    >>> adam.kind
+    'nncore.optimizers.adam.adam(learning_rate=)'
     """
 
     name: str
@@ -76,7 +84,18 @@ class Component:
 
 
 def build_stacked(components: Sequence[Component]) -> Any:
-    """Build K components of one kind with one call, in which their numbers are arrays (K,)."""
+    """Build K components of one kind with one call, in which their numbers are arrays (K,).
+
+    Parameters
+    ----------
+    components : sequence of Component
+        Of the same `kind`.
+
+    Raises
+    ------
+    ValueError
+        If the function may not be named, or an argument is not of its annotated type.
+    """
     shared = shared_arguments(components[0].name)
     built: dict[str, Any] = {}
     for column in zip(*(component.arguments for component in components), strict=True):
