@@ -8,7 +8,6 @@ from pydantic.dataclasses import dataclass
 from nncore.inference.table import matrix_table
 from pipeline.components.fields import STRICT
 from pipeline.components.types import Dataset, RawRows, Task
-from pipeline.components.without import without
 
 # Task and number of columns, known before loading so that settings can be checked against them.
 KNOWN: dict[str, tuple[Task, int]] = {
@@ -50,8 +49,7 @@ class Bundled:
 
     def __call__(self) -> Dataset:
         """Load all rows; classes by their names where the set has them."""
-        with without("pandas"):  # and not at the top: the driver only needs the settings
-            from sklearn import datasets
+        from sklearn import datasets  # slow to import, and the driver only needs the settings
 
         bunch = getattr(datasets, f"load_{self.name}")()
         if self.task == "classification":

@@ -4,8 +4,8 @@ import warnings
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from pipeline.components.without import without
 from pipeline.reports.contents import RunContents
 
 FEWEST_TRIALS = 8
@@ -39,8 +39,6 @@ def shares(found: RunContents) -> dict[str, float]:
             for name, space in spaces.items()
         }
         study.add_trial(optuna.create_trial(params=parameters, distributions=spaces, value=score))
-    with without("sklearn"):  # only Optuna's other evaluators need it, and to load it takes longer than all else
-        from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -28,17 +27,6 @@ ALIAS = "champion"
 CHECKSUM = "model_sha256"
 LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
-
-
-def get_ready() -> None:
-    """Look through all packages that are installed, as MLflow does before its first model, while workers still start.
-
-    It takes 0.2 s, for which the run would wait. Where MLflow has changed, it does so later.
-    """
-    with suppress(ImportError):
-        from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
-
-        warn_dependency_requirement_mismatches(_packages())
 
 
 def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:

@@ -12,7 +12,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pipeline.runs.journal import Event
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
-from pipeline.tracking.mlflow_model import ALIAS, data_set, get_ready, logged_model, move_alias
+from pipeline.tracking.mlflow_model import ALIAS, data_set, logged_model, move_alias
 from pipeline.tracking.mlflow_store import MlflowStore, log
 from pipeline.tracking.trial_run import flat
 
@@ -38,7 +38,6 @@ class ParentRun:
         """Another session of the run begins, or this one."""
         self._client.update_run(self.run_id, status="RUNNING")
         self._keep("config.yaml")
-        get_ready()  # for the champion
 
     def has_data(self, card: dict[str, Any]) -> None:
         """What the run learns from."""

@@ -5,8 +5,6 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
 import time
 from html.parser import HTMLParser
 from io import BytesIO
@@ -166,19 +164,6 @@ def test_the_importances_sum_to_one_and_find_what_matters(digits):
     assert sum(shares.values()) == pytest.approx(1)
     assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer"}
     assert shares["optimizer.learning_rate"] > shares["regularizer"]
-
-
-def test_who_draws_does_not_load_scikit_learn_and_can_do_so_later(digits):
-    program = """
-import sys
-from pathlib import Path
-from pipeline.reports.report import write_report
-write_report(Path(sys.argv[1]), 50)
-assert "optuna.importance" in sys.modules
-assert "sklearn" not in sys.modules
-import sklearn.ensemble
-"""
-    subprocess.run([sys.executable, "-c", program, digits[0]], check=True)
 
 
 KINDS = {

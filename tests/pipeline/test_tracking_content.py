@@ -186,22 +186,3 @@ def test_a_thinned_curve_never_has_more_points_nor_one_twice(n_epochs, n_points)
     assert len(found) == len(set(found)) == min(n_epochs, n_points)
     assert (found[0], found[-1]) == (0, n_epochs - 1)
     assert found == sorted(found)
-
-
-def test_mlflow_looks_through_the_installed_packages_before_there_is_a_champion(store, tmp_path, monkeypatch):
-    """It does so once in a process: so the champion need not wait for it."""
-    from mlflow.utils import requirements_utils
-
-    from pipeline.tracking.mlflow_parent import ParentRun
-
-    calls = []
-    look = requirements_utils.importlib_metadata.packages_distributions
-    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
-    monkeypatch.setattr(
-        requirements_utils.importlib_metadata, "packages_distributions", lambda: calls.append(1) or look()
-    )
-    (tmp_path / "config.yaml").write_text("a: 1\n")
-    ParentRun(store, tmp_path, store.client.create_run(store.experiment).info.run_id).goes_on()
-    assert calls == [1]
-    requirements_utils.warn_dependency_requirement_mismatches(["numpy>1"])
-    assert calls == [1]
