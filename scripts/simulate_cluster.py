@@ -21,7 +21,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for its small networks
 
 from samples import shape
-from sweeps import add, job, opened
+from sweeps import add, opened, trial_network
 
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
@@ -85,10 +85,10 @@ def main() -> None:
         print("  tracker behind  bottleneck")
         n_trials = 1_000
         while n_trials <= most:
-            planned_jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
+            planned_networks = [trial_network(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
             for workers in WORKERS:
                 if workers <= n_trials:
-                    line(planned_jobs, workers, costs, alone)
+                    line(planned_networks, workers, costs, alone)
             n_trials *= 10
         print()
     speed(most)
@@ -100,10 +100,10 @@ def network_epoch_seconds(of: Architecture, view_shape: ViewShape) -> float:
     return epoch_seconds(of, view_shape, wide) / wide
 
 
-def line(jobs: list[TrialNetwork], workers: int, costs: Costs, alone: float) -> None:
+def line(networks: list[TrialNetwork], workers: int, costs: Costs, alone: float) -> None:
     """Simulate one sweep and print a line; "at best" is with workers that only train."""
-    planned = plan(jobs, workers, PackingSettings("auto", 1.0, 0.0))
-    found, n_trials = simulate(planned, workers, costs), len(jobs)
+    planned = plan(networks, workers, PackingSettings("auto", 1.0, 0.0))
+    found, n_trials = simulate(planned, workers, costs), len(networks)
     widest = max(len(stack.networks) for stack in planned)
     used, load, best = found.worked / found.seconds / workers, found.driver / found.seconds, n_trials * alone / workers
     behind = max(0.0, min(n_trials, MOST_RUNS) * TRACKED_S + n_trials * costs.read - found.seconds)
@@ -175,8 +175,8 @@ def measured(epochs: int) -> Costs:
 def stacks(n_trials: int) -> list[PlannedStack]:
     """As many stacks as possible: two networks in each."""
     of, view_shape, epochs = next(iter(SIZES.values()))
-    jobs = [job(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
-    return plan(jobs, 1_000, PackingSettings(2, 1.0, 0.0))
+    networks = [trial_network(number, of, 0, view_shape, (0, epochs)) for number in range(n_trials)]
+    return plan(networks, 1_000, PackingSettings(2, 1.0, 0.0))
 
 
 def speed(n_trials: int) -> None:

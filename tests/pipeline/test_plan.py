@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 from running import FEW, command, composed, swept_here
-from sweeps import job
+from sweeps import trial_network
 
 from pipeline.components.errors import SettingError
 from pipeline.config.schema import Configuration
@@ -92,7 +92,7 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
 @pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
 def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
     """Four stacks of 6 seconds; and what each slice costs besides."""
-    found = plan([job(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
+    found = plan([trial_network(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
     timed = [replace(stack, epoch_seconds=0.6) for stack in found]
     seconds, slices = simulate(timed, workers, 1.0)
     assert slices == 4 * 10  # each of one epoch

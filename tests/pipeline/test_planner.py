@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import make_architecture, make_data, make_network
-from sweeps import LARGE, SMALL, VIEW_SHAPE, job
+from sweeps import LARGE, SMALL, VIEW_SHAPE, trial_network
 
 from nncore.stack.state import start
 from nncore.stack.training import train
@@ -33,7 +33,7 @@ def stacks(width):
 
 
 @st.composite
-def any_jobs(draw):
+def any_networks(draw):
     """Networks of two architectures and two sizes of data on several folds, some of which have begun."""
     found = []
     for number in range(draw(st.integers(1, 40))):
@@ -41,18 +41,18 @@ def any_jobs(draw):
         start_at, until = draw(st.sampled_from([0, 3])), draw(st.sampled_from([5, 9]))
         origin = NetworkOrigin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
         view = draw(st.integers(0, 2)) + 3 * (view_shape == LONGER)
-        found.append(job(number, architecture, view, view_shape, (start_at, until), origin))
+        found.append(trial_network(number, architecture, view, view_shape, (start_at, until), origin))
     return found
 
 
 @given(
-    jobs=any_jobs(),
+    networks=any_networks(),
     workers=st.integers(1, 9),
     width=st.one_of(st.sampled_from(["auto", "unlimited"]), st.integers(1, 50)),
 )
-def test_every_network_is_in_one_stack_of_networks_like_it(jobs, workers, width):
-    by_key = {one.network.key: one for one in jobs}
-    found = plan(jobs, workers, stacks(width))
+def test_every_network_is_in_one_stack_of_networks_like_it(networks, workers, width):
+    by_key = {one.network.key: one for one in networks}
+    found = plan(networks, workers, stacks(width))
     assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
     for stack in found:
         asked = [by_key[network.key] for network in stack.networks]
@@ -71,24 +71,24 @@ def test_every_network_is_in_one_stack_of_networks_like_it(jobs, workers, width)
 
 def test_networks_that_cannot_be_trained_together_are_in_different_stacks():
     """One difference at a time: architecture, size of the data, epochs, whether there is a checkpoint."""
-    first = job(0)
+    first = trial_network(0)
     others = [
-        job(1, OTHER),
-        job(1, view_shape=LONGER),
-        job(1, span=(0, 9)),
-        job(1, span=(2, 10), origin=NetworkOrigin(0, "x")),
-        job(1, origin=NetworkOrigin(0, "x")),
+        trial_network(1, OTHER),
+        trial_network(1, view_shape=LONGER),
+        trial_network(1, span=(0, 9)),
+        trial_network(1, span=(2, 10), origin=NetworkOrigin(0, "x")),
+        trial_network(1, origin=NetworkOrigin(0, "x")),
     ]
     for other in others:
         assert len(plan([first, other], 1, stacks("unlimited"))) == 2
-    for like in (job(1), job(1, view=1)):
+    for like in (trial_network(1), trial_network(1, view=1)):
         assert len(plan([first, like], 1, stacks("unlimited"))) == 1
 
 
 @pytest.mark.parametrize(("workers", "width", "n_rounds"), [(3, 8, 1), (2, 4, 3), (4, 3, 2), (2, 3, 4), (1, 8, 3)])
 def test_the_stacks_of_a_round_get_equally_many_networks_of_each_kind(workers, width, n_rounds):
-    jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
-    found = plan(jobs, workers, stacks(width))
+    networks = [trial_network(number) for number in range(24)]  # eight of each of the three optimizers
+    found = plan(networks, workers, stacks(width))
     assert len(found) == n_rounds * workers
     counts = [Counter(net.network.kinds for net in stack.networks) for stack in found]
     for begin in range(0, len(found), workers):
@@ -100,15 +100,15 @@ def test_the_stacks_of_a_round_get_equally_many_networks_of_each_kind(workers, w
 
 
 def test_neighbours_of_one_kind_are_put_into_different_stacks_of_a_round():
-    found = plan([job(3 * number) for number in range(12)], 3, stacks(4))  # one optimizer
+    found = plan([trial_network(3 * number) for number in range(12)], 3, stacks(4))  # one optimizer
     numbers = [[int(network.key[:4]) // 3 for network in stack.networks] for stack in found]
     assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
 
 
 def test_where_workers_have_several_stacks_networks_of_one_kind_are_in_as_few_as_possible():
-    jobs = [job(number) for number in range(24)]  # eight of each of the three optimizers
-    n_each = Counter(one.network.kinds for one in jobs)
-    found = plan(jobs, 1, stacks(4))
+    networks = [trial_network(number) for number in range(24)]  # eight of each of the three optimizers
+    n_each = Counter(one.network.kinds for one in networks)
+    found = plan(networks, 1, stacks(4))
     assert [len(stack.networks) for stack in found] == [4] * 6
     stacks_of = Counter(kinds for stack in found for kinds in {net.network.kinds for net in stack.networks})
     assert stacks_of.keys() == n_each.keys()
@@ -117,8 +117,8 @@ def test_where_workers_have_several_stacks_networks_of_one_kind_are_in_as_few_as
 
 
 def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
-    jobs = [job(number, view=view) for number in range(2) for view in (5, 2, 9)]
-    (stack,) = plan(jobs, 1, stacks("unlimited"))
+    networks = [trial_network(number, view=view) for number in range(2) for view in (5, 2, 9)]
+    (stack,) = plan(networks, 1, stacks("unlimited"))
     networks, folds = stack.with_views()
     views = [int(fold.content_hash) for fold in folds]
     assert views == [2, 5, 9]
@@ -134,8 +134,8 @@ def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
 @pytest.mark.parametrize("n_networks", [1, 5, 56, 112])
 def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
     """There is enough work for all of them: 5 networks take a minute."""
-    jobs = [job(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
-    found = plan(jobs, workers, stacks("auto"))
+    networks = [trial_network(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
+    found = plan(networks, workers, stacks("auto"))
     assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
     widths = [len(stack.networks) for stack in found if stack.architecture == SMALL]
     assert max(widths) - min(widths) <= 1
@@ -143,7 +143,7 @@ def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(worke
 
 def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_they_take():
     """Small networks of 10 epochs, 1.7 s for 10,000 of them; and a thousand workers."""
-    found = plan([job(number) for number in range(10_000)], 1000, stacks("auto"))
+    found = plan([trial_network(number) for number in range(10_000)], 1000, stacks("auto"))
     whole = sum(stack.seconds for stack in found)
     taken = len(found) * TASK_S + whole / len(found)
     assert taken == pytest.approx(2 * math.sqrt(whole * TASK_S), rel=0.1)  # the least that it can be
@@ -152,8 +152,8 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
 
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     architecture, view_shape = make_architecture((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
-    jobs = [job(number, architecture, 0, view_shape, (0, 30)) for number in range(33_000)]
-    few, many = (plan(jobs, workers, stacks("auto")) for workers in (2, 200))
+    networks = [trial_network(number, architecture, 0, view_shape, (0, 30)) for number in range(33_000)]
+    few, many = (plan(networks, workers, stacks("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
     assert min(stack.seconds for stack in many) > 0.7 * min_task_seconds(200)
     assert max(len(stack.networks) for stack in many) > max(len(stack.networks) for stack in few)
@@ -162,7 +162,10 @@ def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
 def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
     middle = make_architecture((64, 128, 64, 10), batch_size=32)
     widths = [
-        max(len(stack.networks) for stack in plan([job(n, architecture) for n in range(200)], 1, stacks("auto")))
+        max(
+            len(stack.networks)
+            for stack in plan([trial_network(n, architecture) for n in range(200)], 1, stacks("auto"))
+        )
         for architecture in (SMALL, middle, LARGE)
     ]
     assert widths == sorted(widths, reverse=True)
@@ -172,12 +175,12 @@ def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
 
 @pytest.mark.parametrize(("width", "expected"), [("unlimited", [10]), (4, [4, 3, 3]), (1, [1] * 10), (99, [10])])
 def test_a_width_is_the_largest_number_of_networks_in_a_stack(width, expected):
-    found = plan([job(number) for number in range(10)], 4, stacks(width))
+    found = plan([trial_network(number) for number in range(10)], 4, stacks(width))
     assert [len(stack.networks) for stack in found] == expected
 
 
 def test_the_rest_of_a_stack_continues_from_its_state():
-    (stack,) = plan([job(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
+    (stack,) = plan([trial_network(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
     keys = stack.keys[1:4]
     rest = stack.continued(keys, number=8, epoch=4)
     assert [net.network for net in rest.networks] == [net.network for net in stack.networks[1:4]]

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps import job
+from sweeps import trial_network
 
 from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 
 
 def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
-    stacks = plan([job(number, span=(0, epochs)) for number in range(n_networks)], 1, PackingSettings(width, 1.0, 0.0))
+    stacks = plan(
+        [trial_network(number, span=(0, epochs)) for number in range(n_networks)], 1, PackingSettings(width, 1.0, 0.0)
+    )
     return [replace(stack, epoch_seconds=epoch_seconds) for stack in stacks]
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps import LARGE, SMALL, VIEW_SHAPE, job
+from sweeps import LARGE, SMALL, VIEW_SHAPE, trial_network
 from test_scheduler import Simulation, planned
 
 from pipeline.engine.packing.cost_model import gpu_width
@@ -79,10 +79,12 @@ def test_several_gpus_begin_with_about_equally_many_networks(n_networks, workers
 
 
 def test_stacks_of_different_sorts_are_not_joined():
-    jobs = [job(number, span=(0, 9)) for number in range(6)]
-    jobs += [job(number, span=(3, 9), origin=NetworkOrigin(7, "x")) for number in range(6, 12)]
-    jobs += [job(number, span=(0, 8)) for number in range(12, 18)] + [job(19, LARGE, view_shape=VIEW_SHAPE)]
-    scheduler = with_gpus(plan(jobs, 1, PackingSettings(1, 1.0, 0.0)), 0, 1, 100)
+    networks = [trial_network(number, span=(0, 9)) for number in range(6)]
+    networks += [trial_network(number, span=(3, 9), origin=NetworkOrigin(7, "x")) for number in range(6, 12)]
+    networks += [trial_network(number, span=(0, 8)) for number in range(12, 18)] + [
+        trial_network(19, LARGE, view_shape=VIEW_SHAPE)
+    ]
+    scheduler = with_gpus(plan(networks, 1, PackingSettings(1, 1.0, 0.0)), 0, 1, 100)
     sorts = []
     while chosen := scheduler.next(gpu=True):
         stack = scheduler.stacks[chosen.stack]
@@ -123,7 +125,7 @@ def test_an_idle_core_gets_its_fair_share_of_a_wide_stack():
 def test_a_core_that_takes_over_a_wide_stack_divides_it():
     """As when the GPU's host has left the cluster."""
     scheduler = with_gpus(
-        plan([job(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
+        plan([trial_network(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
     )
     wide = scheduler.next(gpu=True)
     scheduler.resize(2, 0)
@@ -150,7 +152,9 @@ def test_without_memory_the_width_is_halved_for_the_whole_sort_until_only_cores_
 
 
 def test_the_memory_of_a_gpu_bounds_the_width():
-    small, large = (plan([job(n, of) for n in range(4)], 1, PackingSettings(4, 1.0, 0.0))[0] for of in (SMALL, LARGE))
+    small, large = (
+        plan([trial_network(n, of) for n in range(4)], 1, PackingSettings(4, 1.0, 0.0))[0] for of in (SMALL, LARGE)
+    )
 
     def width(stack, memory):
         return gpu_width(stack.architecture, stack.with_views()[0], stack.view_shape, 1, memory)

@@ -1,4 +1,4 @@
-"""Small jobs, trials and results that the tests of the sweep are made of."""
+"""Small networks, trials and results that the tests of the sweep are made of."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ VIEW_SHAPE = ViewShape(8, 3, 320, 80)
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
-def job(
+def trial_network(
     number: int,
     architecture: Architecture = SMALL,
     view: int = 0,
