@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for its small networks
 
-from samples import shape
+from samples import make_architecture
 from sweeps import add, opened, trial_network
 
 from nncore.architecture import Architecture
@@ -41,9 +41,9 @@ TRACKED_S = 1.3e-3  # of the tracker's process for a trial; measured, see benchm
 
 # Architecture, data and epochs of a trial: small ones, and those of Fashion-MNIST with two layers
 SIZES = {
-    "digits, 30 epochs, 64 hidden": (shape((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359), 30),
+    "digits, 30 epochs, 64 hidden": (make_architecture((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359), 30),
     "Fashion-MNIST, 5 epochs, 128-64 hidden": (
-        shape((64, 128, 64, 10), batch_size=128),
+        make_architecture((64, 128, 64, 10), batch_size=128),
         ViewShape(64, 10, 48_000, 12_000),
         5,
     ),
