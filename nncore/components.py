@@ -105,6 +105,7 @@ def build_stacked(components: Sequence[Component]) -> Any:
     return _call(components[0].name, built)
 
 
+@lru_cache
 def shared_arguments(name: str) -> dict[str, type]:
     """The arguments that all networks of a stack share (flags, strings and sizes), with their types."""
     return {argument: hint for argument, hint in _hints(name).items() if hint in (bool, int, str)}

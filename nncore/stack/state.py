@@ -74,7 +74,7 @@ class Network:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of the components. Networks with the same kinds need the fewest groups when they are adjacent."""
+        """The kinds of the components, slot by slot. Adjacent networks with the same kinds need the fewest groups."""
         return tuple(component.kind for component in self.components.values())
 
 
@@ -136,9 +136,9 @@ class Stack:
         """Return a new stack with copies of the networks at these positions, and with all that were stopped."""
         positions = [range(len(self.networks))[position] for position in positions]
         state = {}
-        rows_of_kind = _state_rows(self.networks)
+        state_rows = _state_rows([network.kinds for network in self.networks])
         for key, array in self.state.items():
-            row_of_network = rows_of_kind[key.rpartition("|")[0]]
+            row_of_network = state_rows[key.rpartition("|")[0]]
             rows = [row_of_network[position] for position in positions if position in row_of_network]
             if rows:
                 state[key] = array[rows]
@@ -151,29 +151,29 @@ class Stack:
 
         Networks that step once per epoch are in other groups than those that step with every batch.
         """
-        components = [network.components for network in self.networks]
-        rows_of_kind = _state_rows(self.networks)
-        optimizers = {network.optimizer.kind: network.optimizer for network in self.networks}
+        components = [tuple(network.components.values()) for network in self.networks]
+        kinds = [network.kinds for network in self.networks]  # the optimizer's comes first
+        state_rows = _state_rows(kinds)
+        optimizers = {kinds[position][0]: network.optimizer for position, network in enumerate(self.networks)}
         full_batch_of = {kind: _built_group((optimizer,)).full_batch for kind, optimizer in optimizers.items()}
-        full_batch = [full_batch_of[network.optimizer.kind] for network in self.networks]
         groups = []
-        for slot in max(components, key=len, default={}):
-            in_slot = [by_slot.get(slot) for by_slot in components]
-            kinds = [
-                (component.kind if component else "", full) for component, full in zip(in_slot, full_batch, strict=True)
+        for slot in range(max(map(len, kinds), default=0)):
+            in_slot = [
+                (of_network[slot] if slot < len(of_network) else "", full_batch_of[of_network[0]])
+                for of_network in kinds
             ]
-            for rows, (kind, full) in _runs(kinds):
+            for rows, (kind, full_batch) in _runs(in_slot):
                 if kind:
-                    first = rows_of_kind[kind][rows.start]
-                    state_rows = slice(first, first + rows.stop - rows.start)
-                    prefix = f"{kind}|"
+                    first = state_rows[kind][rows.start]
+                    group_rows = slice(first, first + rows.stop - rows.start)
                     state = {
-                        key.removeprefix(prefix): array[state_rows]
+                        key.removeprefix(f"{kind}|"): array[group_rows]
                         for key, array in self.state.items()
-                        if key.startswith(prefix)
+                        if key.startswith(f"{kind}|")
                     }
-                    built = _built_group(tuple(component for component in in_slot[rows] if component))
-                    groups.append(ComponentGroup(rows, built, kind, state_rows, full, state, self.parameters[rows]))
+                    built = _built_group(tuple(of_network[slot] for of_network in components[rows]))
+                    parameters = self.parameters[rows]
+                    groups.append(ComponentGroup(rows, built, kind, group_rows, full_batch, state, parameters))
         return groups
 
     def view_runs(self) -> list[ViewRun]:
@@ -290,10 +290,10 @@ def start(architecture: Architecture, networks: Sequence[Network], parameters: A
         initial = {seed: initial_parameters(architecture, seed) for seed in {network.seed for network in networks}}
         parameters = np.stack([initial[network.seed] for network in networks])
     stack = Stack(architecture, tuple(networks), 0, parameters, {})
-    rows_of_kind = _state_rows(networks)
+    state_rows = _state_rows([network.kinds for network in networks])
     for group in stack.groups():
         for name, array in _initial_state(group, architecture.n_parameters).items():
-            shape = (len(rows_of_kind[group.kind]), *array.shape[1:])
+            shape = (len(state_rows[group.kind]), *array.shape[1:])
             stack.state.setdefault(f"{group.kind}|{name}", np.zeros(shape, array.dtype))[group.state_rows] = array
     return stack
 
@@ -376,11 +376,11 @@ def _runs(values: Sequence[Any]) -> list[tuple[slice, Any]]:
     return runs
 
 
-def _state_rows(networks: Sequence[Network]) -> dict[str, dict[int, int]]:
+def _state_rows(kinds: Sequence[tuple[str, ...]]) -> dict[str, dict[int, int]]:
     """By kind of component, the row of each network's state: {position of the network: row}."""
-    rows_of_kind: dict[str, dict[int, int]] = {}
-    for position, network in enumerate(networks):
-        for kind in network.kinds:
-            rows = rows_of_kind.setdefault(kind, {})
+    state_rows: dict[str, dict[int, int]] = {}
+    for position, of_network in enumerate(kinds):
+        for kind in of_network:
+            rows = state_rows.setdefault(kind, {})
             rows[position] = len(rows)
-    return rows_of_kind
+    return state_rows
