@@ -45,15 +45,28 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 
 
-def escape(app, what, name, obj, options, lines):
-    """Escape what reStructuredText would take for markup in a formula or a name: |g|, n_iter_."""
-    for number, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+MARKUP = re.compile(
+    r"(?<!\\)\|"  # |g| is no substitution
+    r"|(?<=\w)_(?!\w)"  # n_iter_ is no reference
+    r"|(?<=[(, ])\*(?=[a-z]\w*[),])"  # (*arguments) is no emphasis
+)
+
+
+def show_plain_text(app, what, name, obj, options, lines):
+    """Show formulas and names of a docstring as they are written, and an indented block of a module's as it stands."""
+    shown = []
+    for line in lines:
+        is_block = what == "module" and line.startswith("    ")
+        if is_block and len(shown) > 1 and not shown[-1] and not shown[-2].startswith("    "):
+            shown += ["::", ""]
+        if not is_block and not line.lstrip().startswith((">>>", "...")):
             pieces = re.split(r"(``.*?``)", line)
-            pieces[::2] = [re.sub(r"(?<!\\)\||(?<=\w)_(?!\w)", r"\\\g<0>", piece) for piece in pieces[::2]]
-            lines[number] = "".join(pieces)
+            pieces[::2] = [MARKUP.sub(r"\\\g<0>", piece) for piece in pieces[::2]]
+            line = "".join(pieces)
+        shown.append(line)
+    lines[:] = shown
 
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", escape, priority=900)  # after numpydoc
+    app.connect("autodoc-process-docstring", show_plain_text, priority=900)  # after numpydoc
