@@ -1,4 +1,4 @@
-"""Print how closely nncore meets the reference values of other libraries: member, oracle, largest relative difference.
+"""Print how closely nncore agrees with other libraries: component, library, largest relative difference.
 
     .venv/bin/python scripts/compare_references.py
 
@@ -20,26 +20,26 @@ import test_training  # noqa: E402
 worst: list[float] = []
 
 
-def note(ours: object, theirs: object, *_: object, **__: object) -> None:
-    """Stands in for `assert_meets`: remembers the largest relative difference."""
+def record(ours: object, theirs: object, *_: object, **__: object) -> None:
+    """Replace `assert_meets`: record the largest relative difference."""
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
     size = np.maximum(np.abs(b), 1e-3 * np.abs(b).max())
     worst.append(float(np.max(np.abs(a - b) / np.where(size > 0, size, 1))))
 
 
 def measured(check: object, *arguments: object) -> float:
-    """The largest difference that one test of the suite looks at."""
+    """The largest difference in one test of the suite."""
     worst.clear()
     check(*arguments)  # type: ignore[operator]
     return max(worst)
 
 
 def rows() -> dict[tuple[str, str], float]:
-    """The largest difference for each member and oracle."""
-    found: dict[tuple[str, str], float] = {}
+    """The largest difference for each component and library."""
+    differences: dict[tuple[str, str], float] = {}
 
     def add(name: str, oracle: str, difference: float) -> None:
-        found[name, oracle] = max(found.get((name, oracle), 0.0), difference)
+        differences[name, oracle] = max(differences.get((name, oracle), 0.0), difference)
 
     for case in test_optimizers.CASES:
         add(case["optimizer"], case["source"], measured(test_optimizers.test_many_steps_equal_the_reference, case))
@@ -74,13 +74,13 @@ def rows() -> dict[tuple[str, str], float]:
             "torch",
             measured(test_training.test_training_follows_torchs_loss_curve_on_digits, name),
         )
-    return found
+    return differences
 
 
 def main() -> None:
     """Measure and print."""
     for module in (test_functions, test_optimizers, test_training):
-        module.assert_meets = note
+        module.assert_meets = record
     for (name, oracle), difference in rows().items():
         print(f"{name:<48} {oracle:<68} {difference:8.1e}")
 
