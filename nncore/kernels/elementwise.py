@@ -27,7 +27,7 @@ from nncore.kernels.hyperparameters import column
 
 CHUNK_SIZE = (
     1 << 15
-)  # numbers of one array that NumPy works on at a time, so that intermediate results stay in the cache
+)  # numbers that NumPy works on at a time, so that intermediate results stay in the processor's cache
 CALLS_BEFORE_COMPILING = 4  # Numba takes half a second to load, too long for a process that only predicts a few rows
 
 
@@ -53,6 +53,7 @@ class ElementwiseKernel:
         self._arrays, self._coefficients = self.formula.arrays, self.formula.coefficients
         self._last = self._arrays.index(writes[-1])
         self._loops: dict[np.dtype[Any], compiled.Loop | None] = {}
+        self._no_values: dict[np.dtype[Any], Array] = {}  # made once: a call is too short to allocate for nothing
         self._calls = 0
 
     def __call__(self, *arrays: Array, **coefficients: Array) -> Array:
@@ -89,6 +90,7 @@ class ElementwiseKernel:
     def prepare(self, dtype: np.dtype[Any]) -> None:
         """Load or compile the loop for arrays of this dtype, if there can be one; it is kept for later calls."""
         if dtype not in self._loops:
+            self._no_values[dtype] = np.empty((0, 0), dtype)
             self._loops[dtype] = compiled.compiled_loop(self.formula, dtype.name)
 
     def _mismatch(self, n_arrays: int, coefficients: dict[str, Array]) -> str:
@@ -123,7 +125,7 @@ class ElementwiseKernel:
             if array.dtype is not dtype and array.dtype != dtype:
                 return False
             rows.append(array if array.ndim == 3 else array[:, None])
-        values = np.empty((len(coefficients), len(first)), dtype)
+        values = np.empty((len(coefficients), len(first)), dtype) if coefficients else self._no_values[dtype]
         for index, name in enumerate(self._coefficients):
             values[index] = coefficients[name]
         return loop(values, *rows)
