@@ -120,3 +120,21 @@ def test_what_is_left_of_a_run_that_was_cut_off_is_planned(tmp_path):
     assert found["network_epochs"] == 0
     assert planned(tmp_path, *ADAM, *IRIS, "training.epochs=3", "resume=never")[0]["network_epochs"] == 27
     assert path.read_bytes() == before
+
+
+def test_the_plan_of_an_interrupted_halving_is_what_the_resumed_run_trains(tmp_path):
+    """The scores of the finished rungs decide which trials are trained further, as in the run itself."""
+    settings = (*ADAM, *IRIS, "search=halving", "training.epochs=9")
+    swept_here(tmp_path, *settings)
+    (path,) = tmp_path.glob("*/*/journal.jsonl")
+    lines = path.read_text().splitlines()
+    rungs = [number for number, line in enumerate(lines) if json.loads(line)["event"] == "rung"]
+    path.write_text("\n".join(lines[: rungs[2]]) + "\n")  # the last rung is missing
+    found, printed = planned(tmp_path, *settings)
+    assert "9 networks have begun before" in printed
+    assert (found["trials"], found["network_epochs"]) == (9, 1 * 6)
+    n_lines = len(path.read_text().splitlines())
+    swept_here(tmp_path, *settings)
+    resumed = [json.loads(line) for line in path.read_text().splitlines()[n_lines:]]
+    slices = [event for event in resumed if event["event"] == "slice"]
+    assert sum((event["until"] - event["start"]) * len(event["networks"]) for event in slices) == 6

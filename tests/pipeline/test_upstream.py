@@ -11,6 +11,7 @@ from upstreams import CountedSource, data_pipeline, noted
 import nncore.reduction.pca
 from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
+from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.stages.reduce import SHARED_COMPONENTS, AutoencoderReduction, Identity, PcaReduction, apply_reduction
 
 
@@ -144,3 +145,34 @@ def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
             .splitlines()[-1]
             .endswith("2 after reduction, 3 stage results from the cache")
         )
+
+
+class Calls(list):
+    """An observer that lists what it is told."""
+
+    def say(self, text):
+        self.append(("say", text))
+
+    def data_loaded(self, card):
+        self.append(("data_loaded", card["name"]))
+
+    def stage_finished(self, stage):
+        self.append(("stage_finished", stage))
+
+    def views_added(self, n_views, seconds):
+        assert seconds > 0
+        self.append(("views_added", n_views))
+
+
+def test_an_observer_is_told_what_the_stages_do_and_no_run_is_needed(tmp_path):
+    settings, _ = composed("data=iris", "execution=local", f"runs={tmp_path}", "split.folds=2", "cache=none")
+    calls = Calls()
+    with settings.execution.start() as executor:
+        data = DataPipeline(settings, executor, calls)
+        for reduction in (PcaReduction(2), PcaReduction(2), PcaReduction(3)):
+            data.views([(settings.prepare, reduction)])
+    stages = [("stage_finished", stage) for stage in ("load", "split", "prepare", "reduce")]
+    text = "2 folds of 60 training and 60 validation rows, 4 columns, 2 after reduction"
+    expected = [stages[0], ("data_loaded", "iris"), *stages[1:], ("say", text), ("views_added", 2)]
+    assert calls == expected
+    assert list(tmp_path.iterdir()) == []

@@ -142,7 +142,9 @@ def _average(average: kinds.WeightAverage, inputs: Inputs) -> Results:
     results = {}
     for number in range(1, 7):
         W = inputs.constant(number, 6)
-        average.observe(W, state, Step(number, make_architecture(), Workspace(), last=number % 2 == 0), (number + 1) // 2)
+        average.observe(
+            W, state, Step(number, make_architecture(), Workspace(), last=number % 2 == 0), (number + 1) // 2
+        )
         results[f"after {number}"] = average.average(W, state)
     return results
 
