@@ -35,6 +35,8 @@ def first_error(error: ValidationError, path: str = "") -> str:
         return f"{name} is not a setting; --cfg job prints all settings"
     if first["type"] in ("missing", "missing_argument"):
         return f"{name} must be given"
+    if first["type"] == "dataclass_type":
+        return f"{name} must be a mapping of settings, but is {first['input']!r}"
     if first["type"] == "value_error":
         return ": ".join(filter(None, [name, str(first["ctx"]["error"])]))
     return f"{name} = {first['input']!r}: {', or '.join(rules)}".replace("Input", "it")

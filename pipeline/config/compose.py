@@ -25,7 +25,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -206,35 +206,45 @@ def _parsed(overrides: Sequence[str]) -> list[Override]:
 
 def _explanation(error: Exception, overrides: Sequence[str]) -> str:
     """One line on why the configuration cannot be composed; for a wrong name, with the nearest right one."""
+    cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={name}: there is no such choice{_nearest(name, error.options)}; there are " + ", ".join(
-            error.options
-        )
-    if isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError):
-        key = f"{error.__cause__.full_key}."  # of an entry inside the override's value, or of a part of its name
+        options = [option for option in error.options if not option.startswith("_")]
+        return f"{group}={name}: there is no such choice{_nearest(name, options)}; there are {', '.join(options)}"
+    if isinstance(cause, ConfigTypeError):
+        return f"{cause.full_key} cannot be set so: there is a mapping where a list is needed, or the reverse"
+    if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        key = f"{cause.full_key}."  # of an entry inside the override's value, or of a part of its name
         names = sorted((override.get_key_element() for override in _parsed(overrides)), key=len, reverse=True)
-        return _unknown(
-            next(name for name in names if key.startswith(f"{name}.") or f"{name}.".startswith(key)), overrides
-        )
+        related = [name for name in names if key.startswith(f"{name}.") or f"{name}.".startswith(key)]
+        return _unknown([*related, str(cause.full_key)][0], overrides)
     if type(error) is ConfigCompositionException:
-        choices = hydra.compose("config", return_hydra_config=True).hydra.runtime.choices
-        loader = GlobalHydra.instance().config_loader()
+        (_, choices), loader = _picked(overrides), GlobalHydra.instance().config_loader()
         for override in _parsed(overrides):
-            name = override.get_key_element()
-            if override.type is OverrideType.CHANGE and name not in choices and loader.get_group_options(name):
+            name, is_change = override.get_key_element(), override.type is OverrideType.CHANGE
+            if is_change and name not in choices and loader.get_group_options(override.key_or_group):
                 return _unknown(name, overrides)
     return " ".join(str(error).split())
 
 
-def _unknown(name: str, overrides: Sequence[str]) -> str:
-    """One line on a setting that does not exist."""
+def _picked(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings in the files that the overrides pick, and the names of choices, such as loss@network.loss.binary."""
     picks = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
     try:
-        config = hydra.compose("config", picks)
+        config = hydra.compose("config", picks, return_hydra_config=True)
     except HydraException:  # one of them is wrong, too
-        config = hydra.compose("config")
-    known = sorted(set(_names({str(key): value for key, value in dict(OmegaConf.to_container(config)).items()})))  # type: ignore[arg-type]
+        config = hydra.compose("config", return_hydra_config=True)
+    choices = dict(config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    plain: Any = OmegaConf.to_container(config)
+    return plain, choices
+
+
+def _unknown(name: str, overrides: Sequence[str]) -> str:
+    """One line on a setting that does not exist."""
+    settings, choices = _picked(overrides)
+    known = sorted({*_names(settings), *choices})
     if name in known:
         return f"{name} is a mapping; give its entries one by one, each as +{name}.entry=value"
     return f"there is no setting {name}{_nearest(name, known)} (+{name}=... adds one to a mapping that takes any)"

@@ -14,6 +14,8 @@ WRONG = {
     "misspelt group": (["redcue=pca"], ["redcue", "did you mean reduce?"]),
     "misspelt setting of another file": (["data=csv", "data.taget=x"], ["data.taget", "did you mean data.target?"]),
     "a mapping as a whole": (["data=csv", "data.where={a: 1}"], ["data.where is a mapping", "+data.where.entry=value"]),
+    "a mapping as a list": (["network.hidden={a: 1}"], ["network.hidden", "a mapping where a list is needed"]),
+    "a place that takes no loss": (["loss@network.loss.binry=huber"], ["did you mean loss@network.loss.binary?"]),
     "no target": (["data=csv", "data.path=x.csv"], ["data.target must be given: data.target=..."]),
     "misspelt option": (["reduce=pcaa"], ["reduce=pcaa", "did you mean pca?", "autoencoder, none, pca"]),
     "misspelt setting": (["training.epochz=3"], ["training.epochz", "did you mean training.epochs?"]),
@@ -156,7 +158,7 @@ WRONG = {
         ["prepare", "Preprocessor"],
     ),
     "group set to nothing": (["reduce=null"], ["NoneType"]),
-    "settings set to nothing": (["training=null"], ["training = None", "TrainingSettings"]),
+    "settings set to nothing": (["training=null"], ["training must be a mapping of settings, but is None"]),
     "wrong in the second job": (["-m", "training.epochs=1,0"], ["training.epochs = 0"]),
     "misspelt in the third job": (["-m", "reduce=none,pca,pcaa"], ["reduce=pcaa"]),
 }
