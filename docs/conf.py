@@ -28,6 +28,7 @@ autodoc_default_options = {  # scikit-learn adds these methods, for its routing 
 }
 numpydoc_show_class_members = False  # the template of a module lists them
 numpydoc_validation_checks = set()
+highlight_language = "text"
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"nnsweep {release}"
@@ -67,6 +68,12 @@ def show_plain_text(app, what, name, obj, options, lines):
     lines[:] = shown
 
 
+def skip_field_aliases(app, what, name, obj, skip, options):
+    """Leave out the fields of a NamedTuple, which its docstring describes."""
+    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field number") else None
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.connect("autodoc-skip-member", skip_field_aliases)
     app.connect("autodoc-process-docstring", show_plain_text, priority=900)  # after numpydoc
