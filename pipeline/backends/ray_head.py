@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent import futures
 from typing import Any
 
 from pipeline.components.errors import SettingError
@@ -38,7 +38,7 @@ class HeadMonitor:
 
     def __init__(self, address: str, list_nodes: Callable[[], list[NodeInfo]]) -> None:
         self._address, self._list_nodes = address, list_nodes
-        self._pending: Future[list[NodeInfo]] = Future()
+        self._pending: futures.Future[list[NodeInfo]] = futures.Future()
         self._pending.set_result([])
         self._silent_since: float | None = None
 
@@ -69,14 +69,14 @@ class HeadMonitor:
     def _ask(self) -> list[NodeInfo]:
         """Ask in a thread of its own, which is abandoned if the head dies at just this moment."""
         if self._pending.done():
-            self._pending = Future()
+            self._pending = futures.Future()
             threading.Thread(target=_set_result, args=(self._pending, self._list_nodes), daemon=True).start()
         nodes = self._pending.result(RESPONSE_S)
         self._silent_since = None
         return nodes
 
 
-def _set_result(future: Future[list[NodeInfo]], function: Callable[[], list[NodeInfo]]) -> None:
+def _set_result(future: futures.Future[list[NodeInfo]], function: Callable[[], list[NodeInfo]]) -> None:
     try:
         future.set_result(function())
     except Exception as error:
