@@ -115,7 +115,7 @@ def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:9"])
-def test_where_no_cluster_is_one_line_says_how_to_get_one(address, tmp_path, monkeypatch):
+def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, monkeypatch):
     """For auto Ray has noted the one that was started last, and it was killed."""
     (tmp_path / "temporary" / "ray").mkdir(parents=True)
     (tmp_path / "temporary" / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
@@ -142,7 +142,7 @@ def test_an_address_is_auto_or_host_and_port(address, tmp_path):
 
 
 @pytest.mark.slow
-def test_when_the_head_is_gone_one_line_says_so_and_the_run_goes_on_in_another_cluster(cluster, expected, tmp_path):
+def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_cluster(cluster, expected, tmp_path):
     worker(cluster)
     run = Running(tmp_path, cluster)
     run.wait_for_slices(4)

@@ -62,7 +62,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("execution", ["local", "ray"])
-def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room(execution, small_disk, tmp_path):
+def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_space(execution, small_disk, tmp_path):
     settings = (
         *SETTINGS,
         "training.epochs=12",
@@ -87,7 +87,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on_when_there_is_room
 
 
 @pytest.mark.slow
-def test_an_object_store_that_is_full_spills_to_the_disk_and_nothing_stands_still(tmp_path):
+def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
     """The data take three times what the store holds."""
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
     settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
@@ -116,7 +116,7 @@ def test_a_clock_that_goes_backwards_changes_no_result(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_out_of_memory_is_tried_again_with_fewer_networks(tmp_path, monkeypatch):
+def test_a_slice_that_runs_out_of_memory_is_retried_with_fewer_networks(tmp_path, monkeypatch):
     """Ray's own guard ends it: each network wants 250 MB, and the guard leaves 2 GB to all."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}

@@ -29,7 +29,7 @@ def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
     assert shares(most, fraction).capacity(hosts) == GpuCapacity(n, memory)
 
 
-def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
+def test_a_gpu_that_is_missing_or_not_requested_is_not_probed():
     def look():
         raise AssertionError
 
@@ -47,7 +47,7 @@ def test_nobody_looks_at_a_gpu_that_is_not_there_or_not_wanted():
         (TimeoutError("none was free within 60 s"), "none was free within 60 s"),
     ],
 )
-def test_one_that_cannot_be_used_is_left_alone_or_is_an_error_if_it_was_asked_for(error, said):
+def test_a_gpu_that_cannot_be_used_is_ignored_or_is_an_error_if_it_was_requested(error, said):
     n_looks = []
 
     def look():
@@ -64,12 +64,12 @@ def test_one_that_cannot_be_used_is_left_alone_or_is_an_error_if_it_was_asked_fo
         shares(1, look=look).capacity([ONE])
 
 
-def test_a_host_with_fewer_gpus_than_were_declared_is_told_of():
+def test_a_host_with_fewer_gpus_than_declared_is_reported():
     with pytest.raises(SettingError, match="there are 1, not 2"):
         shares(2, look=lambda: (1000, 1)).capacity([TWO])
 
 
-def test_a_host_that_leaves_while_it_is_looked_at_is_forgotten():
+def test_a_host_that_leaves_while_it_is_probed_is_forgotten():
     answers = iter([TaskLostError("the worker's host left"), (1000, 1)])
 
     def look():

@@ -73,7 +73,7 @@ def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room,
     assert found["trials"]["finished"] == 112
 
 
-def test_one_core_beside_a_gpu_without_memory_does_all_the_work(standin, expected, tmp_path):
+def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_ROOM", "2000")
     command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
     found = summary(tmp_path)
@@ -81,7 +81,7 @@ def test_one_core_beside_a_gpu_without_memory_does_all_the_work(standin, expecte
     assert found["digest"] == expected["digest"]
 
 
-def test_the_host_with_the_only_gpu_leaves_and_cores_go_on(standin, expected, tmp_path):
+def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected, tmp_path):
     cluster = clusters.cluster(num_cpus=1)
     try:
         host = clusters.add_worker(cluster, num_gpus=1)
@@ -102,14 +102,14 @@ def test_the_host_with_the_only_gpu_leaves_and_cores_go_on(standin, expected, tm
     assert found["digest"] == undisturbed["digest"]
 
 
-def test_a_gpu_that_is_asked_for_and_cannot_be_used_ends_the_run_in_one_line(tmp_path):
+def test_a_requested_gpu_that_cannot_be_used_ends_the_run_in_one_line(tmp_path):
     done = command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (ModuleNotFoundError: No module")
 
 
-def test_a_gpu_that_is_there_but_cannot_be_used_is_left_alone_and_that_is_said(expected, tmp_path):
+def test_a_gpu_that_cannot_be_used_is_ignored_with_a_message(expected, tmp_path):
     cluster = clusters.cluster(num_cpus=2, num_gpus=1)
     try:
         where = ("execution=cluster", f"execution.address={cluster.address}")

@@ -1,4 +1,4 @@
-"""The default sweep across three hosts that share no folder: one is cut off, the power of one fails, the head dies."""
+"""The default sweep across three hosts that share no folder: one is disconnected, one loses power, the head dies."""
 
 import json
 import re
@@ -127,7 +127,7 @@ def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
     assert sweep.returncode == 0, said
 
 
-def test_the_power_of_a_host_fails(three, expected, tmp_path):
+def test_a_host_loses_power(three, expected, tmp_path):
     sweep = Sweep(tmp_path, three)
     sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
     three[2].kill()
@@ -137,7 +137,7 @@ def test_the_power_of_a_host_fails(three, expected, tmp_path):
     assert found["trials"]["failed"] == 0
 
 
-def test_a_host_is_cut_off_for_a_minute(three, expected, tmp_path):
+def test_a_host_is_disconnected_for_a_minute(three, expected, tmp_path):
     sweep = Sweep(tmp_path, three)
     sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
     three[2].link("down")

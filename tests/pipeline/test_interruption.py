@@ -104,7 +104,7 @@ def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stage_that_failed_on_ray_is_not_said_to_be_done(tmp_path):
+def test_a_stage_that_failed_on_ray_is_not_recorded_as_finished(tmp_path):
     done = command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
     assert done.returncode == 2
     assert "split.validation=0.0001 with split.test=0.2 does not fit the data" in done.stderr
@@ -148,7 +148,7 @@ def mute_server():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answer", ["refused", "mute"])
-def test_a_server_that_is_not_there_costs_seconds_and_one_line(answer, mute_server, tmp_path):
+def test_an_unreachable_server_costs_seconds_and_one_line(answer, mute_server, tmp_path):
     uri = mute_server if answer == "mute" else "http://127.0.0.1:9"
     began = time.monotonic()
     done = command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
@@ -198,7 +198,7 @@ def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
 
 
 @pytest.mark.slow
-def test_when_mlflow_fails_the_sweep_goes_on_and_one_line_warns(tmp_path):
+def test_when_mlflow_fails_the_sweep_continues_and_one_line_warns(tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     done = command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")
     assert done.stdout.count("warning: MLflow was not written to the end (") == 1

@@ -184,17 +184,17 @@ def test_mlflow_holds_the_parents_settings_scores_and_files(main_job, client, pa
     assert {"config.yaml", "leaderboard.csv"} <= files
 
 
-def test_the_champion_answers_raw_rows_from_the_registry(main_job, client, test_rows):
+def test_the_registered_champion_predicts_raw_rows(main_job, client, test_rows):
     version = client.get_model_version_by_alias("digits", "champion")
     assert version.version == 1 or version.version == "1"
     assert version.run_id == main_job.summary["mlflow"]["run_id"]
     model = mlflow.pyfunc.load_model("models:/digits@champion")
     columns = load_digits().feature_names
-    answers = model.predict(pd.DataFrame(test_rows.x.numbers, columns=columns))
-    probabilities = answers[[f"probability_{digit}" for digit in range(10)]].to_numpy()
+    predictions = model.predict(pd.DataFrame(test_rows.x.numbers, columns=columns))
+    probabilities = predictions[[f"probability_{digit}" for digit in range(10)]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     test = main_job.summary["best"]["test"]
-    assert accuracy_score(test_rows.y, answers["prediction"]) == test["accuracy"]
+    assert accuracy_score(test_rows.y, predictions["prediction"]) == test["accuracy"]
     of_the_right_class = probabilities.astype(float)[np.arange(len(probabilities)), test_rows.y]  # the digit
     assert -np.log(of_the_right_class).mean() == pytest.approx(test["loss"], rel=1e-4)
     assert test["accuracy"] > 0.96

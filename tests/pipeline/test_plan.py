@@ -49,7 +49,7 @@ def test_the_numbers_of_a_small_sweep_are_those_worked_out_by_hand(tmp_path):
     assert left_behind(tmp_path) <= {"cache"}
 
 
-def test_rungs_are_planned_with_the_trials_that_go_on(tmp_path):
+def test_rungs_are_planned_with_the_trials_that_survive(tmp_path):
     found, _ = planned(tmp_path, *ADAM, *IRIS, "search=halving", "training.epochs=9")
     assert (found["trials"], found["rungs"]) == (9, 3)
     assert found["network_epochs"] == 9 * 1 + 3 * 2 + 1 * 6
@@ -71,7 +71,7 @@ def test_of_a_run_that_grows_what_is_new_is_planned(tmp_path):
         planned(tmp_path, *settings, "run=nothing")
 
 
-def test_what_the_cache_has_is_said(tmp_path):
+def test_the_results_in_the_cache_are_counted(tmp_path):
     first, _ = planned(tmp_path, *ADAM, *IRIS)
     again, printed = planned(tmp_path, *ADAM, *IRIS)
     assert first["upstream_computed"] > 0
@@ -90,7 +90,7 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
-def test_the_rehearsal_divides_stacks_among_the_workers(workers, expected):
+def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
     """Four stacks of 6 seconds; and what each slice costs besides."""
     found = plan([trial_network(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
     timed = [replace(stack, epoch_seconds=0.6) for stack in found]
@@ -108,7 +108,7 @@ def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
     assert left_behind(tmp_path / "runs") == {"cache"}
 
 
-def test_what_is_left_of_a_run_that_was_cut_off_is_planned(tmp_path):
+def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
     """And it is not touched."""
     swept_here(tmp_path, *ADAM, *IRIS)
     (path,) = tmp_path.glob("*/*/journal.jsonl")

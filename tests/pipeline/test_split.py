@@ -77,7 +77,7 @@ def refusal(call, *arguments):
 @pytest.mark.parametrize(("cls", "kind"), list(itertools.product(EVERY, KINDS)))
 @settings(max_examples=12, deadline=None)
 @given(n=st.integers(50, 150), seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.15, 0.2, 0.3]))
-def test_every_row_is_in_one_part_and_parts_are_as_large_as_asked(cls, kind, n, seed, share):
+def test_every_row_is_in_one_part_and_parts_have_the_requested_sizes(cls, kind, n, seed, share):
     dataset = data_for(cls, kind, n, weighted=True)
     try:
         development, test = split_by(cls, seed, test=share, validation=0.2)(dataset)
@@ -144,7 +144,7 @@ def test_a_stratified_regression_has_low_and_high_targets_in_every_part():
 
 @settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(1, 30), min_size=10, max_size=20), seed=st.integers(0, 999))
-def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_however_large_they_are(sizes, seed):
+def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_of_any_size(sizes, seed):
     groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     tested, ((train, validation),) = parts(split_by(Grouped, seed), made(np.zeros((len(groups), 2)), groups=groups))
     held = [set(groups[part]) for part in (tested, validation, train)]
@@ -154,7 +154,7 @@ def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_however_large_
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(30, 120), step=st.integers(1, 6), seed=st.integers(0, 999))
-def test_time_learns_from_nothing_later_and_divides_no_moment(n, step, seed):
+def test_time_trains_on_nothing_later_and_keeps_equal_times_together(n, step, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
     tested, ((train, validation),) = parts(split_by(TimeSplit, seed), made(targets("regression", n), times=times))
@@ -167,7 +167,7 @@ def test_time_learns_from_nothing_later_and_divides_no_moment(n, step, seed):
 
 @pytest.mark.parametrize("cls", EVERY)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_official_test_part_stays_whole_and_the_share_is_of_no_effect(cls, kind):
+def test_an_official_test_part_is_kept_and_the_share_has_no_effect(cls, kind):
     official = replace(rows_of(targets(kind, 33)), weights=np.full(33, 2.0))
     dataset = data_for(cls, kind, test=official)
     development, test = split_by(cls)(dataset)
@@ -179,7 +179,7 @@ def test_an_official_test_part_stays_whole_and_the_share_is_of_no_effect(cls, ki
 
 
 @pytest.mark.parametrize("cls", [Holdout, Stratified, Grouped, KFold])
-def test_the_seed_alone_says_which_rows(cls):
+def test_the_seed_alone_determines_the_rows(cls):
     dataset = data_for(cls)
     found = parts(split_by(cls), dataset)
     np.random.seed(2)  # noqa: NPY002
@@ -235,12 +235,12 @@ FOLDS = "split.folds=3 with split.test=0.2 "
         (Grouped, data_for(Grouped, groups=GROUPS // 2), "of 1 groups, 1 cannot be held out"),
     ],
 )
-def test_what_the_data_cannot_give_is_said_in_one_line(cls, dataset, what):
+def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, dataset, what):
     said = FOLDS if cls is KFold else SHARES
     assert refusal(split_by(cls), dataset).startswith(f"{said}does not fit the data: {what}")
 
 
-def test_a_class_that_training_lacks_is_named():
+def test_a_class_without_training_rows_is_named():
     official = rows_of(np.array(["ash", "oak"]))
     for cls in EVERY:
         unknown = "the test part has class oak, which no development row has: leave its rows out, or choose split="

@@ -118,7 +118,7 @@ def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
         (TimeSplit, 3, data_for(TimeSplit, groups=np.arange(60)), "data.group is given, but this split would divide"),
     ],
 )
-def test_what_the_data_cannot_give_is_said_in_one_line(cls, folds, dataset, what):
+def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, folds, dataset, what):
     said = f"split.folds={folds} with split.test=0.2 does not fit the data: {what}"
     assert refusal(split_by(cls, folds), dataset).startswith(said)
 

@@ -46,7 +46,7 @@ def test_prepare_is_sklearns_scaler_on_the_training_rows(name):
     assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y))
 
 
-def test_balanced_class_weights_make_classes_count_alike():
+def test_balanced_class_weights_give_all_classes_equal_weight():
     _, development, view = prepared("breast_cancer", "prepare.class_weights=balanced")
     y, weights = development.part(0)[0].y, view.data.train.weights
     sums = [weights[y == label].sum() for label in development.labels]
@@ -71,7 +71,7 @@ def test_reduce_by_pca_is_sklearns_on_the_training_rows():
     np.testing.assert_array_equal(raw, view.data.validation.x)  # the model's way is the view's way
 
 
-def test_reduce_by_nothing_is_nothing():
+def test_no_reduction_returns_the_view_itself():
     settings, _, view = prepared("digits", "reduce=none")
     assert settings.reduce(view) is view
 

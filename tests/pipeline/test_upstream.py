@@ -105,7 +105,7 @@ class Elsewhere(CountedSource):
         return None
 
 
-def test_a_source_of_unknown_content_is_loaded_each_time_and_what_follows_is_found(tmp_path):
+def test_a_source_of_unknown_content_is_loaded_each_time_and_later_stages_are_cached(tmp_path):
     source, log = composed("data=iris")[0].data, tmp_path / "log"
     for n_cached in (0, 2):  # the number of folds, the view
         with data_pipeline(tmp_path, "data=iris", data=Elsewhere(source, log)) as (data, context):
@@ -126,7 +126,7 @@ def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
         assert apply_reduction(PcaReduction(2), view, PcaReduction(2).shared.fit(view)).data.train.x.shape == (90, 2)
 
 
-def test_timings_of_later_calls_add_up_and_are_said(tmp_path):
+def test_timings_of_later_calls_add_up_and_are_shown(tmp_path):
     with data_pipeline(tmp_path, "data=iris") as (data, context):
         prepare, timings = context.settings.prepare, context.run_folder.summary["timings"]
         data.views([(prepare, PcaReduction(2))])
