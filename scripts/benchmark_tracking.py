@@ -16,8 +16,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from pipeline.tracking import bulk, mlflow_store
+from pipeline.tracking import mlflow_bulk
 from pipeline.tracking.content import Point, RunContent, run_content
+from pipeline.tracking.mlflow_client import create_run
+from pipeline.tracking.mlflow_store import MlflowStore
 
 REPEATS = 5
 BY_CALLS = 50  # trials of a repeat by MLflow's own calls, which are slow
@@ -43,16 +45,16 @@ def trials(n: int, n_epochs: int) -> list[RunContent]:
 def roads(folder: Path, n: int) -> Iterator[dict[str, object]]:
     """Milliseconds per trial by MLflow's own calls and by the short road, medians."""
     uri = f"sqlite:///{folder / 'roads.db'}"
-    store = mlflow_store.Store({"uri": uri, "experiment": "roads", "artifacts": folder.as_uri()})
+    store = MlflowStore({"uri": uri, "experiment": "roads", "artifacts": folder.as_uri()})
     for n_epochs in (30, 10, 0):
         calls, rows = [], []
         for _ in range(REPEATS):
             some, all_of_them = trials(BY_CALLS, n_epochs), trials(n, n_epochs)
             began = time.perf_counter()
             for one in some:
-                mlflow_store.create(store.client, store.experiment, one)
+                create_run(store.client, store.experiment, one)
             between = time.perf_counter()
-            bulk.write(uri, store.experiment, folder.as_uri(), all_of_them)
+            mlflow_bulk.write(uri, store.experiment, folder.as_uri(), all_of_them)
             calls.append((between - began) / BY_CALLS * 1000)
             rows.append((time.perf_counter() - between) / n * 1000)
         ratio = median(a / b for a, b in zip(calls, rows, strict=True))

@@ -12,8 +12,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 from pipeline.runs.journal import Event
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
+from pipeline.tracking.mlflow_client import log
 from pipeline.tracking.mlflow_model import ALIAS, data_set, logged_model, move_alias
-from pipeline.tracking.mlflow_store import MlflowStore, log
+from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.trial_run import flat
 
 

@@ -26,8 +26,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pipeline.components.secrets import is_masked, masked
 from pipeline.engine.records import smaller_is_better
 from pipeline.runs.journal import Event, JournalReader, last_event, last_session
+from pipeline.tracking.mlflow_client import log
 from pipeline.tracking.mlflow_parent import ParentRun
-from pipeline.tracking.mlflow_store import MlflowStore, log
+from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.run_selector import TOP, RunSelector
 from pipeline.tracking.trial_run import TrialRun, Trials, Written, reduction
 from pipeline.tracking.view import saved_view

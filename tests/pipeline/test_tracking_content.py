@@ -1,20 +1,22 @@
 """What MLflow is given: names, numbers and texts that it takes as they are, curves of few points, by either road."""
 
+import json
 import math
 import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tracking import bulk, mlflow_store
+from pipeline.tracking import mlflow_bulk
 from pipeline.tracking.content import Point, fitting_name, run_content
-from pipeline.tracking.mlflow_store import MlflowStore, create
+from pipeline.tracking.mlflow_client import copy_template, create_run
+from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.trial_run import thinned
 
 
@@ -64,13 +66,15 @@ CONTENTS = {
 
 @pytest.mark.parametrize("which", CONTENTS)
 def test_mlflow_reads_the_same_after_either_road(store, which):
-    assert bulk.is_open_to(store.uri), "the installed MLflow's schema is to be verified: see pipeline/tracking/bulk.py"
+    assert mlflow_bulk.is_open_to(store.uri), (
+        f"MLflow stores runs otherwise than mlflow_bulk.write: {mlflow_bulk.compare_roads()}"
+    )
     (by_rows,) = store.write([CONTENTS[which]])
-    by_calls = create(store.client, store.experiment, CONTENTS[which])
+    by_calls = create_run(store.client, store.experiment, CONTENTS[which])
     assert read_back(store, by_rows) == read_back(store, by_calls)
 
 
-def test_runs_of_the_short_road_are_found_sorted_changed_deleted_and_restored(store, tmp_path):
+def test_runs_written_in_bulk_are_found_sorted_changed_deleted_and_restored(store, tmp_path):
     runs = [content(n, {"kind": "short"}, metrics=[Point("score", float(n % 7), 5, 0)]) for n in range(20)]
     ids = list(store.write(runs))
     client, where = store.client, [store.experiment]
@@ -87,42 +91,61 @@ def test_runs_of_the_short_road_are_found_sorted_changed_deleted_and_restored(st
     assert [one.path for one in client.list_artifacts(ids[0])] == ["note.txt"]
 
 
-def test_the_short_road_writes_all_runs_or_none(store):
+def test_the_bulk_insert_writes_all_runs_or_none(store):
     before = len(store.client.search_runs([store.experiment], max_results=1000))
     broken = content(1, {"kind": "x"}, {"kind": None})
     broken.parameters["kind"] = None  # which the store does not take
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
         list(store.write([content(0), broken]))
     assert len(store.client.search_runs([store.experiment], max_results=1000)) == before
 
 
-@pytest.mark.parametrize(
-    "change", ["UPDATE alembic_version SET version_num = 'of another day'", "ALTER TABLE runs ADD COLUMN new INTEGER"]
-)
-def test_an_unknown_schema_is_written_by_mlflows_own_calls(change, tmp_path):
+DIFFERENCES = {
+    "another status": ("status", "SCHEDULED"),
+    "another place of files": ("artifact_uri", "file:///elsewhere"),
+    "an exception": ("run_uuid", "the same for all"),
+}
+
+
+@pytest.mark.parametrize("which", DIFFERENCES)
+def test_on_any_difference_runs_are_written_by_mlflows_own_calls(which, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(mlflow_bulk, "RUN_DEFAULTS", mlflow_bulk.RUN_DEFAULTS | dict([DIFFERENCES[which]]))
+    assert mlflow_bulk.compare_roads()
     tracking = {"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()}
-    store = MlflowStore(tracking)
-    with closing(sqlite3.connect(tmp_path / "m.db")) as database, database:
-        database.execute(change)
-    assert not bulk.is_open_to(store.uri)
-    if change.startswith("ALTER"):
-        again = MlflowStore(tracking)
-        (run_id,) = again.write([content()])
-        assert again.client.get_run(run_id).data.params["optimizer"] == "adam"
+    (run_id,) = MlflowStore(tracking).write([content()])
+    (result,) = (tmp_path / "cache" / "nnsweep").glob("mlflow-*-bulk-*.json")
+    assert json.loads(result.read_text())["verified"] is False
+    run = MlflowStore(tracking).client.get_run(run_id)
+    assert (run.data.params["optimizer"], run.info.status) == ("adam", "FINISHED")
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql://localhost/x", "sqlite:////nowhere/m.db"])
-def test_only_a_local_file_that_is_there_has_a_short_road(uri):
-    assert not bulk.is_open_to(uri)
+def test_the_roads_are_compared_once_and_the_result_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    calls = []
+    compare = mlflow_bulk.compare_roads
+    monkeypatch.setattr(mlflow_bulk, "compare_roads", lambda: calls.append(1) or compare())
+    assert mlflow_bulk.is_verified()
+    assert mlflow_bulk.is_verified()
+    assert calls == [1]
+    (result,) = (tmp_path / "cache" / "nnsweep").glob("mlflow-*-bulk-*.json")
+    result.write_text("{")  # cut short: compare again
+    assert mlflow_bulk.is_verified()
+    assert calls == [1, 1]
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql://localhost/x"])
+def test_only_a_local_file_is_written_in_bulk(uri):
+    assert not mlflow_bulk.is_open_to(uri)
 
 
 WRITE = """
 import sys
-from pipeline.tracking import bulk
+from pipeline.tracking import mlflow_bulk
 from pipeline.tracking.content import Point, run_content
 for at in range(20):
     runs = [run_content("x", {"kind": sys.argv[3]}, {"a": at}, [Point("m", 0.5, 5, 0)], "FINISHED", 1, 2)] * 10
-    bulk.write(sys.argv[1], sys.argv[2], "file:///tmp", runs)
+    mlflow_bulk.write(sys.argv[1], sys.argv[2], "file:///tmp", runs)
 """
 
 
@@ -138,7 +161,7 @@ def test_several_processes_write_one_store_at_once(store):
 def test_a_template_spares_the_making_of_tables(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("first.db", "second.db"):
-        mlflow_store.copy_template(tmp_path / name)
+        copy_template(tmp_path / name)
     (template,) = (tmp_path / "cache" / "nnsweep").iterdir()
     assert (tmp_path / "second.db").read_bytes() == template.read_bytes()
     tables = [sqlite3.connect(tmp_path / name).execute("SELECT sql FROM sqlite_master").fetchall() for name in
@@ -157,7 +180,9 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch
 @given(st.text(min_size=1, max_size=300), st.text(max_size=50), st.floats())
 @settings(max_examples=40, deadline=None)
 def test_whatever_the_name_and_the_value_mlflow_takes_them(store, name, text, value):
-    run_id = create(store.client, store.experiment, content(0, {name: text}, {name: text}, [Point(name, value, 5, 0)]))
+    run_id = create_run(
+        store.client, store.experiment, content(0, {name: text}, {name: text}, [Point(name, value, 5, 0)])
+    )
     run = store.client.get_run(run_id).data
     kept = fitting_name(name)
     assert run.params[kept] == text
