@@ -13,7 +13,7 @@ from nncore.stack.training import train
 from pipeline.components.types import Dataset, Development, PreparedFold, PreparedView, RawRows
 from pipeline.engine.loop import Engine
 from pipeline.engine.packing.planner import PlannedStack, TrialNetwork
-from pipeline.engine.slices.task import SliceTask, train_slice
+from pipeline.engine.slices.task import CollectNetworks, SliceTask, StartNetworks, train_slice
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.stages.prepare import Prepare
 from pipeline.stages.reduce import AutoencoderReduction, Identity, PcaReduction
@@ -163,7 +163,17 @@ def test_law_3_the_split_keeps_every_row_once(tmp_path):
 
 def test_law_3_the_sweep_has_no_place_for_a_test_row():
     assert Data._fields == ("train", "validation")
-    for seen in (Development, PreparedView, PreparedFold, TrialNetwork, PlannedStack, SweepContext, SliceTask):
+    for seen in (
+        Development,
+        PreparedView,
+        PreparedFold,
+        TrialNetwork,
+        PlannedStack,
+        SweepContext,
+        SliceTask,
+        StartNetworks,
+        CollectNetworks,
+    ):
         assert not [name for name in seen.__annotations__ if "test" in name]
     for function in (
         train,
