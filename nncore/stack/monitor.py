@@ -26,7 +26,7 @@ class EpochMonitor:
     views : sequence of Rows
         Validation rows of each view, as `check_views` returns them.
     metrics : mapping of str to Metric
-        Metrics to compute beside the loss.
+        Metrics to compute in addition to the loss.
     """
 
     def __init__(self, stack: Stack, views: Sequence[Rows], metrics: Mapping[str, Metric]) -> None:

@@ -131,7 +131,7 @@ WRONG = {
     ),
     "likelihood of bits for values": (
         ["loss@network.loss.regression=sigmoid_cross_entropy"],
-        ["network.loss", "regression must be a loss for real targets"],
+        ["network.loss", "regression must be a loss for real or count targets"],
     ),
     "no loss for several classes": (["~network.loss.multiclass"], ["network.loss.multiclass must be given"]),
     "too little of a processor": (["stages.sweep.cpus=0.00001"], ["stages.sweep.cpus", "0.01"]),
