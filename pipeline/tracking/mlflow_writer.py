@@ -144,7 +144,7 @@ class MlflowWriter:
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
             self._acknowledgements.add("model", **self._parent.has_champion(happened, name, promote, told))
 
-            if tag := save_view(self._store, self._trials, self._settings["select"]["metric"]):
+            if tag := save_view(self._store, self._folder.name, self._trials, self._settings["select"]["metric"]):
                 self._acknowledgements.add("view", tag=tag)
 
     def _on_report(self, happened: Event) -> None:
@@ -169,12 +169,12 @@ def draw_best(store: MlflowStore, trials: Trials, metric: str, n_points: int) ->
         log(store.client, trial.run_id, trial.content({}, n_points))
 
 
-def save_view(store: MlflowStore, trials: Trials, metric: str) -> str | None:
+def save_view(store: MlflowStore, pipeline_run: str, trials: Trials, metric: str) -> str | None:
     """Give the experiment a view that suits the trials; its tag, or None if MLflow does not want it."""
     finals = dict.fromkeys(name.replace("/", "_") for trial in trials.runs.values() for name in trial.metric_names)
     others = sorted(finals.keys() - {f"validation_{metric}"}, key=lambda name: (name.startswith("train"), name))
     parameters = [trial.description["parameters"] for trial in trials.runs.values()]
-    tag, value = saved_view(f"validation_{metric}", parameters, others)
+    tag, value = saved_view(pipeline_run, f"validation_{metric}", parameters, others)
     try:
         store.client.set_experiment_tag(store.experiment, tag, value)
     except MlflowException:  # it is an ornament

@@ -1,7 +1,7 @@
-"""The view of an experiment in MLflow's UI that a sweep needs: columns, order and charts.
+"""The view of one run's trials in MLflow's UI: filter, columns, order and charts.
 
-The format is the UI's own, that of MLflow 3.17: what its "share" button writes into a tag of the experiment. It is
-described nowhere. A UI that does not understand it says so and shows its own view.
+The view is a tag of the experiment, in the undocumented format that the UI's "share" button writes (MLflow 3.17). A UI
+that does not understand it says so and shows its default view; nothing else depends on it.
 """
 
 import json
@@ -16,28 +16,42 @@ from pipeline.tracking.trial_run import LOGARITHMS
 
 ALL, BEST = "All runs of the table", "The first 20 runs of the table"
 FOLDED = ("train", "validation", "network", "seconds", "throughput", "Model metrics")  # charts that the UI adds
-TAGS = ("status", "stop_reason", "rung", "pipeline_run")
+TAGS = ("status", "stop_reason", "rung")
 PREFIX = "mlflow.sharedViewState."
 
 
-def saved_view(metric: str, trials: Iterable[Mapping[str, Any]], metrics: Sequence[str]) -> tuple[str, str]:
-    """The tag of the experiment that holds the view, name and value; the same content has the same name.
+def saved_view(
+    pipeline_run: str, metric: str, trials: Iterable[Mapping[str, Any]], metrics: Sequence[str]
+) -> tuple[str, str]:
+    """Return the tag of the experiment that holds the view.
 
-    metric    the final metric to order by, best first, such as validation_loss
-    trials    the parameters of each trial by name; columns are those that differ, axes those that all trials have
-    metrics   final metrics that are columns beside it
+    Parameters
+    ----------
+    pipeline_run : str
+        The run's id; the view shows its MLflow runs only.
+    metric : str
+        The final metric to order by, best first, such as validation_loss.
+    trials : iterable of dict
+        The parameters of each trial by name. Columns are those that differ, axes of charts those that all trials have.
+    metrics : sequence of str
+        Further final metrics that get a column.
+
+    Returns
+    -------
+    name, value : str
+        Views of equal content have equal names.
     """
-    state = json.dumps(_state(metric, list(trials), metrics)).encode()
+    state = json.dumps(_state(pipeline_run, metric, list(trials), metrics)).encode()
     return PREFIX + sha256(state).hexdigest()[:16], "deflate;" + b64encode(zlib.compress(state, 9)).decode()
 
 
 def view_address(server: str, experiment_id: str, tag: str) -> str:
-    """Where a browser finds the view of this tag."""
+    """Return the URL of the view that this tag holds."""
     query = urlencode({"viewStateShareKey": tag.removeprefix(PREFIX), "workflowType": "machine_learning"})
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
 
 
-def _state(metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+def _state(pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
     names = dict.fromkeys(name for trial in trials for name in trial)
     swept = [name for name in names if name in ("optimizer", "regularizer") or _differs(name, trials)]
     columns = [
@@ -48,6 +62,7 @@ def _state(metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str])
     ]
     sections, charts = _charts(metric, trials, swept)
     return {
+        "searchFilter": f"tags.pipeline_run = '{pipeline_run}'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": metric.endswith("loss"),
         "selectedColumns": columns,

@@ -16,7 +16,7 @@ TRIALS = [
 
 
 def state(metric="validation_loss", trials=TRIALS, metrics=("train_loss",)):
-    _, value = saved_view(metric, trials, metrics)
+    _, value = saved_view("run-1", metric, trials, metrics)
     kind, _, content = value.partition(";")
     assert kind == "deflate"
     return json.loads(zlib.decompress(b64decode(content)))
@@ -49,7 +49,6 @@ def test_columns_are_the_metrics_what_differs_and_how_it_ended():
         "status",
         "stop_reason",
         "rung",
-        "pipeline_run",
         "Duration",
     ]
     assert names(state()["selectedColumns"]) == expected
@@ -83,20 +82,25 @@ def test_each_chart_stands_in_a_section_and_has_a_name_of_its_own():
 
 
 def test_equal_views_have_equal_tags():
-    once, twice = (saved_view("validation_loss", iter(TRIALS), ["train_loss"]) for _ in range(2))
+    once, twice = (saved_view("run-1", "validation_loss", iter(TRIALS), ["train_loss"]) for _ in range(2))
     assert once == twice
-    assert once[0] != saved_view("validation_accuracy", TRIALS, ["train_loss"])[0]
+    assert once[0] != saved_view("run-1", "validation_accuracy", TRIALS, ["train_loss"])[0]
+    assert once[0] != saved_view("run-2", "validation_loss", TRIALS, ["train_loss"])[0]
+
+
+def test_only_the_runs_own_trials_are_shown():
+    assert state()["searchFilter"] == "tags.pipeline_run = 'run-1'"
 
 
 def test_a_space_of_many_settings_fits_into_a_tag():
     many = [{f"optimizer.setting_{number}": number * n for number in range(60)} | TRIALS[0] for n in range(3)]
-    tag, value = saved_view("validation_loss", many, ["train_loss"])
+    tag, value = saved_view("run-1", "validation_loss", many, ["train_loss"])
     assert len(tag) < 250
     assert len(value) < 5000
 
 
 def test_the_address_leads_to_the_tag():
-    tag, _ = saved_view("validation_loss", TRIALS, [])
+    tag, _ = saved_view("run-1", "validation_loss", TRIALS, [])
     key = tag.removeprefix("mlflow.sharedViewState.")
     expected = f"http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey={key}&workflowType=machine_learning"
     assert view_address("http://127.0.0.1:5000/", "3", tag) == expected
