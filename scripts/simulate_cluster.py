@@ -30,7 +30,7 @@ from pipeline.engine.packing.cost_model import efficient_width, epoch_seconds, m
 from pipeline.engine.packing.planner import PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.runs.journal import Journal, JournalReader
-from pipeline.tracking.trial_run import Trials
+from pipeline.runs.replay import RunHistory
 
 WORKERS = (1, 10, 100, 1_000, 10_000)
 MOST_RUNS = 20_000  # tracking.most_trials
@@ -149,23 +149,23 @@ def measured(epochs: int) -> Costs:
         reports = {
             f"{number:04d}/1/0": Report(curves, selected_epoch=epochs, fingerprint="f" * 64) for number in range(width)
         }
-        results, trials = opened(width), Trials()
+        results, history = opened(width), RunHistory()
         with TemporaryDirectory() as folder:
             journal = Journal(Path(folder) / "journal.jsonl")
-            description = {"label": "", "parameters": {}}
+            description = {"labels": ("", "", ""), "parameters": {}}
             asked = {key: (key, None) for key in reports}
             journal.append("rung", number=1, trials={key[:4]: description for key in reports}, until={}, networks=asked)
             began = time.perf_counter()
             for _ in range(50):
                 said = {key: vars(report) for key, report in reports.items()}
-                how = {"stack": 0, "start": 0, "until": epochs, "last": True, "started": 0, "file": "", "sha256": ""}
-                journal.append("slice", **how, held=[], networks=said)
+                how = {"stack": 0, "start": 0, "until": epochs, "gpu": False, "last": True, "started": 0}
+                journal.append("slice", **how, worker="", file="", sha256="", held=[], networks=said)
                 add(results, reports, 0, epochs, last=True)
             times[width] = (time.perf_counter() - began) / 50
             journal.close()
             reader, began = JournalReader(journal.path), time.perf_counter()
             for happened in reader.events():
-                trials.handle(happened)
+                history.apply(happened)
             read = (time.perf_counter() - began) / 50 / width
             reader.close()
     network = (times[100] - times[1]) / 99

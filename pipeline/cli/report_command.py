@@ -16,14 +16,14 @@ from pathlib import Path
 from pipeline.cli.arguments import find_run, no_words, read
 from pipeline.components.errors import SettingError
 from pipeline.console.terminal import plain_console
-from pipeline.runs.journal import at_rest
+from pipeline.runs.journal import not_in_use
 
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
     words, settings = read(arguments, {"run": "last", "runs": "runs"})
     no_words(words)
-    folder = at_rest(find_run(Path(settings["runs"]), settings["run"])).absolute()
+    folder = not_in_use(find_run(Path(settings["runs"]), settings["run"])).absolute()
     if not (folder / "summary.json").exists():
         raise SettingError(f"run={folder.name} was interrupted before its summary was written; resume it first")
     from pipeline.reports.report import write_report  # matplotlib takes time to load

@@ -5,8 +5,10 @@ Usage: nnsweep runs [list] [runs=runs]
        nnsweep runs compare <id> <id> [...] [runs=runs]
 
 list      each run with its status, its trials and its scores
-show      what one run came to, and its best trials
+show      the results of one run, and its best trials
 compare   the settings in which runs differ, and their scores; whether their results are equal to the last bit
+
+A run is running, finished, interrupted (the same command resumes it) or failed.
 
 Examples:
   nnsweep runs
@@ -17,6 +19,7 @@ Examples:
 
 import csv
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,10 @@ from pipeline.cli.arguments import find_run, no_words, read, run_folders
 from pipeline.components.errors import SettingError
 from pipeline.console.closing import in_words
 from pipeline.console.terminal import plain_console
-from pipeline.runs.journal import last_session, worker
+from pipeline.runs.journal import last_session, process_at_work
+from pipeline.runs.replay import replayed
+from pipeline.runs.resume import flat
 from pipeline.runs.summary import empty_summary
-from pipeline.tracking.trial_run import flat
 
 BEST = 10  # trials that are shown
 
@@ -37,19 +41,19 @@ BEST = 10  # trials that are shown
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
     words, given = read(arguments, {"runs": "runs", "run": "last"})
-    what, runs = words[0] if words else "list", Path(given["runs"])
-    if what == "list":
+    command, runs = words[0] if words else "list", Path(given["runs"])
+    if command == "list":
         no_words(words[1:])
         _list(runs)
-    elif what == "show":
+    elif command == "show":
         no_words(words[1:])
         _show(find_run(runs, given["run"]))
-    elif what == "compare":
+    elif command == "compare":
         if len(words) < 3:
             raise SettingError("runs compare needs the ids of two runs or more; nnsweep runs list shows them")
-        _compare([find_run(runs, one) for one in words[1:]])
+        _compare([find_run(runs, run_id) for run_id in words[1:]])
     else:
-        raise SettingError(f"runs {what} is not known; there are runs list, runs show and runs compare")
+        raise SettingError(f"runs {command} is not known; there are runs list, runs show and runs compare")
 
 
 def _list(runs: Path) -> None:
@@ -58,33 +62,32 @@ def _list(runs: Path) -> None:
         raise SettingError(f"runs={runs}: there is no run in this folder; name another with runs=...")
     table = _table("run", "name", "status", "trials", "validation", "test", "seconds")
     for folder in folders:
-        found = _summary(folder)
-        trials, best = found["trials"], found["best"]
-        validation = in_words({name: value["mean"] for name, value in best["validation"].items()}) if best else ""
+        summary = _summary(folder)
+        best = summary["best"]
         table.add_row(
             folder.name,
             folder.parent.name,
-            _status(folder, found),
-            f"{trials['planned']:,}",
-            validation,
+            summary["status"],
+            f"{summary['trials']['planned']:,}",
+            in_words({name: value["mean"] for name, value in best["validation"].items()}) if best else "",
             in_words(best["test"]) if best else "",
-            _number(found["timings"]["total_s"], ".1f"),
+            _number(summary["timings"]["total_s"], ".1f"),
         )
     plain_console().print(table)
 
 
 def _show(folder: Path) -> None:
-    console, found = plain_console(), _summary(folder)
-    trials = ", ".join(f"{count:,} {name}" for name, count in found["trials"].items())
-    lines = {"run": f"{folder.name} of {folder.parent.name}, {_status(folder, found)}", "trials": trials}
-    if best := found["best"]:
+    console, summary = plain_console(), _summary(folder)
+    trials = ", ".join(f"{count:,} {name}" for name, count in summary["trials"].items())
+    lines = {"run": f"{folder.name} of {folder.parent.name}, {summary['status']}", "trials": trials}
+    if best := summary["best"]:
         parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
         lines["champion"] = f"trial {best['trial']}: {parameters}"
         lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()})
         lines["test"] = in_words(best["test"])
-    timings = {name.removesuffix("_s"): value for name, value in found["timings"].items() if value is not None}
+    timings = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}
     lines["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in timings.items())
-    lines["folder"], lines["digest"] = str(folder.absolute()), found["digest"] or "none"
+    lines["folder"], lines["digest"] = str(folder.absolute()), summary["digest"] or "none"
     for name, text in lines.items():
         console.print(f"{name:<11}{text}", soft_wrap=True)
     leaderboard = folder / "leaderboard.csv"
@@ -102,29 +105,40 @@ def _compare(folders: list[Path]) -> None:
     console, summaries = plain_console(), [_summary(folder) for folder in folders]
     settings = [dict(flat(last_session(folder)["settings"])) for folder in folders]
     table = _table("", *(folder.name for folder in folders))
-    for name in dict.fromkeys(name for one in settings for name in one):
-        values = [one.get(name, "not there") for one in settings]
+    for name in dict.fromkeys(name for of_run in settings for name in of_run):
+        values = [str(of_run.get(name, "absent")) for of_run in settings]
         if len(set(values)) > 1:
             table.add_row(name, *values)
     for part in ("validation", "test"):
-        bests = [found["best"] and found["best"][part] for found in summaries]
+        bests = [summary["best"] and summary["best"][part] for summary in summaries]
         for name in dict.fromkeys(name for best in bests if best for name in best):
             table.add_row(f"{part} {name}", *(_score(best, name) for best in bests))
     console.print(table)
-    digests = {found["digest"] for found in summaries}
+    digests = {summary["digest"] for summary in summaries}
     equal = len(digests) == 1 and None not in digests
     console.print("the results are equal to the last bit" if equal else "the results are not the same")
 
 
 def _summary(folder: Path) -> dict[str, Any]:
+    """A run's summary with its status now; before its session is over, the counts come from its journal."""
     path = folder / "summary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty_summary(folder.name)
-
-
-def _status(folder: Path, found: dict[str, Any]) -> str:
-    if worker(folder):
-        return "at work"
-    return "cut off" if found["status"] == "running" else str(found["status"])
+    summary = json.loads(path.read_text(encoding="utf-8")) if path.exists() else empty_summary(folder.name)
+    is_over = summary["status"] != "running"
+    if process_at_work(folder):
+        status, is_over = "running", False
+    else:
+        status = {"running": "interrupted", "killed": "interrupted"}.get(summary["status"], summary["status"])
+    if not is_over:
+        with suppress(SettingError):  # resuming the run says what is wrong with its journal
+            trials = replayed(folder).trials.values()
+            summary["trials"] = {
+                "planned": len(trials),
+                "finished": sum(trial.outcome == "finished" for trial in trials),
+                "stopped": sum(trial.outcome in ("stopped", "pruned") for trial in trials),
+                "diverged": sum(trial.outcome == "diverged" for trial in trials),
+                "failed": sum(trial.outcome == "failed" for trial in trials),
+            }
+    return summary | {"status": status}
 
 
 def _table(*headings: str) -> Table:

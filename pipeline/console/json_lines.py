@@ -48,7 +48,7 @@ class JsonOutput:
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
         """See Output."""
         trials = [
-            {"rank": rank, "trial": trial.key, "parameters": trial.trial.parameters, "mean": trial.mean}
+            {"rank": rank, "trial": trial.key, "parameters": trial.parameters, "mean": trial.mean}
             for rank, trial in enumerate(ranking.trials[:10], start=1)
         ]
         self._write("leaderboard", trials=trials)
@@ -75,7 +75,7 @@ class JsonOutput:
             workers=now.workers,
             workers_busy=now.busy,
             metric=results.metric,
-            best=best and {"trial": best.key, "parameters": best.trial.parameters, "mean": best.mean},
+            best=best and {"trial": best.key, "parameters": best.parameters, "mean": best.mean},
         )  # fmt: skip
 
     def _write(self, event: str, **content: Any) -> None:

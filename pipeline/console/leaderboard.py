@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.engine.ranking import Ranking
-from pipeline.engine.records import TrialRecord
 from pipeline.engine.statistics import TEST
+from pipeline.runs.records import TrialRecord
 
 
 def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[TrialRecord]) -> None:
@@ -17,7 +17,7 @@ def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[Tria
     ranked = {trial.key for trial in ranking.trials} if ranking else set()
     rows = [_ranked_row(rank, ranking) for rank in range(len(ranking.trials))] if ranking else []
     rows += [_row(trial) for trial in everything if trial.key not in ranked]
-    parameters = dict.fromkeys(name for trial in everything for name in trial.trial.parameters)
+    parameters = dict.fromkeys(name for trial in everything for name in trial.parameters)
     names = dict.fromkeys(["rank", "trial", *parameters, *(name for row in rows for name in row)])
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(names), restval="")
@@ -32,14 +32,13 @@ def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: in
     over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
     title = f"The best {min(top, len(trials))} of {n_trials} trials{over}"
     table = Table(title=title, title_justify="left", box=SIMPLE)
-    others = ["settings"] if any(trial.trial.other_label for trial in trials[:top]) else []
+    others = ["settings"] if any(trial.labels[2] for trial in trials[:top]) else []
     for heading in ("rank", "optimizer", "regularizer", *others, *(name.replace("/", " ") for name in metrics)):
         is_text = heading in ("optimizer", "regularizer", "settings")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "optimizer")
-    for rank, result in enumerate(trials[:top]):
-        trial = result.trial
-        labels = [trial.optimizer_label, trial.regularizer_label, *([trial.other_label] if others else [])]
-        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *_scores(result, metrics))
+    for rank, trial in enumerate(trials[:top]):
+        labels = trial.labels if others else trial.labels[:2]
+        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *_scores(trial, metrics))
     console.print(table)
     for line in _notes(ranking, n_trials):
         console.print(line, soft_wrap=True)
@@ -82,4 +81,4 @@ def _ranked_row(at: int, ranking: Ranking) -> dict[str, object]:
 
 
 def _row(result: TrialRecord) -> dict[str, object]:
-    return {"rank": "", "trial": result.key, **result.trial.parameters, "status": result.status}
+    return {"rank": "", "trial": result.key, **result.parameters, "status": result.status}

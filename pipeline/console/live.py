@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.console.progress import Pace, SweepProgress, describe, duration
-from pipeline.engine.records import TrialRecord, smaller_is_better
+from pipeline.runs.records import TrialRecord, smaller_is_better
 
 TOP, RUNGS, OPTIMIZERS = 6, 3, 6  # so many lines at most
 
@@ -69,9 +69,9 @@ def _best(now: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Tab
     room = width - len(f"trial    {metric}  epoch  ")  # rich would cut all columns alike
     table = _table(("trial", "right"), ("best so far", "left"), (metric.replace("/", " "), "right"), ("epoch", "right"))
     scored = [(trial.mean[metric], trial) for trial in trained if not trial.diverged]
-    scored.sort(key=lambda one: (smaller_is_better(metric, one[0]), one[1].trial.number))
+    scored.sort(key=lambda one: (smaller_is_better(metric, one[0]), one[1].number))
     for value, trial in scored[:TOP]:
-        label = Text(trial.trial.label)
+        label = Text(trial.label)
         label.truncate(room, overflow="ellipsis")
         table.add_row(trial.key, label, f"{value:.4f}", str(min(one.epochs_trained for one in trial.networks)))
     return table
@@ -82,11 +82,11 @@ def _optimizers(now: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
     metric = results.metric
     groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in results.trials.values():
-        groups[trial.trial.optimizer_name].append(trial)
+        groups[trial.parameters["optimizer"]].append(trial)
     best: dict[str, float] = {}
     for trial in trained:
         if not trial.diverged:
-            value, name = trial.mean[metric], trial.trial.optimizer_name
+            value, name = trial.mean[metric], trial.parameters["optimizer"]
             best[name] = min(value, best.get(name, value), key=lambda one: smaller_is_better(metric, one))
     headings = ("trials", "finished", "diverged", "network-epochs/s", "best")
     numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]

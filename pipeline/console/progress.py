@@ -60,7 +60,7 @@ def describe(now: SweepProgress) -> str:
     parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{now.rate:.0f} network-epochs/s", left]
     if results.best:
         value, metric = results.best.mean[results.metric], results.metric.replace("/", " ")
-        parts.append(f"best {metric} {value:.4f} ({results.best.trial.label})")
+        parts.append(f"best {metric} {value:.4f} ({results.best.label})")
     return ", ".join(parts)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 from pipeline.backends.base import Executor
 from pipeline.components.code_version import code_version
 from pipeline.components.types import DataCard
-from pipeline.config.schema import Settings, StageName
+from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.engine.loop import Engine
 from pipeline.engine.slices.task import train_slice
 from pipeline.runs.folder import RunFolder
+from pipeline.runs.resume import RunRequest
 from pipeline.stages.load import load_dataset, split_dataset
 from pipeline.stages.reduce import apply_reduction
 
@@ -34,6 +35,13 @@ def sweep_code(config: dict[str, Any]) -> str:
     """
     stages = (load_dataset, split_dataset, apply_reduction, Engine, train_slice)
     return code_version(*stages, *(config[name] for name in COMPUTED))
+
+
+def run_request(configuration: Configuration, code: str) -> RunRequest:
+    """Say which run a configuration asks for, of this code; see `sweep_code`."""
+    settings = configuration.settings
+    parent = settings.runs.absolute() / settings.name
+    return RunRequest(parent, settings.run, settings.resume, settings.training.epochs, configuration.plain, code)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pipeline.components.types import DataCard, Task
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.driver.context import sweep_code
+from pipeline.driver.context import run_request, sweep_code
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import network_factory
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
@@ -21,8 +21,8 @@ from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNe
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.probe import Probed, probe
-from pipeline.runs.journal import events
-from pipeline.runs.network_record import CheckpointRef, NetworkRecord, replicates
+from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
+from pipeline.runs.replay import replayed
 from pipeline.runs.resume import earlier_run, known_networks
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
@@ -47,8 +47,8 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         What was printed: counts, bytes, floating point operations and seconds.
     """
     settings = configuration.settings
-    earlier = earlier_run(settings, configuration.plain, sweep_code(configuration.plain)).folder
-    known = known_networks(earlier, events(earlier / "journal.jsonl")) if earlier else {}
+    earlier = earlier_run(run_request(configuration, sweep_code(configuration.plain))).folder
+    known = known_networks(earlier, replayed(earlier)) if earlier else {}
     variants = Variants(configuration)
     stages = StageTimer(output, began)
     with settings.execution.start() as executor:

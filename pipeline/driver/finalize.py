@@ -10,10 +10,9 @@ from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking
-from pipeline.engine.records import TrialRecord
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
-from pipeline.runs.network_record import NetworkRecord
+from pipeline.runs.records import NetworkRecord, TrialRecord
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate
@@ -99,11 +98,11 @@ class Finalizer:
 
     def _candidates(self, ranking: Ranking) -> list[NetworkRecord]:
         """The networks of the best trials on the first fold whose predictions can be averaged with the champion's."""
-        variants = self._context.variants
-        champion = variants.of(ranking.champion.trial)
+        variants, suggested = self._context.variants, self._engine.records.suggested
+        champion = variants.of(suggested[ranking.champion.key])
         candidates = []
         for trial in ranking.trials:
-            variant = variants.of(trial.trial)
+            variant = variants.of(suggested[trial.key])
             same_loss = variant.network.loss == champion.network.loss
             if same_loss and variant.prepare.scale_targets == champion.prepare.scale_targets:
                 candidates += [network for network in trial.networks if network.replicate.fold == 0]

@@ -9,7 +9,7 @@ from pipeline.config.variants import Variants
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import NetworkFactory
 from pipeline.engine.packing.planner import TrialNetwork
-from pipeline.runs.network_record import Replicate
+from pipeline.runs.records import Replicate
 from pipeline.search.base import TrainRequest
 
 

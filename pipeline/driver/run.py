@@ -17,10 +17,11 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
-from pipeline.driver.context import RunContext, sweep_code
+from pipeline.driver.context import RunContext, run_request, sweep_code
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import network_factory
+from pipeline.driver.summary import best_summary, sweep_summary, work_summary
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
@@ -28,9 +29,8 @@ from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.reports.page import Reporting
 from pipeline.runs.folder import RunFolder
-from pipeline.runs.network_record import replicates
-from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
-from pipeline.runs.summary import best_summary, sweep_summary, work_summary
+from pipeline.runs.records import replicates
+from pipeline.runs.resume import known_networks
 
 
 def run(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
@@ -55,7 +55,8 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     """
     settings = configuration.settings
     with _full_disk_reported(settings.runs):
-        run_folder = RunFolder(*configuration, sweep_code(configuration.plain), began)
+        request = run_request(configuration, sweep_code(configuration.plain))
+        run_folder = RunFolder(request, configuration.text, began, settings.tracking)
         try:
             with run_folder.ending():
                 with settings.execution.start() as executor, run_folder.failing():
@@ -90,9 +91,9 @@ def _start(context: RunContext) -> None:
             context.executor.check(options)
         except ValueError as error:
             raise SettingError(f"stages.{stage}.{error}") from None
-    if run_folder.said:
-        output.say(run_folder.said)
-    if run_folder.earlier:
+    if run_folder.message:
+        output.say(run_folder.message)
+    if run_folder.resumed:
         output.say(f"run {run_folder.folder.name} is resumed")
     output.stage("startup", run_folder.time("startup"))
 
@@ -100,7 +101,7 @@ def _start(context: RunContext) -> None:
 def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer, Engine]:
     """The engine of the sweep and its trainer, which know what earlier sessions of the run have trained."""
     settings, training, run_folder = context.settings, context.settings.training, context.run_folder
-    known = known_networks(run_folder.folder, run_folder.earlier)
+    known = known_networks(run_folder.folder, run_folder.history)
     records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)
     seconds = settings.budget.seconds
     sweep_context = SweepContext(
@@ -110,10 +111,10 @@ def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer,
         task=data.task,
         epochs=training.epochs,
         loss_limit=training.loss_limit,
-        deadline=None if seconds is None else time.monotonic() + seconds - sweep_seconds(run_folder.earlier),
+        deadline=None if seconds is None else time.monotonic() + seconds - run_folder.history.sweep_seconds,
         say=context.output.say,
     )
-    checkpoints = CheckpointStore(run_folder.folder, records, next_stack(run_folder.earlier))
+    checkpoints = CheckpointStore(run_folder.folder, records, run_folder.history.next_stack)
     trainer = RungTrainer(sweep_context, checkpoints, records, run_folder.journal)
     engine = Engine(
         sampler=context.variants.sampler,
@@ -184,7 +185,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     ensemble_test = ensemble.summary["test"] if ensemble else {}
     test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
-    run_folder.journal.append("champion", label=champion.trial.label, validation=validation, test=test)
+    run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
     finalizer.diagnose(champion)
     run_folder.time("publish")
 

@@ -11,10 +11,10 @@ from pipeline.components.errors import SettingError
 from pipeline.components.fingerprints import settings_hash
 from pipeline.engine.budget import Budget
 from pipeline.engine.packing.planner import TrialNetwork
-from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
+from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.journal import Journal
-from pipeline.runs.network_record import NetworkRecord
+from pipeline.runs.records import NetworkRecord, TrialRecord, smaller_is_better, trial_of
 from pipeline.search.base import Sampler, TrainRequest
 
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
@@ -161,7 +161,7 @@ class Engine:
         """
 
         def report(keys: Iterable[str]) -> None:
-            self._write_finished({key.partition("/")[0] for key in keys})
+            self._write_finished({trial_of(key) for key in keys})
             show()
 
         while requests := self._rungs.next():
@@ -205,7 +205,8 @@ class Engine:
     def _write_finished(self, trials: Iterable[str]) -> None:
         """Write to the journal which of the trials are finished."""
         if finished := self.records.mark_finished(trials):
-            pruned = {key: cause for key in finished if (cause := self.records.trials[key].pruned)}
+            networks = [network for key in finished for network in self.records.trials[key].networks]
+            pruned = {network.key: network.pruned for network in networks if network.pruned}
             self._journal.append("finished", trials=finished, pruned=pruned)
 
     def _enter(self, requests: list[TrainRequest]) -> None:
@@ -217,7 +218,7 @@ class Engine:
             "rung",
             number=self._rungs.number,
             trials={
-                request.trial.key: {"label": request.trial.label, "parameters": request.trial.parameters}
+                request.trial.key: {"labels": request.trial.labels, "parameters": request.trial.parameters}
                 for request in requests
             },
             until={request.trial.key: request.until for request in requests},
@@ -240,7 +241,7 @@ class Engine:
             origin = self._trainer.checkpoints.origin(record.checkpoint)
             return network._replace(start=record.epochs_trained, until=until, origin=origin)
         if record.inherited:
-            raise _missing(f"trial {record.key.partition('/')[0]}, which began as a copy of another")
+            raise _missing(f"trial {trial_of(record.key)}, which began as a copy of another")
         return network._replace(until=until)
 
 
@@ -294,7 +295,7 @@ def copied_network_hash(network: TrialNetwork, parent: NetworkRecord, epoch: int
     """
     copied = settings_hash("copy", network.content_hash, parent.content_hash, min(parent.epochs_trained, epoch))
     if parent.epochs_trained > epoch and copied not in known:
-        raise _missing(f"trial {parent.key.partition('/')[0]} as it was after epoch {epoch}")
+        raise _missing(f"trial {trial_of(parent.key)} as it was after epoch {epoch}")
     return copied
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.engine.records import SweepRecords, TrialRecord, smaller_is_better
+from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.statistics import interval, pareto_front, repeats, simplest, tied
+from pipeline.runs.records import TrialRecord, smaller_is_better
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def ranked(
     champion = trials[0]
     if select.simplest and ties:
         candidates = [rank for rank, is_tied in enumerate(ties) if is_tied]
-        sizes = [(n_parameters(trials[rank].key), len(trials[rank].trial.parameters), rank) for rank in candidates]
+        sizes = [(n_parameters(trials[rank].key), len(trials[rank].parameters), rank) for rank in candidates]
         champion = trials[candidates[simplest(sizes)]]
     intervals: list[dict[str, float]] = []
     for rank in range(len(trials)):

@@ -1,99 +1,33 @@
-"""What the sweep has found out: what each trial's networks come to, and a digest over all."""
+"""The records of the sweep that is running: its trials and networks, and a digest over all."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 
 from nncore.stack.training import Report
-from pipeline.runs.network_record import CheckpointRef, NetworkRecord, Replicate, given_up
+from pipeline.runs.records import CheckpointRef, NetworkRecord, Replicate, TrialRecord, smaller_is_better, trial_of
 from pipeline.search.trial import Trial
 
 
 @dataclass
-class TrialRecord:
-    """The networks of one trial, fold by fold and seed by seed, and what they come to together."""
-
-    trial: Trial
-    networks: tuple[NetworkRecord, ...]
-
-    @property
-    def key(self) -> str:
-        """The trial's."""
-        return self.trial.key
-
-    @property
-    def finished(self) -> bool:
-        """All its networks have ended."""
-        return all(network.finished for network in self.networks)
-
-    @property
-    def rankable(self) -> bool:
-        """All its networks have an answer, from their last epoch or from an earlier one."""
-        return self.finished and not self.diverged and all(network.epochs_trained for network in self.networks)
-
-    @property
-    def completed(self) -> bool:
-        """All its networks came to their last epoch, or were stopped early."""
-        return not self.diverged and all(network.completed for network in self.networks)
-
-    @property
-    def diverged(self) -> bool:
-        """Any of its networks has diverged."""
-        return any(network.diverged for network in self.networks)
-
-    @property
-    def failed(self) -> bool:
-        """Any of its networks took its workers along."""
-        return any(network.failed for network in self.networks)
-
-    @property
-    def stopped_early(self) -> bool:
-        """Any of its networks was stopped early or pruned, and none diverged."""
-        return not self.diverged and any(network.stopped_early for network in self.networks)
-
-    @property
-    def pruned(self) -> tuple[int, str] | None:
-        """(epoch, cause) if the search or the budget pruned it, and none of its networks had ended before."""
-        ended = any(network.diverged or network.stopped for network in self.networks)
-        return None if ended else next((network.pruned for network in self.networks if network.pruned), None)
-
-    @property
-    def mean(self) -> dict[str, float]:
-        """Every metric's mean over the networks, of the weights that they answer with."""
-        return self.aggregate(fmean)
-
-    @property
-    def std(self) -> dict[str, float]:
-        """The sample standard deviation over the networks (n - 1 in the denominator); zero if there is one."""
-        return self.aggregate(lambda values: stdev(values) if len(values) > 1 else 0.0)
-
-    def aggregate(self, statistic: Callable[[list[float]], float]) -> dict[str, float]:
-        """A statistic of every metric's values."""
-        finals = [network.final_metrics for network in self.networks]
-        return {name: statistic([final[name] for final in finals]) for name in finals[0]}
-
-    @property
-    def status(self) -> str:
-        """For people: finished, or in which epoch it was given up or stopped and why, in the first such network."""
-        for which in ("diverged", "stopped", "pruned"):
-            for network in self.networks:
-                ended: tuple[int, str] | None = getattr(network, which)
-                if ended:
-                    said = f"{given_up(ended[1])} in" if which == "diverged" else "stopped after"
-                    one = f"fold {network.replicate.fold + 1}, seed {network.replicate.seed} "
-                    return f"{one if len(self.networks) > 1 else ''}{said} epoch {ended[0]}: {ended[1]}"
-        return "finished" if self.completed else "not finished"
-
-
-@dataclass
 class RungProgress:
-    """A rung: its networks, the epoch (or epochs) they train to, its network-epochs, and those left to train."""
+    """A rung: what there is to train, and what of it is left.
+
+    Parameters
+    ----------
+    until : str
+        The epoch, or the epochs, to which its networks are trained.
+    networks : int
+    epochs : int
+        Network-epochs.
+    epochs_left : int
+        Network-epochs that are not trained yet.
+    """
 
     until: str
     networks: int
@@ -102,16 +36,40 @@ class RungProgress:
 
 
 class SweepRecords:
-    """All trials of a sweep and their networks, by key, and how far they are.
+    """All trials of a sweep and their networks.
 
-    known            what is known about networks, by content hash; an earlier session of the run may have filled it
-    n_slices         slices that were added
-    n_resumed        networks that began with epochs of an earlier session
-    epochs_trained   network-epochs that were computed
-    epochs_by_trial  the same, by the trial's key
-    rungs            what there was to train, rung by rung
-    metric           what the ranking goes by, such as "validation/loss"
-    best             of the trials that are over, the first in the ranking
+    Parameters
+    ----------
+    replicates : collection of Replicate
+        The networks of each trial.
+    metric : str
+        What the ranking goes by, such as "loss".
+    known : dict of str to NetworkRecord, optional
+        What earlier sessions of the run know of networks, by content hash.
+
+    Attributes
+    ----------
+    suggested : dict of str to Trial
+        By key, the trials as the search suggested them.
+    trials : dict of str to TrialRecord
+        By key, what is known of them.
+    networks : dict of str to NetworkRecord
+        By key.
+    known : dict of str to NetworkRecord
+        By content hash, with what this session adds.
+    metric : str
+        With its rows, such as "validation/loss".
+    n_slices : int
+        Slices of this session.
+    n_resumed : int
+        Networks that began with epochs of an earlier session.
+    epochs_trained : int
+        Network-epochs of this session.
+    epochs_by_trial : Counter
+        The same, by trial.
+    rungs : list of RungProgress
+    best : TrialRecord or None
+        The first in the ranking of the trials that are finished.
     """
 
     def __init__(
@@ -120,7 +78,8 @@ class SweepRecords:
         self.replicates = tuple(replicates)
         self.metric = f"validation/{metric}"
         self.known = dict(known or {})
-        self._earlier = frozenset(content_hash for content_hash, result in self.known.items() if result.epochs_trained)
+        self._earlier = frozenset(content_hash for content_hash, record in self.known.items() if record.epochs_trained)
+        self.suggested: dict[str, Trial] = {}
         self.trials: dict[str, TrialRecord] = {}
         self.networks: dict[str, NetworkRecord] = {}
         self.n_slices = self.n_resumed = 0
@@ -128,119 +87,142 @@ class SweepRecords:
         self.epochs_by_trial: Counter[str] = Counter()
         self.rungs: list[RungProgress] = []
         self.best: TrialRecord | None = None
-        self._over: set[str] = set()
+        self._finished: set[str] = set()
 
     @property
     def n_finished(self) -> int:
-        """Trials whose networks have all ended."""
-        return len(self._over)
+        """Trials that are finished."""
+        return len(self._finished)
 
     def open(self, trial: Trial, content_hashes: dict[Replicate, str], origins: dict[str, NetworkRecord]) -> None:
-        """A trial is to be trained, for the first time or further. What is known of its networks stands.
+        """Enter a trial that is to be trained, for the first time or further. What is known of its networks is kept.
 
-        content hashes   of its networks
-        origins     by content hash of a network, the result whose history it takes over
+        Parameters
+        ----------
+        trial : Trial
+        content_hashes : dict of Replicate to str
+            Of its networks.
+        origins : dict of str to NetworkRecord
+            By content hash of a network, the record whose history it takes over.
         """
         networks = [
-            self._opened(repeat.key(trial.key), repeat, content_hash, origins.get(content_hash))
-            for repeat, content_hash in content_hashes.items()
+            self._opened(replicate.key(trial.key), replicate, content_hash, origins.get(content_hash))
+            for replicate, content_hash in content_hashes.items()
         ]
-        opened = self.trials[trial.key] = TrialRecord(trial, tuple(networks))
+        self.suggested[trial.key] = trial
+        opened = self.trials[trial.key] = TrialRecord(trial.key, trial.labels, trial.parameters, tuple(networks))
         self.networks |= {network.key: network for network in networks}
-        if trial.key in self._over and not opened.finished:  # a copy of another takes the place of what had ended
-            self._over.discard(trial.key)
-            answers = (self.trials[key] for key in self._over if self.trials[key].rankable)
-            self.best = min(answers, key=self._place, default=None)
+        if trial.key in self._finished and not opened.finished:  # a copy of another replaces what had ended
+            self._finished.discard(trial.key)
+            rankable = (self.trials[key] for key in self._finished if self.trials[key].rankable)
+            self.best = min(rankable, key=self._rank_key, default=None)
 
-    def _opened(self, key: str, repeat: Replicate, content_hash: str, origin: NetworkRecord | None) -> NetworkRecord:
-        found = self.known.get(content_hash, origin)
-        if found is None:
-            found = self.known[content_hash] = NetworkRecord(key, repeat, content_hash)
-        elif found is not self.networks.get(key):
+    def _opened(self, key: str, replicate: Replicate, content_hash: str, origin: NetworkRecord | None) -> NetworkRecord:
+        record = self.known.get(content_hash, origin)
+        if record is None:
+            record = self.known[content_hash] = NetworkRecord(key, replicate, content_hash)
+        elif record is not self.networks.get(key):
             self.n_resumed += content_hash in self._earlier
-            found = self.known[content_hash] = found.copied(key, repeat, content_hash)
-        return found
+            record = self.known[content_hash] = record.copied(key, replicate, content_hash)
+        return record
 
     def add(
-        self, reports: dict[str, Report], start: int, until: int, places: dict[str, CheckpointRef], last: bool
+        self, reports: dict[str, Report], start: int, until: int, checkpoints: dict[str, CheckpointRef], last: bool
     ) -> list[str]:
-        """Add the reports of one slice; returns the keys of its networks that go on.
+        """Add the reports of one slice.
 
-        places   where the state of each is now, and of others that are kept with them
-        last     as in Result.add
+        Parameters
+        ----------
+        reports : dict of str to Report
+            By network.
+        start, until, last
+            See `NetworkRecord.add`.
+        checkpoints : dict of str to CheckpointRef
+            Where the state of each is stored now, and of other networks in the same file.
+
+        Returns
+        -------
+        list of str
+            The keys of its networks that have not ended.
         """
         self.n_slices += 1
         for key, report in reports.items():
             network = self.networks[key]
-            network.add(report, start, until, places.get(key), last)
+            network.add(report, start, until, checkpoints.get(key), last)
             self.known[network.content_hash] = network
             self.epochs_trained += network.epochs_trained - start
-            self.epochs_by_trial[key.partition("/")[0]] += network.epochs_trained - start
-        for key, place in places.items():
+            self.epochs_by_trial[trial_of(key)] += network.epochs_trained - start
+        for key, checkpoint in checkpoints.items():
             if not self.networks[key].diverged:
-                self.networks[key].checkpoint = place
+                self.networks[key].checkpoint = checkpoint
         return [key for key, report in reports.items() if report.diverged is None and report.stopped is None]
 
     def finish(self, key: str) -> None:
-        """A trial's networks came to their last epoch, as far as they did not end before."""
+        """A trial's networks have reached their last epoch, unless they ended before."""
         for network in self.trials[key].networks:
             network.completed = network.diverged is None
 
     def prune(self, key: str, cause: str, until: int | None = None) -> None:
-        """A trial is trained no longer; what an earlier session trained beyond `until` is to be trained again."""
+        """A trial is trained no further.
+
+        Parameters
+        ----------
+        key : str
+        cause : str
+        until : int, optional
+            The epoch at which the search decided it. Networks that an earlier session has trained beyond it are to be
+            trained again, up to this epoch; see `to_retrain`.
+        """
         trial = self.trials[key]
         if until is not None:
-            again = [network.epochs_trained > until and not network.inherited for network in trial.networks]
-            trial.networks = tuple(self._anew(o) if a else o for o, a in zip(trial.networks, again, strict=True))
+            trial.networks = tuple(
+                self._restarted(network) if network.epochs_trained > until and not network.inherited else network
+                for network in trial.networks
+            )
         for network in trial.networks:
             if not network.finished:
                 network.pruned = (max(network.epochs_trained, until or 0), cause)
 
-    def _anew(self, network: NetworkRecord) -> NetworkRecord:
+    def _restarted(self, network: NetworkRecord) -> NetworkRecord:
         fresh = NetworkRecord(network.key, network.replicate, network.content_hash)
         self.networks[network.key] = self.known[network.content_hash] = fresh
         return fresh
 
     def to_retrain(self) -> list[tuple[NetworkRecord, int]]:
         """The networks that were pruned after an epoch to which they must be trained again, and this epoch."""
-        left = [(network, network.pruned[0]) for network in self.networks.values() if network.pruned]
-        return [(network, until) for network, until in left if network.epochs_trained < until]
+        pruned = [(network, network.pruned[0]) for network in self.networks.values() if network.pruned]
+        return [(network, until) for network, until in pruned if network.epochs_trained < until]
 
     def mark_finished(self, keys: Iterable[str]) -> list[str]:
-        """Of these trials, those that are over now and were not before; one of them may be the best."""
-        over = [key for key in keys if key not in self._over and self.trials[key].finished]
-        self._over |= set(over)
-        new = [trial for trial in map(self.trials.__getitem__, over) if trial.rankable]
-        self.best = min([*new, *([self.best] if self.best else [])], key=self._place, default=None)
-        return over
+        """Those of the trials that are finished now and were not before; one of them may be the best."""
+        finished = [key for key in keys if key not in self._finished and self.trials[key].finished]
+        self._finished |= set(finished)
+        rankable = [trial for trial in map(self.trials.__getitem__, finished) if trial.rankable]
+        self.best = min([*rankable, *([self.best] if self.best else [])], key=self._rank_key, default=None)
+        return finished
 
     def ranking(self) -> list[TrialRecord]:
-        """The trials that have an answer, best first; of equals, the first trial first."""
-        return sorted((trial for trial in self.trials.values() if trial.rankable), key=self._place)
+        """The trials that have a result, best first; of equal ones, the first trial first."""
+        return sorted((trial for trial in self.trials.values() if trial.rankable), key=self._rank_key)
 
-    def _place(self, result: TrialRecord) -> tuple[float, int]:
-        return smaller_is_better(self.metric, result.mean[self.metric]), result.trial.number
+    def _rank_key(self, trial: TrialRecord) -> tuple[float, int]:
+        return smaller_is_better(self.metric, trial.mean[self.metric]), trial.number
 
 
-def digest(results: SweepRecords) -> str:
+def digest(records: SweepRecords) -> str:
     """SHA-256 over every network's identity, parameters, metrics and weights, trial by trial.
 
     Equal digests mean equal sweeps, to the last bit.
     """
     state = sha256()
-    for trial in results.trials.values():
-        for result in trial.networks:
-            curves = dict(sorted(result.curves.items()))
+    for trial in records.trials.values():
+        for network in trial.networks:
+            curves = dict(sorted(network.curves.items()))
             lengths = {name: len(values) for name, values in curves.items()}
-            content: list[Any] = [result.key, result.replicate.seed, trial.trial.parameters, lengths]
-            content += [result.diverged, result.stopped, result.pruned, result.selected_epoch, result.fingerprint]
+            content: list[Any] = [network.key, network.replicate.seed, trial.parameters, lengths]
+            content += [network.diverged, network.stopped, network.pruned, network.selected_epoch, network.fingerprint]
             state.update(json.dumps(content, sort_keys=True).encode())
             numbers = np.frombuffer(b"".join(curves.values()))
             alike = np.where(np.isnan(numbers), np.nan, numbers)  # there is more than one NaN
             state.update(alike.astype("<f8").tobytes())
     return state.hexdigest()
-
-
-def smaller_is_better(metric: str, value: float) -> float:
-    """The value of a metric, its sign turned unless it is a loss."""
-    return value if metric.endswith("loss") else -value

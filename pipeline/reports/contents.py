@@ -7,28 +7,40 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components.errors import SettingError
-from pipeline.runs.journal import damaged, events
-from pipeline.tracking.trial_run import TrialRun, Trials
+from pipeline.runs.records import TrialRecord
+from pipeline.runs.replay import replayed
 
 
 @dataclass(frozen=True)
 class RunContents:
-    """A run.
+    """The contents of a run's folder.
 
-    settings      of its last session
-    leaderboard   a row for each trial, best first; texts, as the file has them
-    trials        by key, with their curves
-    card          of the data; None before they were read
-    diagnosis     of the champion, or None
-    metric        what the ranking goes by, such as "validation/loss"
-    command       that was given in its last session
+    Parameters
+    ----------
+    folder : Path
+    settings : dict
+        Of the last session.
+    summary : dict
+        See `pipeline.runs.summary`.
+    leaderboard : list of dict
+        A row for each trial, best first; texts, as the file has them.
+    trials : dict of str to TrialRecord
+        By key, with their curves.
+    card : dict or None
+        Of the data; None before they were read.
+    diagnosis : dict or None
+        Of the champion.
+    metric : str
+        What the ranking goes by, such as "validation/loss".
+    command : str
+        That began the last session.
     """
 
     folder: Path
     settings: dict[str, Any]
     summary: dict[str, Any]
     leaderboard: list[dict[str, str]]
-    trials: dict[str, TrialRun]
+    trials: dict[str, TrialRecord]
     card: dict[str, Any] | None
     diagnosis: dict[str, Any] | None
     metric: str
@@ -41,11 +53,11 @@ class RunContents:
 
     @property
     def answering(self) -> list[dict[str, str]]:
-        """The rows of the trials that have an answer."""
+        """The rows of the trials that are ranked."""
         return [row for row in self.leaderboard if row["rank"]]
 
     def scores(self) -> dict[str, float]:
-        """By trial with an answer, best first, the mean of the metric."""
+        """By ranked trial, best first, the mean of the metric."""
         return {row["trial"]: float(row[self.metric]) for row in self.answering}
 
     def rate(self, row: dict[str, str]) -> float | None:
@@ -55,34 +67,32 @@ class RunContents:
 
 
 def run_contents(folder: Path) -> RunContents:
-    """Read the folder. Files that a run that was cut off has not come to are empty."""
-    session: dict[str, Any] = {}
-    trials = Trials()
-    path = folder / "journal.jsonl"
-    for number, happened in enumerate(events(path), start=1):
-        try:
-            trials.handle(happened)
-        except (KeyError, IndexError, ValueError) as error:  # it names what nobody has asked for
-            raise damaged(path, number, error) from None
-        session = happened if happened["event"] == "run" else session
+    """Read the folder of a run. What an interrupted run has not written yet is empty.
+
+    Raises
+    ------
+    SettingError
+        If its journal is damaged, or has no settings.
+    """
+    history = replayed(folder)
     try:
-        metric = f"validation/{session['settings']['select']['metric']}"
+        metric = f"validation/{history.session['settings']['select']['metric']}"
     except (KeyError, TypeError):
-        raise SettingError(f"run={folder.name}: its journal does not say how it was made") from None
+        raise SettingError(f"run={folder.name}: its journal does not say with which settings it began") from None
     rows: list[dict[str, str]] = []
     if (folder / "leaderboard.csv").exists():
         with (folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     return RunContents(
         folder,
-        session["settings"],
+        history.session["settings"],
         _json(folder / "summary.json") or {},
         rows,
-        trials.runs,
+        history.trials,
         _json(folder / "data_card.json"),
         _json(folder / "diagnosis.json"),
         metric,
-        session.get("command", ""),
+        history.session["command"],
     )
 
 

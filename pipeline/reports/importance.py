@@ -47,7 +47,7 @@ def shares(found: RunContents) -> dict[str, float]:
 def _columns(found: RunContents) -> dict[str, list[str]]:
     """By setting, its values in the rows, best first; of those that every trial has, and that differ."""
     rows = found.answering
-    names = found.trials[rows[0]["trial"]].description["parameters"] if rows else {}
+    names = found.trials[rows[0]["trial"]].parameters if rows else {}
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     return {name: values for name, values in columns.items() if all(values) and len(set(values)) > 1}
 

@@ -106,7 +106,7 @@ def _leaderboard(found: RunContents, n_rows: int) -> Section:
     rows = found.leaderboard[:n_rows]
     metrics = [name for name in rows[0] if "/" in name and any(row[name] for row in rows)]
     metrics.sort(key=lambda name: (not name.startswith(found.metric), name.startswith("train")))
-    labels = {key: trial.description["label"] for key, trial in found.trials.items()}
+    labels = {key: trial.label for key, trial in found.trials.items()}
     table = ReportTable(
         ["rank", "trial", "settings", *map(spoken, metrics), "status"],
         [

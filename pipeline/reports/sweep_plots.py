@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.reports.contents import RunContents
 from pipeline.reports.plotting import SEQUENTIAL, beside, canvas, colour, dash, short, spoken
-from pipeline.tracking.trial_run import TrialRun, curve_points
+from pipeline.runs.records import TrialRecord
 
 MOST_LINES = 12
 MOST_CELLS = 8  # in which numbers are legible
@@ -26,7 +26,7 @@ def curves(found: RunContents) -> Figure:
             continue
         trial = found.trials[key]
         for name, style in (("train/loss", "--"), ("validation/loss", "-")):
-            label = f"{word}: {short(trial.description['label'])}" if style == "-" else None
+            label = f"{word}: {short(trial.label)}" if style == "-" else None
             axes.plot(*_curve(trial, name), style, color=colour(at), label=label, linewidth=1.6)
     axes.plot([], [], "--", color="grey", label="on training rows")
     axes.set(xlabel="epoch", ylabel="loss (mean per row)", yscale="log")
@@ -43,7 +43,7 @@ def curves_by_optimizer(found: RunContents) -> Figure:
     figure, (axes,) = canvas()
     for at, key in enumerate(list(best.values())[:MOST_LINES]):
         trial = found.trials[key]
-        label = short(trial.description["label"])
+        label = short(trial.label)
         axes.plot(*_curve(trial, found.metric), dash(at), color=colour(at), label=label, linewidth=1.6)
     axes.set(xlabel="epoch", ylabel=spoken(found.metric), yscale="log" if found.smaller_is_better else "linear")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -135,10 +135,7 @@ def seconds(timings: Mapping[str, float | None]) -> Figure:
     return figure
 
 
-def _curve(trial: TrialRun, name: str) -> tuple[list[int], list[float]]:
+def _curve(trial: TrialRecord, name: str) -> tuple[list[int], list[float]]:
     """Epochs and means over the trial's networks."""
-    networks = list(trial.networks.values())
-    if not all(name in network.curves for network in networks):
-        return [], []
-    points = list(curve_points(networks, [name], 10_000))
-    return [point.step for point in points], [point.value for point in points]
+    points = trial.mean_curve(name, 10_000)
+    return [point.epoch for point in points], [point.value for point in points]

@@ -1,24 +1,53 @@
-"""What the events of a journal hold. A journal may come from anywhere: what it says is checked before it is used."""
+"""The events of a journal: what each holds. A journal may come from anywhere, so each event is checked when it is read.
+
+Every event also has the fields `event`, its kind (a key of `EVENTS`), and `time`, when it was written, in milliseconds
+since 1970. What is written is checked by the same rules, so that the two cannot drift apart.
+"""
 
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+FORMAT = 2  # of the journal; raise it when what is here changes so that old journals cannot be read
+
+Event = dict[str, Any]
+
 LARGEST = 2**53
 Count = Annotated[int, Strict(), Field(ge=0, lt=LARGEST)]
 Flag = Annotated[bool, Strict()]
 Number = Annotated[float, Strict()]
-Key = Annotated[str, Field(pattern=r"^\d{4,15}/\d{1,15}/\d{1,15}$")]  # of a network; a trial's is its first part
+NetworkKey = Annotated[str, Field(pattern=r"^\d{4,15}/\d{1,15}/\d{1,15}$")]
 TrialKey = Annotated[str, Field(pattern=r"^\d{4,15}$")]
-File = Annotated[str, Field(pattern=r"^(\d{5,15}-\d{1,15})?$")]  # below the run's states, and nowhere else
-Ended = tuple[Count, str] | None  # (epoch, cause)
+File = Annotated[str, Field(pattern=r"^(\d{5,15}-\d{1,15})?$")]  # in the run's folder of checkpoints, nowhere else
+EpochAndCause = tuple[Count, str]
+
+CLOSED = ConfigDict(extra="forbid")
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class RunEvent:
-    """A session begins."""
+    """A session of the run begins. A resumed run has several.
 
+    Parameters
+    ----------
+    format : int
+        Of the journal.
+    run_id : str
+        The name of the run's folder.
+    version : str
+        Of nnsweep.
+    code : str
+        Hash of the code that computes the results.
+    command : str
+        What was typed, without passwords.
+    settings : dict
+        The whole configuration, without passwords.
+    tracking : dict or None
+        Where the run is tracked, without passwords.
+    """
+
+    format: Count
     run_id: str
     version: str
     code: str
@@ -27,122 +56,239 @@ class RunEvent:
     tracking: dict[str, Any] | None
 
 
-@dataclass
-class TrialDescription:
-    """A trial for people, and its flat parameters."""
+@dataclass(config=CLOSED)
+class DataEvent:
+    """The data were read.
 
-    label: str
+    Parameters
+    ----------
+    card : dict
+        The data card: columns, targets, rows and the data's hash.
+    """
+
+    card: dict[str, Any]
+
+
+@dataclass(config=CLOSED)
+class StageEvent:
+    """A stage is finished.
+
+    Parameters
+    ----------
+    stage : str
+        Its name.
+    seconds : float
+        How long it took.
+    """
+
+    stage: str
+    seconds: Number
+
+
+@dataclass(config=CLOSED)
+class TrialDescription:
+    """What a trial is.
+
+    Parameters
+    ----------
+    labels : (str, str, str)
+        For people: its optimizer, its regularizer, and the other settings that are swept.
+    parameters : dict
+        The same as flat settings with dotted names.
+    """
+
+    labels: tuple[str, str, str]
     parameters: dict[str, Any]
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class RungEvent:
-    """The search has asked for trials; of their networks the address, and that of which they take over, or None."""
+    """The search has asked for trials to be trained, for the first time or further.
+
+    Parameters
+    ----------
+    number : int
+        Of the rung, from 1.
+    trials : dict
+        By key, what each trial is.
+    until : dict of str to int
+        By trial, the epoch to which it is to be trained.
+    networks : dict of str to (str, str or None)
+        By key, each network's content hash, and that of the network whose state it takes over.
+    """
 
     number: Count
     trials: dict[TrialKey, TrialDescription]
     until: dict[TrialKey, Count]
-    networks: dict[Key, tuple[str, str | None]]
+    networks: dict[NetworkKey, tuple[str, str | None]]
 
 
-@dataclass(config=ConfigDict(extra="forbid"))
+@dataclass(config=CLOSED)
 class SliceReport:
-    """See nncore.stack.training.Report."""
+    """What a slice reports of one network; see `nncore.stack.training.Report`.
+
+    Parameters
+    ----------
+    curves : dict of str to list of float
+        By metric, the value after each epoch of the slice.
+    diverged : (int, str) or None
+        Epoch and cause.
+    stopped : (int, str) or None
+        Epoch and cause, if early stopping ended the training.
+    selected_epoch : int
+        The epoch whose weights are the network's result so far.
+    fingerprint : str
+        SHA-256 of these weights.
+    """
 
     curves: dict[str, list[Number]]
-    diverged: Ended
-    stopped: Ended
+    diverged: EpochAndCause | None
+    stopped: EpochAndCause | None
     selected_epoch: Count
     fingerprint: str
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class SliceEvent:
-    """A slice has come to its end."""
+    """A slice of a stack is finished: its networks were trained for the epochs start + 1 to until.
+
+    Parameters
+    ----------
+    stack : int
+        Number of the stack.
+    start, until : int
+        The epoch before the first one, and the last one.
+    gpu : bool
+        Whether it was trained on a GPU.
+    last : bool
+        Whether `until` is the last epoch of a network that is not pruned.
+    started : int
+        When the task was sent, in milliseconds since 1970.
+    worker : str
+        Host and process that trained it.
+    file : str
+        The checkpoint of the stack, in the run's folder of checkpoints.
+    sha256 : str
+        Of the file's content.
+    held : list of str
+        Further networks whose state or selected weights are in the file.
+    networks : dict
+        By key, what it reports of each network.
+    """
 
     stack: Count
     start: Count
     until: Count
+    gpu: Flag
     last: Flag
     started: Count
+    worker: str
     file: File
     sha256: str
-    held: list[Key]
-    networks: dict[Key, SliceReport]
+    held: list[NetworkKey]
+    networks: dict[NetworkKey, SliceReport]
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class FinishedEvent:
-    """Trials have ended."""
+    """Trials are finished.
+
+    Parameters
+    ----------
+    trials : list of str
+        Their keys.
+    pruned : dict of str to (int, str)
+        By key, those of their networks that the search or the budget pruned: epoch and cause.
+    """
 
     trials: list[TrialKey]
-    pruned: dict[TrialKey, tuple[Count, str]]
+    pruned: dict[NetworkKey, EpochAndCause]
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class ChampionEvent:
-    """The search has come to its end."""
+    """The best trial is selected and evaluated on the test rows.
+
+    Parameters
+    ----------
+    label : str
+        The trial, for people.
+    validation : dict of str to float or None
+        By metric, its mean over the trial's networks, and "<metric>_std".
+    test : dict of str to float or None
+        By metric, the value of the model, and "ensemble_<metric>".
+    """
 
     label: str
     validation: dict[str, Number | None]
     test: dict[str, Number | None]
 
 
-@dataclass
-class DataEvent:
-    """The data were read."""
-
-    card: dict[str, Any]
-
-
-@dataclass
-class StageEvent:
-    """A stage has come to its end."""
-
-    stage: str
-    seconds: Number
-
-
-@dataclass
+@dataclass(config=CLOSED)
 class ReportEvent:
-    """There is a report, beside the journal."""
+    """The report is written.
+
+    Parameters
+    ----------
+    file : str
+        Its name in the run's folder.
+    """
 
     file: Annotated[str, Field(pattern=r"^[\w-]+\.html$")]
 
 
-@dataclass
+@dataclass(config=CLOSED)
 class EndEvent:
-    """The session has come to its end."""
+    """The session is over.
+
+    Parameters
+    ----------
+    status : str
+        FINISHED, FAILED, or KILLED by Ctrl-C or a signal.
+    """
 
     status: str
 
 
-KINDS: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(kind)
-    for name, kind in {
-        "run": RunEvent,
-        "data": DataEvent,
-        "stage": StageEvent,
-        "rung": RungEvent,
-        "slice": SliceEvent,
-        "finished": FinishedEvent,
-        "champion": ChampionEvent,
-        "report": ReportEvent,
-        "end": EndEvent,
-    }.items()
+EVENTS: dict[str, type] = {
+    "run": RunEvent,
+    "data": DataEvent,
+    "stage": StageEvent,
+    "rung": RungEvent,
+    "slice": SliceEvent,
+    "finished": FinishedEvent,
+    "champion": ChampionEvent,
+    "report": ReportEvent,
+    "end": EndEvent,
 }
+ADAPTERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(kind) for name, kind in EVENTS.items()}
 
 
-def check(happened: Any) -> None:
-    """Raise ValueError if this is no event of a journal, with what is wrong."""
-    time = happened.get("time") if isinstance(happened, dict) else None
+class OtherFormatError(ValueError):
+    """The journal was written by another version of nnsweep."""
+
+
+def check(event: Any) -> None:
+    """Check that this is an event of a journal.
+
+    Raises
+    ------
+    OtherFormatError
+        If it begins a session of a journal of another format.
+    ValueError
+        Naming the field and what is wrong with it.
+    """
+    time = event.get("time") if isinstance(event, dict) else None
     if type(time) is not int or not 0 <= time < LARGEST:
-        raise ValueError("it is no event")
-    kind = KINDS.get(str(happened.get("event")))
-    if kind is None:
-        raise ValueError(f"there are no events {happened.get('event')!r:.40}")
+        raise ValueError("it is not an event")
+    adapter = ADAPTERS.get(str(event.get("event")))
+    if adapter is None:
+        raise ValueError(f"there are no events {event.get('event')!r:.40}")
+    content = {name: value for name, value in event.items() if name not in ("event", "time")}
+    if event["event"] == "run" and content.get("format") != FORMAT:
+        raise OtherFormatError("its journal was written by another version of nnsweep")
     try:
-        kind.validate_python(happened)
+        adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

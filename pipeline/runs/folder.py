@@ -1,4 +1,4 @@
-"""What a run leaves behind: its folder, its journal, its summary, and the tracker that follows along."""
+"""The folder of a run: its configuration, its journal, its summary, and the tracker that follows the journal."""
 
 import json
 import shlex
@@ -8,41 +8,89 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
 from pipeline.components.version import __version__
-from pipeline.config.schema import Settings
-from pipeline.runs.journal import Journal, events
-from pipeline.runs.resume import earlier_run
+from pipeline.runs.events import FORMAT
+from pipeline.runs.journal import JOURNAL, Journal
+from pipeline.runs.replay import replayed
+from pipeline.runs.resume import RunRequest, earlier_run
 from pipeline.runs.summary import empty_summary
 
 
-class RunFolder:
-    """Opens the run's folder, journal and tracker; `summary` is filled in as the run goes.
+class JournalFollower(Protocol):
+    """Follows a run's journal until its last event."""
 
-    said      what there is to say of an earlier run
-    earlier   the events of earlier sessions of this run
-    code      the version of the code that computes the sweep: a run is resumed by equal code only
+    def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """Wait until it has followed to the end; what it did, for summary.json, or None."""
+
+
+class FollowerSettings(Protocol):
+    """Settings that start a `JournalFollower`; see `pipeline.tracking.base.Tracking`."""
+
+    def describe(self, runs: Path) -> dict[str, Any] | None:
+        """Themselves as plain values, for the journal."""
+
+    def start(self, journal: Path) -> JournalFollower:
+        """Begin to follow the journal, whose first event is written already."""
+
+
+class RunFolder:
+    """Opens the folder of a new run or of one that is continued, its journal and its tracker.
+
+    Parameters
+    ----------
+    request : RunRequest
+    config_text : str
+        The configuration as YAML, for config.yaml; passwords are masked.
+    began : float
+        When the command began, on the monotonic clock.
+    tracking : FollowerSettings
+
+    Attributes
+    ----------
+    folder : Path
+    journal : Journal
+    summary : dict
+        What summary.json is to contain; filled in as the run proceeds.
+    message : str
+        What a person should know of an earlier run.
+    history : RunHistory
+        What earlier sessions of this run have left.
+    resumed : bool
+        Whether there were any.
     """
 
-    def __init__(self, settings: Settings, config: dict[str, Any], config_text: str, code: str, began: float) -> None:
+    def __init__(self, request: RunRequest, config_text: str, began: float, tracking: FollowerSettings) -> None:
         self._began = self._mark = began
-        runs = settings.runs.absolute()
-        found, self.said = earlier_run(settings, config, code)
-        self.folder = found or _new_folder(runs / settings.name)
-        self.journal = Journal(self.folder / "journal.jsonl")
-        self.earlier = events(self.journal.path)
+        earlier, self.message = earlier_run(request)
+        self.folder = earlier or _new_folder(request.parent)
+        self.journal = Journal(self.folder / JOURNAL)
+        try:
+            self.history = replayed(self.folder)
+        except SettingError:
+            self.journal.close()
+            raise
+        self.resumed = bool(self.history.session)
         (self.folder / "config.yaml").write_text(masked(config_text), encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""
-        names = {"run_id": self.folder.name, "version": __version__, "code": code, "command": _command()}
-        self.journal.append("run", **names, settings=masked(config), tracking=masked(settings.tracking.describe(runs)))
-        self._tracker = settings.tracking.start(self.journal.path)
+        self.journal.append(
+            "run",
+            format=FORMAT,
+            run_id=self.folder.name,
+            version=__version__,
+            code=request.code,
+            command=command_line(),
+            settings=masked(request.config),
+            tracking=masked(tracking.describe(request.parent.parent)),
+        )
+        self._follower = tracking.start(self.journal.path)
 
     def time(self, stage: str) -> float:
-        """Note the seconds since the last noted stage under this one's name, with those that are there already."""
+        """Add the seconds since the last call to those of a stage, and return them."""
         now = time.monotonic()
         seconds = now - self._mark
         before = self.summary["timings"][f"{stage}_s"] or 0
@@ -52,14 +100,14 @@ class RunFolder:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Write the journal's last event as the block is left."""
+        """Write the journal's last event when the block is left."""
         with self.failing():
             yield
         self._end("FINISHED")
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Write the journal's last event if the block does not come to its end."""
+        """Write the journal's last event if the block is interrupted or raises an error."""
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -70,11 +118,11 @@ class RunFolder:
             raise
 
     def close(self, say: Callable[[str], None]) -> None:
-        """Write summary.json, wait for the tracker, and add to it what the tracker did."""
+        """Write summary.json, wait for the tracker, and add what the tracker did."""
         self.journal.close()
-        self.write_summary()  # already now: waiting for a server may be cut short
+        self.write_summary()  # before waiting for a server, as that may be interrupted
         self._mark = time.monotonic()
-        tracked = self._tracker.finish(say)
+        tracked = self._follower.finish(say)
         self.time("tracking")
         if tracked:
             model = tracked.pop("model")
@@ -84,30 +132,30 @@ class RunFolder:
         self.write_summary()
 
     def write_summary(self) -> None:
-        """Write summary.json, with what is known by now."""
+        """Write summary.json with what is known so far."""
         self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
-        write_whole(self.folder / "summary.json", json.dumps(self.summary, indent=1) + "\n")
+        replace_file(self.folder / "summary.json", json.dumps(self.summary, indent=1) + "\n")
 
     def _end(self, status: str) -> None:
         if not self._status:
             self._status = status
             self.summary["status"] = status.lower()
-            self.write_summary()  # before: a run that has ended is not gone on with
+            self.write_summary()  # first: a run whose journal has this event is not resumed
             self.journal.append("end", status=status)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in place of what is there: as a whole, or, if the disk is full, not at all."""
-    beside = path.with_name(f".{path.name}.{token_hex(4)}")
+def replace_file(path: Path, text: str) -> None:
+    """Replace a text file as a whole, or, if the disk is full, not at all."""
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _command() -> str:
-    """What was typed."""
+def command_line() -> str:
+    """What was typed, without passwords."""
     return str(masked(shlex.join(["nnsweep", *sys.argv[1:]])))
 
 
@@ -117,7 +165,7 @@ def _new_folder(parent: Path) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise SettingError(
-            f"runs: must be a folder that can be written to, but {folder} cannot be made ({error.strerror}); "
+            f"runs must be a folder that can be written to, but {folder} cannot be made ({error.strerror}); "
             "choose another with runs=..."
         ) from None
     return folder

@@ -1,13 +1,6 @@
-"""The contents of summary.json, the stable interface for scripts. null stands for what is not known."""
+"""The keys of summary.json, the stable interface for scripts: they are only ever added to."""
 
-from collections.abc import Collection
-from statistics import fmean, stdev
 from typing import Any
-
-from pipeline.engine.ranking import Ranking
-from pipeline.engine.records import SweepRecords, TrialRecord, digest
-from pipeline.engine.slices.trainer import RungTrainer
-from pipeline.runs.network_record import NetworkRecord
 
 TIMINGS = (
     "startup",
@@ -27,7 +20,23 @@ WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "
 
 
 def empty_summary(run_id: str) -> dict[str, Any]:
-    """All keys of the summary, before anything is known."""
+    """All keys of the summary of a run of which nothing is known yet; None stands for what is not known.
+
+    Returns
+    -------
+    dict
+        run_id : id of the run.
+        status : running, finished, killed or failed.
+        trials, networks : their numbers: planned; finished; stopped, early or pruned; diverged; failed.
+        best : the champion; see `pipeline.driver.summary.best_summary`.
+        ensemble : the ensemble's networks and scores.
+        timings : seconds of each stage, and total_s.
+        throughput : trials, network-epochs and network-steps per second of the sweep.
+        work : what the sweep was made of, and driver_cpu_s, the CPU seconds of the driver.
+        mlflow : where the run is tracked.
+        model : the registered model: name, version, alias, why the alias did not move (said); and the model's files.
+        digest : SHA-256 over all results; equal digests mean equal results.
+    """
     counts = dict.fromkeys(("planned", "finished", "stopped", "diverged", "failed"), 0)
     return {
         "run_id": run_id,
@@ -42,69 +51,4 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "mlflow": None,
         "model": dict.fromkeys(("name", "version", "alias", "said", "path", "onnx")),
         "digest": None,
-    }
-
-
-def sweep_summary(results: SweepRecords, trainer: RungTrainer, seconds: float) -> dict[str, Any]:
-    """Counts, throughput and digest of a sweep that took so long, whether it came to its end or not."""
-    return {
-        "trials": _counts([*results.trials.values()]),
-        "networks": _counts([*results.networks.values()]),
-        "throughput": {
-            "trials_per_s": round(results.n_finished / seconds, 2),
-            "network_epochs_per_s": round(results.epochs_trained / seconds, 1),
-            "network_steps_per_s": round(trainer.n_steps / seconds, 1),
-        },
-        "digest": digest(results),
-    }
-
-
-def work_summary(results: SweepRecords, trainer: RungTrainer) -> dict[str, int]:
-    """What the sweep was made of; the run adds driver_cpu_s, of the driver while views are made, too."""
-    return {
-        "slices": results.n_slices,
-        "stacks": trainer.n_stacks,
-        "widest_stack": trainer.widest_stack,
-        "retried_slices": trainer.n_retried,
-        "resumed_networks": results.n_resumed,
-    }
-
-
-def _counts(results: Collection[NetworkRecord | TrialRecord]) -> dict[str, int]:
-    """Of trials or networks; stopped are those that stopped early and those that were let go."""
-    return {
-        "planned": len(results),
-        "finished": sum(result.completed and not result.stopped_early for result in results),
-        "stopped": sum(result.stopped_early for result in results),
-        "diverged": sum(bool(result.diverged) and not result.failed for result in results),
-        "failed": sum(result.failed for result in results),
-    }
-
-
-def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, Any]:
-    """The champion: its parameters, its scores over its networks, and those on the test rows.
-
-    test             of the model, which is the champion's first network
-    test_networks    of all its networks, mean and sample standard deviation
-    """
-    champion = ranking.champion
-    mean, std = champion.mean, champion.std
-    intervals = ranking.intervals[ranking.trials.index(champion)]
-    scores = {
-        name.removeprefix("validation/"): {"mean": mean[name], "std": std[name], "interval": intervals.get(name)}
-        for name in mean
-        if name != "train/loss"
-    }
-    by_metric = {name: [test[name] for test in tests] for name in tests[0]}
-    return {
-        "trial": champion.key,
-        "parameters": champion.trial.parameters,
-        "validation": scores,
-        "test": tests[0],
-        "networks": len(champion.networks),
-        "test_networks": {
-            name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
-            for name, values in by_metric.items()
-        },
-        "tied": sum(ranking.tied) if ranking.tied else None,
     }

@@ -70,9 +70,14 @@ class Trial:
         )
 
     @property
+    def labels(self) -> tuple[str, str, str]:
+        """For people: the optimizer, the regularizer, and the other settings; "" for none."""
+        return self.optimizer_label, self.regularizer_label, self.other_label
+
+    @property
     def label(self) -> str:
         """Such as "adam 0.001, l2 0.0001"."""
-        return ", ".join(filter(None, [self.optimizer_label, self.regularizer_label, self.other_label]))
+        return ", ".join(filter(None, self.labels))
 
 
 def _label(name: str, component: Component) -> str:

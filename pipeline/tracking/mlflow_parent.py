@@ -9,13 +9,13 @@ from typing import Any
 from mlflow.entities import DatasetInput, InputTag, Metric, RunTag
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 
-from pipeline.runs.journal import Event
+from pipeline.runs.events import Event
+from pipeline.runs.resume import flat
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
 from pipeline.tracking.mlflow_client import log
 from pipeline.tracking.mlflow_model import ALIAS, data_set, logged_model, move_alias
 from pipeline.tracking.mlflow_store import MlflowStore
-from pipeline.tracking.trial_run import flat
 
 
 class ParentRun:
@@ -31,7 +31,8 @@ class ParentRun:
         run = store.client.create_run(
             store.experiment, start_time=happened["time"], run_name=happened["run_id"], tags=tags
         )
-        settings = run_content("", {}, dict(flat(happened["settings"])), [], "RUNNING", 0, 0)
+        parameters = {name: value for name, value in flat(happened["settings"]) if value != {}}
+        settings = run_content("", {}, parameters, [], "RUNNING", 0, 0)
         log(store.client, run.info.run_id, settings)
         return cls(store, folder, run.info.run_id)
 

@@ -1,10 +1,10 @@
-"""The one process that writes to MLflow: it follows a run's journal and acknowledges what is written.
+"""The one process that writes to MLflow: it follows a run's journal and logs what is written in tracking.jsonl.
 
 python -m pipeline.tracking.mlflow_writer runs/<name>/<id>/journal.jsonl
 
-When the store does not answer or refuses, it begins anew after some seconds: what is acknowledged is not written
-again, and what is there without being acknowledged is deleted. First of all it brings level with their journals what
-earlier runs of the same name could not write.
+When the store does not answer or refuses, the writer starts again after some seconds: what is logged is not written
+again, and what is in the store without being logged is deleted. Before anything else, it writes what earlier runs of
+the same name could not.
 """
 
 import json
@@ -24,17 +24,19 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from pipeline.components.secrets import is_masked, masked
-from pipeline.engine.records import smaller_is_better
-from pipeline.runs.journal import Event, JournalReader, last_event, last_session
+from pipeline.runs.events import Event
+from pipeline.runs.journal import JournalReader, last_event, last_session
+from pipeline.runs.records import TrialRecord, smaller_is_better
+from pipeline.runs.replay import RunHistory
 from pipeline.tracking.mlflow_client import log
 from pipeline.tracking.mlflow_parent import ParentRun
 from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.run_selector import TOP, RunSelector
-from pipeline.tracking.trial_run import TrialRun, Trials, Written, reduction
+from pipeline.tracking.trial_content import mlflow_status, reduction, trial_content
 from pipeline.tracking.view import saved_view
-from pipeline.tracking.write_log import WriteLog, runs_behind
+from pipeline.tracking.write_log import WriteLog, WrittenTrial, runs_behind
 
-SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last acknowledgement
+SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last line of the log
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
 DRIVER_GONE = threading.Event()
 
@@ -42,63 +44,78 @@ DRIVER_GONE = threading.Event()
 class MlflowWriter:
     """Turns the journal's events into MLflow runs.
 
-    tracking   what to write to, and how: as the journal says, which lacks the store's password
+    Parameters
+    ----------
+    journal : Path
+    tracking : dict
+        What to write to, and how: as the journal says, which lacks the store's password.
     """
 
     def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
         self._folder, session = journal.parent, last_session(journal.parent)
         self._settings, self._began = session["settings"], session["time"]
+        self._metric = self._settings["select"]["metric"]
         self._tracking = tracking
-        self._acknowledgements = WriteLog(self._folder / "tracking.jsonl", self._tracking["uri"])
-        self._written = self._acknowledgements.trials
+        self._log = WriteLog(self._folder / "tracking.jsonl", self._tracking["uri"])
+        self._written = self._log.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
-        self._wanted = RunSelector(tracking.get("most_trials", inf), self._settings["select"]["metric"])
-        self._trials = Trials()
-        self._due: dict[str, TrialRun] = {}  # to be written
+        self._selected = RunSelector(tracking.get("most_trials", inf), self._metric)
+        self._history = RunHistory()
+        self._unfinished: dict[str, TrialRecord] = {}  # asked for, and no event has said that they are finished
+        self._due: dict[str, TrialRecord] = {}  # to be written
+        self._run_ids: dict[str, str] = {}  # by trial
         self._tags: dict[str, str] = {"pipeline_run": self._folder.name}
         self._store: MlflowStore
         self._parent: ParentRun | None = None
 
-    def handle(self, happened: Event) -> None:
-        """Take note of one event. What an earlier session came to only counts as this one comes to it, too."""
-        if happened["time"] < self._began and happened["event"] not in ("run", "data", "rung", "slice"):
+    def handle(self, event: Event) -> None:
+        """Add what one event says. Results of earlier sessions count only when this session comes to them, too."""
+        if event["time"] < self._began and event["event"] not in ("run", "data", "rung", "slice"):
             return
-        self._trials.handle(happened)
-        getattr(self, f"_on_{happened['event']}", lambda happened: None)(happened)
+        self._history.apply(event)
+        handler = {
+            "run": self._on_run,
+            "data": self._on_data,
+            "rung": self._on_rung,
+            "finished": self._on_finished,
+            "champion": self._on_champion,
+            "report": self._on_report,
+        }.get(event["event"])
+        if handler:
+            handler(event)
 
     def write(self) -> None:
-        """Write the trials that are over, unless they are there; in place of those that knew less."""
+        """Write the trials that are finished; a run that has fewer epochs or another status is replaced."""
         due, self._due = self._due, {}
         new = []
         for trial in due.values():
-            self._confirmed.discard(trial.run_id)
-            before = self._written.get(trial.identity)
-            if before and (before.epochs, before.status) == (trial.epochs, trial.status):
-                trial.run_id = before.run_id
+            self._confirmed.discard(self._run_ids.get(trial.key, ""))
+            before = self._written.get(identity(trial))
+            if before and (before.epochs, before.status) == (trial.epochs, mlflow_status(trial)):
+                self._run_ids[trial.key] = before.run_id
                 self._confirmed.add(before.run_id)
             else:
                 new.append(trial)
         if new:
             n_points = self._tracking["points"] if self._tracking["curves"] == "all" else 0
-            ids = self._store.write([trial.content(self._tags, n_points) for trial in new])
+            ids = self._store.write([trial_content(trial, self._tags, n_points) for trial in new])
             for trial, run_id in zip(new, ids, strict=True):
-                self._acknowledge(trial, run_id)
+                self._log_trial(trial, run_id)
 
-    def end(self, happened: Event) -> None:
-        """The last event of all: what is not over by now is not to be."""
-        left = {key: trial for key, trial in self._trials.runs.items() if not trial.finished and trial.epochs}
-        self._due |= {key: trial for key, trial in left.items() if self._wanted(trial)}
+    def end(self, event: Event) -> None:
+        """The last event of all: trials that are not finished by now are written as they are."""
+        self._due |= {key: t for key, t in self._unfinished.items() if t.epochs and self._selected(t)}
         self.write()
-        if happened["status"] == "FINISHED":
+        if event["status"] == "FINISHED":
             # of other trials, or of fewer or other networks
             for run_id in {written.run_id for written in self._written.values()} - self._confirmed:
                 self._store.client.delete_run(run_id)
             if self._tracking["curves"] == "top":
-                metric, n_points = self._settings["select"]["metric"], self._tracking["points"]
-                draw_best(self._store, self._trials, metric, n_points)
+                self._write_best_curves()
         if self._parent:
-            self._parent.ended(happened["status"], happened["time"], len(self._trials.runs) - len(self._wanted.keys))
-        self._acknowledgements.add("end", status=happened["status"], time=happened["time"])
+            n_without = len(self._history.trials) - len(self._selected.keys)
+            self._parent.ended(event["status"], event["time"], n_without)
+        self._log.add("end", status=event["status"], time=event["time"])
 
     def give_up(self) -> None:
         """The store fails for good."""
@@ -107,74 +124,87 @@ class MlflowWriter:
                 self._parent.given_up()
 
     def close(self) -> None:
-        """Let another writer have the acknowledgements."""
-        self._acknowledgements.close()
+        """Let another writer open the log."""
+        self._log.close()
 
-    def _on_run(self, happened: Event) -> None:
-        if self._parent:  # a session of the run before this one was followed already
+    def _on_run(self, event: Event) -> None:
+        if self._parent:  # an earlier session of the run was followed already
             return
         self._store = MlflowStore(self._tracking)
-        self._tags |= {"code_version": happened["version"], "reduction": reduction(self._settings)}
-        if self._acknowledgements.resumed:
-            kept = {self._acknowledgements.parent, *(written.run_id for written in self._written.values())}
-            for run_id in self._store.others(happened["run_id"], kept):
+        self._tags |= {"code_version": event["version"], "reduction": reduction(self._settings)}
+        if self._log.resumed:
+            kept = {self._log.parent, *(written.run_id for written in self._written.values())}
+            for run_id in self._store.others(event["run_id"], kept):
                 self._store.client.delete_run(run_id)
-        if self._acknowledgements.parent:
-            self._parent = ParentRun(self._store, self._folder, self._acknowledgements.parent)
+        if self._log.parent:
+            self._parent = ParentRun(self._store, self._folder, self._log.parent)
         else:
-            self._parent = ParentRun.begun(self._store, self._folder, self._tags, happened)
+            self._parent = ParentRun.begun(self._store, self._folder, self._tags, event)
             where = {"tracking_uri": masked(self._store.uri), "experiment_id": self._store.experiment}
-            self._acknowledgements.add("run", **where, run_id=self._parent.run_id)
+            self._log.add("run", **where, run_id=self._parent.run_id)
         self._parent.goes_on()
         self._tags[MLFLOW_PARENT_RUN_ID] = self._parent.run_id
 
-    def _on_data(self, happened: Event) -> None:
-        if self._parent and self._tags.get("data_hash") != happened["card"]["digest"]:
-            self._tags["data_hash"] = happened["card"]["digest"]
-            self._parent.has_data(happened["card"])
+    def _on_data(self, event: Event) -> None:
+        if self._parent and self._tags.get("data_hash") != event["card"]["digest"]:
+            self._tags["data_hash"] = event["card"]["digest"]
+            self._parent.has_data(event["card"])
 
-    def _on_finished(self, happened: Event) -> None:
-        over = {key: self._trials.runs[key] for key in happened["trials"]}
-        self._due |= {key: trial for key, trial in over.items() if self._wanted(trial)}
+    def _on_rung(self, event: Event) -> None:
+        self._unfinished |= {key: self._history.trials[key] for key in event["trials"]}
 
-    def _on_champion(self, happened: Event) -> None:
+    def _on_finished(self, event: Event) -> None:
+        for key in event["trials"]:
+            self._unfinished.pop(key, None)
+            if self._selected(trial := self._history.trials[key]):
+                self._due[key] = trial
+
+    def _on_champion(self, event: Event) -> None:
         if self._parent:
-            metric = f"validation_{self._settings['select']['metric']}"
-            told = {"metric": metric, "data_hash": self._tags.get("data_hash", ""), "pipeline_run": self._folder.name}
+            told = {
+                "metric": f"validation_{self._metric}",
+                "data_hash": self._tags.get("data_hash", ""),
+                "pipeline_run": self._folder.name,
+            }
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
-            self._acknowledgements.add("model", **self._parent.has_champion(happened, name, promote, told))
+            self._log.add("model", **self._parent.has_champion(event, name, promote, told))
+            if tag := save_view(self._store, self._folder.name, self._history, self._metric):
+                self._log.add("view", tag=tag)
 
-            if tag := save_view(self._store, self._folder.name, self._trials, self._settings["select"]["metric"]):
-                self._acknowledgements.add("view", tag=tag)
-
-    def _on_report(self, happened: Event) -> None:
+    def _on_report(self, event: Event) -> None:
         if self._parent:
             self._parent.has_report()
 
-    def _acknowledge(self, trial: TrialRun, run_id: str) -> None:
-        before = self._written.get(trial.identity)
-        self._written[trial.identity] = written = Written(run_id, trial.epochs, trial.status)
-        trial.run_id = run_id
+    def _log_trial(self, trial: TrialRecord, run_id: str) -> None:
+        """A run of the trial is written; it replaces the one before."""
+        before = self._written.get(identity(trial))
+        written = WrittenTrial(run_id, trial.epochs, mlflow_status(trial))
+        self._written[identity(trial)] = written
+        self._run_ids[trial.key] = run_id
         self._confirmed.add(run_id)
-        self._acknowledgements.add("trial", trial=trial.key, networks=trial.identity[1:], **written._asdict())
+        self._log.add("trial", trial=trial.key, networks=identity(trial)[1:], **written._asdict())
         if before:
             self._store.client.delete_run(before.run_id)
 
+    def _write_best_curves(self) -> None:
+        trials = [trial for trial in self._history.trials.values() if trial.rankable]
+        trials.sort(key=lambda trial: smaller_is_better(self._metric, trial.mean[f"validation/{self._metric}"]))
+        for trial in trials[:TOP]:
+            content = trial_content(trial, {}, self._tracking["points"])
+            log(self._store.client, self._run_ids[trial.key], content)
 
-def draw_best(store: MlflowStore, trials: Trials, metric: str, n_points: int) -> None:
-    """Give the best trials their curves."""
-    scored = [(trial.score(metric), trial) for trial in trials.runs.values() if trial.status == "FINISHED"]
-    scored.sort(key=lambda one: smaller_is_better(metric, one[0]))
-    for _, trial in scored[:TOP]:
-        log(store.client, trial.run_id, trial.content({}, n_points))
+
+def identity(trial: TrialRecord) -> tuple[str, ...]:
+    """Equal for runs of the same trial with the same networks."""
+    return trial.key, *(network.content_hash for network in trial.networks)
 
 
-def save_view(store: MlflowStore, pipeline_run: str, trials: Trials, metric: str) -> str | None:
-    """Give the experiment a view that suits the trials; its tag, or None if MLflow does not want it."""
-    finals = dict.fromkeys(name.replace("/", "_") for trial in trials.runs.values() for name in trial.metric_names)
+def save_view(store: MlflowStore, pipeline_run: str, history: RunHistory, metric: str) -> str | None:
+    """Give the experiment a view that suits the trials; its tag, or None if MLflow refuses it."""
+    trials = history.trials.values()
+    finals = dict.fromkeys(name.replace("/", "_") for trial in trials for name in trial.metric_names)
     others = sorted(finals.keys() - {f"validation_{metric}"}, key=lambda name: (name.startswith("train"), name))
-    parameters = [trial.description["parameters"] for trial in trials.runs.values()]
-    tag, value = saved_view(pipeline_run, f"validation_{metric}", parameters, others)
+    tag, value = saved_view(pipeline_run, f"validation_{metric}", [trial.parameters for trial in trials], others)
     try:
         store.client.set_experiment_tag(store.experiment, tag, value)
     except MlflowException:  # it is an ornament
@@ -196,11 +226,22 @@ def follow(journal: Path, tracking: dict[str, Any]) -> None:
             DRIVER_GONE.wait(min(LONGEST_PAUSE, 2.0**failures))
 
 
-def bring_level(journal: Path, tracking: dict[str, Any], cut_off: Callable[[], bool], last_try: bool) -> None:
-    """Write what the journal says until its last event, or until nobody goes on with it."""
+def bring_level(journal: Path, tracking: dict[str, Any], interrupted: Callable[[], bool], last_try: bool) -> None:
+    """Write what the journal says until its last event, or until the run is interrupted.
+
+    Parameters
+    ----------
+    journal : Path
+    tracking : dict
+        See `MlflowWriter`.
+    interrupted : callable
+        Whether no process writes to the journal any more.
+    last_try : bool
+        Whether MLflow's run is marked as failed if the store fails.
+    """
     writer, reader = MlflowWriter(journal, tracking), JournalReader(journal)
     try:
-        _follow(writer, reader, cut_off)
+        _follow(writer, reader, interrupted)
     except Exception:
         if last_try:
             writer.give_up()
@@ -210,27 +251,27 @@ def bring_level(journal: Path, tracking: dict[str, Any], cut_off: Callable[[], b
         writer.close()
 
 
-def _follow(writer: MlflowWriter, reader: JournalReader, cut_off: Callable[[], bool]) -> None:
-    last = 0
+def _follow(writer: MlflowWriter, reader: JournalReader, interrupted: Callable[[], bool]) -> None:
+    time_of_last = 0
     while True:
-        is_cut_off = cut_off()
-        found = list(reader.events())
-        for happened in found:
-            last = happened["time"]
-            if happened["event"] != "end":
-                writer.handle(happened)
-            elif happened is found[-1]:  # else a later session goes on
-                writer.end(happened)
+        is_interrupted = interrupted()
+        new = list(reader.events())
+        for event in new:
+            time_of_last = event["time"]
+            if event["event"] != "end":
+                writer.handle(event)
+            elif event is new[-1]:  # else a later session follows
+                writer.end(event)
                 return
         writer.write()
-        if is_cut_off:
-            writer.end({"event": "end", "status": "KILLED", "time": last})
+        if is_interrupted:
+            writer.end({"event": "end", "status": "KILLED", "time": time_of_last})
             return
         time.sleep(0.1)
 
 
 def main(journal: str) -> None:
-    """Be the process that writes: follow the journal; the first line that comes in says where to, and how."""
+    """Be the process that writes: follow the journal. The first line of standard input says where to write, and how."""
     try:
         _write(Path(journal), json.loads(sys.stdin.readline()))
     except Exception:
@@ -238,16 +279,16 @@ def main(journal: str) -> None:
 
 
 def _write(journal: Path, tracking: dict[str, Any]) -> None:
-    """Follow a journal; first, what earlier runs beside it could not write."""
-    acknowledged = journal.with_name("tracking.jsonl")
-    threading.Thread(target=_wait_for_driver, args=(acknowledged,), daemon=True).start()
+    """Follow a journal; before, write what earlier runs of the same name could not."""
+    write_log = journal.with_name("tracking.jsonl")
+    threading.Thread(target=_wait_for_driver, args=(write_log,), daemon=True).start()
     for behind in runs_behind(journal):
-        with suppress(Exception):  # it stays behind
-            theirs = last_session(behind.parent)["tracking"]
-            if theirs["uri"] == masked(tracking["uri"]):
-                bring_level(behind, theirs | {"uri": tracking["uri"]}, lambda: True, last_try=False)
-            elif not is_masked(theirs["uri"]):
-                bring_level(behind, theirs, lambda: True, last_try=False)
+        with suppress(Exception):  # the next run tries again
+            earlier = last_session(behind.parent)["tracking"]
+            if earlier["uri"] == masked(tracking["uri"]):
+                bring_level(behind, earlier | {"uri": tracking["uri"]}, lambda: True, last_try=False)
+            elif not is_masked(earlier["uri"]):
+                bring_level(behind, earlier, lambda: True, last_try=False)
     follow(journal, tracking)
 
 

@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, Name, PositiveInt
 from pipeline.components.secrets import is_masked, masked
-from pipeline.runs.journal import at_rest, events, last_session
+from pipeline.runs.journal import events, last_session, not_in_use
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.write_log import read
 
@@ -214,7 +214,7 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
 
     Raises   SettingError if a process is at work on the run, or it was not tracked and no store is named
     """
-    session = last_session(at_rest(folder))
+    session = last_session(not_in_use(folder))
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
         how: dict[str, Any] = {"curves": "all", "points": 100, "most_trials": 20_000, "promote": "better"}

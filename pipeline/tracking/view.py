@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-from pipeline.tracking.trial_run import LOGARITHMS
+from pipeline.tracking.trial_content import LOGARITHMS
 
 ALL, BEST = "All runs of the table", "The first 20 runs of the table"
 FOLDED = ("train", "validation", "network", "seconds", "throughput", "Model metrics")  # charts that the UI adds

@@ -1,23 +1,41 @@
-"""What the writer has written, line by line in tracking.jsonl: so no later one writes it again."""
+"""What the writer has written to MLflow, line by line in tracking.jsonl, so that no later writer writes it again."""
 
 import fcntl
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.components.secrets import masked
-from pipeline.runs.journal import last_event, worker
-from pipeline.tracking.trial_run import Written
+from pipeline.runs.journal import JOURNAL, last_event, process_at_work
+
+
+class WrittenTrial(NamedTuple):
+    """The nested run of a trial: its id, the epochs of all the trial's networks together, and MLflow's status."""
+
+    run_id: str
+    epochs: int
+    status: str
 
 
 class WriteLog:
     """The file, held by one writer: opening it waits until the writer of an earlier session has ended.
 
-    resumed   an earlier writer of the same run had it
-    parent    the run in the store at `uri` that this one began, or ""
-    trials    by trial and its networks' addresses, the nested runs that it wrote there
+    Parameters
+    ----------
+    path : Path
+    uri : str
+        The store; what was written to another one does not count.
+
+    Attributes
+    ----------
+    resumed : bool
+        Whether an earlier writer of the same run had it.
+    parent : str
+        The id of the run that stands for the pipeline's run, or "".
+    trials : dict
+        The nested runs by trial and the content hashes of its networks.
     """
 
     def __init__(self, path: Path, uri: str) -> None:
@@ -25,38 +43,39 @@ class WriteLog:
         self._file = path.open("ab")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         content = path.read_bytes()
-        self._file.truncate(content.rfind(b"\n") + 1)  # a crash may have cut the last line short
-        begun = read(path)
-        at = max((n for n, line in enumerate(begun) if line["event"] == "run"), default=None)
-        there = begun[at:] if at is not None and begun[at]["tracking_uri"] == masked(uri) else []
-        self.parent = str(there[0]["run_id"]) if there else ""
-        trials = (line for line in there if line["event"] == "trial")
+        self._file.truncate(content.rfind(b"\n") + 1)  # a crash may have left the last line incomplete
+        lines = read(path)
+        begin = max((index for index, line in enumerate(lines) if line["event"] == "run"), default=None)
+        same_store = begin is not None and lines[begin]["tracking_uri"] == masked(uri)
+        written = lines[begin:] if same_store else []
+        self.parent = str(written[0]["run_id"]) if written else ""
         self.trials = {
-            (line["trial"], *line["networks"]): Written(line["run_id"], line["epochs"], line["status"])
-            for line in trials
+            (line["trial"], *line["networks"]): WrittenTrial(line["run_id"], line["epochs"], line["status"])
+            for line in written
+            if line["event"] == "trial"
         }
 
     def close(self) -> None:
-        """Let another writer have it."""
+        """Let another writer open it."""
         self._file.close()
 
-    def add(self, what: str, **content: Any) -> None:
-        """Acknowledge, with the time in milliseconds since 1970."""
-        self._file.write(json.dumps({"event": what, "at": int(time.time() * 1000), **content}).encode() + b"\n")
+    def add(self, kind: str, **content: Any) -> None:
+        """Record that something is written, with the time in milliseconds since 1970."""
+        self._file.write(json.dumps({"event": kind, "at": int(time.time() * 1000), **content}).encode() + b"\n")
         self._file.flush()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All of them so far; a last line that is not yet whole is left out."""
+    """All lines, without a last one that is incomplete."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def runs_behind(journal: Path) -> Iterator[Path]:
-    """The journals of other runs of the same name that nobody works on, and of which MLflow does not know all."""
-    for other in sorted(journal.parent.parent.glob("*/journal.jsonl")):
-        acknowledged = other.with_name("tracking.jsonl")
-        if other != journal and acknowledged.exists() and not worker(other.parent):
-            lines = read(acknowledged)
+    """The journals of other runs of the same name on which no process works, and which MLflow does not know wholly."""
+    for other in sorted(journal.parent.parent.glob(f"*/{JOURNAL}")):
+        path = other.with_name("tracking.jsonl")
+        if other != journal and path.exists() and not process_at_work(other.parent):
+            lines = read(path)
             if not lines or lines[-1]["event"] != "end" or lines[-1].get("time", 0) < last_event(other)["time"]:
                 yield other

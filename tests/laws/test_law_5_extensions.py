@@ -64,7 +64,7 @@ def test_law_5_a_run_grows_step_by_step(copied, tmp_path):
     assert set(epochs_done(journal).values()) == {1}
 
 
-def test_law_5_a_finished_run_can_be_gone_on_with_and_has_nothing_to_do(copied, small):
+def test_law_5_a_finished_run_can_be_resumed_and_has_nothing_to_do(copied, small):
     runs, name, journal = copied
     before = json.loads((journal.parent / "summary.json").read_text())
     found = swept_here(runs, *FEW, f"run={name}")
@@ -91,12 +91,12 @@ def test_law_5_with_another_schedule_all_is_trained_anew(copied, tmp_path):
 )
 def test_law_5_other_data_or_networks_are_refused(change, told, copied):
     runs, name, _ = copied
-    with pytest.raises(SettingError, match=f"^run={name} cannot be gone on with, .*: {told}; give these again"):
+    with pytest.raises(SettingError, match=f"^run={name} cannot be resumed, .*: {told}; use the same settings"):
         swept_here(runs, *FEW, change, f"run={name}")
 
 
 @pytest.mark.parametrize("extra", [("prepare.scaling=min_max",), ("resume=never",)])
-def test_law_5_what_cannot_be_gone_on_with_ends_with_exit_code_2(extra, copied):
+def test_law_5_what_cannot_be_resumed_ends_with_exit_code_2(extra, copied):
     runs, name, _ = copied
     settings = (*FEW, "tracking=none", "execution=local", "training.epochs=3", f"runs={runs}", f"run={name}")
     done = command(runs.parent, *settings, *extra, check=False)

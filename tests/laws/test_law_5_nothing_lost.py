@@ -184,7 +184,9 @@ def test_law_5_resume_never_is_a_new_run(copied, expected):
 def test_law_5_resume_required_needs_a_run(tmp_path):
     done = command(tmp_path, *SETTINGS, *HERE, "resume=required", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert done.stderr.startswith(f"nnsweep: resume=required: no run below {tmp_path}/runs/digits was cut off")
+    assert done.stderr.startswith(
+        f"nnsweep: resume=required: there is no interrupted run in {tmp_path}/runs/digits; start"
+    )
 
 
 @pytest.mark.slow
@@ -201,10 +203,10 @@ def test_law_5_two_processes_do_not_work_on_one_run(copied):
             time.sleep(0.05)
         second = command(runs.parent, *long, check=False)
         assert second.returncode == 2
-        assert f"run={folder.name}: process {first.pid} is at work on it" in second.stderr
+        assert f"run={folder.name} is in use by process {first.pid}" in second.stderr
         other = command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
         assert other.returncode == 2
-        assert f"run {folder.name} of these settings is being worked on by process {first.pid}" in other.stderr
+        assert f"run {folder.name} has the same settings and is in use by process {first.pid}" in other.stderr
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()

@@ -13,13 +13,15 @@ from running import FEW, command, composed, journal, summary, swept_here
 from scipy import stats
 from sweeps import add, opened, report
 
+from nncore.stack.training import Report
 from pipeline.console.leaderboard import print_leaderboard, write_leaderboard
 from pipeline.console.progress import SweepProgress, describe
+from pipeline.driver.summary import best_summary
 from pipeline.engine.ranking import ranked
 from pipeline.engine.records import RungProgress
-from pipeline.runs.summary import best_summary
+from pipeline.runs.records import NetworkRecord, Replicate, TrialRecord
 from pipeline.tracking.mlflow_model import LONGEST_SCHEMA, data_set
-from pipeline.tracking.trial_run import NetworkCurves, TrialRun
+from pipeline.tracking.trial_content import mlflow_status, trial_metrics, trial_tags
 
 LOSSES = np.array([[0.5, 0.4, 0.9], [0.3, 0.35, 0.31], [0.6, 0.1, 0.2]])  # (trial, fold)
 INF = (2, "train/loss was inf (limit 1e+06)")
@@ -67,7 +69,7 @@ def test_the_interval_is_students_with_the_correction_for_shared_rows():
 
 
 def test_the_ranking_goes_by_the_mean():
-    assert [result.trial.key for result in swept().ranking()] == ["0002", "0001", "0000"]
+    assert [trial.key for trial in swept().ranking()] == ["0002", "0001", "0000"]
 
 
 def test_one_network_has_a_value_and_no_interval():
@@ -97,11 +99,11 @@ def test_a_trial_of_which_one_network_diverged_has_diverged():
     early = report(0.2, selected_epoch=1, stopped=(1, "why"))
     found = swept(**{"0002_2_0": report(0.1, diverged=INF), "0000_3_0": early, "0002_3_0": early})
     assert [result.status for result in found.trials.values()] == [
-        "fold 3, seed 0 stopped after epoch 1: why",
+        "stopped after epoch 1 of fold 3, seed 0: why",
         "finished",
-        "fold 2, seed 0 diverged in epoch 2: train/loss was inf (limit 1e+06)",
+        "diverged in epoch 2 of fold 2, seed 0: train/loss was inf (limit 1e+06)",
     ]
-    assert [result.trial.key for result in found.ranking()] == ["0001", "0000"]
+    assert [trial.key for trial in found.ranking()] == ["0001", "0000"]
     assert found.n_finished == 3
 
 
@@ -120,7 +122,7 @@ def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_interv
     assert float(rows[0]["validation/loss 95% +-"]) > 0
     assert [row["tied"] for row in rows] == ["True", "True", ""]
     assert (rows[2]["validation/loss"], rows[2]["validation/loss std"]) == ("", "")
-    assert rows[2]["status"].startswith("fold 2, seed 0 diverged in epoch 2: ")
+    assert rows[2]["status"].startswith("diverged in epoch 2 of fold 2, seed 0: ")
     one = swept(LOSSES[:, :1])
     write_leaderboard(tmp_path / "one.csv", ranking(one), list(one.trials.values()))
     assert not [name for name in read(tmp_path / "one.csv")[0] if "std" in name or "95" in name or name == "tied"]
@@ -135,52 +137,53 @@ def test_the_terminal_shows_means_and_deviations_and_who_cannot_be_told_apart():
     assert "= 3 of 3 trials cannot be told apart from the best: paired corrected resampled t-test" in text
 
 
-DESCRIPTION = {"label": "it", "parameters": {"optimizer": "sgd", "regularizer": "none"}}
+PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}
 
 
 def tracked(*reports):
-    """A trial's networks, one per fold, after a slice of each: its content and the time."""
-    run = TrialRun("0007", started=5)
-    run.description, run.finished = DESCRIPTION, True
-    for fold, (content, time_ms) in enumerate(reports, start=1):
-        run.networks[f"0007/{fold}/0"] = NetworkCurves()
+    """A trial's networks, one per fold, after a slice of each: its content and the time. They are finished."""
+    networks = []
+    for fold, (content, time) in enumerate(reports):
+        network = NetworkRecord(f"0007/{fold + 1}/0", Replicate(fold, 0), f"hash {fold}")
         if content:
-            report = {"diverged": None, "stopped": None, "selected_epoch": 3} | content
-            run.add(f"0007/{fold}/0", report, 0, time_ms)
-    return run
+            report = Report(**{"selected_epoch": 3} | content)
+            network.add(report, 0, len(report.curves.get("loss", ())), None, True, time)
+        networks.append(network)
+    return TrialRecord("0007", ("sgd", "none", ""), PARAMETERS, tuple(networks), started=5)
 
 
 def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
-    stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": [2, "no better"], "selected_epoch": 1}
+    stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": (2, "no better"), "selected_epoch": 1}
     run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
-    assert (run.status, run.started, run.ended) == ("FINISHED", 5, 20)
+    assert (mlflow_status(run), run.started, run.ended) == ("FINISHED", 5, 20)
     curve = [("loss", 2.0, 20, 1), ("loss", 3.0, 20, 2)]
     each = [("network/loss", 6.0, 20, 0), ("network/loss", 3.0, 20, 1)]
-    assert run.metrics(100) == [*curve, ("loss", 4.5, 20, 0), ("loss_std", np.std([6, 3], ddof=1), 20, 0), *each]
-    assert run.tags()["stop_reason"] == "stopped after epoch 2 of fold 2, seed 0: no better"
-    assert run.tags()["networks"] == "2"
+    assert trial_metrics(run, 100) == [*curve, ("loss", 4.5, 20, 0), ("loss_std", np.std([6, 3], ddof=1), 20, 0), *each]
+    assert trial_tags(run)["stop_reason"] == "stopped after epoch 2 of fold 2, seed 0: no better"
+    assert trial_tags(run)["networks"] == "2"
 
 
 def test_mlflow_sees_which_network_diverged():
     fine = {"curves": {"loss": [1.0, 2.0, 6.0]}}
-    run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": [2, "NaN"], "selected_epoch": 0}, 20))
-    assert run.status == "FAILED"
-    assert run.tags()["stop_reason"] == "diverged in epoch 2 of fold 2, seed 0: NaN"
-    assert run.metrics(100)[0] == ("loss", 2.0, 20, 1)
-    at_once = tracked((fine, 10), ({"curves": {}, "diverged": [1, "NaN"], "selected_epoch": 0}, 20))
-    assert at_once.metrics(100) == []
+    run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": (2, "NaN"), "selected_epoch": 0}, 20))
+    assert mlflow_status(run) == "FAILED"
+    assert trial_tags(run)["stop_reason"] == "diverged in epoch 2 of fold 2, seed 0: NaN"
+    assert trial_metrics(run, 100)[0] == ("loss", 2.0, 20, 1)
+    at_once = tracked((fine, 10), ({"curves": {}, "diverged": (1, "NaN"), "selected_epoch": 0}, 20))
+    assert trial_metrics(at_once, 100) == []
 
 
 def test_a_trial_of_which_a_network_has_not_begun_has_no_means():
-    assert tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0)).metrics(100) == []
+    run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0))
+    assert trial_metrics(run, 100) == []
 
 
 def test_of_one_network_mlflow_sees_the_values_themselves():
-    run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": [2, "so"], "selected_epoch": 1}, 10))
+    run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": (2, "so"), "selected_epoch": 1}, 10))
     values = [("loss", 0.1 + 0.2, 10, 1), ("loss", 2.0, 10, 2), ("loss", 0.1 + 0.2, 10, 0)]
-    assert run.metrics(100)[:3] == values
+    assert trial_metrics(run, 100)[:3] == values
     expected = {"kind": "trial", "trial_key": "0007", "optimizer": "sgd", "regularizer": "none"}
-    assert run.tags() == expected | {"stop_reason": "stopped after epoch 2: so", "status": "stopped", "rung": "0"}
+    assert trial_tags(run) == expected | {"stop_reason": "stopped after epoch 2: so", "status": "stopped", "rung": "0"}
 
 
 def test_the_card_of_very_many_columns_is_cut():
@@ -200,7 +203,8 @@ def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
     assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
     assert found["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21, "failed": 0}
     (path,) = tmp_path.glob("*/*/leaderboard.csv")
-    assert [row["status"][:27] for row in read(path)[7:]] == ["fold 1, seed 0 diverged in "[:27]] * 7
+    expected = "diverged in epoch 1 of fold 1, seed 0: "
+    assert [row["status"][: len(expected)] for row in read(path)[7:]] == [expected] * 7
 
 
 @pytest.mark.slow

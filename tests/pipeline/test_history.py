@@ -7,7 +7,8 @@ import pytest
 from sweeps import report
 
 from nncore.stack.training import Report
-from pipeline.runs.resume import known_networks, next_stack, sweep_seconds
+from pipeline.runs.replay import history_of
+from pipeline.runs.resume import known_networks
 
 FIRST, SECOND = "0000/1/0", "0001/2/3"
 
@@ -16,6 +17,8 @@ def rung(*networks, time=0):
     return {
         "event": "rung",
         "time": time,
+        "number": 1,
+        "trials": {key[:4]: {"labels": ["sgd", "none", ""], "parameters": {}} for key, _, _ in networks},
         "networks": {key: [content_hash, origin] for key, content_hash, origin in networks},
     }
 
@@ -41,6 +44,14 @@ def folder(tmp_path):
     return Folder(tmp_path)
 
 
+def known_after(folder, happened):
+    return known_networks(folder.path, history_of(folder.path / "journal.jsonl", happened))
+
+
+def history(*happened):
+    return history_of("journal.jsonl", happened)
+
+
 BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
 
 
@@ -50,7 +61,7 @@ def test_slices_are_put_together(folder):
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2), second=report(0.9, 0.8, selected_epoch=2)),
         folder.slice(2, 3, first=report(0.3, selected_epoch=3), second=replace(report(), diverged=(3, "why"))),
     ]
-    known = known_networks(folder.path, happened)
+    known = known_after(folder, happened)
     assert list(known["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
     assert (known["a"].key, known["a"].replicate, known["a"].epochs_trained) == (FIRST, (0, 0), 3)
     assert (known["b"].replicate, known["b"].diverged, known["b"].checkpoint) == ((1, 3), (3, "why"), None)
@@ -60,8 +71,8 @@ def test_slices_are_put_together(folder):
 
 def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
     slices = [folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2))]
-    once = known_networks(folder.path, [BEGIN, *slices])
-    assert known_networks(folder.path, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
+    once = known_after(folder, [BEGIN, *slices])
+    assert known_after(folder, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
 
 
 def test_a_copy_has_its_origins_history(folder):
@@ -71,7 +82,7 @@ def test_a_copy_has_its_origins_history(folder):
         rung((FIRST, "a", None), (SECOND, "c", "a")),
         folder.slice(1, 2, stack=1, second=report(0.1, selected_epoch=2)),
     ]
-    known = known_networks(folder.path, happened)
+    known = known_after(folder, happened)
     assert list(known["c"].curves["validation/loss"]) == [0.5, 0.1]
     assert list(known["a"].curves["validation/loss"]) == [0.5]
     assert list(known["b"].curves["validation/loss"]) == [0.9]
@@ -84,7 +95,7 @@ def test_what_was_trained_again_from_the_beginning_counts(folder):
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2)),
         folder.slice(0, 1, stack=1, first=report(0.5, selected_epoch=1)),
     ]
-    known = known_networks(folder.path, happened)
+    known = known_after(folder, happened)
     assert (list(known["a"].curves["validation/loss"]), known["a"].epochs_trained) == ([0.5], 1)
 
 
@@ -97,7 +108,7 @@ def test_who_left_a_stack_is_found_in_its_last_file(folder):
         folder.slice(1, 2, held=[FIRST], second=report(0.8, selected_epoch=2)),
     ]
     (folder.path / "states" / "00000-1").unlink()
-    known = known_networks(folder.path, happened)
+    known = known_after(folder, happened)
     assert (known["a"].checkpoint.file, known["a"].stopped, known["a"].epochs_trained) == ("00000-2", (1, "why"), 1)
 
 
@@ -113,14 +124,14 @@ def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, f
     path.unlink()
     if damage != "gone":
         path.write_bytes(content[:-1] if damage == "cut" else b"S" + content[1:])
-    known = known_networks(folder.path, happened)
+    known = known_after(folder, happened)
     assert (known["a"].checkpoint, known["a"].epochs_trained) == (None, 1)
     assert known["b"].checkpoint.file == "00001-1"
 
 
 def test_stacks_are_numbered_on(folder):
-    assert next_stack([]) == 0
-    assert next_stack([BEGIN, folder.slice(0, 1, stack=7), folder.slice(1, 2, stack=3)]) == 8
+    assert history().next_stack == 0
+    assert history(BEGIN, folder.slice(0, 1, stack=7), folder.slice(1, 2, stack=3)).next_stack == 8
 
 
 def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slice(folder):
@@ -135,7 +146,7 @@ def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slic
         end,
     ]
     later = [run | {"time": 500_000}, rung(time=503_000), folder.slice(2, 3, time=504_500)]
-    assert sweep_seconds([]) == 0
-    assert sweep_seconds(session) == 5.0
-    assert sweep_seconds([*session, *later]) == 6.5
-    assert sweep_seconds([run, folder.slice(0, 1, time=1000)]) == 0
+    assert history().sweep_seconds == 0
+    assert history(*session).sweep_seconds == 5.0
+    assert history(*session, *later).sweep_seconds == 6.5
+    assert history(run, folder.slice(0, 1, time=1000)).sweep_seconds == 0

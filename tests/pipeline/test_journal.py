@@ -1,13 +1,19 @@
 """The journal: one writer, whole lines, and what a crash in mid-write leaves is healed."""
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from pipeline.components.errors import SettingError
+from pipeline.runs.events import EVENTS, FORMAT, SliceReport, TrialDescription
 from pipeline.runs.journal import Journal, JournalReader, events, heal, last_event, last_session
+
+SLICE = {"stack": 0, "start": 0, "until": 1, "gpu": False, "last": False, "started": 1, "worker": "host:1"}
+SLICE |= {"file": "00000-1", "sha256": "0", "held": [], "networks": {}}
 
 WRITER = """
 import sys
@@ -18,7 +24,7 @@ try:
     journal = Journal(Path(sys.argv[1]))
 except SettingError as error:
     sys.exit(str(error))
-journal.append("run", who="the other")
+journal.append("report", file="other.html")
 print("begun", flush=True)
 sys.stdin.read()
 """
@@ -47,18 +53,23 @@ def test_the_journal_is_read_while_it_is_written(tmp_path):
     journal = Journal(path)
     reader = JournalReader(path)
     assert list(reader.events()) == []
-    journal.append("run", name="x")
-    journal.append("slice", networks={"0": {"curves": {"loss": [0.1 + 0.2, 1e-30]}}})
+    journal.append("report", file="x.html")
+    report = {"curves": {"loss": [0.1 + 0.2, 1e-30]}, "diverged": None, "stopped": None, "selected_epoch": 2}
+    journal.append("slice", **SLICE | {"networks": {"0000/1/0": report | {"fingerprint": ""}}})
     found = list(reader.events())
-    assert [event["event"] for event in found] == ["run", "slice"]
-    assert found[1]["networks"]["0"]["curves"]["loss"] == [0.1 + 0.2, 1e-30]  # to the last bit
+    assert [event["event"] for event in found] == ["report", "slice"]
+    assert found[1]["networks"]["0000/1/0"]["curves"]["loss"] == [0.1 + 0.2, 1e-30]  # to the last bit
     assert found[0]["time"] > 1.7e12
     with path.open("a") as file:
-        file.write('{"event": "torn')
+        file.write('{"time": 1, "status": "FINISHED", "event": "e')
         file.flush()
         assert list(reader.events()) == []
-        file.write('"}\n')
-    assert [event["event"] for event in reader.events()] == ["torn"]
+        file.write('nd"}\n')
+    assert [event["event"] for event in reader.events()] == ["end"]
+    with path.open("a") as file:
+        file.write('{"time": 1, "event": "end"}\n')
+    with pytest.raises(SettingError, match=f"line 4 of {path} is damaged"):
+        list(reader.events())
     journal.close()
     reader.close()
 
@@ -109,7 +120,7 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(damage, tmp_pat
     path = tmp_path / "journal.jsonl"
     lines = written(path).split(b"\n")
     path.write_bytes(b"\n".join([lines[0], damage, *lines[2:]]))
-    with pytest.raises(SettingError, match=f"^run={tmp_path.name}: line 2 of {path} is damaged \\(.+\\); give resume"):
+    with pytest.raises(SettingError, match=f"^run={tmp_path.name}: line 2 of {path} is damaged \\(.+\\); start"):
         events(path)
 
 
@@ -122,16 +133,17 @@ def test_law_5_a_second_process_is_refused_and_the_lock_ends_with_its_process(tm
         _, refused = second.communicate(timeout=30)
         assert second.returncode == 1
         assert refused.strip() == (
-            f"run={tmp_path.name}: process {first.pid} is at work on it; wait for it, or give resume=never"
+            f"run={tmp_path.name} is in use by process {first.pid}; wait until it ends, or start a new run with "
+            "resume=never"
         )
-        with pytest.raises(SettingError, match=f"process {first.pid} is at work on it"):
+        with pytest.raises(SettingError, match=f"is in use by process {first.pid}"):
             Journal(path)
     finally:
         first.kill()
         first.communicate()
     journal = Journal(path)  # a killed process leaves no lock
     journal.close()
-    assert [json.loads(line)["who"] for line in path.read_text().splitlines()] == ["the other"]
+    assert [json.loads(line)["file"] for line in path.read_text().splitlines()] == ["other.html"]
 
 
 @pytest.mark.parametrize(
@@ -152,11 +164,45 @@ def test_a_damaged_last_line_of_another_run_is_in_nobodys_way(last, tmp_path):
      ("file", "../x"), ("file", "00000-1" + "0" * 300), ("held", ["0" * 5000 + "/1/0"]), ("networks", {"../1/0": {}})],
 )  # fmt: skip
 def test_numbers_and_names_of_a_slice_are_what_they_have_to_be(name, value, tmp_path):
-    good = {"event": "slice", "time": 1, "stack": 0, "start": 0, "until": 1, "last": False, "started": 1}
-    good |= {"file": "00000-1", "sha256": "0", "held": [], "networks": {}}
+    good = {"event": "slice", "time": 1, **SLICE}
     path = tmp_path / "journal.jsonl"
     path.write_text(json.dumps(good) + "\n")
     assert events(path) == [good]
     path.write_text(json.dumps(good | {name: value}) + "\n")
     with pytest.raises(SettingError, match=r"line 1 of .* is damaged"):
         events(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("begin", {}), ("stage", {"stage": "load"}), ("stage", {"stage": "load", "seconds": 1.0, "more": 1}),
+     ("slice", SLICE | {"until": -1})],
+)  # fmt: skip
+def test_what_no_reader_would_accept_is_not_written(kind, content, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    with pytest.raises(ValueError, match=r"begin|seconds|more|until"):
+        journal.append(kind, **content)
+    journal.close()
+    assert journal.path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("change", [{}, {"format": FORMAT - 1}, {"format": str(FORMAT)}])
+def test_a_journal_of_another_version_is_refused_with_a_sentence(change, tmp_path):
+    run = {"event": "run", "time": 1, "run_id": "x", "version": "", "code": "", "command": "", "settings": {"a": 1}}
+    path = tmp_path / "journal.jsonl"
+    path.write_text(json.dumps(run | {"tracking": None, "format": FORMAT}) + "\n")
+    assert [event["format"] for event in events(path)] == [FORMAT]
+    path.write_text(json.dumps(run | {"tracking": None} | change) + "\n")
+    with pytest.raises(SettingError) as refused:
+        events(path)
+    assert str(refused.value) == (
+        f"run={tmp_path.name}: its journal was written by another version of nnsweep; start a new run with resume=never"
+    )
+    assert last_session(tmp_path)["settings"] == {}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_every_field_of_an_event_is_described(kind):
+    for event in (EVENTS[kind], TrialDescription, SliceReport):
+        described = re.findall(r"^    (\w.*) : ", event.__doc__, re.MULTILINE)
+        assert [name for names in described for name in names.split(", ")] == [field.name for field in fields(event)]

@@ -259,7 +259,7 @@ def test_a_run_that_fails_after_its_sweep_writes_no_report(tmp_path, monkeypatch
 
 
 def test_the_command_of_the_run_is_on_the_page_without_passwords(monkeypatch):
-    from pipeline.runs.folder import _command
+    from pipeline.runs.folder import command_line
 
     monkeypatch.setattr("sys.argv", ["nnsweep", "tracking.uri=postgresql://me:secret@host/db", "name=a b"])
-    assert _command() == "nnsweep tracking.uri=postgresql://me:...@host/db 'name=a b'"
+    assert command_line() == "nnsweep tracking.uri=postgresql://me:...@host/db 'name=a b'"

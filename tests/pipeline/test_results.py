@@ -8,7 +8,7 @@ import pytest
 from sweeps import add, enter, opened, place, report
 
 from pipeline.engine.records import digest
-from pipeline.runs.network_record import CheckpointRef, Replicate, replicates
+from pipeline.runs.records import CheckpointRef, Replicate, replicates
 
 INF = (7, "train/loss was inf (limit 1e+06)")
 
@@ -136,7 +136,7 @@ def test_a_pruned_trial_has_a_result_and_a_cause():
         found.prune(key, "the budget is used up")
     assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
     assert [trial.rankable for trial in found.trials.values()] == [True, False]  # the second was never trained
-    assert found.trials["0000"].status == "stopped after epoch 1: the budget is used up"
+    assert found.trials["0000"].status == "pruned after epoch 1: the budget is used up"
     found.finish("0000")
     found.prune("0000", "another cause")
     assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")

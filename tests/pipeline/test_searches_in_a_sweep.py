@@ -85,7 +85,7 @@ def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
     assert found["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0, "failed": 0}
     status = {row["trial"]: row["status"] for row in read_leaderboard(tmp_path)}
     for key, curve in curves.items():
-        left = f"stopped after epoch {len(curve)}: the search left it out"
+        left = f"pruned after epoch {len(curve)}: the search left it out"
         assert status[key] == ("finished" if len(curve) == 9 else left)
 
 

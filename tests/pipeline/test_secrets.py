@@ -10,6 +10,8 @@ from servers import Server, free_port
 
 from pipeline.components.errors import SettingError
 from pipeline.components.secrets import is_masked, masked
+from pipeline.config.schema import Configuration
+from pipeline.driver.context import run_request
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.resume import earlier_run
 from pipeline.tracking.process import bring_level
@@ -47,11 +49,12 @@ def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
     """Only masked settings are there to compare with."""
     settings, config = composed("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
-    record = RunFolder(settings, config, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", "code", 0.0)
+    request = run_request(Configuration(settings, config, ""), "code")
+    record = RunFolder(request, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0, settings.tracking)
     record.journal.append("rung", number=0, trials={}, until={}, networks={})
     record.journal.close()
     assert SECRET not in written(tmp_path)
-    assert earlier_run(settings, config, "code").folder == record.folder
+    assert earlier_run(request).folder == record.folder
 
 
 def test_an_error_shows_no_password(tmp_path):

@@ -108,11 +108,13 @@ def test_runs_list_has_a_line_for_each(runs, capsys):
         assert "finished" in line
 
 
-def test_a_run_that_was_cut_off_is_listed_as_such(runs, tmp_path, capsys):
+def test_an_interrupted_run_is_listed_as_such_with_the_counts_of_its_journal(runs, tmp_path, capsys):
     shutil.copytree(run_folders(runs)[0], tmp_path / "digits" / "20990101-000000-0000")
     (tmp_path / "digits" / "20990101-000000-0000" / "summary.json").unlink()
-    assert "cut off" in said(capsys, "runs", "list", f"runs={tmp_path}")
-    assert "cut off" in said(capsys, "runs", "show", f"runs={tmp_path}")
+    assert "interrupted" in said(capsys, "runs", "list", f"runs={tmp_path}")
+    text = said(capsys, "runs", "show", f"runs={tmp_path}")
+    assert "interrupted" in text
+    assert "7 planned, 7 finished, 0 stopped, 0 diverged, 0 failed" in text
 
 
 def test_runs_show_tells_the_champion_and_the_best_trials(runs, capsys):

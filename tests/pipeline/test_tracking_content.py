@@ -13,11 +13,11 @@ import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.runs.records import thinned
 from pipeline.tracking import mlflow_bulk
 from pipeline.tracking.content import Point, fitting_name, run_content
 from pipeline.tracking.mlflow_client import copy_template, create_run
 from pipeline.tracking.mlflow_store import MlflowStore
-from pipeline.tracking.trial_run import thinned
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path
 def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is_level(tmp_path):
     process = started(tmp_path, *LONG)
     wait_until(lambda: acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
-    with pytest.raises(SettingError, match=r"^run=[\w-]+: process \d+ is at work on it"):
+    with pytest.raises(SettingError, match=r"^run=[\w-]+ is in use by process \d+;"):
         bring_level(run_folder(tmp_path), print)
     wait_until(lambda: acknowledged(tmp_path, "run"))
     process.send_signal(signal.SIGKILL)

@@ -9,7 +9,7 @@ from nncore.stack.training import Report
 from pipeline.components.types import PreparedFold, ViewShape
 from pipeline.engine.packing.planner import NetworkOrigin, TrialNetwork
 from pipeline.engine.records import SweepRecords
-from pipeline.runs.network_record import CheckpointRef, replicates
+from pipeline.runs.records import CheckpointRef, replicates
 from pipeline.search.trial import Trial
 
 SMALL = make_architecture((8, 6, 3), batch_size=32)

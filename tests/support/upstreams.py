@@ -16,7 +16,7 @@ from pipeline.components.types import Dataset, Development, PreparedView, RawRow
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.console.output import LineOutput
-from pipeline.driver.context import RunContext
+from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.runs.folder import RunFolder
 
@@ -100,11 +100,12 @@ def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tu
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
     settings, config = composed(*quick, *overrides)
     settings = replace(settings, **replaced)
-    run_folder = RunFolder(settings, config, "", "code", time.monotonic())
+    configuration = Configuration(settings, config, "")
+    run_folder = RunFolder(run_request(configuration, "code"), "", time.monotonic(), settings.tracking)
     output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
-            context = RunContext(settings, executor, run_folder, output, Variants(Configuration(settings, config, "")))
+            context = RunContext(settings, executor, run_folder, output, Variants(configuration))
             yield DataPipeline(settings, executor, context), context
     finally:
         run_folder.close(lambda text: None)

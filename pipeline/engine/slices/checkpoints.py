@@ -8,9 +8,7 @@ from pipeline.backends.base import Future
 from pipeline.engine.packing.planner import NetworkOrigin
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.task import Checkpoint
-from pipeline.runs.network_record import CheckpointRef
-
-CHECKPOINTS = "states"  # folder in the run's folder
+from pipeline.runs.records import CHECKPOINTS, CheckpointRef
 
 
 class CheckpointStore:

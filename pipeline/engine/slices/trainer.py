@@ -26,7 +26,7 @@ from pipeline.engine.slices.task import (
     train_slice,
 )
 from pipeline.runs.journal import Journal
-from pipeline.runs.network_record import CRASHED, CheckpointRef
+from pipeline.runs.records import CRASHED, CheckpointRef
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""What a run adds to its summary: counts, throughput, digest and champion. `pipeline.runs.summary` has the keys."""
+
+from collections.abc import Collection
+from statistics import fmean, stdev
+from typing import Any
+
+from pipeline.engine.ranking import Ranking
+from pipeline.engine.records import SweepRecords, digest
+from pipeline.engine.slices.trainer import RungTrainer
+from pipeline.runs.records import NetworkRecord, TrialRecord
+
+
+def sweep_summary(records: SweepRecords, trainer: RungTrainer, seconds: float) -> dict[str, Any]:
+    """Counts, throughput and digest of a sweep that took so many seconds, whether it was finished or not."""
+    return {
+        "trials": _counts([*records.trials.values()]),
+        "networks": _counts([*records.networks.values()]),
+        "throughput": {
+            "trials_per_s": round(records.n_finished / seconds, 2),
+            "network_epochs_per_s": round(records.epochs_trained / seconds, 1),
+            "network_steps_per_s": round(trainer.n_steps / seconds, 1),
+        },
+        "digest": digest(records),
+    }
+
+
+def work_summary(records: SweepRecords, trainer: RungTrainer) -> dict[str, int]:
+    """The slices and stacks of a sweep."""
+    return {
+        "slices": records.n_slices,
+        "stacks": trainer.n_stacks,
+        "widest_stack": trainer.widest_stack,
+        "retried_slices": trainer.n_retried,
+        "resumed_networks": records.n_resumed,
+    }
+
+
+def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, Any]:
+    """The champion: its parameters, its scores over its networks, and those on the test rows.
+
+    Parameters
+    ----------
+    ranking : Ranking
+    tests : list of dict
+        By network of the champion, its metrics on the test rows. The first network is the model.
+    """
+    champion = ranking.champion
+    mean, std = champion.mean, champion.std
+    intervals = ranking.intervals[ranking.trials.index(champion)]
+    scores = {
+        name.removeprefix("validation/"): {"mean": mean[name], "std": std[name], "interval": intervals.get(name)}
+        for name in mean
+        if name != "train/loss"
+    }
+    by_metric = {name: [test[name] for test in tests] for name in tests[0]}
+    return {
+        "trial": champion.key,
+        "parameters": champion.parameters,
+        "validation": scores,
+        "test": tests[0],
+        "networks": len(champion.networks),
+        "test_networks": {
+            name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
+            for name, values in by_metric.items()
+        },
+        "tied": sum(ranking.tied) if ranking.tied else None,
+    }
+
+
+def _counts(records: Collection[NetworkRecord | TrialRecord]) -> dict[str, int]:
+    """Of trials or networks; stopped are those that stopped early and those that were pruned."""
+    return {
+        "planned": len(records),
+        "finished": sum(record.completed and not record.stopped_early for record in records),
+        "stopped": sum(record.stopped_early for record in records),
+        "diverged": sum(bool(record.diverged) and not record.failed for record in records),
+        "failed": sum(record.failed for record in records),
+    }

@@ -1,0 +1,91 @@
+"""The run in MLflow that shows one trial: means over its folds and seeds."""
+
+import math
+from collections.abc import Iterator, Mapping
+from statistics import fmean, stdev
+from typing import Any
+
+from pipeline.runs.records import TrialRecord
+from pipeline.tracking.content import Point, RunContent, run_content
+
+# parameters whose logarithms are metrics, too: the axes of MLflow's charts are linear
+LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.strength": "log10_strength"}
+
+STATUSES = {"diverged": "FAILED", "failed": "FAILED", "unfinished": "KILLED"}  # MLflow's, by outcome; else FINISHED
+
+
+def mlflow_status(trial: TrialRecord) -> str:
+    """MLflow's word for how a trial ended."""
+    return STATUSES.get(trial.outcome, "FINISHED")
+
+
+def trial_content(trial: TrialRecord, tags: Mapping[str, str], n_points: int) -> RunContent:
+    """The nested run of a trial.
+
+    Parameters
+    ----------
+    trial : TrialRecord
+    tags : mapping of str to str
+        Those that all trials of the run have.
+    n_points : int
+        At most so many points of each curve.
+    """
+    return run_content(
+        trial.label,
+        {**tags, **trial_tags(trial)},
+        trial.parameters,
+        trial_metrics(trial, n_points),
+        mlflow_status(trial),
+        trial.started,
+        trial.ended,
+    )
+
+
+def trial_tags(trial: TrialRecord) -> dict[str, str]:
+    """What to filter and group the trials by."""
+    outcome = "killed" if trial.outcome == "unfinished" else trial.outcome
+    tags = {"kind": "trial", "trial_key": trial.key, "status": outcome, "rung": str(trial.rung)}
+    if len(trial.networks) > 1:
+        tags["networks"] = str(len(trial.networks))
+    for axis, tag in (("optimizer", "optimizer"), ("regularizer", "regularizer"), ("reduce", "reduction")):
+        if axis in trial.parameters:
+            tags[tag] = str(trial.parameters[axis])
+    return tags | ({"stop_reason": trial.reason} if trial.reason else {})
+
+
+def trial_metrics(trial: TrialRecord, n_points: int) -> list[Point]:
+    """Curves of means over the networks by epoch, and under names of their own the values of the selected weights.
+
+    An epoch counts as long as all networks have it. With several networks "<name>_std" is the sample standard deviation
+    of the values of the selected weights, and "network/<name>" the value of each, with its number as the step.
+    """
+    names = trial.metric_names
+    curves = [
+        Point(name, point.value, point.time, point.epoch)
+        for name in names
+        for point in trial.mean_curve(name, n_points)
+    ]
+    return [*curves, *_final_points(trial, names), *(_logarithms(trial) if names else ())]
+
+
+def _final_points(trial: TrialRecord, names: list[str]) -> Iterator[Point]:
+    finals = [network.final_metrics for network in trial.networks]
+    time = max((network.final_time for network in trial.networks), default=0) if names else 0
+    for name in names:
+        values, plain = [final[name] for final in finals], name.replace("/", "_")
+        yield Point(plain, fmean(values), time, 0)
+        if len(values) > 1:
+            yield Point(f"{plain}_std", stdev(values), time, 0)
+            yield from (Point(f"network/{plain}", value, time, number) for number, value in enumerate(values))
+
+
+def _logarithms(trial: TrialRecord) -> Iterator[Point]:
+    for name, metric in LOGARITHMS.items():
+        value = trial.parameters.get(name)
+        if isinstance(value, int | float) and value > 0:
+            yield Point(metric, math.log10(value), trial.ended, 0)
+
+
+def reduction(settings: Mapping[str, Any]) -> str:
+    """The reduction of all trials that have none of their own: pca, autoencoder, keep."""
+    return str(settings["reduce"]["_target_"]).rpartition(".")[2].lower()
