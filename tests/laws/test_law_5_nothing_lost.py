@@ -92,13 +92,26 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
 
-@pytest.mark.parametrize("content", [b"", b'{"event": "run", damaged\n'])
-def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, tmp_path):
+@pytest.mark.parametrize(
+    ("content", "refused"),
+    [
+        (b"", "its journal does not say with which settings it began; leave run=... out"),
+        (
+            b'{"event": "run", damaged\n',
+            r"line 1 of .*journal\.jsonl is damaged \(.+\); start a new run with resume=never",
+        ),
+        (
+            b'{"event": "run", "time": 1}\n',
+            "its journal was written by another version of nnsweep; start a new run with",
+        ),
+    ],
+)
+def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, refused, tmp_path):
     folder = tmp_path / "digits" / "20990101-000000-0000"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_bytes(content)
     assert swept_here(tmp_path, *FEW, "training.epochs=1")["run_id"] != folder.name
-    with pytest.raises(SettingError, match=f"^run={folder.name}: its journal does not say how it was made"):
+    with pytest.raises(SettingError, match=f"^run={folder.name}: {refused}"):
         swept_here(tmp_path, *FEW, "training.epochs=1", f"run={folder.name}")
 
 
