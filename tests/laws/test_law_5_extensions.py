@@ -144,13 +144,17 @@ def test_law_5_a_lost_state_of_a_copy_is_said(tmp_path):
 
 def test_law_5_what_was_learnt_is_not_unlearnt(copied):
     runs, name, _ = copied
-    with pytest.raises(SettingError, match=f"^training.epochs=2 must be at least the 3 of run={name}, .* leave run="):
+    with pytest.raises(
+        SettingError, match=f"^training.epochs=2 must be at least 3, .* run={name} are trained; or leave run="
+    ):
         swept_here(runs, *FEW, "training.epochs=2", f"run={name}")
 
 
 def test_law_5_a_run_that_is_not_there_is_named(copied):
     runs, _, _ = copied
-    with pytest.raises(SettingError, match=r"^run=nothing: there is no such run in .*/runs/digits; its folders' names"):
+    with pytest.raises(
+        SettingError, match=r"^run=nothing: there is no such run in .*/runs/digits; the names of its folders"
+    ):
         swept_here(runs, *FEW, "run=nothing")
 
 
