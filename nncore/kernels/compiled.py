@@ -8,10 +8,11 @@ In steps:
 4. `_load_or_compile` keeps the result in the user's cache folder, so that the next process only loads it.
 
 A cache entry is a folder, `~/.cache/nnsweep/kernels/<name>/`, with the loop's source in one file and Numba's compiled
-code for that file next to it. The name holds a hash of the source. A process builds the folder under a temporary name
-and renames it when it is complete, and no process ever writes into a folder that has its final name: processes that
-start at the same time, and know nothing of each other, find a complete entry or none. Compiled code is code, as
-Python's own .pyc files are: the folder belongs to the user and nobody else may write to it.
+code for that file next to it. The name holds a hash of all source that the loop is made of. A process builds the folder
+under a temporary name and renames it when it is complete, so that processes that start at the same time find a complete
+entry or none, and never write the same file. An entry that Numba cannot use is removed, and made again by the next
+process. Compiled code is code, as Python's own .pyc files are: the folder belongs to the user and nobody else may write
+to it.
 """
 
 import inspect
@@ -79,7 +80,8 @@ def compiled_loop(formula: Formula, dtype: str) -> Loop | None:
         return None
     source = _loop_source(formula, scalar_source)
     function = formula.function
-    content_hash = sha256((source + inspect.getsource(_row_access)).encode()).hexdigest()[:16]
+    everything = source + inspect.getsource(_compile) + inspect.getsource(_row_access)
+    content_hash = sha256(everything.encode()).hexdigest()[:16]
     name = f"{function.__module__.rpartition('.')[2]}_{function.__name__}_{dtype}_{content_hash}"
     number = getattr(numba.types, dtype)
     arrays = [numba.types.Array(number, 3, "A", array not in formula.writes, aligned=False) for array in formula.arrays]
@@ -127,7 +129,7 @@ def _load_or_compile(source: str, name: str, signature: Any) -> Loop:
         with suppress(OSError):  # another process was faster: its entry stays
             draft.rename(entry)
         return loop
-    return _compile(source, name, signature)  # the disk is full
+    return _compile(source, name, signature)  # the folder cannot be written: the disk is full, say
 
 
 def _compile(source: str, name: str, signature: Any, folder: Path | None = None) -> Any:
@@ -150,8 +152,8 @@ def _compile(source: str, name: str, signature: Any, folder: Path | None = None)
 def _row_access() -> dict[str, Any]:
     """What a loop asks of an array (K or 1, N or 1, O), as compiled functions.
 
-    has_contiguous_rows__ : whether the numbers of a row are neighbours in memory
-    is_contiguous__ : whether all N rows are there, and are neighbours too
+    has_contiguous_rows__ : whether the numbers of each row are adjacent in memory
+    is_contiguous__ : whether the array has all N rows, and they are adjacent too
     row__ : a row as an array that is known to be contiguous; otherwise Numba would allow for gaps between its numbers
         and could not vectorise
     """
