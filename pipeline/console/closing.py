@@ -1,4 +1,4 @@
-"""The last lines of a run: who won, where everything is, how to look at it."""
+"""The last lines of a run: champion, scores, folder, and how to open MLflow."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ def print_champion(console: Console, summary: dict[str, Any], folder: Path) -> N
 
 
 def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The champion, its scores and the run's folder, in words."""
+    """The texts of these lines by name."""
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
@@ -27,16 +27,16 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         lines["tests"] = in_words(means) + mean
     if ensemble:
         n_members = len(ensemble["networks"])
-        who = f"{n_members} networks together" if n_members > 1 else "the best network alone"
+        who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'])} ({who})"
     lines["folder"] = str(folder)
     return lines
 
 
 def print_tracked(console: Console, summary: dict[str, Any], view_command: str | None) -> None:
-    """Print how long the run took, and how to look at it in MLflow if it is there."""
+    """Print how long the run took, and how to open it in MLflow if it was tracked."""
     timings, model, tracked = summary["timings"], summary["model"], summary["mlflow"]
-    lines = {"time": f"{timings['total_s']:.1f} s in all, {timings['sweep_s']:.1f} s of it the sweep"}
+    lines = {"time": f"{timings['total_s']:.1f} s in total, {timings['sweep_s']:.1f} s for the sweep"}
     if model["alias"]:
         lines["model"] = f"models:/{model['name']}@{model['alias']} (version {model['version']})"
     elif model["version"]:
@@ -57,5 +57,5 @@ def _print(console: Console, lines: dict[str, str]) -> None:
 
 
 def in_words(scores: dict[str, float]) -> str:
-    """Each metric with its value, for people."""
+    """Each metric's name and value in one line of text."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())

@@ -1,4 +1,4 @@
-"""For machines: each line on standard output is one JSON object, with an "event" and what the README says of it."""
+"""Output for programs: each line on standard output is a JSON object with an "event"."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ class JsonOutput:
         self._write("leaderboard", trials=trials)
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
-        """See Output; it stands in the summary."""
+        """See Output; the summary contains it."""
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
         """See Output."""

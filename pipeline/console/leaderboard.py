@@ -13,7 +13,7 @@ from pipeline.runs.records import TrialRecord
 
 
 def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[TrialRecord]) -> None:
-    """One line per trial, best first, those without an answer last; with means, deviations and intervals."""
+    """Write one row per trial, best first, trials without a result last; with means, deviations and intervals."""
     ranked = {trial.key for trial in ranking.trials} if ranking else set()
     rows = [_ranked_row(rank, ranking) for rank in range(len(ranking.trials))] if ranking else []
     rows += [_row(trial) for trial in everything if trial.key not in ranked]
@@ -26,7 +26,7 @@ def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[Tria
 
 
 def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: int = 10) -> None:
-    """The best trials as a table, and what there is to say about the others."""
+    """Print the best trials as a table, and notes about ties, the Pareto front and trials without a result."""
     trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
     metrics = [name for name in trials[0].mean if name.startswith("validation/")] + ["train/loss"]
     over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
@@ -51,11 +51,15 @@ def _marks(ranking: Ranking, rank: int) -> str:
 def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     notes = []
     if ranking.tied:
-        notes.append(f"= {sum(ranking.tied)} of {len(ranking.tied)} trials cannot be told apart from the best: {TEST}")
+        notes.append(
+            f"= {sum(ranking.tied)} of {len(ranking.tied)} trials do not differ significantly from the best: {TEST}"
+        )
     if ranking.front:
-        notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: none is better in one and nowhere worse")
+        notes.append(
+            f"* {sum(ranking.front)} trials are on the Pareto front: no other trial is better in all objectives"
+        )
     if n_trials > len(ranking.trials):
-        notes.append(f"{n_trials - len(ranking.trials)} trials have no answer, most diverged; see leaderboard.csv")
+        notes.append(f"{n_trials - len(ranking.trials)} trials have no result (see their status in leaderboard.csv)")
     return notes
 
 

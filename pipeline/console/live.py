@@ -17,14 +17,14 @@ TOP, RUNGS, OPTIMIZERS = 6, 3, 6  # so many lines at most
 
 
 class LiveTable:
-    """Redraws the table as slices come to their ends, and leaves one line behind."""
+    """Redraws the table as slices finish; one line remains at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._pace = console, Pace(0.2)
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def show(self, now: SweepProgress) -> None:
-        """Draw it if it is time."""
+        """Redraw the table unless this was done a moment ago."""
         if self._pace.due():
             began = time.monotonic()
             self._live.start()  # the first time; else it does nothing
@@ -32,13 +32,13 @@ class LiveTable:
             self._pace.cost(time.monotonic() - began)
 
     def close(self, now: SweepProgress) -> None:
-        """Take it away; the last state stays as a line."""
+        """Remove the table and print the last state as a line."""
         self._live.stop()
         self._console.print(f"sweep: {describe(now)}", soft_wrap=True)
 
 
 def picture(now: SweepProgress, width: int) -> RenderableType:
-    """Progress per rung, how fast, the best trials so far, and what each optimizer has come to."""
+    """Progress per rung, speed, the best trials so far, and the best result of each optimizer."""
     trained = [trial for trial in now.results.trials.values() if all(one.epochs_trained for one in trial.networks)]
     return Group(_rungs(now), _pace(now), "", _best(now, trained, width), "", _optimizers(now, trained))
 

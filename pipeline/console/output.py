@@ -1,4 +1,4 @@
-"""What a run says as it goes: to people, in lines or as a table that is redrawn; to machines; or next to nothing."""
+"""The output of a run while it works: lines, a live table, JSON for programs, or only the result."""
 
 import sys
 from pathlib import Path
@@ -19,48 +19,48 @@ from pipeline.engine.ranking import Ranking
 
 
 class Output(Protocol):
-    """Where a run's words go. The calls come in this order, some again and again."""
+    """Receives what a run reports. The methods are called in this order, some of them repeatedly."""
 
     def begin(self, folder: Path) -> None:
         """The run has this folder."""
 
     def say(self, text: str) -> None:
-        """A line for people, which begins with "warning:" if something is not as it was asked for."""
+        """A message; it begins with "warning:" if something is not as requested."""
 
     def stage(self, name: str, seconds: float) -> None:
-        """A stage has come to its end."""
+        """A stage is finished."""
 
     def data(self, card: DataCard) -> None:
-        """What the data are like."""
+        """The data are loaded; their data card."""
 
     def plan(self, found: dict[str, Any], lines: list[str]) -> None:
-        """What a sweep would do: as figures, and in words."""
+        """The plan of a sweep (plan=true), as figures and as lines of text."""
 
     def sweeping(self, now: SweepProgress) -> None:
-        """A slice has come to its end."""
+        """A slice is finished."""
 
     def swept(self, now: SweepProgress) -> None:
-        """The sweep has."""
+        """The sweep is finished."""
 
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
-        """The order of the trials that have an answer, of so many."""
+        """The ranked trials; `n_trials` counts those without a result, too."""
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
-        """Who won, and the scores."""
+        """The champion and its scores."""
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
-        """All is written; with the command that shows it in MLflow, if there is one."""
+        """The run is finished; `view_command` starts MLflow's UI, if the run was tracked."""
 
 
 class LineOutput:
-    """For people: lines, and during the sweep a table that is redrawn, or a line now and then."""
+    """Lines of text; during the sweep a live table, or a line at intervals."""
 
     def __init__(self, console: Console, live: bool) -> None:
         self._console = console
         self._progress = LiveTable(console) if live else PlainProgress(self.say)
 
     def begin(self, folder: Path) -> None:
-        """See Output; they see it at the end."""
+        """See Output; the folder is printed at the end."""
 
     def say(self, text: str) -> None:
         """See Output."""
@@ -101,7 +101,7 @@ class LineOutput:
 
 
 class QuietOutput:
-    """Warnings, a plan that was asked for, and at the end who won and where it is."""
+    """Only warnings, the plan if requested, and the champion at the end."""
 
     def begin(self, folder: Path) -> None:
         """See Output."""
@@ -140,7 +140,7 @@ class QuietOutput:
 
 
 def output_of(mode: OutputMode) -> Output:
-    """The output that a setting names; auto: a live table in a terminal, plain lines elsewhere."""
+    """Return the output of a setting; auto is a live table in a terminal and plain lines elsewhere."""
     if mode == "quiet":
         return QuietOutput()
     if mode == "json":

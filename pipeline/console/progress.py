@@ -1,4 +1,4 @@
-"""How far a sweep is, in one line; and how often to say so."""
+"""The progress of a sweep in one line, and how often it is shown."""
 
 import time
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline.engine.records import SweepRecords
 
-LARGEST_SHARE = 0.05  # of the driver's time that goes into what it shows
+LARGEST_SHARE = 0.05  # of the driver's time that may be spent on showing progress
 
 
 class SweepProgress(NamedTuple):
@@ -34,14 +34,14 @@ class SweepProgress(NamedTuple):
 
 
 class Pace:
-    """Says when it is time to show something again: not too often, whatever it costs."""
+    """Limits how often something is shown, by an interval and by what it costs."""
 
     def __init__(self, seconds: float = 1.0) -> None:
         self._seconds = seconds
         self._due = 0.0
 
     def due(self) -> bool:
-        """Whether it is time. If it is, the next time is not soon."""
+        """Whether the interval has passed; if so, the next one begins."""
         now = time.monotonic()
         if now < self._due:
             return False
@@ -49,12 +49,12 @@ class Pace:
         return True
 
     def cost(self, seconds: float) -> None:
-        """To show it took so long."""
+        """Take note of how long showing it took."""
         self._due = max(self._due, time.monotonic() + seconds / LARGEST_SHARE)
 
 
 def describe(now: SweepProgress) -> str:
-    """In one line: trials done, rate, time left, best so far."""
+    """One line: finished trials, rate, time left, best trial so far."""
     results = now.results
     left = "nothing to train" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
     parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{now.rate:.0f} network-epochs/s", left]
@@ -65,20 +65,20 @@ def describe(now: SweepProgress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In seconds, minutes or hours, whichever says it best."""
+    """A duration in seconds, minutes or hours, by its size."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class PlainProgress:
-    """A line now and then."""
+    """Prints a line at intervals."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._pace = say, Pace(2.0)
 
     def show(self, now: SweepProgress) -> None:
-        """Print a line if it is time."""
+        """Print a line unless one was printed a moment ago."""
         if now.epochs_left and self._pace.due():
             self._say(f"sweep: {describe(now)}")
 

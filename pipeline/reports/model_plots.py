@@ -1,4 +1,4 @@
-"""Plots of the champion: where it errs, how sure it may be, what it learns from, its norms."""
+"""Plots of the champion: errors on the test rows, calibration, inputs, and norms of weights and gradients."""
 
 import math
 from typing import Any
@@ -33,14 +33,12 @@ def confusion(test: Diagnosis) -> Figure:
 
 
 def reliability(test: Diagnosis) -> Figure:
-    """Accuracy against confidence on the test rows, and how many rows are how sure."""
+    """Reliability diagram on the test rows, and a histogram of the confidences."""
     bins = {name: np.array(values, float) for name, values in test["reliability"].items()}
     figure, (left, right) = canvas(columns=2, height=3.4)
-    left.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="as sure as right")
-    left.plot(bins["confidence"], bins["accuracy"], "o-", color=colour(0), label="the champion")
-    left.set(
-        xlabel="mean probability of the predicted class", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.02)
-    )
+    left.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="perfect calibration")
+    left.plot(bins["confidence"], bins["accuracy"], "o-", color=colour(0), label="champion")
+    left.set(xlabel="mean probability of the predicted class", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     left.legend(fontsize=8, frameon=False, loc="upper left")
     n = len(bins["counts"])
     right.bar((np.arange(n) + 0.5) / n, bins["counts"], width=0.9 / n, color=colour(0))
@@ -49,7 +47,7 @@ def reliability(test: Diagnosis) -> Figure:
 
 
 def residuals(name: str, target: Diagnosis, has_values: bool) -> Figure:
-    """Predicted against true values of a target, and how the errors are spread."""
+    """Predicted against true values of a target, and a histogram of the errors."""
     predicted, true = np.array(target["predicted"]), np.array(target["true"])
     figure, (left, right) = canvas(columns=2, height=3.4)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
@@ -63,12 +61,12 @@ def residuals(name: str, target: Diagnosis, has_values: bool) -> Figure:
 
 
 def explained(shares: list[float]) -> Figure:
-    """The share of the variance that each component keeps, and all so far."""
+    """Explained variance ratio of each principal component, and the cumulative sum."""
     figure, (axes,) = canvas(height=3.2)
     numbers = np.arange(1, len(shares) + 1)
-    axes.bar(numbers, shares, color=colour(4), label="of the component")
-    axes.plot(numbers, np.cumsum(shares), "o-", color=colour(1), markersize=3, label="of all up to it")
-    axes.set(xlabel="component", ylabel="share of the variance", ylim=(0, 1.03))
+    axes.bar(numbers, shares, color=colour(4), label="single component")
+    axes.plot(numbers, np.cumsum(shares), "o-", color=colour(1), markersize=3, label="cumulative")
+    axes.set(xlabel="component", ylabel="explained variance ratio", ylim=(0, 1.03))
     axes.legend(fontsize=8, frameon=False, loc="center right")
     return figure
 
@@ -95,16 +93,16 @@ def components(reduction: Diagnosis) -> Figure:
 
 
 def reconstructions(pairs: list[list[list[float]]]) -> Figure:
-    """Some test rows, prepared, and what the autoencoder makes of them: images if a row is a square, else lines."""
+    """Preprocessed test rows and their reconstructions: images if the number of columns is a square, else lines."""
     side = math.isqrt(len(pairs[0][0]))
     is_image = side * side == len(pairs[0][0]) and side >= 4
     figure, axes = canvas(columns=len(pairs), height=2.6 if is_image else 2.2)
     if not is_image:
         for one, (given, made) in zip(axes, pairs, strict=True):
-            one.plot(given, color=colour(0), linewidth=1, label="given")
-            one.plot(made, color=colour(1), linewidth=1, label="made")
+            one.plot(given, color=colour(0), linewidth=1, label="input")
+            one.plot(made, color=colour(1), linewidth=1, label="reconstruction")
             one.set_xlabel("column", fontsize=8)
-        axes[0].set_ylabel("prepared value")
+        axes[0].set_ylabel("preprocessed value")
         axes[-1].legend(fontsize=7, frameon=False)
         return figure
     for one, (given, made) in zip(axes, pairs, strict=True):
@@ -113,7 +111,7 @@ def reconstructions(pairs: list[list[list[float]]]) -> Figure:
         one.axhline(side - 0.5, color="white", linewidth=2)
         one.set_xticks([])
         one.set_yticks([])
-    axes[0].set_yticks([side / 2, side * 1.5], ["given", "made"])
+    axes[0].set_yticks([side / 2, side * 1.5], ["input", "output"])
     return figure
 
 

@@ -64,4 +64,4 @@ def _subtitle(contents: RunContents) -> str:
     best = contents.summary["best"]
     if not best:
         return f"{contents.summary['trials']['planned']:,} trials, no champion"
-    return f"{contents.summary['trials']['planned']:,} trials; the champion on the test rows: {in_words(best['test'])}"
+    return f"{contents.summary['trials']['planned']:,} trials; test scores of the champion: {in_words(best['test'])}"

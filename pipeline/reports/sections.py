@@ -1,4 +1,4 @@
-"""The parts of a report: what each says and shows. A part with nothing to show is not there."""
+"""The sections of a report, each with its texts, tables and plots. A section with nothing to show is left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ ReportPlot = tuple[str, str, Figure]  # the file's name, what it shows, and the 
 
 @dataclass(frozen=True)
 class ReportTable:
-    """Texts in rows; the marked rows by number."""
+    """A table of texts; `marked` holds the numbers of highlighted rows."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -24,7 +24,7 @@ class ReportTable:
 
 @dataclass
 class Section:
-    """A part of the report."""
+    """A section of the report."""
 
     title: str
     texts: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """Where links lead to."""
+        """The target of links to the section."""
         return self.title.lower().replace(" ", "-")
 
 
@@ -60,37 +60,39 @@ def _result(found: RunContents) -> Section:
     counts = ", ".join(f"{trials[name]:,} {word}" for name, word in (
         ("finished", "finished"), ("stopped", "stopped early or were pruned"), ("diverged", "diverged"),
         ("failed", "failed")) if trials.get(name) or name != "failed")  # fmt: skip
-    section.texts.append(f"Of {trials['planned']:,} trials {counts}. They were compared by {spoken(found.metric)}.")
+    section.texts.append(f"Of {trials['planned']:,} trials {counts}. They were ranked by {spoken(found.metric)}.")
     if card:
         section.texts.append(
             f"Data: {card['name']}, {card['n_rows']:,} rows, {len(card['columns']):,} columns, {card['task']}."
         )
     if not best:
-        section.texts.append("No trial has an answer: there is no champion. The statuses below say why.")
+        section.texts.append(
+            "No trial has a result, so there is no champion. The leaderboard's status column gives the reasons."
+        )
         return section
     parameters = ", ".join(f"{name} {value}" for name, value in best["parameters"].items())
     section.texts.append(f"The champion is trial {best['trial']}: {parameters}.")
     rows = [
         ["validation", name, f"{value['mean']:.4f}", _spread(value, best)] for name, value in best["validation"].items()
     ]
-    rows += [["test, of the model", name, f"{value:.4f}", ""] for name, value in best["test"].items()]
+    rows += [["test, model", name, f"{value:.4f}", ""] for name, value in best["test"].items()]
     if ensemble := found.summary["ensemble"]:
         n = len(ensemble["networks"])
         rows += [
-            [f"test, of {n} networks together", name, f"{value:.4f}", ""] for name, value in ensemble["test"].items()
+            [f"test, ensemble of {n} networks", name, f"{value:.4f}", ""] for name, value in ensemble["test"].items()
         ]
     section.tables.append(
         ReportTable(["rows", "metric", "value", "spread"], [[r[0], spoken(r[1]), *r[2:]] for r in rows])
     )
     if best["tied"]:
         section.texts.append(
-            f"{best['tied']} trials cannot be told apart from the best by a paired test over their networks; the "
-            "champion is one of them. Their lines are marked in the leaderboard."
+            f"{best['tied']} trials do not differ significantly from the best by a paired test over their networks; "
+            "the champion is one of them. They are highlighted in the leaderboard."
         )
     elif best["networks"] == 1:
         section.texts.append(
-            "Each trial has one network, so nothing can be said about chance: with split.folds=5 or training.seeds=5 "
-            "the leaderboard has intervals, and says which trials cannot be told apart."
+            "Each trial has a single network, so its scores have no confidence intervals. With split.folds=5 or "
+            "training.seeds=5 the leaderboard shows intervals, and which trials do not differ significantly."
         )
     return section
 
@@ -98,7 +100,7 @@ def _result(found: RunContents) -> Section:
 def _spread(value: dict[str, Any], best: dict[str, Any]) -> str:
     if best["networks"] == 1:
         return ""
-    interval = f", 95 % interval +- {value['interval']:.4f}" if value["interval"] is not None else ""
+    interval = f", 95% confidence interval +- {value['interval']:.4f}" if value["interval"] is not None else ""
     return f"standard deviation {value['std']:.4f} over {best['networks']} networks{interval}"
 
 
@@ -118,7 +120,7 @@ def _leaderboard(found: RunContents, n_rows: int) -> Section:
     said = (
         f"The best {len(rows):,} of {len(found.leaderboard):,} trials" if len(rows) < len(found.leaderboard) else "All"
     )
-    text = f"{said}; leaderboard.csv has every digit. Losses are means per row, without penalties."
+    text = f"{said}; leaderboard.csv has full precision. Losses are means per row, without regularization terms."
     return Section("Leaderboard", [text], [table])
 
 
@@ -132,11 +134,11 @@ def _short(value: str) -> str:
 def _learning(found: RunContents) -> Section:
     section = Section("Learning curves")
     if max(trial.epochs for trial in found.trials.values()) < 2:
-        section.texts.append("The networks learnt for one epoch: there are no curves.")
+        section.texts.append("The networks were trained for one epoch: there are no curves.")
         return section
     section.texts.append(
-        "Where the dashed line (training rows) falls on while the other rises, the network learns by heart: more "
-        "regularization or fewer epochs help. Where both still fall at the end, more epochs do."
+        "If the training loss (dashed) keeps falling while the validation loss (solid) rises, the network overfits: "
+        "more regularization or fewer epochs help. If both still fall at the last epoch, train for more epochs."
     )
     section.plots.append(
         ("curves", "Loss by epoch of the best, the median and the worst trial", sweep_plots.curves(found))
@@ -150,47 +152,49 @@ def _learning(found: RunContents) -> Section:
 def _space(found: RunContents) -> Iterator[Section]:
     axes = [{row[axis] for row in found.leaderboard} for axis in ("optimizer", "regularizer")]
     if max(map(len, axes)) > 1:
-        text = "Each cell is the best that any trial of the optimizer reached with the regularizer."
+        text = "Each cell is the best result of all trials with this optimizer and this regularizer."
         yield Section("Optimizers and regularizers", [text], plots=[
             ("heat_map", f"Best {spoken(found.metric)} by optimizer and regularizer", sweep_plots.heat_map(found))
         ])  # fmt: skip
     if len({found.rate(row) for row in found.leaderboard} - {None}) > 1:
         lost = sum("diverged" in row["status"] for row in found.leaderboard)
-        frontier = f" Crosses at the edge are the {lost:,} trials that diverged." if lost else ""
-        text = f"Each point is a trial, each line the best of an optimizer.{frontier}"
+        frontier = f" Crosses at the edge mark the {lost:,} trials that diverged." if lost else ""
+        text = f"Each point is a trial; each line connects an optimizer's best trials.{frontier}"
         yield Section("Learning rates", [text], plots=[
             ("learning_rates", f"{spoken(found.metric).capitalize()} by learning rate", sweep_plots.rates(found))
         ])  # fmt: skip
     if shares := importance.shares(found):
         text = (
-            "By PED-ANOVA, over the trials that have an answer, for the settings that every trial has. Large is "
-            "what sets the better trials apart; it says nothing about settings that only some trials have."
+            "PED-ANOVA importances, from the trials that have a result, of the hyperparameters that every trial has. A "
+            "large value means that the hyperparameter distinguishes the best trials from the others."
         )
-        yield Section("What mattered", [text], plots=[
-            ("importance", "Importance of the settings that all trials have", sweep_plots.importance(shares))
+        yield Section("Hyperparameter importance", [text], plots=[
+            ("importance", "Importance of the hyperparameters that all trials have", sweep_plots.importance(shares))
         ])  # fmt: skip
 
 
 def _reduction(reduction: dict[str, Any]) -> Iterator[Section]:
-    section = Section("What the networks see")
+    section = Section("Network inputs")
     if "explained" in reduction:
         kept = sum(reduction["explained"])
         n = len(reduction["explained"])
-        section.texts.append(f"{n} principal components keep {kept:.1%} of the variance of the prepared training rows.")
+        section.texts.append(
+            f"{n} principal components explain {kept:.1%} of the variance of the preprocessed training rows."
+        )
         section.plots.append(
-            ("explained", "Variance that the components keep", model_plots.explained(reduction["explained"]))
+            ("explained", "Variance explained by the components", model_plots.explained(reduction["explained"]))
         )
     if "pairs" in reduction:
-        section.texts.append("Below are some test rows, prepared, beside what the autoencoder makes of them.")
+        section.texts.append("Some preprocessed test rows and their reconstructions by the autoencoder.")
         plot = model_plots.reconstructions(reduction["pairs"])
-        section.plots.append(("reconstructions", "Rows given to the autoencoder, and what it makes of them", plot))
-    caption = "Validation rows by the first two columns that the networks see"
+        section.plots.append(("reconstructions", "Test rows and their reconstructions by the autoencoder", plot))
+    caption = "Validation rows by the first two network inputs"
     section.plots.append(("components", caption, model_plots.components(reduction)))
     yield section
 
 
 def _errors(test: dict[str, Any]) -> Section:
-    section = Section("On the test rows")
+    section = Section("Test rows")
     if test["labels"] is None:
         for at, (name, target) in enumerate(test["targets"].items()):
             plot = model_plots.residuals(name, target, test["has_values"])
@@ -202,19 +206,23 @@ def _errors(test: dict[str, Any]) -> Section:
         for at, label in enumerate(test["labels"])
     ]
     section.texts.append(
-        f"Expected calibration error {test['calibration_error']:.3f}: by so much the probabilities miss the share that "
-        "is right, on average. Below the dashed line the champion is too sure of itself."
+        f"Expected calibration error {test['calibration_error']:.3f}: the mean absolute difference between "
+        "predicted probability and accuracy. Below the dashed line the champion is overconfident."
     )
     section.tables.append(ReportTable(["class", "precision", "recall", "F1", "test rows"], rows))
     section.plots.append(("confusion", "Test rows by true and predicted class", model_plots.confusion(test)))
     section.plots.append(
-        ("reliability", "How sure the champion is, and how often right", model_plots.reliability(test))
+        (
+            "reliability",
+            "Reliability diagram, and distribution of the predicted probabilities",
+            model_plots.reliability(test),
+        )
     )
     return section
 
 
 def _norms(norms: dict[str, Any]) -> Section:
-    text = "Of the champion's first network, at its final weights; the gradient is that of the loss on training rows."
+    text = "The champion's first network, with its selected weights; the gradient is that of the loss on training rows."
     return Section("Weights and gradients", [text], plots=[
         ("norms", "Norms of weights and gradients by layer", model_plots.norms(norms))
     ])  # fmt: skip
@@ -227,17 +235,23 @@ def _cost(found: RunContents) -> Section:
     if throughput["network_steps_per_s"]:
         section.texts.append(
             f"{throughput['trials_per_s']:,.1f} trials, {throughput['network_epochs_per_s']:,.0f} network-epochs and "
-            f"{throughput['network_steps_per_s']:,.0f} steps of a network per second, in {work['stacks']:,} stacks "
-            f"of up to {work['widest_stack']:,} networks, {work['slices']:,} slices."
+            f"{throughput['network_steps_per_s']:,.0f} training steps of one network per second, in "
+            f"{work['stacks']:,} stacks of up to {work['widest_stack']:,} networks, {work['slices']:,} slices."
         )
     if any(value for name, value in summary["timings"].items() if name != "total_s"):
-        section.plots.append(("seconds", "Seconds by stage, until this page", sweep_plots.seconds(summary["timings"])))
+        section.plots.append(
+            (
+                "seconds",
+                "Duration of the stages in seconds, until this page was written",
+                sweep_plots.seconds(summary["timings"]),
+            )
+        )
     return section
 
 
 def _again(found: RunContents) -> Section:
-    texts = ["The same command with the same code and data gives the same results to the last bit."]
+    texts = ["The same command with the same code and data gives bit-identical results."]
     if found.summary["digest"]:
         texts.append(f"Digest of all results: {found.summary['digest']}")
     commands = [found.command] if found.command else []
-    return Section("Do it again", texts, code=[*commands, f"nnsweep runs show run={found.folder.name}"])
+    return Section("Reproduce", texts, code=[*commands, f"nnsweep runs show run={found.folder.name}"])

@@ -1,4 +1,4 @@
-"""Plots of the sweep: learning curves, optimizers x regularizers, learning rates, what mattered."""
+"""Plots of the sweep: learning curves, optimizers x regularizers, learning rates, importances."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ MOST_CELLS = 8  # in which numbers are legible
 
 
 def curves(found: RunContents) -> Figure:
-    """Training and validation loss of the best, the median and the worst trial that has an answer."""
+    """Training and validation loss of the best, the median and the worst trial that has a result."""
     order = list(found.scores())
     chosen = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
     figure, (axes,) = canvas()
@@ -28,10 +28,10 @@ def curves(found: RunContents) -> Figure:
         for name, style in (("train/loss", "--"), ("validation/loss", "-")):
             label = f"{word}: {short(trial.label)}" if style == "-" else None
             axes.plot(*_curve(trial, name), style, color=colour(at), label=label, linewidth=1.6)
-    axes.plot([], [], "--", color="grey", label="on training rows")
+    axes.plot([], [], "--", color="grey", label="training")
     axes.set(xlabel="epoch", ylabel="loss (mean per row)", yscale="log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    beside(axes, "on validation rows")
+    beside(axes, "validation")
     return figure
 
 
@@ -47,7 +47,7 @@ def curves_by_optimizer(found: RunContents) -> Figure:
         axes.plot(*_curve(trial, found.metric), dash(at), color=colour(at), label=label, linewidth=1.6)
     axes.set(xlabel="epoch", ylabel=spoken(found.metric), yscale="log" if found.smaller_is_better else "linear")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    beside(axes, "the best trial of each")
+    beside(axes, "best trial of each")
     return figure
 
 
@@ -98,7 +98,7 @@ def rates(found: RunContents) -> Figure:
     if found.smaller_is_better and all(score > 0 for score in scores.values()):
         axes.set_yscale("log")
     _diverged(axes, lost, list(dict.fromkeys([*by_optimizer, *lost])), found.smaller_is_better)
-    beside(axes, "optimizer (line: its best)")
+    beside(axes, "optimizer (line: best trials)")
     return figure
 
 
@@ -115,11 +115,11 @@ def _diverged(axes: Axes, lost: Mapping[str, set[float]], names: Sequence[str], 
 
 
 def importance(shares: Mapping[str, float]) -> Figure:
-    """How much of what differs between good trials and all trials each setting explains."""
+    """Importance of each hyperparameter as a share of the sum."""
     names = list(shares)[::-1]
     figure, (axes,) = canvas(height=0.4 * len(names) + 1.0)
     axes.barh([short(name, 40) for name in names], [shares[name] for name in names], color=colour(0), height=0.6)
-    axes.set(xlabel="share of the importance (sum 1)", xlim=(0, 1))
+    axes.set(xlabel="share of the total importance", xlim=(0, 1))
     return figure
 
 

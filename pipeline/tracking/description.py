@@ -30,9 +30,7 @@ def description(summary: Mapping[str, Any], leaderboard: Path) -> str:
     if seconds:
         lines += ["### Seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())]
     if summary["digest"]:
-        lines.append(
-            f"Digest {_code(summary['digest'])}: another run with this digest has the same results to the bit."
-        )
+        lines.append(f"Digest {_code(summary['digest'])}: another run with this digest has bit-identical results.")
     return "\n".join(lines)
 
 
@@ -40,7 +38,7 @@ def _table(leaderboard: Path) -> list[str]:
     with leaderboard.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["rank"]][:BEST]
     if not rows:
-        return ["No trial has an answer."]
+        return ["No trial has a result."]
     shown = [name for name in rows[0] if any(row[name] for row in rows) and name not in ("trial", "status")]
     lines = ["| " + " | ".join(_cell(name) for name in shown) + " |", "|" + " --- |" * len(shown)]
     return lines + ["| " + " | ".join(_cell(_short(row[name])) for name in shown) + " |" for row in rows]

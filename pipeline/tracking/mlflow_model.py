@@ -1,4 +1,4 @@
-"""What MLflow is to know of the model and of the data that it learnt from."""
+"""The model and its data set in MLflow: logging, registering, downloading, and the alias champion."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def download(address: str, uri: str, folder: Path) -> Path:
     try:
         found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
     except (MlflowException, OSError) as error:
-        raise SettingError(f"model={address} is not to be had from {uri}: {' '.join(str(error).split())}") from None
+        raise SettingError(f"model={address} cannot be loaded from {uri}: {' '.join(str(error).split())}") from None
     return Path(found) / "artifacts" / "model"
 
 
@@ -94,7 +94,7 @@ def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str,
     except MlflowException:  # nobody holds it
         holder = None
     if holder and str(holder.version) != version and (reason := _stays(holder, told, promote)):
-        return f"{ALIAS} stays with version {holder.version}: {reason}"
+        return f"alias {ALIAS} still points to version {holder.version}, {reason}"
     client.set_registered_model_alias(name, ALIAS, version)
     return ""
 
@@ -104,14 +104,14 @@ def _stays(holder: ModelVersion, told: Mapping[str, str], promote: str) -> str:
     if promote == "always":
         return ""
     if promote == "never":
-        return "tracking.promote=never"
-    for key, said in (("data_hash", "other data"), ("metric", "another metric")):
+        return "because of tracking.promote=never"
+    for key, said in (("data_hash", "trained on different data"), ("metric", "ranked by another metric")):
         if holder.tags.get(key) != told[key]:
-            return f"it is of {said}; tracking.promote=always moves it"
+            return f"which was {said}; tracking.promote=always moves it"
     old, new = float(holder.tags["value"]), float(told["value"])
     if (new < old) if told["metric"].endswith("loss") else (new > old):
         return ""
-    return f"its {told['metric']} of {old:.4f} is no worse than {new:.4f}; tracking.promote=always moves it"
+    return f"whose {told['metric']} of {old:.4f} is not worse than {new:.4f}; tracking.promote=always moves it"
 
 
 def data_set(card: dict[str, Any]) -> Dataset:

@@ -134,7 +134,7 @@ def test_the_terminal_shows_means_and_deviations_and_who_cannot_be_told_apart():
     text = console.file.getvalue()
     assert "The best 3 of 3 trials, mean +- standard deviation over 3 networks" in text
     assert "0.3200 +- 0.0265" in text  # trial 1: (0.3, 0.35, 0.31)
-    assert "= 3 of 3 trials cannot be told apart from the best: paired corrected resampled t-test" in text
+    assert "= 3 of 3 trials do not differ significantly from the best: paired corrected resampled t-test" in text
 
 
 PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}

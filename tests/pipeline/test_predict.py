@@ -103,16 +103,16 @@ def test_the_champion_of_mlflow_answers_and_moves_only_to_a_better_model(tmp_pat
     assert len(predicted(capsys, tmp_path, "model=models:/wine@champion", "data=wine", runs)) == 178
     (tmp_path / "answers.csv").unlink()
     worse = command(tmp_path, *settings, "training.epochs=1").stdout
-    assert "model      models:/wine/2; champion stays with version 1: its validation_loss of" in worse
+    assert "model      models:/wine/2; alias champion still points to version 1, whose validation_loss of" in worse
     assert version() == 1
     assert "@champion (version 3)" in command(tmp_path, *settings, "training.epochs=30").stdout
     assert version() == 3
     other = command(tmp_path, *settings, "training.epochs=40", "select.metric=accuracy").stdout
-    assert "champion stays with version 3: it is of another metric" in other
+    assert "alias champion still points to version 3, which was ranked by another metric" in other
     command(tmp_path, *settings, "training.epochs=1", "tracking.promote=always")
     assert version() == 5
     found = [json.loads(path.read_text())["model"] for path in sorted(tmp_path.glob("runs/wine/*/summary.json"))]
     assert sorted((one["version"], one["alias"]) for one in found) == [
         ("1", "champion"), ("2", None), ("3", "champion"), ("4", None), ("5", "champion"),
     ]  # fmt: skip
-    assert "is not to be had from" in refused(capsys, "model=models:/wine/99", "data=wine", runs)
+    assert "cannot be loaded from" in refused(capsys, "model=models:/wine/99", "data=wine", runs)

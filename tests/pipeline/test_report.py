@@ -76,8 +76,9 @@ def digits(tmp_path_factory):
 
 def test_the_page_has_all_its_parts(digits):
     assert digits[1].headings == [
-        "Result", "Leaderboard", "Learning curves", "Optimizers and regularizers", "Learning rates", "What mattered",
-        "What the networks see", "On the test rows", "Weights and gradients", "Time and cost", "Do it again",
+        "Result", "Leaderboard", "Learning curves", "Optimizers and regularizers", "Learning rates",
+        "Hyperparameter importance",
+        "Network inputs", "Test rows", "Weights and gradients", "Time and cost", "Reproduce",
     ]  # fmt: skip
 
 
@@ -171,15 +172,15 @@ KINDS = {
     "folds": ("data=wine split.folds=3 training.seeds=2", "Test rows by true and predicted class"),
     "autoencoder": (
         "data=wine reduce=autoencoder reduce.epochs=2",
-        "Rows given to the autoencoder, and what it makes of them",
+        "Test rows and their reconstructions by the autoencoder",
     ),
-    "images": ("reduce=autoencoder reduce.epochs=2", "Rows given to the autoencoder, and what it makes of them"),
-    "no reduction": ("data=iris reduce=none", "Validation rows by the first two columns that the networks see"),
+    "images": ("reduce=autoencoder reduce.epochs=2", "Test rows and their reconstructions by the autoencoder"),
+    "no reduction": ("data=iris reduce=none", "Validation rows by the first two network inputs"),
     "halving": (
         "data=iris search=halving training.epochs=9",
         "Validation loss by epoch of each optimizer's best trial",
     ),
-    "two classes": ("data=breast_cancer", "How sure the champion is, and how often right"),
+    "two classes": ("data=breast_cancer", "Reliability diagram, and distribution of the predicted probabilities"),
     "accuracy": ("data=iris select.metric=accuracy", "Best validation accuracy by optimizer and regularizer"),
 }
 
@@ -198,7 +199,7 @@ def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
     one += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
     _, page = reported(tmp_path, *one, "space.optimizer.momentum.learning_rate=0.1", "training.epochs=1")
     assert "Learning rates" not in page.headings
-    assert "What mattered" not in page.headings
+    assert "Hyperparameter importance" not in page.headings
 
 
 def test_if_all_trials_diverge_the_report_says_so(tmp_path):
@@ -207,7 +208,7 @@ def test_if_all_trials_diverge_the_report_says_so(tmp_path):
     with pytest.raises(SettingError, match="all 7 trials diverged"):
         run_here(*settings)
     (path,) = tmp_path.glob("diabetes/*/report.html")
-    assert "No trial has an answer: there is no champion." in path.read_text()
+    assert "No trial has a result, so there is no champion." in path.read_text()
     assert "diverged in epoch 1" in path.read_text()
 
 
