@@ -167,7 +167,7 @@ class Engine:
         while requests := self._rungs.next():
             self._catch_up(report)
             self._enter(requests)
-            self._write_finished(finished_before(self.records, requests, self._epochs))
+            self._write_finished(finish_trained(self.records, requests, self._epochs))
             self._trainer.checkpoints.delete_unused()
             self._trainer.train(self._untrained(requests), report)
             if self._trainer.late:
@@ -183,7 +183,7 @@ class Engine:
 
     @property
     def overlap(self) -> float:
-        """n_validation / n_train with several folds, whose scores depend on each other by it; else 0."""
+        """The correction for folds that share training rows, n_validation / n_train; 0 with one fold."""
         view_shape = next(iter(self.networks.values())).fold.view_shape
         several_folds = any(replicate.fold for replicate in self.records.replicates)
         return view_shape.n_validation / view_shape.n_train if several_folds else 0.0
@@ -308,8 +308,8 @@ def check_trained(records: SweepRecords, budget: Budget) -> None:
             raise SettingError(f"budget.{name}={value:g} is used up before any trial was trained; increase it")
 
 
-def finished_before(records: SweepRecords, requests: list[TrainRequest], epochs: int) -> list[str]:
-    """The trials that an earlier session has trained to their last epoch; they are marked as finished."""
+def finish_trained(records: SweepRecords, requests: list[TrainRequest], epochs: int) -> list[str]:
+    """Mark the trials that an earlier session has trained to their last epoch as finished; returns their keys."""
     finished = [
         request.trial.key
         for request in requests
