@@ -55,9 +55,7 @@ def _notes(ranking: Ranking, n_trials: int) -> list[str]:
             f"= {sum(ranking.tied)} of {len(ranking.tied)} trials do not differ significantly from the best: {TEST}"
         )
     if ranking.front:
-        notes.append(
-            f"* {sum(ranking.front)} trials are on the Pareto front: no other trial is better in all objectives"
-        )
+        notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: no other trial dominates them")
     if n_trials > len(ranking.trials):
         notes.append(f"{n_trials - len(ranking.trials)} trials have no result (see their status in leaderboard.csv)")
     return notes

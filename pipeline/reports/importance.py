@@ -1,4 +1,4 @@
-"""Which hyperparameters mattered: Optuna's PED-ANOVA over the trials that have an answer."""
+"""Hyperparameter importances: Optuna's PED-ANOVA over the trials that have a result."""
 
 import warnings
 
@@ -12,12 +12,22 @@ FEWEST_TRIALS = 8
 
 
 def shares(found: RunContents) -> dict[str, float]:
-    """Of the settings that all trials have and that differ, their share of the importance, largest first; sum 1.
+    """Compute the importance of each hyperparameter that all trials have and that differs among them.
 
-    Settings that only some trials have, such as the rho of one optimizer, cannot be compared and are left out.
-    Learning rates and strengths are taken on a logarithmic scale.
+    Returns
+    -------
+    dict
+        Shares of the total importance by name, largest first; their sum is 1. Empty for fewer than 8 trials, or fewer
+        than 2 such hyperparameters.
 
-    Source   Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance"
+    Notes
+    -----
+    Hyperparameters that only some trials have, such as the rho of one optimizer, cannot be compared and are left out.
+    Learning rates and strengths are compared on a logarithmic scale.
+
+    References
+    ----------
+    Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance".
     """
     columns = _columns(found)
     if len(found.answering) < FEWEST_TRIALS or len(columns) < 2:

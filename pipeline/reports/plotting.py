@@ -1,4 +1,4 @@
-"""What all plots share: colours that everybody can tell apart, labels, and how they become PNG files."""
+"""What all plots share: a colour-blind safe palette, labels, and rendering to PNG."""
 
 from io import BytesIO
 
@@ -15,7 +15,7 @@ DOTS_PER_INCH = 110
 
 
 def canvas(width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with so many plots beside each other."""
+    """A figure of this size in inches, with `columns` plots side by side."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for one in axes:
@@ -30,27 +30,27 @@ def colour(at: int) -> str:
 
 
 def dash(at: int) -> str:
-    """The dashes of the line number `at`: they change when the colours begin anew."""
+    """The line style of line number `at`: it changes when the colours repeat."""
     return ("-", "--", ":", "-.")[at // len(COLOURS) % 4]
 
 
 def beside(axes: Axes, title: str | None = None) -> None:
-    """A legend to the right of the plot, where it covers nothing."""
+    """Draw a legend to the right of the plot, where it covers nothing."""
     axes.legend(title=title, fontsize=8, title_fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def short(text: str, longest: int = 28) -> str:
-    """A text that has room beside a plot."""
+    """Shorten a text to fit beside a plot."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def spoken(metric: str) -> str:
-    """A metric's name for people."""
+    """A metric's name in words."""
     return metric.replace("/", " ").replace("_", " ")
 
 
 class PlainLog(LogFormatterSciNotation):
-    """Numbers on a logarithmic axis where its parent wants some, but 0.2 and not 2 x 10^-1."""
+    """Labels of a logarithmic axis at its parent's positions, as 0.2 instead of 2 x 10^-1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The number at x."""

@@ -1,1 +1,1 @@
-"""What is kept of a run beyond its folder. One process writes, following the journal."""
+"""Tracking of runs in MLflow. One process per run writes, following the run's journal."""

@@ -1,4 +1,4 @@
-"""What tracking can do."""
+"""The interface of tracking."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,22 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class Tracker(Protocol):
-    """Tracks one run, beside it."""
+    """Tracks one run while it works."""
 
     def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """Wait until all is written; what was written and where, or None. Call it after the last event."""
+        """Wait until everything is written; called after the journal's last event.
+
+        Parameters
+        ----------
+        say : callable
+            Receives messages while the caller waits for more than 2 s, and a warning if something is not written.
+
+        Returns
+        -------
+        dict or None
+            tracking_uri, experiment_id and run_id of the parent run, the tag of the saved view, and the registered
+            model (name, version, alias, said) or None. None if there is no parent run.
+        """
 
 
 @runtime_checkable
@@ -17,10 +29,10 @@ class Tracking(Protocol):
     """Settings that can start a tracker."""
 
     def describe(self, runs: Path) -> dict[str, Any] | None:
-        """What the tracker must know, as plain values for the journal's first event."""
+        """Return what the tracker must know, as plain values for the journal's first event."""
 
     def start(self, journal: Path) -> Tracker:
-        """Begin to follow the journal, whose first event is there already."""
+        """Begin to follow the journal, whose first event has been written."""
 
     def view_command(self, runs: Path) -> str | None:
-        """The command that starts a server of the tracked runs at http://127.0.0.1:5000, if one is needed."""
+        """Return the command that starts MLflow's UI at http://127.0.0.1:5000; None if none is needed."""

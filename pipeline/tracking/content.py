@@ -1,9 +1,9 @@
-"""A run as MLflow is to have it, and what becomes of what MLflow would refuse or change in silence.
+"""The content of a run in MLflow, changed where MLflow would refuse it or change it silently.
 
-names     letters, digits and "_ - . : / space" stand, other characters become "_", as does a part between slashes that
-          is empty, "." or ".."; of more than 250 characters the last give way to eight of the name's SHA-256
-numbers   an infinite one becomes NaN, and the tag "not_finite" names its metric
-texts     of more than 6,000 characters in a parameter, 8,000 in a tag, the last give way to " ..."
+- Names keep letters, digits and "_ - . : / space"; other characters become "_", and so does a part between slashes that
+  is empty, "." or "..". A name of more than 250 characters is shortened and ends with 8 digits of its SHA-256.
+- An infinite number becomes NaN, and the tag "not_finite" names its metric.
+- Texts of more than 6,000 characters in a parameter, or 8,000 in a tag, are shortened and end with " ...".
 """
 
 import math
@@ -17,7 +17,7 @@ LONGEST_NAME, LONGEST_PARAMETER, LONGEST_TAG = 250, 6000, 8000
 
 
 class Point(NamedTuple):
-    """A metric's value, when it was known in milliseconds since 1970, and the epoch it is of, or 0."""
+    """A metric's value, its time in milliseconds since 1970, and its epoch, or 0 for a final value."""
 
     name: str
     value: float
@@ -27,7 +27,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class RunContent:
-    """All of one finished run. Times are in milliseconds since 1970."""
+    """A finished run. Times are in milliseconds since 1970."""
 
     name: str
     tags: dict[str, str]
@@ -41,14 +41,14 @@ class RunContent:
 def run_content(
     name: str, tags: Mapping[str, str], parameters: Mapping[str, Any], metrics: list[Point], *ending: Any
 ) -> RunContent:
-    """A run whose names, numbers and texts MLflow takes as they are; `ending` is status, start and end."""
+    """A run whose names, numbers and texts MLflow accepts unchanged; `ending` is status, start and end."""
     points, not_finite = fitting_points(metrics)
     told = {"not_finite": ", ".join(not_finite)} if not_finite else {}
     return RunContent(name, fitting_tags({**tags, **told}), fitting_parameters(parameters), points, *ending)
 
 
 def fitting_name(name: str) -> str:
-    """The name that MLflow is given in place of this one."""
+    """Return the name that replaces this one in MLflow."""
     parts = re.sub(r"[^\w./: -]", "_", name).split("/")
     whole = "/".join("_" if part in ("", ".", "..") else part for part in parts)
     if len(whole) <= LONGEST_NAME:
@@ -57,17 +57,17 @@ def fitting_name(name: str) -> str:
 
 
 def fitting_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags as MLflow takes them."""
+    """Tags as MLflow accepts them."""
     return {fitting_name(name): _cut(value, LONGEST_TAG) for name, value in tags.items()}
 
 
 def fitting_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters as MLflow takes them."""
+    """Parameters as MLflow accepts them."""
     return {fitting_name(name): _cut(str(value), LONGEST_PARAMETER) for name, value in parameters.items()}
 
 
 def fitting_points(metrics: list[Point]) -> tuple[list[Point], list[str]]:
-    """Metrics as MLflow takes them, and the names of those that were infinite somewhere."""
+    """Metrics as MLflow accepts them, and the names of those with an infinite value."""
     points = [point._replace(name=fitting_name(point.name)) for point in metrics]
     infinite = dict.fromkeys(point.name for point in points if math.isinf(point.value))
     return [point._replace(value=math.nan) if math.isinf(point.value) else point for point in points], [*infinite]

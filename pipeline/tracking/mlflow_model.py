@@ -30,7 +30,7 @@ LONGEST_SCHEMA = 60_000
 
 
 def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:
-    """Log the model in `folder` under the run and register it, unless a writer before this one has; its version."""
+    """Log the model in `folder` under the run and register it, unless an earlier writer has; its version."""
     checksum = sha256((folder / "model.json").read_bytes()).hexdigest()  # it holds the checksum of the arrays
     for there in client.search_model_versions(f"name = '{name}'"):
         if there.run_id == run_id and there.tags.get(CHECKSUM) == checksum:
@@ -39,7 +39,7 @@ def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> 
 
 
 def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
-    """The MLflow model carries the folder (arrays and JSON), nncore, and model_code.py: no pickle."""
+    """The MLflow model contains the folder (arrays and JSON), nncore, and model_code.py: no pickle."""
     content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
     example = pd.DataFrame(content["rows"])
     any_type = AnyType()  # type: ignore[no-untyped-call]
@@ -63,14 +63,22 @@ def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
 
 
 def _packages() -> list[str]:
-    """What the model needs beside nncore."""
+    """The packages that the model needs besides nncore."""
     return [f"{package}=={version(package)}" for package in ("mlflow", "numpy", "pandas")]
 
 
 def download(address: str, uri: str, folder: Path) -> Path:
-    """Fetch the model at an address such as models:/name@champion; the folder with its model.json.
+    """Download a registered model, such as models:/name@champion.
 
-    Raises   SettingError if there is no such model
+    Returns
+    -------
+    Path
+        The folder with its model.json.
+
+    Raises
+    ------
+    SettingError
+        If there is no such model.
     """
     mlflow.set_tracking_uri(uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a file or two
@@ -82,10 +90,24 @@ def download(address: str, uri: str, folder: Path) -> Path:
 
 
 def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str, str], promote: str) -> str:
-    """Let `champion` mean this version, unless another one holds the name that is as good; why not, or "".
+    """Point the alias champion to a version, unless it has to stay with the present one.
 
-    told      data_hash, metric, and value of this version; it keeps them as tags
-    promote   better: only if the holder has the same data and metric, and a worse value; always; never
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        The registered model.
+    version : str
+        The new version.
+    told : dict
+        data_hash, metric and value of this version, which are stored as its tags.
+    promote : {"better", "always", "never"}
+        better: only if the present version has the same data and metric, and a worse value.
+
+    Returns
+    -------
+    str
+        Why the alias was not moved; empty if it was.
     """
     for key, value in told.items():
         client.set_model_version_tag(name, version, key, value)
@@ -100,7 +122,7 @@ def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str,
 
 
 def _stays(holder: ModelVersion, told: Mapping[str, str], promote: str) -> str:
-    """Why the holder of the alias keeps it, or ""."""
+    """Why the alias stays with the present version, or ""."""
     if promote == "always":
         return ""
     if promote == "never":
@@ -115,7 +137,7 @@ def _stays(holder: ModelVersion, told: Mapping[str, str], promote: str) -> str:
 
 
 def data_set(card: dict[str, Any]) -> Dataset:
-    """The data card as MLflow shows data sets; of very many columns the first."""
+    """The data card as an MLflow data set; a schema that is too long for MLflow has the first columns only."""
     schema: list[dict[str, Any]] = []
     length = 0
     for column in card["columns"]:

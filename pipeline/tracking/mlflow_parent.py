@@ -1,4 +1,4 @@
-"""The run in MLflow that stands for the whole pipeline run, and is the parent of its trials' runs."""
+"""The MLflow run of a whole pipeline run, the parent of the runs of its trials."""
 
 import json
 import time
@@ -26,7 +26,7 @@ class ParentRun:
 
     @classmethod
     def begun(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], happened: Event) -> "ParentRun":
-        """A new one."""
+        """Create the parent run."""
         tags = fitting_tags({"kind": "sweep", **tags})
         run = store.client.create_run(
             store.experiment, start_time=happened["time"], run_name=happened["run_id"], tags=tags
@@ -37,19 +37,19 @@ class ParentRun:
         return cls(store, folder, run.info.run_id)
 
     def goes_on(self) -> None:
-        """Another session of the run begins, or this one."""
+        """A session of the run begins: its first, or one that resumes it."""
         self._client.update_run(self.run_id, status="RUNNING")
         self._keep("config.yaml")
 
     def has_data(self, card: dict[str, Any]) -> None:
-        """What the run learns from."""
+        """Log the data set."""
         inputs = DatasetInput(data_set(card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
         self._client.log_inputs(self.run_id, [inputs])
         self._client.set_tag(self.run_id, "data_hash", card["digest"])
         self._keep("data_card.json")
 
     def has_champion(self, happened: Event, name: str, promote: str, told: Mapping[str, str]) -> dict[str, Any]:
-        """The champion's scores, and its model, which is registered under this name; what became of it there.
+        """Log the champion's scores, and register its model under this name; returns name, version and alias.
 
         promote, told   see mlflow_model.move_alias; the value of the metric is added
         """
@@ -65,12 +65,12 @@ class ParentRun:
         return {"name": name, "version": model_version, "alias": None if stays else ALIAS, "said": stays}
 
     def has_report(self) -> None:
-        """The report and its plots."""
+        """Log the report and its plots."""
         self._keep("report.html")
         self._keep("plots")
 
     def ended(self, status: str, ended: int, n_without: int) -> None:
-        """What the run came to, and when it ended, in milliseconds since 1970.
+        """Log the run's results, its status, and when it ended, in milliseconds since 1970.
 
         n_without   trials that have no run of their own
         """
@@ -87,11 +87,11 @@ class ParentRun:
         self._client.set_terminated(self.run_id, status, ended)
 
     def given_up(self) -> None:
-        """It was not written to its end, and shall not seem to go on."""
+        """Mark the run as failed: it cannot be written to its end, and must not look as if it were running."""
         self._client.set_terminated(self.run_id, "FAILED")
 
     def _keep(self, name: str) -> None:
-        """Make a file or a folder of the run's folder an artifact."""
+        """Log a file or a folder of the run's folder as an artifact."""
         path = self._folder / name
         if path.is_dir():
             self._client.log_artifacts(self.run_id, str(path), name)
@@ -100,7 +100,7 @@ class ParentRun:
 
 
 def _numbers(summary: dict[str, Any]) -> list[Metric]:
-    """How long the stages took, and how fast the sweep was."""
+    """Durations of the stages, and the throughput of the sweep."""
     numbers = {f"seconds/{name.removesuffix('_s')}": value for name, value in summary["timings"].items()}
     numbers |= {f"throughput/{name}": value for name, value in summary["throughput"].items()}
     now = int(time.time() * 1000)

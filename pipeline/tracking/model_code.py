@@ -1,4 +1,4 @@
-"""The champion as an MLflow model ("models from code"). It carries nncore along and nothing else of ours."""
+"""The champion as an MLflow model ("models from code"). Of this project it needs only nncore, which it contains."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from nncore.kernels.backend import Array
 
 
 def answer(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
-    """One line per raw row, with its index: the prediction and, for classes, the probability of each."""
+    """Return one row per raw row, with its index: the prediction and, for classes, the probability of each."""
     if not isinstance(rows, pd.DataFrame):
         return pd.DataFrame(model.predict_columns(rows))
     columns = {str(name): _values(rows[name]) for name in rows}
@@ -32,7 +32,7 @@ def _values(column: "pd.Series[Any]") -> Array:
 
 
 class ChampionModel(PythonModel):
-    """Loads the arrays and answers raw rows."""
+    """Loads the arrays and predicts raw rows."""
 
     def load_context(self, context: Any) -> None:
         """Read the model's folder."""

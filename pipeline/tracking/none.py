@@ -1,4 +1,4 @@
-"""No tracking: the run's folder is all there is."""
+"""No tracking: only the run's folder is written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,21 +10,21 @@ from pipeline.components.fields import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class NoTracking:
-    """Track nothing."""
+    """Do not track."""
 
     def describe(self, runs: Path) -> None:
-        """There is nothing to know."""
+        """See Tracking."""
 
     def start(self, journal: Path) -> "NoTracker":
-        """A tracker that does nothing."""
+        """See Tracking."""
         return NoTracker()
 
     def view_command(self, runs: Path) -> None:
-        """There is nothing to see."""
+        """See Tracking."""
 
 
 class NoTracker:
     """Does nothing."""
 
     def finish(self, say: Callable[[str], None]) -> None:
-        """There is nothing to wait for."""
+        """See Tracker."""

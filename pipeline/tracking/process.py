@@ -32,7 +32,7 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def _address(uri: str) -> str:
-    """Check an address of a store; that of an SQLite file becomes absolute."""
+    """Check the URI of a store; the path of an SQLite file becomes absolute."""
     scheme, _, rest = uri.partition("://")
     if uri == "auto" or (scheme in ("http", "https") and rest):
         return uri
@@ -47,14 +47,22 @@ def _address(uri: str) -> str:
 class MlflowTracking:
     """Track in MLflow.
 
-    uri          a tracking server (http://...) or database (sqlite:///...); auto: a file in the folder of runs
-    experiment   the experiment's name
-    model        the name under which the champion is registered
-    curves       which trials have their values by epoch there, and not only the final ones
-    points       epochs that a curve shows at most, evenly spread
-    most_trials  that have runs of their own, whatever they came to; of further ones only the best have
-    promote      when the alias champion moves to a new model: if it is better by the same metric on the same data, or
-                 always, or never
+    Parameters
+    ----------
+    uri : str
+        A tracking server (http://...) or a database (sqlite:///...); auto is a file in the folder of runs.
+    experiment : str
+        The experiment's name.
+    model : str
+        The name under which the champion is registered.
+    curves : {"all", "top", "none"}
+        Which trials have their values by epoch in MLflow, in addition to the final ones.
+    points : int, >= 1
+        Epochs that a curve has at most, evenly spread.
+    most_trials : int, >= 1
+        The first trials that get a run of their own; of later ones only those among the best do.
+    promote : {"better", "always", "never"}
+        When the alias champion moves to a new model; better: if it is better by the same metric on the same data.
     """
 
     uri: Annotated[str, AfterValidator(_address)]
@@ -66,7 +74,7 @@ class MlflowTracking:
     promote: Literal["better", "always", "never"]
 
     def describe(self, runs: Path) -> dict[str, Any]:
-        """Where and under which names to write."""
+        """Return where to write, and under which names."""
         artifacts = None if self._uri(runs).startswith("http") else (runs / "artifacts" / self.experiment).as_uri()
         return {
             "uri": self._uri(runs),
@@ -84,7 +92,7 @@ class MlflowTracking:
         return WriterProcess(journal, self.describe(journal.parents[2]))
 
     def view_command(self, runs: Path) -> str | None:
-        """See Tracking.view_command; a server that is there already needs none."""
+        """See Tracking; a tracking server has its own UI."""
         uri = self._uri(runs)
         if uri.startswith("http"):
             return None
@@ -98,12 +106,12 @@ class MlflowTracking:
 
 
 def server_command(port: int) -> list[str]:
-    """What to give Python for a server of MLflow that starts fast and that only this machine can reach."""
+    """Python's arguments for an MLflow server that only this machine can reach."""
     return ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def server_environment(uri: str) -> dict[str, str]:
-    """Its environment: the store, whose password is nobody's business; no background jobs, which start slowly."""
+    """The server's environment: the store, whose URI may contain a password; no background jobs, which start slowly."""
     return os.environ | {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
@@ -208,11 +216,26 @@ def _python_path() -> str:
 
 
 def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None) -> dict[str, Any] | None:
-    """Write to MLflow what it lacks of a run; see Tracker.finish.
+    """Write to MLflow what is missing of a run.
 
-    uri   of a store, if it is not the one that the run was tracked in
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    say : callable
+        See Tracker.finish.
+    uri : str, optional
+        A store other than the one that the run was tracked in.
 
-    Raises   SettingError if a process is at work on the run, or it was not tracked and no store is named
+    Returns
+    -------
+    dict or None
+        See Tracker.finish.
+
+    Raises
+    ------
+    SettingError
+        If a process works on the run, or the run was not tracked and `uri` is missing.
     """
     session = last_session(not_in_use(folder))
     tracking, name = session["tracking"], session["settings"].get("name", "")
@@ -221,7 +244,7 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
         new = MlflowTracking(uri=uri, experiment=name, model=name, **how).describe(folder.parents[1])
         tracking = {**(tracking or new), "uri": new["uri"], "artifacts": new["artifacts"]}
     elif tracking is None:
-        raise SettingError(f"run={folder.name} was not tracked; say where to with uri=sqlite:///... or uri=http://...")
+        raise SettingError(f"run={folder.name} was not tracked; name a store with uri=sqlite:///... or uri=http://...")
     elif is_masked(tracking["uri"]):
         raise SettingError(f"run={folder.name}: the password of {tracking['uri']} is not kept; give it with uri=...")
     writer = WriterProcess(folder / "journal.jsonl", tracking)

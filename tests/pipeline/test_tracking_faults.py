@@ -179,7 +179,7 @@ def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is
 
 def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
     command(tmp_path, *QUICK, "tracking=none")
-    with pytest.raises(SettingError, match="was not tracked; say where to with uri="):
+    with pytest.raises(SettingError, match="was not tracked; name a store with uri="):
         bring_level(run_folder(tmp_path), print)
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
     assert bring_level(run_folder(tmp_path), print, uri)["model"]["version"] == "1"
