@@ -52,13 +52,13 @@ class RunContents:
         return self.metric.endswith("loss")
 
     @property
-    def answering(self) -> list[dict[str, str]]:
+    def ranked_rows(self) -> list[dict[str, str]]:
         """The rows of the trials that are ranked."""
         return [row for row in self.leaderboard if row["rank"]]
 
     def scores(self) -> dict[str, float]:
         """By ranked trial, best first, the mean of the metric."""
-        return {row["trial"]: float(row[self.metric]) for row in self.answering}
+        return {row["trial"]: float(row[self.metric]) for row in self.ranked_rows}
 
     def rate(self, row: dict[str, str]) -> float | None:
         """The learning rate of a trial's optimizer."""

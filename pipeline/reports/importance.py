@@ -30,7 +30,7 @@ def shares(found: RunContents) -> dict[str, float]:
     Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance".
     """
     columns = _columns(found)
-    if len(found.answering) < FEWEST_TRIALS or len(columns) < 2:
+    if len(found.ranked_rows) < FEWEST_TRIALS or len(columns) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="minimize" if found.smaller_is_better else "maximize")
@@ -56,7 +56,7 @@ def shares(found: RunContents) -> dict[str, float]:
 
 def _columns(found: RunContents) -> dict[str, list[str]]:
     """By setting, its values in the rows, best first; of those that every trial has, and that differ."""
-    rows = found.answering
+    rows = found.ranked_rows
     names = found.trials[rows[0]["trial"]].parameters if rows else {}
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     return {name: values for name, values in columns.items() if all(values) and len(set(values)) > 1}

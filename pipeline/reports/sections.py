@@ -43,7 +43,7 @@ def report_sections(found: RunContents, n_leaderboard: int) -> Iterator[Section]
     yield _result(found)
     if found.leaderboard:
         yield _leaderboard(found, n_leaderboard)
-    if found.answering:
+    if found.ranked_rows:
         yield _learning(found)
         yield from _space(found)
     if found.diagnosis:
@@ -143,7 +143,7 @@ def _learning(found: RunContents) -> Section:
     section.plots.append(
         ("curves", "Loss by epoch of the best, the median and the worst trial", sweep_plots.curves(found))
     )
-    if len({row["optimizer"] for row in found.answering}) > 1:
+    if len({row["optimizer"] for row in found.ranked_rows}) > 1:
         caption = f"{spoken(found.metric).capitalize()} by epoch of each optimizer's best trial"
         section.plots.append(("curves_by_optimizer", caption, sweep_plots.curves_by_optimizer(found)))
     return section

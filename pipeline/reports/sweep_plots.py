@@ -38,7 +38,7 @@ def curves(found: RunContents) -> Figure:
 def curves_by_optimizer(found: RunContents) -> Figure:
     """The validation metric of the best trial of each optimizer, by epoch."""
     best: dict[str, str] = {}
-    for row in found.answering:
+    for row in found.ranked_rows:
         best.setdefault(row["optimizer"], row["trial"])
     figure, (axes,) = canvas()
     for at, key in enumerate(list(best.values())[:MOST_LINES]):
@@ -55,7 +55,7 @@ def heat_map(found: RunContents) -> Figure:
     """The best metric that each optimizer reached with each regularizer."""
     scores, best = found.scores(), min if found.smaller_is_better else max
     cells: dict[tuple[str, str], list[float]] = {}
-    for row in found.answering:
+    for row in found.ranked_rows:
         cells.setdefault((row["optimizer"], row["regularizer"]), []).append(scores[row["trial"]])
     optimizers, regularizers = (list(dict.fromkeys(row[axis] for row in found.leaderboard)) for axis in
                                 ("optimizer", "regularizer"))  # fmt: skip

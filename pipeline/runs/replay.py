@@ -127,10 +127,10 @@ def replayed(folder: Path) -> RunHistory:
     return history_of(folder / JOURNAL, events(folder / JOURNAL))
 
 
-def history_of(path: Path, happened: Iterable[Event]) -> RunHistory:
+def history_of(path: Path, recorded: Iterable[Event]) -> RunHistory:
     """The history that the events of a journal tell; see `replayed`."""
     history = RunHistory()
-    for number, event in enumerate(happened, start=1):
+    for number, event in enumerate(recorded, start=1):
         try:
             history.apply(event)
         except (ValueError, OverflowError) as error:

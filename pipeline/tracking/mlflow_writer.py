@@ -161,13 +161,13 @@ class MlflowWriter:
 
     def _on_champion(self, event: Event) -> None:
         if self._parent:
-            told = {
+            model_tags = {
                 "metric": f"validation_{self._metric}",
                 "data_hash": self._tags.get("data_hash", ""),
                 "pipeline_run": self._folder.name,
             }
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
-            self._log.add("model", **self._parent.has_champion(event, name, promote, told))
+            self._log.add("model", **self._parent.has_champion(event, name, promote, model_tags))
             if tag := save_view(self._store, self._folder.name, self._history, self._metric):
                 self._log.add("view", tag=tag)
 
