@@ -87,5 +87,5 @@ def _logarithms(trial: TrialRecord) -> Iterator[Point]:
 
 
 def reduction(settings: Mapping[str, Any]) -> str:
-    """The reduction of all trials that have none of their own: pca, autoencoder, keep."""
-    return str(settings["reduce"]["_target_"]).rpartition(".")[2].lower()
+    """The reduction of all trials that have none of their own: pca, autoencoder or identity."""
+    return str(settings["reduce"]["_target_"]).rpartition(".")[2].removesuffix("Reduction").lower()
