@@ -21,7 +21,7 @@ worst: list[float] = []
 
 
 def record(ours: object, theirs: object, *_: object, **__: object) -> None:
-    """Replace `assert_meets`: record the largest relative difference."""
+    """Replace `assert_close_to_reference`: record the largest relative difference."""
     a, b = np.asarray(ours, float), np.asarray(theirs, float)
     size = np.maximum(np.abs(b), 1e-3 * np.abs(b).max())
     worst.append(float(np.max(np.abs(a - b) / np.where(size > 0, size, 1))))
@@ -80,7 +80,7 @@ def rows() -> dict[tuple[str, str], float]:
 def main() -> None:
     """Measure and print."""
     for module in (test_functions, test_optimizers, test_training):
-        module.assert_meets = record
+        module.assert_close_to_reference = record
     for (name, oracle), difference in rows().items():
         print(f"{name:<48} {oracle:<68} {difference:8.1e}")
 

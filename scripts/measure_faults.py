@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))  # for hosts, and for finding processes
 
-from hosts import can_be_made, hosts
+from hosts import can_make_namespaces, start_hosts
 from running import processes
 
 SETTINGS = ("training.epochs=200", "stacks.slice_seconds=0.5", "tracking=none", "report=none", "output=plain")
@@ -154,7 +154,7 @@ def head_gone(folder: Path) -> tuple[float, Sweep]:
 def on_hosts(folder: Path, deed: Callable) -> tuple[float, Sweep]:
     """A head and two workers, of which one meets with the deed."""
     (folder / "work").mkdir()
-    with hosts(folder, 3, [folder / "work"]) as (head, *others):
+    with start_hosts(folder, 3, [folder / "work"]) as (head, *others):
         head.start_ray(None, 0)
         for host in others:
             host.start_ray(head, 1)
@@ -185,7 +185,7 @@ def main() -> None:
         alone.ended()
         expected = alone.summary["digest"]
     for name, fault in wanted.items():
-        if "host" in name and not can_be_made():
+        if "host" in name and not can_make_namespaces():
             print(f"{name:46} not done: it needs root and the command ip")
             continue
         with TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
 """Law 1, seen from outside: equal digests however a sweep is executed and packed."""
 
 import pytest
-from running import FEW, command, composed, journal, rest_slow, run_here, summary, swept_here
+from running import FEW, compose, read_journal, read_summary, run_command, run_pipeline, run_sweep, slow_after_first
 
 SETTINGS = ("training.epochs=3", "tracking=none")
 FULL = ("tracking=none", "report=none")
@@ -23,12 +23,14 @@ PACKINGS = {
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS)
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS)
 
 
-@pytest.mark.parametrize("packing", rest_slow(sorted((name for name in PACKINGS if "Ray" not in name), reverse=True)))
+@pytest.mark.parametrize(
+    "packing", slow_after_first(sorted((name for name in PACKINGS if "Ray" not in name), reverse=True))
+)
 def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
-    found = swept_here(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
+    found = run_sweep(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
     assert found["digest"] == expected["digest"]
     assert found["best"] == expected["best"]
     assert found["trials"]["finished"] == 112
@@ -42,8 +44,8 @@ def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
 @pytest.mark.slow
 def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path):
     """The main job ran on a Ray with one CPU per core."""
-    local = run_here(
-        *composed("execution=local", "tracking=none", "report=none", f"runs={tmp_path}", "stacks.width=unlimited")
+    local = run_pipeline(
+        *compose("execution=local", "tracking=none", "report=none", f"runs={tmp_path}", "stacks.width=unlimited")
     )
     assert local["digest"] == main_job.summary["digest"]
     assert local["best"] == main_job.summary["best"]
@@ -56,10 +58,10 @@ def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
     for name in ("local", "Ray, 2 CPUs, unlimited width, short slices"):
         folder = tmp_path / name
         folder.mkdir()
-        command(folder, *FULL, *PACKINGS[name])
-        digests[name] = summary(folder)["digest"]
-        slices = [event for event in journal(folder) if event["event"] == "slice"]
-        assert summary(folder)["work"]["widest_stack"] == max(len(event["networks"]) for event in slices)
+        run_command(folder, *FULL, *PACKINGS[name])
+        digests[name] = read_summary(folder)["digest"]
+        slices = [event for event in read_journal(folder) if event["event"] == "slice"]
+        assert read_summary(folder)["work"]["widest_stack"] == max(len(event["networks"]) for event in slices)
     assert len(set(digests.values())) == 1, digests
 
 
@@ -68,7 +70,7 @@ def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
     "change", ["seed=1", "training.seed=1", "split.seed=1", "training.batch_size=31", "reduce=none"]
 )
 def test_law_1_digest_depends_on_what_is_computed(change, tmp_path):
-    before, after = swept_here(tmp_path, *SETTINGS, *FEW), swept_here(tmp_path, *SETTINGS, *FEW, change)
+    before, after = run_sweep(tmp_path, *SETTINGS, *FEW), run_sweep(tmp_path, *SETTINGS, *FEW, change)
     assert before["digest"] != after["digest"]
 
 
@@ -76,8 +78,8 @@ def test_law_1_digest_depends_on_what_is_computed(change, tmp_path):
 @pytest.mark.parametrize("data", ["breast_cancer", "diabetes"])
 def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
     settings = (*SETTINGS, f"data={data}", "reduce=autoencoder", "reduce.epochs=3")
-    wide = swept_here(tmp_path, *settings, "stacks.width=unlimited")
-    narrow = swept_here(tmp_path, *settings, "stacks.width=5", "stacks.slice_seconds=0.001")
+    wide = run_sweep(tmp_path, *settings, "stacks.width=unlimited")
+    narrow = run_sweep(tmp_path, *settings, "stacks.width=5", "stacks.slice_seconds=0.001")
     assert wide["digest"] == narrow["digest"]
     assert wide["work"]["slices"] < narrow["work"]["slices"]
 
@@ -88,7 +90,7 @@ ON_RAY = ("execution=ray", "execution.cpus=2", "stacks.slice_seconds=0.02", "sta
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("many"), *SETTINGS, *FEW, *MANY)
+    return run_sweep(tmp_path_factory.mktemp("many"), *SETTINGS, *FEW, *MANY)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def many(tmp_path_factory):
     ids=" ".join,
 )
 def test_law_1_digest_of_folds_and_seeds_that_stand_in_one_stack(packing, many, tmp_path):
-    found = swept_here(tmp_path, *SETTINGS, *FEW, *MANY, *packing)
+    found = run_sweep(tmp_path, *SETTINGS, *FEW, *MANY, *packing)
     assert (found["digest"], found["best"]) == (many["digest"], many["best"])
     assert found["networks"]["finished"] == 7 * 3 * 2
     if "stacks.width=unlimited" in packing:
@@ -124,12 +126,12 @@ SEARCHES = {
 @pytest.mark.parametrize("search", SEARCHES)
 def test_law_1_a_search_decides_the_same_on_any_number_of_workers(search, tmp_path):
     settings = (*SETTINGS, *MANY, *SEARCHES[search])
-    here, on_ray = swept_here(tmp_path / "here", *settings), swept_here(tmp_path / "Ray", *settings, *ON_RAY)
+    here, on_ray = run_sweep(tmp_path / "here", *settings), run_sweep(tmp_path / "Ray", *settings, *ON_RAY)
     assert (here["digest"], here["best"]) == (on_ray["digest"], on_ray["best"])
     assert here["trials"] == on_ray["trials"]
 
 
 @pytest.mark.slow
 def test_law_1_running_again_gives_the_same_digest(expected, tmp_path):
-    settings, config = composed(*SETTINGS, "execution=local", f"runs={tmp_path}")
-    assert run_here(settings, config)["digest"] == expected["digest"]
+    settings, config = compose(*SETTINGS, "execution=local", f"runs={tmp_path}")
+    assert run_pipeline(settings, config)["digest"] == expected["digest"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from running import FEW, QUICK, composed, run_here, swept_here
+from running import FEW, QUICK, compose, run_pipeline, run_sweep
 
 from nncore.inference.table import Column, Table
 from nncore.stack.state import start
@@ -88,14 +88,14 @@ def trained_alone(settings, config, epochs):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *FEW, *FOLDS)
+    return run_sweep(tmp_path_factory.mktemp("expected"), *FEW, *FOLDS)
 
 
 @pytest.mark.parametrize(
     "packing", [pytest.param(name, marks=() if "3" in name else pytest.mark.slow) for name in PACKINGS]
 )
 def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp_path):
-    found = swept_here(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])
+    found = run_sweep(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])
     assert found["digest"] == expected["digest"]
     assert found["best"] == expected["best"]
     assert found["trials"]["finished"] == 7
@@ -110,8 +110,8 @@ def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp
 
 
 def test_law_1_networks_of_a_fold_are_those_trained_alone(tmp_path):
-    settings, config = composed(*QUICK, *FEW, "split=k_fold", "split.folds=2", f"runs={tmp_path}")
-    run_here(settings, config)
+    settings, config = compose(*QUICK, *FEW, "split=k_fold", "split.folds=2", f"runs={tmp_path}")
+    run_pipeline(settings, config)
     together, (alone, _) = networks_of(tmp_path), trained_alone(settings, config, epochs=3)
     assert sorted(together) == sorted(alone) == [f"{trial:04d}/{fold}/0" for trial in range(7) for fold in (1, 2)]
     assert together == alone
@@ -120,9 +120,9 @@ def test_law_1_networks_of_a_fold_are_those_trained_alone(tmp_path):
 
 def test_law_1_folds_may_have_different_numbers_of_inputs(tmp_path):
     extra = ("reduce=none", "prepare.min_frequency=1", "split=k_fold", "split.folds=4")
-    settings, config = composed(*QUICK, *FEW, *extra, f"runs={tmp_path}")
+    settings, config = compose(*QUICK, *FEW, *extra, f"runs={tmp_path}")
     settings = replace(settings, data=Texts())
-    found = run_here(settings, config)
+    found = run_pipeline(settings, config)
     alone, inputs = trained_alone(settings, config, epochs=3)
     assert len(inputs) > 1
     assert networks_of(tmp_path) == alone
@@ -130,6 +130,6 @@ def test_law_1_folds_may_have_different_numbers_of_inputs(tmp_path):
 
 
 def test_law_1_each_fold_learns_from_rows_of_its_own(tmp_path):
-    swept_here(tmp_path, *FEW, *FOLDS, "training.epochs=1")
+    run_sweep(tmp_path, *FEW, *FOLDS, "training.epochs=1")
     found = networks_of(tmp_path)
     assert len({found[f"0000/{fold}/0"][1] for fold in (1, 2, 3)}) == 3

@@ -4,23 +4,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import rest_slow
+from running import slow_after_first
 from samples import (
     BATCH_NORM,
     RELU,
     SOFTMAX,
     TANH,
-    goes_with,
-    in_slices,
+    can_be_combined,
     make_architecture,
     make_component,
     make_data,
     make_network,
     mixed_networks,
-    trained,
+    train_in_slices,
+    train_reports,
 )
 
 from nncore.losses import mean_value
@@ -32,53 +32,55 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 DTYPES = ("float32", "float64")
-both_types = pytest.mark.parametrize("dtype", rest_slow(DTYPES))
+both_types = pytest.mark.parametrize("dtype", slow_after_first(DTYPES))
 
 
 def assert_packing_does_not_matter(architecture, networks, data=None, epochs=3, size=1):
-    together = trained(architecture, networks, epochs, data)
+    together = train_reports(architecture, networks, epochs, data)
     assert len({report.fingerprint for report in together.values()}) > len(networks) / 2
     for first in range(0, len(networks), size):
         some = networks[first : first + size]
-        assert trained(architecture, some, epochs, data) == {network.key: together[network.key] for network in some}
+        assert train_reports(architecture, some, epochs, data) == {
+            network.key: together[network.key] for network in some
+        }
 
 
 def assert_place_does_not_matter(network, architecture):
     others = mixed_networks()
-    alone = trained(architecture, [network])["it"]
-    assert trained(architecture, [*others[:3], network, *others[3:]])["it"] == alone
+    alone = train_reports(architecture, [network])["it"]
+    assert train_reports(architecture, [*others[:3], network, *others[3:]])["it"] == alone
     assert len(alone.fingerprint) == 64
 
 
 @both_types
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_law_1_holds_for_every_optimizer(optimizer, dtype):
     assert_place_does_not_matter(make_network("it", 5, optimizer), make_architecture(dtype=dtype))
 
 
 @both_types
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
+@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short_name)
 def test_law_1_holds_for_every_regularizer(regularizer, dtype):
     adam = make_component("adam", learning_rate=0.01)
     assert_place_does_not_matter(make_network("it", 5, adam, regularizer), make_architecture((5, 7, 6, 3), dtype=dtype))
 
 
 @both_types
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=short)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=short_name)
 def test_law_1_holds_for_every_schedule(schedule, dtype):
     assert_place_does_not_matter(make_network("it", 5, schedule=schedule), make_architecture(dtype=dtype))
 
 
 @pytest.mark.slow
 @both_types
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_law_1_holds_for_every_activation(activation, dtype):
     assert_packing_does_not_matter(make_architecture(activation=activation, dtype=dtype), mixed_networks())
 
 
 @pytest.mark.slow
 @both_types
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_law_1_holds_for_every_loss(loss, dtype):
     assert_packing_does_not_matter(make_architecture(loss=loss, dtype=dtype), mixed_networks(loss=loss))
 
@@ -86,7 +88,7 @@ def test_law_1_holds_for_every_loss(loss, dtype):
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_law_1_holds_for_every_normalisation(normalisation, residual, dtype):
     architecture = make_architecture((5, 7, 7, 3), normalisation=normalisation, residual=residual, dtype=dtype)
     assert_packing_does_not_matter(architecture, mixed_networks(), size=2)
@@ -123,9 +125,9 @@ def test_law_1_holds_for_odd_sizes(sizes):
 @given(order=st.permutations(range(len(mixed_networks()))), cuts=st.sets(st.integers(1, 17), max_size=4))
 def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     networks, architecture = mixed_networks(), make_architecture()
-    whole = trained(architecture, networks)
+    whole = train_reports(architecture, networks)
     pieces = np.split(np.array(order), sorted(cuts))
-    parts = [trained(architecture, [networks[index] for index in piece]) for piece in pieces if len(piece)]
+    parts = [train_reports(architecture, [networks[index] for index in piece]) for piece in pieces if len(piece)]
     assert {key: report for part in parts for key, report in part.items()} == whole
 
 
@@ -137,20 +139,20 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
         "early", 2, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
     )
     fresh, data = start(architecture, [*mixed_networks(), early]), make_data(architecture)
-    sliced, whole = in_slices(fresh, [*sorted(cuts), 8], data), in_slices(fresh, [8], data)
+    sliced, whole = train_in_slices(fresh, [*sorted(cuts), 8], data), train_in_slices(fresh, [8], data)
     assert sliced == whole
     assert whole["early"].stopped[0] < 8
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
+@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short_name)
 @pytest.mark.slow
 def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regularizer):
-    if goes_with(regularizer, optimizer, SOFTMAX):
+    if can_be_combined(regularizer, optimizer, SOFTMAX):
         network, others = make_network("it", 5, optimizer, regularizer), mixed_networks()[:3]
         assert (
-            trained(make_architecture(), [network])["it"]
-            == trained(make_architecture(), [others[0], network, *others[1:]])["it"]
+            train_reports(make_architecture(), [network])["it"]
+            == train_reports(make_architecture(), [others[0], network, *others[1:]])["it"]
         )
 
 
@@ -173,10 +175,10 @@ def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alo
 def test_law_1_another_seed_gives_other_bits():
     architecture = make_architecture()
     network = make_network()
-    assert trained(architecture, [network]) == trained(architecture, [network])
+    assert train_reports(architecture, [network]) == train_reports(architecture, [network])
     assert (
-        trained(architecture, [network])["it"].fingerprint
-        != trained(architecture, [replace(network, seed=1)])["it"].fingerprint
+        train_reports(architecture, [network])["it"].fingerprint
+        != train_reports(architecture, [replace(network, seed=1)])["it"].fingerprint
     )
 
 
@@ -219,14 +221,14 @@ def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds,
     networks = in_views(mixed_networks(seeds), 3)
     _, together = train(start(architecture, networks), data, 3, {"accuracy": accuracy})
     for network in networks:
-        assert trained(architecture, [replace(network, view=0)], 3, data[network.view]) == {
+        assert train_reports(architecture, [replace(network, view=0)], 3, data[network.view]) == {
             network.key: together[network.key]
         }
     by_view = sorted(networks, key=lambda network: network.view)
     assert train(start(architecture, by_view), data, 3, {"accuracy": accuracy})[1] == together
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
     architecture = make_architecture()
     data = tuple(make_data(architecture, seed=seed) for seed in range(5))
@@ -234,7 +236,7 @@ def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
     _, together = train(start(architecture, networks), data, 4, {"accuracy": accuracy})
     assert len({report.fingerprint for report in together.values()}) > 1
     for network in networks[:4]:
-        assert trained(architecture, [replace(network, view=0)], 4, data[network.view]) == {
+        assert train_reports(architecture, [replace(network, view=0)], 4, data[network.view]) == {
             network.key: together[network.key]
         }
 

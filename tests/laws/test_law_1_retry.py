@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from running import processes, summary, swept_here
+from running import processes, read_summary, run_sweep
 
 SETTINGS = ("training.epochs=60", "tracking=none", "report=none", "stacks.slice_seconds=0.5")
 
@@ -39,7 +39,7 @@ def run_and_kill_workers(folder, *overrides, times):
 def test_law_1_digest_after_workers_were_killed(tmp_path):
     code, errors = run_and_kill_workers(tmp_path, times=3)
     assert code == 0, errors
-    found = summary(tmp_path)
-    assert found["digest"] == swept_here(tmp_path / "undisturbed", "training.epochs=60")["digest"]
+    found = read_summary(tmp_path)
+    assert found["digest"] == run_sweep(tmp_path / "undisturbed", "training.epochs=60")["digest"]
     assert found["work"]["retried_slices"] == 3
     assert found["trials"]["failed"] == 0

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import venom
-from running import command, journal, summary
+from running import read_journal, read_summary, run_command
 
 SETTINGS = ("training.epochs=4", "training.batch_size=256", "tracking=none", "report=none")  # 5 steps an epoch
 
@@ -13,7 +13,7 @@ SETTINGS = ("training.epochs=4", "training.batch_size=256", "tracking=none", "re
 def results(folder):
     """What came of every network, by its trial's learning rate and regularizer."""
     networks = {}
-    for event in journal(folder):
+    for event in read_journal(folder):
         if event["event"] == "rung":
             labels = {key: one["label"] for key, one in event["trials"].items()}
         elif event["event"] == "slice":
@@ -25,22 +25,24 @@ def results(folder):
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("healthy")
-    command(folder, *venom.settings(folder), *SETTINGS, "execution=local")
-    return summary(folder), results(folder)
+    run_command(folder, *venom.settings(folder), *SETTINGS, "execution=local")
+    return read_summary(folder), results(folder)
 
 
 @pytest.mark.slow
 def test_law_2_a_trial_that_crashes_its_worker_each_time_is_found_and_failed(healthy, tmp_path):
     """One learning rate is deadly in its third epoch; on Ray, where it dies alone."""
     poison = venom.settings(tmp_path, fatal_step="[0,12]", learning_rate="[0.03,0.1]")
-    command(tmp_path, *poison, *SETTINGS, "~space.regularizer.l1", "~space.regularizer.l2", "stages.sweep.retries=1")
-    found = summary(tmp_path)
+    run_command(
+        tmp_path, *poison, *SETTINGS, "~space.regularizer.l1", "~space.regularizer.l2", "stages.sweep.retries=1"
+    )
+    found = read_summary(tmp_path)
     assert found["trials"] == {"planned": 12, "finished": 6, "stopped": 0, "diverged": 0, "failed": 6}
     assert found["status"] == "finished"
     assert found["work"]["retried_slices"] >= 6 * 2
     given_up = [
         (key, report["diverged"])
-        for event in journal(tmp_path)
+        for event in read_journal(tmp_path)
         if event["event"] == "slice"
         for key, report in event["networks"].items()
         if report["diverged"]
@@ -68,8 +70,8 @@ def read_board_of(healthy):
 @pytest.mark.parametrize("execution", ["local", "ray"])
 def test_a_stack_without_enough_memory_is_halved_and_goes_on(execution, healthy, tmp_path):
     narrow = venom.settings(tmp_path, widest="3")
-    command(tmp_path, *narrow, *SETTINGS, f"execution={execution}", "stacks.width=28")
-    found = summary(tmp_path)
+    run_command(tmp_path, *narrow, *SETTINGS, f"execution={execution}", "stacks.width=28")
+    found = read_summary(tmp_path)
     assert found["trials"]["finished"] == 28
     assert found["work"]["retried_slices"] >= 7
     assert sorted(results(tmp_path).values()) == sorted(healthy[1].values())
@@ -79,7 +81,7 @@ def test_a_stack_without_enough_memory_is_halved_and_goes_on(execution, healthy,
 def test_a_network_that_never_has_enough_memory_fails_alone(tmp_path):
     """Width 1 does not fit, either, for half of them: a tenth of a network is too wide."""
     greedy = venom.settings(tmp_path, widest="[0,0.5]", learning_rate="[0.1]")
-    command(tmp_path, *greedy, *SETTINGS, "execution=local")
-    found = summary(tmp_path)
+    run_command(tmp_path, *greedy, *SETTINGS, "execution=local")
+    found = read_summary(tmp_path)
     assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 0, "failed": 7}
-    assert "its worker was lost again and again (out of memory)" in json.dumps(journal(tmp_path))
+    assert "its worker was lost again and again (out of memory)" in json.dumps(read_journal(tmp_path))

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import OPTIMIZERS, short, with_arguments
+from discovery import OPTIMIZERS, short_name, with_arguments
 from samples import (
     BATCH_NORM,
     SQUARED,
-    goes_with,
+    can_be_combined,
     make_architecture,
     make_component,
     make_data,
     make_network,
     mixed_networks,
-    trained,
+    train_reports,
 )
 
 from nncore.metrics import accuracy
@@ -22,19 +22,21 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
     """One whose rows are spoilt by an enormous rate; where the rule bounds its steps, by an enormous noise."""
     architecture = make_architecture((5, 7, 6, 3), loss=SQUARED, normalisation=BATCH_NORM)
     rate = with_arguments(optimizer, learning_rate=1e30)
     noise = (make_component("input_noise", deviation=1e30),)
-    wild = make_network("wild", 0, rate, *(component for component in noise if goes_with(component, rate, SQUARED)))
+    wild = make_network(
+        "wild", 0, rate, *(component for component in noise if can_be_combined(component, rate, SQUARED))
+    )
     if optimizer.short_name == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
         wild = make_network("wild", 0, rate, make_component("l2", strength=1e36))
     calm = mixed_networks(loss=SQUARED)[:6]
-    undisturbed = trained(architecture, calm, epochs=4)
+    undisturbed = train_reports(architecture, calm, epochs=4)
     for position in (0, 3, len(calm)):
-        reports = trained(architecture, [*calm[:position], wild, *calm[position:]], epochs=4)
+        reports = train_reports(architecture, [*calm[:position], wild, *calm[position:]], epochs=4)
         report = reports.pop("wild")
         assert reports == undisturbed
         if optimizer.short_name != "lbfgs":
@@ -79,8 +81,8 @@ def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
     architecture = make_architecture((5, 3), loss=SQUARED)
     slow = make_network("slow", 0, make_component("sgd", learning_rate=3.0))
     fast = make_network("fast", 1, make_component("sgd", learning_rate=1e30))
-    alone = trained(architecture, [slow], 30)
-    together = trained(architecture, [slow, fast], 30)
+    alone = train_reports(architecture, [slow], 30)
+    together = train_reports(architecture, [slow, fast], 30)
     assert together["fast"].diverged[0] < together["slow"].diverged[0]
     assert together["slow"] == alone["slow"]
     assert (alone["slow"].selected_epoch, alone["slow"].fingerprint) == (0, "")
@@ -99,7 +101,7 @@ def test_law_2_a_view_that_makes_networks_diverge_leaves_those_of_others_bit_equ
     calm, wild = make_data(architecture), make_data(architecture, seed=1)
     wild.train.x[:] *= np.float32(1e30)
     networks = [replace(network, view=index % 2) for index, network in enumerate(mixed_networks())]
-    undisturbed = trained(
+    undisturbed = train_reports(
         architecture, [replace(network, view=0) for network in networks if network.view == 0], data=calm
     )
     left, reports = train(start(architecture, networks), (calm, wild), 3, {"accuracy": accuracy})

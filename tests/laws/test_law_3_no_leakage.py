@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from running import FEW, QUICK, composed, run_here
+from running import FEW, QUICK, compose, run_pipeline
 
 from nncore.inference.table import Column, Table
 from nncore.stack.data import Data
@@ -25,7 +25,7 @@ MOSTLY_SLOW = ["digits", *(pytest.param(one, marks=pytest.mark.slow) for one in 
 
 def settings_for(data, reduce, folder):
     extra = ("reduce.epochs=2",) if reduce == "autoencoder" else ()
-    return composed(*QUICK, *FEW, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
+    return compose(*QUICK, *FEW, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, re
     split = Fixed(settings.split, dataset)
     settings = replace(settings, split=split)
     poisoned = Poisoned(settings.data, split.test, targets_too=data == "diabetes")
-    before, after = run_here(settings, config), run_here(replace(settings, data=poisoned), config)
+    before, after = run_pipeline(settings, config), run_pipeline(replace(settings, data=poisoned), config)
     assert after["digest"] == before["digest"]
     assert after["best"]["validation"] == before["best"]["validation"]
     assert after["best"]["trial"] == before["best"]["trial"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import composed, rest_slow
-from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, data_pipeline, noted
+from running import compose, slow_after_first
+from upstreams import CountedPrepare, CountedReduction, CountedSource, CountedSplit, data_pipeline, take_lines
 
 from pipeline.config.compose import CONF
 from pipeline.stages.reduce import Identity, PcaReduction
@@ -25,7 +25,7 @@ class Stages:
 
     def __init__(self, folder: Path, *overrides: str) -> None:
         self.folder, self.log, self.overrides = folder / "runs", folder / "log", (*FOLDS, *overrides)
-        settings, _ = composed(*self.overrides)
+        settings, _ = compose(*self.overrides)
         self.settings = settings
         self.data, self.split = CountedSource(settings.data, self.log), CountedSplit(settings.split, self.log)
 
@@ -48,7 +48,7 @@ class Stages:
                 [(view.content_hash, context.executor.fetch(view.data).data.train.x) for view in folds]
                 for folds in views
             ]
-            return rows, noted(self.log), data.n_cached, data.n_computed
+            return rows, take_lines(self.log), data.n_cached, data.n_computed
 
 
 def same(one, other):
@@ -67,16 +67,16 @@ def test_law_4_each_distinct_stage_is_computed_once_whichever_call_asks(tmp_path
     standard, again, robust = stages.prepare(), stages.prepare(), stages.prepare("robust")
     with data_pipeline(stages.folder, *stages.overrides, data=stages.data, split=stages.split) as (data, context):
         views = data.views([(standard, stages.reduce(2)), (again, stages.reduce(3)), (standard, Identity())] * 2)
-        assert noted(stages.log) == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
+        assert take_lines(stages.log) == sorted([*COLD, *["fit 1024", "narrow 2", "narrow 3"] * 2])
         assert views[:3] == views[3:]
         assert data.n_computed == 2 + 2 + 2 + 4
         data.views([(standard, stages.reduce(2))])
         context.executor.fetch(data.test)
         context.executor.fetch(data.development)
-        assert noted(stages.log) == []
+        assert take_lines(stages.log) == []
         data.views([(robust, stages.reduce(2)), (again, stages.reduce(1)), (again, stages.reduce(2))])
         expected = ["prepare robust 0", "prepare robust 1", *["fit 1024", "narrow 1", "narrow 2"] * 2]
-        assert noted(stages.log) == sorted(expected)
+        assert take_lines(stages.log) == sorted(expected)
         assert (data.n_cached, data.n_computed) == (0, 10 + 2 + 2 + 4)
         text = context.output._console.file.getvalue()
         assert re.findall(r"^(\w+) +\d+\.\d s", text, re.M) == ["load", "split", "prepare", "reduce", "reduce"]
@@ -104,7 +104,7 @@ def test_law_4_a_later_run_finds_everything_and_reads_no_row_that_it_does_not_ne
 
 @pytest.mark.parametrize(
     ("change", "expected"),
-    rest_slow(
+    slow_after_first(
         [
             (["seed=1"], ["prepare standard 0", "prepare standard 1", "split"]),
             (["split.test=0.3"], ["prepare standard 0", "prepare standard 1", "split"]),
@@ -122,7 +122,7 @@ def test_law_4_what_a_changed_setting_bears_on_is_computed_again_and_nothing_els
     assert computed == sorted([*expected, *["fit 1024", "narrow 2"] * 2] if expected else [])
 
 
-@pytest.mark.parametrize("files", rest_slow(["prepared", "all", "development"]))
+@pytest.mark.parametrize("files", slow_after_first(["prepared", "all", "development"]))
 def test_law_4_a_damaged_result_is_computed_again(tmp_path, files):
     stages = Stages(tmp_path)
     pair = stages.prepare(), stages.reduce(2)
@@ -187,10 +187,10 @@ def in_process(root, code, *path):
 
 
 HASHES = """
-from running import composed
+from running import compose
 from pipeline.components.fingerprints import content_hash
 from pipeline.driver.context import sweep_code
-settings, config = composed()
+settings, config = compose()
 print(content_hash("split", settings.split), content_hash("prepare", settings.prepare), sweep_code(config))
 """
 

@@ -10,9 +10,9 @@ import time
 
 import mlflow
 import pytest
-from interrupted import epochs_done, killed, sessions, slices_so_far
+from interrupted import count_slices, count_trained_epochs, run_and_kill, slices_by_session
 from mlflow import MlflowClient
-from running import FEW, command, processes, rest_slow, swept_here
+from running import FEW, processes, run_command, run_sweep, slow_after_first
 
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import events
@@ -28,13 +28,13 @@ def slow(*values):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS)
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def cut_off(tmp_path_factory):
     """A run that was killed when it had done four slices."""
-    return killed(tmp_path_factory.mktemp("cut"), *SETTINGS, *HERE, when=lambda path: slices_so_far(path) >= 4)
+    return run_and_kill(tmp_path_factory.mktemp("cut"), *SETTINGS, *HERE, when=lambda path: count_slices(path) >= 4)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def is_as_undisturbed(found, expected, path):
     assert found["best"] == expected["best"]
     assert (found["trials"], found["networks"]) == (expected["trials"], expected["networks"])
     assert found["status"] == "finished"
-    done = epochs_done(path)
+    done = count_trained_epochs(path)
     assert len(done) == 7 * EPOCHS
     assert set(done.values()) == {1}
 
@@ -59,15 +59,15 @@ def is_as_undisturbed(found, expected, path):
 def test_law_5_a_killed_run_goes_on(execution, slices, expected, tmp_path):
     ours = set(processes("ray"))
     settings = (*SETTINGS, "tracking=none", f"execution={execution}")
-    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
+    folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     deadline = time.monotonic() + 30
     while set(processes("ray")) - ours and time.monotonic() < deadline:
         time.sleep(0.1)
-    done = command(tmp_path, *settings)
+    done = run_command(tmp_path, *settings)
     assert f"run {folder.name} is resumed" in done.stdout
     found = json.loads((folder / "summary.json").read_text())
     is_as_undisturbed(found, expected, folder / "journal.jsonl")
-    before, after = sessions(folder / "journal.jsonl")
+    before, after = slices_by_session(folder / "journal.jsonl")
     assert len(before) >= slices
     assert found["work"]["slices"] == len(after)
     assert found["work"]["resumed_networks"] == len({key for event in before for key in event["networks"]})
@@ -79,15 +79,15 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     settings, n_sessions = (*SETTINGS, *HERE), 0
     while not list(tmp_path.glob("runs/digits/*/summary.json")) and n_sessions < 12:
         n_sessions += 1
-        more = 1 + max([slices_so_far(path) for path in tmp_path.glob("runs/*/*/journal.jsonl")], default=0)
+        more = 1 + max([count_slices(path) for path in tmp_path.glob("runs/*/*/journal.jsonl")], default=0)
         try:
-            killed(tmp_path, *settings, when=lambda path, more=more: slices_so_far(path) > more)
+            run_and_kill(tmp_path, *settings, when=lambda path, more=more: count_slices(path) > more)
         except AssertionError:
             break
     (path,) = tmp_path.glob("runs/*/*/journal.jsonl")
     folder = path.parent
     if not (folder / "summary.json").exists():
-        command(tmp_path, *settings)
+        run_command(tmp_path, *settings)
     assert n_sessions > 2
     is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
@@ -110,9 +110,9 @@ def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, refused, tmp_pa
     folder = tmp_path / "digits" / "20990101-000000-0000"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_bytes(content)
-    assert swept_here(tmp_path, *FEW, "training.epochs=1")["run_id"] != folder.name
+    assert run_sweep(tmp_path, *FEW, "training.epochs=1")["run_id"] != folder.name
     with pytest.raises(SettingError, match=f"^run={folder.name}: {refused}"):
-        swept_here(tmp_path, *FEW, "training.epochs=1", f"run={folder.name}")
+        run_sweep(tmp_path, *FEW, "training.epochs=1", f"run={folder.name}")
 
 
 KILLED_SEARCHES = {
@@ -127,24 +127,24 @@ KILLED_SEARCHES = {
 def test_law_5_a_killed_search_comes_to_the_same_decisions(search, slices, tmp_path):
     settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
     settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")
-    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
-    command(tmp_path, *settings)
+    folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
+    run_command(tmp_path, *settings)
     found = json.loads((folder / "summary.json").read_text())
     assert found["work"]["resumed_networks"] > 0
-    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings)["digest"]
-    assert set(epochs_done(folder / "journal.jsonl").values()) == {1}
+    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
+    assert set(count_trained_epochs(folder / "journal.jsonl").values()) == {1}
 
 
 @pytest.mark.slow
 def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, expected):
     runs, folder = copied
-    found = swept_here(runs, *SETTINGS, "resume=required")
+    found = run_sweep(runs, *SETTINGS, "resume=required")
     assert found["run_id"] == folder.name
     is_as_undisturbed(found, expected, folder / "journal.jsonl")
-    assert swept_here(runs, *SETTINGS)["run_id"] != folder.name  # which is finished now
+    assert run_sweep(runs, *SETTINGS)["run_id"] != folder.name  # which is finished now
 
 
-@pytest.mark.parametrize("cut", rest_slow([40, 1, 400]))
+@pytest.mark.parametrize("cut", slow_after_first([40, 1, 400]))
 def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
     """As if the driver had died in mid-write of another slice."""
     runs, folder = copied
@@ -152,10 +152,10 @@ def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
     content = path.read_bytes()
     last = content[content.rindex(b'{"event": "slice"') :]
     path.write_bytes(content + last.rstrip(b"\n")[:-cut])
-    is_as_undisturbed(swept_here(runs, *SETTINGS), expected, path)
+    is_as_undisturbed(run_sweep(runs, *SETTINGS), expected, path)
 
 
-@pytest.mark.parametrize("damage", rest_slow(["changed", "cut", "gone"]))
+@pytest.mark.parametrize("damage", slow_after_first(["changed", "cut", "gone"]))
 def test_law_5_what_a_damaged_state_held_is_trained_again(damage, copied, expected):
     runs, folder = copied
     for state in list((folder / "states").iterdir()):
@@ -163,39 +163,39 @@ def test_law_5_what_a_damaged_state_held_is_trained_again(damage, copied, expect
         state.unlink()
         if damage != "gone":
             state.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:-9] + bytes(9))
-    found = swept_here(runs, *SETTINGS)
+    found = run_sweep(runs, *SETTINGS)
     assert (found["run_id"], found["digest"], found["best"]) == (folder.name, expected["digest"], expected["best"])
-    assert len(epochs_done(folder / "journal.jsonl")) == 7 * EPOCHS
+    assert len(count_trained_epochs(folder / "journal.jsonl")) == 7 * EPOCHS
 
 
 def test_law_5_another_packing_may_go_on(copied, expected):
     runs, folder = copied
-    found = swept_here(runs, *SETTINGS, "stacks.width=unlimited", "stacks.slice_seconds=1.0")
+    found = run_sweep(runs, *SETTINGS, "stacks.width=unlimited", "stacks.slice_seconds=1.0")
     is_as_undisturbed(found, expected, folder / "journal.jsonl")
 
 
 def test_law_5_no_other_settings_and_no_other_code_go_on(copied):
     runs, folder = copied
     with pytest.raises(SettingError, match=r"training\.batch_size was 32, is 16"):
-        swept_here(runs, *SETTINGS, "training.batch_size=16", "resume=required")
+        run_sweep(runs, *SETTINGS, "training.batch_size=16", "resume=required")
     path = folder / "journal.jsonl"
     (first,) = (event for event in map(json.loads, path.read_text().splitlines()) if event["event"] == "run")
     path.write_text(path.read_text().replace(first["code"], "0" * len(first["code"])))
     for run in ("resume=required", f"run={folder.name}"):
         with pytest.raises(SettingError, match=f"code was 0+, is {first['code']}"):
-            swept_here(runs, *SETTINGS, run)
-    assert swept_here(runs, *SETTINGS)["run_id"] != folder.name
+            run_sweep(runs, *SETTINGS, run)
+    assert run_sweep(runs, *SETTINGS)["run_id"] != folder.name
 
 
 def test_law_5_resume_never_is_a_new_run(copied, expected):
     runs, folder = copied
-    found = swept_here(runs, *SETTINGS, "resume=never")
+    found = run_sweep(runs, *SETTINGS, "resume=never")
     assert found["run_id"] != folder.name
     assert (found["digest"], found["work"]["resumed_networks"]) == (expected["digest"], 0)
 
 
 def test_law_5_resume_required_needs_a_run(tmp_path):
-    done = command(tmp_path, *SETTINGS, *HERE, "resume=required", check=False)
+    done = run_command(tmp_path, *SETTINGS, *HERE, "resume=required", check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert done.stderr.startswith(
         f"nnsweep: resume=required: there is no interrupted run in {tmp_path}/runs/digits; start"
@@ -206,18 +206,18 @@ def test_law_5_resume_required_needs_a_run(tmp_path):
 def test_law_5_two_processes_do_not_work_on_one_run(copied):
     runs, folder = copied
     long = (*SETTINGS, *HERE, f"runs={runs}", "training.epochs=2000", f"run={folder.name}")
-    before = slices_so_far(folder / "journal.jsonl")
+    before = count_slices(folder / "journal.jsonl")
     first = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *long], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 60
-        while slices_so_far(folder / "journal.jsonl") == before and time.monotonic() < deadline:
+        while count_slices(folder / "journal.jsonl") == before and time.monotonic() < deadline:
             time.sleep(0.05)
-        second = command(runs.parent, *long, check=False)
+        second = run_command(runs.parent, *long, check=False)
         assert second.returncode == 2
         assert f"run={folder.name} is in use by process {first.pid}" in second.stderr
-        other = command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
+        other = run_command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
         assert other.returncode == 2
         assert f"run {folder.name} has the same settings and is in use by process {first.pid}" in other.stderr
     finally:
@@ -230,15 +230,15 @@ def test_law_5_two_processes_do_not_work_on_one_run(copied):
 def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
     """The writer of the session that was killed may still be at work when the next one begins."""
     settings = (*SETTINGS, "execution=local")
-    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= slices)
-    command(tmp_path, *settings)
+    folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
+    run_command(tmp_path, *settings)
     has_each_trial_once(tmp_path, folder, expected)
 
 
 @pytest.mark.slow
 def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(expected, tmp_path):
     settings = (*SETTINGS, "execution=local")
-    folder = killed(tmp_path, *settings, when=lambda path: slices_so_far(path) >= 6)
+    folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= 6)
     acknowledged, deadline = folder / "tracking.jsonl", time.monotonic() + 60
     while (not acknowledged.exists() or acknowledged.read_text().count("\n") < 4) and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -246,7 +246,7 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
         os.kill(process, signal.SIGKILL)
     lines = acknowledged.read_bytes().splitlines(keepends=True)
     acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # what it did then it did not come to acknowledge
-    command(tmp_path, *settings)
+    run_command(tmp_path, *settings)
     has_each_trial_once(tmp_path, folder, expected)
 
 
@@ -254,10 +254,10 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
 def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
     """And one version for each model that it came to, of three times; what was not tracked at first is now."""
     settings = (*SETTINGS, "execution=local", "training.epochs=2")
-    command(tmp_path, *settings, "tracking=none")
+    run_command(tmp_path, *settings, "tracking=none")
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
     for more in ((), ("training.seeds=2",), ("training.seeds=2", "training.epochs=3")):
-        command(tmp_path, *settings, *more, f"run={folder.name}")
+        run_command(tmp_path, *settings, *more, f"run={folder.name}")
     client, parents, trials = tracked(tmp_path, folder)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
@@ -271,7 +271,7 @@ def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
 def test_law_6_population_trials_that_are_replaced_are_as_in_the_leaderboard(tmp_path):
     """Those that diverged begin again as copies of others; and trials of equal settings have a run each."""
     search = ("search=population", "search.size=6", "search.every=2", "training.epochs=8", "training.loss_limit=1.7")
-    command(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
+    run_command(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
     (folder,) = (tmp_path / "runs" / "iris").iterdir()
     journal = events(folder / "journal.jsonl")
     assert any(one["diverged"] for event in journal if event["event"] == "slice" for one in event["networks"].values())

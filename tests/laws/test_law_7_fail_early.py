@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from running import command, composed, rest_slow, summary
+from running import compose, read_summary, run_command, slow_after_first
 
 from pipeline.cli.dispatch import dispatch
 
@@ -195,7 +195,7 @@ def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "wrong", rest_slow(["misspelt in the third job", "misspelt group", "zero epochs", "negative rate"])
+    "wrong", slow_after_first(["misspelt in the third job", "misspelt group", "zero epochs", "negative rate"])
 )
 def test_law_7_the_command_itself_ends_before_ray_is_even_loaded(wrong, tmp_path):
     program = (
@@ -214,11 +214,11 @@ def test_law_7_the_command_itself_ends_before_ray_is_even_loaded(wrong, tmp_path
 def test_law_7_an_error_that_only_the_data_show_is_one_line_too(execution, tmp_path):
     """1,617 validation rows leave too few training rows for 64 components, which only shows once they are split."""
     settings = ("reduce.n_components=64", "split.validation=0.9", "split.test=0.07", "tracking=none")
-    done = command(tmp_path, *settings, f"execution={execution}", check=False)
+    done = run_command(tmp_path, *settings, f"execution={execution}", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "reduce.n_components must be from 1 to" in line
-    assert summary(tmp_path)["status"] == "failed"
+    assert read_summary(tmp_path)["status"] == "failed"
 
 
 def test_law_7_every_trial_is_built_before_the_first_task(tmp_path):
@@ -227,4 +227,4 @@ def test_law_7_every_trial_is_built_before_the_first_task(tmp_path):
 
     rates = ",".join(["0.01"] * 200 + ["0"])
     with pytest.raises(SettingError, match="learning_rate must be > 0"):
-        composed(f"space.optimizer.adam.learning_rate=[{rates}]")
+        compose(f"space.optimizer.adam.learning_rate=[{rates}]")

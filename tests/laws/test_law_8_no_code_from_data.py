@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import command, composed, swept_here
+from running import compose, run_command, run_sweep
 
 from nncore.components import Component, component_function
 from nncore.inference import model_file
@@ -68,7 +68,7 @@ def bomb(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
-    return Path(swept_here(tmp_path_factory.mktemp("model"))["model"]["path"])
+    return Path(run_sweep(tmp_path_factory.mktemp("model"))["model"]["path"])
 
 
 def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, tmp_path):
@@ -200,7 +200,7 @@ def test_law_8_names_are_looked_up_in_one_place():
 def test_law_8_targets_are_ours(override):
     path = override.partition("._target_")[0]
     with pytest.raises(SettingError, match=path):
-        composed(override)
+        compose(override)
 
 
 HARMFUL_SETTINGS = {
@@ -258,7 +258,7 @@ def test_law_8_hydras_option_that_unpickles_is_not_offered(bomb, tmp_path):
         ["--exp", "config.pickle"],  # argparse completes it
         ["--e=config.pickle", "--cfg", "job"],
     ):
-        done = command(tmp_path, *option, check=False)
+        done = run_command(tmp_path, *option, check=False)
         assert done.returncode == 2
         assert "unpickles" in done.stderr
 

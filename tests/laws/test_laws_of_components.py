@@ -14,7 +14,7 @@ from discovery import (
     SCHEDULES,
     function_of,
     numbers_of,
-    short,
+    short_name,
     with_arguments,
 )
 from exercise import Inputs, exercise
@@ -27,7 +27,7 @@ COMPONENTS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS
 DTYPES = ["float32", "float64"]
 SHARED = {"memory"}  # hyperparameters that all networks share, because the size of an array depends on them
 
-every_component = pytest.mark.parametrize("component", COMPONENTS, ids=short)
+every_component = pytest.mark.parametrize("component", COMPONENTS, ids=short_name)
 both_types = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -114,7 +114,7 @@ NUMBERS = [(component, name) for component in COMPONENTS for name in numbers_of(
 
 
 @pytest.mark.parametrize(
-    ("component", "name"), NUMBERS, ids=lambda value: value if isinstance(value, str) else short(value)
+    ("component", "name"), NUMBERS, ids=lambda value: value if isinstance(value, str) else short_name(value)
 )
 def test_law_7_illegal_values_are_refused_by_argument_value_rule_and_network(component, name):
     arguments = dict(explicit(component).arguments)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import standin_device
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short_name
 from samples import (
     BATCH_NORM,
     METRICS,
@@ -52,23 +52,30 @@ def both_ways(architecture, networks, to, tolerance, weighted=False, epochs=3):
 
 
 CASES = [
-    *[(short(component), make_architecture(), [make_network("it", 0, component)]) for component in OPTIMIZERS],
+    *[(short_name(component), make_architecture(), [make_network("it", 0, component)]) for component in OPTIMIZERS],
     *[
-        (short(component), make_architecture((5, 7, 6, 3)), [make_network("it", 0, None, component)])
+        (short_name(component), make_architecture((5, 7, 6, 3)), [make_network("it", 0, None, component)])
         for component in REGULARIZERS
     ],
-    *[(short(component), make_architecture(), [make_network("it", 0, schedule=component)]) for component in SCHEDULES],
-    *[(short(component), make_architecture(activation=component), [make_network()]) for component in ACTIVATIONS],
+    *[
+        (short_name(component), make_architecture(), [make_network("it", 0, schedule=component)])
+        for component in SCHEDULES
+    ],
+    *[(short_name(component), make_architecture(activation=component), [make_network()]) for component in ACTIVATIONS],
     *[
         (
-            short(component),
+            short_name(component),
             make_architecture((5, 7, 4), loss=component),
             [make_network("it", 0, make_component("sgd", learning_rate=0.01))],
         )
         for component in LOSSES
     ],
     *[
-        (short(component), make_architecture((5, 7, 7, 3), normalisation=component, residual=True), [make_network()])
+        (
+            short_name(component),
+            make_architecture((5, 7, 7, 3), normalisation=component, residual=True),
+            [make_network()],
+        )
         for component in NORMALISATIONS
     ],
     ("mixed", make_architecture((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),

@@ -4,8 +4,8 @@ import gc
 import tracemalloc
 
 import pytest
-from discovery import OPTIMIZERS, REGULARIZERS, short
-from running import rest_slow
+from discovery import OPTIMIZERS, REGULARIZERS, short_name
+from running import slow_after_first
 from samples import BATCH_NORM, METRICS, make_architecture, make_data, make_network
 
 from nncore.kernels.elementwise import ElementwiseKernel
@@ -36,8 +36,8 @@ def taken(architecture, networks, data):
     return most - without + stack.parameters.nbytes + sum(array.nbytes for array in stack.state.values())
 
 
-@pytest.mark.parametrize("size", rest_slow(SHAPES))
-@pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short)
+@pytest.mark.parametrize("size", slow_after_first(SHAPES))
+@pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short_name)
 def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(component, size, monkeypatch):
     monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: operation by operation
     monkeypatch.setattr("nncore.kernels.elementwise.CHUNK_SIZE", 1 << 40)

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, modules, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, modules, short_name
 from exercise import Inputs, exercise
 
 import nncore
@@ -85,7 +85,9 @@ def test_compiled_and_numpy_give_the_same_bits(kernel, dtype, monkeypatch):
             np.testing.assert_array_equal(array, other)
 
 
-@pytest.mark.parametrize("component", [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS], ids=short)
+@pytest.mark.parametrize(
+    "component", [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS], ids=short_name
+)
 @both_types
 def test_components_give_the_same_bits_without_numba(component, dtype, monkeypatch):
     with_numba = exercise(component.build(), Inputs(range(5), dtype))

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import LOSSES, short
-from samples import RELU, SIGMOID, SOFTMAX, SQUARED, make_architecture, targets
+from discovery import LOSSES, short_name
+from samples import RELU, SIGMOID, SOFTMAX, SQUARED, make_architecture, make_targets
 
 from nncore.architecture import initial_parameters
 from nncore.components import Component
@@ -83,12 +83,12 @@ def by_brute_force(y, t, weights, value, size):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", [component for component in LOSSES if component.short_name in ORACLES], ids=short)
+@pytest.mark.parametrize("loss", [component for component in LOSSES if component.short_name in ORACLES], ids=short_name)
 def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
     built, sizes = loss.build(), set()
     for seed in range(6):
         random = np.random.default_rng(seed)
-        t = targets(loss, random, 15, 3)
+        t = make_targets(loss, random, 15, 3)
         z = random.normal(size=(5, 15, 3 * built.outputs_per_target)).astype(np.float32)
         if loss.short_name not in ("poisson",):
             z[:, :, :3] += t.astype(np.float32)  # they know something, and each something else
@@ -102,10 +102,10 @@ def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
     assert max(sizes) > 2
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_the_output_of_moments_means_them_and_costs_the_same(loss):
     built, random = loss.build(), np.random.default_rng(0)
-    t = targets(loss, random, 30, 4)[None]
+    t = make_targets(loss, random, 30, 4)[None]
     z = 3 * random.normal(size=(2, 30, 4 * built.outputs_per_target))
     again = mixture_logits(built, moments(built, z))
     np.testing.assert_allclose(built.predict(again), built.predict(z), rtol=1e-9)
@@ -114,7 +114,7 @@ def test_the_output_of_moments_means_them_and_costs_the_same(loss):
         np.testing.assert_allclose(built.deviation(again), built.deviation(z), rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
     built = loss.build()

@@ -9,12 +9,12 @@ from samples import (
     BATCH_NORM,
     METRICS,
     RELU,
-    in_slices,
     make_architecture,
     make_component,
     make_data,
     make_network,
     mixed_networks,
+    train_in_slices,
 )
 from sklearn.datasets import load_digits
 
@@ -61,7 +61,7 @@ def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
 def test_law_1_slices_of_any_length_come_to_the_same():
     networks = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(5)]
     _, whole = trained(DOUBLE, networks, 6)
-    joined = in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], data(DOUBLE))
+    joined = train_in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], data(DOUBLE))
     for key, curves in whole.items():
         for name, curve in curves.items():
             close(joined[key].curves[name], curve)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from samples import RELU, TANH, make_architecture, make_component, targets
+from samples import RELU, TANH, make_architecture, make_component, make_targets
 from scipy.special import expit
 
 from nncore.architecture import Layer, initial_parameters, layer_views
@@ -32,7 +32,7 @@ def answer(f, z):
     return f.forward(z, np.empty_like(z)).copy()
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 @settings(max_examples=50, deadline=None)
 @given(z=arrays(float, (2, 3, 4), elements=st.floats(-30, 30)), dy=arrays(float, (2, 3, 4), elements=st.floats(-2, 2)))
 def test_activation(activation, z, dy):
@@ -43,7 +43,7 @@ def test_activation(activation, z, dy):
     np.testing.assert_allclose(dz, expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_activation_is_finite_at_extremes(activation, dtype):
     f = activation.build()
@@ -70,11 +70,11 @@ def test_sigmoid_is_exact_in_both_tails(dtype, tolerance):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_loss(loss, weighted):
     random, f = np.random.default_rng(0), loss.build()
     z, direction = random.normal(scale=2, size=(2, 3, 6, 4 * f.outputs_per_target))
-    t = targets(loss, random, 6, 4)[None]
+    t = make_targets(loss, random, 6, 4)[None]
     weights = random.uniform(0.5, 2, size=(1, 6)) if weighted else None
     value, dz = mean_gradient(f, z, t, weights)
     np.testing.assert_array_equal(value, mean_value(f, z, t, weights))
@@ -85,7 +85,7 @@ def test_loss(loss, weighted):
 EXPONENTIAL = {"poisson", "gaussian"}  # exp(1e4) is no number
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_loss_is_finite_at_extremes(loss, dtype):
     f = loss.build()
@@ -100,7 +100,7 @@ def test_loss_is_finite_at_extremes(loss, dtype):
         assert array.dtype == dtype
 
 
-@pytest.mark.parametrize("penalty", PENALTIES, ids=short)
+@pytest.mark.parametrize("penalty", PENALTIES, ids=short_name)
 def test_penalty(penalty):
     random = np.random.default_rng(0)
     W, direction = random.normal(size=(2, 3, 40))
@@ -134,29 +134,29 @@ def assert_the_chain_rule_holds(architecture, t, weights=None):
 
 
 @pytest.mark.parametrize("sizes", [(4, 3), (4, 6, 3), (4, 6, 5, 3)])
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_the_chain_rule_through_every_activation(activation, sizes):
     architecture = make_architecture(sizes, activation, dtype="float64")
-    assert_the_chain_rule_holds(architecture, targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
+    assert_the_chain_rule_holds(architecture, make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_the_chain_rule_from_every_loss(loss):
     architecture = make_architecture((4, 6, 3), TANH, loss, dtype="float64")
     random = np.random.default_rng(2)
-    t = targets(architecture.loss, random, 9, 3)[None]
+    t = make_targets(architecture.loss, random, 9, 3)[None]
     assert_the_chain_rule_holds(architecture, t)
     assert_the_chain_rule_holds(architecture, t, random.uniform(0.1, 3, size=(1, 9)))
 
 
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_the_chain_rule_through_normalisations_and_residual_layers(normalisation, residual):
     architecture = make_architecture(
         (4, 6, 6, 6, 3), TANH, normalisation=normalisation, residual=residual, dtype="float64"
     )
     assert any(layer.residual for layer in architecture.layers) == residual
-    assert_the_chain_rule_holds(architecture, targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
+    assert_the_chain_rule_holds(architecture, make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None])
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -170,7 +170,7 @@ def test_the_chain_rule_where_two_layers_share_the_weights_of_a_third():
     architecture = make_architecture((4, 5, 3), TANH, dtype="float64")
     layers = (Layer(5, TANH), Layer(4, TANH, tied_to=0), Layer(5, RELU), Layer(4, TANH, tied_to=0), Layer(3))
     assert_the_chain_rule_holds(
-        replace(architecture, layers=layers), targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
+        replace(architecture, layers=layers), make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
     )
 
 
@@ -181,7 +181,7 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
         (4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64"
     )
     random, everyone = np.random.default_rng(1), slice(None)
-    x, t = random.normal(size=(1, 9, 4)), targets(architecture.loss, random, 9, 3)[None]
+    x, t = random.normal(size=(1, 9, 4)), make_targets(architecture.loss, random, 9, 3)[None]
     numbers = np.stack([initial_parameters(architecture, seed) for seed in range(3)])
     direction = np.zeros_like(numbers)
     direction[:, : architecture.n_parameters] = random.normal(size=(3, architecture.n_parameters))

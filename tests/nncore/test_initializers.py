@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from discovery import INITIALIZERS, short
+from discovery import INITIALIZERS, short_name
 from samples import BATCH_NORM, RELU, TANH, make_architecture
 
 from nncore.architecture import initial_parameters, layer_views
@@ -22,7 +22,7 @@ def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):
 
 
 def test_every_initializer_is_measured():
-    assert {short(component) for component in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
+    assert {short_name(component) for component in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
 
 
 @pytest.mark.parametrize("name", DRAWN)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from discovery import LOSSES, short
-from samples import targets
+from discovery import LOSSES, short_name
+from samples import make_targets
 from scipy.special import expit, gammaln, softmax
 from scipy.stats import norm
 from scipy.stats import poisson as scipy_poisson
@@ -33,10 +33,10 @@ def test_softmax_cross_entropy_is_sklearns_log_loss():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("component", LOSSES, ids=short)
+@pytest.mark.parametrize("component", LOSSES, ids=short_name)
 def test_value_and_answer_found_at_once_are_to_the_last_bit_what_they_are_by_themselves(component, dtype):
     """Also where softmax saturates, and from the first call on, before a formula has its loop."""
-    loss, t = component.build(), targets(component, RANDOM, 50, 4)[None].astype(dtype)
+    loss, t = component.build(), make_targets(component, RANDOM, 50, 4)[None].astype(dtype)
     for scale in (1, 1, 1, 1, 1, 1, 100, 1e30):
         z = (RANDOM.normal(size=(3, 50, 4 * loss.outputs_per_target)) * scale).astype(dtype)
         with np.errstate(all="ignore"):

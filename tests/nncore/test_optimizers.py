@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from discovery import OPTIMIZERS, numbers_of, short, with_arguments
-from references import assert_meets, reference
+from discovery import OPTIMIZERS, numbers_of, short_name, with_arguments
+from references import assert_close_to_reference, read_reference
 from samples import SQUARED, TANH, make_architecture, make_component, make_data, make_network, make_step
 from scipy.optimize import minimize
 
@@ -18,7 +18,7 @@ from nncore.stack.data import Data, Rows
 from nncore.stack.state import start
 from nncore.stack.training import train
 
-REFERENCE = reference("optimizers")
+REFERENCE = read_reference("optimizers")
 CASES = REFERENCE["cases"]
 
 
@@ -46,8 +46,8 @@ def test_many_steps_equal_the_reference(case):
     stack = start(architecture, stack.networks, stack.parameters)
     rows = Rows(np.array(REFERENCE["x"]), np.eye(REFERENCE["sizes"][-1])[REFERENCE["classes"]])
     stack, reports = train(stack, Data(rows, rows), case["steps"], {})
-    assert_meets(reports["it"].curves["train/loss"], case["losses"])
-    assert_meets(stack.parameters[0], case["parameters"])
+    assert_close_to_reference(reports["it"].curves["train/loss"], case["losses"])
+    assert_close_to_reference(stack.parameters[0], case["parameters"])
 
 
 def test_every_optimizer_has_reference_values():
@@ -71,7 +71,7 @@ LOWEST, CURVATURE = np.array([[1.0, 2.0]]), np.array([[1.0, 0.3]])
 OWN_RATE = {"adadelta": 1.0, "adagrad": 0.5, "lbfgs": 1.0, "lion": 0.002, "gradient_descent": 0.2}
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_finds_the_lowest_point_of_a_parabola(optimizer):
     tuned = with_arguments(optimizer, learning_rate=OWN_RATE.get(optimizer.short_name, 0.02))
     tuned = with_arguments(tuned, adam_learning_rate=0.02) if optimizer.short_name == "muon" else tuned
@@ -101,7 +101,7 @@ ROSENBROCK_RATE = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_walks_down_the_valley_of_rosenbrock(optimizer):
     """From (-1.2, 1), where the value is 24.2, to near (1, 1), where it is 0."""
     tuned = with_arguments(optimizer, learning_rate=ROSENBROCK_RATE.get(optimizer.short_name, 0.02))
@@ -153,7 +153,7 @@ def test_lbfgs_skips_pairs_without_curvature():
     np.testing.assert_allclose(W, [[-1.0, -1.0]])
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(optimizer, tmp_path):
     from dataclasses import replace
 
@@ -176,7 +176,7 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(optimizer, tmp_p
     np.testing.assert_array_equal(ended.parameters, straight.parameters)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_the_schedule_scales_the_step(optimizer):
     """Half the factor is half the first step; of L-BFGS too, and of everything that Muon moves by Muon."""
     ends, g = [], np.random.default_rng(0).normal(size=(1, 18)) / 100
@@ -200,7 +200,7 @@ def test_full_batch_optimizers_step_once_per_epoch_with_the_mean_gradient():
     small, _ = train(start(architecture, [component]), data, 4, {})
     whole = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
     large, _ = train(start(whole, [make_network("it", 0, make_component("sgd", learning_rate=0.2))]), data, 4, {})
-    assert_meets(small.parameters, large.parameters, 1e-12)
+    assert_close_to_reference(small.parameters, large.parameters, 1e-12)
 
 
 def test_lookahead_goes_back_a_part_of_the_way():

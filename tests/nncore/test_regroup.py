@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from samples import BATCH_NORM, make_architecture, make_component, make_data, make_network, mixed_networks, varied
+from samples import BATCH_NORM, make_architecture, make_component, make_data, make_network, mixed_networks, vary_numbers
 
 from nncore.stack import checkpoint as stack_file
 from nncore.stack.regroup import collect, freeze
@@ -42,7 +42,7 @@ def test_collecting_all_networks_in_their_order_changes_nothing():
 def test_a_perturbed_copy_goes_on_from_its_origin():
     stack = half_trained()
     copies = [
-        replace(stack.networks[1], key=key, seed=9, optimizer=varied(stack.networks[1].optimizer, share))
+        replace(stack.networks[1], key=key, seed=9, optimizer=vary_numbers(stack.networks[1].optimizer, share))
         for key, share in (("x", 0.2), ("y", -0.2))
     ]
     both = collect([*copies, stack.networks[0]], ["b", "b", "a"], [stack])

@@ -14,7 +14,7 @@ from samples import (
     make_component,
     make_data,
     make_network,
-    trained,
+    train_reports,
 )
 
 from nncore.architecture import initial_parameters, layer_views
@@ -213,7 +213,9 @@ def test_clipping_sees_the_penalty_too():
 def test_early_stopping_stops_and_restores_the_best_weights():
     architecture = make_architecture(dtype="float64")
     data = make_data(architecture)
-    free = trained(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.8))], 40, data)["it"]
+    free = train_reports(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.8))], 40, data)[
+        "it"
+    ]
     curve = free.curves["validation/loss"]
     best = int(np.argmin(curve)) + 1
     early = make_network(
@@ -247,7 +249,9 @@ def test_early_stopping_stops_and_restores_the_best_weights():
 def test_early_stopping_without_restoring_and_by_the_training_loss():
     architecture = make_architecture(dtype="float64")
     stop = make_component("early_stopping", patience=2, min_delta=0.05, watch="train/loss", restore=False)
-    report = trained(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.05), stop)], 100)["it"]
+    report = train_reports(architecture, [make_network("it", 0, make_component("sgd", learning_rate=0.05), stop)], 100)[
+        "it"
+    ]
     curve = report.curves["train/loss"]
     assert report.stopped[0] == report.selected_epoch == len(curve) < 100
     assert curve[-3] - min(curve[-2:]) < 0.05
@@ -263,7 +267,7 @@ def test_networks_stop_at_their_own_time():
         )
         for rate in (0.01, 0.3, 0.9, 2.0)
     ]
-    reports = trained(architecture, networks, 30)
+    reports = train_reports(architecture, networks, 30)
     ended = {report.stopped[0] if report.stopped else 30 for report in reports.values()}
     assert len(ended) >= 3
 
@@ -277,7 +281,7 @@ def test_averages_are_what_is_validated_and_answered_with():
     )
     np.testing.assert_allclose(stack.selected_weights_of("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
     np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
-    curve, free = reports["it"].curves, trained(architecture, [make_network()], 6, data)["it"].curves
+    curve, free = reports["it"].curves, train_reports(architecture, [make_network()], 6, data)["it"].curves
     assert curve["train/loss"] == free["train/loss"]
     assert curve["validation/loss"][:3] == free["validation/loss"][:3]
     assert curve["validation/loss"][3:] != free["validation/loss"][3:]
@@ -322,8 +326,8 @@ def test_every_kind_of_regularizer_may_meet_in_one_network():
         make_component("ema", decay=0.9),
     ]
     architecture = make_architecture((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
-    report = trained(architecture, [make_network("it", 0, make_component("adam", learning_rate=0.01), *everything)], 5)[
-        "it"
-    ]
+    report = train_reports(
+        architecture, [make_network("it", 0, make_component("adam", learning_rate=0.01), *everything)], 5
+    )["it"]
     assert report.diverged is None
     assert len(report.curves["validation/loss"]) >= 4

@@ -6,7 +6,7 @@ from functools import wraps
 
 import numpy as np
 import pytest
-from references import assert_meets, reference
+from references import assert_close_to_reference, read_reference
 from samples import (
     BATCH_NORM,
     RELU,
@@ -17,7 +17,7 @@ from samples import (
     make_component,
     make_data,
     make_network,
-    trained,
+    train_reports,
 )
 from sklearn.datasets import load_digits
 
@@ -29,7 +29,7 @@ from nncore.stack.passes import predict
 from nncore.stack.state import start
 from nncore.stack.training import train
 
-REFERENCE = reference("training")
+REFERENCE = read_reference("training")
 GAUSSIAN = Component("nncore.losses.gaussian")
 GELU = Component("nncore.activations.gelu")
 LAYER_NORM = Component("nncore.normalisations.layer_norm")
@@ -62,8 +62,8 @@ def test_training_follows_torchs_loss_curve_on_digits(name):
     )
     curves = reports["it"].curves
     assert len(curves["train/loss"]) == 20
-    assert_meets(curves["train/loss"], REFERENCE["cases"][name]["losses"], 1e-9)
-    assert_meets(curves["validation/loss"], REFERENCE["cases"][name]["validation_losses"], 1e-9)
+    assert_close_to_reference(curves["train/loss"], REFERENCE["cases"][name]["losses"], 1e-9)
+    assert_close_to_reference(curves["validation/loss"], REFERENCE["cases"][name]["validation_losses"], 1e-9)
 
 
 def test_weights_of_whole_numbers_equal_repeated_rows():
@@ -73,7 +73,7 @@ def test_weights_of_whole_numbers_equal_repeated_rows():
     repeated = data._replace(train=Rows(*(array.repeat(times, axis=0) for array in data.train[:2])))
     network = make_network("it", 0, make_component("gradient_descent", learning_rate=0.3))
     ends = [train(start(architecture, [network]), each, 5, {})[0].parameters for each in (weighted, repeated)]
-    assert_meets(ends[0], ends[1], 1e-10)
+    assert_close_to_reference(ends[0], ends[1], 1e-10)
     assert np.abs(ends[0] - train(start(architecture, [network]), data, 5, {})[0].parameters).max() > 1e-3
 
 
@@ -82,12 +82,12 @@ def test_only_the_ratios_of_weights_matter_and_metrics_are_weighted():
     data = make_data(architecture, weighted=True)
     larger = Data(*(rows._replace(weights=rows.weights * 8) for rows in data))
     network = make_network()
-    assert trained(architecture, [network], data=data) == trained(architecture, [network], data=larger)
+    assert train_reports(architecture, [network], data=data) == train_reports(architecture, [network], data=larger)
     none = Data(*(rows._replace(weights=None) for rows in data))
     even = Data(*(rows._replace(weights=np.full(len(rows.x), 0.5)) for rows in data))
-    for name, curve in trained(architecture, [network], data=none)["it"].curves.items():
-        assert_meets(trained(architecture, [network], data=even)["it"].curves[name], curve)
-        assert trained(architecture, [network], data=data)["it"].curves[name] != curve
+    for name, curve in train_reports(architecture, [network], data=none)["it"].curves.items():
+        assert_close_to_reference(train_reports(architecture, [network], data=even)["it"].curves[name], curve)
+        assert train_reports(architecture, [network], data=data)["it"].curves[name] != curve
 
 
 def test_resumed_from_any_epoch_it_ends_the_same():
@@ -107,19 +107,21 @@ def test_resumed_from_any_epoch_it_ends_the_same():
 
 def test_a_batch_larger_than_the_data_is_one_batch():
     architecture = make_architecture(batch_size=1000)
-    assert len(trained(architecture, [make_network()], 2, make_data(architecture))["it"].curves["train/loss"]) == 2
+    assert (
+        len(train_reports(architecture, [make_network()], 2, make_data(architecture))["it"].curves["train/loss"]) == 2
+    )
 
 
 def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
     """With weights that hardly move, an epoch's mean loss is that of all rows, whatever their order."""
     architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=7)
     still = make_network("it", 0, make_component("sgd", learning_rate=1e-15))
-    curve = trained(architecture, [still], 4)["it"].curves["train/loss"]
-    assert_meets(curve, [curve[0]] * 4)
+    curve = train_reports(architecture, [still], 4)["it"].curves["train/loss"]
+    assert_close_to_reference(curve, [curve[0]] * 4)
     moving = make_network("it", 0, make_component("sgd", learning_rate=0.01))
     large = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=37)
-    assert trained(architecture, [moving], 1) != trained(architecture, [replace(moving, seed=1)], 1)
-    assert trained(large, [moving], 1) != trained(architecture, [moving], 1)
+    assert train_reports(architecture, [moving], 1) != train_reports(architecture, [replace(moving, seed=1)], 1)
+    assert train_reports(large, [moving], 1) != train_reports(architecture, [moving], 1)
 
 
 @pytest.mark.parametrize(
@@ -314,9 +316,9 @@ def test_what_is_one_for_all_makes_groups_of_its_own():
     """A size cannot be one per network: networks with another memory are computed apart."""
     architecture = make_architecture()
     networks = [make_network(f"{i}", 0, make_component("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
-    together = trained(architecture, networks, 8)
+    together = train_reports(architecture, networks, 8)
     for network in networks:
-        assert trained(architecture, [network], 8)[network.key] == together[network.key]
+        assert train_reports(architecture, [network], 8)[network.key] == together[network.key]
     assert together["0"].fingerprint == together["1"].fingerprint != together["2"].fingerprint
 
 
@@ -339,7 +341,7 @@ def test_one_step_per_epoch_is_one_step_for_everything(components):
         beside = [make_network("a", 1, None, *components), network, make_network("b", 2, None, *components)]
         found, _ = train(start(small, beside), data, 10, {})
         expected, _ = train(start(large, [network]), data, 10, {})
-        assert_meets(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
+        assert_close_to_reference(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
 
 
 def test_a_last_batch_of_one_row_leaves_the_running_statistics():

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import venom
-from running import QUICK, command, composed, forget_sources, journal, summary, swept_here
+from running import QUICK, clear_code_version_caches, compose, read_journal, read_summary, run_command, run_sweep
 
 from nncore.components import allow, component_function
 from pipeline.components.code_version import code_version
@@ -25,8 +25,8 @@ def importable(tmp_path, monkeypatch):
 
 def test_an_optimizer_of_ones_own_is_swept(tmp_path):
     """As by a user: the package lies where the command is given."""
-    command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
-    found = summary(tmp_path)
+    run_command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
+    found = read_summary(tmp_path)
     assert found["trials"]["finished"] == 14
     assert found["best"]["parameters"]["optimizer"] == "venom"
     model = json.loads(next(tmp_path.glob("runs/*/*/model/model.json")).read_text())
@@ -34,9 +34,9 @@ def test_an_optimizer_of_ones_own_is_swept(tmp_path):
 
 
 def test_its_results_are_those_of_the_same_formula_in_nncore(importable, tmp_path):
-    mine = swept_here(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
+    mine = run_sweep(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
     gone = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
-    theirs = swept_here(tmp_path / "b", *gone, "space.optimizer.sgd.learning_rate=[0.1]")
+    theirs = run_sweep(tmp_path / "b", *gone, "space.optimizer.sgd.learning_rate=[0.1]")
     assert mine["best"]["validation"] == theirs["best"]["validation"]
 
 
@@ -45,9 +45,9 @@ def test_a_package_that_is_not_named_is_not_even_imported(importable):
     with pytest.raises(
         SettingError, match="must be the full name of a public function or class inside nncore or pipeline; "
     ):
-        composed(*overrides)
+        compose(*overrides)
     with pytest.raises(SettingError, match="a package of your own has to be listed in allow"):
-        composed("reduce._target_=snake.Pca")
+        compose("reduce._target_=snake.Pca")
     assert "snake" not in sys.modules
 
 
@@ -59,7 +59,7 @@ def test_another_package_is_not_allowed_because_its_name_begins_alike(package, i
     with pytest.raises(
         SettingError, match=r"must be the full name of a public function or class inside nncore or pipeline or snak.*;"
     ):
-        composed(*overrides, f"allow=[{package}]")
+        compose(*overrides, f"allow=[{package}]")
     assert "snake" not in sys.modules
 
 
@@ -76,7 +76,7 @@ def test_another_package_is_not_allowed_because_its_name_begins_alike(package, i
 )
 def test_only_packages_can_be_allowed(value, said):
     with pytest.raises(SettingError) as raised:
-        composed(f"allow={value}")
+        compose(f"allow={value}")
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
 
@@ -94,9 +94,9 @@ def test_a_package_that_was_changed_is_other_code(importable):
     without = code_version()
     allow(["snake"])
     before = code_version()
-    forget_sources()
+    clear_code_version_caches()
     assert code_version() == before
-    forget_sources()
+    clear_code_version_caches()
     (importable / "snake" / "more.py").write_text("x = 1")  # also a file that nothing imports
     assert len({without, before, code_version()}) == 3
 
@@ -105,6 +105,6 @@ def test_a_package_that_was_changed_is_other_code(importable):
 def test_the_package_comes_to_rays_workers(tmp_path):
     settings = (*venom.settings(tmp_path), "training.epochs=30", "tracking=none", "report=none")
     many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # one worker does not do them all
-    command(tmp_path, *settings, "execution=ray", *many_slices)
-    assert summary(tmp_path)["trials"]["finished"] == 28
-    assert len({event["worker"] for event in journal(tmp_path) if event["event"] == "slice"}) > 1
+    run_command(tmp_path, *settings, "execution=ray", *many_slices)
+    assert read_summary(tmp_path)["trials"]["finished"] == 28
+    assert len({event["worker"] for event in read_journal(tmp_path) if event["event"] == "slice"}) > 1

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from broken_files import BROKEN
-from running import composed
+from running import compose
 
 from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
@@ -61,9 +61,9 @@ def test_what_the_header_shows_ends_before_anything_is_made(name, tmp_path):
     broken = BROKEN[name]
     broken.make(tmp_path)
     if name == "header only":  # only reading on shows that nothing follows
-        settings, _ = composed(*overrides(broken, tmp_path))
+        settings, _ = compose(*overrides(broken, tmp_path))
         with pytest.raises(SettingError, match="no rows"):
             settings.data()
         return
     with pytest.raises(SettingError):
-        composed(*overrides(broken, tmp_path))
+        compose(*overrides(broken, tmp_path))

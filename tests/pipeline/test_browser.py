@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from browser import CHROMIUM, DRIVER, chromium
 from mlflow import MlflowClient
-from running import command, summary
+from running import read_summary, run_command
 from servers import Server
 
 from pipeline.tracking.view import PREFIX, view_address
@@ -28,7 +28,7 @@ EPOCHS = 12
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("seen")
-    command(folder, *SWEEP)
+    run_command(folder, *SWEEP)
     return folder
 
 
@@ -40,7 +40,7 @@ def run_folder(folder):
 
 @pytest.fixture(scope="module")
 def tracked(folder):
-    return summary(folder)["mlflow"]
+    return read_summary(folder)["mlflow"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import composed
+from running import compose
 
 from nncore.components import Component
 from pipeline.components.errors import SettingError
@@ -48,7 +48,7 @@ def leaves(value):
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
 def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
     few = ["reduce.epochs=1"] if reduce == "autoencoder" else []
-    settings, _ = composed(f"data={data}", f"reduce={reduce}", "prepare.scaling=quantile", *few)
+    settings, _ = compose(f"data={data}", f"reduce={reduce}", "prepare.scaling=quantile", *few)
     dataset = settings.data()
     development, test = settings.split(dataset)
     view = settings.reduce(settings.prepare(development, 0))
@@ -159,12 +159,12 @@ def test_many_processes_may_write_and_delete_at_once(tmp_path):
 
 def test_the_configured_folder_is_absolute_and_none_keeps_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cache = composed()[0].cache
+    cache = compose()[0].cache
     assert (cache.folder, cache.gigabytes, cache.clear) == (tmp_path / "runs" / "cache", 2, False)
-    assert composed("cache=none")[0].cache == NoCache()
+    assert compose("cache=none")[0].cache == NoCache()
     assert (NoCache().put(NAMES[0], 1), NoCache().get(NAMES[0])) == (False, (False, None))
     with pytest.raises(SettingError, match=r"cache\.gigabytes"):
-        composed("cache.gigabytes=0")
+        compose("cache.gigabytes=0")
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def test_different_settings_have_different_descriptions():
 
 def test_every_configured_setting_has_a_description():
     overrides = "data=moons", "split=time", "reduce=autoencoder"
-    one, other = (composed(*overrides)[0] for _ in range(2))
+    one, other = (compose(*overrides)[0] for _ in range(2))
     content_hashes = {content_hash("x", s.data, s.split, s.prepare, s.reduce) for s in (one, other)}
     assert len(content_hashes) == 1
 

@@ -9,21 +9,21 @@ from pathlib import Path
 import clusters
 import pytest
 from clusters import add_worker as worker
-from interrupted import slices_so_far
-from running import command, journal, summary, swept_here
+from interrupted import count_slices
+from running import read_journal, read_summary, run_command, run_sweep
 
 SETTINGS = ("training.epochs=150", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
 
 
 @pytest.fixture
 def cluster():
     """A head on which nothing can be trained; workers are for the test to add."""
-    nodes = clusters.cluster(num_cpus=0)
+    nodes = clusters.start_cluster(num_cpus=0)
     yield nodes
     nodes.shutdown()
 
@@ -55,11 +55,11 @@ class Running:
             time.sleep(0.02)
 
     def n_slices(self):
-        return sum(map(slices_so_far, self.folder.glob("runs/digits/*/journal.jsonl")))
+        return sum(map(count_slices, self.folder.glob("runs/digits/*/journal.jsonl")))
 
     def trained_by(self):
         """The process ids of the nodes."""
-        return {raylet_of(event["worker"]) for event in journal(self.folder) if event["event"] == "slice"}
+        return {raylet_of(event["worker"]) for event in read_journal(self.folder) if event["event"] == "slice"}
 
     def end(self):
         """Its exit code and standard error."""
@@ -91,7 +91,7 @@ def test_nodes_come_and_leave_in_mid_sweep_and_nothing_is_lost(cluster, expected
     run.wait_for_slices(4)
     code, errors = run.end()
     assert code == 0, errors
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["digest"] == expected["digest"]
     assert found["best"] == expected["best"]
     assert found["trials"]["failed"] == 0
@@ -110,7 +110,7 @@ def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path)
     worker(cluster)
     code, errors = run.end()
     assert code == 0, errors
-    assert summary(tmp_path)["digest"] == expected["digest"]
+    assert read_summary(tmp_path)["digest"] == expected["digest"]
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, mo
     (tmp_path / "temporary" / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "temporary"))
     began = time.monotonic()
-    done = command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
+    done = run_command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(
@@ -129,12 +129,12 @@ def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, mo
     )
     assert "ray start --head" in line
     assert time.monotonic() - began < 30
-    assert summary(tmp_path)["status"] == "failed"
+    assert read_summary(tmp_path)["status"] == "failed"
 
 
 @pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "http://head:8265", "a b:1"])
 def test_an_address_is_auto_or_host_and_port(address, tmp_path):
-    done = command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
+    done = run_command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "execution.address" in line
@@ -153,15 +153,15 @@ def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_c
     code, errors = run.end()
     assert code == 2, errors
     assert "the cluster's head must respond, but has not for " in errors.splitlines()[-1]
-    assert summary(tmp_path)["status"] == "failed"
+    assert read_summary(tmp_path)["status"] == "failed"
     cluster.shutdown()
-    other = clusters.cluster(num_cpus=1)
+    other = clusters.start_cluster(num_cpus=1)
     try:
         again = Running(tmp_path, other)
         code, errors = again.end()
     finally:
         other.shutdown()
     assert code == 0, errors
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["digest"] == expected["digest"]
     assert found["work"]["resumed_networks"] > 0

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import ray
 import yaml
-from running import composed
+from running import compose
 
 from pipeline.config.compose import CONF
 
@@ -157,7 +157,7 @@ def test_every_host_is_quick_to_notice_that_another_is_gone(name):
 
 def test_the_job_does_what_a_command_line_does():
     command, *overrides = shlex.split(content("kuberay_job")["spec"]["entrypoint"])
-    settings, _ = composed(*overrides)
+    settings, _ = compose(*overrides)
     assert command == "nnsweep"
     assert settings.execution.address == "auto"
     assert str(settings.runs) == "/runs"

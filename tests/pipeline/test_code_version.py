@@ -4,7 +4,7 @@ import sys
 from importlib import import_module, metadata
 
 import pytest
-from running import composed, forget_sources
+from running import clear_code_version_caches, compose
 
 from nncore.components import Component
 from pipeline.components.code_version import code_version
@@ -30,18 +30,18 @@ def sounds(tmp_path, monkeypatch):
     folder.mkdir()
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
-    forget_sources()
+    clear_code_version_caches()
     yield folder
     for name in [name for name in sys.modules if name.partition(".")[0] == "sounds"]:
         del sys.modules[name]
-    forget_sources()
+    clear_code_version_caches()
 
 
 def version(folder, **changed):
     """Of the code of `compute`, with some of the modules changed."""
     for name, text in changed.items():
         (folder / f"{name}.py").write_text(text)
-    forget_sources()
+    clear_code_version_caches()
     return code_version(import_module("sounds.start").compute)
 
 
@@ -89,7 +89,7 @@ def test_what_settings_hold_and_name_counts():
 
 
 def test_the_libraries_that_the_road_imports_count_with_their_versions():
-    of_search = {name: sweep_code(composed(f"search={name}")[1]) for name in ("grid", "tpe")}
+    of_search = {name: sweep_code(compose(f"search={name}")[1]) for name in ("grid", "tpe")}
     for name in ("numpy", "scikit-learn"):
         assert all(f" {name} {metadata.version(name)}" in version for version in of_search.values())
     assert f" optuna {metadata.version('optuna')}" in of_search["tpe"]
@@ -99,6 +99,6 @@ def test_the_libraries_that_the_road_imports_count_with_their_versions():
 
 
 def test_settings_that_change_no_result_change_no_code():
-    before = sweep_code(composed()[1])
-    assert sweep_code(composed("tracking=none", "report=none", "execution=local", "cache=none")[1]) == before
-    assert sweep_code(composed("split=time")[1]) == before  # of the same module
+    before = sweep_code(compose()[1])
+    assert sweep_code(compose("tracking=none", "report=none", "execution=local", "cache=none")[1]) == before
+    assert sweep_code(compose("split=time")[1]) == before  # of the same module

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import FEW, command, processes, summary, swept_here
+from running import FEW, processes, read_summary, run_command, run_sweep
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
 LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
@@ -18,7 +18,7 @@ LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
 @pytest.mark.parametrize("data", ["digits", "breast_cancer", "diabetes"])
 def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
-    found = swept_here(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
+    found = run_sweep(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
     assert found["status"] == "finished"
     assert found["trials"]["finished"] == 7
     assert found["mlflow"] is None
@@ -35,10 +35,10 @@ def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
 
 @pytest.mark.slow
 def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
-    command(tmp_path, "data=breast_cancer", "reduce=autoencoder", "tracking=none", "training.epochs=2")
-    found = summary(tmp_path)
+    run_command(tmp_path, "data=breast_cancer", "reduce=autoencoder", "tracking=none", "training.epochs=2")
+    found = read_summary(tmp_path)
     assert found["status"] == "finished"
-    assert found["digest"] == swept_here(
+    assert found["digest"] == run_sweep(
         tmp_path / "here", "data=breast_cancer", "reduce=autoencoder", "training.epochs=2"
     )["digest"]  # fmt: skip
     assert processes("raylet", str(tmp_path)) == {}
@@ -46,7 +46,7 @@ def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
 
 @pytest.mark.slow
 def test_select_by_another_metric(tmp_path):
-    by_loss, by_accuracy = (swept_here(tmp_path, f"select.metric={metric}") for metric in ("loss", "accuracy"))
+    by_loss, by_accuracy = (run_sweep(tmp_path, f"select.metric={metric}") for metric in ("loss", "accuracy"))
     assert by_loss["digest"] == by_accuracy["digest"]
     best = [one["best"]["validation"] for one in (by_loss, by_accuracy)]
     assert best[0]["loss"]["mean"] <= best[1]["loss"]["mean"]
@@ -55,12 +55,12 @@ def test_select_by_another_metric(tmp_path):
 
 @pytest.mark.slow
 def test_multirun_runs_every_combination(tmp_path):
-    done = command(
+    done = run_command(
         tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
     )
     assert done.returncode == 2  # reduce=none has no n_components, and that is known before the first job
     assert list(tmp_path.iterdir()) == []
-    done = command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
+    done = run_command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
     assert done.stdout.count("champion ") == 4
     assert done.stderr == ""
     runs = list(tmp_path.glob("runs/digits/*/summary.json"))
@@ -71,11 +71,11 @@ def test_multirun_runs_every_combination(tmp_path):
 @pytest.mark.slow
 def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
     """config.yaml is whole: given as the configuration, it makes the same run."""
-    first = command(tmp_path, *LOCAL, "data=diabetes", "seed=3")
+    first = run_command(tmp_path, *LOCAL, "data=diabetes", "seed=3")
     assert first.stderr == ""
     (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
     shutil.copy(config, tmp_path / "again.yaml")
-    command(tmp_path, "--config-dir", ".", "--config-name", "again")
+    run_command(tmp_path, "--config-dir", ".", "--config-name", "again")
     digests = {re.search('"digest": "(.+)"', path.read_text())[1] for path in tmp_path.glob("runs/*/*/summary.json")}
     assert len(list(tmp_path.glob("runs/diabetes/*/summary.json"))) == 2
     assert len(digests) == 1
@@ -83,7 +83,7 @@ def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
 
 @pytest.mark.slow
 def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
-    done = command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
+    done = run_command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
     assert done.stdout.count("champion ") == 2  # digits and diabetes
     found = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
     startups = sorted(one["timings"]["startup_s"] for one in found)
@@ -99,7 +99,7 @@ def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stdout
-    assert summary(tmp_path)["model"]["version"] == "1"
+    assert read_summary(tmp_path)["model"]["version"] == "1"
 
 
 @pytest.mark.slow
@@ -115,8 +115,8 @@ def test_an_own_space_in_an_own_folder(tmp_path):
         "optimizer: {adam: {learning_rate: [0.001, 0.01], beta1: [0.8, 0.9]}}\n"
         "regularizer: {l2: {strength: [0, 0.001, 0.01]}}\n"
     )
-    command(tmp_path, "--config-dir", "my_conf", "space=mine", *LOCAL)
-    found = summary(tmp_path)
+    run_command(tmp_path, "--config-dir", "my_conf", "space=mine", *LOCAL)
+    found = read_summary(tmp_path)
     assert found["trials"]["planned"] == 2 * 2 * 3
     (path,) = tmp_path.glob("runs/*/*/leaderboard.csv")
     tried = {tuple(line.split(",")[3:5]) for line in path.read_text().splitlines()[1:]}
@@ -126,18 +126,18 @@ def test_an_own_space_in_an_own_folder(tmp_path):
 @pytest.mark.slow
 def test_the_console_command_does_the_same(tmp_path):
     subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
-    assert summary(tmp_path)["digest"] == swept_here(tmp_path / "module", "training.epochs=2")["digest"]
+    assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "module", "training.epochs=2")["digest"]
 
 
 @pytest.mark.slow
 def test_all_trials_diverged_is_said_in_one_line(tmp_path):
     spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
-    done = command(
+    done = run_command(
         tmp_path, "data=diabetes", *LOCAL, *spaces, "space.optimizer.sgd.learning_rate=[1e20,1e30]", check=False
     )
     assert done.returncode == 2
     assert "all 14 trials diverged" in done.stderr.splitlines()[-1]
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["status"] == "failed"
     assert found["trials"] == {"planned": 14, "finished": 0, "stopped": 0, "diverged": 14, "failed": 0}
     (leaderboard,) = tmp_path.glob("runs/*/*/leaderboard.csv")
@@ -146,7 +146,7 @@ def test_all_trials_diverged_is_said_in_one_line(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
     (tmp_path / "runs").write_text("a file where the folder of runs should be")
-    done = command(tmp_path, *LOCAL, check=False)
+    done = run_command(tmp_path, *LOCAL, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("nnsweep: runs: must be a folder that can be written to")
@@ -155,9 +155,9 @@ def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", ["stages.sweep.cpus=1000", "stages.load.gpus=1000"])
 def test_resources_that_ray_does_not_have_are_refused_instead_of_awaited(wish, tmp_path):
-    done = command(tmp_path, "tracking=none", wish, check=False)
+    done = run_command(tmp_path, "tracking=none", wish, check=False)
     assert done.returncode == 2
     setting = wish.partition("=")[0]
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(rf"nnsweep: {setting} must be at most \d+, the most that a host has, but is 1000", line)
-    assert summary(tmp_path)["status"] == "failed"
+    assert read_summary(tmp_path)["status"] == "failed"

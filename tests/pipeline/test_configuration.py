@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 from discovery import ACTIVATIONS, INITIALIZERS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES
-from running import composed, first_trials
+from running import compose, requested_trials
 
 from pipeline.cli.dispatch import dispatch, names
 from pipeline.components.errors import SettingError
@@ -94,10 +94,10 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_fi
         pytest.skip("the Debian package dataset-fashion-mnist is not installed")
     if path.stem == "gaussian_process" and not find_spec("torch"):
         with pytest.raises(SettingError, match=r"^search=gaussian_process needs PyTorch: pip install"):
-            composed(*how_to_pick(path).split())
+            compose(*how_to_pick(path).split())
         return
-    settings, config = composed(*how_to_pick(path).split())
-    assert first_trials(settings)
+    settings, config = compose(*how_to_pick(path).split())
+    assert requested_trials(settings)
     assert path.parent.name in {*config, *COMPONENTS, "experiment"}
 
 
@@ -112,9 +112,9 @@ def others_than(name):
 def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(files):
     """All of a folder together."""
     assert len(files) > 10
-    settings, config = composed(*(how_to_pick(path) for path in files))
-    labels = {trial.optimizer_name for trial in first_trials(settings)} | {
-        trial.regularizer_name for trial in first_trials(settings)
+    settings, config = compose(*(how_to_pick(path) for path in files))
+    labels = {trial.optimizer_name for trial in requested_trials(settings)} | {
+        trial.regularizer_name for trial in requested_trials(settings)
     }
     for path in files:
         folder, place, name = parts_of(how_to_pick(path))
@@ -144,8 +144,8 @@ def test_every_component_of_nncore_has_its_file(folder, components):
 
 
 def test_the_default_space_is_the_one_that_is_promised():
-    settings, _ = composed()
-    trials = first_trials(settings)
+    settings, _ = compose()
+    trials = requested_trials(settings)
     assert len(trials) == 112
     assert {trial.optimizer_name for trial in trials} == {"sgd", "momentum", "rmsprop", "adam"}
     assert {trial.regularizer_name for trial in trials} == {"none", "l1", "l2", "elastic_net"}
@@ -155,7 +155,7 @@ def test_the_default_space_is_the_one_that_is_promised():
 
 
 def test_the_space_can_be_changed_from_the_command_line():
-    settings, _ = composed(
+    settings, _ = compose(
         "space.optimizer.adam.learning_rate=[1e-4,1e-2]",
         "+space.optimizer.adam.beta1=[0.8,0.9,0.95]",
         "~space.optimizer.sgd",
@@ -164,7 +164,7 @@ def test_the_space_can_be_changed_from_the_command_line():
         "~space.regularizer.l1",
         "~space.regularizer.elastic_net",
     )
-    trials = first_trials(settings)
+    trials = requested_trials(settings)
     assert len(trials) == 2 * 3 * (1 + 2)
     assert trials[0].parameters == {
         "optimizer": "adam",
@@ -183,8 +183,8 @@ def test_the_loss_follows_the_task():
         ("breast_cancer", 1, "sigmoid_cross_entropy"),
         ("diabetes", 1, "squared_error"),
     ):
-        settings, config = composed(f"data={data}")
-        variant = Variants(Configuration(settings, config, "")).of(first_trials(settings)[0])
+        settings, config = compose(f"data={data}")
+        variant = Variants(Configuration(settings, config, "")).of(requested_trials(settings)[0])
         shape = variant.architecture(ViewShape(5, n_outputs, 10, 10), settings.data.task)
         assert shape.loss.name == f"nncore.losses.{loss}"
         assert shape.sizes == (5, 64, n_outputs)
@@ -197,7 +197,7 @@ def test_cfg_job_prints_the_whole_configuration(tmp_path, monkeypatch, capsys):
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["training"]["epochs"] == 7
     assert printed["data"]["name"] == "diabetes"
-    assert set(composed()[1]) == set(printed)
+    assert set(compose()[1]) == set(printed)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -229,7 +229,7 @@ def documented_commands():
 @pytest.mark.parametrize("overrides", documented_commands(), ids=" ".join)
 def test_every_command_of_the_documentation_is_right(overrides, sample_files):
     for configuration in configurations(["--multirun", *overrides]):
-        assert first_trials(configuration.settings)
+        assert requested_trials(configuration.settings)
 
 
 def test_the_documentation_has_commands():

@@ -29,7 +29,7 @@ def test_every_worker_of_a_ray_started_for_the_run_is_warmed_up():
 
 @pytest.mark.slow
 def test_every_worker_of_every_host_is_warmed_up():
-    nodes = clusters.cluster(num_cpus=1)
+    nodes = clusters.start_cluster(num_cpus=1)
     try:
         others = [clusters.add_worker(nodes), clusters.add_worker(nodes, num_cpus=2)]
         nodes.wait_for_nodes()

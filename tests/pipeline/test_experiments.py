@@ -4,7 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
-from running import composed, run_here
+from running import compose, run_pipeline
 
 from pipeline.config.compose import CONF
 
@@ -35,7 +35,7 @@ def test_every_bundled_and_drawn_set_has_one():
 @pytest.mark.parametrize("name", READY)
 def test_a_ready_sweep_runs(name, tmp_path):
     own = [fashion(tmp_path)] if name == "fashion_mnist" else []
-    summary = run_here(*composed(f"experiment={name}", *SMALL, f"runs={tmp_path / 'runs'}", *own))
+    summary = run_pipeline(*compose(f"experiment={name}", *SMALL, f"runs={tmp_path / 'runs'}", *own))
     assert summary["status"] == "finished"
     assert summary["trials"]["planned"] == 2
     assert summary["networks"]["diverged"] == 0

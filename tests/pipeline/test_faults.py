@@ -12,8 +12,8 @@ from pathlib import Path
 
 import clusters
 import pytest
-from interrupted import slices_so_far
-from running import FEW, command, processes, summary, swept_here
+from interrupted import count_slices
+from running import FEW, processes, read_summary, run_command, run_sweep
 from venom import settings as venomous
 
 SETTINGS = ("tracking=none", "report=none")
@@ -21,7 +21,7 @@ N_KILLS = 20
 
 
 def n_slices(folder):
-    return sum(map(slices_so_far, folder.glob("runs/*/*/journal.jsonl")))
+    return sum(map(count_slices, folder.glob("runs/*/*/journal.jsonl")))
 
 
 @pytest.mark.slow
@@ -41,10 +41,10 @@ def test_law_5_a_driver_that_is_killed_at_20_random_moments(tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         deaths += 1
-    command(tmp_path, *settings)
+    run_command(tmp_path, *settings)
     ended = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
     (found,) = (one for one in ended if one["status"] == "finished")
-    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings)["digest"]
+    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
     assert found["work"]["resumed_networks"] > 0
 
 
@@ -71,7 +71,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
         f"execution={execution}",
     )
     where = (f"runs={small_disk}/runs", f"cache.folder={tmp_path}/cache")
-    done = command(tmp_path, *settings, *where, check=False)
+    done = run_command(tmp_path, *settings, *where, check=False)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have free space, but is full")
@@ -79,10 +79,10 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
         json.loads(path.read_text())  # not half of one
     assert not list(small_disk.glob("runs/*/*/.*"))
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
-    again = command(tmp_path, *settings, *where)
+    again = run_command(tmp_path, *settings, *where)
     assert " is resumed" in again.stdout
-    found = summary(small_disk)
-    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+    found = read_summary(small_disk)
+    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
     assert found["work"]["resumed_networks"] > 0
 
 
@@ -92,25 +92,25 @@ def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
     settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
     settings = (*settings, "~space.regularizer.l1", "~space.regularizer.l2", "cache=none")
-    cluster = clusters.cluster(num_cpus=2, megabytes=80)
+    cluster = clusters.start_cluster(num_cpus=2, megabytes=80)
     try:
-        command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")
+        run_command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")
     finally:
         cluster.shutdown()
-    found = summary(tmp_path)
-    assert found["digest"] == swept_here(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+    found = read_summary(tmp_path)
+    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
 
 
 def test_a_clock_that_goes_backwards_changes_no_result(tmp_path, monkeypatch):
     settings = (*FEW, "training.epochs=4", "stacks.slice_seconds=0.001", "budget.seconds=600", "seed=3")
-    expected = swept_here(tmp_path / "undisturbed", *settings)
+    expected = run_sweep(tmp_path / "undisturbed", *settings)
     hours = itertools.count()
     monkeypatch.setattr(time, "time", lambda: 1.8e9 - 3600 * next(hours))
-    found = swept_here(tmp_path / "backwards", *settings)
+    found = run_sweep(tmp_path / "backwards", *settings)
     assert found["digest"] == expected["digest"]
     assert found["status"] == "finished"
     (folder,) = tmp_path.glob("backwards/digits/*")
-    more = swept_here(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
+    more = run_sweep(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
     assert more["work"]["resumed_networks"] == 7
     assert more["trials"]["finished"] == 7
 
@@ -125,8 +125,8 @@ def test_a_slice_that_runs_out_of_memory_is_retried_with_fewer_networks(tmp_path
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
     greedy = venomous(tmp_path, megabytes="250")
     settings = (*SETTINGS, "training.epochs=2", "training.batch_size=512", "stacks.width=14", "execution.cpus=1")
-    command(tmp_path, *greedy, *settings)
-    found = summary(tmp_path)
+    run_command(tmp_path, *greedy, *settings)
+    found = read_summary(tmp_path)
     assert found["trials"]["finished"] == 28
     assert found["work"]["retried_slices"] >= 1
     others = set(processes("ray::train_slice"))

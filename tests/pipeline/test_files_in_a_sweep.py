@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, journal, summary, swept_here
+from running import FEW, read_journal, read_summary, run_command, run_sweep
 from sklearn import datasets
 
 from nncore.inference import model_file
@@ -62,7 +62,7 @@ def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path
     else:
         table.to_csv(path, index=False)
     source = ("data=parquet" if ending == "parquet" else "data=csv", f"data.path={path}", "data.target=outcome")
-    found = swept_here(tmp_path, *FEW, *source, *KINDS, "training.epochs=40", f"name={name}")
+    found = run_sweep(tmp_path, *FEW, *source, *KINDS, "training.epochs=40", f"name={name}")
     score = found["best"]["test"]["r2" if name == "diabetes" else "accuracy"]
     assert score > SETS[name]
 
@@ -105,13 +105,13 @@ def shop(tmp_path_factory):
     table.loc[random.random(n) < 0.15, "age"] = np.nan
     table.loc[random.random(n) < 0.1, "city"] = None
     table.to_csv(folder / "shop.csv", index=False)
-    done = command(
+    done = run_command(
         folder, *FEW, "data=csv", "data.path=shop.csv", "data.target=buys", "data.weight=importance", *KINDS,
         "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
         "report=none",
     )  # fmt: skip
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
-    return folder, table.drop(columns=["buys", "importance"]), done.stdout, summary(folder)
+    return folder, table.drop(columns=["buys", "importance"]), done.stdout, read_summary(folder)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_run_over_the_shop_shows_the_data_and_learns(shop):
     assert found["best"]["test"]["accuracy"] > 0.85
     assert "data       600 rows, 7 columns: 3 numeric, 1 categorical, 1 ordinal, 1 boolean, 1 date" in output
     assert "classification of buys: 2 classes, no " in output
-    card = next(event["card"] for event in journal(folder) if event["event"] == "data")
+    card = next(event["card"] for event in read_journal(folder) if event["event"] == "data")
     (written,) = folder.glob("runs/shop/*/data_card.json")
     assert json.loads(written.read_text()) == card
     assert card["weighted"]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
-from running import FEW, command, composed, journal, summary, swept_here
+from running import FEW, compose, read_journal, read_summary, run_command, run_sweep
 from scipy import stats
-from sweeps import add, opened, report
+from sweeps import add_slice, open_records, report
 
 from nncore.stack.training import Report
 from pipeline.console.leaderboard import print_leaderboard, write_leaderboard
@@ -25,16 +25,16 @@ from pipeline.tracking.trial_content import mlflow_status, trial_metrics, trial_
 
 LOSSES = np.array([[0.5, 0.4, 0.9], [0.3, 0.35, 0.31], [0.6, 0.1, 0.2]])  # (trial, fold)
 INF = (2, "train/loss was inf (limit 1e+06)")
-SELECT = composed()[0].select
+SELECT = compose()[0].select
 
 
 def swept(losses=LOSSES, **change):
     """Results after two epochs on three folds; the reports of some networks may be others."""
-    found = opened(len(losses), losses.shape[1])
+    found = open_records(len(losses), losses.shape[1])
     reports = {
         key: report(2 * loss, loss, selected_epoch=2) for key, loss in zip(found.networks, losses.ravel(), strict=True)
     }
-    add(found, reports | {key.replace("_", "/"): one for key, one in change.items()}, 0, 2, last=True)
+    add_slice(found, reports | {key.replace("_", "/"): one for key, one in change.items()}, 0, 2, last=True)
     found.mark_finished(found.trials)
     return found
 
@@ -44,7 +44,7 @@ def ranking(found, **change):
 
 
 def test_networks_go_trial_by_trial_and_fold_by_fold_with_the_seeds_inside():
-    keys = list(opened(2, 2, 2).networks)
+    keys = list(open_records(2, 2, 2).networks)
     assert keys == [f"{trial}/{fold}/{seed}" for trial in ("0000", "0001") for fold in (1, 2) for seed in (0, 1)]
 
 
@@ -82,14 +82,14 @@ def test_one_network_has_a_value_and_no_interval():
 
 
 def test_a_trial_is_over_when_all_its_networks_are():
-    found = opened(3, 2)
+    found = open_records(3, 2)
     found.rungs.append(RungProgress("4", 6, 18, 12))
     firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in found.networks if key.endswith("/1/0")}
-    add(found, firsts, 0, 2, last=True)
+    add_slice(found, firsts, 0, 2, last=True)
     assert (found.mark_finished(found.trials), found.n_finished, found.best) == ([], 0, None)
     assert describe(SweepProgress(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
     assert "best" not in describe(SweepProgress(found, 1.0, 2, 2))
-    add(found, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
+    add_slice(found, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
     assert found.mark_finished(found.trials) == ["0001"]
     assert (found.n_finished, found.best) == (1, found.trials["0001"])
     assert "best validation loss 0.3000" in describe(SweepProgress(found, 1.0, 2, 2))
@@ -199,7 +199,7 @@ def test_the_card_of_very_many_columns_is_cut():
 def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
     overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "data=diabetes", "split=k_fold", "split.folds=3"]
-    found = swept_here(tmp_path, *overrides)
+    found = run_sweep(tmp_path, *overrides)
     assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
     assert found["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21, "failed": 0}
     (path,) = tmp_path.glob("*/*/leaderboard.csv")
@@ -210,15 +210,15 @@ def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
 @pytest.mark.slow
 def test_mlflow_has_one_nested_run_per_trial_and_the_data_card(tmp_path):
     folds = ("split=k_fold", "split.folds=3", "stacks.width=4")
-    command(tmp_path, *FEW, *folds, "execution=local", "training.epochs=3", "report=none")
+    run_command(tmp_path, *FEW, *folds, "execution=local", "training.epochs=3", "report=none")
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    client, where = MlflowClient(), summary(tmp_path)["mlflow"]
+    client, where = MlflowClient(), read_summary(tmp_path)["mlflow"]
     runs = client.search_runs([where["experiment_id"]], max_results=100)
     children = {run.data.tags["trial_key"]: run for run in runs if run.data.tags["kind"] == "trial"}
     assert len(runs) == 8
     (path,) = tmp_path.glob("runs/*/*/leaderboard.csv")
     curves = {}
-    for event in journal(tmp_path):
+    for event in read_journal(tmp_path):
         for key, content in event["networks"].items() if event["event"] == "slice" else ():
             curves.setdefault(key, []).extend(content["curves"]["validation/loss"])
     for row in read(path):
@@ -232,7 +232,7 @@ def test_mlflow_has_one_nested_run_per_trial_and_the_data_card(tmp_path):
         assert [metric.step for metric in history] == [1, 2, 3]
         assert [metric.value for metric in history] == pytest.approx(np.mean(of_folds, axis=0), rel=1e-14)
     parent = client.get_run(where["run_id"])
-    best = summary(tmp_path)["best"]
+    best = read_summary(tmp_path)["best"]
     assert parent.data.metrics["validation_loss"] == best["validation"]["loss"]["mean"]
     assert parent.data.metrics["validation_loss_std"] == best["validation"]["loss"]["std"] > 0
     (card_path,) = tmp_path.glob("runs/*/*/data_card.json")

@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from running import FEW, composed, swept_here
+from running import FEW, compose, run_sweep
 
 from nncore.inference import model_file
 from nncore.serialization.array_file import CHECKSUM_BYTES, MAGIC
@@ -70,7 +70,7 @@ def no_hang():
 def run_folder(tmp_path_factory):
     """A run with all that one leaves behind."""
     folder = tmp_path_factory.mktemp("fuzz")
-    swept_here(folder, *FEW, "training.epochs=2", "stacks.slice_seconds=0.001")
+    run_sweep(folder, *FEW, "training.epochs=2", "stacks.slice_seconds=0.001")
     (path,) = folder.glob("digits/*")
     return path
 
@@ -142,7 +142,7 @@ def fuzz(examples=EACH):
 def test_hostile_configurations(tmp_path, monkeypatch):
     """Composed, changed, and checked as a command does."""
     monkeypatch.chdir(tmp_path)
-    _, plain = composed("execution=local", "tracking=none")
+    _, plain = compose("execution=local", "tracking=none")
     refused = []
 
     def check(config):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import clusters
 import pytest
-from running import command, journal, summary, swept_here
+from running import read_journal, read_summary, run_command, run_sweep
 from test_cluster import Running
 
 pytestmark = pytest.mark.slow
@@ -22,28 +22,28 @@ def standin(monkeypatch):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS[:-1], "execution=local")
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS[:-1], "execution=local")
 
 
 def widths(folder):
     """Of the slices on GPUs, and of those on cores."""
-    slices = [event for event in journal(folder) if event["event"] == "slice"]
+    slices = [event for event in read_journal(folder) if event["event"] == "slice"]
     return [[len(one["networks"]) for one in slices if one["gpu"] == gpu] for gpu in (True, False)]
 
 
 @pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
 def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, tmp_path):
     larger = ("network.hidden=[128,64]",)  # of which two dozen are wide enough for a core
-    expected = swept_here(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
+    expected = run_sweep(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
     (tmp_path / "here").mkdir()
-    done = command(tmp_path / "here", *SETTINGS, *larger, *devices)
+    done = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
     n = len(devices)  # two tasks of half a GPU
     assert f"workers: {3 - n} and {n} on GPUs" in done.stdout
     on_gpus, on_cores = widths(tmp_path / "here")
     assert len(on_gpus) > 2
     assert len(on_cores) > 2
     assert max(on_gpus) > max(on_cores)
-    found = summary(tmp_path / "here")
+    found = read_summary(tmp_path / "here")
     assert found["digest"] == expected["digest"]
     assert found["work"]["retried_slices"] == 0
     assert found["work"]["widest_stack"] == max(on_gpus)
@@ -51,10 +51,10 @@ def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devi
 
 def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_BYTES", str(6_000_000))
-    command(tmp_path, *SETTINGS, "execution.gpus=1")
+    run_command(tmp_path, *SETTINGS, "execution.gpus=1")
     on_gpus, _ = widths(tmp_path)
     assert 0 < max(on_gpus) < 15
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["work"]["retried_slices"] == 0
     assert found["digest"] == expected["digest"]
 
@@ -63,26 +63,26 @@ def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expect
 def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room, at_most, standin, expected, tmp_path):
     """A network has 1,226 parameters, 4.9 kB, so 40 of them find room; or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
-    command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
+    run_command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
     on_gpus, on_cores = widths(tmp_path)
     assert max(on_gpus, default=0) <= at_most
     assert (len(on_gpus) > 0) == (at_most > 0)
     assert len(on_cores) > 0
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["work"]["retried_slices"] >= 1
     assert found["trials"]["finished"] == 112
 
 
 def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_ROOM", "2000")
-    command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
-    found = summary(tmp_path)
+    run_command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
+    found = read_summary(tmp_path)
     assert found["trials"]["finished"] == 112
     assert found["digest"] == expected["digest"]
 
 
 def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected, tmp_path):
-    cluster = clusters.cluster(num_cpus=1)
+    cluster = clusters.start_cluster(num_cpus=1)
     try:
         host = clusters.add_worker(cluster, num_gpus=1)
         cluster.wait_for_nodes()
@@ -96,31 +96,31 @@ def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected,
     on_gpus, on_cores = widths(tmp_path)
     assert len(on_gpus) > 0
     assert len(on_cores) > 0
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert (found["trials"]["finished"], found["trials"]["failed"]) == (112, 0)
-    undisturbed = swept_here(tmp_path / "undisturbed", *SETTINGS[:-1], "training.epochs=60", "execution=local")
+    undisturbed = run_sweep(tmp_path / "undisturbed", *SETTINGS[:-1], "training.epochs=60", "execution=local")
     assert found["digest"] == undisturbed["digest"]
 
 
 def test_a_requested_gpu_that_cannot_be_used_ends_the_run_in_one_line(tmp_path):
-    done = command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
+    done = run_command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (ModuleNotFoundError: No module")
 
 
 def test_a_gpu_that_cannot_be_used_is_ignored_with_a_message(expected, tmp_path):
-    cluster = clusters.cluster(num_cpus=2, num_gpus=1)
+    cluster = clusters.start_cluster(num_cpus=2, num_gpus=1)
     try:
         where = ("execution=cluster", f"execution.address={cluster.address}")
-        done = command(tmp_path, *SETTINGS[:-1], *where)
+        done = run_command(tmp_path, *SETTINGS[:-1], *where)
         assert (
             "workers: 2; the GPU cannot be used (ModuleNotFoundError: No module named 'cupy'); install CuPy"
             in done.stdout
         )
-        done = command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
+        done = run_command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
         assert "GPU" not in done.stdout
     finally:
         cluster.shutdown()
     assert widths(tmp_path)[0] == []
-    assert summary(tmp_path)["digest"] == expected["digest"]
+    assert read_summary(tmp_path)["digest"] == expected["digest"]

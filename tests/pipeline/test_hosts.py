@@ -9,12 +9,12 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from hosts import RAY, can_be_made, hosts
-from running import QUICK, swept_here
+from hosts import RAY, can_make_namespaces, start_hosts
+from running import QUICK, run_sweep
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not can_be_made(), reason="network namespaces need root and the command ip"),
+    pytest.mark.skipif(not can_make_namespaces(), reason="network namespaces need root and the command ip"),
 ]
 SETTINGS = ("training.epochs=60", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
 
 
 class Sweep:
@@ -63,7 +63,7 @@ class Sweep:
 def three(tmp_path):
     """Three hosts; what is below `work`, and our code, is the first one's alone."""
     (tmp_path / "work").mkdir()
-    with hosts(tmp_path, 3, [tmp_path / "work", ROOT / "pipeline", ROOT / "nncore"]) as made:
+    with start_hosts(tmp_path, 3, [tmp_path / "work", ROOT / "pipeline", ROOT / "nncore"]) as made:
         yield made
 
 
@@ -86,7 +86,7 @@ def test_the_default_sweep_runs_across_hosts_that_share_no_folder(three, expecte
 @pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: nothing takes jobs")
 def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
     """As in the guide to clusters; the job finds the cluster that it runs in by itself."""
-    with hosts(tmp_path, 1, []) as (one,):
+    with start_hosts(tmp_path, 1, []) as (one,):
         one.start_ray(None, 2, takes_jobs=True)
         where = [f"runs={tmp_path}/runs", f"cache.folder={tmp_path}/cache", "execution=cluster"]
         job = [sys.executable, "-m", "pipeline", *SETTINGS, *where]
@@ -105,7 +105,7 @@ def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(token_hex(32))
-    with hosts(tmp_path, 1, []) as (one,):
+    with start_hosts(tmp_path, 1, []) as (one,):
         as_a_user = [
             "env",
             "-u",

@@ -9,9 +9,9 @@ import time
 
 import mlflow
 import pytest
-from interrupted import slices_so_far
+from interrupted import count_slices
 from mlflow import MlflowClient
-from running import FEW, command, journal, processes, summary, wait_until
+from running import FEW, processes, read_journal, read_summary, run_command, wait_until
 
 LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
@@ -30,7 +30,7 @@ def started(folder, *overrides):
 
 def wait_for_slices(folder, n=2):
     """Wait until some slices are in the journal."""
-    wait_until(lambda: sum(map(slices_so_far, folder.glob("runs/*/*/journal.jsonl"))) >= n)
+    wait_until(lambda: sum(map(count_slices, folder.glob("runs/*/*/journal.jsonl"))) >= n)
 
 
 def tracked_runs(folder):
@@ -61,12 +61,12 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
     assert process.returncode == 130
     assert errors == "nnsweep: interrupted; what is finished is kept\n"
     assert "Traceback" not in output
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["status"] == "killed"
     assert found["timings"]["sweep_s"] > 0
     parent, trials = tracked_runs(tmp_path)
     assert parent.info.status == "KILLED"
-    begun = {key[:4] for event in journal(tmp_path) if event["event"] == "slice" for key in event["networks"]}
+    begun = {key[:4] for event in read_journal(tmp_path) if event["event"] == "slice" for key in event["networks"]}
     assert {run.data.tags["trial_key"] for run in trials} == begun
     assert {run.info.status for run in trials} <= {"KILLED", "FINISHED"}
     assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"]
@@ -99,16 +99,16 @@ def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert len(errors.splitlines()) == 1
-    assert summary(tmp_path)["status"] == "killed"
+    assert read_summary(tmp_path)["status"] == "killed"
     wait_until(lambda: not set(processes("ray")) - ours, seconds=8)
 
 
 @pytest.mark.slow
 def test_a_stage_that_failed_on_ray_is_not_recorded_as_finished(tmp_path):
-    done = command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
+    done = run_command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
     assert done.returncode == 2
     assert "split.validation=0.0001 with split.test=0.2 does not fit the data" in done.stderr
-    assert [event["stage"] for event in journal(tmp_path) if event["event"] == "stage"] == ["load"]
+    assert [event["stage"] for event in read_journal(tmp_path) if event["event"] == "stage"] == ["load"]
 
 
 @pytest.mark.slow
@@ -127,14 +127,14 @@ def test_a_killed_driver_takes_its_writer_along(tmp_path):
 def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
     overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "execution=local", "name=digits"]
-    command(tmp_path, "data=diabetes", *overrides, "training.epochs=3")
+    run_command(tmp_path, "data=diabetes", *overrides, "training.epochs=3")
     _, trials = tracked_runs(tmp_path)
     failed = [run for run in trials if run.info.status == "FAILED"]
     assert len(failed) == 7
     assert len(trials) == 14
     assert {run.data.params["optimizer.learning_rate"] for run in failed} == {"1e+30"}
     assert all("diverged in epoch 1: train/loss was" in run.data.tags["stop_reason"] for run in failed)
-    assert summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
+    assert read_summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
 
 
 @pytest.fixture
@@ -151,10 +151,10 @@ def mute_server():
 def test_an_unreachable_server_costs_seconds_and_one_line(answer, mute_server, tmp_path):
     uri = mute_server if answer == "mute" else "http://127.0.0.1:9"
     began = time.monotonic()
-    done = command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
+    done = run_command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
     assert time.monotonic() - began < 40
     assert done.stdout.count("warning: MLflow was not written to the end (") == 1
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert (found["status"], found["mlflow"], found["trials"]["finished"]) == ("finished", None, 7)
 
 
@@ -170,18 +170,18 @@ def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(mute_server, tmp_path)
     assert process.returncode == 130
     assert "champion " in output
     assert len(errors.splitlines()) == 1
-    assert summary(tmp_path)["status"] == "finished"
+    assert read_summary(tmp_path)["status"] == "finished"
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), seconds=60)
 
 
 @pytest.mark.slow
 def test_a_deleted_experiment_is_named_in_the_warning(tmp_path):
     settings = (*FEW, "execution=local", "training.epochs=1")
-    command(tmp_path, *settings)
+    run_command(tmp_path, *settings)
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
     client = MlflowClient()
     client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
-    done = command(tmp_path, *settings)
+    done = run_command(tmp_path, *settings)
     assert "experiment digits was deleted: restore it, or choose another" in done.stdout
 
 
@@ -189,20 +189,20 @@ def test_a_deleted_experiment_is_named_in_the_warning(tmp_path):
 def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "artifacts").write_text("a file where the folder of artifacts should be")
-    done = command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+    done = run_command(tmp_path, *FEW, "execution=local", "training.epochs=1")
     assert done.stdout.count("warning: MLflow was not written to the end (") == 1
     parent, trials = tracked_runs(tmp_path)
     assert parent.info.status == "FAILED"
     assert trials == []
-    assert summary(tmp_path)["status"] == "finished"
+    assert read_summary(tmp_path)["status"] == "finished"
 
 
 @pytest.mark.slow
 def test_when_mlflow_fails_the_sweep_continues_and_one_line_warns(tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
-    done = command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")
+    done = run_command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")
     assert done.stdout.count("warning: MLflow was not written to the end (") == 1
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     assert found["status"] == "finished"
     assert found["trials"]["finished"] == 112
     assert found["mlflow"] is None

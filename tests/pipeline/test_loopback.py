@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from interrupted import slices_so_far
-from running import FEW, command, processes
+from interrupted import count_slices
+from running import FEW, processes, run_command
 from servers import free_port
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
@@ -49,7 +49,7 @@ def test_nothing_that_a_sweep_starts_listens_to_other_hosts(tmp_path):
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
-        while sum(map(slices_so_far, tmp_path.glob("runs/digits/*/journal.jsonl"))) < 2:
+        while sum(map(count_slices, tmp_path.glob("runs/digits/*/journal.jsonl"))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
         found = listening([process.pid, *processes("ray"), *processes("pipeline.tracking")])
@@ -62,7 +62,7 @@ def test_nothing_that_a_sweep_starts_listens_to_other_hosts(tmp_path):
 
 @pytest.mark.slow
 def test_the_ui_listens_to_this_machine_only(tmp_path):
-    command(tmp_path, *FEW, "execution=local", "training.epochs=1", "report=none")
+    run_command(tmp_path, *FEW, "execution=local", "training.epochs=1", "report=none")
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "ui", f"port={port}"],

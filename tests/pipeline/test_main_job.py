@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from running import composed
+from running import compose
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score
 
@@ -43,7 +43,7 @@ def slices(main_job):
 
 @pytest.fixture(scope="module")
 def test_rows():
-    settings, _ = composed()
+    settings, _ = compose()
     return settings.split(settings.data())[1]
 
 

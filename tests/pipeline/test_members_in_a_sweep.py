@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, composed, first_trials, summary, swept_here
+from running import FEW, compose, read_summary, requested_trials, run_command, run_sweep
 
 from nncore.inference import model_file
 
@@ -36,7 +36,7 @@ EVERYTHING = (
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    return swept_here(tmp_path_factory.mktemp("sweep"), *EVERYTHING, "stacks.width=unlimited")
+    return run_sweep(tmp_path_factory.mktemp("sweep"), *EVERYTHING, "stacks.width=unlimited")
 
 
 def leaderboard(found):
@@ -46,7 +46,7 @@ def leaderboard(found):
 
 @pytest.mark.slow
 def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(swept, tmp_path):
-    narrow = swept_here(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
+    narrow = run_sweep(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
     assert narrow["digest"] == swept["digest"]
     assert narrow["best"] == swept["best"]
     assert narrow["work"]["slices"] > 2 * narrow["work"]["stacks"] > 20
@@ -75,10 +75,10 @@ def test_the_champion_of_all_that_is_a_model_that_answers(swept):
 
 
 def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
-    settings, _ = composed(
+    settings, _ = compose(
         *FEW, "+optimizer@space.optimizer.lookahead=lookahead", "+space.optimizer.lookahead.every=[3,7]"
     )
-    trials = [trial for trial in first_trials(settings) if trial.optimizer_name == "lookahead"]
+    trials = [trial for trial in requested_trials(settings) if trial.optimizer_name == "lookahead"]
     assert len(trials) == 2 * 7
     parameters = trials[0].parameters
     assert parameters["optimizer.optimizer"] == "adam"
@@ -99,10 +99,10 @@ def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
 )
 def test_regression_by_another_likelihood(loss, overrides, tmp_path):
     few = (*FEW, "data=diabetes", f"loss@network.loss.regression={loss}", "training.epochs=60", STOP, *overrides)
-    found = swept_here(tmp_path, *few, "tracking=none")
+    found = run_sweep(tmp_path, *few, "tracking=none")
     assert found["best"]["test"]["r2"] > 0.2
     model = model_file.load(Path(found["model"]["path"]))
-    settings, _ = composed("data=diabetes")
+    settings, _ = compose("data=diabetes")
     rows = settings.data().rows
     answers = model.predict_columns(rows.x.numbers)
     assert answers["prediction"].shape == (442,)
@@ -114,7 +114,7 @@ def test_regression_by_another_likelihood(loss, overrides, tmp_path):
 
 
 def test_a_tied_denoising_sparse_autoencoder_as_the_reduction(tmp_path):
-    found = swept_here(
+    found = run_sweep(
         tmp_path, *FEW, "reduce=autoencoder", "reduce.tied=true", "reduce.epochs=10",
         "+regularizer@reduce.regularizers.noise=input_noise", "+regularizer@reduce.regularizers.sparse=activity",
     )  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_tied_denoising_sparse_autoencoder_as_the_reduction(tmp_path):
 
 @pytest.mark.slow
 def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tmp_path):
-    command(
+    run_command(
         tmp_path,
         *FEW,
         "execution=local",
@@ -132,7 +132,7 @@ def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tm
         STOP,
     )
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    client, found = MlflowClient(), summary(tmp_path)
+    client, found = MlflowClient(), read_summary(tmp_path)
     runs = client.search_runs([found["mlflow"]["experiment_id"]], "tags.kind = 'trial'")
     stopped = [run for run in runs if "stopped after epoch" in run.data.tags.get("stop_reason", "")]
     assert len(stopped) == found["trials"]["stopped"] > 0

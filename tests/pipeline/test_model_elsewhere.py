@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import FEW, command, summary
+from running import FEW, read_summary, run_command
 from servers import free_port
 
 from nncore.inference import model_file
@@ -39,8 +39,8 @@ NO_PICKLE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
 def run(tmp_path_factory):
     """The folder of a run, its store, some raw rows, and what the model in the run's folder says of them."""
     folder = tmp_path_factory.mktemp("wine")
-    command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
-    store, found = f"sqlite:///{folder}/runs/mlflow.db", Path(summary(folder)["model"]["path"])
+    run_command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
+    store, found = f"sqlite:///{folder}/runs/mlflow.db", Path(read_summary(folder)["model"]["path"])
     rows = json.loads((found.parent / "input_example.json").read_text())["rows"]
     answers = model_file.load(found).predict_columns({name: np.array(values) for name, values in rows.items()})
     return folder, store, rows, answers

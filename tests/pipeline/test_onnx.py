@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short_name
 from mlflow import MlflowClient
-from running import FEW, command, composed, run_here, summary
+from running import FEW, compose, read_summary, run_command, run_pipeline
 from samples import RELU, SIGMOID, SOFTMAX
 
 from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
@@ -89,17 +89,17 @@ def is_the_same(model, table):
     return content
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_every_activation(activation):
     is_the_same(model_of(activation=activation), MATRIX)
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_every_normalisation(normalisation):
     is_the_same(model_of(normalisation=normalisation), MATRIX)
 
 
-@pytest.mark.parametrize("loss", LOSSES, ids=short)
+@pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_every_loss_alone_and_in_an_ensemble(loss):
     model = model_of(loss)
     is_the_same(model, MATRIX)
@@ -124,7 +124,7 @@ def test_classes_can_be_texts_in_any_alphabet():
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short)
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_the_autoencoder_and_pca_one_after_the_other(tied, normalisation):
     shape = autoencoder_architecture(
         6, (5,), 4, Component("nncore.activations.elu"), normalisation=normalisation, tied=tied
@@ -210,12 +210,12 @@ def test_what_has_no_translation_is_named(monkeypatch):
 def test_the_setting_needs_the_packages(monkeypatch):
     monkeypatch.setattr("pipeline.config.schema.find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"onnx=true needs the packages .*pip install onnx onnxruntime"):
-        composed("onnx=true")
+        compose("onnx=true")
 
 
 def test_a_file_that_cannot_be_made_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    found = run_here(*composed("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
+    found = run_pipeline(*compose("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
                                "training.epochs=2", "onnx=true", f"runs={tmp_path}"))  # fmt: skip
     assert found["status"] == "finished"
     assert found["model"]["onnx"] is None
@@ -235,9 +235,9 @@ assert not {"nncore", "pipeline"} & set(sys.modules)
 
 @pytest.mark.slow
 def test_a_run_writes_the_file_and_mlflow_has_it(tmp_path):
-    command(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
+    run_command(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
             "select.ensemble=3", "select.publish=ensemble")  # fmt: skip
-    found = summary(tmp_path)
+    found = read_summary(tmp_path)
     path = Path(found["model"]["onnx"])
     client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
     assert "model.onnx" in [one.path for one in client.list_artifacts(found["mlflow"]["run_id"])]

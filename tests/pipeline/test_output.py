@@ -11,8 +11,8 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from running import FEW, composed, summary
-from sweeps import add, opened
+from running import FEW, compose, read_summary
+from sweeps import add_slice, open_records
 from sweeps import report as reported
 
 from pipeline.config.schema import Configuration
@@ -28,10 +28,10 @@ OURS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "t
 
 def halved():
     """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
-    found = opened(9)
+    found = open_records(9)
     found.rungs.append(RungProgress("1", 9, 9, 0))
     losses = {key: reported(1.0 + at / 10, 1.0, selected_epoch=1) for at, key in enumerate(found.networks)}
-    add(found, losses, 0, 1)
+    add_slice(found, losses, 0, 1)
     for key in list(found.trials)[3:]:
         found.prune(key, "the search left it out", 1)
     found.mark_finished(found.trials)
@@ -60,13 +60,13 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
     [(), ("search=halving",), ("space=everything", "search=random", "search.trials=200"), ("space=architectures",)],
 )
 def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
-    settings, _ = composed(*overrides)
+    settings, _ = compose(*overrides)
     trials = [request.trial for request in settings.sampler().ask()]
-    found = opened(0)
+    found = open_records(0)
     for trial in trials:
         found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.replicates}, {})
     found.rungs += [RungProgress(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
-    add(found, {key: reported(123.4567, 1.0, selected_epoch=1) for key in found.networks}, 0, 1)
+    add_slice(found, {key: reported(123.4567, 1.0, selected_epoch=1) for key in found.networks}, 0, 1)
     lines = shown(SweepProgress(found, 1e-3, 1000, 1000)).splitlines()
     assert len(lines) <= 23  # the cursor takes one
     assert max(map(len, lines)) <= 80
@@ -129,7 +129,7 @@ def test_json_says_how_far_a_sweep_is():
 
 
 def test_json_is_all_that_a_run_prints(tmp_path, capsys):
-    settings, config = composed(*OURS, f"runs={tmp_path}/runs")
+    settings, config = compose(*OURS, f"runs={tmp_path}/runs")
     run(Configuration(settings, config, ""), output_of("json"), time.monotonic())
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in events]
@@ -138,7 +138,7 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
     assert {"data", "note", "progress"} <= {*kinds}
     stages = [event["name"] for event in events if event["event"] == "stage"]
     assert stages == ["startup", "load", "split", "prepare", "reduce"]
-    assert {name: value for name, value in events[-1].items() if name != "event"} == summary(tmp_path)
+    assert {name: value for name, value in events[-1].items() if name != "event"} == read_summary(tmp_path)
     assert events[0]["run_id"] == events[-1]["run_id"]
     last = [event for event in events if event["event"] == "progress"][-1]
     assert (last["trials"], last["trials_finished"], last["network_epochs"]) == (7, 7, 21)
@@ -148,7 +148,7 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
 
 
 def test_quiet_is_one_line(tmp_path, capsys):
-    settings, config = composed(*OURS, f"runs={tmp_path}")
+    settings, config = compose(*OURS, f"runs={tmp_path}")
     found = run(Configuration(settings, config, ""), QuietOutput(), 0.0)
     said = capsys.readouterr()
     folder = next(tmp_path.glob("wine/*"))
@@ -165,7 +165,7 @@ def test_quiet_is_one_line(tmp_path, capsys):
 def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
     from pipeline.driver.dry_run import show_plan
 
-    settings, config = composed(*OURS, f"runs={tmp_path}", "plan=true")
+    settings, config = compose(*OURS, f"runs={tmp_path}", "plan=true")
     for output in (QuietOutput(), JsonOutput(sys.stdout, Pace())):
         show_plan(Configuration(settings, config, ""), output, 0.0)
         text = capsys.readouterr().out

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from running import FEW, command, composed, swept_here
+from running import FEW, compose, run_command, run_sweep
 from sweeps import trial_network
 
 from pipeline.components.errors import SettingError
@@ -23,7 +23,7 @@ IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=1
 
 def planned(folder, *overrides):
     """What is found, and what is printed."""
-    configuration = Configuration(*composed("execution=local", f"runs={folder}", "plan=true", *overrides), "")
+    configuration = Configuration(*compose("execution=local", f"runs={folder}", "plan=true", *overrides), "")
     console = Console(file=StringIO(), width=200)
     return show_plan(configuration, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
 
@@ -62,7 +62,7 @@ def test_a_budget_is_planned_with(tmp_path):
 
 def test_of_a_run_that_grows_what_is_new_is_planned(tmp_path):
     settings = (*ADAM, *IRIS, "training.epochs=3")
-    run = f"run={swept_here(tmp_path, *settings)['run_id']}"
+    run = f"run={run_sweep(tmp_path, *settings)['run_id']}"
     found, printed = planned(tmp_path, *settings, run, "training.epochs=5")
     assert (found["networks"], found["network_epochs"]) == (9, 9 * 2)
     assert "; 9 networks have begun before" in printed
@@ -85,7 +85,7 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
     """A factor of four leaves room for a machine that does other work, too."""
     settings = (*FEW, "training.epochs=30")
     found, _ = planned(tmp_path / "plan", *settings)
-    taken = swept_here(tmp_path / "run", *settings)["timings"]["sweep_s"]
+    taken = run_sweep(tmp_path / "run", *settings)["timings"]["sweep_s"]
     assert 1 / 4 < found["sweep_seconds"] / taken < 4
 
 
@@ -101,7 +101,7 @@ def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
 
 @pytest.mark.slow
 def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
-    done = command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
+    done = run_command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
     lines = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
     assert lines[-5:] == ["plan", "upstream", "memory", "arithmetic", "sweep"]
     assert left_behind(tmp_path) == {"runs"}
@@ -110,7 +110,7 @@ def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
 
 def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
     """And it is not touched."""
-    swept_here(tmp_path, *ADAM, *IRIS)
+    run_sweep(tmp_path, *ADAM, *IRIS)
     (path,) = tmp_path.glob("*/*/journal.jsonl")
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n")
@@ -125,7 +125,7 @@ def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
 def test_the_plan_of_an_interrupted_halving_is_what_the_resumed_run_trains(tmp_path):
     """The scores of the finished rungs decide which trials are trained further, as in the run itself."""
     settings = (*ADAM, *IRIS, "search=halving", "training.epochs=9")
-    swept_here(tmp_path, *settings)
+    run_sweep(tmp_path, *settings)
     (path,) = tmp_path.glob("*/*/journal.jsonl")
     lines = path.read_text().splitlines()
     rungs = [number for number, line in enumerate(lines) if json.loads(line)["event"] == "rung"]
@@ -134,7 +134,7 @@ def test_the_plan_of_an_interrupted_halving_is_what_the_resumed_run_trains(tmp_p
     assert "9 networks have begun before" in printed
     assert (found["trials"], found["network_epochs"]) == (9, 1 * 6)
     n_lines = len(path.read_text().splitlines())
-    swept_here(tmp_path, *settings)
+    run_sweep(tmp_path, *settings)
     resumed = [json.loads(line) for line in path.read_text().splitlines()[n_lines:]]
     slices = [event for event in resumed if event["event"] == "slice"]
     assert sum((event["until"] - event["start"]) * len(event["networks"]) for event in slices) == 6

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, swept_here
+from running import FEW, run_command, run_sweep
 
 from nncore.inference import model_file
 from pipeline.cli import dispatch
@@ -28,7 +28,7 @@ def houses(tmp_path_factory):
         rows.append([area if at % 9 else "", city if at % 11 else "", sold, round(price, 2)])
     with (folder / "houses.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["area", "city", "sold", "price"], *rows])
-    found = swept_here(folder, *FEW, *TABLE, f"data.path={folder}/houses.csv")
+    found = run_sweep(folder, *FEW, *TABLE, f"data.path={folder}/houses.csv")
     return folder, folder / "houses" / found["run_id"], rows
 
 
@@ -62,7 +62,7 @@ def test_new_rows_need_no_target_and_may_come_in_other_columns(houses, tmp_path,
 
 
 def test_a_bundled_set_is_answered_with_classes_and_probabilities(tmp_path, capsys):
-    found = swept_here(tmp_path, *FEW, "data=iris", "training.epochs=2", "report=none")
+    found = run_sweep(tmp_path, *FEW, "data=iris", "training.epochs=2", "report=none")
     rows = predicted(capsys, tmp_path, f"model={tmp_path}/iris/{found['run_id']}", "data=iris")
     assert len(rows) == 150
     for row in rows:
@@ -97,19 +97,19 @@ def test_the_champion_of_mlflow_answers_and_moves_only_to_a_better_model(tmp_pat
     def version():
         return int(client.get_model_version_by_alias("wine", "champion").version)
 
-    command(tmp_path, *settings, "training.epochs=5")
+    run_command(tmp_path, *settings, "training.epochs=5")
     assert version() == 1
     runs = f"runs={tmp_path}/runs"
     assert len(predicted(capsys, tmp_path, "model=models:/wine@champion", "data=wine", runs)) == 178
     (tmp_path / "answers.csv").unlink()
-    worse = command(tmp_path, *settings, "training.epochs=1").stdout
+    worse = run_command(tmp_path, *settings, "training.epochs=1").stdout
     assert "model      models:/wine/2; alias champion still points to version 1, whose validation_loss of" in worse
     assert version() == 1
-    assert "@champion (version 3)" in command(tmp_path, *settings, "training.epochs=30").stdout
+    assert "@champion (version 3)" in run_command(tmp_path, *settings, "training.epochs=30").stdout
     assert version() == 3
-    other = command(tmp_path, *settings, "training.epochs=40", "select.metric=accuracy").stdout
+    other = run_command(tmp_path, *settings, "training.epochs=40", "select.metric=accuracy").stdout
     assert "alias champion still points to version 3, which was ranked by another metric" in other
-    command(tmp_path, *settings, "training.epochs=1", "tracking.promote=always")
+    run_command(tmp_path, *settings, "training.epochs=1", "tracking.promote=always")
     assert version() == 5
     found = [json.loads(path.read_text())["model"] for path in sorted(tmp_path.glob("runs/wine/*/summary.json"))]
     assert sorted((one["version"], one["alias"]) for one in found) == [

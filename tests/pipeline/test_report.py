@@ -13,7 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from rich.console import Console
-from running import FEW, composed, run_here, swept_here
+from running import FEW, compose, run_pipeline, run_sweep
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from nncore.inference import model_file
@@ -64,7 +64,7 @@ class Page(HTMLParser):
 
 def reported(folder, *overrides):
     """The run's folder and its page."""
-    found = swept_here(folder, *SMALL, *overrides)
+    found = run_sweep(folder, *SMALL, *overrides)
     (path,) = folder.glob(f"*/{found['run_id']}/report.html")
     return path.parent, Page(path.read_text())
 
@@ -113,7 +113,7 @@ def test_the_leaderboard_is_that_of_the_file(digits):
 def test_the_confusion_matrix_and_its_scores_are_scikit_learns(digits):
     folder, page = digits
     found = json.loads((folder / "diagnosis.json").read_text())["test"]
-    settings, _ = composed()
+    settings, _ = compose()
     test = settings.split(settings.data())[1]
     predicted = model_file.load(folder / "model").predict_columns(_raw(test))["prediction"]
     assert found["confusion"] == confusion_matrix(test.y, predicted).tolist()
@@ -148,7 +148,7 @@ def test_the_explained_variance_is_scikit_learns(digits):
     from sklearn.preprocessing import StandardScaler
 
     folder, _ = digits
-    settings, _ = composed()
+    settings, _ = compose()
     development = settings.split(settings.data())[0]
     rows = development.part(0)[0]
     x = np.column_stack(list(_raw(rows).values())).astype(float)
@@ -203,10 +203,10 @@ def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
 
 
 def test_if_all_trials_diverge_the_report_says_so(tmp_path):
-    settings = composed(*FEW, "data=diabetes", "report=page", "tracking=none", "execution=local", "training.epochs=1",
+    settings = compose(*FEW, "data=diabetes", "report=page", "tracking=none", "execution=local", "training.epochs=1",
                         "training.loss_limit=1e-9", f"runs={tmp_path}")  # fmt: skip
     with pytest.raises(SettingError, match="all 7 trials diverged"):
-        run_here(*settings)
+        run_pipeline(*settings)
     (path,) = tmp_path.glob("diabetes/*/report.html")
     assert "No trial has a result, so there is no champion." in path.read_text()
     assert "diverged in epoch 1" in path.read_text()
@@ -233,7 +233,7 @@ def test_the_command_writes_it_again(digits, capsys):
 
 
 def test_a_report_that_fails_warns_and_the_run_finishes(tmp_path, capsys):
-    settings, config = composed("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
+    settings, config = compose("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
 
     class NoInk:
         def write(self, folder):
@@ -254,7 +254,7 @@ def test_a_run_that_fails_after_its_sweep_writes_no_report(tmp_path, monkeypatch
 
     monkeypatch.setattr(Finalizer, "publish", fail)
     with pytest.raises(SettingError, match="no room for the model"):
-        swept_here(tmp_path, *FEW, "report=page")
+        run_sweep(tmp_path, *FEW, "report=page")
     assert not [*tmp_path.rglob("report.html"), *tmp_path.rglob("plots")]
     assert [*tmp_path.rglob("leaderboard.csv")]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
-from sweeps import add, enter, opened, place, report
+from sweeps import add_slice, checkpoint_ref, open_records, open_trial, report
 
 from pipeline.engine.records import digest
 from pipeline.runs.records import CheckpointRef, Replicate, replicates
@@ -15,17 +15,17 @@ INF = (7, "train/loss was inf (limit 1e+06)")
 
 def test_networks_go_trial_by_trial_with_the_folds_and_the_seeds_inside():
     assert replicates(2, 5, 2) == [Replicate(0, 5), Replicate(0, 6), Replicate(1, 5), Replicate(1, 6)]
-    assert list(opened(2, 2, 2).networks) == [
+    assert list(open_records(2, 2, 2).networks) == [
         f"000{t}/{fold}/{seed}" for t in (0, 1) for fold in (1, 2) for seed in (0, 1)
     ]
 
 
 def test_slices_are_counted_and_joined():
-    found = opened(4)
+    found = open_records(4)
     first, second = list(found.networks)[:2]
-    assert add(found, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
+    assert add_slice(found, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
     assert (found.n_finished, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
-    assert add(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
+    assert add_slice(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
     assert (found.epochs_trained, found.n_slices) == (6, 2)
     assert list(found.networks[first].curves["validation/loss"]) == [0.5, 0.6, 0.2]
     assert found.networks[second].diverged == (3, "why")
@@ -37,10 +37,10 @@ def test_slices_are_counted_and_joined():
 
 
 def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
-    found = opened(4)
+    found = open_records(4)
     first, second = list(found.networks)[:2]
     early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), selected_epoch=2)
-    assert add(found, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
+    assert add_slice(found, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
     assert (found.epochs_trained, found.networks[first].epochs_trained) == (9, 4)
     found.finish("0001")
     found.mark_finished(found.trials)
@@ -51,9 +51,9 @@ def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])
 def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric):
-    found = opened(4, metric=metric)
+    found = open_records(4, metric=metric)
     for key, value in zip(found.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
-        add(found, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
+        add_slice(found, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
     assert [trial.key for trial in found.ranking()] == ["0001", "0003", "0000", "0002"]
     found.mark_finished(found.trials)
     assert found.best.key == "0001"
@@ -61,25 +61,25 @@ def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric)
 
 def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
     """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
-    found = opened(1)
+    found = open_records(1)
     (key,) = found.networks
-    add(found, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
-    add(found, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
+    add_slice(found, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
+    add_slice(found, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
     network = found.networks[key]
     assert [network.result_known_at(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
     assert (network.metrics_at(3)["validation/loss"], network.metrics_at(5)["validation/loss"]) == (0.2, 0.1)
     assert network.final_metrics["validation/loss"] == 0.1
-    add(found, {key: replace(report(), diverged=INF)}, 5, 7)
+    add_slice(found, {key: replace(report(), diverged=INF)}, 5, 7)
     assert (network.result_known_at(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
     assert network.metrics_at(3)["validation/loss"] == 0.2  # a rung before still has its score
 
 
 def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
-    found = opened(1)
+    found = open_records(1)
     (key,) = found.networks
-    add(found, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
-    add(found, {key: report(0.2, 0.1, selected_epoch=5)}, 3, 5)
-    add(found, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
+    add_slice(found, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
+    add_slice(found, {key: report(0.2, 0.1, selected_epoch=5)}, 3, 5)
+    add_slice(found, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
     network = found.networks[key]
     assert list(network.curves["validation/loss"]) == [0.6, 0.4]
     assert (network.epochs_trained, network.fingerprint) == (2, "new")
@@ -88,20 +88,20 @@ def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_kn
 
 def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     """As population-based training does: trial 1 goes on from trial 0."""
-    found = opened(2)
+    found = open_records(2)
     good, bad = found.networks
-    add(found, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
+    add_slice(found, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
     content_hash = "copy 0001/1/0"
-    enter(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
+    open_trial(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
     copy = found.networks[bad]
     assert (copy.key, copy.content_hash, copy.epochs_trained, copy.checkpoint) == (
         bad,
         content_hash,
         2,
-        place(good, "00000-2"),
+        checkpoint_ref(good, "00000-2"),
     )
     assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
-    add(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
+    add_slice(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
     assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
     assert list(found.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
     assert list(found.known["at 0001/1/0"].curves["validation/loss"]) == [0.9, 0.8]  # what it was before is still known
@@ -109,29 +109,33 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
 
 
 def test_what_an_earlier_session_knew_stands_and_is_counted():
-    before = opened(2)
-    add(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
-    found = opened(
+    before = open_records(2)
+    add_slice(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
+    found = open_records(
         3, known={content_hash: result for content_hash, result in before.known.items() if result.epochs_trained}
     )
     assert found.n_resumed == 1
     assert (found.networks["0000/1/0"].epochs_trained, found.epochs_trained) == (2, 0)
-    enter(found, 0)  # the next rung
+    open_trial(found, 0)  # the next rung
     assert found.n_resumed == 1
 
 
 def test_others_in_the_file_of_a_slice_are_found_there_too():
-    found = opened(2)
+    found = open_records(2)
     stopped, other = found.networks
-    add(found, {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), other: report(0.4, selected_epoch=1)}, 0, 1)
+    add_slice(
+        found, {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), other: report(0.4, selected_epoch=1)}, 0, 1
+    )
     held = CheckpointRef("00000-2", "1" * 64, stopped)
-    found.add({other: report(0.4, selected_epoch=2)}, 1, 2, {other: place(other, "00000-2"), stopped: held}, False)
+    found.add(
+        {other: report(0.4, selected_epoch=2)}, 1, 2, {other: checkpoint_ref(other, "00000-2"), stopped: held}, False
+    )
     assert found.networks[stopped].checkpoint == held
 
 
 def test_a_pruned_trial_has_a_result_and_a_cause():
-    found = opened(2)
-    add(found, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
+    found = open_records(2)
+    add_slice(found, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
     for key in found.trials:
         found.prune(key, "the budget is used up")
     assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
@@ -143,11 +147,11 @@ def test_a_pruned_trial_has_a_result_and_a_cause():
 
 
 def digest_with(change=None, **of):
-    found = opened(1, **of)
+    found = open_records(1, **of)
     content = (
         report(0.5, 0.4, selected_epoch=2) if change is None else replace(report(0.5, 0.4, selected_epoch=2), **change)
     )
-    add(found, dict.fromkeys(found.networks, content), 0, 2)
+    add_slice(found, dict.fromkeys(found.networks, content), 0, 2)
     return digest(found)
 
 
@@ -165,12 +169,12 @@ def test_the_digest_sees_every_part_of_a_result():
         digest_with({"selected_epoch": 1}),
     ]
     digests += [digest_with(n_folds=2), digest_with(n_seeds=2)]
-    pruned_trial, other_trial, other_seed = opened(1), opened(0), opened(0)
-    enter(other_trial, 1)
+    pruned_trial, other_trial, other_seed = open_records(1), open_records(0), open_records(0)
+    open_trial(other_trial, 1)
     other_seed.replicates = (Replicate(0, 1),)
-    enter(other_seed, 0)
+    open_trial(other_seed, 0)
     for found in (pruned_trial, other_trial, other_seed):
-        add(found, {key: report(0.5, 0.4, selected_epoch=2) for key in found.networks}, 0, 2)
+        add_slice(found, {key: report(0.5, 0.4, selected_epoch=2) for key in found.networks}, 0, 2)
     pruned_trial.prune("0000", "why")
     digests += [digest(found) for found in (pruned_trial, other_trial, other_seed)]
     assert len({*digests}) == len(digests)
@@ -189,9 +193,9 @@ def test_the_digest_takes_one_nan_for_another_and_no_other_number():
 def test_the_digest_does_not_depend_on_the_order_in_which_slices_end_or_on_where_states_are():
     digests = set()
     for order in permutations(range(3)):
-        found = opened(3)
+        found = open_records(3)
         for number in order:
             key = f"{number:04d}/1/0"
-            found.add({key: report(number / 10, selected_epoch=1)}, 0, 1, {key: place(key, f"{order}")}, True)
+            found.add({key: report(number / 10, selected_epoch=1)}, 0, 1, {key: checkpoint_ref(key, f"{order}")}, True)
         digests.add(digest(found))
     assert len(digests) == 1

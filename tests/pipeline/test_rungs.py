@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from sweeps import add, enter, opened, report, trial
+from sweeps import add_slice, open_records, open_trial, report, trial
 
 from pipeline.engine.budget import Budget
 from pipeline.engine.loop import Rungs
@@ -28,13 +28,13 @@ class Script:
 
 def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5):
     """Train all that is asked for. Returns for each rung {trial: epoch}, and the records."""
-    results = opened(0) if results is None else results
+    results = open_records(0) if results is None else results
     rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
     asked = []
     while requests := rungs.next():
         asked.append({request.trial.number: request.until for request in requests})
         for request in requests:
-            enter(results, request.trial.number)
+            open_trial(results, request.trial.number)
             for network in results.trials[request.trial.key].networks:
                 told = losses(request.trial.number, range(network.epochs_trained + 1, request.until + 1))
                 one = (
@@ -42,7 +42,9 @@ def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",)
                 )
                 one = one if one.diverged else replace(one, selected_epoch=request.until)
                 if not network.ended:
-                    add(results, {network.key: one}, network.epochs_trained, request.until, request.until == epochs)
+                    add_slice(
+                        results, {network.key: one}, network.epochs_trained, request.until, request.until == epochs
+                    )
         rungs.trained(requests)
     return asked, results
 
@@ -85,7 +87,7 @@ def test_a_budget_pays_for_the_first_of_the_requests(budget, expected):
 
 def test_each_network_of_a_trial_is_paid_for():
     script = Script([(0, 2), (1, 2)])
-    assert swept(script, Budget(None, 2 * 6, None), results=opened(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
+    assert swept(script, Budget(None, 2 * 6, None), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
 
 
 def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
@@ -102,7 +104,7 @@ def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
 
 def test_scores_are_means_over_the_networks_and_smaller_is_better():
     script = Script([(0, 1), (1, 1)])
-    results = opened(0, n_folds=2)
+    results = open_records(0, n_folds=2)
     losses = iter([0.25, 0.75, 0.5, 0.25])
     swept(
         script, epochs=1, results=results, objectives=("loss", "accuracy", "parameters"), losses=lambda *_: next(losses)
@@ -112,9 +114,9 @@ def test_scores_are_means_over_the_networks_and_smaller_is_better():
 
 def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
     """Later epochs that an earlier session has trained change no decision at an earlier rung."""
-    results = opened(1)
-    add(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
-    add(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
+    results = open_records(1)
+    add_slice(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
+    add_slice(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
     script = Script([(0, 2)], [(0, 3)], [(0, 5)])
     rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
     while requests := rungs.next():
@@ -126,6 +128,6 @@ def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
 def test_a_trial_of_which_one_network_diverged_scores_inf():
     script = Script([(0, 2)])
     told = iter([0.5, replace(report(0.5), diverged=(2, "why"))])
-    _, results = swept(script, results=opened(0, n_folds=2), losses=lambda *_: next(told))
+    _, results = swept(script, results=open_records(0, n_folds=2), losses=lambda *_: next(told))
     assert script.told == [{"0000": (math.inf,)}]
     assert results.trials["0000"].diverged

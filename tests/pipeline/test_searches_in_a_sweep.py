@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import composed, first_trials, rest_slow, run_here, swept_here
+from running import compose, requested_trials, run_pipeline, run_sweep, slow_after_first
 
 from nncore.inference import model_file
 from nncore.stack.regroup import collect
@@ -55,10 +55,10 @@ def read_leaderboard(runs):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("search", rest_slow(SEARCHES))
+@pytest.mark.parametrize("search", slow_after_first(SEARCHES))
 def test_law_1_decisions_of_a_search_do_not_depend_on_packing(search, tmp_path):
     found = [
-        swept_here(tmp_path / name, *SEARCHES[search], *packing)
+        run_sweep(tmp_path / name, *SEARCHES[search], *packing)
         for name, packing in {
             "wide": ("stacks.width=unlimited",),
             "narrow": ("stacks.width=2", "stacks.slice_seconds=0.001"),
@@ -74,7 +74,7 @@ def test_law_1_decisions_of_a_search_do_not_depend_on_packing(search, tmp_path):
 
 def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
     """9 learning rates: all for an epoch, 3 for three, 1 for nine."""
-    found = swept_here(tmp_path, *SEARCHES["halving"])
+    found = run_sweep(tmp_path, *SEARCHES["halving"])
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
     assert [sorted(set(rung["until"].values())) for rung in rungs] == [[1], [3], [9]]
     assert [len(rung["until"]) for rung in rungs] == [9, 3, 1]
@@ -92,11 +92,11 @@ def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
 @pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
 def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
     with pytest.raises(SettingError, match=f"^budget.{budget} is used up before any trial was trained; increase it"):
-        swept_here(tmp_path, *IRIS, f"budget.{budget}")
+        run_sweep(tmp_path, *IRIS, f"budget.{budget}")
 
 
 def test_a_budget_of_network_epochs_is_kept(tmp_path):
-    found = swept_here(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
+    found = run_sweep(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
     assert sum(len(curves["validation/loss"]) for curves, _ in networks_of(tmp_path).values()) == 9 + 2
     status = [row["status"] for row in read_leaderboard(tmp_path)]
     assert sum("budget.network_epochs=12 is used up" in one for one in status) == 3
@@ -154,9 +154,9 @@ class RecordingSearch:
 
 def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
     """The copies continue from the weights and the optimizer state of their origins, with their own rates."""
-    settings, config = composed(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
+    settings, config = compose(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
     recording = RecordingSearch(settings.search)
-    run_here(replace(settings, search=recording), config)
+    run_pipeline(replace(settings, search=recording), config)
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
     reported = {}
     number = -1
@@ -183,7 +183,7 @@ SWEPT = {  # a setting of the space, the same as a setting of a run of its own, 
 }
 
 
-@pytest.mark.parametrize("name", rest_slow(SWEPT))
+@pytest.mark.parametrize("name", slow_after_first(SWEPT))
 def test_law_1_a_swept_setting_gives_the_result_of_a_separate_run(name, tmp_path):
     swept, alone, values = SWEPT[name]
     few = ("space=learning_rates", *(f"~space.optimizer.{one}" for one in ("sgd", "momentum", "rmsprop")))
@@ -196,15 +196,15 @@ def test_law_1_a_swept_setting_gives_the_result_of_a_separate_run(name, tmp_path
     )
     if name != "reduce.n_components":
         few = (*few, "reduce=none")
-    found = swept_here(tmp_path / "swept", *few, *swept.split())
+    found = run_sweep(tmp_path / "swept", *few, *swept.split())
     together = networks_of(tmp_path / "swept")
     assert found["trials"]["finished"] == len(together) == len(values)
     for number, value in enumerate(values):
-        swept_here(tmp_path / f"{number}", *few, alone.format(value))
+        run_sweep(tmp_path / f"{number}", *few, alone.format(value))
         assert networks_of(tmp_path / f"{number}")["0000/1/0"] == together[f"{number:04d}/1/0"]
     assert len({fingerprint for _, fingerprint in together.values()}) == len(values)
-    settings, _ = composed(*few, *swept.split())
-    assert [str(trial.other_parameters[0][1]) for trial in first_trials(settings)] == [
+    settings, _ = compose(*few, *swept.split())
+    assert [str(trial.other_parameters[0][1]) for trial in requested_trials(settings)] == [
         str(value).replace(",", ", ") for value in values
     ]
 
@@ -213,7 +213,7 @@ MANY = (*ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=2", "trai
 
 
 def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
-    found = swept_here(tmp_path, *MANY)
+    found = run_sweep(tmp_path, *MANY)
     rows = read_leaderboard(tmp_path)
     finals = {key: curves["validation/loss"][-1] for key, (curves, _) in networks_of(tmp_path).items()}
     assert len(finals) == 9 * 4
@@ -232,8 +232,8 @@ def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
 def test_of_equals_the_simplest_is_the_champion(tmp_path):
     """Networks of several sizes on an easy task: those that cannot be distinguished tie."""
     few = (*MANY, "space.optimizer.adam.learning_rate=[0.03]", "+space.network.hidden=[[32],[8],[4]]")
-    best = swept_here(tmp_path / "best", *few)
-    found = swept_here(tmp_path / "simplest", *few, "select.simplest=true")
+    best = run_sweep(tmp_path / "best", *few)
+    found = run_sweep(tmp_path / "simplest", *few, "select.simplest=true")
     rows = read_leaderboard(tmp_path / "simplest")
     tied = [row for row in rows if row["tied"] == "True"]
     smallest = min(tied, key=lambda row: json.loads(row["network.hidden"]))
@@ -245,7 +245,7 @@ def test_of_equals_the_simplest_is_the_champion(tmp_path):
 
 def test_the_pareto_front_has_the_trials_that_none_dominates(tmp_path):
     few = ("space=learning_rates", *ADAM[1:], *IRIS, "space.optimizer.adam.learning_rate=[0.003,0.03]")
-    swept_here(
+    run_sweep(
         tmp_path, *few, "+space.network.hidden=[[],[4],[16]]", "select.tradeoffs=[parameters]", "training.epochs=8"
     )
     rows = read_leaderboard(tmp_path)
@@ -258,14 +258,14 @@ def test_the_pareto_front_has_the_trials_that_none_dominates(tmp_path):
 
 def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
     few = (*ADAM, *IRIS, "training.epochs=6")
-    champion = swept_here(tmp_path / "champion", *few)
-    found = swept_here(tmp_path / "ensemble", *few, "select.publish=ensemble", "select.ensemble=5")
+    champion = run_sweep(tmp_path / "champion", *few)
+    found = run_sweep(tmp_path / "ensemble", *few, "select.publish=ensemble", "select.ensemble=5")
     counts = found["ensemble"]["networks"]
     assert 1 <= sum(counts.values()) <= 5
     assert set(counts) <= {f"{number:04d}/1/0" for number in range(9)}
     alone = champion["best"]["validation"]["loss"]["mean"]
     assert found["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it begins with the best network
-    settings, _ = composed(*few)
+    settings, _ = compose(*few)
     _, test = settings.split(settings.data())
     for summary, expected in ((champion, champion["best"]["test"]), (found, found["ensemble"]["test"])):
         model = model_file.load(tmp_path.joinpath(summary["model"]["path"]))
@@ -278,12 +278,12 @@ def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
 
 
 def test_without_an_ensemble_there_is_none_in_the_summary(tmp_path):
-    assert swept_here(tmp_path, *ADAM, *IRIS, "select.ensemble=0")["ensemble"] is None
+    assert run_sweep(tmp_path, *ADAM, *IRIS, "select.ensemble=0")["ensemble"] is None
 
 
 def test_law_2_a_diverged_trial_is_dropped_by_the_search(tmp_path):
     wild = (*SEARCHES["halving"], "space.optimizer.adam.learning_rate=[0.001,0.01,1000.0]", "training.loss_limit=20.0")
-    found = swept_here(tmp_path, *wild)
+    found = run_sweep(tmp_path, *wild)
     rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
     lost = {row["trial"] for row in read_leaderboard(tmp_path) if row["status"].startswith("diverged in epoch 1")}
     assert lost == {"0002"}

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import FEW, command, composed
+from running import FEW, compose, run_command
 from servers import Server, free_port
 
 from pipeline.components.errors import SettingError
@@ -47,7 +47,7 @@ def written(folder: Path) -> str:
 
 def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
     """Only masked settings are there to compare with."""
-    settings, config = composed("data=wine", "tracking=none", f"runs={tmp_path}")
+    settings, config = compose("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
     request = run_request(Configuration(settings, config, ""), "code")
     record = RunFolder(request, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0, settings.tracking)
@@ -58,7 +58,7 @@ def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
 
 
 def test_an_error_shows_no_password(tmp_path):
-    done = command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
+    done = run_command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
     assert done.returncode == 2
     assert "ftp://me:...@host" in done.stderr
     assert SECRET not in done.stdout + done.stderr
@@ -66,7 +66,7 @@ def test_an_error_shows_no_password(tmp_path):
 
 @pytest.mark.slow
 def test_a_store_that_does_not_answer_leaves_no_password_in_the_warning_or_the_log(tmp_path):
-    done = command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
+    done = run_command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
     assert "warning: MLflow was not written to the end" in done.stdout
     assert SECRET not in done.stdout + done.stderr + written(tmp_path)
 
@@ -78,7 +78,7 @@ def test_a_server_gets_the_password_and_nothing_else_does(tmp_path):
     address = f"http://me:{SECRET}@127.0.0.1:{server.port}"
     try:
         server.start()
-        done = command(place, *QUICK, f"tracking.uri={address}")
+        done = run_command(place, *QUICK, f"tracking.uri={address}")
         assert "warning" not in done.stdout
         assert SECRET not in done.stdout + done.stderr + written(tmp_path)
         (folder,) = place.glob("runs/wine/*/")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from running import composed
+from running import compose
 
 from nncore.inference.table import matrix_table
 from pipeline.components.errors import SettingError
@@ -208,7 +208,7 @@ GOLDEN = {  # the test part, and the validation part of every fold
 def test_the_rows_of_a_small_example(name):
     """Computed once, with NumPy 2 and scikit-learn 1.9: a change means that nobody's results can be repeated."""
     few = {"k_fold": ["split.folds=3"], "repeated_k_fold": ["split.folds=2", "split.repeats=2"]}.get(name, [])
-    split = composed(f"split={name}", "seed=1", *few)[0].split
+    split = compose(f"split={name}", "seed=1", *few)[0].split
     groups = np.arange(15) // 2 if name == "grouped" else None
     test, folds = parts(split, made(np.arange(15) % 2, groups=groups))
     assert (test, [validation for _, validation in folds]) == GOLDEN[name]
@@ -287,4 +287,4 @@ def test_a_part_whose_targets_are_equal_is_refused(part, rows):
     ],
 )
 def test_settings_that_no_data_fit_are_refused_at_once(split, setting, expected):
-    assert expected in refusal(composed, f"split={split}", f"split.{setting}")
+    assert expected in refusal(compose, f"split={split}", f"split.{setting}")

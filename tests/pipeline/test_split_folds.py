@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import composed, rest_slow
+from running import compose, slow_after_first
 from test_split import KINDS, data_for, made, parts, refusal, targets
 
 from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
@@ -123,12 +123,12 @@ def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, folds, dataset,
     assert refusal(split_by(cls, folds), dataset).startswith(said)
 
 
-@pytest.mark.parametrize("name", rest_slow(["holdout", "stratified", "grouped", "time"]))
+@pytest.mark.parametrize("name", slow_after_first(["holdout", "stratified", "grouped", "time"]))
 def test_every_file_takes_folds_and_k_fold_is_the_stratified_one(name):
-    split = composed(f"split={name}", "split.folds=5")[0].split
+    split = compose(f"split={name}", "split.folds=5")[0].split
     assert len(split(data_for(type(split)))[0].folds) == 5
-    assert composed(f"split={name}")[0].split.folds == 1
+    assert compose(f"split={name}")[0].split.folds == 1
     if name == "stratified":
-        assert composed("split=k_fold")[0].split == split
-        repeated = composed("split=repeated_k_fold")[0].split
+        assert compose("split=k_fold")[0].split == split
+        repeated = compose("split=repeated_k_fold")[0].split
         assert (type(repeated), repeated.folds, repeated.repeats) == (Stratified, 5, 3)

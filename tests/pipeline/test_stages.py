@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import composed
+from running import compose
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -19,7 +19,7 @@ SIZES = {"digits": (1797, 64), "breast_cancer": (569, 30), "diabetes": (442, 10)
 
 def prepared(name="digits", *overrides):
     """The settings of a bundled set, its development rows, and the view that its preparation makes."""
-    settings, _ = composed(f"data={name}", *overrides)
+    settings, _ = compose(f"data={name}", *overrides)
     development, _ = settings.split(settings.data())
     return settings, development, settings.prepare(development, 0)
 

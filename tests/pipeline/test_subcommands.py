@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from running import FEW, command, processes, swept_here
+from running import FEW, processes, run_command, run_sweep
 from servers import free_port
 
 import pipeline
@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
     """Two runs that differ in their epochs, and one that is as the first."""
     folder = tmp_path_factory.mktemp("runs")
     for epochs in (1, 2, 1):
-        swept_here(folder, *FEW, f"training.epochs={epochs}", "resume=never")
+        run_sweep(folder, *FEW, f"training.epochs={epochs}", "resume=never")
         time.sleep(1)  # ids begin with the second
     return folder
 
@@ -167,7 +167,7 @@ def test_track_writes_a_run_to_the_store_that_is_named(runs, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
-    command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+    run_command(tmp_path, *FEW, "execution=local", "training.epochs=1")
     port = free_port()
     arguments = [str(NNSWEEP), "ui", f"port={port}"]
     server = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -194,7 +194,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
 
 @pytest.mark.slow
 def test_plan_is_a_sweep_that_is_only_planned(tmp_path):
-    done = command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
+    done = run_command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
     assert re.search(r"^plan +7 trials, 7 networks, ", done.stdout, re.MULTILINE)
     assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))
 

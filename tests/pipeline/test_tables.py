@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import composed
+from running import compose
 
 from nncore.inference.table import read_table
 from pipeline.components.errors import SettingError
@@ -69,7 +69,7 @@ def files(frame, tmp_path_factory):
 
 
 def load(files, name, *overrides):
-    settings, _ = composed(f"data={name.partition('.')[0]}", f"data.path={files}/{name}", *KINDS, *ROLES, *overrides)
+    settings, _ = compose(f"data={name.partition('.')[0]}", f"data.path={files}/{name}", *KINDS, *ROLES, *overrides)
     return settings.data()
 
 
@@ -146,7 +146,7 @@ def test_an_address_of_another_file_system_works(dataset, files):
 
 def test_relative_paths_start_where_the_user_stands(files, monkeypatch):
     monkeypatch.chdir(files)
-    settings, _ = composed("data=csv", "data.path=csv.csv", "data.target=price")
+    settings, _ = compose("data=csv", "data.path=csv.csv", "data.target=price")
     assert settings.data.path == str(files / "csv.csv")
     assert settings.name == "csv"
     monkeypatch.chdir("/")

@@ -6,7 +6,7 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
-from running import FEW, composed, swept_here
+from running import FEW, compose, run_sweep
 
 from nncore.inference import model_file
 from nncore.inference.table import read_table
@@ -27,7 +27,7 @@ def source(folder, content, *overrides, ending="csv"):
         content.to_csv(path, index=False)
     else:
         content.to_parquet(path)
-    settings, _ = composed(f"data={ending}", f"data.path={path}", "data.target=y", *overrides)
+    settings, _ = compose(f"data={ending}", f"data.path={path}", "data.target=y", *overrides)
     return settings.data, path
 
 
@@ -182,7 +182,7 @@ def test_a_date_at_the_end_of_time_survives_the_whole_run(tmp_path):
     day = np.array(["2020-01-01T00:00:00", "2021-05-05T10:00:00", "9999-12-31T23:59:59.999999"], "M8[us]")[CHOICE]
     frame = pd.DataFrame({"until": day, "y": Y + CHOICE})
     _, path = source(tmp_path, frame, ending="parquet")
-    found = swept_here(tmp_path, *FEW, "data=parquet", f"data.path={path}", "data.target=y")
+    found = run_sweep(tmp_path, *FEW, "data=parquet", f"data.path={path}", "data.target=y")
     model = model_file.load(tmp_path / "t" / found["run_id"] / "model")
     assert np.isfinite(answer(model, frame).prediction).all()
 
@@ -190,7 +190,7 @@ def test_a_date_at_the_end_of_time_survives_the_whole_run(tmp_path):
 def test_a_truth_value_to_predict_is_predicted_as_one(tmp_path):
     frame = pd.DataFrame({"x": Y, "y": Y > 0})
     _, path = source(tmp_path, frame)
-    found = swept_here(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
+    found = run_sweep(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
     model = model_file.load(tmp_path / "t" / found["run_id"] / "model")
     assert (answer(model, frame).prediction == frame.y).mean() > 0.9
 
@@ -207,7 +207,7 @@ def test_law_3_what_only_test_rows_say_changes_nothing_that_is_fitted(tmp_path):
     ).astype({"code": str, "size": str})
     kinds = ("+data.kinds.code=categorical", "+data.kinds.size=ordinal", "split=time")  # the last rows are the test
     before, _ = source(tmp_path, frame, *kinds, ending="parquet")
-    settings, _ = composed("split=time")
+    settings, _ = compose("split=time")
     development, _ = settings.split(before())
     view = settings.prepare(development, 0)
     last = len(frame) - 1

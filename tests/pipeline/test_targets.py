@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import FEW, composed, swept_here
+from running import FEW, compose, run_sweep
 from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score, root_mean_squared_error
 
 from nncore.inference import model_file
@@ -39,8 +39,8 @@ def path(frame, tmp_path_factory):
 def swept(path, folder, *overrides):
     """The summary of a sweep, its model, and the frame's rows of its test part."""
     source = ("data=csv", f"data.path={path}")
-    found = swept_here(folder, *FEW, *source, *overrides, "training.epochs=30")
-    settings, _ = composed(*source, *overrides)
+    found = run_sweep(folder, *FEW, *source, *overrides, "training.epochs=30")
+    settings, _ = compose(*source, *overrides)
     _, test = settings.split(settings.data())
     return found, model_file.load(Path(found["model"]["path"])), test
 

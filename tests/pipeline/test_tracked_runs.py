@@ -6,7 +6,7 @@ import math
 
 import pytest
 from mlflow import MlflowClient
-from running import command
+from running import run_command
 
 pytestmark = pytest.mark.slow
 HALVING = ("data=wine", "search=halving", "split.folds=2", "execution=local", "training.epochs=9")
@@ -30,7 +30,7 @@ class Tracked:
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory):
     root = tmp_path_factory.mktemp("tracked")
-    command(root, *HALVING, *DIVERGING)
+    run_command(root, *HALVING, *DIVERGING)
     return Tracked(root)
 
 
@@ -121,7 +121,9 @@ def test_curves_have_as_many_points_as_was_said(tracked):
 
 @pytest.mark.parametrize(("curves", "with_curves"), [("top", 20), ("none", 0)])
 def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path):
-    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}")
+    run_command(
+        tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}"
+    )
     tracked = Tracked(tmp_path)
     drawn = {key for key, run in tracked.trials.items() if "validation/loss" in run.data.metrics}
     assert len(tracked.trials) == 112
@@ -130,11 +132,11 @@ def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path)
 
 
 def test_of_many_trials_the_first_and_the_best_have_runs_of_their_own(tmp_path):
-    command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
+    run_command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
     found = Tracked(tmp_path)
     assert 30 <= len(found.trials) < 112
     assert set(found.trials) >= {*list(found.leaderboard)[:20]}
     assert int(found.parent.data.tags["trials_without_run"]) == 112 - len(found.trials)
-    again = command(tmp_path, "track", f"run={found.folder.name}")
+    again = run_command(tmp_path, "track", f"run={found.folder.name}")
     assert again.returncode == 0
     assert set(Tracked(tmp_path).trials) == set(found.trials)

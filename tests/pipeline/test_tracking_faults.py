@@ -11,8 +11,8 @@ from contextlib import closing
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from running import FEW, command, summary, wait_until
-from servers import Server, slowly
+from running import FEW, read_summary, run_command, wait_until
+from servers import Server, delayed
 
 from pipeline.components.errors import SettingError
 from pipeline.tracking.process import bring_level
@@ -85,7 +85,7 @@ def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server
     assert output.count(WARNING) == 1
     folder = run_folder(tmp_path)
     assert f"nnsweep track run={folder.name}" in output
-    assert summary(tmp_path)["trials"]["finished"] == 28
+    assert read_summary(tmp_path)["trials"]["finished"] == 28
     server.start()
     said = []
     assert bring_level(folder, said.append)["model"]["version"]
@@ -97,16 +97,16 @@ def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server
 
 def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
     server.start()
-    with slowly(server.port, 0.05) as uri:
-        done = command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
+    with delayed(server.port, 0.05) as uri:
+        done = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
     assert WARNING not in done.stdout
-    found = summary(tmp_path)["timings"]
+    found = read_summary(tmp_path)["timings"]
     assert found["tracking_s"] > 21 * 0.05 > found["sweep_s"] / 10  # three calls a trial
     is_level(server.uri, tmp_path, 7)
 
 
 def test_a_store_that_another_process_holds_for_a_while(tmp_path):
-    command(tmp_path, *QUICK, "name=first")
+    run_command(tmp_path, *QUICK, "name=first")
     with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         process = started(tmp_path, *QUICK, "name=digits")
@@ -132,9 +132,9 @@ def test_a_disk_that_is_full(tmp_path):
     uri = f"sqlite:///{disk}/mlflow.db"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "none", str(disk)], check=True)
     try:
-        done = command(tmp_path, "execution=local", "report=none", "training.epochs=60", f"tracking.uri={uri}")
+        done = run_command(tmp_path, "execution=local", "report=none", "training.epochs=60", f"tracking.uri={uri}")
         assert done.stdout.count(WARNING) == 1
-        assert summary(tmp_path)["trials"]["finished"] == 112
+        assert read_summary(tmp_path)["trials"]["finished"] == 112
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         said = []
         bring_level(run_folder(tmp_path), said.append)
@@ -149,10 +149,10 @@ def test_a_disk_that_is_full(tmp_path):
 def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path):
     uri = f"sqlite:///{tmp_path}/store/mlflow.db"
     (tmp_path / "store").write_text("a file where the store's folder should be")
-    assert WARNING in command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
+    assert WARNING in run_command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
     first = run_folder(tmp_path)
     (tmp_path / "store").unlink()
-    done = command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
+    done = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
     assert WARNING not in done.stdout
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits").experiment_id
@@ -178,7 +178,7 @@ def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is
 
 
 def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
-    command(tmp_path, *QUICK, "tracking=none")
+    run_command(tmp_path, *QUICK, "tracking=none")
     with pytest.raises(SettingError, match="was not tracked; name a store with uri="):
         bring_level(run_folder(tmp_path), print)
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
@@ -189,7 +189,7 @@ def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
 @pytest.mark.parametrize("known", ["run", "trial", "model"])
 def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(known, tmp_path):
     """The lines behind the last one of this kind are lost: what they spoke of is in MLflow already."""
-    command(tmp_path, *QUICK)
+    run_command(tmp_path, *QUICK)
     path = run_folder(tmp_path) / "tracking.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     last = max(at for at, line in enumerate(read(path)) if line["event"] == known)

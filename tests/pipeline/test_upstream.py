@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import composed
-from upstreams import CountedSource, data_pipeline, noted
+from running import compose
+from upstreams import CountedSource, data_pipeline, take_lines
 
 import nncore.reduction.pca
 from pipeline.components.errors import SettingError
@@ -16,7 +16,7 @@ from pipeline.stages.reduce import SHARED_COMPONENTS, AutoencoderReduction, Iden
 
 
 def prepared(name="digits"):
-    settings, _ = composed(f"data={name}")
+    settings, _ = compose(f"data={name}")
     return settings.prepare(settings.split(settings.data())[0], 0)
 
 
@@ -48,13 +48,13 @@ def test_which_reductions_share_a_fit():
     )
     assert PcaReduction(SHARED_COMPONENTS + 1).shared == PcaReduction(SHARED_COMPONENTS + 1)
     assert Identity().shared is None
-    coder = composed("reduce=autoencoder")[0].reduce
+    coder = compose("reduce=autoencoder")[0].reduce
     assert isinstance(coder, AutoencoderReduction)
     assert coder.shared == coder != replace(coder, n_components=3).shared
 
 
 def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
-    settings, _ = composed("reduce=autoencoder", "reduce.epochs=2")
+    settings, _ = compose("reduce=autoencoder", "reduce.epochs=2")
     prepares = [replace(settings.prepare, scaling=scaling) for scaling in ("standard", "quantile")]
     pairs = [
         (prepare, reduction)
@@ -106,11 +106,11 @@ class Elsewhere(CountedSource):
 
 
 def test_a_source_of_unknown_content_is_loaded_each_time_and_later_stages_are_cached(tmp_path):
-    source, log = composed("data=iris")[0].data, tmp_path / "log"
+    source, log = compose("data=iris")[0].data, tmp_path / "log"
     for n_cached in (0, 2):  # the number of folds, the view
         with data_pipeline(tmp_path, "data=iris", data=Elsewhere(source, log)) as (data, context):
             data.views([(context.settings.prepare, Identity())])
-            assert noted(log) == ["load"]
+            assert take_lines(log) == ["load"]
             assert data.n_cached == n_cached
 
 
@@ -165,7 +165,7 @@ class Calls(list):
 
 
 def test_an_observer_is_told_what_the_stages_do_and_no_run_is_needed(tmp_path):
-    settings, _ = composed("data=iris", "execution=local", f"runs={tmp_path}", "split.folds=2", "cache=none")
+    settings, _ = compose("data=iris", "execution=local", f"runs={tmp_path}", "split.folds=2", "cache=none")
     calls = Calls()
     with settings.execution.start() as executor:
         data = DataPipeline(settings, executor, calls)

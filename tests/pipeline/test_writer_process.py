@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from running import FEW, composed, processes, run_here, wait_until
+from running import FEW, compose, processes, run_pipeline, wait_until
 
 from pipeline.runs.journal import Journal
 from pipeline.tracking import process
@@ -21,7 +21,7 @@ def journal(tmp_path):
     folder = tmp_path / "runs" / "digits" / "1"
     folder.mkdir(parents=True)
     journal = Journal(folder / "journal.jsonl")
-    settings, config = composed(f"runs={tmp_path}/runs")
+    settings, config = compose(f"runs={tmp_path}/runs")
     journal.append(
         "run", run_id="1", version="0", code="", command="", settings=config,
         tracking=settings.tracking.describe(tmp_path / "runs"),
@@ -40,7 +40,7 @@ def mute_server():
 
 
 def tracking(folder, uri="auto"):
-    settings, _ = composed(f"tracking.uri={uri}")
+    settings, _ = compose(f"tracking.uri={uri}")
     return settings.tracking.describe(folder)
 
 
@@ -102,7 +102,7 @@ def test_a_run_that_was_started_with_sigint_ignored_is_tracked_to_its_end(tmp_pa
 
 @pytest.mark.slow
 def test_the_driver_waits_for_the_last_acknowledgement_and_not_for_the_interpreters_end(tmp_path):
-    settings, config = composed(*FEW, "execution=local", "training.epochs=1", "report=none", f"runs={tmp_path}/runs")
-    summary = run_here(settings, config)
+    settings, config = compose(*FEW, "execution=local", "training.epochs=1", "report=none", f"runs={tmp_path}/runs")
+    summary = run_pipeline(settings, config)
     assert (summary["model"]["version"], summary["model"]["alias"]) == ("1", "champion")
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), 20)

@@ -26,7 +26,7 @@ class Broken(NamedTuple):
     words: tuple[str, ...]
 
 
-def good(n: int = N) -> dict[str, list[Any]]:
+def valid_columns(n: int = N) -> dict[str, list[Any]]:
     """Columns of a table that nothing is wrong with."""
     return {
         "age": [20 + i % 50 for i in range(n)],
@@ -36,15 +36,15 @@ def good(n: int = N) -> dict[str, list[Any]]:
     }
 
 
-def spoilt(column: str, row: int, value: Any, n: int = N) -> dict[str, list[Any]]:
+def columns_with_value(column: str, row: int, value: Any, n: int = N) -> dict[str, list[Any]]:
     """The good columns with one value changed; rows are counted from 1."""
-    columns = good(n)
+    columns = valid_columns(n)
     columns[column][row - 1] = value
     return columns
 
 
 def columns_with(**more: Any) -> dict[str, Any]:
-    return good() | more
+    return valid_columns() | more
 
 
 def as_csv(columns: dict[str, list[Any]], delimiter: str = ",") -> str:
@@ -53,7 +53,9 @@ def as_csv(columns: dict[str, list[Any]], delimiter: str = ",") -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv(content: str | bytes | dict[str, list[Any]], *settings: str, words: tuple[str, ...], name: str = "t.csv"):
+def broken_csv(
+    content: str | bytes | dict[str, list[Any]], *settings: str, words: tuple[str, ...], name: str = "t.csv"
+):
     if isinstance(content, dict):
         content = as_csv(content)
     data = content.encode() if isinstance(content, str) else content
@@ -65,7 +67,9 @@ def csv(content: str | bytes | dict[str, list[Any]], *settings: str, words: tupl
     )
 
 
-def parquet(columns: dict[str, Any], *settings: str, words: tuple[str, ...], cut: int | None = None, damage: int = 0):
+def broken_parquet(
+    columns: dict[str, Any], *settings: str, words: tuple[str, ...], cut: int | None = None, damage: int = 0
+):
     def make(folder: Path) -> None:
         path = folder / "t.parquet"
         pyarrow.parquet.write_table(pa.table(columns), path)
@@ -78,220 +82,254 @@ def parquet(columns: dict[str, Any], *settings: str, words: tuple[str, ...], cut
     return Broken(make, ("data=parquet", "data.path={}/t.parquet", *target, *settings), words)
 
 
-def other(make: Callable[[Path], Any], *settings: str, words: tuple[str, ...]):
+def broken(make: Callable[[Path], Any], *settings: str, words: tuple[str, ...]):
     return Broken(make, settings, words)
 
 
 CSV_HERE = ("data=csv", "data.target=buys")
 BROKEN = {
     # the file itself
-    "no such file": other(Path.exists, *CSV_HERE, "data.path={}/no.csv", words=("data.path", "no.csv", "no such file")),
-    "no such Parquet file": other(
+    "no such file": broken(
+        Path.exists, *CSV_HERE, "data.path={}/no.csv", words=("data.path", "no.csv", "no such file")
+    ),
+    "no such Parquet file": broken(
         Path.exists, "data=parquet", "data.target=buys", "data.path={}/no.parquet", words=("no.parquet", "no such file")
     ),
-    "a folder instead of a file": other(
+    "a folder instead of a file": broken(
         lambda folder: (folder / "t.csv").mkdir(), *CSV_HERE, "data.path={}/t.csv", words=("t.csv", "is a folder")
     ),
-    "a folder instead of a Parquet file": other(
+    "a folder instead of a Parquet file": broken(
         lambda folder: (folder / "t.parquet").mkdir(),
         "data=parquet",
         "data.target=buys",
         "data.path={}/t.parquet",
         words=("t.parquet", "is a folder"),
     ),
-    "a link to itself": other(
+    "a link to itself": broken(
         lambda folder: (folder / "loop").symlink_to("loop"), *CSV_HERE, "data.path={}/loop", words=("data.path", "loop")
     ),
-    "a name that is too long": other(
+    "a name that is too long": broken(
         Path.exists, *CSV_HERE, "data.path={}/" + "x" * 300, words=("data.path", "no such file")
     ),
-    "a path that no one may read": other(
+    "a path that no one may read": broken(
         lambda folder: os.mkfifo(folder / "pipe"),
         *CSV_HERE,
         "data.path={}/pipe",
         words=("data.path", "pipe", "is not a regular file"),
     ),
-    "an unknown kind of address": other(
+    "an unknown kind of address": broken(
         Path.exists, *CSV_HERE, "data.path=nowhere://x/t.csv", words=("nowhere://", "data.path")
     ),
-    "an empty path": other(Path.exists, *CSV_HERE, "data.path=''", words=("data.path", "empty")),
-    "no path": other(Path.exists, *CSV_HERE, words=("data.path",)),
-    "an empty file": csv("", words=("t.csv", "0 bytes")),
-    "an empty Parquet file": other(
+    "an empty path": broken(Path.exists, *CSV_HERE, "data.path=''", words=("data.path", "empty")),
+    "no path": broken(Path.exists, *CSV_HERE, words=("data.path",)),
+    "an empty file": broken_csv("", words=("t.csv", "0 bytes")),
+    "an empty Parquet file": broken(
         lambda folder: (folder / "t.parquet").write_bytes(b""),
         "data=parquet",
         "data.target=buys",
         "data.path={}/t.parquet",
         words=("t.parquet", "0 bytes"),
     ),
-    "blank lines only": csv("\n\n\n", words=("t.csv", "cannot be read as a CSV file")),
-    "header only": csv("age,income,city,buys\n", words=("t.csv", "no rows")),
-    "a Parquet file without rows": parquet(
+    "blank lines only": broken_csv("\n\n\n", words=("t.csv", "cannot be read as a CSV file")),
+    "header only": broken_csv("age,income,city,buys\n", words=("t.csv", "no rows")),
+    "a Parquet file without rows": broken_parquet(
         {"age": pa.array([], pa.int64()), "buys": pa.array([], pa.string())}, words=("no rows",)
     ),
-    "truncated gzip": csv(
-        gzip.compress(as_csv(good(5000)).encode())[:-800], name="t.csv.gz", words=("t.csv.gz", "cut short")
+    "truncated gzip": broken_csv(
+        gzip.compress(as_csv(valid_columns(5000)).encode())[:-800], name="t.csv.gz", words=("t.csv.gz", "cut short")
     ),
-    "gzip by name only": csv(good(), name="t.csv.gz", words=("t.csv.gz", "Not a gzipped file")),
-    "damaged gzip": csv(
-        gzip.compress(as_csv(good(5000)).encode())[:300] + b"\0" * 900, name="t.csv.gz", words=("t.csv.gz", "damaged")
+    "gzip by name only": broken_csv(valid_columns(), name="t.csv.gz", words=("t.csv.gz", "Not a gzipped file")),
+    "damaged gzip": broken_csv(
+        gzip.compress(as_csv(valid_columns(5000)).encode())[:300] + b"\0" * 900,
+        name="t.csv.gz",
+        words=("t.csv.gz", "damaged"),
     ),
-    "a Parquet file cut short": parquet(good(), cut=-20, words=("t.parquet", "not a complete Parquet file")),
-    "a Parquet file cut to its beginning": parquet(good(), cut=30, words=("t.parquet", "not a complete Parquet file")),
-    "a Parquet file with damaged pages": parquet(
-        good(5000), damage=60, words=("t.parquet", "not a complete Parquet file")
+    "a Parquet file cut short": broken_parquet(
+        valid_columns(), cut=-20, words=("t.parquet", "not a complete Parquet file")
     ),
-    "text instead of Parquet": other(
-        lambda folder: (folder / "t.parquet").write_text(as_csv(good())),
+    "a Parquet file cut to its beginning": broken_parquet(
+        valid_columns(), cut=30, words=("t.parquet", "not a complete Parquet file")
+    ),
+    "a Parquet file with damaged pages": broken_parquet(
+        valid_columns(5000), damage=60, words=("t.parquet", "not a complete Parquet file")
+    ),
+    "text instead of Parquet": broken(
+        lambda folder: (folder / "t.parquet").write_text(as_csv(valid_columns())),
         "data=parquet",
         "data.target=buys",
         "data.path={}/t.parquet",
         words=("t.parquet", "not a complete Parquet file"),
     ),
-    "bytes instead of CSV": csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
+    "bytes instead of CSV": broken_csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
     # the text of it
-    "wrong delimiter": csv(as_csv(good(), ";"), words=("one column", "set data.delimiter=';'")),
-    "tabs": csv(as_csv(good(), "\t"), words=("one column", "data.delimiter='\\t'")),
-    "a delimiter of two characters": csv(good(), "data.delimiter='::'", words=("data.delimiter", "at most 1")),
-    "ragged rows": csv(as_csv(good()).replace("\n21,", "\n21,5,", 1), words=("row 2 has 5 values", "4 columns")),
-    "a row too short": csv(as_csv(good()) + "7,8\n", words=(f"row {N + 1} has 2 values", "4 columns")),
-    "wrong encoding": csv(
-        as_csv(spoilt("city", 7, "Köln")).encode("latin-1"), words=("'city' in row 7", "data.encoding")
+    "wrong delimiter": broken_csv(as_csv(valid_columns(), ";"), words=("one column", "set data.delimiter=';'")),
+    "tabs": broken_csv(as_csv(valid_columns(), "\t"), words=("one column", "data.delimiter='\\t'")),
+    "a delimiter of two characters": broken_csv(
+        valid_columns(), "data.delimiter='::'", words=("data.delimiter", "at most 1")
     ),
-    "wrong encoding in the header": csv(
-        as_csv({"größe": [1, 2] * 60} | good()).encode("latin-1"), words=("not utf-8", "data.encoding")
+    "ragged rows": broken_csv(
+        as_csv(valid_columns()).replace("\n21,", "\n21,5,", 1), words=("row 2 has 5 values", "4 columns")
     ),
-    "UTF-16": csv(as_csv(good()).encode("utf-16"), words=("data.encoding",)),
-    "an encoding that is none": csv(good(), "data.encoding=klingon", words=("data.encoding", "klingon")),
+    "a row too short": broken_csv(as_csv(valid_columns()) + "7,8\n", words=(f"row {N + 1} has 2 values", "4 columns")),
+    "wrong encoding": broken_csv(
+        as_csv(columns_with_value("city", 7, "Köln")).encode("latin-1"), words=("'city' in row 7", "data.encoding")
+    ),
+    "wrong encoding in the header": broken_csv(
+        as_csv({"größe": [1, 2] * 60} | valid_columns()).encode("latin-1"), words=("not utf-8", "data.encoding")
+    ),
+    "UTF-16": broken_csv(as_csv(valid_columns()).encode("utf-16"), words=("data.encoding",)),
+    "an encoding that is none": broken_csv(
+        valid_columns(), "data.encoding=klingon", words=("data.encoding", "klingon")
+    ),
     # the columns
-    "no such column": csv(good(), "data.target=bought", words=("no column 'bought'", "it has age, income, city, buys")),
-    "no such column to drop": csv(good(), "data.drop=[ages]", words=("no column 'ages'", "data.drop", "'age'")),
-    "no such column to keep": csv(good(), "data.keep=[foo]", words=("no column 'foo'", "data.keep", "it has age")),
-    "no such column for weights": csv(good(), "data.weight=w", words=("no column 'w'", "data.weight")),
-    "no such column in a condition": csv(good(), "+data.where.land=DE", words=("no column 'land'", "data.where")),
-    "a target that is also kept": csv(good(), "data.keep=[age,buys]", words=("data.keep", "'buys'")),
-    "no column left": csv(good(), "data.drop=[age,income,city]", words=("no column left", "buys")),
-    "duplicate column names": csv("a,a,buys\n1,2,yes\n3,4,no\n", words=("2 columns with the name 'a'",)),
-    "a column without a name": csv(",a,buys\n0,1,yes\n1,2,no\n", words=("column 1 has no name",)),
-    "an all-missing column": csv(columns_with(x=[None] * N), words=("column 'x' has no value", "data.drop=[x]")),
-    "an all-missing Parquet column": parquet(columns_with(x=pa.nulls(N)), words=("column 'x' has no value",)),
-    "a constant column": csv(columns_with(x=[3] * N), words=("column 'x' has the same value", "data.constant=drop")),
-    "a constant text": csv(columns_with(x=["so"] * N), words=("column 'x' has the same value",)),
-    "constant columns only": csv(
-        {"x": [1] * N, "y": [2] * N, "buys": good()["buys"]}, "data.constant=drop", words=("every column",)
+    "no such column": broken_csv(
+        valid_columns(), "data.target=bought", words=("no column 'bought'", "it has age, income, city, buys")
     ),
-    "text in a numeric column": csv(
-        spoilt("age", 17, "abc"), words=("column 'age'", "'abc' in row 17", "data.kinds.age")
+    "no such column to drop": broken_csv(
+        valid_columns(), "data.drop=[ages]", words=("no column 'ages'", "data.drop", "'age'")
     ),
-    "text where numbers are declared": csv(
-        spoilt("city", 1, "x"), "+data.kinds.city=numeric", words=("column 'city' is numeric", "'x' in row 1")
+    "no such column to keep": broken_csv(
+        valid_columns(), "data.keep=[foo]", words=("no column 'foo'", "data.keep", "it has age")
     ),
-    "text in a numeric Parquet column": parquet(
-        columns_with(age=[str(a) for a in good()["age"][:-1]] + ["old"]), words=("'age'", f"'old' in row {N}")
+    "no such column for weights": broken_csv(valid_columns(), "data.weight=w", words=("no column 'w'", "data.weight")),
+    "no such column in a condition": broken_csv(
+        valid_columns(), "+data.where.land=DE", words=("no column 'land'", "data.where")
     ),
-    "numbers as texts": parquet(
-        columns_with(age=[str(a) for a in good()["age"]]), words=("'age'", "data.kinds.age=numeric")
+    "a target that is also kept": broken_csv(valid_columns(), "data.keep=[age,buys]", words=("data.keep", "'buys'")),
+    "no column left": broken_csv(valid_columns(), "data.drop=[age,income,city]", words=("no column left", "buys")),
+    "duplicate column names": broken_csv("a,a,buys\n1,2,yes\n3,4,no\n", words=("2 columns with the name 'a'",)),
+    "a column without a name": broken_csv(",a,buys\n0,1,yes\n1,2,no\n", words=("column 1 has no name",)),
+    "an all-missing column": broken_csv(columns_with(x=[None] * N), words=("column 'x' has no value", "data.drop=[x]")),
+    "an all-missing Parquet column": broken_parquet(columns_with(x=pa.nulls(N)), words=("column 'x' has no value",)),
+    "a constant column": broken_csv(
+        columns_with(x=[3] * N), words=("column 'x' has the same value", "data.constant=drop")
     ),
-    "infinity in a column": csv(spoilt("income", 9, "inf"), words=("column 'income'", "inf in row 9")),
-    "a placeholder": csv(spoilt("income", 9, 1e35), words=("column 'income'", "1e+35 in row 9")),
-    "no such date": csv(
+    "a constant text": broken_csv(columns_with(x=["so"] * N), words=("column 'x' has the same value",)),
+    "constant columns only": broken_csv(
+        {"x": [1] * N, "y": [2] * N, "buys": valid_columns()["buys"]}, "data.constant=drop", words=("every column",)
+    ),
+    "text in a numeric column": broken_csv(
+        columns_with_value("age", 17, "abc"), words=("column 'age'", "'abc' in row 17", "data.kinds.age")
+    ),
+    "text where numbers are declared": broken_csv(
+        columns_with_value("city", 1, "x"),
+        "+data.kinds.city=numeric",
+        words=("column 'city' is numeric", "'x' in row 1"),
+    ),
+    "text in a numeric Parquet column": broken_parquet(
+        columns_with(age=[str(a) for a in valid_columns()["age"][:-1]] + ["old"]), words=("'age'", f"'old' in row {N}")
+    ),
+    "numbers as texts": broken_parquet(
+        columns_with(age=[str(a) for a in valid_columns()["age"]]), words=("'age'", "data.kinds.age=numeric")
+    ),
+    "infinity in a column": broken_csv(
+        columns_with_value("income", 9, "inf"), words=("column 'income'", "inf in row 9")
+    ),
+    "a placeholder": broken_csv(columns_with_value("income", 9, 1e35), words=("column 'income'", "1e+35 in row 9")),
+    "no such date": broken_csv(
         columns_with(born=["2020-02-30"] * N), "+data.kinds.born=date", words=("'born' is date", "row 1")
     ),
-    "no truth value": csv(good(), "+data.kinds.city=boolean", words=("'city' is boolean", "'Ulm' in row 1")),
-    "a value that the order lacks": csv(
-        good(), "+data.kinds.city=[Bonn,Berlin]", words=("'Ulm' in row 1", "data.kinds, Bonn, Berlin")
+    "no truth value": broken_csv(
+        valid_columns(), "+data.kinds.city=boolean", words=("'city' is boolean", "'Ulm' in row 1")
     ),
-    "a kind that is none": csv(good(), "+data.kinds.age=number", words=("data.kinds.age", "numeric")),
-    "100,000 levels": csv(
+    "a value that the order lacks": broken_csv(
+        valid_columns(), "+data.kinds.city=[Bonn,Berlin]", words=("'Ulm' in row 1", "data.kinds, Bonn, Berlin")
+    ),
+    "a kind that is none": broken_csv(valid_columns(), "+data.kinds.age=number", words=("data.kinds.age", "numeric")),
+    "100,000 levels": broken_csv(
         {"id": [f"u{i}" for i in range(100_000)], "buys": ["yes", "no"] * 50_000},
         words=("column 'id' has 100000 different texts", "data.max_levels=1000", "data.drop=[id]"),
     ),
-    "lists in a column": parquet(columns_with(x=[[1, 2]] * N), words=("column 'x' holds list", "data.drop=[x]")),
+    "lists in a column": broken_parquet(columns_with(x=[[1, 2]] * N), words=("column 'x' holds list", "data.drop=[x]")),
     # the target
-    "a target with one class": csv(columns_with(buys=["yes"] * N), words=("'buys' has one class, yes",)),
-    "a class with one row": csv(spoilt("buys", 5, "maybe"), words=("'buys'", "class maybe", "3 rows")),
-    "10,000 classes": csv(
+    "a target with one class": broken_csv(columns_with(buys=["yes"] * N), words=("'buys' has one class, yes",)),
+    "a class with one row": broken_csv(
+        columns_with_value("buys", 5, "maybe"), words=("'buys'", "class maybe", "3 rows")
+    ),
+    "10,000 classes": broken_csv(
         {"a": list(range(20_000)), "buys": [f"c{i % 10_000}" for i in range(20_000)]},
         words=("'buys' has 10000 classes", "data.max_classes=1000"),
     ),
-    "a missing target": csv(spoilt("buys", 4, None), words=("'buys' has no value in row 4",)),
-    "NaN in the target": csv(
-        spoilt("income", 8, "NaN"), "data.target=income", words=("'income' has no value in row 8",)
+    "a missing target": broken_csv(columns_with_value("buys", 4, None), words=("'buys' has no value in row 4",)),
+    "NaN in the target": broken_csv(
+        columns_with_value("income", 8, "NaN"), "data.target=income", words=("'income' has no value in row 8",)
     ),
-    "infinity in the target": csv(
-        spoilt("income", 8, "-inf"), "data.target=income", words=("'income' is -inf in row 8",)
+    "infinity in the target": broken_csv(
+        columns_with_value("income", 8, "-inf"), "data.target=income", words=("'income' is -inf in row 8",)
     ),
-    "a constant target": csv(
+    "a constant target": broken_csv(
         columns_with(y=[1.5] * N), "data.target=y", "data.task=regression", words=("'y' is 1.5 in every row",)
     ),
-    "texts for a regression": csv(
-        good(), "data.task=regression", words=("'buys' must hold numbers", "row 1 has 'yes'")
+    "texts for a regression": broken_csv(
+        valid_columns(), "data.task=regression", words=("'buys' must hold numbers", "row 1 has 'yes'")
     ),
-    "two targets of classes": csv(
-        good(),
+    "two targets of classes": broken_csv(
+        valid_columns(),
         "data.target=[buys,city]",
         "data.task=classification",
         words=("data.target must name one column", "buys, city"),
     ),
-    "labels that are none": csv(
-        good(),
+    "labels that are none": broken_csv(
+        valid_columns(),
         "data.target=[age,income]",
         "data.task=multilabel",
         words=("'age' must hold 0 and 1", "data.task=multilabel"),
     ),
-    "a date to predict": csv(
+    "a date to predict": broken_csv(
         columns_with(day=["2020-01-01"] * N), "data.target=day", words=("column 'day' holds date32",)
     ),
-    "no target": csv(good(), "data.target=[]", words=("data.target must name at least one column",)),
+    "no target": broken_csv(valid_columns(), "data.target=[]", words=("data.target must name at least one column",)),
     # weights, groups, times, rows
-    "negative weights": csv(
+    "negative weights": broken_csv(
         columns_with(w=[1.0] * 6 + [-2.0] + [1.0] * (N - 7)),
         "data.weight=w",
         words=("'w', data.weight", "row 7 has -2"),
     ),
-    "a missing weight": csv(
+    "a missing weight": broken_csv(
         columns_with(w=[1.0] * 6 + [None] + [2.0] * (N - 7)),
         "data.weight=w",
         words=("'w', data.weight", "row 7 has none"),
     ),
-    "weights of nothing": csv(columns_with(w=[0.0] * N), "data.weight=w", words=("'w', data.weight", "above 0")),
-    "text for a weight": csv(columns_with(w=["much"] * N), "data.weight=w", words=("'w'", "'much' in row 1")),
-    "a missing group": csv(
+    "weights of nothing": broken_csv(columns_with(w=[0.0] * N), "data.weight=w", words=("'w', data.weight", "above 0")),
+    "text for a weight": broken_csv(columns_with(w=["much"] * N), "data.weight=w", words=("'w'", "'much' in row 1")),
+    "a missing group": broken_csv(
         columns_with(g=["a", None] * (N // 2)),
         "data.group=g",
         "split=grouped",
         words=("'g', data.group", "row 2 has none"),
     ),
-    "a missing time": csv(
+    "a missing time": broken_csv(
         columns_with(t=[1, None, 3] * (N // 3)), "data.time=t", "split=time", words=("'t', data.time", "row 2 has none")
     ),
-    "0 rows after filtering": csv(good(), "+data.where.city=Paris", words=("data.where", "selects none of 120 rows")),
+    "0 rows after filtering": broken_csv(
+        valid_columns(), "+data.where.city=Paris", words=("data.where", "selects none of 120 rows")
+    ),
     # what the split cannot do with it
-    "groups and a split that divides them": csv(
+    "groups and a split that divides them": broken_csv(
         columns_with(g=[i // 4 for i in range(N)]), "data.group=g", words=("split=grouped",)
     ),
-    "no groups": csv(good(), "split=grouped", words=("split=grouped needs data.group",)),
-    "fewer rows than folds": csv(
-        good(12), "split=k_fold", "split.folds=11", words=("split.folds=11", "cannot be divided")
+    "no groups": broken_csv(valid_columns(), "split=grouped", words=("split=grouped needs data.group",)),
+    "fewer rows than folds": broken_csv(
+        valid_columns(12), "split=k_fold", "split.folds=11", words=("split.folds=11", "cannot be divided")
     ),
-    "too few rows": csv(good(7), words=("split.validation", "does not fit")),
+    "too few rows": broken_csv(valid_columns(7), words=("split.validation", "does not fit")),
     "a test file without a column": Broken(
         lambda folder: [
-            (folder / "t.csv").write_text(as_csv(good())),
-            (folder / "test.csv").write_text(as_csv({k: v for k, v in good().items() if k != "age"})),
+            (folder / "t.csv").write_text(as_csv(valid_columns())),
+            (folder / "test.csv").write_text(as_csv({k: v for k, v in valid_columns().items() if k != "age"})),
         ],
         (*CSV_HERE, "data.path={}/t.csv", "data.test={}/test.csv"),
         ("test.csv", "'age'"),
     ),
     "a test file with a class of its own": Broken(
         lambda folder: [
-            (folder / "t.csv").write_text(as_csv(good())),
+            (folder / "t.csv").write_text(as_csv(valid_columns())),
             (folder / "test.csv").write_text(as_csv(columns_with(buys=["perhaps", "no"] * (N // 2)))),
         ],
         (*CSV_HERE, "data.path={}/t.csv", "data.test={}/test.csv"),
         ("the test part has class perhaps",),
     ),
-    "an array file with a pickle in it": other(
+    "an array file with a pickle in it": broken(
         lambda folder: np.savez(folder / "t.npz", x=np.array([{}, {}], dtype=object), y=[0, 1]),
         "data=npz",
         "data.path={}/t.npz",

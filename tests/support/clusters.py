@@ -4,7 +4,7 @@ from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 
-def cluster(num_cpus: int, megabytes: int = 200, **head: int) -> Cluster:
+def start_cluster(num_cpus: int, megabytes: int = 200, **head: int) -> Cluster:
     """One with a head only."""
     # a Ray that this process has started before, on loopback only, would make this one do the same
     ray_constants.ENABLE_RAY_CLUSTER = True

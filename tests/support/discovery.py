@@ -51,7 +51,7 @@ def components_of(kind: Any) -> list[Component]:
     return found
 
 
-def short(component: Component) -> str:
+def short_name(component: Component) -> str:
     """The last part of a component's name, for test ids."""
     return component.short_name
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
 
-QUICK_TO_NOTICE = {  # who is cut off is missed after some seconds instead of minutes
+FAST_FAILURE_DETECTION = {  # who is cut off is missed after some seconds instead of minutes
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
@@ -23,7 +23,7 @@ TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}  # without i
 RAY = Path(sys.executable).with_name("ray")
 
 
-def can_be_made() -> bool:
+def can_make_namespaces() -> bool:
     """Whether this user may make network namespaces here."""
     return os.geteuid() == 0 and shutil.which("ip") is not None
 
@@ -45,7 +45,7 @@ class Host:
             ["ip", "netns", "exec", self.name, "unshare", "--uts", "sh", "-c",
              f"hostname {self.name} && {mount}exec \"$@\"", "sh", *command],
             cwd="/",
-            env={**os.environ, **QUICK_TO_NOTICE, **TOKEN, "RAY_USAGE_STATS_ENABLED": "0", **environment},
+            env={**os.environ, **FAST_FAILURE_DETECTION, **TOKEN, "RAY_USAGE_STATS_ENABLED": "0", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -88,7 +88,7 @@ class Host:
 
 
 @contextmanager
-def hosts(folder: Path, n: int, hidden: Sequence[Path]) -> Iterator[list[Host]]:
+def start_hosts(folder: Path, n: int, hidden: Sequence[Path]) -> Iterator[list[Host]]:
     """So many hosts, for which folders are hidden unless they say otherwise. All their processes end with them."""
     mark = f"nn{os.getpid() % 100000}"
     bridge, net, made = f"{mark}b", f"10.{77 + os.getpid() % 100}.0", []

@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.runs.journal import Event, events
 
 
-def killed(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds: float = 90) -> Path:
+def run_and_kill(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds: float = 90) -> Path:
     """Kill the command and all its processes as soon as its journal is so; the run's folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *overrides],
@@ -39,12 +39,12 @@ def killed(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds:
     raise AssertionError(f"it did not come so far: {output}")
 
 
-def slices_so_far(path: Path) -> int:
+def count_slices(path: Path) -> int:
     """Slices in the journal."""
     return path.read_bytes().count(b'{"event": "slice"')
 
 
-def sessions(path: Path) -> list[list[Event]]:
+def slices_by_session(path: Path) -> list[list[Event]]:
     """The slices of each session."""
     found: list[list[Event]] = []
     for event in events(path):
@@ -55,7 +55,7 @@ def sessions(path: Path) -> list[list[Event]]:
     return found
 
 
-def epochs_done(path: Path) -> Counter[tuple[str, int]]:
+def count_trained_epochs(path: Path) -> Counter[tuple[str, int]]:
     """How often each epoch of each network, by its address, was trained in all sessions."""
     done: Counter[tuple[str, int]] = Counter()
     addresses: dict[str, str] = {}

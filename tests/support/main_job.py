@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from running import summary
+from running import read_summary
 
 
 class MainJob:
@@ -41,7 +41,7 @@ class MainJob:
         process.stdout.close()
         assert process.returncode == 0, self.output
         self.openers = {pid: line for pid, (parent, line) in self._seen.items() if parent not in self._seen}
-        self.summary = summary(folder)
+        self.summary = read_summary(folder)
         (self.run_folder,) = folder.glob("runs/digits/*/")
 
     def _look(self) -> None:

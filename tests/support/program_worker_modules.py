@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from running import composed, first_trials
+from running import compose, requested_trials
 
 from pipeline.backends.ray import RayBackend
 from pipeline.components.types import view_shape
@@ -19,10 +19,10 @@ def loaded() -> list[str]:
 
 
 def main() -> None:
-    settings, config = composed("execution=local", "tracking=none")
+    settings, config = compose("execution=local", "tracking=none")
     development, _ = settings.split(settings.data())
     view = settings.reduce(settings.prepare(development, 0))
-    trial = first_trials(settings)[0]
+    trial = requested_trials(settings)[0]
     variant = Variants(Configuration(settings, config, "")).of(trial)
     shape, network = (
         variant.architecture(view_shape(view), "classification"),

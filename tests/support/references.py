@@ -10,11 +10,11 @@ FOLDER = Path(__file__).parents[1] / "reference"
 FLOOR = 1e-12  # absolute: below this, a value counts as zero
 
 
-def reference(name: str) -> dict[str, Any]:
+def read_reference(name: str) -> dict[str, Any]:
     """The content of a file in tests/reference."""
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
-def assert_meets(ours: Any, theirs: Any, tolerance: float = 1e-9, floor: float = FLOOR) -> None:
+def assert_close_to_reference(ours: Any, theirs: Any, tolerance: float = 1e-9, floor: float = FLOOR) -> None:
     """Equal up to this relative difference."""
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=tolerance, atol=floor)

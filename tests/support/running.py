@@ -29,41 +29,41 @@ os.environ[MARK] = str(os.getpid())
 QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local")
 
 
-def rest_slow(values: Iterable[Any]) -> list[Any]:
+def slow_after_first(values: Iterable[Any]) -> list[Any]:
     """For parametrize: the first is tested each time, the others in the whole suite."""
     first, *rest = values
     return [first, *(pytest.param(*one if isinstance(one, tuple) else [one], marks=pytest.mark.slow) for one in rest)]
 
 
-def composed(*overrides: str) -> tuple[Settings, dict[str, Any]]:
+def compose(*overrides: str) -> tuple[Settings, dict[str, Any]]:
     """The settings of a command line, and the configuration they were made of."""
     composed = configuration(*overrides)
     return composed.settings, composed.plain
 
 
-def forget_sources() -> None:
+def clear_code_version_caches() -> None:
     """Let code_version read the sources again, which it does once per process."""
     for cached in vars(code_version).values():
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
 
 
-def first_trials(settings: Settings) -> list[Trial]:
+def requested_trials(settings: Settings) -> list[Trial]:
     """The trials that the search asks for first; a grid asks for all."""
     return [request.trial for request in settings.sampler().ask()]
 
 
-def run_here(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
+def run_pipeline(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run in this process; the summary."""
     return run(Configuration(settings, config, ""), QuietOutput(), time.monotonic())
 
 
-def swept_here(folder: Path, *overrides: str) -> dict[str, Any]:
+def run_sweep(folder: Path, *overrides: str) -> dict[str, Any]:
     """Run a quick sweep in this process; the summary."""
-    return run_here(*composed(*QUICK, f"runs={folder}", *overrides))
+    return run_pipeline(*compose(*QUICK, f"runs={folder}", *overrides))
 
 
-def command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run_command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run `python -m pipeline` in a folder, as a user does."""
     done = subprocess.run(
         [sys.executable, "-m", "pipeline", *overrides], cwd=folder, capture_output=True, text=True, timeout=300
@@ -72,13 +72,13 @@ def command(folder: Path, *overrides: str, check: bool = True) -> subprocess.Com
     return done
 
 
-def summary(folder: Path) -> dict[str, Any]:
+def read_summary(folder: Path) -> dict[str, Any]:
     """The summary of the only run in a folder."""
     (path,) = folder.glob("runs/*/*/summary.json")
     return json.loads(path.read_text())
 
 
-def journal(folder: Path) -> list[dict[str, Any]]:
+def read_journal(folder: Path) -> list[dict[str, Any]]:
     """The journal of the only run in a folder."""
     (path,) = folder.glob("runs/*/*/journal.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]

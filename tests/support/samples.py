@@ -44,7 +44,7 @@ def make_architecture(
     return Architecture(sizes[0], (*hidden, last), loss, **{"batch_size": 8, **rest})
 
 
-def targets(loss: Component, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
+def make_targets(loss: Component, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
     """Targets that a loss understands."""
     kind = loss.build().targets
     if kind == "one-hot":
@@ -68,7 +68,7 @@ def make_data(
         weights = random.uniform(0.2, 3, size=n).astype(architecture.dtype) if weighted else None
         return Rows(
             x.astype(architecture.dtype),
-            targets(architecture.loss, random, n, n_targets).astype(architecture.dtype),
+            make_targets(architecture.loss, random, n, n_targets).astype(architecture.dtype),
             weights,
         )
 
@@ -88,7 +88,7 @@ def make_network(
     return Network(key, seed, optimizer or make_component("sgd", learning_rate=0.1), regularizers, **rest)
 
 
-def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> bool:
+def can_be_combined(regularizer: Component, optimizer: Component, loss: Component) -> bool:
     """Whether they may meet in one network."""
     built = regularizer.build()
     if isinstance(built, Augmentation) and loss.build().targets not in built.targets:
@@ -96,7 +96,7 @@ def goes_with(regularizer: Component, optimizer: Component, loss: Component) -> 
     return not (optimizer.build().needs_fixed_objective and isinstance(built, CHANGES_OBJECTIVE))
 
 
-def varied(component: Component, share: float) -> Component:
+def vary_numbers(component: Component, share: float) -> Component:
     """The component with its required numbers a little larger."""
     return Component(
         component.name,
@@ -108,21 +108,21 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> 
     """Networks in which every optimizer, regularizer and schedule occurs, with numbers and seeds that differ."""
     networks = []
     for index in range(max(len(OPTIMIZERS), len(REGULARIZERS))):
-        optimizer = varied(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
+        optimizer = vary_numbers(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
         chosen = {REGULARIZERS[(index * step + 3) % len(REGULARIZERS)] for step in (1, 5)}
         fit = sorted(
-            (component for component in chosen if goes_with(component, optimizer, loss)),
+            (component for component in chosen if can_be_combined(component, optimizer, loss)),
             key=lambda regularizer: regularizer.name,
         )
         if sum(isinstance(component.build(), WeightAverage) for component in fit) > 1:
             fit = fit[:-1]
-        regularizers = tuple(varied(component, index / 40) for component in fit)
+        regularizers = tuple(vary_numbers(component, index / 40) for component in fit)
         schedule = SCHEDULES[index % len(SCHEDULES)]
         networks.append(Network(f"{index}", seeds[index % len(seeds)], optimizer, regularizers, schedule))
     return networks
 
 
-def trained(
+def train_reports(
     architecture: Architecture, networks: Sequence[Network], epochs: int = 3, data: Data | None = None
 ) -> dict[str, Report]:
     """The reports of training these networks in one stack."""
@@ -131,7 +131,7 @@ def trained(
     return reports
 
 
-def in_slices(stack: Stack, ends: Sequence[int], data: Data) -> dict[str, Report]:
+def train_in_slices(stack: Stack, ends: Sequence[int], data: Data) -> dict[str, Report]:
     """The joined reports of training in slices that end at these epochs."""
     joined: dict[str, Report] = {}
     for end in ends:

@@ -61,7 +61,7 @@ class Server:
 
 
 @contextmanager
-def slowly(port: int, seconds: float) -> Iterator[str]:
+def delayed(port: int, seconds: float) -> Iterator[str]:
     """An address that passes everything on to a port of this machine, each answer so much later."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

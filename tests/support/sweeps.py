@@ -38,7 +38,7 @@ def trial(number: int) -> Trial:
     return Trial(number, "sgd", sgd, "none", make_component("none"))
 
 
-def place(key: str, file: str = "00000-1") -> CheckpointRef:
+def checkpoint_ref(key: str, file: str = "00000-1") -> CheckpointRef:
     """Where a network's state might be."""
     return CheckpointRef(file, "0" * 64, key)
 
@@ -49,15 +49,15 @@ def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
     return Report(curves | {"validation/accuracy": [1 - loss for loss in losses]}, fingerprint=fingerprint, **rest)
 
 
-def opened(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
+def open_records(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
     """Results of trials that are to be trained; the addresses are "at <key>"."""
     results = SweepRecords(replicates(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
     for number in range(n_trials):
-        enter(results, number)
+        open_trial(results, number)
     return results
 
 
-def enter(results: SweepRecords, number: int, **hashed: Any) -> None:
+def open_trial(results: SweepRecords, number: int, **hashed: Any) -> None:
     """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
     content_hashes = {
         repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.replicates
@@ -65,7 +65,9 @@ def enter(results: SweepRecords, number: int, **hashed: Any) -> None:
     results.open(trial(number), content_hashes, hashed.get("origins", {}))
 
 
-def add(results: SweepRecords, reports: dict[str, Report], start: int, until: int, last: bool = False) -> list[str]:
+def add_slice(
+    results: SweepRecords, reports: dict[str, Report], start: int, until: int, last: bool = False
+) -> list[str]:
     """Add the reports of a slice that leaves one state."""
-    places = {key: place(key, f"00000-{until}") for key in reports}
+    places = {key: checkpoint_ref(key, f"00000-{until}") for key in reports}
     return results.add(reports, start, until, places, last)

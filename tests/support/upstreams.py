@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from running import composed
+from running import compose
 
 from pipeline.components.types import Dataset, Development, PreparedView, RawRows, Task, Transform
 from pipeline.config.schema import Configuration
@@ -21,14 +21,14 @@ from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.runs.folder import RunFolder
 
 
-def note(log: Path, line: str) -> None:
+def append_line(log: Path, line: str) -> None:
     """Append a line to a file, whichever process this is."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{line}\n".encode())
     os.close(descriptor)
 
 
-def noted(log: Path) -> list[str]:
+def take_lines(log: Path) -> list[str]:
     """Return the lines so far, sorted, and empty the file."""
     lines = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
@@ -57,13 +57,13 @@ class Counted:
 
 class CountedSource(Counted):
     def __call__(self) -> Dataset:
-        note(self.log, "load")
+        append_line(self.log, "load")
         return self.inside()
 
 
 class CountedSplit(Counted):
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
-        note(self.log, "split")
+        append_line(self.log, "split")
         return self.inside(dataset)
 
 
@@ -72,7 +72,7 @@ class CountedPrepare(Counted):
         self.inside.check(task)
 
     def __call__(self, development: Development, fold: int) -> PreparedView:
-        note(self.log, f"prepare {self.inside.scaling} {fold}")
+        append_line(self.log, f"prepare {self.inside.scaling} {fold}")
         return self.inside(development, fold)
 
 
@@ -83,11 +83,11 @@ class CountedReduction(Counted):
         return shared and CountedReduction(shared, self.log)
 
     def fit(self, view: PreparedView) -> Transform:
-        note(self.log, f"fit {self.inside.n_components}")
+        append_line(self.log, f"fit {self.inside.n_components}")
         return self.inside.fit(view)
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
-        note(self.log, f"narrow {self.inside.n_components}")
+        append_line(self.log, f"narrow {self.inside.n_components}")
         return self.inside.narrowed(fitted, view)
 
     def __call__(self, view: PreparedView) -> PreparedView:
@@ -98,7 +98,7 @@ class CountedReduction(Counted):
 def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[DataPipeline, RunContext]]:
     """A run after its split; `replaced` are stages in place of the configuration's."""
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
-    settings, config = composed(*quick, *overrides)
+    settings, config = compose(*quick, *overrides)
     settings = replace(settings, **replaced)
     configuration = Configuration(settings, config, "")
     run_folder = RunFolder(run_request(configuration, "code"), "", time.monotonic(), settings.tracking)
