@@ -105,6 +105,6 @@ def test_the_writers_command_line_shows_no_password(tmp_path):
         assert str(journal) in command_line
         assert SECRET not in command_line
     finally:
-        tracker.let_alone()
+        tracker.close_input()
         os.kill(tracker._process.pid, 9)
         tracker._process.wait()
