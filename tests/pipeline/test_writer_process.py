@@ -10,6 +10,7 @@ import time
 import pytest
 from running import FEW, compose, processes, run_pipeline, wait_until
 
+from pipeline.runs.events import FORMAT
 from pipeline.runs.journal import Journal
 from pipeline.tracking import process
 from pipeline.tracking.process import WriterProcess
@@ -23,7 +24,7 @@ def journal(tmp_path):
     journal = Journal(folder / "journal.jsonl")
     settings, config = compose(f"runs={tmp_path}/runs")
     journal.append(
-        "run", run_id="1", version="0", code="", command="", settings=config,
+        "run", format=FORMAT, run_id="1", version="0", code="", command="", settings=config,
         tracking=settings.tracking.describe(tmp_path / "runs"),
     )  # fmt: skip
     yield journal
@@ -61,7 +62,7 @@ def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal
     monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 2.0)
     monkeypatch.setattr(process, "SECONDS_SILENT", 0.5)
     writer = WriterProcess(journal.path, tracking(tmp_path, mute_server))
-    trials = {key: {"label": "adam", "parameters": {}} for key in ("0000", "0001")}
+    trials = {key: {"labels": ["adam", "none", ""], "parameters": {}} for key in ("0000", "0001")}
     journal.append("rung", number=1, until={}, trials=trials, networks={})
     journal.append("end", status="KILLED")
     said, start = [], time.monotonic()
