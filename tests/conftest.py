@@ -1,4 +1,4 @@
-"""What all tests share: strict float arithmetic, small data, and ways to run the pipeline for real."""
+"""Options, hooks and fixtures of all tests: strict float arithmetic, the order of files, and the default sweep."""
 
 import fcntl
 import pickle
@@ -11,7 +11,7 @@ import pytest
 from main_job import MainJob
 from running import end_processes
 
-LONGEST = (  # files that begin first, so that no process is left with one of them when the others are done
+LONGEST = (  # these files run first, so that none of them is still running when the other workers have finished
     "test_tracking_faults.py",
     "test_law_5_nothing_lost.py",
     "test_interruption.py",
@@ -21,15 +21,15 @@ LONGEST = (  # files that begin first, so that no process is left with one of th
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--nightly runs the tests with this mark, too."""
+    """Add --nightly, which also runs the tests marked nightly."""
     parser.addoption("--nightly", action="store_true", help="also run what takes long: simulations, soaks, versions")
 
 
 def pytest_configure() -> None:
-    """Give the processes that tests start the default signals.
+    """Restore the default signal handlers for the processes that tests start.
 
-    A suite that is started in the background (`nohup ... &`, some CI runners) ignores SIGINT, and whatever it starts
-    would inherit that: a Ctrl-C that a test sends would never come.
+    A suite started in the background (`nohup ... &`, some CI runners) ignores SIGINT, and child processes inherit
+    that: they would ignore the Ctrl-C that a test sends.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out nightly tests unless they are asked for, and order the files; the tests of each stay in their order."""
+    """Deselect nightly tests unless --nightly is given, and sort the files; the order within a file is kept."""
     if not config.getoption("--nightly"):
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
@@ -47,39 +47,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """A test that fails leaves no process behind for the next one."""
-    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Kill the processes that a failed test has started."""
+    start_time = time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
         return (yield)
     except BaseException:
-        end_processes(began)
+        end_processes(start_time)
         raise
 
 
 @pytest.fixture(autouse=True)
 def float_errors_raise() -> Iterator[None]:
-    """An overflow, a division by zero or a NaN out of nothing fails the test. exp may round to zero."""
+    """Fail the test on overflow, division by zero and invalid operations. Underflow is allowed."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         yield
 
 
 @pytest.fixture
 def gpu() -> None:
-    """A GPU and CuPy; elsewhere the test is skipped."""
-    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: what computes on a GPU is not tested here")
+    """Skip the test where CuPy or a GPU is missing."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: GPU code is not tested")
     if not cupy.cuda.is_available():
-        pytest.skip("there is no GPU: what computes on one is not tested here")
+        pytest.skip("there is no GPU: GPU code is not tested")
 
 
 @pytest.fixture(scope="session")
 def main_job(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> MainJob:
-    """`python -m pipeline` with no argument, once for all tests and processes that look at what it leaves behind."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own if worker_id == "master" else own.parent
-    done = shared / "main_job.pickle"
+    """The default sweep (`python -m pipeline`), run once and shared by all tests and all pytest processes."""
+    own_folder = tmp_path_factory.getbasetemp()
+    shared = own_folder if worker_id == "master" else own_folder.parent
+    result_file = shared / "main_job.pickle"
     with (shared / "main_job.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the first has run it
-        if not done.exists():
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process runs it; the others wait
+        if not result_file.exists():
             (shared / "main_job").mkdir()
-            done.write_bytes(pickle.dumps(MainJob(shared / "main_job")))
-    return pickle.loads(done.read_bytes())
+            result_file.write_bytes(pickle.dumps(MainJob(shared / "main_job")))
+    return pickle.loads(result_file.read_bytes())

@@ -1,10 +1,10 @@
-"""Law 1, seen from outside: equal digests however a sweep is executed and packed."""
+"""Law 1 for sweeps: the digest does not depend on how a sweep is executed and packed."""
 
 import pytest
 from running import FEW, compose, read_journal, read_summary, run_command, run_pipeline, run_sweep, slow_after_first
 
 SETTINGS = ("training.epochs=3", "tracking=none")
-FULL = ("tracking=none", "report=none")
+ALL_EPOCHS = ("tracking=none", "report=none")
 PACKINGS = {
     "local": ("execution=local",),
     "local, width 1": ("execution=local", "stacks.width=1"),
@@ -30,20 +30,20 @@ def expected(tmp_path_factory):
     "packing", slow_after_first(sorted((name for name in PACKINGS if "Ray" not in name), reverse=True))
 )
 def test_law_1_digest_does_not_depend_on_packing(packing, expected, tmp_path):
-    found = run_sweep(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
-    assert found["digest"] == expected["digest"]
-    assert found["best"] == expected["best"]
-    assert found["trials"]["finished"] == 112
+    summary = run_sweep(tmp_path / "runs", *SETTINGS, *PACKINGS[packing])
+    assert summary["digest"] == expected["digest"]
+    assert summary["best"] == expected["best"]
+    assert summary["trials"]["finished"] == 112
     if "width 7" in packing:
-        assert found["work"]["widest_stack"] == 7
-        assert found["work"]["slices"] > found["work"]["stacks"] == 16
+        assert summary["work"]["widest_stack"] == 7
+        assert summary["work"]["slices"] > summary["work"]["stacks"] == 16
     if "unlimited" in packing:
-        assert found["work"]["stacks"] == 1
+        assert summary["work"]["stacks"] == 1
 
 
 @pytest.mark.slow
 def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path):
-    """The main job ran on a Ray with one CPU per core."""
+    """The main job ran on Ray with one CPU per core."""
     local = run_pipeline(
         *compose("execution=local", "tracking=none", "report=none", f"runs={tmp_path}", "stacks.width=unlimited")
     )
@@ -52,13 +52,13 @@ def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path)
 
 
 @pytest.mark.slow
-def test_law_1_digest_of_the_whole_default_sweep(tmp_path):
-    """The others with fewer epochs, or as the main job."""
+def test_law_1_digest_of_the_default_sweep_does_not_depend_on_packing(tmp_path):
+    """With all epochs, unlike the other tests."""
     digests = {}
     for name in ("local", "Ray, 2 CPUs, unlimited width, short slices"):
         folder = tmp_path / name
         folder.mkdir()
-        run_command(folder, *FULL, *PACKINGS[name])
+        run_command(folder, *ALL_EPOCHS, *PACKINGS[name])
         digests[name] = read_summary(folder)["digest"]
         slices = [event for event in read_journal(folder) if event["event"] == "slice"]
         assert read_summary(folder)["work"]["widest_stack"] == max(len(event["networks"]) for event in slices)
@@ -76,7 +76,7 @@ def test_law_1_digest_depends_on_what_is_computed(change, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["breast_cancer", "diabetes"])
-def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
+def test_law_1_digest_of_other_tasks_and_the_autoencoder_does_not_depend_on_packing(data, tmp_path):
     settings = (*SETTINGS, f"data={data}", "reduce=autoencoder", "reduce.epochs=3")
     wide = run_sweep(tmp_path, *settings, "stacks.width=unlimited")
     narrow = run_sweep(tmp_path, *settings, "stacks.width=5", "stacks.slice_seconds=0.001")
@@ -84,13 +84,20 @@ def test_law_1_holds_for_other_tasks_and_the_autoencoder(data, tmp_path):
     assert wide["work"]["slices"] < narrow["work"]["slices"]
 
 
-MANY = ("data=iris", "reduce=none", "network.hidden=[8]", "split=k_fold", "split.folds=3", "training.seeds=2")
+FOLDS_AND_SEEDS = (
+    "data=iris",
+    "reduce=none",
+    "network.hidden=[8]",
+    "split=k_fold",
+    "split.folds=3",
+    "training.seeds=2",
+)
 ON_RAY = ("execution=ray", "execution.cpus=2", "stacks.slice_seconds=0.02", "stacks.width=3")
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    return run_sweep(tmp_path_factory.mktemp("many"), *SETTINGS, *FEW, *MANY)
+def folds_and_seeds(tmp_path_factory):
+    return run_sweep(tmp_path_factory.mktemp("many"), *SETTINGS, *FEW, *FOLDS_AND_SEEDS)
 
 
 @pytest.mark.parametrize(
@@ -104,14 +111,14 @@ def many(tmp_path_factory):
     ],
     ids=" ".join,
 )
-def test_law_1_digest_of_folds_and_seeds_that_stand_in_one_stack(packing, many, tmp_path):
-    found = run_sweep(tmp_path, *SETTINGS, *FEW, *MANY, *packing)
-    assert (found["digest"], found["best"]) == (many["digest"], many["best"])
-    assert found["networks"]["finished"] == 7 * 3 * 2
+def test_law_1_digest_of_folds_and_seeds_does_not_depend_on_packing(packing, folds_and_seeds, tmp_path):
+    summary = run_sweep(tmp_path, *SETTINGS, *FEW, *FOLDS_AND_SEEDS, *packing)
+    assert (summary["digest"], summary["best"]) == (folds_and_seeds["digest"], folds_and_seeds["best"])
+    assert summary["networks"]["finished"] == 7 * 3 * 2
     if "stacks.width=unlimited" in packing:
-        assert (found["work"]["stacks"], found["work"]["widest_stack"]) == (1, 42)
+        assert (summary["work"]["stacks"], summary["work"]["widest_stack"]) == (1, 42)
     if "stacks.width=1" in packing:
-        assert found["work"]["stacks"] == 42
+        assert summary["work"]["stacks"] == 42
 
 
 SEARCHES = {
@@ -124,11 +131,11 @@ SEARCHES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES)
-def test_law_1_a_search_decides_the_same_on_any_number_of_workers(search, tmp_path):
-    settings = (*SETTINGS, *MANY, *SEARCHES[search])
-    here, on_ray = run_sweep(tmp_path / "here", *settings), run_sweep(tmp_path / "Ray", *settings, *ON_RAY)
-    assert (here["digest"], here["best"]) == (on_ray["digest"], on_ray["best"])
-    assert here["trials"] == on_ray["trials"]
+def test_law_1_a_search_makes_the_same_decisions_on_any_number_of_workers(search, tmp_path):
+    settings = (*SETTINGS, *FOLDS_AND_SEEDS, *SEARCHES[search])
+    local, on_ray = run_sweep(tmp_path / "here", *settings), run_sweep(tmp_path / "Ray", *settings, *ON_RAY)
+    assert (local["digest"], local["best"]) == (on_ray["digest"], on_ray["best"])
+    assert local["trials"] == on_ray["trials"]
 
 
 @pytest.mark.slow

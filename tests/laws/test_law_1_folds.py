@@ -1,4 +1,4 @@
-"""Law 1 with folds: a network's bits depend on its own fold and trial, and on no other."""
+"""Law 1 with folds: the result of a network depends on its fold and trial only."""
 
 from dataclasses import dataclass, replace
 
@@ -27,8 +27,8 @@ PACKINGS = {
 
 
 @dataclass(frozen=True)
-class Texts:
-    """Numbers and a column of texts. Some texts are in one row each, so folds learn of different ones."""
+class NumbersAndTexts:
+    """Two numeric columns and one of texts. Some texts occur in one row only, so folds have different categories."""
 
     name = address = "texts"
     task = property(lambda self: "classification")
@@ -50,8 +50,8 @@ class Texts:
         return Dataset("classification", ("y",), RawRows(Table(columns, numbers, codes), y))
 
 
-def networks_of(folder):
-    """By key, the joined curves and the last fingerprint of every network in the journal of the only run."""
+def read_networks(folder):
+    """Read the joined curves and the last fingerprint of every network, by key, from the journal of the only run."""
     (path,) = folder.glob("*/*/journal.jsonl")
     reader = JournalReader(path)
     curves, fingerprints = {}, {}
@@ -65,16 +65,16 @@ def networks_of(folder):
     return {key: (curves[key], fingerprints[key]) for key in curves}
 
 
-def trained_alone(settings, config, epochs):
-    """The same of the networks, each prepared, reduced and trained on its fold without the others.
+def train_separately(settings, config, epochs):
+    """Prepare, reduce and train each network on its fold without the others; return what `read_networks` returns.
 
-    On one thread, as a worker does: several divide a product among them, and that may round otherwise.
+    Runs on one thread, as a worker does: matrix products on several threads may round differently.
     """
     development, _ = settings.split(settings.data())
-    variants, alone, inputs = Variants(Configuration(settings, config, "")), {}, set()
+    variants, networks, inputs = Variants(Configuration(settings, config, "")), {}, set()
     for fold in range(len(development.folds)):
-        own = replace(development, folds=(development.folds[fold],))
-        view = run_task(lambda of: settings.reduce(settings.prepare(of, 0)), own)
+        one_fold = replace(development, folds=(development.folds[fold],))
+        view = run_task(lambda of: settings.reduce(settings.prepare(of, 0)), one_fold)
         inputs.add(view_shape(view).n_inputs)
         for request in settings.sampler().ask():
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
@@ -82,8 +82,8 @@ def trained_alone(settings, config, epochs):
                 variant.architecture(view_shape(view), "classification"), [variant.build_network(request.trial, key, 0)]
             )
             _, reports = run_task(train, stack, view.data, epochs, METRICS["classification"])
-            alone[key] = reports[key].curves, reports[key].fingerprint
-    return alone, inputs
+            networks[key] = reports[key].curves, reports[key].fingerprint
+    return networks, inputs
 
 
 @pytest.fixture(scope="module")
@@ -95,24 +95,24 @@ def expected(tmp_path_factory):
     "packing", [pytest.param(name, marks=() if "3" in name else pytest.mark.slow) for name in PACKINGS]
 )
 def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp_path):
-    found = run_sweep(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])
-    assert found["digest"] == expected["digest"]
-    assert found["best"] == expected["best"]
-    assert found["trials"]["finished"] == 7
-    assert found["networks"]["finished"] == 21
+    summary = run_sweep(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])
+    assert summary["digest"] == expected["digest"]
+    assert summary["best"] == expected["best"]
+    assert summary["trials"]["finished"] == 7
+    assert summary["networks"]["finished"] == 21
     if packing == "width 1":
-        assert found["work"]["stacks"] == 21
+        assert summary["work"]["stacks"] == 21
     if packing == "unlimited width":
         # 1438 rows: one validation part of 480 and two of 479, and folds of equal sizes are trained together
-        assert (found["work"]["stacks"], found["work"]["widest_stack"]) == (2, 14)
+        assert (summary["work"]["stacks"], summary["work"]["widest_stack"]) == (2, 14)
     if "short slices" in packing:
-        assert found["work"]["slices"] == 3 * found["work"]["stacks"] == 9
+        assert summary["work"]["slices"] == 3 * summary["work"]["stacks"] == 9
 
 
-def test_law_1_networks_of_a_fold_are_those_trained_alone(tmp_path):
+def test_law_1_networks_of_a_fold_equal_those_trained_separately(tmp_path):
     settings, config = compose(*QUICK, *FEW, "split=k_fold", "split.folds=2", f"runs={tmp_path}")
     run_pipeline(settings, config)
-    together, (alone, _) = networks_of(tmp_path), trained_alone(settings, config, epochs=3)
+    together, (alone, _) = read_networks(tmp_path), train_separately(settings, config, epochs=3)
     assert sorted(together) == sorted(alone) == [f"{trial:04d}/{fold}/0" for trial in range(7) for fold in (1, 2)]
     assert together == alone
     assert len({fingerprint for _, fingerprint in alone.values()}) == 14
@@ -121,15 +121,15 @@ def test_law_1_networks_of_a_fold_are_those_trained_alone(tmp_path):
 def test_law_1_folds_may_have_different_numbers_of_inputs(tmp_path):
     extra = ("reduce=none", "prepare.min_frequency=1", "split=k_fold", "split.folds=4")
     settings, config = compose(*QUICK, *FEW, *extra, f"runs={tmp_path}")
-    settings = replace(settings, data=Texts())
-    found = run_pipeline(settings, config)
-    alone, inputs = trained_alone(settings, config, epochs=3)
+    settings = replace(settings, data=NumbersAndTexts())
+    summary = run_pipeline(settings, config)
+    alone, inputs = train_separately(settings, config, epochs=3)
     assert len(inputs) > 1
-    assert networks_of(tmp_path) == alone
-    assert found["networks"]["finished"] == 28
+    assert read_networks(tmp_path) == alone
+    assert summary["networks"]["finished"] == 28
 
 
-def test_law_1_each_fold_learns_from_rows_of_its_own(tmp_path):
+def test_law_1_each_fold_trains_on_different_rows(tmp_path):
     run_sweep(tmp_path, *FEW, *FOLDS, "training.epochs=1")
-    found = networks_of(tmp_path)
-    assert len({found[f"0000/{fold}/0"][1] for fold in (1, 2, 3)}) == 3
+    networks = read_networks(tmp_path)
+    assert len({networks[f"0000/{fold}/0"][1] for fold in (1, 2, 3)}) == 3

@@ -1,4 +1,4 @@
-"""Law 1, packing: a network's result is the same to the last bit however the work was packed."""
+"""Law 1, packing: the result of a network is the same to the last bit however the work is packed."""
 
 from dataclasses import replace
 
@@ -35,54 +35,56 @@ DTYPES = ("float32", "float64")
 both_types = pytest.mark.parametrize("dtype", slow_after_first(DTYPES))
 
 
-def assert_packing_does_not_matter(architecture, networks, data=None, epochs=3, size=1):
+def assert_independent_of_packing(architecture, networks, data=None, epochs=3, size=1):
     together = train_reports(architecture, networks, epochs, data)
     assert len({report.fingerprint for report in together.values()}) > len(networks) / 2
-    for first in range(0, len(networks), size):
-        some = networks[first : first + size]
-        assert train_reports(architecture, some, epochs, data) == {
-            network.key: together[network.key] for network in some
+    for begin in range(0, len(networks), size):
+        group = networks[begin : begin + size]
+        assert train_reports(architecture, group, epochs, data) == {
+            network.key: together[network.key] for network in group
         }
 
 
-def assert_place_does_not_matter(network, architecture):
-    others = mixed_networks()
+def assert_independent_of_position(network, architecture):
+    neighbours = mixed_networks()
     alone = train_reports(architecture, [network])["it"]
-    assert train_reports(architecture, [*others[:3], network, *others[3:]])["it"] == alone
+    assert train_reports(architecture, [*neighbours[:3], network, *neighbours[3:]])["it"] == alone
     assert len(alone.fingerprint) == 64
 
 
 @both_types
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_law_1_holds_for_every_optimizer(optimizer, dtype):
-    assert_place_does_not_matter(make_network("it", 5, optimizer), make_architecture(dtype=dtype))
+    assert_independent_of_position(make_network("it", 5, optimizer), make_architecture(dtype=dtype))
 
 
 @both_types
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short_name)
 def test_law_1_holds_for_every_regularizer(regularizer, dtype):
     adam = make_component("adam", learning_rate=0.01)
-    assert_place_does_not_matter(make_network("it", 5, adam, regularizer), make_architecture((5, 7, 6, 3), dtype=dtype))
+    assert_independent_of_position(
+        make_network("it", 5, adam, regularizer), make_architecture((5, 7, 6, 3), dtype=dtype)
+    )
 
 
 @both_types
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=short_name)
 def test_law_1_holds_for_every_schedule(schedule, dtype):
-    assert_place_does_not_matter(make_network("it", 5, schedule=schedule), make_architecture(dtype=dtype))
+    assert_independent_of_position(make_network("it", 5, schedule=schedule), make_architecture(dtype=dtype))
 
 
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_law_1_holds_for_every_activation(activation, dtype):
-    assert_packing_does_not_matter(make_architecture(activation=activation, dtype=dtype), mixed_networks())
+    assert_independent_of_packing(make_architecture(activation=activation, dtype=dtype), mixed_networks())
 
 
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_law_1_holds_for_every_loss(loss, dtype):
-    assert_packing_does_not_matter(make_architecture(loss=loss, dtype=dtype), mixed_networks(loss=loss))
+    assert_independent_of_packing(make_architecture(loss=loss, dtype=dtype), mixed_networks(loss=loss))
 
 
 @pytest.mark.slow
@@ -91,13 +93,13 @@ def test_law_1_holds_for_every_loss(loss, dtype):
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_law_1_holds_for_every_normalisation(normalisation, residual, dtype):
     architecture = make_architecture((5, 7, 7, 3), normalisation=normalisation, residual=residual, dtype=dtype)
-    assert_packing_does_not_matter(architecture, mixed_networks(), size=2)
+    assert_independent_of_packing(architecture, mixed_networks(), size=2)
 
 
 @both_types
 def test_law_1_holds_with_weighted_rows(dtype):
     architecture = make_architecture(dtype=dtype)
-    assert_packing_does_not_matter(architecture, mixed_networks(), make_data(architecture, weighted=True), size=3)
+    assert_independent_of_packing(architecture, mixed_networks(), make_data(architecture, weighted=True), size=3)
 
 
 @pytest.mark.slow
@@ -108,7 +110,7 @@ def test_law_1_holds_for_autoencoders(tied, dtype):
         6, (5,), 3, TANH, tied=tied, normalisation=BATCH_NORM, batch_size=8, dtype=dtype
     )
     x = np.random.default_rng(0).normal(size=(37, 6)).astype(dtype)
-    assert_packing_does_not_matter(
+    assert_independent_of_packing(
         architecture, mixed_networks(loss=architecture.loss), Data(Rows(x, x), Rows(x, x)), size=2
     )
 
@@ -117,18 +119,18 @@ def test_law_1_holds_for_autoencoders(tied, dtype):
 @pytest.mark.parametrize("sizes", [(1, 1), (5, 1), (64, 10), (3, 2, 1), (33, 65, 17, 10), (30, 15, 2)])
 def test_law_1_holds_for_odd_sizes(sizes):
     architecture = make_architecture(sizes, batch_size=13, normalisation=BATCH_NORM)
-    data = make_data(architecture, n_train=101, n_validation=1111)  # more rows than are evaluated at once
-    assert_packing_does_not_matter(architecture, mixed_networks(seeds=(3,)), data, epochs=2, size=4)
+    data = make_data(architecture, n_train=101, n_validation=1111)  # more rows than one evaluation batch has
+    assert_independent_of_packing(architecture, mixed_networks(seeds=(3,)), data, epochs=2, size=4)
 
 
 @settings(max_examples=8, deadline=None)
 @given(order=st.permutations(range(len(mixed_networks()))), cuts=st.sets(st.integers(1, 17), max_size=4))
 def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     networks, architecture = mixed_networks(), make_architecture()
-    whole = train_reports(architecture, networks)
+    together = train_reports(architecture, networks)
     pieces = np.split(np.array(order), sorted(cuts))
     parts = [train_reports(architecture, [networks[index] for index in piece]) for piece in pieces if len(piece)]
-    assert {key: report for part in parts for key, report in part.items()} == whole
+    assert {key: report for part in parts for key, report in part.items()} == together
 
 
 @settings(max_examples=4, deadline=None)
@@ -139,9 +141,9 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
         "early", 2, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
     )
     fresh, data = start(architecture, [*mixed_networks(), early]), make_data(architecture)
-    sliced, whole = train_in_slices(fresh, [*sorted(cuts), 8], data), train_in_slices(fresh, [8], data)
-    assert sliced == whole
-    assert whole["early"].stopped[0] < 8
+    sliced, unsliced = train_in_slices(fresh, [*sorted(cuts), 8], data), train_in_slices(fresh, [8], data)
+    assert sliced == unsliced
+    assert unsliced["early"].stopped[0] < 8
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
@@ -149,14 +151,14 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
 @pytest.mark.slow
 def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regularizer):
     if can_be_combined(regularizer, optimizer, SOFTMAX):
-        network, others = make_network("it", 5, optimizer, regularizer), mixed_networks()[:3]
+        network, neighbours = make_network("it", 5, optimizer, regularizer), mixed_networks()[:3]
         assert (
             train_reports(make_architecture(), [network])["it"]
-            == train_reports(make_architecture(), [others[0], network, *others[1:]])["it"]
+            == train_reports(make_architecture(), [neighbours[0], network, *neighbours[1:]])["it"]
         )
 
 
-def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alone():
+def test_law_1_training_again_gives_the_same_bits_and_does_not_modify_the_stack():
     architecture = make_architecture(normalisation=BATCH_NORM)
     data = make_data(architecture)
     early = make_network(
@@ -164,7 +166,7 @@ def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alo
     )
     stack, _ = train(start(architecture, [*mixed_networks(), early]), data, 1, {})
     for array in (stack.parameters, *stack.state.values()):
-        array.flags.writeable = False  # as it is in a worker, where it lies in shared memory
+        array.flags.writeable = False  # as in a worker, where arrays are in shared memory
     first, second = train(stack, data, 9, {}), train(stack, data, 9, {})
     assert first[1] == second[1]
     assert stack.epoch == 1
@@ -172,7 +174,7 @@ def test_law_1_training_again_gives_the_same_bits_and_leaves_the_given_stack_alo
     assert "early" in first[0].stopped
 
 
-def test_law_1_another_seed_gives_other_bits():
+def test_law_1_a_different_seed_gives_different_bits():
     architecture = make_architecture()
     network = make_network()
     assert train_reports(architecture, [network]) == train_reports(architecture, [network])
@@ -198,27 +200,27 @@ def test_law_1_metrics_are_bit_equal_with_many_rows(dtype):
             assert score(z[index : index + 1], t)[0] == together[index]
 
 
-def test_law_1_an_optimizer_beside_many_others_of_its_kind():
-    """Vectors longer than the processor's: the numbers of each network are raised to powers together."""
+def test_law_1_holds_for_many_networks_with_the_same_optimizer():
+    """More networks than a SIMD vector has elements: powers are computed for all networks at once."""
     architecture = make_architecture()
     networks = [
         make_network(f"{i}", 0, make_component("nadam", learning_rate=0.01, beta1=0.5 + i / 100)) for i in range(37)
     ]
-    assert_packing_does_not_matter(architecture, networks, epochs=1, size=5)
+    assert_independent_of_packing(architecture, networks, epochs=1, size=5)
     assert RELU in {layer.activation for layer in architecture.layers}
 
 
-def in_views(networks, n_views):
+def assign_views(networks, n_views):
     return [replace(network, view=index * 2 % n_views) for index, network in enumerate(networks)]
 
 
 @both_types
 @pytest.mark.parametrize(("seeds", "weighted"), [((0, 1), False), ((3,), False), ((0, 1, 2), True)])
-def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds, weighted, dtype):
-    """Networks of other folds and preparations, in any order, change no bit; every kind of component occurs."""
+def test_law_1_networks_of_several_views_equal_those_trained_alone(seeds, weighted, dtype):
+    """Networks of other folds and preparations change no bit, in any order; every kind of component occurs."""
     architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM, dtype=dtype)
     data = tuple(make_data(architecture, n_validation=600, seed=seed, weighted=weighted) for seed in range(3))
-    networks = in_views(mixed_networks(seeds), 3)
+    networks = assign_views(mixed_networks(seeds), 3)
     _, together = train(start(architecture, networks), data, 3, {"accuracy": accuracy})
     for network in networks:
         assert train_reports(architecture, [replace(network, view=0)], 3, data[network.view]) == {
@@ -229,10 +231,10 @@ def test_law_1_networks_of_several_views_are_as_alone_with_their_own_data(seeds,
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
-def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
+def test_law_1_holds_for_every_optimizer_on_several_views(optimizer):
     architecture = make_architecture()
     data = tuple(make_data(architecture, seed=seed) for seed in range(5))
-    networks = in_views([make_network(f"{i}", i % 2, optimizer) for i in range(7)], 5)
+    networks = assign_views([make_network(f"{i}", i % 2, optimizer) for i in range(7)], 5)
     _, together = train(start(architecture, networks), data, 4, {"accuracy": accuracy})
     assert len({report.fingerprint for report in together.values()}) > 1
     for network in networks[:4]:
@@ -241,36 +243,41 @@ def test_law_1_an_optimizer_among_others_of_its_kind_on_other_views(optimizer):
         }
 
 
-def regrouped(stacks, random, n_stacks):
-    """The networks of all stacks, dealt out anew."""
+def regroup(stacks, random, n_stacks):
+    """Distribute the networks of all stacks at random to new stacks."""
     networks = [network for stack in stacks for network in stack.networks]
-    dealt = np.array_split(random.permutation(len(networks)), n_stacks)
-    return [collect([networks[at] for at in some], [networks[at].key for at in some], stacks) for some in dealt]
+    groups = np.array_split(random.permutation(len(networks)), n_stacks)
+    return [
+        collect(
+            [networks[position] for position in positions], [networks[position].key for position in positions], stacks
+        )
+        for positions in groups
+    ]
 
 
 @pytest.mark.parametrize("n_views", [1, 3])
-def test_law_1_regrouped_networks_end_as_those_that_stayed(n_views):
-    """With every optimizer, regularizer and schedule; some are stopped early, before and after."""
+def test_law_1_regrouping_networks_changes_no_bit(n_views):
+    """With every optimizer, regularizer and schedule; some networks stop early, before and after regrouping."""
     architecture, random = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM), np.random.default_rng(0)
     data = tuple(make_data(architecture, seed=seed) for seed in range(n_views))
-    stops = [
+    stopping = [
         make_network(
             f"early {i}", i, make_component("sgd", learning_rate=0.3), make_component("early_stopping", patience=i + 1)
         )
         for i in range(4)
     ]
-    networks = in_views([*mixed_networks(), *stops], n_views)
-    stayed, expected = train(start(architecture, networks), data, 9, {})
-    stacks, found = [start(architecture, networks[half::2]) for half in range(2)], {}
-    for until, n_stacks in ((2, 3), (3, 2), (6, 1), (9, 1)):
-        stacks, reports = zip(*(train(stack, data, until, {}) for stack in stacks), strict=True)
-        found |= {key: report for some in reports for key, report in some.items()}
-        stacks = regrouped(stacks, random, n_stacks)
-    assert found.keys() == expected.keys()
+    networks = assign_views([*mixed_networks(), *stopping], n_views)
+    final_stack, expected = train(start(architecture, networks), data, 9, {})
+    stacks, results = [start(architecture, networks[half::2]) for half in range(2)], {}
+    for epoch, n_stacks in ((2, 3), (3, 2), (6, 1), (9, 1)):
+        stacks, reports = zip(*(train(stack, data, epoch, {}) for stack in stacks), strict=True)
+        results |= {key: report for reports_of_stack in reports for key, report in reports_of_stack.items()}
+        stacks = regroup(stacks, random, n_stacks)
+    assert results.keys() == expected.keys()
     for key, report in expected.items():
-        assert (found[key].fingerprint, found[key].stopped) == (report.fingerprint, report.stopped)
+        assert (results[key].fingerprint, results[key].stopped) == (report.fingerprint, report.stopped)
     assert len({report.stopped and report.stopped[0] for report in expected.values()}) > 2
-    for network in stayed.networks:
+    for network in final_stack.networks:
         np.testing.assert_array_equal(
-            stacks[0].selected_weights_of(network.key), stayed.selected_weights_of(network.key)
+            stacks[0].selected_weights_of(network.key), final_stack.selected_weights_of(network.key)
         )

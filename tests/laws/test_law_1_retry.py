@@ -13,8 +13,8 @@ SETTINGS = ("training.epochs=60", "tracking=none", "report=none", "stacks.slice_
 
 
 def run_and_kill_workers(folder, *overrides, times):
-    """Run on Ray, and kill a worker that trains, so many times."""
-    others = set(processes("ray::train_slice"))
+    """Run on Ray, and kill a worker while it trains, `times` times."""
+    previous = set(processes("ray::train_slice"))
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *SETTINGS, *overrides],
         cwd=folder,
@@ -22,16 +22,16 @@ def run_and_kill_workers(folder, *overrides, times):
         stderr=subprocess.PIPE,
         text=True,
     )
-    killed = set()
-    while len(killed) < times and process.poll() is None:
-        for worker in set(processes("ray::train_slice")) - others - killed:
-            time.sleep(0.1)  # into its work
+    victims = set()
+    while len(victims) < times and process.poll() is None:
+        for worker in set(processes("ray::train_slice")) - previous - victims:
+            time.sleep(0.1)  # so that it is training
             os.kill(worker, signal.SIGKILL)
-            killed.add(worker)
+            victims.add(worker)
             break
         time.sleep(0.05)
     _, errors = process.communicate(timeout=120)
-    assert len(killed) == times
+    assert len(victims) == times
     return process.returncode, errors
 
 
@@ -39,7 +39,7 @@ def run_and_kill_workers(folder, *overrides, times):
 def test_law_1_digest_after_workers_were_killed(tmp_path):
     code, errors = run_and_kill_workers(tmp_path, times=3)
     assert code == 0, errors
-    found = read_summary(tmp_path)
-    assert found["digest"] == run_sweep(tmp_path / "undisturbed", "training.epochs=60")["digest"]
-    assert found["work"]["retried_slices"] == 3
-    assert found["trials"]["failed"] == 0
+    summary = read_summary(tmp_path)
+    assert summary["digest"] == run_sweep(tmp_path / "undisturbed", "training.epochs=60")["digest"]
+    assert summary["work"]["retried_slices"] == 3
+    assert summary["trials"]["failed"] == 0

@@ -1,4 +1,4 @@
-"""Law 2, isolation: a network that diverges is stopped and labelled, and leaves its neighbours bit-equal."""
+"""Law 2, isolation: a network that diverges is stopped and labelled; its neighbours are bit-equal."""
 
 from dataclasses import replace
 
@@ -24,19 +24,21 @@ from nncore.stack.training import train
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
-    """One whose rows are spoilt by an enormous rate; where the rule bounds its steps, by an enormous noise."""
+    """Divergence by a huge learning rate; for optimizers with bounded steps, by huge input noise."""
     architecture = make_architecture((5, 7, 6, 3), loss=SQUARED, normalisation=BATCH_NORM)
     rate = with_arguments(optimizer, learning_rate=1e30)
     noise = (make_component("input_noise", deviation=1e30),)
-    wild = make_network(
+    diverging = make_network(
         "wild", 0, rate, *(component for component in noise if can_be_combined(component, rate, SQUARED))
     )
-    if optimizer.short_name == "lbfgs":  # its line search takes no step that leads up: spoil what it begins with
-        wild = make_network("wild", 0, rate, make_component("l2", strength=1e36))
-    calm = mixed_networks(loss=SQUARED)[:6]
-    undisturbed = train_reports(architecture, calm, epochs=4)
-    for position in (0, 3, len(calm)):
-        reports = train_reports(architecture, [*calm[:position], wild, *calm[position:]], epochs=4)
+    if (
+        optimizer.short_name == "lbfgs"
+    ):  # its line search accepts no step that increases the loss: make the initial loss huge
+        diverging = make_network("wild", 0, rate, make_component("l2", strength=1e36))
+    neighbours = mixed_networks(loss=SQUARED)[:6]
+    undisturbed = train_reports(architecture, neighbours, epochs=4)
+    for position in (0, 3, len(neighbours)):
+        reports = train_reports(architecture, [*neighbours[:position], diverging, *neighbours[position:]], epochs=4)
         report = reports.pop("wild")
         assert reports == undisturbed
         if optimizer.short_name != "lbfgs":
@@ -44,7 +46,7 @@ def test_law_2_neighbours_of_a_diverging_network_are_bit_equal(optimizer):
             assert "loss was" in report.diverged[1]
 
 
-def test_law_2_nan_parameters_stay_with_their_network():
+def test_law_2_nan_parameters_do_not_spread_to_other_networks():
     architecture = make_architecture()
     networks = [*mixed_networks(), make_network("early", 0, None, make_component("early_stopping", patience=1))]
     data = make_data(architecture)
@@ -52,11 +54,11 @@ def test_law_2_nan_parameters_stay_with_their_network():
     for poison in (np.nan, np.inf, -np.inf):
         stack = start(architecture, networks)
         stack.parameters[4] = poison
-        left, reports = train(stack, data, 3, {})
+        result, reports = train(stack, data, 3, {})
         assert reports.pop(networks[4].key).diverged == (1, "train/loss was nan (limit 1e+06)")
         assert reports == {key: report for key, report in undisturbed.items() if key != networks[4].key}
-        assert networks[4] not in left.networks
-        assert networks[4].key not in left.stopped
+        assert networks[4] not in result.networks
+        assert networks[4].key not in result.stopped
 
 
 def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
@@ -77,7 +79,7 @@ def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():
     assert reports[low] == free[low]
 
 
-def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
+def test_law_2_a_neighbour_that_diverges_earlier_changes_no_report():
     architecture = make_architecture((5, 3), loss=SQUARED)
     slow = make_network("slow", 0, make_component("sgd", learning_rate=3.0))
     fast = make_network("fast", 1, make_component("sgd", learning_rate=1e30))
@@ -90,23 +92,23 @@ def test_law_2_a_neighbour_that_leaves_earlier_is_not_seen_in_a_report():
 
 def test_law_2_training_ends_when_all_have_diverged():
     architecture = make_architecture(loss=SQUARED)
-    wild = [make_network(str(seed), seed, make_component("sgd", learning_rate=1e30)) for seed in range(3)]
-    left, reports = train(start(architecture, wild), make_data(architecture), 1000, {})
-    assert left.networks == ()
+    networks = [make_network(str(seed), seed, make_component("sgd", learning_rate=1e30)) for seed in range(3)]
+    result, reports = train(start(architecture, networks), make_data(architecture), 1000, {})
+    assert result.networks == ()
     assert all(report.diverged for report in reports.values())
 
 
-def test_law_2_a_view_that_makes_networks_diverge_leaves_those_of_others_bit_equal():
+def test_law_2_networks_of_other_views_are_bit_equal_when_a_view_diverges():
     architecture = make_architecture()
-    calm, wild = make_data(architecture), make_data(architecture, seed=1)
-    wild.train.x[:] *= np.float32(1e30)
+    data, huge_data = make_data(architecture), make_data(architecture, seed=1)
+    huge_data.train.x[:] *= np.float32(1e30)
     networks = [replace(network, view=index % 2) for index, network in enumerate(mixed_networks())]
     undisturbed = train_reports(
-        architecture, [replace(network, view=0) for network in networks if network.view == 0], data=calm
+        architecture, [replace(network, view=0) for network in networks if network.view == 0], data=data
     )
-    left, reports = train(start(architecture, networks), (calm, wild), 3, {"accuracy": accuracy})
+    result, reports = train(start(architecture, networks), (data, huge_data), 3, {"accuracy": accuracy})
     assert {key: reports[key] for key in undisturbed} == undisturbed
     diverged = {key for key, report in reports.items() if report.diverged}
     assert diverged
     assert diverged.isdisjoint(undisturbed)
-    assert diverged.isdisjoint(network.key for network in left.networks)
+    assert diverged.isdisjoint(network.key for network in result.networks)

@@ -1,11 +1,11 @@
-"""Law 3, no leakage: what is fitted sees no test row, and no validation row where it must not."""
+"""Law 3, no leakage: nothing is fitted to a test row, nor to a validation row where it must not be."""
 
 import inspect
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from running import FEW, QUICK, compose, run_pipeline
+from running import FEW, QUICK, compose, run_pipeline, slow_after_first
 
 from nncore.inference.table import Column, Table
 from nncore.stack.data import Data
@@ -20,7 +20,7 @@ from pipeline.stages.reduce import AutoencoderReduction, Identity, PcaReduction
 from pipeline.stages.split import Stratified
 
 DATA = ["digits", "breast_cancer", "diabetes"]
-MOSTLY_SLOW = ["digits", *(pytest.param(one, marks=pytest.mark.slow) for one in DATA[1:])]
+MOSTLY_SLOW = slow_after_first(DATA)
 
 
 def settings_for(data, reduce, folder):
@@ -29,8 +29,8 @@ def settings_for(data, reduce, folder):
 
 
 @dataclass(frozen=True)
-class Poisoned:
-    """A source whose rows are spoilt where `rows` says, after the split is known."""
+class AlteredSource:
+    """A source in which the rows `rows` are altered, after the split is known."""
 
     source: object
     rows: np.ndarray
@@ -44,49 +44,49 @@ class Poisoned:
         pass
 
     def content(self) -> None:
-        """So that no earlier rows are taken for these."""
+        """Disable the cache, which would return the original rows."""
 
     def __call__(self) -> Dataset:
         dataset = self.source()
         table, y = dataset.rows.x, dataset.rows.y.copy()
         if self.targets_too:
             y[self.rows] = y[self.rows] * 10 + 100
-        return replace(dataset, rows=RawRows(spoilt(table, self.rows), y))
+        return replace(dataset, rows=RawRows(alter_rows(table, self.rows), y))
 
 
-class Fixed:
-    """The parts that a split has made of a data set, of whatever has become of its rows: targets steer the split."""
+class FixedSplit:
+    """The parts of the original data set for any altered one; a split may depend on targets."""
 
     def __init__(self, split, dataset) -> None:
         self.development, test = split(dataset)
-        self.rows, self.test = rows_of(self.development.rows, dataset), rows_of(test, dataset)
+        self.rows, self.test = row_numbers(self.development.rows, dataset), row_numbers(test, dataset)
 
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
         return replace(self.development, rows=dataset.rows.take(self.rows)), dataset.rows.take(self.test)
 
 
-def spoilt(table, rows):
-    """The table with other numbers, and other texts, in some of the rows; missing ones among them."""
+def alter_rows(table, rows):
+    """The table with other numbers and missing categories in some rows."""
     numbers, codes = table.numbers.astype(float), table.codes.copy()
     numbers[rows] = numbers[rows][:, ::-1] * 1e3 - 7
     codes[rows] = -1
     return replace(table, numbers=numbers, codes=codes)
 
 
-def rows_of(part, dataset):
-    """The numbers of the dataset's rows that are in a part."""
-    known = {row.tobytes(): number for number, row in enumerate(dataset.rows.x.numbers)}
-    return np.array([known[row.tobytes()] for row in part.x.numbers])
+def row_numbers(part, dataset):
+    """The row numbers in the data set of the rows of a part."""
+    number_of_row = {row.tobytes(): number for number, row in enumerate(dataset.rows.x.numbers)}
+    return np.array([number_of_row[row.tobytes()] for row in part.x.numbers])
 
 
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
 @pytest.mark.parametrize("data", MOSTLY_SLOW)
-def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, reduce, tmp_path):
+def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_path):
     settings, config = settings_for(data, reduce, tmp_path)
     dataset = settings.data()
-    split = Fixed(settings.split, dataset)
+    split = FixedSplit(settings.split, dataset)
     settings = replace(settings, split=split)
-    poisoned = Poisoned(settings.data, split.test, targets_too=data == "diabetes")
+    poisoned = AlteredSource(settings.data, split.test, targets_too=data == "diabetes")
     before, after = run_pipeline(settings, config), run_pipeline(replace(settings, data=poisoned), config)
     assert after["digest"] == before["digest"]
     assert after["best"]["validation"] == before["best"]["validation"]
@@ -98,44 +98,44 @@ def test_law_3_spoilt_test_rows_change_the_test_scores_and_nothing_else(data, re
     "reduce", [PcaReduction("auto"), Identity(), "autoencoder"], ids=["pca", "none", "autoencoder"]
 )
 @pytest.mark.parametrize("data", MOSTLY_SLOW)
-def test_law_3_spoilt_validation_rows_change_nothing_that_is_fitted(data, reduce, tmp_path):
+def test_law_3_altered_validation_rows_change_nothing_that_is_fitted(data, reduce, tmp_path):
     settings, _ = settings_for(data, "autoencoder", tmp_path)
     reduction = settings.reduce if reduce == "autoencoder" else reduce
     assert_nothing_fitted_sees_validation_rows(settings.split(settings.data())[0], settings.prepare, reduction)
 
 
 def assert_nothing_fitted_sees_validation_rows(development, prepare, reduction):
-    """In each fold, other validation rows and targets leave the training view and all that was fitted as they were."""
-    for fold, (learnt, validation) in enumerate(development.folds):
+    """In each fold, altered validation rows and targets change neither the training view nor any fitted transform."""
+    for fold, (training, validation) in enumerate(development.folds):
         y = development.rows.y.copy()
         if development.task == "regression":
             y[validation] = y[validation] * 10 + 100
-        other = replace(development, rows=RawRows(spoilt(development.rows.x, validation), y))
-        views = [reduction(prepare(one, fold)) for one in (development, other)]
+        altered = replace(development, rows=RawRows(alter_rows(development.rows.x, validation), y))
+        views = [reduction(prepare(rows_of_fold, fold)) for rows_of_fold in (development, altered)]
         for before, after in zip(views[0].data.train, views[1].data.train, strict=True):
             np.testing.assert_array_equal(before, after)
         assert not np.array_equal(views[0].data.validation.x, views[1].data.validation.x)
-        probe = development.rows.x[learnt[:5]]
-        for before, after in zip(ways(views[0]), ways(views[1]), strict=True):
+        probe = development.rows.x[training[:5]]
+        for before, after in zip(preprocessing_steps(views[0]), preprocessing_steps(views[1]), strict=True):
             np.testing.assert_array_equal(before(probe), after(probe))
             probe = before(probe)
         if development.task == "regression":
             assert_same_scaling(views[0].target_decoder.scaling, views[1].target_decoder.scaling)
 
 
-def ways(view):
+def preprocessing_steps(view):
     return view.preprocessing, *view.transforms
 
 
-def assert_same_scaling(one, other):
-    np.testing.assert_array_equal(one.centre, other.centre)
-    np.testing.assert_array_equal(one.scale, other.scale)
+def assert_same_scaling(first, second):
+    np.testing.assert_array_equal(first.centre, second.centre)
+    np.testing.assert_array_equal(first.scale, second.scale)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile"])
 @pytest.mark.parametrize("imputation", ["mean", "median", "most_frequent", "zero"])
-def test_law_3_of_mixed_columns_nothing_is_fitted_to_a_folds_validation_rows(scaling, imputation):
-    """Numbers with gaps, categories rare and frequent, ordinals and dates; three folds; every kind of fitting."""
+def test_law_3_preparing_mixed_columns_is_not_fitted_to_validation_rows(scaling, imputation):
+    """Numbers with gaps, rare and frequent categories, ordinals, dates; three folds; all scalings and imputations."""
     random, n = np.random.default_rng(0), 300
     columns = (
         Column("a"), Column("city", "categorical", "string", tuple("pqrst")),
@@ -152,18 +152,18 @@ def test_law_3_of_mixed_columns_nothing_is_fitted_to_a_folds_validation_rows(sca
     assert_nothing_fitted_sees_validation_rows(development, prepare, PcaReduction("auto"))
 
 
-def test_law_3_the_split_keeps_every_row_once(tmp_path):
+def test_law_3_the_split_puts_every_row_into_exactly_one_part(tmp_path):
     for data in DATA:
         settings, _ = settings_for(data, "none", tmp_path)
         dataset = settings.data()
         development, test = settings.split(dataset)
-        parts = [rows_of(part, dataset) for part in (*development.part(0), test)]
-        assert sorted(np.concatenate(parts)) == sorted(rows_of(dataset.rows, dataset))
+        parts = [row_numbers(part, dataset) for part in (*development.part(0), test)]
+        assert sorted(np.concatenate(parts)) == sorted(row_numbers(dataset.rows, dataset))
 
 
-def test_law_3_the_sweep_has_no_place_for_a_test_row():
+def test_law_3_no_type_or_function_of_the_sweep_takes_test_rows():
     assert Data._fields == ("train", "validation")
-    for seen in (
+    for kind in (
         Development,
         PreparedView,
         PreparedFold,
@@ -174,7 +174,7 @@ def test_law_3_the_sweep_has_no_place_for_a_test_row():
         StartNetworks,
         CollectNetworks,
     ):
-        assert not [name for name in seen.__annotations__ if "test" in name]
+        assert not [name for name in kind.__annotations__ if "test" in name]
     for function in (
         train,
         train_slice,

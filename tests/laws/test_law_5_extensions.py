@@ -1,4 +1,4 @@
-"""Law 5, run=<id>: a run gets more trials, epochs and seeds, and is then as if it had had them from the start."""
+"""Law 5, run=<id>: a run that is extended by trials, epochs or seeds equals one that had them from the start."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from running import FEW, run_command, run_sweep, slow_after_first
 from pipeline.components.errors import SettingError
 
 ONLY_ADAM = tuple(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop"))
-MORE = {  # settings, and the network-epochs that there are then: 7 trials of 3 epochs before
+EXTENSIONS = {  # settings, and the total of network-epochs; before, there are 7 trials of 3 epochs
     "trials": ((*ONLY_ADAM, "space.optimizer.adam.learning_rate=[0.003,0.01]"), 14 * 3),
     "trials before the others": ((*ONLY_ADAM, "space.optimizer.adam.learning_rate=[0.001,0.003]"), 14 * 3),
     "epochs": ((*FEW, "training.epochs=5"), 7 * 5),
@@ -24,88 +24,88 @@ HALVING = ("search=halving", "search@search.candidates=random", "search.candidat
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
+def finished_run(tmp_path_factory):
     runs = tmp_path_factory.mktemp("small")
     return runs, run_sweep(runs, *FEW)["run_id"]
 
 
 @pytest.fixture
-def copied(small, tmp_path):
-    """The folder of runs, the run's id, and its journal."""
-    runs, name = small
+def copied_run(finished_run, tmp_path):
+    """A copy of the finished run: the folder of runs, the run's id, and its journal."""
+    runs, name = finished_run
     shutil.copytree(runs, tmp_path / "runs")
     return tmp_path / "runs", name, tmp_path / "runs" / "digits" / name / "journal.jsonl"
 
 
-@pytest.mark.parametrize("more", slow_after_first([*reversed(MORE)]))
-def test_law_5_a_run_that_grows_is_as_if_it_had_been_large_from_the_start(more, copied, tmp_path):
-    runs, name, journal = copied
-    settings, n_epochs = MORE[more]
-    at_once = run_sweep(tmp_path / "at once", *settings)
-    found = run_sweep(runs, *settings, f"run={name}")
-    assert found["run_id"] == name
-    assert (found["digest"], found["best"]) == (at_once["digest"], at_once["best"])
-    assert (found["trials"], found["networks"]) == (at_once["trials"], at_once["networks"])
-    assert found["work"]["resumed_networks"] == 7
-    done = count_trained_epochs(journal)
-    assert len(done) == n_epochs
-    assert set(done.values()) == {1}
+@pytest.mark.parametrize("extension", slow_after_first([*reversed(EXTENSIONS)]))
+def test_law_5_an_extended_run_equals_one_that_was_large_from_the_start(extension, copied_run, tmp_path):
+    runs, name, journal = copied_run
+    settings, n_epochs = EXTENSIONS[extension]
+    expected = run_sweep(tmp_path / "at once", *settings)
+    summary = run_sweep(runs, *settings, f"run={name}")
+    assert summary["run_id"] == name
+    assert (summary["digest"], summary["best"]) == (expected["digest"], expected["best"])
+    assert (summary["trials"], summary["networks"]) == (expected["trials"], expected["networks"])
+    assert summary["work"]["resumed_networks"] == 7
+    counts = count_trained_epochs(journal)
+    assert len(counts) == n_epochs
+    assert set(counts.values()) == {1}
 
 
 @pytest.mark.slow
-def test_law_5_a_run_grows_step_by_step(copied, tmp_path):
-    runs, name, journal = copied
-    for settings, _ in (MORE["epochs"], MORE["seeds"]):
+def test_law_5_a_run_can_be_extended_several_times(copied_run, tmp_path):
+    runs, name, journal = copied_run
+    for settings, _ in (EXTENSIONS["epochs"], EXTENSIONS["seeds"]):
         run_sweep(runs, *settings, "training.epochs=5", f"run={name}")
-    last = (*MORE["trials"][0], "training.epochs=6", "training.seeds=3")
-    found = run_sweep(runs, *last, f"run={name}")
-    assert found["digest"] == run_sweep(tmp_path / "at once", *last)["digest"]
+    last = (*EXTENSIONS["trials"][0], "training.epochs=6", "training.seeds=3")
+    summary = run_sweep(runs, *last, f"run={name}")
+    assert summary["digest"] == run_sweep(tmp_path / "at once", *last)["digest"]
     assert len(count_trained_epochs(journal)) == 14 * 3 * 6
     assert set(count_trained_epochs(journal).values()) == {1}
 
 
-def test_law_5_a_finished_run_can_be_resumed_and_has_nothing_to_do(copied, small):
-    runs, name, journal = copied
+def test_law_5_resuming_a_finished_run_trains_nothing(copied_run, finished_run):
+    runs, name, journal = copied_run
     before = json.loads((journal.parent / "summary.json").read_text())
-    found = run_sweep(runs, *FEW, f"run={name}")
-    assert (found["digest"], found["best"]) == (before["digest"], before["best"])
-    assert (found["work"]["slices"], found["work"]["resumed_networks"]) == (0, 7)
+    summary = run_sweep(runs, *FEW, f"run={name}")
+    assert (summary["digest"], summary["best"]) == (before["digest"], before["best"])
+    assert (summary["work"]["slices"], summary["work"]["resumed_networks"]) == (0, 7)
 
 
-def test_law_5_with_another_schedule_all_is_trained_anew(copied, tmp_path):
-    """One that ends at the last epoch: what was learnt at other rates is of no use."""
-    runs, name, _ = copied
+def test_law_5_a_different_schedule_trains_all_networks_from_scratch(copied_run, tmp_path):
+    """The cosine schedule depends on the last epoch: weights trained at other rates cannot be used."""
+    runs, name, _ = copied_run
     settings = (*FEW, "schedule@training.schedule=cosine")
-    found = run_sweep(runs, *settings, f"run={name}")
-    assert found["digest"] == run_sweep(tmp_path / "at once", *settings)["digest"]
-    assert found["work"]["resumed_networks"] == 0
+    summary = run_sweep(runs, *settings, f"run={name}")
+    assert summary["digest"] == run_sweep(tmp_path / "at once", *settings)["digest"]
+    assert summary["work"]["resumed_networks"] == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("prepare.scaling=min_max", "prepare.scaling was standard, is min_max"),
         ("split.seed=4", "split.seed was 0, is 4"),
         ("training.loss_limit=10.0", "training.loss_limit was 1000000.0, is 10.0"),
     ],
 )
-def test_law_5_other_data_or_networks_are_refused(change, told, copied):
-    runs, name, _ = copied
-    with pytest.raises(SettingError, match=f"^run={name} cannot be resumed, .*: {told}; use the same settings"):
+def test_law_5_extending_with_other_data_or_networks_is_refused(change, message, copied_run):
+    runs, name, _ = copied_run
+    with pytest.raises(SettingError, match=f"^run={name} cannot be resumed, .*: {message}; use the same settings"):
         run_sweep(runs, *FEW, change, f"run={name}")
 
 
 @pytest.mark.parametrize("extra", [("prepare.scaling=min_max",), ("resume=never",)])
-def test_law_5_what_cannot_be_resumed_ends_with_exit_code_2(extra, copied):
-    runs, name, _ = copied
+def test_law_5_a_run_that_cannot_be_continued_ends_with_exit_code_2(extra, copied_run):
+    runs, name, _ = copied_run
     settings = (*FEW, "tracking=none", "execution=local", "training.epochs=3", f"runs={runs}", f"run={name}")
-    done = run_command(runs.parent, *settings, *extra, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert extra[0].partition("=")[0] in done.stderr
+    completed = run_command(runs.parent, *settings, *extra, check=False)
+    assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1)
+    assert extra[0].partition("=")[0] in completed.stderr
 
 
 SEARCHED = ("space=ranges", "select.ensemble=0", "stacks.slice_seconds=0.001", "training.epochs=9")
-SEARCHES = {  # a small search, and what makes it larger
+SEARCHES = {  # a small search, and settings that extend it
     "population": (("search=population", "search.size=6", "search.every=2"), ()),
     "population, more epochs": (("search=population", "search.size=6", "search.every=3"), ("training.epochs=12",)),
     "halving, more trials": (
@@ -118,21 +118,21 @@ SEARCHES = {  # a small search, and what makes it larger
 
 
 @pytest.mark.parametrize("search", slow_after_first(SEARCHES))
-def test_law_5_a_search_that_grows_decides_as_if_it_had_been_large_from_the_start(search, tmp_path):
-    """Also about trials that it lets go sooner than before: they show what they had learnt by then."""
-    settings, more = SEARCHES[search]
-    small = run_sweep(tmp_path, "data=iris", *SEARCHED, *settings)
-    settings = more if more == HALVING else (*settings, *more)
-    at_once = run_sweep(tmp_path / "at once", "data=iris", *SEARCHED, *settings)
-    found = run_sweep(tmp_path, "data=iris", *SEARCHED, *settings, f"run={small['run_id']}")
-    assert (found["digest"], found["best"]) == (at_once["digest"], at_once["best"])
-    assert (found["trials"], found["networks"]) == (at_once["trials"], at_once["networks"])
-    if not more:
-        assert found["work"]["slices"] == 0
+def test_law_5_an_extended_search_decides_as_one_that_was_large_from_the_start(search, tmp_path):
+    """Also about trials that it prunes earlier than before: they are scored by the earlier epoch."""
+    settings, extension = SEARCHES[search]
+    finished_run = run_sweep(tmp_path, "data=iris", *SEARCHED, *settings)
+    settings = extension if extension == HALVING else (*settings, *extension)
+    expected = run_sweep(tmp_path / "at once", "data=iris", *SEARCHED, *settings)
+    summary = run_sweep(tmp_path, "data=iris", *SEARCHED, *settings, f"run={finished_run['run_id']}")
+    assert (summary["digest"], summary["best"]) == (expected["digest"], expected["best"])
+    assert (summary["trials"], summary["networks"]) == (expected["trials"], expected["networks"])
+    if not extension:
+        assert summary["work"]["slices"] == 0
 
 
-def test_law_5_a_lost_state_of_a_copy_is_said(tmp_path):
-    """What a copied network has learnt before it was copied cannot be learnt anew by its own settings."""
+def test_law_5_a_missing_checkpoint_of_a_copied_network_is_an_error(tmp_path):
+    """A copied network cannot be trained again from its own settings, since it was copied from another one."""
     settings = ("data=iris", *SEARCHED, "search=population", "search.size=6", "search.every=2")
     folder = tmp_path / "iris" / run_sweep(tmp_path, *settings)["run_id"]
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
@@ -142,25 +142,25 @@ def test_law_5_a_lost_state_of_a_copy_is_said(tmp_path):
         run_sweep(tmp_path, *settings, "resume=required")
 
 
-def test_law_5_what_was_learnt_is_not_unlearnt(copied):
-    runs, name, _ = copied
+def test_law_5_fewer_epochs_than_trained_are_refused(copied_run):
+    runs, name, _ = copied_run
     with pytest.raises(
         SettingError, match=f"^training.epochs=2 must be at least 3, .* run={name} are trained; or leave run="
     ):
         run_sweep(runs, *FEW, "training.epochs=2", f"run={name}")
 
 
-def test_law_5_a_run_that_is_not_there_is_named(copied):
-    runs, _, _ = copied
+def test_law_5_a_run_id_that_does_not_exist_is_named(copied_run):
+    runs, _, _ = copied_run
     with pytest.raises(
         SettingError, match=r"^run=nothing: there is no such run in .*/runs/digits; the names of its folders"
     ):
         run_sweep(runs, *FEW, "run=nothing")
 
 
-def test_law_5_the_states_of_a_finished_run_need_not_be_there(copied, tmp_path):
-    """Without them all is trained again, and comes to the same."""
-    runs, name, journal = copied
+def test_law_5_a_finished_run_can_be_extended_without_its_checkpoints(copied_run, tmp_path):
+    """All networks are trained again, with the same digest."""
+    runs, name, journal = copied_run
     shutil.rmtree(journal.parent / "states")
-    found = run_sweep(runs, *MORE["epochs"][0], f"run={name}")
-    assert found["digest"] == run_sweep(tmp_path / "at once", *MORE["epochs"][0])["digest"]
+    summary = run_sweep(runs, *EXTENSIONS["epochs"][0], f"run={name}")
+    assert summary["digest"] == run_sweep(tmp_path / "at once", *EXTENSIONS["epochs"][0])["digest"]

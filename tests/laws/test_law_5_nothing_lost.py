@@ -1,4 +1,4 @@
-"""Law 5, nothing lost: a run is killed at any moment, the same command goes on, and nothing shows that it was."""
+"""Law 5, nothing lost: a run can be killed at any moment; the same command resumes it, with equal results."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from pipeline.runs.journal import events
 
 EPOCHS = 24
 SETTINGS = (*FEW, "report=none", f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
-HERE = ("tracking=none", "execution=local")
+LOCAL = ("tracking=none", "execution=local")
 
 
 def slow(*values):
@@ -32,51 +32,51 @@ def expected(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cut_off(tmp_path_factory):
-    """A run that was killed when it had done four slices."""
-    return run_and_kill(tmp_path_factory.mktemp("cut"), *SETTINGS, *HERE, when=lambda path: count_slices(path) >= 4)
+def interrupted(tmp_path_factory):
+    """The folder of a run that was killed after four slices."""
+    return run_and_kill(tmp_path_factory.mktemp("cut"), *SETTINGS, *LOCAL, when=lambda path: count_slices(path) >= 4)
 
 
 @pytest.fixture
-def copied(cut_off, tmp_path):
-    """The same for each test: the folder of runs, and the run's folder."""
-    shutil.copytree(cut_off.parents[1], tmp_path / "runs")
-    return tmp_path / "runs", tmp_path / "runs" / cut_off.parent.name / cut_off.name
+def copied(interrupted, tmp_path):
+    """A copy of the interrupted run: the folder of runs, and the run's folder."""
+    shutil.copytree(interrupted.parents[1], tmp_path / "runs")
+    return tmp_path / "runs", tmp_path / "runs" / interrupted.parent.name / interrupted.name
 
 
-def is_as_undisturbed(found, expected, path):
-    """Nothing shows that it was cut off, and no epoch was trained twice."""
-    assert found["digest"] == expected["digest"]
-    assert found["best"] == expected["best"]
-    assert (found["trials"], found["networks"]) == (expected["trials"], expected["networks"])
-    assert found["status"] == "finished"
-    done = count_trained_epochs(path)
-    assert len(done) == 7 * EPOCHS
-    assert set(done.values()) == {1}
+def assert_equals_uninterrupted(summary, expected, journal):
+    """The results equal those of an uninterrupted run, and no epoch was trained twice."""
+    assert summary["digest"] == expected["digest"]
+    assert summary["best"] == expected["best"]
+    assert (summary["trials"], summary["networks"]) == (expected["trials"], expected["networks"])
+    assert summary["status"] == "finished"
+    counts = count_trained_epochs(journal)
+    assert len(counts) == 7 * EPOCHS
+    assert set(counts.values()) == {1}
 
 
 @pytest.mark.parametrize(("execution", "slices"), [("local", 1), slow("local", 3), slow("local", 5), slow("ray", 2)])
-def test_law_5_a_killed_run_goes_on(execution, slices, expected, tmp_path):
+def test_law_5_a_killed_run_continues_with_the_same_digest(execution, slices, expected, tmp_path):
     ours = set(processes("ray"))
     settings = (*SETTINGS, "tracking=none", f"execution={execution}")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     deadline = time.monotonic() + 30
     while set(processes("ray")) - ours and time.monotonic() < deadline:
         time.sleep(0.1)
-    done = run_command(tmp_path, *settings)
-    assert f"run {folder.name} is resumed" in done.stdout
-    found = json.loads((folder / "summary.json").read_text())
-    is_as_undisturbed(found, expected, folder / "journal.jsonl")
+    completed = run_command(tmp_path, *settings)
+    assert f"run {folder.name} is resumed" in completed.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    assert_equals_uninterrupted(summary, expected, folder / "journal.jsonl")
     before, after = slices_by_session(folder / "journal.jsonl")
     assert len(before) >= slices
-    assert found["work"]["slices"] == len(after)
-    assert found["work"]["resumed_networks"] == len({key for event in before for key in event["networks"]})
+    assert summary["work"]["slices"] == len(after)
+    assert summary["work"]["resumed_networks"] == len({key for event in before for key in event["networks"]})
 
 
 @pytest.mark.slow
-def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, tmp_path):
-    """Wherever it is just then: each session lives a little longer than the one before."""
-    settings, n_sessions = (*SETTINGS, *HERE), 0
+def test_law_5_a_run_that_is_killed_repeatedly_finishes(expected, tmp_path):
+    """Each session is killed one slice later than the previous one."""
+    settings, n_sessions = (*SETTINGS, *LOCAL), 0
     while not list(tmp_path.glob("runs/digits/*/summary.json")) and n_sessions < 12:
         n_sessions += 1
         more = 1 + max([count_slices(path) for path in tmp_path.glob("runs/*/*/journal.jsonl")], default=0)
@@ -89,7 +89,7 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
     if not (folder / "summary.json").exists():
         run_command(tmp_path, *settings)
     assert n_sessions > 2
-    is_as_undisturbed(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
+    assert_equals_uninterrupted(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_law_5_a_run_that_is_killed_again_and_again_comes_to_its_end(expected, t
         ),
     ],
 )
-def test_law_5_a_run_that_never_began_is_in_nobodys_way(content, refused, tmp_path):
+def test_law_5_a_run_without_a_readable_journal_is_ignored_unless_it_is_named(content, refused, tmp_path):
     folder = tmp_path / "digits" / "20990101-000000-0000"
     folder.mkdir(parents=True)
     (folder / "journal.jsonl").write_bytes(content)
@@ -124,57 +124,61 @@ KILLED_SEARCHES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("search", "slices"), [*zip(KILLED_SEARCHES, (6, 20, 12), strict=True)])
-def test_law_5_a_killed_search_comes_to_the_same_decisions(search, slices, tmp_path):
+def test_law_5_a_killed_search_makes_the_same_decisions(search, slices, tmp_path):
     settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
     settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     run_command(tmp_path, *settings)
-    found = json.loads((folder / "summary.json").read_text())
-    assert found["work"]["resumed_networks"] > 0
-    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["work"]["resumed_networks"] > 0
+    assert summary["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
     assert set(count_trained_epochs(folder / "journal.jsonl").values()) == {1}
 
 
 @pytest.mark.slow
-def test_law_5_without_a_word_the_youngest_run_that_was_cut_off_goes_on(copied, expected):
+def test_law_5_the_latest_interrupted_run_is_resumed_by_default(copied, expected):
     runs, folder = copied
-    found = run_sweep(runs, *SETTINGS, "resume=required")
-    assert found["run_id"] == folder.name
-    is_as_undisturbed(found, expected, folder / "journal.jsonl")
-    assert run_sweep(runs, *SETTINGS)["run_id"] != folder.name  # which is finished now
+    summary = run_sweep(runs, *SETTINGS, "resume=required")
+    assert summary["run_id"] == folder.name
+    assert_equals_uninterrupted(summary, expected, folder / "journal.jsonl")
+    assert run_sweep(runs, *SETTINGS)["run_id"] != folder.name  # the run is finished now
 
 
-@pytest.mark.parametrize("cut", slow_after_first([40, 1, 400]))
-def test_law_5_a_torn_journal_is_healed(cut, copied, expected):
-    """As if the driver had died in mid-write of another slice."""
+@pytest.mark.parametrize("n_bytes", slow_after_first([40, 1, 400]))
+def test_law_5_a_torn_journal_is_repaired(n_bytes, copied, expected):
+    """As if the driver had died while it wrote a slice."""
     runs, folder = copied
     path = folder / "journal.jsonl"
     content = path.read_bytes()
     last = content[content.rindex(b'{"event": "slice"') :]
-    path.write_bytes(content + last.rstrip(b"\n")[:-cut])
-    is_as_undisturbed(run_sweep(runs, *SETTINGS), expected, path)
+    path.write_bytes(content + last.rstrip(b"\n")[:-n_bytes])
+    assert_equals_uninterrupted(run_sweep(runs, *SETTINGS), expected, path)
 
 
 @pytest.mark.parametrize("damage", slow_after_first(["changed", "cut", "gone"]))
-def test_law_5_what_a_damaged_state_held_is_trained_again(damage, copied, expected):
+def test_law_5_networks_of_a_damaged_checkpoint_are_trained_again(damage, copied, expected):
     runs, folder = copied
     for state in list((folder / "states").iterdir()):
         content = state.read_bytes()
         state.unlink()
         if damage != "gone":
             state.write_bytes(content[: len(content) // 2] if damage == "cut" else content[:-9] + bytes(9))
-    found = run_sweep(runs, *SETTINGS)
-    assert (found["run_id"], found["digest"], found["best"]) == (folder.name, expected["digest"], expected["best"])
+    summary = run_sweep(runs, *SETTINGS)
+    assert (summary["run_id"], summary["digest"], summary["best"]) == (
+        folder.name,
+        expected["digest"],
+        expected["best"],
+    )
     assert len(count_trained_epochs(folder / "journal.jsonl")) == 7 * EPOCHS
 
 
-def test_law_5_another_packing_may_go_on(copied, expected):
+def test_law_5_a_run_can_be_resumed_with_another_packing(copied, expected):
     runs, folder = copied
-    found = run_sweep(runs, *SETTINGS, "stacks.width=unlimited", "stacks.slice_seconds=1.0")
-    is_as_undisturbed(found, expected, folder / "journal.jsonl")
+    summary = run_sweep(runs, *SETTINGS, "stacks.width=unlimited", "stacks.slice_seconds=1.0")
+    assert_equals_uninterrupted(summary, expected, folder / "journal.jsonl")
 
 
-def test_law_5_no_other_settings_and_no_other_code_go_on(copied):
+def test_law_5_a_run_is_not_resumed_with_other_settings_or_code(copied):
     runs, folder = copied
     with pytest.raises(SettingError, match=r"training\.batch_size was 32, is 16"):
         run_sweep(runs, *SETTINGS, "training.batch_size=16", "resume=required")
@@ -187,25 +191,25 @@ def test_law_5_no_other_settings_and_no_other_code_go_on(copied):
     assert run_sweep(runs, *SETTINGS)["run_id"] != folder.name
 
 
-def test_law_5_resume_never_is_a_new_run(copied, expected):
+def test_law_5_resume_never_starts_a_new_run(copied, expected):
     runs, folder = copied
-    found = run_sweep(runs, *SETTINGS, "resume=never")
-    assert found["run_id"] != folder.name
-    assert (found["digest"], found["work"]["resumed_networks"]) == (expected["digest"], 0)
+    summary = run_sweep(runs, *SETTINGS, "resume=never")
+    assert summary["run_id"] != folder.name
+    assert (summary["digest"], summary["work"]["resumed_networks"]) == (expected["digest"], 0)
 
 
 def test_law_5_resume_required_needs_a_run(tmp_path):
-    done = run_command(tmp_path, *SETTINGS, *HERE, "resume=required", check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
-    assert done.stderr.startswith(
+    completed = run_command(tmp_path, *SETTINGS, *LOCAL, "resume=required", check=False)
+    assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1)
+    assert completed.stderr.startswith(
         f"nnsweep: resume=required: there is no interrupted run in {tmp_path}/runs/digits; start"
     )
 
 
 @pytest.mark.slow
-def test_law_5_two_processes_do_not_work_on_one_run(copied):
+def test_law_5_a_second_process_cannot_resume_a_running_run(copied):
     runs, folder = copied
-    long = (*SETTINGS, *HERE, f"runs={runs}", "training.epochs=2000", f"run={folder.name}")
+    long = (*SETTINGS, *LOCAL, f"runs={runs}", "training.epochs=2000", f"run={folder.name}")
     before = count_slices(folder / "journal.jsonl")
     first = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *long], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -217,9 +221,9 @@ def test_law_5_two_processes_do_not_work_on_one_run(copied):
         second = run_command(runs.parent, *long, check=False)
         assert second.returncode == 2
         assert f"run={folder.name} is in use by process {first.pid}" in second.stderr
-        other = run_command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
-        assert other.returncode == 2
-        assert f"run {folder.name} has the same settings and is in use by process {first.pid}" in other.stderr
+        third = run_command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
+        assert third.returncode == 2
+        assert f"run {folder.name} has the same settings and is in use by process {first.pid}" in third.stderr
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
@@ -228,15 +232,15 @@ def test_law_5_two_processes_do_not_work_on_one_run(copied):
 @pytest.mark.slow
 @pytest.mark.parametrize("slices", [1, 6])
 def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
-    """The writer of the session that was killed may still be at work when the next one begins."""
+    """The writer of the killed session may still be running when the next session starts."""
     settings = (*SETTINGS, "execution=local")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     run_command(tmp_path, *settings)
-    has_each_trial_once(tmp_path, folder, expected)
+    assert_mlflow_has_each_trial_once(tmp_path, folder, expected)
 
 
 @pytest.mark.slow
-def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(expected, tmp_path):
+def test_law_5_mlflow_has_each_trial_once_when_the_writer_was_killed_too(expected, tmp_path):
     settings = (*SETTINGS, "execution=local")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= 6)
     acknowledged, deadline = folder / "tracking.jsonl", time.monotonic() + 60
@@ -245,57 +249,59 @@ def test_law_5_mlflow_has_each_trial_once_although_the_writer_was_killed_too(exp
     for process in processes("pipeline.tracking.mlflow_writer", str(tmp_path)):
         os.kill(process, signal.SIGKILL)
     lines = acknowledged.read_bytes().splitlines(keepends=True)
-    acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # what it did then it did not come to acknowledge
+    acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # the writer did not acknowledge its last writes
     run_command(tmp_path, *settings)
-    has_each_trial_once(tmp_path, folder, expected)
+    assert_mlflow_has_each_trial_once(tmp_path, folder, expected)
 
 
 @pytest.mark.slow
-def test_law_6_a_run_that_grows_has_each_trial_once_too(tmp_path):
-    """And one version for each model that it came to, of three times; what was not tracked at first is now."""
+def test_law_6_mlflow_has_each_trial_of_an_extended_run_once(tmp_path):
+    """Also one model version per distinct champion of three extensions; the first session was not tracked."""
     settings = (*SETTINGS, "execution=local", "training.epochs=2")
     run_command(tmp_path, *settings, "tracking=none")
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
     for more in ((), ("training.seeds=2",), ("training.seeds=2", "training.epochs=3")):
         run_command(tmp_path, *settings, *more, f"run={folder.name}")
-    client, parents, trials = tracked(tmp_path, folder)
+    client, parents, trials = tracked_runs(tmp_path, folder)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
     assert {(run.data.tags["networks"], run.info.status) for run in trials} == {("2", "FINISHED")}
-    assert len(client.search_model_versions("name = 'digits'")) == 2  # another seed leaves the model of the first
-    found = json.loads((folder / "summary.json").read_text())
-    assert found["model"]["version"] == str(client.get_model_version_by_alias("digits", "champion").version) == "2"
+    assert len(client.search_model_versions("name = 'digits'")) == 2  # the second seed does not change the model
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["model"]["version"] == str(client.get_model_version_by_alias("digits", "champion").version) == "2"
 
 
 @pytest.mark.slow
-def test_law_6_population_trials_that_are_replaced_are_as_in_the_leaderboard(tmp_path):
-    """Those that diverged begin again as copies of others; and trials of equal settings have a run each."""
+def test_law_6_mlflow_agrees_with_the_leaderboard_on_replaced_trials(tmp_path):
+    """Diverged trials restart as copies of others; trials with equal settings have a run each."""
     search = ("search=population", "search.size=6", "search.every=2", "training.epochs=8", "training.loss_limit=1.7")
     run_command(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
     (folder,) = (tmp_path / "runs" / "iris").iterdir()
     journal = events(folder / "journal.jsonl")
-    assert any(one["diverged"] for event in journal if event["event"] == "slice" for one in event["networks"].values())
-    _, _, trials = tracked(tmp_path, folder)
-    found = json.loads((folder / "summary.json").read_text())
+    assert any(
+        network["diverged"] for event in journal if event["event"] == "slice" for network in event["networks"].values()
+    )
+    _, _, trials = tracked_runs(tmp_path, folder)
+    summary = json.loads((folder / "summary.json").read_text())
     assert len(trials) == 6
-    assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"] > 0
+    assert sum(run.info.status == "FINISHED" for run in trials) == summary["trials"]["finished"] > 0
 
 
-def tracked(root, folder):
-    """MLflow's client, and the parents and their children that it knows."""
-    found = json.loads((folder / "summary.json").read_text())
+def tracked_runs(root, folder):
+    """Return MLflow's client, the parent runs and the trials' runs."""
+    summary = json.loads((folder / "summary.json").read_text())
     mlflow.set_tracking_uri(f"sqlite:///{root}/runs/mlflow.db")
     client = MlflowClient()
-    runs = client.search_runs([found["mlflow"]["experiment_id"]], max_results=1000)
+    runs = client.search_runs([summary["mlflow"]["experiment_id"]], max_results=1000)
     by_kind = ([run for run in runs if run.data.tags["kind"] == kind] for kind in ("sweep", "trial"))
     return client, *by_kind
 
 
-def has_each_trial_once(root, folder, expected):
-    """As if nothing had happened."""
-    found = json.loads((folder / "summary.json").read_text())
-    assert found["digest"] == expected["digest"]
-    client, parents, trials = tracked(root, folder)
+def assert_mlflow_has_each_trial_once(root, folder, expected):
+    """MLflow has the parent and each trial once, with one value per epoch."""
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["digest"] == expected["digest"]
+    client, parents, trials = tracked_runs(root, folder)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
     assert {run.info.status for run in trials} == {"FINISHED"}

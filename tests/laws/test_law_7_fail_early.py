@@ -1,4 +1,4 @@
-"""Law 7, fail early, fail clearly: a wrong setting ends before anything starts, in one line, with exit code 2."""
+"""Law 7, fail early, fail clearly: an invalid setting ends the command at once, with one line and exit code 2."""
 
 import subprocess
 import sys
@@ -9,13 +9,16 @@ from running import compose, read_summary, run_command, slow_after_first
 
 from pipeline.cli.dispatch import dispatch
 
-# what is wrong: (overrides, words that the line must hold)
+# name of the mistake: (overrides, words that the line must contain)
 WRONG = {
     "misspelt group": (["redcue=pca"], ["redcue", "did you mean reduce?"]),
     "misspelt setting of another file": (["data=csv", "data.taget=x"], ["data.taget", "did you mean data.target?"]),
-    "a mapping as a whole": (["data=csv", "data.where={a: 1}"], ["data.where is a mapping", "+data.where.entry=value"]),
+    "a mapping as one value": (
+        ["data=csv", "data.where={a: 1}"],
+        ["data.where is a mapping", "+data.where.entry=value"],
+    ),
     "a mapping as a list": (["network.hidden={a: 1}"], ["network.hidden", "a mapping where a list is needed"]),
-    "a place that takes no loss": (["loss@network.loss.binry=huber"], ["did you mean loss@network.loss.binary?"]),
+    "an unknown kind of target": (["loss@network.loss.binry=huber"], ["did you mean loss@network.loss.binary?"]),
     "no target": (["data=csv", "data.path=x.csv"], ["data.target must be given: data.target=..."]),
     "misspelt option": (["reduce=pcaa"], ["reduce=pcaa", "did you mean pca?", "autoencoder, none, pca"]),
     "misspelt setting": (["training.epochz=3"], ["training.epochz", "did you mean training.epochs?"]),
@@ -57,7 +60,7 @@ WRONG = {
     "unknown store": (["tracking.uri=foo"], ["tracking.uri", "sqlite", "foo"]),
     "a stage without resources": (["~stages.load"], ["stages.load must be given"]),
     "negative retries": (["stages.load.retries=-1"], ["stages.load.retries = -1"]),
-    "stage in the wrong place": (
+    "a reduction instead of a source": (
         ["data._target_=pipeline.stages.reduce.Identity", "~data.name", "name=x"],
         ["data", "Source"],
     ),
@@ -113,7 +116,7 @@ WRONG = {
         ["reduce=autoencoder", "+regularizer@reduce.regularizers.x=label_smoothing"],
         ["reduce.regularizers", "label_smoothing requires one-hot or binary targets"],
     ),
-    "a loss that says nothing of values": (
+    "a classification loss for an autoencoder": (
         ["reduce=autoencoder", "loss@reduce.loss=softmax_cross_entropy"],
         ["reduce.loss must be one for values, but is softmax_cross_entropy"],
     ),
@@ -121,7 +124,7 @@ WRONG = {
         ["data=diabetes", "loss@network.loss.regression=poisson"],
         ["prepare.scale_targets must be false for poisson", "true"],
     ),
-    "a function that makes no member": (
+    "a function that returns no component": (
         ["+space.optimizer.x={_target_: nncore.components.resolve, name: nncore.components.resolve}"],
         ["space.optimizer.x", "nncore.components.resolve is neither a function that returns a component nor"],
     ),
@@ -147,9 +150,9 @@ WRONG = {
     "a database in memory": (["tracking.uri=sqlite://"], ["tracking.uri", "sqlite:///file.db", "sqlite://"]),
     "a server without a name": (["tracking.uri=http://"], ["tracking.uri", "http://"]),
     "no such folder": (["--config-dir", "nowhere"], ["--config-dir must be a folder", "nowhere"]),
-    "an option that is none": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
+    "an unknown option": (["--tracking", "none"], ["unrecognized arguments: --tracking"]),
     "a list where one value belongs": (["reduce=pca,none"], ["reduce=pca,none", "--multirun"]),
-    "reduction in the place of the preparation": (
+    "a split instead of a preprocessor": (
         [
             "~prepare",
             "+prepare={_target_: pipeline.stages.split.Holdout, "
@@ -168,25 +171,25 @@ WRONG["values for a list of lists"] = (
     ["+space.network.hidden=[16,32]"],
     ["space.network.hidden = 16", "write [[16],[32]]"],
 )
-WRONG["an optimizer and a regularizer that meet late in the search"] = (
+WRONG["an optimizer and a regularizer that are first combined late in the search"] = (
     [
         *("+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@space.regularizer.dropout=dropout"),
         *("search=tpe", "search.batch_size=1", "search.trials=12"),
     ],
     ["space.regularizer", "dropout", "lbfgs"],
 )
-QUICK = list(WRONG)[::4]  # each composes the whole configuration anew; the others are slow
+QUICK = list(WRONG)[::4]  # each composes the complete configuration; the other cases are marked slow
 
 
-@pytest.mark.parametrize("wrong", [w if w in QUICK else pytest.param(w, marks=pytest.mark.slow) for w in WRONG])
-def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monkeypatch, capsys):
-    overrides, words = WRONG[wrong]
+@pytest.mark.parametrize("mistake", [w if w in QUICK else pytest.param(w, marks=pytest.mark.slow) for w in WRONG])
+def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(mistake, tmp_path, monkeypatch, capsys):
+    overrides, words = WRONG[mistake]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["nnsweep", *overrides])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         dispatch(sys.argv[1:], time.monotonic())
     printed = capsys.readouterr()
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     assert printed.out == ""
     (line,) = printed.err.splitlines()
     assert line.startswith("nnsweep: ")
@@ -195,34 +198,34 @@ def test_law_7_a_wrong_setting_is_one_line_and_exit_code_2(wrong, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "wrong", slow_after_first(["misspelt in the third job", "misspelt group", "zero epochs", "negative rate"])
+    "mistake", slow_after_first(["misspelt in the third job", "misspelt group", "zero epochs", "negative rate"])
 )
-def test_law_7_the_command_itself_ends_before_ray_is_even_loaded(wrong, tmp_path):
+def test_law_7_the_command_ends_before_ray_is_imported(mistake, tmp_path):
     program = (
         "import atexit, sys; atexit.register(lambda: print('ray' in sys.modules, 'pipeline' in sys.modules))\n"
-        f"sys.argv = {['nnsweep', *WRONG[wrong][0]]}\n"
+        f"sys.argv = {['nnsweep', *WRONG[mistake][0]]}\n"
         "from pipeline.__main__ import main; main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stdout == "False True\n"
-    assert len(done.stderr.splitlines()) == 1
+    completed = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert completed.returncode == 2
+    assert completed.stdout == "False True\n"
+    assert len(completed.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("execution", ["local", pytest.param("ray", marks=pytest.mark.slow)])
-def test_law_7_an_error_that_only_the_data_show_is_one_line_too(execution, tmp_path):
-    """1,617 validation rows leave too few training rows for 64 components, which only shows once they are split."""
+def test_law_7_an_error_found_in_the_data_is_one_line(execution, tmp_path):
+    """1,617 validation rows leave too few training rows for 64 components, which is known only after the split."""
     settings = ("reduce.n_components=64", "split.validation=0.9", "split.test=0.07", "tracking=none")
-    done = run_command(tmp_path, *settings, f"execution={execution}", check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    completed = run_command(tmp_path, *settings, f"execution={execution}", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert "reduce.n_components must be from 1 to" in line
     assert read_summary(tmp_path)["status"] == "failed"
 
 
 def test_law_7_every_trial_is_built_before_the_first_task(tmp_path):
-    """The one wrong trial of many, the last, is found as the settings are made."""
+    """The only invalid trial, the last of many, is reported when the settings are built."""
     from pipeline.components.errors import SettingError
 
     rates = ",".join(["0.01"] * 200 + ["0"])

@@ -1,4 +1,4 @@
-"""Law 8, no code from data: nothing is unpickled, and configuration names only what lives in the packages."""
+"""Law 8, no code from data: nothing is unpickled, and configuration can name only what the packages define."""
 
 import ast
 import json
@@ -37,7 +37,7 @@ HARMFUL_NAMES = {
 }
 
 
-def test_law_8_the_sources_neither_unpickle_nor_evaluate():
+def test_law_8_the_sources_neither_unpickle_nor_evaluate_code():
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -45,15 +45,17 @@ def test_law_8_the_sources_neither_unpickle_nor_evaluate():
                 assert not {name.split(".")[0] for name in names} & HARMFUL_MODULES, path
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                own = {"exec", "compile"} if path.name == "compiled.py" else set()  # what it wrote itself; see below
-                assert called not in HARMFUL_CALLS - own, f"{path}:{node.lineno}"
+                allowed = (
+                    {"exec", "compile"} if path.name == "compiled.py" else set()
+                )  # compiled.py executes loops that it generates
+                assert called not in HARMFUL_CALLS - allowed, f"{path}:{node.lineno}"
                 assert called.rpartition(".")[2] not in HARMFUL_NAMES, f"{path}:{node.lineno}"
                 if called in ("np.load", "numpy.load"):
                     assert "allow_pickle=False" in ast.unparse(node), f"{path}:{node.lineno}"
 
 
 class Bomb:
-    """Leaves a file behind when it is unpickled."""
+    """An object that creates a folder when it is unpickled."""
 
     def __reduce__(self):
         return (os.mkdir, (os.environ["BOMB"],))
@@ -72,12 +74,12 @@ def model_folder(tmp_path_factory):
 
 
 def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, tmp_path):
-    """The whole file a pickle, or an array of objects inside it, the checksum made to fit."""
+    """The file is a pickle, or contains an array of objects; the checksum is right."""
 
-    for kind in ("whole", "member"):
+    for kind in ("pickle", "object array"):
         folder = tmp_path / kind
         folder.mkdir()
-        if kind == "whole":
+        if kind == "pickle":
             (folder / "arrays.npz").write_bytes(bomb)
         else:
             np.savez(folder / "arrays.npz", np.array([Bomb()], dtype=object), allow_pickle=True)
@@ -89,7 +91,7 @@ def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, t
             model_file.load(folder)
 
 
-def test_law_8_a_model_file_cannot_name_foreign_functions(model_folder, tmp_path):
+def test_law_8_a_model_file_cannot_name_functions_outside_nncore(model_folder, tmp_path):
     document = json.loads((model_folder / "model.json").read_text().replace("nncore.activations.relu", "os.getcwd"))
     document["model_sha256"] = sha256(json.dumps(document["model"], sort_keys=True).encode()).hexdigest()
     (tmp_path / "arrays.npz").write_bytes((model_folder / "arrays.npz").read_bytes())
@@ -98,8 +100,8 @@ def test_law_8_a_model_file_cannot_name_foreign_functions(model_folder, tmp_path
         model_file.load(tmp_path)
 
 
-def test_law_8_a_model_file_cannot_let_itself_name_more(model_folder, tmp_path, monkeypatch):
-    """The first layer's activation would allow a package, and the second one's run a command of it."""
+def test_law_8_a_model_file_cannot_allow_more_packages(model_folder, tmp_path, monkeypatch):
+    """The first layer's activation would allow a package, and the second layer's run a function of it."""
     monkeypatch.setenv("NNCORE_ALLOW", "")
     document = json.loads((model_folder / "model.json").read_text())
     bomb = tmp_path / "went off"
@@ -134,7 +136,7 @@ def test_law_8_an_argument_is_a_plain_value(value):
         "nncore.architecture.Architecture",
     ],
 )
-def test_law_8_what_returns_no_component_cannot_be_named(name):
+def test_law_8_only_functions_that_return_a_component_can_be_named(name):
     with pytest.raises(ValueError, match=f"{name} does not return a component"):
         component_function(name)
     with pytest.raises(ValueError, match=f"{name} is neither a function that returns a component nor a settings class"):
@@ -178,7 +180,7 @@ def test_law_8_a_target_is_a_settings_class_where_it_is_defined(name):
 
 
 def test_law_8_names_are_looked_up_in_one_place():
-    """What a text names is imported by nncore.components alone; others import modules that they list themselves."""
+    """Only nncore.components imports by a name from data; other importers use names in their own source."""
     own_modules = {"nncore/__init__.py", "pipeline/cli/dispatch.py", "pipeline/tracking/subprocess.py"}
     importers = {str(p.relative_to(ROOT)) for p in SOURCES if "import_module" in p.read_text()}
     assert importers - own_modules == {"nncore/components.py"}
@@ -197,7 +199,7 @@ def test_law_8_names_are_looked_up_in_one_place():
         "network.loss.binary._target_=pipeline.driver.run.run",
     ],
 )
-def test_law_8_targets_are_ours(override):
+def test_law_8_targets_outside_the_packages_are_refused(override):
     path = override.partition("._target_")[0]
     with pytest.raises(SettingError, match=path):
         compose(override)
@@ -226,8 +228,8 @@ HARMFUL_SETTINGS = {
         ("hydra logging", ("--hydra-help",)),
     ],
 )
-def test_law_8_hydras_own_settings_run_nothing(harmful, option, tmp_path, monkeypatch, capsys):
-    """Given on the command line or hidden in a file of a group: Hydra would call what they name."""
+def test_law_8_hydras_own_settings_run_no_code(harmful, option, tmp_path, monkeypatch, capsys):
+    """Hydra would call what these settings name, from the command line or from a file of a group."""
     setting = HARMFUL_SETTINGS[harmful]
     path, _, value = setting.partition("=")
     folder = tmp_path / "conf" / "space"
@@ -236,13 +238,13 @@ def test_law_8_hydras_own_settings_run_nothing(harmful, option, tmp_path, monkey
     last = "  " * (path.count(".")) + f"{path.rpartition('.')[2]}: {value}\n"
     (folder / "mine.yaml").write_text(f"# @package _global_\n{nested}{last}")
     monkeypatch.chdir(tmp_path)
-    for given in ([setting], ["--config-dir", "conf", "+space@_global_=mine"]):
+    for arguments in ([setting], ["--config-dir", "conf", "+space@_global_=mine"]):
         monkeypatch.setattr(
-            sys, "argv", ["nnsweep", *given, "tracking.uri=wrong", *option]
-        )  # runs end here at the latest
-        with pytest.raises(SystemExit) as ended:
+            sys, "argv", ["nnsweep", *arguments, "tracking.uri=wrong", *option]
+        )  # a run would end at this invalid setting
+        with pytest.raises(SystemExit) as exit_info:
             dispatch(sys.argv[1:], time.monotonic())
-        assert ended.value.code == 2
+        assert exit_info.value.code == 2
         assert not (tmp_path / "exploded").exists()
         assert (
             "must stay as it is" if option and option != ("--multirun",) else "tracking.uri"
@@ -255,12 +257,12 @@ def test_law_8_hydras_option_that_unpickles_is_not_offered(bomb, tmp_path):
     for option in (
         ["--experimental-rerun", "config.pickle"],
         ["--experimental-rerun=config.pickle"],
-        ["--exp", "config.pickle"],  # argparse completes it
+        ["--exp", "config.pickle"],  # argparse accepts abbreviations
         ["--e=config.pickle", "--cfg", "job"],
     ):
-        done = run_command(tmp_path, *option, check=False)
-        assert done.returncode == 2
-        assert "unpickles" in done.stderr
+        completed = run_command(tmp_path, *option, check=False)
+        assert completed.returncode == 2
+        assert "unpickles" in completed.stderr
 
 
 @pytest.mark.slow
@@ -287,7 +289,7 @@ def test_law_8_the_logged_model_has_no_pickle_and_loads_where_pickle_is_forbidde
         "import nncore; print(nncore.__file__)\n"
     )
     environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
     )
-    assert Path(done.stdout.splitlines()[-1]).is_relative_to(logged)  # the model brought what it needs
+    assert Path(completed.stdout.splitlines()[-1]).is_relative_to(logged)  # the model contains the code that it needs

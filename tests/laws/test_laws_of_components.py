@@ -1,5 +1,5 @@
-"""Laws that every component of nncore keeps: activations, losses, normalisations, optimizers, schedules and
-regularizers, discovered by walking the package, in float32 and float64."""
+"""Laws that hold for every component of nncore (activations, losses, normalisations, optimizers, schedules and
+regularizers), discovered by walking the package, in float32 and float64."""
 
 import re
 
@@ -25,14 +25,14 @@ from nncore.components import Component, build_stacked
 
 COMPONENTS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULES]
 DTYPES = ["float32", "float64"]
-SHARED = {"memory"}  # hyperparameters that all networks share, because the size of an array depends on them
+SHARED = {"memory"}  # hyperparameters that are equal for all networks of a stack, because array sizes depend on them
 
 every_component = pytest.mark.parametrize("component", COMPONENTS, ids=short_name)
 both_types = pytest.mark.parametrize("dtype", DTYPES)
 
 
 def explicit(component: Component) -> Component:
-    """The component with a value for every number, from its arguments or by default."""
+    """The component with an explicit value for every numeric hyperparameter."""
     return with_arguments(component, **{n: float(v) for n, v in numbers_of(component).items() if n not in SHARED})
 
 
@@ -61,18 +61,18 @@ def test_law_1_a_scalar_equals_one_copy_per_network(component, dtype):
 
 @every_component
 @both_types
-def test_law_1_each_network_has_its_own_numbers(component, dtype):
+def test_law_1_each_network_has_its_own_hyperparameters(component, dtype):
     complete = explicit(component)
     for name, value in numbers_of(complete).items():
         if name in SHARED or component.short_name in ("huber", "batch_norm", "layer_norm"):
             continue  # they belong to the architecture, not to a network
-        other = with_arguments(complete, **{name: value * 0.5 if value else 0.25})
+        changed = with_arguments(complete, **{name: value * 0.5 if value else 0.25})
         try:
-            other.build()
+            changed.build()
         except ValueError:
-            other = with_arguments(complete, **{name: value + 1})
-        mixed = exercise(build_stacked([complete, other, complete]), Inputs(range(3), dtype))
-        for position, single in enumerate((complete, other, complete)):
+            changed = with_arguments(complete, **{name: value + 1})
+        mixed = exercise(build_stacked([complete, changed, complete]), Inputs(range(3), dtype))
+        for position, single in enumerate((complete, changed, complete)):
             alone = exercise(build_stacked([single]), Inputs([position], dtype))
             for key, array in mixed.items():
                 np.testing.assert_array_equal(array[position], alone[key][0], err_msg=f"{name}, {key}")
@@ -80,7 +80,7 @@ def test_law_1_each_network_has_its_own_numbers(component, dtype):
 
 @every_component
 @both_types
-def test_law_2_a_network_of_nan_leaves_the_other_networks_bit_equal(component, dtype):
+def test_law_2_other_networks_are_bit_equal_when_one_is_nan(component, dtype):
     healthy = exercise(component.build(), Inputs(range(4), dtype))
     with np.errstate(all="ignore"):
         with_nan = exercise(component.build(), Inputs(range(4), dtype, poisoned=2))
@@ -91,11 +91,11 @@ def test_law_2_a_network_of_nan_leaves_the_other_networks_bit_equal(component, d
 
 @every_component
 @both_types
-def test_shapes_dtypes_and_inputs_are_kept(component, dtype):
+def test_shapes_and_dtypes_are_right_and_inputs_are_not_modified(component, dtype):
     inputs = Inputs(range(3), dtype)
     for name, array in exercise(component.build(), inputs).items():
         assert len(array) == 3, name
-        if array.ndim > 1 and name not in ("stops", "factors"):  # counts and factors are per network, in float64
+        if array.ndim > 1 and name not in ("stops", "factors"):  # these have one value per network, in float64
             assert array.dtype == dtype, name
         if array.dtype.kind == "f" and name not in ("best", "reference"):
             assert np.isfinite(array).all(), name
@@ -123,7 +123,7 @@ def test_law_7_illegal_values_are_refused_by_argument_value_rule_and_network(com
     for value, shown in illegal.items():
         with pytest.raises(ValueError, match=f"{name} must be .*, but is {re.escape(shown)} .{component.short_name}.$"):
             function_of(component)(**{**built, name: value})
-    if name not in SHARED and name != "value":  # a constant may be anything
+    if name not in SHARED and name != "value":  # the constant initializer takes any value
         message = rf"{name} must be >=? [0-9.]+, but network 1 of 3 has -1e\+36 \({component.short_name}\)"
         with pytest.raises(ValueError, match=message):
             function_of(component)(**{**built, name: np.array([numbers_of(component)[name], -1e36, 0.5])})
@@ -135,7 +135,7 @@ def test_every_kind_of_component_is_exercised():
 
 
 @every_component
-def test_float32_computes_what_float64_does(component):
+def test_float32_results_are_close_to_float64(component):
     low, high = (exercise(component.build(), Inputs(range(4), dtype)) for dtype in DTYPES)
     for name, array in high.items():
         size = np.abs(array).max() if array.dtype.kind == "f" else 1

@@ -104,7 +104,10 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     add_slice(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
     assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
     assert list(found.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
-    assert list(found.known["at 0001/1/0"].curves["validation/loss"]) == [0.9, 0.8]  # what it was before is still known
+    assert list(found.known["hash of 0001/1/0"].curves["validation/loss"]) == [
+        0.9,
+        0.8,
+    ]  # what it was before is still known
     assert found.n_resumed == 0
 
 

@@ -1,4 +1,4 @@
-"""Files that something is wrong with, and what must be said of each."""
+"""Invalid data files, and what the error message must contain for each."""
 
 import gzip
 import os
@@ -14,11 +14,16 @@ N = 120
 
 
 class Broken(NamedTuple):
-    """A data set that cannot be used.
+    """A data set that is refused.
 
-    make       writes files into a folder
-    settings   overrides, with {} for the folder
-    words      what the error must hold
+    Attributes
+    ----------
+    make : callable
+        Writes the files into a folder.
+    settings : tuple of str
+        Overrides, with {} for the folder.
+    words : tuple of str
+        What the error message must contain.
     """
 
     make: Callable[[Path], Any]
@@ -27,7 +32,7 @@ class Broken(NamedTuple):
 
 
 def valid_columns(n: int = N) -> dict[str, list[Any]]:
-    """Columns of a table that nothing is wrong with."""
+    """Columns of a valid table."""
     return {
         "age": [20 + i % 50 for i in range(n)],
         "income": [1000.5 + 7 * (i % 83) for i in range(n)],
@@ -37,7 +42,7 @@ def valid_columns(n: int = N) -> dict[str, list[Any]]:
 
 
 def columns_with_value(column: str, row: int, value: Any, n: int = N) -> dict[str, list[Any]]:
-    """The good columns with one value changed; rows are counted from 1."""
+    """The valid columns with one value replaced; rows are counted from 1."""
     columns = valid_columns(n)
     columns[column][row - 1] = value
     return columns
@@ -59,7 +64,7 @@ def broken_csv(
     if isinstance(content, dict):
         content = as_csv(content)
     data = content.encode() if isinstance(content, str) else content
-    target = () if any(one.startswith("data.target") for one in settings) else ("data.target=buys",)
+    target = () if any(setting.startswith("data.target") for setting in settings) else ("data.target=buys",)
     return Broken(
         lambda folder: (folder / name).write_bytes(data),
         ("data=csv", f"data.path={{}}/{name}", *target, *settings),
@@ -70,33 +75,33 @@ def broken_csv(
 def broken_parquet(
     columns: dict[str, Any], *settings: str, words: tuple[str, ...], cut: int | None = None, damage: int = 0
 ):
-    def make(folder: Path) -> None:
+    def write(folder: Path) -> None:
         path = folder / "t.parquet"
         pyarrow.parquet.write_table(pa.table(columns), path)
         data = path.read_bytes()[:cut]
         if damage:
-            data = data[:damage] + bytes(255 - one for one in data[damage : damage + 40]) + data[damage + 40 :]
+            data = data[:damage] + bytes(255 - byte for byte in data[damage : damage + 40]) + data[damage + 40 :]
         path.write_bytes(data)
 
-    target = () if any(one.startswith("data.target") for one in settings) else ("data.target=buys",)
-    return Broken(make, ("data=parquet", "data.path={}/t.parquet", *target, *settings), words)
+    target = () if any(byte.startswith("data.target") for byte in settings) else ("data.target=buys",)
+    return Broken(write, ("data=parquet", "data.path={}/t.parquet", *target, *settings), words)
 
 
 def broken(make: Callable[[Path], Any], *settings: str, words: tuple[str, ...]):
     return Broken(make, settings, words)
 
 
-CSV_HERE = ("data=csv", "data.target=buys")
+CSV_SETTINGS = ("data=csv", "data.target=buys")
 BROKEN = {
     # the file itself
     "no such file": broken(
-        Path.exists, *CSV_HERE, "data.path={}/no.csv", words=("data.path", "no.csv", "no such file")
+        Path.exists, *CSV_SETTINGS, "data.path={}/no.csv", words=("data.path", "no.csv", "no such file")
     ),
     "no such Parquet file": broken(
         Path.exists, "data=parquet", "data.target=buys", "data.path={}/no.parquet", words=("no.parquet", "no such file")
     ),
     "a folder instead of a file": broken(
-        lambda folder: (folder / "t.csv").mkdir(), *CSV_HERE, "data.path={}/t.csv", words=("t.csv", "is a folder")
+        lambda folder: (folder / "t.csv").mkdir(), *CSV_SETTINGS, "data.path={}/t.csv", words=("t.csv", "is a folder")
     ),
     "a folder instead of a Parquet file": broken(
         lambda folder: (folder / "t.parquet").mkdir(),
@@ -106,22 +111,25 @@ BROKEN = {
         words=("t.parquet", "is a folder"),
     ),
     "a link to itself": broken(
-        lambda folder: (folder / "loop").symlink_to("loop"), *CSV_HERE, "data.path={}/loop", words=("data.path", "loop")
+        lambda folder: (folder / "loop").symlink_to("loop"),
+        *CSV_SETTINGS,
+        "data.path={}/loop",
+        words=("data.path", "loop"),
     ),
     "a name that is too long": broken(
-        Path.exists, *CSV_HERE, "data.path={}/" + "x" * 300, words=("data.path", "no such file")
+        Path.exists, *CSV_SETTINGS, "data.path={}/" + "x" * 300, words=("data.path", "no such file")
     ),
     "a path that no one may read": broken(
         lambda folder: os.mkfifo(folder / "pipe"),
-        *CSV_HERE,
+        *CSV_SETTINGS,
         "data.path={}/pipe",
         words=("data.path", "pipe", "is not a regular file"),
     ),
     "an unknown kind of address": broken(
-        Path.exists, *CSV_HERE, "data.path=nowhere://x/t.csv", words=("nowhere://", "data.path")
+        Path.exists, *CSV_SETTINGS, "data.path=nowhere://x/t.csv", words=("nowhere://", "data.path")
     ),
-    "an empty path": broken(Path.exists, *CSV_HERE, "data.path=''", words=("data.path", "empty")),
-    "no path": broken(Path.exists, *CSV_HERE, words=("data.path",)),
+    "an empty path": broken(Path.exists, *CSV_SETTINGS, "data.path=''", words=("data.path", "empty")),
+    "no path": broken(Path.exists, *CSV_SETTINGS, words=("data.path",)),
     "an empty file": broken_csv("", words=("t.csv", "0 bytes")),
     "an empty Parquet file": broken(
         lambda folder: (folder / "t.parquet").write_bytes(b""),
@@ -161,7 +169,7 @@ BROKEN = {
         words=("t.parquet", "not a complete Parquet file"),
     ),
     "bytes instead of CSV": broken_csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
-    # the text of it
+    # the text of the file
     "wrong delimiter": broken_csv(as_csv(valid_columns(), ";"), words=("one column", "set data.delimiter=';'")),
     "tabs": broken_csv(as_csv(valid_columns(), "\t"), words=("one column", "data.delimiter='\\t'")),
     "a delimiter of two characters": broken_csv(
@@ -178,9 +186,7 @@ BROKEN = {
         as_csv({"größe": [1, 2] * 60} | valid_columns()).encode("latin-1"), words=("not utf-8", "data.encoding")
     ),
     "UTF-16": broken_csv(as_csv(valid_columns()).encode("utf-16"), words=("data.encoding",)),
-    "an encoding that is none": broken_csv(
-        valid_columns(), "data.encoding=klingon", words=("data.encoding", "klingon")
-    ),
+    "an unknown encoding": broken_csv(valid_columns(), "data.encoding=klingon", words=("data.encoding", "klingon")),
     # the columns
     "no such column": broken_csv(
         valid_columns(), "data.target=bought", words=("no column 'bought'", "it has age, income, city, buys")
@@ -235,7 +241,7 @@ BROKEN = {
     "a value that the order lacks": broken_csv(
         valid_columns(), "+data.kinds.city=[Bonn,Berlin]", words=("'Ulm' in row 1", "data.kinds, Bonn, Berlin")
     ),
-    "a kind that is none": broken_csv(valid_columns(), "+data.kinds.age=number", words=("data.kinds.age", "numeric")),
+    "an unknown kind": broken_csv(valid_columns(), "+data.kinds.age=number", words=("data.kinds.age", "numeric")),
     "100,000 levels": broken_csv(
         {"id": [f"u{i}" for i in range(100_000)], "buys": ["yes", "no"] * 50_000},
         words=("column 'id' has 100000 different texts", "data.max_levels=1000", "data.drop=[id]"),
@@ -269,7 +275,7 @@ BROKEN = {
         "data.task=classification",
         words=("data.target must name one column", "buys, city"),
     ),
-    "labels that are none": broken_csv(
+    "labels that are not 0 or 1": broken_csv(
         valid_columns(),
         "data.target=[age,income]",
         "data.task=multilabel",
@@ -304,7 +310,7 @@ BROKEN = {
     "0 rows after filtering": broken_csv(
         valid_columns(), "+data.where.city=Paris", words=("data.where", "selects none of 120 rows")
     ),
-    # what the split cannot do with it
+    # what the split refuses
     "groups and a split that divides them": broken_csv(
         columns_with(g=[i // 4 for i in range(N)]), "data.group=g", words=("split=grouped",)
     ),
@@ -318,7 +324,7 @@ BROKEN = {
             (folder / "t.csv").write_text(as_csv(valid_columns())),
             (folder / "test.csv").write_text(as_csv({k: v for k, v in valid_columns().items() if k != "age"})),
         ],
-        (*CSV_HERE, "data.path={}/t.csv", "data.test={}/test.csv"),
+        (*CSV_SETTINGS, "data.path={}/t.csv", "data.test={}/test.csv"),
         ("test.csv", "'age'"),
     ),
     "a test file with a class of its own": Broken(
@@ -326,7 +332,7 @@ BROKEN = {
             (folder / "t.csv").write_text(as_csv(valid_columns())),
             (folder / "test.csv").write_text(as_csv(columns_with(buys=["perhaps", "no"] * (N // 2)))),
         ],
-        (*CSV_HERE, "data.path={}/t.csv", "data.test={}/test.csv"),
+        (*CSV_SETTINGS, "data.path={}/t.csv", "data.test={}/test.csv"),
         ("the test part has class perhaps",),
     ),
     "an array file with a pickle in it": broken(

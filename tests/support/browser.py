@@ -1,4 +1,4 @@
-"""A real browser without a screen: Chromium, driven by Selenium; and what it shows of MLflow's pages."""
+"""A headless browser (Chromium, driven by Selenium) and what it shows of MLflow's pages."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-SECONDS = 90  # for anything to appear
+SECONDS = 90  # until an element appears
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1700,2600")
 FRESH = """
     try {
-        localStorage.clear();  // of the filters and groups of the page before
+        localStorage.clear();  // filters and groups of the previous page
         localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');  // else a panel opens
     } catch {}
 """
@@ -39,32 +39,32 @@ TRACES = """
 
 
 class Browser:
-    """Chromium; each page is opened anew."""
+    """Chromium; each page is loaded from scratch."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
     def open(self, address: str) -> None:
-        """Open a page as somebody who comes from elsewhere; a change after the # alone would load nothing."""
+        """Load a page from scratch; a URL that differs only after the # would not be loaded again."""
         self.driver.get("about:blank")
         self.logged("browser"), self.logged("performance")
         self.driver.get(address)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """What the condition says as soon as it holds; while a page is drawn anew, elements come and go."""
+        """Wait until the condition holds and return its value; elements may disappear while a page is redrawn."""
         wait = WebDriverWait(self.driver, SECONDS, 0.3, (WebDriverException, AssertionError))
         return wait.until(lambda _: condition())
 
     def find(self, xpath: str) -> WebElement:
-        """The first element that matches, once it is there."""
+        """Wait for the first element that matches."""
         return self.until(lambda: self.driver.find_element("xpath", xpath))
 
     def click(self, xpath: str) -> None:
-        """Click on the first element that matches, once it can be clicked on."""
+        """Click on the first element that matches, as soon as it is clickable."""
         self.until(lambda: self.driver.find_element("xpath", xpath).click() is None)
 
     def rows(self, number: int) -> list[dict[str, str]]:
-        """The cells of the table of runs, once it has so many rows."""
+        """The cells of the table of runs, as soon as it has this number of rows."""
         return self.until(lambda: [rows for rows in [self.shown()] if len(rows) == number])[0]
 
     def shown(self) -> list[dict[str, str]]:
@@ -72,15 +72,15 @@ class Browser:
         return [dict(cells) for cells in self.driver.execute_script(CELLS)]
 
     def traces(self) -> list[dict[str, Any]]:
-        """The curves and points of the charts that are drawn."""
+        """The traces of all charts on the page."""
         return self.driver.execute_script(TRACES)
 
     def logged(self, log: str) -> list[dict[str, Any]]:
-        """What was logged since this was asked for last."""
+        """The log entries since the previous call."""
         return self.driver.get_log(log)
 
     def requests(self) -> list[str]:
-        """The addresses that were asked for since the page was opened."""
+        """The URLs requested since the page was opened."""
         messages = [json.loads(entry["message"])["message"] for entry in self.logged("performance")]
         return [
             message["params"]["request"]["url"]
@@ -91,7 +91,7 @@ class Browser:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """The browser, with its files in a folder; it ends with the block."""
+    """Start the browser with its profile in a folder, and quit it at the end of the block."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={profile}"):

@@ -1,18 +1,18 @@
-"""Ray clusters whose nodes all are on this machine, for a test to add nodes to and to remove them."""
+"""Ray clusters whose nodes all run on this machine; tests add and remove nodes."""
 
 from ray._private import ray_constants
 from ray.cluster_utils import Cluster
 
 
 def start_cluster(num_cpus: int, megabytes: int = 200, **head: int) -> Cluster:
-    """One with a head only."""
-    # a Ray that this process has started before, on loopback only, would make this one do the same
+    """Start a cluster that has only a head node."""
+    # otherwise Ray keeps the loopback-only mode of a cluster that this process started earlier
     ray_constants.ENABLE_RAY_CLUSTER = True
     return Cluster(initialize_head=True, head_node_args=_node(num_cpus, megabytes) | head)
 
 
 def add_worker(nodes: Cluster, num_cpus: int = 1, megabytes: int = 100, **more: int):
-    """A further node."""
+    """Add a worker node to a cluster."""
     return nodes.add_node(**_node(num_cpus, megabytes), **more)
 
 

@@ -1,4 +1,4 @@
-"""Discovers the components of nncore by walking the package, so that no list has to be kept by hand."""
+"""Discover the components of nncore by walking the package, so that no list has to be maintained."""
 
 import inspect
 import pkgutil
@@ -32,7 +32,7 @@ SAMPLE = {
 
 
 def modules(package: ModuleType) -> list[ModuleType]:
-    """A package and everything below it, but not what starts a program or defines an MLflow model."""
+    """Import a package and all its modules except those that start a program or define an MLflow model."""
     names = [info.name for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     return [package, *(import_module(name) for name in names if not name.endswith((".__main__", ".model_code")))]
 
@@ -40,28 +40,32 @@ def modules(package: ModuleType) -> list[ModuleType]:
 def components_of(kind: Any) -> list[Component]:
     """Every public function of nncore that returns this kind, with a value for each required argument."""
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    found = []
+    components = []
     for module in modules(nncore):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ != module.__name__ or name.startswith("_"):
                 continue
             if get_type_hints(function).get("return") in kinds:
                 required = [p.name for p in inspect.signature(function).parameters.values() if p.default is p.empty]
-                found.append(Component(f"{module.__name__}.{name}", tuple((name, SAMPLE[name]) for name in required)))
-    return found
+                components.append(
+                    Component(f"{module.__name__}.{name}", tuple((name, SAMPLE[name]) for name in required))
+                )
+    return components
 
 
 def short_name(component: Component) -> str:
-    """The last part of a component's name, for test ids."""
+    """The short name of a component, for test ids."""
     return component.short_name
 
 
 def with_arguments(component: Component, **arguments: Any) -> Component:
-    """The component with other hyperparameters; those it does not have go to the component inside it."""
-    own = inspect.signature(function_of(component)).parameters
-    inner = {name: value for name, value in arguments.items() if name not in own}
-    kept = {n: with_arguments(v, **inner) if isinstance(v, Component) else v for n, v in component.arguments}
-    return Component(component.name, tuple((kept | {n: v for n, v in arguments.items() if n in own}).items()))
+    """The component with other hyperparameters; those that it does not have are passed to the component inside it."""
+    parameters = inspect.signature(function_of(component)).parameters
+    inner = {name: value for name, value in arguments.items() if name not in parameters}
+    kept_arguments = {n: with_arguments(v, **inner) if isinstance(v, Component) else v for n, v in component.arguments}
+    return Component(
+        component.name, tuple((kept_arguments | {n: v for n, v in arguments.items() if n in parameters}).items())
+    )
 
 
 def function_of(component: Component) -> Any:
@@ -72,12 +76,12 @@ def function_of(component: Component) -> Any:
 
 def numbers_of(component: Component) -> dict[str, float]:
     """Every numeric hyperparameter of the component by name, required or not, with its value."""
-    found = {}
+    numbers = {}
     for name, parameter in inspect.signature(function_of(component)).parameters.items():
         value = dict(component.arguments).get(name, parameter.default)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            found[name] = value
-    return found
+            numbers[name] = value
+    return numbers
 
 
 ACTIVATIONS = components_of(Activation)

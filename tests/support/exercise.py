@@ -1,4 +1,4 @@
-"""Runs any component of nncore on the numbers of some networks; each network's result must not depend on the others."""
+"""Run any component of nncore on inputs of several networks; no network's result may depend on the others."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ ALL_NETWORKS = slice(None)
 
 
 class Inputs:
-    """Arrays with random numbers of these networks, which depend on the network alone; a poisoned one gets NaN."""
+    """Random arrays (K, ...) in which the numbers of a network depend on that network only; a poisoned one gets NaN."""
 
     def __init__(self, networks: Sequence[int], dtype: str, poisoned: int | None = None) -> None:
         self.networks, self.dtype, self.poisoned = list(networks), dtype, poisoned
@@ -37,18 +37,18 @@ class Inputs:
         return array
 
     def constant(self, name: int, *dims: int) -> np.ndarray:
-        """The same, for an array that must not be changed; see `unchanged`."""
+        """The same for an array that the component must not modify; see `unchanged`."""
         array = self(name, *dims)
         self.constants.append((array, array.copy()))
         return array
 
     def unchanged(self) -> bool:
-        """Whether every array that must not be changed is as it was."""
+        """Whether no constant array was modified."""
         return all(np.array_equal(now, before, equal_nan=True) for now, before in self.constants)
 
 
 def exercise(built: Any, inputs: Inputs) -> Results:
-    """Run what a component's function returned on the inputs."""
+    """Run a built component on the inputs and return its arrays by name."""
     return EXERCISES[type(built)](built, inputs)
 
 
@@ -62,7 +62,7 @@ def _activation(f: Activation, inputs: Inputs) -> Results:
 def _loss(loss: Loss, inputs: Inputs) -> Results:
     z, t = inputs.constant(1, 5, 3 * loss.outputs_per_target), inputs.constant(2, 5, 3)
     value, dz = loss.gradient(z, t)
-    return {"value": loss.value(z, t), "loss": value, "dz": dz, "answer": loss.predict(z)}
+    return {"value": loss.value(z, t), "loss": value, "dz": dz, "prediction": loss.predict(z)}
 
 
 def _normalisation(norm: Normalisation, inputs: Inputs) -> Results:
@@ -71,7 +71,7 @@ def _normalisation(norm: Normalisation, inputs: Inputs) -> Results:
     affine = (inputs(3, 1, 3), inputs(4, 1, 3)) if norm.has_scale_and_shift else (none, none)
     layer = LayerView(none, inputs.constant(7, 1, 3), *affine, *running)
     d = LayerView(none, none, *(np.empty_like(array) for array in affine))
-    results = {"answer": np.add(*norm.infer(inputs(1, 5, 3), layer))}
+    results = {"inference": np.add(*norm.infer(inputs(1, 5, 3), layer))}
     y, shift, cache = norm.train(inputs(1, 5, 3), layer, workspace)
     results |= {"y": y + shift, "dz": norm.backward(inputs(2, 5, 3), cache, layer, d, workspace)}
     results |= {"dscale": d.scale, "dshift": d.shift} if norm.has_scale_and_shift else {}

@@ -1,4 +1,4 @@
-"""Runs that are killed, and what the journal says about the work of all their sessions."""
+"""Killed runs, and what their journals say about the work of each session."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from pipeline.runs.journal import Event, events
 
 
 def run_and_kill(folder: Path, *overrides: str, when: Callable[[Path], bool], seconds: float = 90) -> Path:
-    """Kill the command and all its processes as soon as its journal is so; the run's folder."""
+    """Start a run, kill all its processes as soon as `when(journal)` holds, and return the run's folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *overrides],
         cwd=folder,
@@ -27,44 +27,44 @@ def run_and_kill(folder: Path, *overrides: str, when: Callable[[Path], bool], se
     try:
         while process.poll() is None and time.monotonic() < deadline:
             paths: list[Path] = []
-            with suppress(FileNotFoundError):  # a folder that was there only for a moment
+            with suppress(FileNotFoundError):  # a temporary folder that was deleted meanwhile
                 paths = list(folder.glob("runs/*/*/journal.jsonl"))
             if paths and when(paths[0]):
                 return paths[0].parent
             time.sleep(0.002)
     finally:
-        with suppress(ProcessLookupError):  # it has come to its end by itself
+        with suppress(ProcessLookupError):  # it finished before it was killed
             os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
-    raise AssertionError(f"it did not come so far: {output}")
+    raise AssertionError(f"the run ended before the condition held: {output}")
 
 
 def count_slices(path: Path) -> int:
-    """Slices in the journal."""
+    """Count the slices in a journal."""
     return path.read_bytes().count(b'{"event": "slice"')
 
 
 def slices_by_session(path: Path) -> list[list[Event]]:
-    """The slices of each session."""
-    found: list[list[Event]] = []
+    """Return the slice events of each session."""
+    slices: list[list[Event]] = []
     for event in events(path):
         if event["event"] == "run":
-            found.append([])
+            slices.append([])
         elif event["event"] == "slice":
-            found[-1].append(event)
-    return found
+            slices[-1].append(event)
+    return slices
 
 
 def count_trained_epochs(path: Path) -> Counter[tuple[str, int]]:
-    """How often each epoch of each network, by its address, was trained in all sessions."""
-    done: Counter[tuple[str, int]] = Counter()
-    addresses: dict[str, str] = {}
+    """Count how often each epoch of each network, identified by its content hash, was trained in all sessions."""
+    counts: Counter[tuple[str, int]] = Counter()
+    content_hashes: dict[str, str] = {}
     for event in events(path):
         if event["event"] == "rung":
-            addresses |= {key: address for key, (address, _) in event["networks"].items()}
+            content_hashes |= {key: content_hash for key, (content_hash, _) in event["networks"].items()}
         elif event["event"] == "slice":
-            for key, one in event["networks"].items():
-                ended = one["diverged"] or one["stopped"]
-                until = ended[0] if ended else event["until"]
-                done.update((addresses[key], epoch) for epoch in range(event["start"] + 1, until + 1))
-    return done
+            for key, network in event["networks"].items():
+                end = network["diverged"] or network["stopped"]
+                until = end[0] if end else event["until"]
+                counts.update((content_hashes[key], epoch) for epoch in range(event["start"] + 1, until + 1))
+    return counts

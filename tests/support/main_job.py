@@ -1,4 +1,4 @@
-"""The main job, run once as a user runs it, and watched from outside while it runs."""
+"""The default sweep, run once from the command line and observed from outside while it runs."""
 
 import os
 import subprocess
@@ -10,21 +10,28 @@ from running import read_summary
 
 
 class MainJob:
-    """A finished run of the defaults.
+    """A finished run of the default sweep.
 
-    folder      where it was started
-    output      what it printed
-    seconds     wall time of the whole process
-    openers     command lines of the processes that were seen with the MLflow database open, by process id;
-                without their children, which have it open for a moment between fork and exec
-    workers     the files that each of Ray's workers had mapped: the compiled libraries it had loaded
+    Attributes
+    ----------
+    folder : Path
+        The working directory of the command.
+    output : str
+        Standard output and standard error.
+    seconds : float
+        Wall time of the process.
+    openers : dict of int to str
+        By process id, the command lines of the processes that had the MLflow database open, without their
+        children, which have it open between fork and exec.
+    workers : dict of int to str
+        By process id, the memory map of each Ray worker: the compiled libraries that it had loaded.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._seen: dict[int, tuple[int, str]] = {}
         self.workers: dict[int, str] = {}
-        began = time.monotonic()
+        start_time = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline"],
             cwd=folder,
@@ -36,7 +43,7 @@ class MainJob:
         while process.poll() is None:
             self._look()
             time.sleep(0.02)
-        self.seconds = time.monotonic() - began
+        self.seconds = time.monotonic() - start_time
         self.output = process.stdout.read()
         process.stdout.close()
         assert process.returncode == 0, self.output
@@ -45,7 +52,7 @@ class MainJob:
         (self.run_folder,) = folder.glob("runs/digits/*/")
 
     def _look(self) -> None:
-        """Note who has the database open now, and what Ray's workers are."""
+        """Record which processes have the database open, and the memory maps of Ray's workers."""
         database = str(self.folder / "runs" / "mlflow.db")
         for path in Path("/proc").glob("[0-9]*"):
             try:
@@ -55,5 +62,5 @@ class MainJob:
                 if any(str(fd.readlink()).startswith(database) for fd in (path / "fd").iterdir()):
                     parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
                     self._seen[int(path.name)] = parent, line
-            except OSError:  # it has ended meanwhile
+            except OSError:  # the process has ended
                 continue

@@ -1,6 +1,6 @@
-"""Lets every worker call a function that writes down its process and its parent's; prints what is found as JSON.
+"""Broadcast a function to all workers that records its process id and its parent's; print the records as JSON.
 
-An argument is the address of a cluster; without one, two workers of a Ray of our own.
+The optional argument is the address of a cluster; the default is a local Ray with two workers.
 """
 
 import json
@@ -17,19 +17,19 @@ def main() -> None:
     execution = ClusterBackend(sys.argv[1], "none", 1) if len(sys.argv) > 1 else RayBackend(2, "none", 1)
     with TemporaryDirectory() as folder, execution.start() as executor:
 
-        def note() -> None:
+        def record_process() -> None:
             Path(folder, f"{os.getpid()} {os.getppid()}").touch()
-            time.sleep(3)  # meanwhile nobody can take the place of another
+            time.sleep(3)  # so that each worker runs it once
 
-        executor.broadcast(note)
+        executor.broadcast(record_process)
         deadline = time.monotonic() + 60
         while len(list(Path(folder).iterdir())) < executor.workers and time.monotonic() < deadline:
             time.sleep(0.05)
-        found: dict[str, object] = {
+        result: dict[str, object] = {
             "workers": executor.workers,
             "called": [path.name.split() for path in Path(folder).iterdir()],
         }
-        print(json.dumps(found))
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trains one slice on a fresh Ray worker; prints as JSON which modules that worker has loaded before it, and after."""
+"""Train one slice on a new Ray worker; print as JSON the worker's loaded modules before and after."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def main() -> None:
         variant.build_network(trial, trial.key, 0),
     )
     options = settings.stages["sweep"]
-    one_cpu = RayBackend(1, "none", 1)  # so that both tasks run on one worker
+    one_cpu = RayBackend(1, "none", 1)  # so that all tasks run on the same worker
     with TemporaryDirectory() as folder, one_cpu.start() as executor:
         begin = StartNetworks(shape, (network,))
         task = SliceTask(begin, 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder))

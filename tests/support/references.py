@@ -1,4 +1,4 @@
-"""Golden values of other libraries, and how closely nncore meets them."""
+"""Golden values of other libraries, and the tolerance within which nncore must agree with them."""
 
 import json
 from pathlib import Path
@@ -11,10 +11,10 @@ FLOOR = 1e-12  # absolute: below this, a value counts as zero
 
 
 def read_reference(name: str) -> dict[str, Any]:
-    """The content of a file in tests/reference."""
+    """Read a file of tests/reference."""
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
 def assert_close_to_reference(ours: Any, theirs: Any, tolerance: float = 1e-9, floor: float = FLOOR) -> None:
-    """Equal up to this relative difference."""
+    """Assert that values agree with the reference within a relative tolerance."""
     np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=tolerance, atol=floor)

@@ -1,4 +1,4 @@
-"""Small stacks and data that tests train."""
+"""Small architectures, networks, stacks and data for training in tests."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -35,7 +35,7 @@ def make_architecture(
     residual: bool = False,
     **rest: Any,
 ) -> Architecture:
-    """A chain of dense layers; where the loss wants two outputs for a target, the last layer has them."""
+    """A chain of dense layers; the last layer has as many outputs per target as the loss requires."""
     hidden = [
         Layer(outputs, activation, normalisation, residual and outputs == inputs)
         for inputs, outputs in pairwise(sizes[:-1])
@@ -45,7 +45,7 @@ def make_architecture(
 
 
 def make_targets(loss: Component, random: np.random.Generator, n_rows: int, n_outputs: int) -> np.ndarray:
-    """Targets that a loss understands."""
+    """Random targets of the kind that a loss requires."""
     kind = loss.build().targets
     if kind == "one-hot":
         return np.eye(n_outputs)[random.integers(n_outputs, size=n_rows)]
@@ -59,7 +59,7 @@ def make_targets(loss: Component, random: np.random.Generator, n_rows: int, n_ou
 def make_data(
     architecture: Architecture, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False
 ) -> Data:
-    """Random rows for a shape; the sizes are odd, so that no vector or batch is full."""
+    """Random rows for an architecture; the sizes are odd, so that SIMD vectors and batches are not full."""
     random = np.random.default_rng(seed)
     n_targets = architecture.sizes[-1] // architecture.loss.build().outputs_per_target
 
@@ -76,20 +76,20 @@ def make_data(
 
 
 def make_component(name: str, **arguments: Any) -> Component:
-    """A component of nncore by its short name."""
-    (found,) = [component for component in OPTIMIZERS + REGULARIZERS + SCHEDULES if component.short_name == name]
-    return Component(found.name, tuple(arguments.items()))
+    """Look up a component of nncore by its short name."""
+    (match,) = [component for component in OPTIMIZERS + REGULARIZERS + SCHEDULES if component.short_name == name]
+    return Component(match.name, tuple(arguments.items()))
 
 
 def make_network(
     key: str = "it", seed: int = 0, optimizer: Component | None = None, *regularizers: Component, **rest: Any
 ) -> Network:
-    """A network that learns by plain gradient descent, unless said otherwise."""
+    """A network; the default optimizer is plain gradient descent."""
     return Network(key, seed, optimizer or make_component("sgd", learning_rate=0.1), regularizers, **rest)
 
 
 def can_be_combined(regularizer: Component, optimizer: Component, loss: Component) -> bool:
-    """Whether they may meet in one network."""
+    """Whether they may be combined in one network."""
     built = regularizer.build()
     if isinstance(built, Augmentation) and loss.build().targets not in built.targets:
         return False
@@ -97,7 +97,7 @@ def can_be_combined(regularizer: Component, optimizer: Component, loss: Componen
 
 
 def vary_numbers(component: Component, share: float) -> Component:
-    """The component with its required numbers a little larger."""
+    """The component with its required numbers increased by a share."""
     return Component(
         component.name,
         tuple((n, v * (1 + share) if isinstance(v, float) else v) for n, v in component.arguments),
@@ -105,7 +105,7 @@ def vary_numbers(component: Component, share: float) -> Component:
 
 
 def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> list[Network]:
-    """Networks in which every optimizer, regularizer and schedule occurs, with numbers and seeds that differ."""
+    """Networks in which every optimizer, regularizer and schedule occurs, with different numbers and seeds."""
     networks = []
     for index in range(max(len(OPTIMIZERS), len(REGULARIZERS))):
         optimizer = vary_numbers(OPTIMIZERS[index % len(OPTIMIZERS)], index / 50)
@@ -125,24 +125,24 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> 
 def train_reports(
     architecture: Architecture, networks: Sequence[Network], epochs: int = 3, data: Data | None = None
 ) -> dict[str, Report]:
-    """The reports of training these networks in one stack."""
+    """Train these networks in one stack and return their reports."""
     metrics = METRICS if architecture.loss == SOFTMAX else {}
     _, reports = train(start(architecture, networks), data or make_data(architecture), epochs, metrics)
     return reports
 
 
 def train_in_slices(stack: Stack, ends: Sequence[int], data: Data) -> dict[str, Report]:
-    """The joined reports of training in slices that end at these epochs."""
+    """Train in slices that end at these epochs and return the joined reports."""
     joined: dict[str, Report] = {}
     for end in ends:
         stack, reports = train(stack, data, end, METRICS)
         for key, report in reports.items():
-            before = joined.setdefault(key, Report())
-            curves = {name: before.curves.get(name, []) + values for name, values in report.curves.items()}
-            joined[key] = replace(Report(**asdict(report)), curves=before.curves | curves)
+            previous = joined.setdefault(key, Report())
+            curves = {name: previous.curves.get(name, []) + values for name, values in report.curves.items()}
+            joined[key] = replace(Report(**asdict(report)), curves=previous.curves | curves)
     return joined
 
 
 def make_step(number: int = 1, architecture: Architecture | None = None, **rest: Any) -> Step:
-    """A step of networks of one dense layer, or of a shape."""
+    """A training step; the default architecture is one dense layer."""
     return Step(number, architecture or make_architecture((5, 3)), Workspace(), **rest)

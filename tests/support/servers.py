@@ -1,4 +1,4 @@
-"""MLflow's server as a real process, and a slow way to it."""
+"""MLflow's server as a real process, and a proxy that delays its responses."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ from pathlib import Path
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens to."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A free port of this machine."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 class Server:
-    """MLflow's server with its store in a folder; it can be stopped and started again."""
+    """MLflow's server with its store in a folder; it can be killed and restarted."""
 
     def __init__(self, folder: Path, uri: str | None = None) -> None:
         self.folder, self.port = folder, free_port()
@@ -30,7 +30,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, seconds: float = 90) -> None:
-        """Start it if it does not run, and wait until it answers."""
+        """Start the server if it is not running, and wait until it responds."""
         if self._process:
             return
         server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--host", "127.0.0.1"]
@@ -53,7 +53,7 @@ class Server:
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """End it and its children at once."""
+        """Kill the server and its children."""
         if self._process:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -62,7 +62,7 @@ class Server:
 
 @contextmanager
 def delayed(port: int, seconds: float) -> Iterator[str]:
-    """An address that passes everything on to a port of this machine, each answer so much later."""
+    """The address of a proxy to a local port that delays each response by `seconds`."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
@@ -74,7 +74,7 @@ def _accept(listener: socket.socket, port: int, seconds: float) -> None:
     while True:
         try:
             client, _ = listener.accept()
-        except OSError:  # it was closed
+        except OSError:  # the listener was closed
             return
         server = socket.create_connection(("127.0.0.1", port))
         threading.Thread(target=_pass_on, args=(client, server, 0.0), daemon=True).start()

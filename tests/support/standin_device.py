@@ -1,7 +1,7 @@
-"""A stand-in for a GPU's memory: arrays that refuse to meet those of the computer's own, as CuPy's do.
+"""A stand-in for GPU memory: arrays that refuse to be mixed with host arrays, as CuPy's do.
 
-They live in the computer's memory all the same, so that the seam between the two can be tested without a GPU:
-whatever would mix the two kinds, or turn one into the other unasked, raises TypeError.
+They live in host memory, so that the boundary between host and device can be tested without a GPU: an operation
+that mixes the two kinds, or converts between them implicitly, raises TypeError.
 """
 
 from typing import Any
@@ -15,15 +15,15 @@ class DeviceArray(np.ndarray):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **rest: Any) -> Any:
         refuse_mixed([*inputs, *(out or ()), *rest.values()])
         plain = {"out": tuple(to_host(array) for array in out)} if out else {}
-        found = getattr(ufunc, method)(*map(to_host, inputs), **plain, **{k: to_host(v) for k, v in rest.items()})
-        return out[0] if out else to_device(found)
+        result = getattr(ufunc, method)(*map(to_host, inputs), **plain, **{k: to_host(v) for k, v in rest.items()})
+        return out[0] if out else to_device(result)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, rest: Any) -> Any:
-        everything = list(flatten([arguments, list(rest.values())]))
-        refuse_mixed(everything)
-        found = function(*map_nested(arguments, to_host), **{k: map_nested(v, to_host) for k, v in rest.items()})
-        given = rest.get("out")
-        return given if given is not None else map_nested(found, to_device)
+        inputs = list(flatten([arguments, list(rest.values())]))
+        refuse_mixed(inputs)
+        result = function(*map_nested(arguments, to_host), **{k: map_nested(v, to_host) for k, v in rest.items()})
+        out = rest.get("out")
+        return out if out is not None else map_nested(result, to_device)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         refuse_mixed([self, value, *flatten(key)])
@@ -40,23 +40,23 @@ class DeviceArray(np.ndarray):
         raise TypeError("an array must be fetched from the device with get()")
 
     def get(self) -> np.ndarray:
-        """A copy in the computer's own memory."""
+        """A copy in host memory."""
         return self.view(np.ndarray).copy()
 
     def tobytes(self, *arguments: Any) -> bytes:
-        """What would read the device's memory."""
+        """Refuse to read the device's memory."""
         raise TypeError("an array must be fetched from the device with get()")
 
 
 def refuse_mixed(arrays: list[Any]) -> None:
-    """Raise TypeError if arrays of both kinds are among these. Numbers may meet anything."""
-    wrong = [one for one in arrays if type(one) is np.ndarray and one.ndim > 0]
-    if wrong and any(isinstance(one, DeviceArray) for one in arrays):
-        raise TypeError(f"an array of the host, of shape {wrong[0].shape}, meets one of the device")
+    """Raise TypeError if these are arrays of both kinds. Scalars are compatible with both."""
+    host_arrays = [array for array in arrays if type(array) is np.ndarray and array.ndim > 0]
+    if host_arrays and any(isinstance(array, DeviceArray) for array in arrays):
+        raise TypeError(f"an array of the host, of shape {host_arrays[0].shape}, meets one of the device")
 
 
 def flatten(value: Any) -> Any:
-    """What is inside of nested tuples and lists."""
+    """Iterate over the items of nested tuples and lists."""
     if isinstance(value, tuple | list):
         for item in value:
             yield from flatten(item)
@@ -65,19 +65,19 @@ def flatten(value: Any) -> Any:
 
 
 def map_nested(value: Any, change: Any) -> Any:
-    """Nested tuples and lists with everything inside changed."""
+    """Apply a function to every item of nested tuples and lists."""
     if isinstance(value, tuple | list):
         return type(value)(map_nested(item, change) for item in value)
     return change(value)
 
 
 def to_host(value: Any) -> Any:
-    """The plain array of one on the device."""
+    """Return the host view of a device array."""
     return value.view(np.ndarray) if isinstance(value, DeviceArray) else value
 
 
 def to_device(value: Any) -> Any:
-    """The same numbers, on the device."""
+    """Return the device view of a host array."""
     return value.view(DeviceArray) if type(value) is np.ndarray else value
 
 

@@ -1,4 +1,4 @@
-"""Small networks, trials and results that the tests of the sweep are made of."""
+"""Small networks, trials and records for the tests of the sweep."""
 
 from typing import Any
 
@@ -26,31 +26,31 @@ def trial_network(
     span: tuple[int, int] = (0, 10),
     origin: NetworkOrigin | None = None,
 ) -> TrialNetwork:
-    """A network of trial `number`; neighbours have different optimizers."""
+    """A network of trial `number`; consecutive trials have different optimizers."""
     optimizer = make_component(OPTIMIZERS[number % len(OPTIMIZERS)], learning_rate=0.01)
     net = make_network(f"{number:04d}/{view + 1}/0", 0, optimizer)
     return TrialNetwork(net, architecture, PreparedFold(None, view_shape, f"{view:02d}"), f"{number}", *span, origin)
 
 
 def trial(number: int) -> Trial:
-    """A trial of plain gradient descent, whose rate is its own."""
+    """A trial of plain gradient descent; each number has a different learning rate."""
     sgd = make_component("sgd", learning_rate=0.01 * (1 + number))
     return Trial(number, "sgd", sgd, "none", make_component("none"))
 
 
 def checkpoint_ref(key: str, file: str = "00000-1") -> CheckpointRef:
-    """Where a network's state might be."""
+    """A reference to a network in a checkpoint file."""
     return CheckpointRef(file, "0" * 64, key)
 
 
 def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
-    """The report of an epoch for each validation loss; the network answers with the last epoch by itself."""
+    """A report with one epoch per validation loss; the last epoch is selected."""
     curves = {"train/loss": [loss / 2 for loss in losses], "validation/loss": list(losses)}
     return Report(curves | {"validation/accuracy": [1 - loss for loss in losses]}, fingerprint=fingerprint, **rest)
 
 
 def open_records(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
-    """Results of trials that are to be trained; the addresses are "at <key>"."""
+    """Records of trials that are to be trained; the content hash of a network is "hash of <key>"."""
     results = SweepRecords(replicates(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
     for number in range(n_trials):
         open_trial(results, number)
@@ -58,9 +58,9 @@ def open_records(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: 
 
 
 def open_trial(results: SweepRecords, number: int, **hashed: Any) -> None:
-    """Let a trial be trained, for the first time or further; `origins` by address, as in Results.open."""
+    """Open a trial, for the first time or to continue it; `origins` by content hash, as in SweepRecords.open."""
     content_hashes = {
-        repeat: hashed.get("content_hash", "at ") + repeat.key(f"{number:04d}") for repeat in results.replicates
+        repeat: hashed.get("content_hash", "hash of ") + repeat.key(f"{number:04d}") for repeat in results.replicates
     }
     results.open(trial(number), content_hashes, hashed.get("origins", {}))
 
@@ -68,6 +68,6 @@ def open_trial(results: SweepRecords, number: int, **hashed: Any) -> None:
 def add_slice(
     results: SweepRecords, reports: dict[str, Report], start: int, until: int, last: bool = False
 ) -> list[str]:
-    """Add the reports of a slice that leaves one state."""
-    places = {key: checkpoint_ref(key, f"00000-{until}") for key in reports}
-    return results.add(reports, start, until, places, last)
+    """Add the reports of a slice that wrote one checkpoint."""
+    checkpoints = {key: checkpoint_ref(key, f"00000-{until}") for key in reports}
+    return results.add(reports, start, until, checkpoints, last)

@@ -1,4 +1,4 @@
-"""Run the stages before the sweep on their own, and count which of them are computed."""
+"""Run the stages before the sweep without a sweep, and count which of them are computed."""
 
 import os
 import time
@@ -22,14 +22,14 @@ from pipeline.runs.folder import RunFolder
 
 
 def append_line(log: Path, line: str) -> None:
-    """Append a line to a file, whichever process this is."""
+    """Append a line to a file; several processes may do so at once."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{line}\n".encode())
     os.close(descriptor)
 
 
 def take_lines(log: Path) -> list[str]:
-    """Return the lines so far, sorted, and empty the file."""
+    """Return the sorted lines of the file, and delete it."""
     lines = log.read_text().splitlines() if log.exists() else []
     log.unlink(missing_ok=True)
     return sorted(lines)
@@ -37,7 +37,7 @@ def take_lines(log: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Counted:
-    """A stage that writes a line each time it is computed, and otherwise behaves like the one inside."""
+    """A stage that logs a line each time it is computed, and otherwise delegates to the stage inside."""
 
     inside: Any
     log: Path
@@ -96,7 +96,7 @@ class CountedReduction(Counted):
 
 @contextmanager
 def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tuple[DataPipeline, RunContext]]:
-    """A run after its split; `replaced` are stages in place of the configuration's."""
+    """Yield the data pipeline and context of a run; `replaced` are stages that replace the configuration's."""
     quick = ("tracking=none", "execution=local", f"runs={folder}", "resume=never")
     settings, config = compose(*quick, *overrides)
     settings = replace(settings, **replaced)

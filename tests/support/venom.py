@@ -1,4 +1,4 @@
-"""A package of a user's own, for the setting allow: an optimizer that takes its worker along when it is told to."""
+"""A user's package for the setting allow: an optimizer that crashes its worker or runs out of memory on demand."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from nncore.optimizers.base import Optimizer, zeros
 
 
 def venom(learning_rate: ArrayLike, fatal_step: ArrayLike, widest: ArrayLike, megabytes: ArrayLike) -> Optimizer:
-    """Gradient descent. The process ends at the step fatal_step (never if it is 0); a stack of more than `widest`
-    networks (if that is not 0) has not enough memory; and a step takes so many megabytes for a moment."""
+    """Gradient descent that fails on demand: the process exits at step `fatal_step`, a stack of more than `widest`
+    networks raises MemoryError (0: never), and each step allocates `megabytes` for half a second."""
     learning_rate = checked("venom", "learning_rate", learning_rate, above=0)
     fatal_step, widest, megabytes = np.asarray(fatal_step), np.asarray(widest), np.asarray(megabytes)
 
@@ -25,9 +25,9 @@ def venom(learning_rate: ArrayLike, fatal_step: ArrayLike, widest: ArrayLike, me
         if np.any((widest > 0) & (len(W) > widest)):
             raise MemoryError
         if room := int(np.sum(megabytes)):
-            held = np.ones(room * 125_000)
+            block = np.ones(room * 125_000)
             time.sleep(0.5)
-            del held
+            del block
         W -= step.rate(learning_rate, W) * g
 
     return Optimizer(zeros(), update)
@@ -35,10 +35,10 @@ def venom(learning_rate: ArrayLike, fatal_step: ArrayLike, widest: ArrayLike, me
 
 
 def settings(folder: Path, **arguments: str) -> list[str]:
-    """Write the package into the folder; overrides for a space of it alone."""
+    """Write the package into a folder. Returns the overrides of a space whose only optimizer it is."""
     (folder / "snake").mkdir(parents=True)
     (folder / "snake" / "__init__.py").write_text(SOURCE)
-    given = {"learning_rate": "[0.01,0.03,0.1,0.3]", "fatal_step": "0", "widest": "0", "megabytes": "0"} | arguments
-    inside = ",".join(f"{name}:{value}" for name, value in given.items())
-    gone = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop", "adam")]
-    return [*gone, f"+space.optimizer.venom={{_target_:snake.venom,{inside}}}", "allow=[snake]"]
+    defaults = {"learning_rate": "[0.01,0.03,0.1,0.3]", "fatal_step": "0", "widest": "0", "megabytes": "0"} | arguments
+    settings_of_venom = ",".join(f"{name}:{value}" for name, value in defaults.items())
+    removed = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop", "adam")]
+    return [*removed, f"+space.optimizer.venom={{_target_:snake.venom,{settings_of_venom}}}", "allow=[snake]"]

@@ -1,7 +1,7 @@
-"""In the place of CuPy, for tests of a sweep on declared GPUs: its arrays are those of tests/standin_device.py.
+"""A replacement for CuPy, for tests of a sweep on declared GPUs; the arrays are those of standin_device.py.
 
-STANDIN_GPU_BYTES   what the GPU says it has
-STANDIN_GPU_ROOM    an array of more bytes finds no room
+STANDIN_GPU_BYTES   memory that the GPU reports
+STANDIN_GPU_ROOM    a larger array raises OutOfMemoryError
 """
 
 import os
@@ -11,11 +11,11 @@ from standin_device import asarray as on_the_device
 
 
 class OutOfMemoryError(MemoryError):
-    """As CuPy's: who has no CuPy cannot read it."""
+    """As CuPy's: it cannot be unpickled without CuPy."""
 
 
 class CUDARuntimeError(RuntimeError):
-    """Likewise."""
+    """As CuPy's."""
 
 
 class _Runtime:
@@ -30,7 +30,7 @@ class _Runtime:
 
 
 class cuda:  # noqa: N801
-    """The part of cupy.cuda that the seam uses."""
+    """The part of cupy.cuda that nncore uses."""
 
     runtime = _Runtime()
 
