@@ -79,8 +79,13 @@ class Component:
     @property
     def kind(self) -> str:
         """What components must have in common to be computed together: all but the numbers that differ per network."""
-        shared = shared_arguments(self.name)
-        return f"{self.name}({', '.join(f'{name}={_kind(value, name in shared)}' for name, value in self.arguments)})"
+        shared, kinds = shared_arguments(self.name), []
+        for name, value in self.arguments:
+            if isinstance(value, Component):
+                kinds.append(f"{name}={value.kind}")
+            else:
+                kinds.append(f"{name}={value!r}" if name in shared else f"{name}=")
+        return f"{self.name}({', '.join(kinds)})"
 
 
 def build_stacked(components: Sequence[Component]) -> Any:
@@ -134,12 +139,6 @@ def _call(name: str, arguments: dict[str, Any]) -> Any:
             rule = {bool: "true or false", int: "an integer", str: "a string"}.get(hint, f"an {hint.__name__}")
             raise ValueError(f"{argument} must be {rule}, but is {value!r} ({function.__name__})")
     return function(**arguments)
-
-
-def _kind(value: Argument, shared: bool) -> str:
-    if isinstance(value, Component):
-        return value.kind
-    return repr(value) if shared else ""
 
 
 def allow(packages: Sequence[str]) -> None:

@@ -292,18 +292,19 @@ def start(architecture: Architecture, networks: Sequence[Network], parameters: A
     stack = Stack(architecture, tuple(networks), 0, parameters, {})
     state_rows = _state_rows([network.kinds for network in networks])
     for group in stack.groups():
-        for name, array in _initial_state(group, architecture.n_parameters).items():
+        match group.built:
+            case Optimizer():
+                initial_state = group.built.init(group.parameters[:, : architecture.n_parameters])
+            case Schedule():
+                initial_state = group.built.init(len(group.parameters))
+            case WeightAverage() | EarlyStopping():
+                initial_state = group.built.init(group.parameters)
+            case _:
+                continue  # it has no state
+        for name, array in initial_state.items():
             shape = (len(state_rows[group.kind]), *array.shape[1:])
             stack.state.setdefault(f"{group.kind}|{name}", np.zeros(shape, array.dtype))[group.state_rows] = array
     return stack
-
-
-def _initial_state(group: ComponentGroup[Any], n_parameters: int) -> State:
-    if isinstance(group.built, Optimizer):
-        return group.built.init(group.parameters[:, :n_parameters])
-    if isinstance(group.built, Schedule):
-        return group.built.init(len(group.parameters))
-    return group.built.init(group.parameters) if isinstance(group.built, WeightAverage | EarlyStopping) else {}
 
 
 def check_networks(networks: Sequence[Network], loss: Loss) -> None:

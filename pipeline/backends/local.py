@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from pydantic.dataclasses import dataclass
+import pydantic.dataclasses
 
 from pipeline.backends.base import NO_GPUS, Future, TaskOptions
 from pipeline.backends.tasks import run_task
 from pipeline.components.fields import STRICT
 
 
-@dataclass(frozen=True, config=STRICT)
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
 class LocalBackend:
     """Run every task in this process: nothing to start, one core."""
 
@@ -24,34 +26,22 @@ class LocalBackend:
         yield LocalExecutor()
 
 
-class _LocalTask:
-    """A call that is made when one of its results is first fetched."""
+@dataclass(eq=False)
+class LocalTask:
+    """A call that is made when its result is first fetched, and afterwards that result.
 
-    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        self._call: tuple[Callable[..., Any], tuple[Any, ...]] | None = (function, arguments)
-        self._result: Any = None
+    Parameters
+    ----------
+    function : callable or None
+        None after the call.
+    arguments : tuple
+        Tasks among them are replaced by their results; () after the call.
+    result : Any, default None
+    """
 
-    def result(self) -> Any:
-        if self._call is not None:
-            function, arguments = self._call
-            self._result = run_task(function, *(_resolve(argument) for argument in arguments))
-            self._call = None  # frees the arguments
-        return self._result
-
-
-class _LocalFuture:
-    """One of a task's returned values; index None: the only one."""
-
-    def __init__(self, task: _LocalTask, index: int | None) -> None:
-        self._task, self._index = task, index
-
-    def get(self) -> Any:
-        result = self._task.result()
-        return result if self._index is None else result[self._index]
-
-
-def _resolve(argument: Any) -> Any:
-    return argument.get() if isinstance(argument, _LocalFuture) else argument
+    function: Callable[..., Any] | None
+    arguments: tuple[Any, ...]
+    result: Any = None
 
 
 class LocalExecutor:
@@ -72,8 +62,8 @@ class LocalExecutor:
         gpu: bool = False,
     ) -> tuple[Future, ...]:
         """See Executor.submit; options, driver_only and gpu have no effect."""
-        task = _LocalTask(function, arguments)
-        return tuple(_LocalFuture(task, None if returns == 1 else index) for index in range(returns))
+        task = LocalTask(run_task, (function, *arguments))
+        return (task,) if returns == 1 else tuple(LocalTask(itemgetter(index), (task,)) for index in range(returns))
 
     def broadcast(self, function: Callable[[], Any]) -> None:
         """Do nothing: the first task that needs the function's effect causes it anyway."""
@@ -84,4 +74,10 @@ class LocalExecutor:
 
     def fetch(self, future: Future) -> Any:
         """Run the task if it has not run yet, and return its result."""
-        return _resolve(future)
+        if future.function is not None:
+            arguments = [
+                self.fetch(argument) if isinstance(argument, LocalTask) else argument for argument in future.arguments
+            ]
+            future.result = future.function(*arguments)
+            future.function, future.arguments = None, ()  # frees the arguments
+        return future.result

@@ -85,13 +85,6 @@ def component(kind: str | None, node: Any) -> Component:
     """
     if isinstance(node, Component):
         return node
-    described = _described(kind, node)
-    described.build()
-    return described
-
-
-def _described(kind: str | None, node: Any) -> Component:
-    """The component and those nested in it, not yet built."""
     if not isinstance(node, dict) or "_target_" not in node:
         raise ValueError(f"must be a mapping with a _target_, as the files in conf/{kind} hold, but is {node!r}")
     name = str(node["_target_"])
@@ -100,12 +93,14 @@ def _described(kind: str | None, node: Any) -> Component:
         raise ValueError(f"{name} does not return {'an' if kind[0] in 'aeio' else 'a'} {kind}")
     hints = get_type_hints(function)
     arguments = {
-        key: _described(nested_kind, value) if (nested_kind := kind_of_type(hints.get(key))) else value
+        key: component(nested_kind, value) if (nested_kind := kind_of_type(hints.get(key))) else value
         for key, value in node.items()
         if key != "_target_"
     }
     _check_arguments(function, arguments)
-    return Component(name, tuple(arguments.items()))
+    described = Component(name, tuple(arguments.items()))
+    described.build()
+    return described
 
 
 def _check_arguments(function: Any, arguments: dict[str, Any]) -> None:

@@ -26,14 +26,19 @@ def build_settings(plain: dict[str, Any]) -> Settings:
         Naming the first setting that is invalid, its value and the rule.
     """
     for name in ("name", "seed", "allow"):  # first, because other settings refer to them
-        _checked(Settings.__annotations__[name], plain.get(name), name)
+        build_setting(name, plain.get(name))
     allow(plain["allow"])
     for package in plain["allow"]:
         package_folder(package)
-    objects = {name: _build(node, name) if _names_class(node) else node for name, node in plain.items()}
-    settings: Settings = _checked(Settings, objects, "")
     try:
+        objects = {
+            name: build_settings_object(node, name) if isinstance(node, dict) and "_target_" in node else node
+            for name, node in plain.items()
+        }
+        settings: Settings = TypeAdapter(Settings).validate_python(objects)
         settings.check()
+    except ValidationError as error:
+        raise SettingError(first_error(error, "")) from None
     except ValueError as error:
         raise SettingError(str(error)) from None
     return settings
@@ -41,25 +46,12 @@ def build_settings(plain: dict[str, Any]) -> Settings:
 
 def build_setting(name: str, node: Any) -> Any:
     """Build one top-level setting from its node. Raises SettingError naming what is invalid."""
-    annotation = get_type_hints(Settings, include_extras=True)[name]
-    if not _names_class(node):
-        return _checked(annotation, node, name)
-    return _checked(annotation, _build(node, name), name, ConfigDict(arbitrary_types_allowed=True))
-
-
-def _names_class(node: Any) -> bool:
-    return isinstance(node, dict) and "_target_" in node
-
-
-def _build(node: dict[str, Any], path: str) -> Any:
+    annotation, config = get_type_hints(Settings, include_extras=True)[name], None
     try:
-        return build_settings_object(node, path)
+        if isinstance(node, dict) and "_target_" in node:
+            node, config = build_settings_object(node, name), ConfigDict(arbitrary_types_allowed=True)
+        return TypeAdapter(annotation, config=config).validate_python(node)
+    except ValidationError as error:
+        raise SettingError(first_error(error, name)) from None
     except ValueError as error:
         raise SettingError(str(error)) from None
-
-
-def _checked(annotation: Any, value: Any, path: str, config: ConfigDict | None = None) -> Any:
-    try:
-        return TypeAdapter(annotation, config=config).validate_python(value)
-    except ValidationError as error:
-        raise SettingError(first_error(error, path)) from None

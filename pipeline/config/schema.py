@@ -23,7 +23,7 @@ from pipeline.engine.budget import Budget
 from pipeline.engine.packing.planner import PackingSettings
 from pipeline.engine.selection import SelectionSettings
 from pipeline.reports.page import Reporting
-from pipeline.search.base import Sampler, Search
+from pipeline.search.base import Search
 from pipeline.search.space import Space
 from pipeline.stages.cache import StageCache
 from pipeline.tracking.base import Tracking
@@ -160,10 +160,6 @@ class Settings:
                 raise ValueError(f"stages.{stage}.{error}") from None
         if self.stages["sweep"].gpus:
             raise ValueError("stages.sweep.gpus must be 0: execution.gpus distributes the stacks to GPUs and cores")
-
-    def sampler(self) -> Sampler:
-        """Begin the search. Raises ValueError if it is not compatible with the space."""
-        return self.search.begin(self.space, self.training.epochs, 1 + len(self.select.tradeoffs))
 
 
 class Configuration(NamedTuple):

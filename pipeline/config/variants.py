@@ -3,7 +3,7 @@
 import copy
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -89,11 +89,12 @@ class Variants:
     @cached_property
     def sampler(self) -> Sampler:
         """The search of the run, begun once. Raises ValueError if it is not compatible with the space."""
-        return self._settings.sampler()
+        settings = self._settings
+        return settings.search.begin(settings.space, settings.training.epochs, 1 + len(settings.select.tradeoffs))
 
     def of(self, trial: Trial) -> Variant:
         """The variant of a trial. Raises SettingError naming the setting that is invalid."""
-        return Variant(*(self._part(name, trial) for name in PARTS))
+        return Variant(*(self._part(name, trial.overrides) for name in PARTS))
 
     def architecture(self, variant: Variant, view_shape: ViewShape, task: Task) -> Architecture:
         """The architecture of a variant for a view, built once, as checking one takes time."""
@@ -122,12 +123,9 @@ class Variants:
             requests = self.sampler.ask()
         except ValueError as error:
             raise SettingError(str(error)) from None
-        self._check([*self._settings.space.covering_trials(), *(request.trial for request in requests)], task)
-
-    def _check(self, trials: Iterable[Trial], task: Task | None) -> None:
         distinct: dict[tuple[object, ...], tuple[Variant, Network]] = {}
         optimizers: dict[object, Component] = {}
-        for trial in trials:
+        for trial in (*self._settings.space.covering_trials(), *(request.trial for request in requests)):
             variant = self.of(trial)
             network = variant.build_network(trial, trial.key, 0)
             distinct.setdefault((*map(id, variant), *network.kinds), (variant, network))
@@ -143,8 +141,9 @@ class Variants:
         except ValueError as error:
             raise SettingError(str(error)) from None
 
-    def _part(self, name: str, trial: Trial) -> Any:
-        overrides = [(path, node) for path, node in trial.overrides if path.partition(".")[0] == name]
+    def _part(self, name: str, overrides: Sequence[tuple[str, Any]]) -> Any:
+        """One part of the configuration, with those of the overrides that are inside it."""
+        overrides = [(path, node) for path, node in overrides if path.partition(".")[0] == name]
         if not overrides:
             return getattr(self._settings, name)
         key = json.dumps([name, overrides])

@@ -5,14 +5,15 @@ network, that of the first fold and the first seed.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.base import Executor, TaskOptions
 from pipeline.components.errors import SettingError
-from pipeline.config.schema import Configuration
+from pipeline.config.schema import Configuration, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
@@ -70,32 +71,32 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
 
 def _run_stages(context: RunContext) -> None:
     """All stages in their order."""
-    _start(context)
-    data = DataPipeline(context.settings, context.executor, context)
-    context.variants.check(data.task)
-    trainer, engine = _sweep_engine(context, data)
-    _sweep(context, engine, trainer)
-    context.run_folder.summary["work"]["cached_stages"] = data.n_cached
-    ranking = _select(context, engine)
-    _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
-    context.run_folder.write_summary()
-    context.output.champion(context.run_folder.summary, context.run_folder.folder)
-
-
-def _start(context: RunContext) -> None:
-    """Check the resources of the stages, now that the hosts are known, and say which run this is."""
     run_folder, output = context.run_folder, context.output
     output.begin(run_folder.folder)
-    for stage, options in context.settings.stages.items():
-        try:
-            context.executor.check(options)
-        except ValueError as error:
-            raise SettingError(f"stages.{stage}.{error}") from None
+    _check_stages(context.settings.stages, context.executor)
     if run_folder.message:
         output.say(run_folder.message)
     if run_folder.resumed:
         output.say(f"run {run_folder.folder.name} is resumed")
     output.stage("startup", run_folder.time("startup"))
+    data = DataPipeline(context.settings, context.executor, context)
+    context.variants.check(data.task)
+    trainer, engine = _sweep_engine(context, data)
+    _sweep(context, engine, trainer)
+    run_folder.summary["work"]["cached_stages"] = data.n_cached
+    ranking = _select(context, engine)
+    _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
+    run_folder.write_summary()
+    output.champion(run_folder.summary, run_folder.folder)
+
+
+def _check_stages(stages: Mapping[StageName, TaskOptions], executor: Executor) -> None:
+    """Check the resources that the stages ask for, now that the hosts are known."""
+    for stage, options in stages.items():
+        try:
+            executor.check(options)
+        except ValueError as error:
+            raise SettingError(f"stages.{stage}.{error}") from None
 
 
 def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer, Engine]:

@@ -68,7 +68,7 @@ class EarlierRun(NamedTuple):
 
 
 def earlier_run(request: RunRequest) -> EarlierRun:
-    """Find the run that is to be continued.
+    """Find the run that is to be continued: the one named, or the latest of the same settings and code, if unfinished.
 
     Raises
     ------
@@ -79,13 +79,22 @@ def earlier_run(request: RunRequest) -> EarlierRun:
         return EarlierRun(_named_run(request.parent / request.run, request))
     if request.resume == "never":
         return EarlierRun(None)
-    earlier = _interrupted_run(request)
-    if request.resume == "required" and earlier.folder is None:
-        raise SettingError(
-            f"resume=required: {earlier.message or f'there is no interrupted run in {request.parent}'}; "
-            "start a new run with resume=auto"
-        )
-    return earlier
+    problem = ""  # of the latest run that was interrupted
+    for journal in sorted(request.parent.glob(f"*/{JOURNAL}"), reverse=True):
+        folder, last, session = journal.parent, last_event(journal), last_session(journal.parent)
+        is_finished = last["event"] == "end" and last["status"] == "FINISHED"
+        if is_finished or not session["settings"]:  # a run without settings was interrupted before it began
+            continue
+        if differences := _differences(session, request, FREE):
+            problem = problem or f"run {folder.name} was interrupted, but has other settings: {differences}"
+        elif process := process_at_work(folder):
+            problem = problem or f"run {folder.name} has the same settings and is in use by process {process}"
+        else:
+            return EarlierRun(folder)
+    if request.resume == "required":
+        problem = problem or f"there is no interrupted run in {request.parent}"
+        raise SettingError(f"resume=required: {problem}; start a new run with resume=auto")
+    return EarlierRun(None, problem and f"{problem}; this is a new run")
 
 
 def known_networks(folder: Path, history: RunHistory) -> dict[str, NetworkRecord]:
@@ -143,24 +152,6 @@ def _named_run(folder: Path, request: RunRequest) -> Path:
             "are trained; or leave run=... out to start a new run"
         )
     return folder
-
-
-def _interrupted_run(request: RunRequest) -> EarlierRun:
-    """The latest run of the same settings and code that was not finished."""
-    message = ""
-    for journal in sorted(request.parent.glob(f"*/{JOURNAL}"), reverse=True):
-        folder, last, session = journal.parent, last_event(journal), last_session(journal.parent)
-        is_finished = last["event"] == "end" and last["status"] == "FINISHED"
-        if is_finished or not session["settings"]:  # a run without settings was interrupted before it began
-            continue
-        differences = _differences(session, request, FREE)
-        if differences:
-            message = message or f"run {folder.name} was interrupted, but has other settings: {differences}"
-        elif process := process_at_work(folder):
-            message = message or f"run {folder.name} has the same settings and is in use by process {process}"
-        else:
-            return EarlierRun(folder)
-    return EarlierRun(None, message and f"{message}; this is a new run")
 
 
 def _differences(session: Event, request: RunRequest, exempt: tuple[str, ...]) -> str:

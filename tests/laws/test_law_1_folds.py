@@ -76,7 +76,7 @@ def train_separately(settings, config, epochs):
         one_fold = replace(development, folds=(development.folds[fold],))
         view = run_task(lambda of: settings.reduce(settings.prepare(of, 0)), one_fold)
         inputs.add(view_shape(view).n_inputs)
-        for request in settings.sampler().ask():
+        for request in variants.sampler.ask():
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
             stack = start(
                 variant.architecture(view_shape(view), "classification"), [variant.build_network(request.trial, key, 0)]

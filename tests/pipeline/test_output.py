@@ -11,7 +11,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from running import FEW, compose, read_summary
+from running import FEW, compose, read_summary, requested_trials
 from sweeps import add_slice, open_records
 from sweeps import report as reported
 
@@ -61,7 +61,7 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
 )
 def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     settings, _ = compose(*overrides)
-    trials = [request.trial for request in settings.sampler().ask()]
+    trials = requested_trials(settings)
     found = open_records(0)
     for trial in trials:
         found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.replicates}, {})

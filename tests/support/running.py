@@ -53,7 +53,9 @@ def clear_code_version_caches() -> None:
 
 def requested_trials(settings: Settings) -> list[Trial]:
     """The trials of the first request of the search; a grid requests all trials at once."""
-    return [request.trial for request in settings.sampler().ask()]
+    n_objectives = 1 + len(settings.select.tradeoffs)
+    sampler = settings.search.begin(settings.space, settings.training.epochs, n_objectives)
+    return [request.trial for request in sampler.ask()]
 
 
 def run_pipeline(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, sqrt
+from operator import attrgetter
 from typing import Annotated, Literal, NamedTuple
 
 import pydantic.dataclasses
@@ -70,6 +71,11 @@ class TrialNetwork(NamedTuple):
     def key(self) -> str:
         """Its name in the records and in the journal."""
         return self.network.key
+
+    @property
+    def packing_order(self) -> tuple[tuple[str, ...], str]:
+        """Sort key within a stack: the kinds of its components, then the data that it learns from."""
+        return self.network.kinds, self.fold.content_hash
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettin
     settings : PackingSettings
     """
     groups: dict[tuple[object, ...], list[TrialNetwork]] = {}
-    for network in sorted(networks, key=packing_order):
+    for network in sorted(networks, key=attrgetter("packing_order")):
         key = (network.architecture, network.fold.view_shape, network.start, network.until, network.origin is None)
         groups.setdefault(key, []).append(network)
     counts = _stack_counts(list(groups.values()), workers, settings.width)
@@ -180,11 +186,6 @@ def stack_of(networks: Sequence[TrialNetwork]) -> PlannedStack:
     """The stack of networks that can be trained together and are in packing order."""
     first = networks[0]
     return PlannedStack(tuple(networks), epoch_seconds(first.architecture, first.fold.view_shape, len(networks)))
-
-
-def packing_order(network: TrialNetwork) -> tuple[tuple[str, ...], str]:
-    """Sort key of networks in a stack: by the kinds of their components, then by the data that they learn from."""
-    return network.network.kinds, network.fold.content_hash
 
 
 def _divided(networks: Sequence[TrialNetwork], n_parts: int, workers: int) -> list[Sequence[TrialNetwork]]:

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from math import ceil
+from operator import attrgetter
 
 from pipeline.engine.packing.cost_model import efficient_width, gpu_epoch_seconds, min_task_seconds
-from pipeline.engine.packing.planner import PlannedStack, TrialNetwork, packing_order, stack_of
+from pipeline.engine.packing.planner import PlannedStack, TrialNetwork, stack_of
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ class Scheduler:
         for number in numbers:
             progress = self._progress.pop(number)
             networks += self._remainder(number, progress, progress.keys).networks
-        stack = stack_of(sorted(networks, key=packing_order))
+        stack = stack_of(sorted(networks, key=attrgetter("packing_order")))
         return self._add(stack, _StackProgress(epoch, stack.keys, gpu_sized=True))
 
     def _remainder(self, number: int, progress: _StackProgress, keys: Sequence[str]) -> PlannedStack:

@@ -137,14 +137,17 @@ class RungTrainer:
         """
         executor, packing = self._context.executor, self._context.packing
         planned = plan(networks, executor.workers + executor.gpus.n, packing)
+        epochs = sorted({network.until for network in networks}) or [0]
+        goals = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
         if planned:
-            self._context.say(_description(planned, executor.workers, executor.gpus))
+            widths = [len(stack.networks) for stack in planned]
+            self._context.say(_description(widths, goals, executor.workers, executor.gpus))
         n_views = len({network.fold.content_hash for network in networks})
         first, fits = self.checkpoints.next_stack, partial(self._width_on_gpu, n_views)
         retries = self._context.options.retries
         scheduler = Scheduler(planned, executor.workers, packing.slice_seconds, retries, first, fits)
         n_epochs = sum(network.until - network.start for network in networks)
-        self._records.rungs.append(RungProgress(_goals(networks), len(networks), n_epochs, n_epochs))
+        self._records.rungs.append(RungProgress(goals, len(networks), n_epochs, n_epochs))
         running: dict[Future, RunningSlice] = {}
         reported: list[str] = []
         while True:
@@ -294,14 +297,7 @@ class RungTrainer:
         return active
 
 
-def _description(planned: Sequence[PlannedStack], workers: int, gpus: GpuCapacity) -> str:
-    n_networks, widest = sum(len(stack.networks) for stack in planned), max(len(stack.networks) for stack in planned)
-    stacks = f"stacks: {len(planned)} of up to {widest} networks"
+def _description(widths: Sequence[int], goals: str, workers: int, gpus: GpuCapacity) -> str:
+    stacks = f"stacks: {len(widths)} of up to {max(widths)} networks"
     on_gpus = f" and {gpus.n} on GPUs" if gpus.n else f"; {gpus.problem}" if gpus.problem else ""
-    return f"{n_networks} networks to epoch {_goals(planned)}, {stacks}, workers: {workers}{on_gpus}"
-
-
-def _goals(trained: Sequence[TrialNetwork] | Sequence[PlannedStack]) -> str:
-    """The epochs to which they are trained: "10" or "1 to 10"."""
-    goals = sorted({item.until for item in trained}) or [0]
-    return " to ".join(map(str, dict.fromkeys([goals[0], goals[-1]])))
+    return f"{sum(widths)} networks to epoch {goals}, {stacks}, workers: {workers}{on_gpus}"
