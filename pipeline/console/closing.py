@@ -40,7 +40,7 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
     if model["alias"]:
         lines["model"] = f"models:/{model['name']}@{model['alias']} (version {model['version']})"
     elif model["version"]:
-        lines["model"] = f"models:/{model['name']}/{model['version']}; {model['said']}"
+        lines["model"] = f"models:/{model['name']}/{model['version']}; {model['alias_note']}"
     if tracked:
         if view_command:
             lines["MLflow UI"] = view_command

@@ -32,18 +32,18 @@ class JsonOutput:
         """See Output."""
         self._write("data", **card)
 
-    def plan(self, found: dict[str, Any], lines: list[str]) -> None:
+    def plan(self, figures: dict[str, Any], lines: list[str]) -> None:
         """See Output."""
-        self._write("plan", **found)
+        self._write("plan", **figures)
 
-    def sweeping(self, now: SweepProgress) -> None:
+    def sweeping(self, progress: SweepProgress) -> None:
         """See Output."""
         if self._pace.due():
-            self._progress(now)
+            self._progress(progress)
 
-    def swept(self, now: SweepProgress) -> None:
+    def swept(self, progress: SweepProgress) -> None:
         """See Output."""
-        self._progress(now)
+        self._progress(progress)
 
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
         """See Output."""
@@ -60,20 +60,20 @@ class JsonOutput:
         """See Output."""
         self._write("summary", **summary)
 
-    def _progress(self, now: SweepProgress) -> None:
-        results, best = now.results, now.results.best
+    def _progress(self, progress: SweepProgress) -> None:
+        results, best = progress.results, progress.results.best
         self._write(
             "progress",
-            seconds=round(now.seconds, 3),
-            seconds_left=None if now.seconds_left is None else round(now.seconds_left, 3),
+            seconds=round(progress.seconds, 3),
+            seconds_left=None if progress.seconds_left is None else round(progress.seconds_left, 3),
             trials=len(results.trials),
             trials_finished=results.n_finished,
             network_epochs=results.epochs_trained,
-            network_epochs_per_s=round(now.rate, 1),
+            network_epochs_per_s=round(progress.rate, 1),
             rungs=[{"until": rung.until, "networks": rung.networks, "network_epochs": rung.epochs,
                     "network_epochs_left": rung.epochs_left} for rung in results.rungs],
-            workers=now.workers,
-            workers_busy=now.busy,
+            workers=progress.workers,
+            workers_busy=progress.busy,
             metric=results.metric,
             best=best and {"trial": best.key, "parameters": best.parameters, "mean": best.mean},
         )  # fmt: skip

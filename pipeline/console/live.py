@@ -23,62 +23,66 @@ class LiveTable:
         self._console, self._pace = console, Pace(0.2)
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
-    def show(self, now: SweepProgress) -> None:
+    def show(self, progress: SweepProgress) -> None:
         """Redraw the table unless this was done a moment ago."""
         if self._pace.due():
             began = time.monotonic()
             self._live.start()  # the first time; else it does nothing
-            self._live.update(picture(now, self._console.width), refresh=True)
+            self._live.update(picture(progress, self._console.width), refresh=True)
             self._pace.cost(time.monotonic() - began)
 
-    def close(self, now: SweepProgress) -> None:
+    def close(self, progress: SweepProgress) -> None:
         """Remove the table and print the last state as a line."""
         self._live.stop()
-        self._console.print(f"sweep: {describe(now)}", soft_wrap=True)
+        self._console.print(f"sweep: {describe(progress)}", soft_wrap=True)
 
 
-def picture(now: SweepProgress, width: int) -> RenderableType:
+def picture(progress: SweepProgress, width: int) -> RenderableType:
     """Progress per rung, speed, the best trials so far, and the best result of each optimizer."""
-    trained = [trial for trial in now.results.trials.values() if all(one.epochs_trained for one in trial.networks)]
-    return Group(_rungs(now), _pace(now), "", _best(now, trained, width), "", _optimizers(now, trained))
+    trained = [
+        trial for trial in progress.results.trials.values() if all(network.epochs_trained for network in trial.networks)
+    ]
+    return Group(
+        _rungs(progress), _pace(progress), "", _best(progress, trained, width), "", _optimizers(progress, trained)
+    )
 
 
-def _rungs(now: SweepProgress) -> Table:
+def _rungs(progress: SweepProgress) -> Table:
     table = Table.grid(padding=(0, 2))
-    rungs = now.results.rungs
+    rungs = progress.results.rungs
     for number, rung in list(enumerate(rungs, start=1))[-RUNGS:]:
         done = rung.epochs - rung.epochs_left
         present = rung is rungs[-1] and rung.epochs_left
-        left = f"{duration(now.seconds_left)} left" if present and now.seconds_left is not None else ""
+        left = f"{duration(progress.seconds_left)} left" if present and progress.seconds_left is not None else ""
         bar = ProgressBar(total=max(rung.epochs, 1), completed=done if rung.epochs else 1, width=20)
         share = f"{done / rung.epochs:4.0%}" if rung.epochs else "100%"
         table.add_row(f"rung {number}", f"{rung.networks} networks to epoch {rung.until}", bar, share, left)
     return table
 
 
-def _pace(now: SweepProgress) -> Text:
-    trials = now.results.trials.values()
+def _pace(progress: SweepProgress) -> Text:
+    trials = progress.results.trials.values()
     diverged = sum(trial.diverged for trial in trials)
-    parts = [f"{now.results.n_finished} of {len(trials)} trials finished", f"{diverged} diverged"]
-    parts += [f"{now.busy} of {now.workers} workers busy", f"{now.rate:,.0f} network-epochs/s"]
+    parts = [f"{progress.results.n_finished} of {len(trials)} trials finished", f"{diverged} diverged"]
+    parts += [f"{progress.busy} of {progress.workers} workers busy", f"{progress.rate:,.0f} network-epochs/s"]
     return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
-def _best(now: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Table:
-    metric = now.results.metric
+def _best(progress: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Table:
+    metric = progress.results.metric
     room = width - len(f"trial    {metric}  epoch  ")  # rich would cut all columns alike
     table = _table(("trial", "right"), ("best so far", "left"), (metric.replace("/", " "), "right"), ("epoch", "right"))
     scored = [(trial.mean[metric], trial) for trial in trained if not trial.diverged]
-    scored.sort(key=lambda one: (smaller_is_better(metric, one[0]), one[1].number))
+    scored.sort(key=lambda pair: (smaller_is_better(metric, pair[0]), pair[1].number))
     for value, trial in scored[:TOP]:
         label = Text(trial.label)
         label.truncate(room, overflow="ellipsis")
-        table.add_row(trial.key, label, f"{value:.4f}", str(min(one.epochs_trained for one in trial.networks)))
+        table.add_row(trial.key, label, f"{value:.4f}", str(min(network.epochs_trained for network in trial.networks)))
     return table
 
 
-def _optimizers(now: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
-    results = now.results
+def _optimizers(progress: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
+    results = progress.results
     metric = results.metric
     groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in results.trials.values():
@@ -87,13 +91,13 @@ def _optimizers(now: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
     for trial in trained:
         if not trial.diverged:
             value, name = trial.mean[metric], trial.parameters["optimizer"]
-            best[name] = min(value, best.get(name, value), key=lambda one: smaller_is_better(metric, one))
+            best[name] = min(value, best.get(name, value), key=lambda score: smaller_is_better(metric, score))
     headings = ("trials", "finished", "diverged", "network-epochs/s", "best")
     numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]
     table = _table(("optimizer", "left"), *numbers)
     order = sorted(groups, key=lambda name: (name not in best, smaller_is_better(metric, best.get(name, 0.0))))
     for name in order[:OPTIMIZERS]:
-        rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(now.seconds, 1e-9)
+        rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(progress.seconds, 1e-9)
         finished, diverged = (
             sum(trial.finished for trial in groups[name]),
             sum(trial.diverged for trial in groups[name]),

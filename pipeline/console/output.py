@@ -33,13 +33,13 @@ class Output(Protocol):
     def data(self, card: DataCard) -> None:
         """The data are loaded; their data card."""
 
-    def plan(self, found: dict[str, Any], lines: list[str]) -> None:
+    def plan(self, figures: dict[str, Any], lines: list[str]) -> None:
         """The plan of a sweep (plan=true), as figures and as lines of text."""
 
-    def sweeping(self, now: SweepProgress) -> None:
+    def sweeping(self, progress: SweepProgress) -> None:
         """A slice is finished."""
 
-    def swept(self, now: SweepProgress) -> None:
+    def swept(self, progress: SweepProgress) -> None:
         """The sweep is finished."""
 
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
@@ -74,18 +74,18 @@ class LineOutput:
         """See Output."""
         print_card(self._console, card)
 
-    def plan(self, found: dict[str, Any], lines: list[str]) -> None:
+    def plan(self, figures: dict[str, Any], lines: list[str]) -> None:
         """See Output."""
         for line in lines:
             self.say(line)
 
-    def sweeping(self, now: SweepProgress) -> None:
+    def sweeping(self, progress: SweepProgress) -> None:
         """See Output."""
-        self._progress.show(now)
+        self._progress.show(progress)
 
-    def swept(self, now: SweepProgress) -> None:
+    def swept(self, progress: SweepProgress) -> None:
         """See Output."""
-        self._progress.close(now)
+        self._progress.close(progress)
 
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
         """See Output."""
@@ -117,14 +117,14 @@ class QuietOutput:
     def data(self, card: DataCard) -> None:
         """See Output."""
 
-    def plan(self, found: dict[str, Any], lines: list[str]) -> None:
+    def plan(self, figures: dict[str, Any], lines: list[str]) -> None:
         """See Output."""
         sys.stdout.write("\n".join([*lines, ""]))
 
-    def sweeping(self, now: SweepProgress) -> None:
+    def sweeping(self, progress: SweepProgress) -> None:
         """See Output."""
 
-    def swept(self, now: SweepProgress) -> None:
+    def swept(self, progress: SweepProgress) -> None:
         """See Output."""
 
     def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
@@ -132,8 +132,8 @@ class QuietOutput:
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
-        said = champion_lines(summary, folder)
-        sys.stdout.write(f"{said['champion']}; test {said['test']}; {said['folder']}\n")
+        lines = champion_lines(summary, folder)
+        sys.stdout.write(f"{lines['champion']}; test {lines['test']}; {lines['folder']}\n")
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
         """See Output."""

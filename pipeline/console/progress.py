@@ -53,11 +53,11 @@ class Pace:
         self._due = max(self._due, time.monotonic() + seconds / LARGEST_SHARE)
 
 
-def describe(now: SweepProgress) -> str:
+def describe(progress: SweepProgress) -> str:
     """One line: finished trials, rate, time left, best trial so far."""
-    results = now.results
-    left = "nothing to train" if now.seconds_left is None else f"{duration(now.seconds_left)} left"
-    parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{now.rate:.0f} network-epochs/s", left]
+    results = progress.results
+    left = "nothing to train" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+    parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{progress.rate:.0f} network-epochs/s", left]
     if results.best:
         value, metric = results.best.mean[results.metric], results.metric.replace("/", " ")
         parts.append(f"best {metric} {value:.4f} ({results.best.label})")
@@ -77,11 +77,11 @@ class PlainProgress:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._pace = say, Pace(2.0)
 
-    def show(self, now: SweepProgress) -> None:
+    def show(self, progress: SweepProgress) -> None:
         """Print a line unless one was printed a moment ago."""
-        if now.epochs_left and self._pace.due():
-            self._say(f"sweep: {describe(now)}")
+        if progress.epochs_left and self._pace.due():
+            self._say(f"sweep: {describe(progress)}")
 
-    def close(self, now: SweepProgress) -> None:
+    def close(self, progress: SweepProgress) -> None:
         """Print the last state."""
-        self._say(f"sweep: {describe(now)}")
+        self._say(f"sweep: {describe(progress)}")

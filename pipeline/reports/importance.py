@@ -11,7 +11,7 @@ from pipeline.reports.contents import RunContents
 FEWEST_TRIALS = 8
 
 
-def shares(found: RunContents) -> dict[str, float]:
+def shares(contents: RunContents) -> dict[str, float]:
     """Compute the importance of each hyperparameter that all trials have and that differs among them.
 
     Returns
@@ -29,11 +29,11 @@ def shares(found: RunContents) -> dict[str, float]:
     ----------
     Watanabe, Bansal, Hutter (2023), "PED-ANOVA: efficiently quantifying hyperparameter importance".
     """
-    columns = _columns(found)
-    if len(found.ranked_rows) < FEWEST_TRIALS or len(columns) < 2:
+    columns = _columns(contents)
+    if len(contents.ranked_rows) < FEWEST_TRIALS or len(columns) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="minimize" if found.smaller_is_better else "maximize")
+    study = optuna.create_study(direction="minimize" if contents.smaller_is_better else "maximize")
     spaces: dict[str, BaseDistribution] = {}
     for name, values in columns.items():
         numbers = _numbers(values)
@@ -42,10 +42,10 @@ def shares(found: RunContents) -> dict[str, float]:
             spaces[name] = FloatDistribution(min(numbers), max(numbers), log=is_log)
         else:
             spaces[name] = CategoricalDistribution(sorted(set(values)))
-    scores = list(found.scores().values())
-    for at, score in enumerate(scores):
+    scores = list(contents.scores().values())
+    for index, score in enumerate(scores):
         parameters = {
-            name: float(columns[name][at]) if isinstance(space, FloatDistribution) else columns[name][at]
+            name: float(columns[name][index]) if isinstance(space, FloatDistribution) else columns[name][index]
             for name, space in spaces.items()
         }
         study.add_trial(optuna.create_trial(params=parameters, distributions=spaces, value=score))
@@ -54,10 +54,10 @@ def shares(found: RunContents) -> dict[str, float]:
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
 
 
-def _columns(found: RunContents) -> dict[str, list[str]]:
+def _columns(contents: RunContents) -> dict[str, list[str]]:
     """By setting, its values in the rows, best first; of those that every trial has, and that differ."""
-    rows = found.ranked_rows
-    names = found.trials[rows[0]["trial"]].parameters if rows else {}
+    rows = contents.ranked_rows
+    names = contents.trials[rows[0]["trial"]].parameters if rows else {}
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     return {name: values for name, values in columns.items() if all(values) and len(set(values)) > 1}
 

@@ -75,20 +75,26 @@ def components(reduction: Diagnosis) -> Figure:
     """Validation rows by their first two columns after the reduction."""
     figure, (axes,) = canvas(height=4.4)
     points, colours = np.array(reduction["components"]), np.array(reduction["colour"])
-    labels, one = reduction["labels"], points.shape[1] < 2
-    y = colours if one else points[:, 1]
+    labels, single_column = reduction["labels"], points.shape[1] < 2
+    y = colours if single_column else points[:, 1]
     if labels and len(labels) <= 20:
-        for at, label in enumerate(labels):
-            own = colours == at
-            marker = "osD^vP*X"[at // 8 % 8]
+        for number, label in enumerate(labels):
+            in_class = colours == number
+            marker = "osD^vP*X"[number // 8 % 8]
             axes.scatter(
-                points[own, 0], y[own], s=14, color=colour(at), marker=marker, label=short(label), linewidths=0
+                points[in_class, 0],
+                y[in_class],
+                s=14,
+                color=colour(number),
+                marker=marker,
+                label=short(label),
+                linewidths=0,
             )
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), title="class")
     else:
         shown = axes.scatter(points[:, 0], y, s=14, c=colours, cmap=SEQUENTIAL, linewidths=0)
         figure.colorbar(shown, ax=axes, label="class number" if labels else "scaled target")
-    axes.set(xlabel="first component", ylabel="target" if one else "second component")
+    axes.set(xlabel="first component", ylabel="target" if single_column else "second component")
     return figure
 
 
@@ -96,34 +102,34 @@ def reconstructions(pairs: list[list[list[float]]]) -> Figure:
     """Preprocessed test rows and their reconstructions: images if the number of columns is a square, else lines."""
     side = math.isqrt(len(pairs[0][0]))
     is_image = side * side == len(pairs[0][0]) and side >= 4
-    figure, axes = canvas(columns=len(pairs), height=2.6 if is_image else 2.2)
+    figure, panels = canvas(columns=len(pairs), height=2.6 if is_image else 2.2)
     if not is_image:
-        for one, (given, made) in zip(axes, pairs, strict=True):
-            one.plot(given, color=colour(0), linewidth=1, label="input")
-            one.plot(made, color=colour(1), linewidth=1, label="reconstruction")
-            one.set_xlabel("column", fontsize=8)
-        axes[0].set_ylabel("preprocessed value")
-        axes[-1].legend(fontsize=7, frameon=False)
+        for axes, (original, reconstructed) in zip(panels, pairs, strict=True):
+            axes.plot(original, color=colour(0), linewidth=1, label="input")
+            axes.plot(reconstructed, color=colour(1), linewidth=1, label="reconstruction")
+            axes.set_xlabel("column", fontsize=8)
+        panels[0].set_ylabel("preprocessed value")
+        panels[-1].legend(fontsize=7, frameon=False)
         return figure
-    for one, (given, made) in zip(axes, pairs, strict=True):
-        both = np.vstack([np.reshape(given, (side, side)), np.reshape(made, (side, side))])
-        one.imshow(both, cmap="gray")
-        one.axhline(side - 0.5, color="white", linewidth=2)
-        one.set_xticks([])
-        one.set_yticks([])
-    axes[0].set_yticks([side / 2, side * 1.5], ["input", "output"])
+    for axes, (original, reconstructed) in zip(panels, pairs, strict=True):
+        images = np.vstack([np.reshape(original, (side, side)), np.reshape(reconstructed, (side, side))])
+        axes.imshow(images, cmap="gray")
+        axes.axhline(side - 0.5, color="white", linewidth=2)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    panels[0].set_yticks([side / 2, side * 1.5], ["input", "output"])
     return figure
 
 
-def norms(found: Diagnosis) -> Figure:
+def norms(diagnosis: Diagnosis) -> Figure:
     """By layer, the norms of the weights and of the gradient."""
-    figure, axes = canvas(columns=2, height=0.4 * len(found["layers"]) + 1.6)
-    names = [f"{at}: {layer}" for at, layer in enumerate(found["layers"], start=1)]
-    for at, (one, what) in enumerate(zip(axes, ("weights", "gradients"), strict=True)):
-        bars = one.barh(names[::-1], found[what][::-1], color=colour(at), height=0.6)
-        one.bar_label(bars, fmt="%.2g", padding=3, fontsize=8)
-        one.margins(x=0.18)
-        one.set(xlabel=f"norm of the {'weights' if what == 'weights' else 'loss gradient by the weights'}")
-    axes[0].set_ylabel("layer: inputs to outputs")
-    axes[1].set_yticks([])
+    figure, panels = canvas(columns=2, height=0.4 * len(diagnosis["layers"]) + 1.6)
+    names = [f"{number}: {layer}" for number, layer in enumerate(diagnosis["layers"], start=1)]
+    for number, (axes, what) in enumerate(zip(panels, ("weights", "gradients"), strict=True)):
+        bars = axes.barh(names[::-1], diagnosis[what][::-1], color=colour(number), height=0.6)
+        axes.bar_label(bars, fmt="%.2g", padding=3, fontsize=8)
+        axes.margins(x=0.18)
+        axes.set(xlabel=f"norm of the {'weights' if what == 'weights' else 'loss gradient by the weights'}")
+    panels[0].set_ylabel("layer: inputs to outputs")
+    panels[1].set_yticks([])
     return figure

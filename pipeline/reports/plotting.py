@@ -18,23 +18,23 @@ def canvas(width: float = 7.2, height: float = 3.8, columns: int = 1) -> tuple[F
     """A figure of this size in inches, with `columns` plots side by side."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(1, columns, squeeze=False)[0]
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-        one.tick_params(which="both", labelsize=9)
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(which="both", labelsize=9)
     return figure, list(axes)
 
 
-def colour(at: int) -> str:
-    """The colour of the line number `at`."""
-    return COLOURS[at % len(COLOURS)]
+def colour(number: int) -> str:
+    """The colour of a line, by its number."""
+    return COLOURS[number % len(COLOURS)]
 
 
-def dash(at: int) -> str:
-    """The line style of line number `at`: it changes when the colours repeat."""
-    return ("-", "--", ":", "-.")[at // len(COLOURS) % 4]
+def dash(number: int) -> str:
+    """The style of a line, by its number: it changes when the colours repeat."""
+    return ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
 
 
-def beside(axes: Axes, title: str | None = None) -> None:
+def legend_beside(axes: Axes, title: str | None = None) -> None:
     """Draw a legend to the right of the plot, where it covers nothing."""
     axes.legend(title=title, fontsize=8, title_fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
 
@@ -50,7 +50,7 @@ def spoken(metric: str) -> str:
 
 
 class PlainLog(LogFormatterSciNotation):
-    """Labels of a logarithmic axis at its parent's positions, as 0.2 instead of 2 x 10^-1."""
+    """Labels of a logarithmic axis at the positions of its parent, as 0.2 instead of 2 x 10^-1."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """The number at x."""

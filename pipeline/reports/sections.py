@@ -38,29 +38,29 @@ class Section:
         return self.title.lower().replace(" ", "-")
 
 
-def report_sections(found: RunContents, n_leaderboard: int) -> Iterator[Section]:
+def report_sections(contents: RunContents, n_leaderboard: int) -> Iterator[Section]:
     """All sections that have something to show, in the page's order."""
-    yield _result(found)
-    if found.leaderboard:
-        yield _leaderboard(found, n_leaderboard)
-    if found.ranked_rows:
-        yield _learning(found)
-        yield from _space(found)
-    if found.diagnosis:
-        yield from _reduction(found.diagnosis["reduction"])
-        yield _errors(found.diagnosis["test"])
-        yield _norms(found.diagnosis["norms"])
-    yield _cost(found)
-    yield _again(found)
+    yield _result(contents)
+    if contents.leaderboard:
+        yield _leaderboard(contents, n_leaderboard)
+    if contents.ranked_rows:
+        yield _learning(contents)
+        yield from _space(contents)
+    if contents.diagnosis:
+        yield from _reduction(contents.diagnosis["reduction"])
+        yield _errors(contents.diagnosis["test"])
+        yield _norms(contents.diagnosis["norms"])
+    yield _cost(contents)
+    yield _reproduce(contents)
 
 
-def _result(found: RunContents) -> Section:
-    trials, best, card = found.summary["trials"], found.summary["best"], found.card
+def _result(contents: RunContents) -> Section:
+    trials, best, card = contents.summary["trials"], contents.summary["best"], contents.card
     section = Section("Result")
     counts = ", ".join(f"{trials[name]:,} {word}" for name, word in (
         ("finished", "finished"), ("stopped", "stopped early or were pruned"), ("diverged", "diverged"),
         ("failed", "failed")) if trials.get(name) or name != "failed")  # fmt: skip
-    section.texts.append(f"Of {trials['planned']:,} trials {counts}. They were ranked by {spoken(found.metric)}.")
+    section.texts.append(f"Of {trials['planned']:,} trials {counts}. They were ranked by {spoken(contents.metric)}.")
     if card:
         section.texts.append(
             f"Data: {card['name']}, {card['n_rows']:,} rows, {len(card['columns']):,} columns, {card['task']}."
@@ -76,7 +76,7 @@ def _result(found: RunContents) -> Section:
         ["validation", name, f"{value['mean']:.4f}", _spread(value, best)] for name, value in best["validation"].items()
     ]
     rows += [["test, model", name, f"{value:.4f}", ""] for name, value in best["test"].items()]
-    if ensemble := found.summary["ensemble"]:
+    if ensemble := contents.summary["ensemble"]:
         n = len(ensemble["networks"])
         rows += [
             [f"test, ensemble of {n} networks", name, f"{value:.4f}", ""] for name, value in ensemble["test"].items()
@@ -104,23 +104,22 @@ def _spread(value: dict[str, Any], best: dict[str, Any]) -> str:
     return f"standard deviation {value['std']:.4f} over {best['networks']} networks{interval}"
 
 
-def _leaderboard(found: RunContents, n_rows: int) -> Section:
-    rows = found.leaderboard[:n_rows]
+def _leaderboard(contents: RunContents, n_rows: int) -> Section:
+    rows = contents.leaderboard[:n_rows]
     metrics = [name for name in rows[0] if "/" in name and any(row[name] for row in rows)]
-    metrics.sort(key=lambda name: (not name.startswith(found.metric), name.startswith("train")))
-    labels = {key: trial.label for key, trial in found.trials.items()}
+    metrics.sort(key=lambda name: (not name.startswith(contents.metric), name.startswith("train")))
+    labels = {key: trial.label for key, trial in contents.trials.items()}
     table = ReportTable(
         ["rank", "trial", "settings", *map(spoken, metrics), "status"],
         [
             [row["rank"], row["trial"], labels[row["trial"]], *(_short(row[name]) for name in metrics), row["status"]]
             for row in rows
         ],
-        [at for at, row in enumerate(rows) if row.get("tied") == "True"],
+        [position for position, row in enumerate(rows) if row.get("tied") == "True"],
     )
-    said = (
-        f"The best {len(rows):,} of {len(found.leaderboard):,} trials" if len(rows) < len(found.leaderboard) else "All"
-    )
-    text = f"{said}; leaderboard.csv has full precision. Losses are means per row, without regularization terms."
+    n_trials = len(contents.leaderboard)
+    shown = f"The best {len(rows):,} of {n_trials:,} trials" if len(rows) < n_trials else "All"
+    text = f"{shown}; leaderboard.csv has full precision. Losses are means per row, without regularization terms."
     return Section("Leaderboard", [text], [table])
 
 
@@ -131,9 +130,9 @@ def _short(value: str) -> str:
         return value
 
 
-def _learning(found: RunContents) -> Section:
+def _learning(contents: RunContents) -> Section:
     section = Section("Learning curves")
-    if max(trial.epochs for trial in found.trials.values()) < 2:
+    if max(trial.epochs for trial in contents.trials.values()) < 2:
         section.texts.append("The networks were trained for one epoch: there are no curves.")
         return section
     section.texts.append(
@@ -141,29 +140,29 @@ def _learning(found: RunContents) -> Section:
         "more regularization or fewer epochs help. If both still fall at the last epoch, train for more epochs."
     )
     section.plots.append(
-        ("curves", "Loss by epoch of the best, the median and the worst trial", sweep_plots.curves(found))
+        ("curves", "Loss by epoch of the best, the median and the worst trial", sweep_plots.curves(contents))
     )
-    if len({row["optimizer"] for row in found.ranked_rows}) > 1:
-        caption = f"{spoken(found.metric).capitalize()} by epoch of each optimizer's best trial"
-        section.plots.append(("curves_by_optimizer", caption, sweep_plots.curves_by_optimizer(found)))
+    if len({row["optimizer"] for row in contents.ranked_rows}) > 1:
+        caption = f"{spoken(contents.metric).capitalize()} by epoch of each optimizer's best trial"
+        section.plots.append(("curves_by_optimizer", caption, sweep_plots.curves_by_optimizer(contents)))
     return section
 
 
-def _space(found: RunContents) -> Iterator[Section]:
-    axes = [{row[axis] for row in found.leaderboard} for axis in ("optimizer", "regularizer")]
+def _space(contents: RunContents) -> Iterator[Section]:
+    axes = [{row[axis] for row in contents.leaderboard} for axis in ("optimizer", "regularizer")]
     if max(map(len, axes)) > 1:
         text = "Each cell is the best result of all trials with this optimizer and this regularizer."
         yield Section("Optimizers and regularizers", [text], plots=[
-            ("heat_map", f"Best {spoken(found.metric)} by optimizer and regularizer", sweep_plots.heat_map(found))
+            ("heat_map", f"Best {spoken(contents.metric)} by optimizer and regularizer", sweep_plots.heat_map(contents))
         ])  # fmt: skip
-    if len({found.rate(row) for row in found.leaderboard} - {None}) > 1:
-        lost = sum("diverged" in row["status"] for row in found.leaderboard)
-        frontier = f" Crosses at the edge mark the {lost:,} trials that diverged." if lost else ""
-        text = f"Each point is a trial; each line connects an optimizer's best trials.{frontier}"
+    if len({contents.rate(row) for row in contents.leaderboard} - {None}) > 1:
+        lost = sum("diverged" in row["status"] for row in contents.leaderboard)
+        crosses = f" Crosses at the edge mark the {lost:,} trials that diverged." if lost else ""
+        text = f"Each point is a trial; each line connects an optimizer's best trials.{crosses}"
         yield Section("Learning rates", [text], plots=[
-            ("learning_rates", f"{spoken(found.metric).capitalize()} by learning rate", sweep_plots.rates(found))
+            ("learning_rates", f"{spoken(contents.metric).capitalize()} by learning rate", sweep_plots.rates(contents))
         ])  # fmt: skip
-    if shares := importance.shares(found):
+    if shares := importance.shares(contents):
         text = (
             "PED-ANOVA importances, from the trials that have a result, of the hyperparameters that every trial has. A "
             "large value means that the hyperparameter distinguishes the best trials from the others."
@@ -196,14 +195,18 @@ def _reduction(reduction: dict[str, Any]) -> Iterator[Section]:
 def _errors(test: dict[str, Any]) -> Section:
     section = Section("Test rows")
     if test["labels"] is None:
-        for at, (name, target) in enumerate(test["targets"].items()):
+        for number, (name, target) in enumerate(test["targets"].items()):
             plot = model_plots.residuals(name, target, test["has_values"])
-            section.plots.append((f"residuals_{at}", f"Predicted and true {name}, and the errors", plot))
+            section.plots.append((f"residuals_{number}", f"Predicted and true {name}, and the errors", plot))
         return section
     per_class = test["per_class"]
     rows = [
-        [label, *(f"{per_class[name][at]:.3f}" for name in ("precision", "recall", "f1")), f"{test['support'][at]:,}"]
-        for at, label in enumerate(test["labels"])
+        [
+            label,
+            *(f"{per_class[name][position]:.3f}" for name in ("precision", "recall", "f1")),
+            f"{test['support'][position]:,}",
+        ]
+        for position, label in enumerate(test["labels"])
     ]
     section.texts.append(
         f"Expected calibration error {test['calibration_error']:.3f}: the mean absolute difference between "
@@ -228,8 +231,8 @@ def _norms(norms: dict[str, Any]) -> Section:
     ])  # fmt: skip
 
 
-def _cost(found: RunContents) -> Section:
-    summary = found.summary
+def _cost(contents: RunContents) -> Section:
+    summary = contents.summary
     throughput, work = summary["throughput"], summary["work"]
     section = Section("Time and cost")
     if throughput["network_steps_per_s"]:
@@ -249,9 +252,9 @@ def _cost(found: RunContents) -> Section:
     return section
 
 
-def _again(found: RunContents) -> Section:
+def _reproduce(contents: RunContents) -> Section:
     texts = ["The same command with the same code and data gives bit-identical results."]
-    if found.summary["digest"]:
-        texts.append(f"Digest of all results: {found.summary['digest']}")
-    commands = [found.command] if found.command else []
-    return Section("Reproduce", texts, code=[*commands, f"nnsweep runs show run={found.folder.name}"])
+    if contents.summary["digest"]:
+        texts.append(f"Digest of all results: {contents.summary['digest']}")
+    commands = [contents.command] if contents.command else []
+    return Section("Reproduce", texts, code=[*commands, f"nnsweep runs show run={contents.folder.name}"])

@@ -128,7 +128,7 @@ class RunFolder:
             model = tracked.pop("model")
             self.summary["mlflow"] = tracked
             if model:
-                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias", "said")}
+                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias", "alias_note")}
         self.write_summary()
 
     def write_summary(self) -> None:

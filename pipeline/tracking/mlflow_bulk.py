@@ -1,7 +1,7 @@
 """The fast road into a local SQLite store of MLflow: finished runs in one transaction, by SQLAlchemy's bulk insert.
 
 This is the one place where the project writes another program's tables. MLflow has no bulk call, and the calls of its
-client take about twenty times as long. The rows go through MLflow's own table definitions
+client take about fourteen times as long. The rows go through MLflow's own table definitions
 (mlflow.store.tracking.dbmodels.models), which MLflow may change in any version. Therefore, once per version of MLflow
 and of this module, runs are written by either road into a throwaway store and read back through MLflow's client (see
 `is_verified`). On any difference or exception the client's calls are used.

@@ -32,9 +32,9 @@ LONGEST_SCHEMA = 60_000
 def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> str:
     """Log the model in `folder` under the run and register it, unless an earlier writer has; its version."""
     checksum = sha256((folder / "model.json").read_bytes()).hexdigest()  # it holds the checksum of the arrays
-    for there in client.search_model_versions(f"name = '{name}'"):
-        if there.run_id == run_id and there.tags.get(CHECKSUM) == checksum:
-            return str(there.version)
+    for model_version in client.search_model_versions(f"name = '{name}'"):
+        if model_version.run_id == run_id and model_version.tags.get(CHECKSUM) == checksum:
+            return str(model_version.version)
     return _log_model(folder, run_id, name, checksum)
 
 
@@ -83,13 +83,13 @@ def download(address: str, uri: str, folder: Path) -> Path:
     mlflow.set_tracking_uri(uri)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of a file or two
     try:
-        found = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
+        downloaded = mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder))
     except (MlflowException, OSError) as error:
         raise SettingError(f"model={address} cannot be loaded from {uri}: {' '.join(str(error).split())}") from None
-    return Path(found) / "artifacts" / "model"
+    return Path(downloaded) / "artifacts" / "model"
 
 
-def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str, str], promote: str) -> str:
+def move_alias(client: MlflowClient, name: str, version: str, attributes: Mapping[str, str], promote: str) -> str:
     """Point the alias champion to a version, unless it has to stay with the present one.
 
     Parameters
@@ -99,7 +99,7 @@ def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str,
         The registered model.
     version : str
         The new version.
-    told : dict
+    attributes : dict
         data_hash, metric and value of this version, which are stored as its tags.
     promote : {"better", "always", "never"}
         better: only if the present version has the same data and metric, and a worse value.
@@ -109,31 +109,31 @@ def move_alias(client: MlflowClient, name: str, version: str, told: Mapping[str,
     str
         Why the alias was not moved; empty if it was.
     """
-    for key, value in told.items():
+    for key, value in attributes.items():
         client.set_model_version_tag(name, version, key, value)
     try:
         holder = client.get_model_version_by_alias(name, ALIAS)
     except MlflowException:  # nobody holds it
         holder = None
-    if holder and str(holder.version) != version and (reason := _stays(holder, told, promote)):
+    if holder and str(holder.version) != version and (reason := _reason_to_keep(holder, attributes, promote)):
         return f"alias {ALIAS} still points to version {holder.version}, {reason}"
     client.set_registered_model_alias(name, ALIAS, version)
     return ""
 
 
-def _stays(holder: ModelVersion, told: Mapping[str, str], promote: str) -> str:
+def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote: str) -> str:
     """Why the alias stays with the present version, or ""."""
     if promote == "always":
         return ""
     if promote == "never":
         return "because of tracking.promote=never"
-    for key, said in (("data_hash", "trained on different data"), ("metric", "ranked by another metric")):
-        if holder.tags.get(key) != told[key]:
-            return f"which was {said}; tracking.promote=always moves it"
-    old, new = float(holder.tags["value"]), float(told["value"])
-    if (new < old) if told["metric"].endswith("loss") else (new > old):
+    for key, difference in (("data_hash", "trained on different data"), ("metric", "ranked by another metric")):
+        if holder.tags.get(key) != attributes[key]:
+            return f"which was {difference}; tracking.promote=always moves it"
+    old, new = float(holder.tags["value"]), float(attributes["value"])
+    if (new < old) if attributes["metric"].endswith("loss") else (new > old):
         return ""
-    return f"whose {told['metric']} of {old:.4f} is not worse than {new:.4f}; tracking.promote=always moves it"
+    return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}; tracking.promote=always moves it"
 
 
 def data_set(card: dict[str, Any]) -> Dataset:

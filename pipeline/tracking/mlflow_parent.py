@@ -25,13 +25,11 @@ class ParentRun:
         self._client, self._folder, self.run_id = store.client, folder, run_id
 
     @classmethod
-    def begun(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], happened: Event) -> "ParentRun":
+    def begun(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], event: Event) -> "ParentRun":
         """Create the parent run."""
         tags = fitting_tags({"kind": "sweep", **tags})
-        run = store.client.create_run(
-            store.experiment, start_time=happened["time"], run_name=happened["run_id"], tags=tags
-        )
-        parameters = {name: value for name, value in flat(happened["settings"]) if value != {}}
+        run = store.client.create_run(store.experiment, start_time=event["time"], run_name=event["run_id"], tags=tags)
+        parameters = {name: value for name, value in flat(event["settings"]) if value != {}}
         settings = run_content("", {}, parameters, [], "RUNNING", 0, 0)
         log(store.client, run.info.run_id, settings)
         return cls(store, folder, run.info.run_id)
@@ -48,21 +46,26 @@ class ParentRun:
         self._client.set_tag(self.run_id, "data_hash", card["digest"])
         self._keep("data_card.json")
 
-    def has_champion(self, happened: Event, name: str, promote: str, told: Mapping[str, str]) -> dict[str, Any]:
+    def has_champion(self, event: Event, name: str, promote: str, attributes: Mapping[str, str]) -> dict[str, Any]:
         """Log the champion's scores, and register its model under this name; returns name, version and alias.
 
-        promote, told   see mlflow_model.move_alias; the value of the metric is added
+        promote, attributes   see mlflow_model.move_alias; the value of the metric is added
         """
         self._keep("leaderboard.csv")
         self._keep("model.onnx")
-        scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in happened[part].items()}
-        points, _ = fitting_points([Point(name, value, happened["time"], 0) for name, value in scores.items()])
-        tags = [RunTag(name, value) for name, value in fitting_tags({"champion": happened["label"]}).items()]
+        scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in event[part].items()}
+        points, _ = fitting_points([Point(name, value, event["time"], 0) for name, value in scores.items()])
+        tags = [RunTag(name, value) for name, value in fitting_tags({"champion": event["label"]}).items()]
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
         model_version = logged_model(self._client, self._folder / "model", self.run_id, name)
-        value = happened["validation"][told["metric"].removeprefix("validation_")]
-        stays = move_alias(self._client, name, model_version, {**told, "value": repr(value)}, promote)
-        return {"name": name, "version": model_version, "alias": None if stays else ALIAS, "said": stays}
+        value = event["validation"][attributes["metric"].removeprefix("validation_")]
+        kept_because = move_alias(self._client, name, model_version, {**attributes, "value": repr(value)}, promote)
+        return {
+            "name": name,
+            "version": model_version,
+            "alias": None if kept_because else ALIAS,
+            "alias_note": kept_because,
+        }
 
     def has_report(self) -> None:
         """Log the report and its plots."""
@@ -74,16 +77,16 @@ class ParentRun:
 
         n_without   trials that have no run of their own
         """
-        told = {"status": status.lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
+        tags = {"status": status.lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
         if path.exists():  # else it was killed
             self._keep(path.name)
             summary = json.loads(path.read_text(encoding="utf-8"))
-            told |= {"digest": summary["digest"] or ""}
-            told[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
+            tags |= {"digest": summary["digest"] or ""}
+            tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
             self._client.log_batch(self.run_id, metrics=_numbers(summary))
-        tags = [RunTag(name, value) for name, value in fitting_tags(told).items()]
-        self._client.log_batch(self.run_id, tags=tags)
+        run_tags = [RunTag(name, value) for name, value in fitting_tags(tags).items()]
+        self._client.log_batch(self.run_id, tags=run_tags)
         self._client.set_terminated(self.run_id, status, ended)
 
     def given_up(self) -> None:

@@ -91,7 +91,7 @@ def test_the_summary_has_the_keys_of_the_design(main_job):
         "name": "digits",
         "version": "1",
         "alias": "champion",
-        "said": "",
+        "alias_note": "",
         "onnx": None,
         "path": str(main_job.run_folder / "model"),
     }

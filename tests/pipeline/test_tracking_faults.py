@@ -195,7 +195,7 @@ def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(
     last = max(at for at, line in enumerate(read(path)) if line["event"] == known)
     path.write_text("".join(lines[: last + 1]))
     model = bring_level(run_folder(tmp_path), print)["model"]
-    assert (model["version"], model["alias"], model["said"]) == ("1", "champion", "")
+    assert (model["version"], model["alias"], model["alias_note"]) == ("1", "champion", "")
     client = is_level(f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path, 7)
     (version,) = client.search_model_versions("name = 'digits'")
     assert client.get_model_version_by_alias("digits", "champion").version == version.version == 1
