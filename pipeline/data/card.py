@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nncore.inference.table import CODED, MISSING, Column, Table
 from nncore.kernels.backend import Array
-from pipeline.components.types import DataCard, Dataset, RawRows
+from pipeline.components.types import DataCard, Dataset
 
 MAX_LISTED = 12  # classes and targets in the terminal
 BLOCK_BYTES = 1 << 20  # the digest copies one block at a time
@@ -41,8 +41,7 @@ def data_card(dataset: Dataset) -> DataCard:
         "n_test_rows": len(dataset.test) if dataset.test else 0,
         "columns": columns,
         "missing": float(np.mean(shares)) if shares else 0.0,
-        "classes": _classes(dataset),
-        "target_statistics": _statistics(dataset),
+        **_summary_of_targets(dataset),
         "weighted": rows.weights is not None,
         "n_groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
         "digest": _digest(dataset),
@@ -80,44 +79,37 @@ def _column(column: Column, missing: float) -> dict[str, Any]:
     return summary | ({"levels": len(column.levels)} if column.kind in CODED else {})
 
 
-def _classes(dataset: Dataset) -> dict[str, int] | None:
-    y = dataset.rows.y
-    if dataset.task == "multilabel":
-        return {name: int(count) for name, count in zip(dataset.targets, y.sum(axis=0), strict=True)}
-    if dataset.task == "regression":
-        return None
-    return {str(label): int(count) for label, count in zip(*np.unique(y, return_counts=True), strict=True)}
-
-
-def _statistics(dataset: Dataset) -> dict[str, dict[str, float]] | None:
-    if dataset.task != "regression":
-        return None
-    return {
-        name: {
-            "mean": float(values.mean()),
-            "std": float(values.std()),
-            "min": float(values.min()),
-            "median": float(np.median(values)),
-            "max": float(values.max()),
+def _summary_of_targets(dataset: Dataset) -> dict[str, Any]:
+    """See `data_card`: the classes, or the statistics of a regression."""
+    y, classes, statistics = dataset.rows.y, None, None
+    if dataset.task == "classification":
+        classes = {str(label): int(count) for label, count in zip(*np.unique(y, return_counts=True), strict=True)}
+    elif dataset.task == "multilabel":
+        classes = {name: int(count) for name, count in zip(dataset.targets, y.sum(axis=0), strict=True)}
+    else:
+        statistics = {
+            name: {
+                "mean": float(values.mean()),
+                "std": float(values.std()),
+                "min": float(values.min()),
+                "median": float(np.median(values)),
+                "max": float(values.max()),
+            }
+            for name, values in zip(dataset.targets, y.T, strict=True)
         }
-        for name, values in zip(dataset.targets, dataset.rows.y.T, strict=True)
-    }
+    return {"classes": classes, "target_statistics": statistics}
 
 
 def _digest(dataset: Dataset) -> str:
     state = sha256(repr((dataset.task, dataset.targets)).encode())
     for rows in filter(None, (dataset.rows, dataset.test)):
-        _add(state, rows)
+        table: Table = rows.x
+        state.update(repr(table.columns).encode())
+        for array in (table.numbers, table.codes, rows.y, rows.weights):
+            _add_array(state, array)
     for array in (dataset.groups, dataset.times):
         _add_array(state, array)
     return state.hexdigest()
-
-
-def _add(state: Any, rows: RawRows) -> None:
-    table: Table = rows.x
-    state.update(repr(table.columns).encode())
-    for array in (table.numbers, table.codes, rows.y, rows.weights):
-        _add_array(state, array)
 
 
 def _add_array(state: Any, array: Array | None) -> None:

@@ -16,7 +16,7 @@ from nncore.random_streams import generator
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt, Share
 from pipeline.components.types import Dataset, Development, Fold, RawRows
-from pipeline.stages.strata import divisible_strata, strata
+from pipeline.stages.strata import strata
 
 MAX_REPEATS = 50
 
@@ -70,6 +70,7 @@ class Split:
         draws = generator(self.seed, "split").integers(2**32, size=100).tolist()
         rows = np.arange(len(dataset.rows))
         try:
+            self._check_groups(dataset.groups)
             if dataset.test is None:
                 rows, held_out = self._hold_out(dataset, rows, self.test, draws[0])
                 test = dataset.rows.take(np.sort(held_out))
@@ -82,7 +83,7 @@ class Split:
         taken = dataset.rows.take(rows)
         labels = np.unique(taken.y) if dataset.task == "classification" else None
         development = Development(dataset.task, dataset.targets, labels, taken, folds)
-        self._check_parts(replace(development, rows=taken.bare()), test.bare())
+        self._check_parts(replace(development, rows=taken.bare()), test)
         return development, test
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
@@ -91,18 +92,23 @@ class Split:
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
         """For each fold the positions within `rows` for training and for validation."""
-        yield from self._single_or_divided(dataset, rows, seeds[0])
-
-    def _single_or_divided(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         if self.folds > 1:
-            yield from self._divide(dataset, rows, seed)
+            yield from self._divide(dataset, rows, seeds[0])
         else:
-            train, validation = self._hold_out(dataset, rows, self.validation, seed)
+            train, validation = self._hold_out(dataset, rows, self.validation, seeds[0])
             yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         """The same for several folds."""
         raise NotImplementedError
+
+    def _check_groups(self, groups: Array | None) -> None:
+        """Raise ValueError unless the split can respect the groups of the rows, or their absence."""
+        if groups is not None:
+            raise ValueError(
+                "data.group is given, but this split would divide groups; choose split=grouped, which can have "
+                "split.folds"
+            )
 
     @property
     def _setting(self) -> str:
@@ -128,16 +134,16 @@ class Split:
                     f"{self._setting} leaves {name} with no row whose weight is above 0: choose other shares"
                 )
             if development.labels is not None:
-                self._check_classes(development.labels, name, part)
+                self._check_classes(development.labels, name, part.y)
 
-    def _check_classes(self, labels: Array, name: str, part: RawRows) -> None:
-        missing = np.setdiff1d(labels, part.y)
+    def _check_classes(self, labels: Array, name: str, y: Array) -> None:
+        missing = np.setdiff1d(labels, y)
         if name.startswith("the training part") and len(missing):
             raise SettingError(
                 f"{self._setting} leaves {name} without class {missing[0]}: choose split=stratified or fewer folds, or "
                 "leave rare classes out"
             )
-        unknown = np.setdiff1d(part.y, labels)
+        unknown = np.setdiff1d(y, labels)
         if len(unknown):
             raise SettingError(
                 f"{name} has class {unknown[0]}, which no development row has: leave its rows out, or choose "
@@ -166,16 +172,14 @@ class Holdout(Split):
 
     def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
         for seed in seeds[: self.repeats]:
-            yield from self._single_or_divided(dataset, rows, seed)
+            yield from super()._folds(dataset, rows, [seed])
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        _refuse_groups(dataset)
         return _draw(rows, _count_held_out(share, len(dataset.rows), len(rows)), seed, None)
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import KFold
 
-        _refuse_groups(dataset)
         self._check_enough(len(rows), f"{len(rows)} rows")
         yield from KFold(self.folds, shuffle=True, random_state=seed).split(rows)
 
@@ -183,9 +187,9 @@ class Holdout(Split):
         if n < self.folds:
             raise ValueError(f"{what} cannot be divided among {self.folds} folds; choose fewer")
 
-    def _smallest(self, dataset: Dataset) -> float:
+    def _smallest_part(self, official_test: RawRows | None) -> float:
         """The smallest share of the rows that becomes a part."""
-        test = 0 if dataset.test is not None else self.test
+        test = self.test if official_test is None else 0
         validation = (1 - test) / self.folds if self.folds > 1 else self.validation
         return min(validation, test or validation)
 
@@ -195,15 +199,19 @@ class Stratified(Holdout):
     """Draw the parts so that each has all classes in proportion; in a regression, low and high targets."""
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        _refuse_groups(dataset)
         n_held_out = _count_held_out(share, len(dataset.rows), len(rows))
-        return _draw(rows, n_held_out, seed, divisible_strata(dataset, rows, self._smallest(dataset)))
+        y = dataset.rows.y
+        row_strata = strata(dataset.task, y, self._smallest_part(dataset.test))[rows]
+        numbers, counts = np.unique(row_strata, return_counts=True)
+        if dataset.task == "classification" and counts.min() < 2:
+            single = rows[row_strata == numbers[counts.argmin()]][0]
+            raise ValueError(f"class {y[single]} has only 1 row to divide; leave it out, or add rows")
+        return _draw(rows, n_held_out, seed, row_strata)
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedKFold
 
-        _refuse_groups(dataset)
-        row_strata = strata(dataset, self._smallest(dataset))[rows]
+        row_strata = strata(dataset.task, dataset.rows.y, self._smallest_part(dataset.test))[rows]
         fewest = np.unique(row_strata, return_counts=True)[1].min()
         what = f"a class with {fewest} rows" if dataset.task == "classification" else f"{fewest} rows of a kind"
         self._check_enough(fewest, what)
@@ -218,20 +226,32 @@ class Grouped(Holdout):
     """
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        return _draw_groups(_groups(dataset), rows, share, seed)
+        from sklearn.model_selection import GroupShuffleSplit
+
+        assert dataset.groups is not None  # see _check_groups
+        groups = dataset.groups[rows]
+        n_held_out = _count_held_out(share, len(np.unique(dataset.groups)), len(np.unique(groups)), "groups")
+        splitter = GroupShuffleSplit(1, test_size=n_held_out, random_state=seed)
+        ((stay, held_out),) = splitter.split(rows, groups=groups)
+        return rows[stay], rows[held_out]
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         from sklearn.model_selection import StratifiedGroupKFold
 
-        groups = _groups(dataset)[rows]
+        assert dataset.groups is not None  # see _check_groups
+        groups = dataset.groups[rows]
         n_groups = len(np.unique(groups))
         self._check_enough(n_groups, f"{n_groups} groups")
-        row_strata = strata(dataset, self._smallest(dataset))[rows]
+        row_strata = strata(dataset.task, dataset.rows.y, self._smallest_part(dataset.test))[rows]
         splitter = StratifiedGroupKFold(self.folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about rare classes; a fold without one is refused by _check_parts
             folds = list(splitter.split(rows, row_strata, groups))
         yield from folds
+
+    def _check_groups(self, groups: Array | None) -> None:
+        if groups is None:
+            raise ValueError("split=grouped needs data.group, the column that names a row's group")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -243,7 +263,6 @@ class TimeSplit(Split):
     """
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-        _refuse_groups(dataset)
         times = _times(dataset)[rows]
         n_held_out = _count_held_out(share, len(dataset.rows), len(rows))
         border = np.sort(times)[-n_held_out]
@@ -255,7 +274,6 @@ class TimeSplit(Split):
         return rows[times < border], rows[times >= border]
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
-        _refuse_groups(dataset)
         times = _times(dataset)[rows]
         n_each = len(rows) // (self.folds + 1)
         first = len(rows) - n_each * np.arange(self.folds, 0, -1)  # of each validation part, in the order of time
@@ -282,28 +300,6 @@ def _draw(rows: Array, n_held_out: int, seed: int, row_strata: Array | None) -> 
 
     stay, held_out = train_test_split(rows, test_size=n_held_out, stratify=row_strata, random_state=seed)
     return stay, held_out
-
-
-def _draw_groups(groups: Array, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
-    from sklearn.model_selection import GroupShuffleSplit
-
-    n_held_out = _count_held_out(share, len(np.unique(groups)), len(np.unique(groups[rows])), "groups")
-    splitter = GroupShuffleSplit(1, test_size=n_held_out, random_state=seed)
-    ((stay, held_out),) = splitter.split(rows, groups=groups[rows])
-    return rows[stay], rows[held_out]
-
-
-def _refuse_groups(dataset: Dataset) -> None:
-    if dataset.groups is not None:
-        raise ValueError(
-            "data.group is given, but this split would divide groups; choose split=grouped, which can have split.folds"
-        )
-
-
-def _groups(dataset: Dataset) -> Array:
-    if dataset.groups is None:
-        raise ValueError("split=grouped needs data.group, the column that names a row's group")
-    return dataset.groups
 
 
 def _times(dataset: Dataset) -> Array:

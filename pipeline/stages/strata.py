@@ -5,17 +5,19 @@ import math
 import numpy as np
 
 from nncore.kernels.backend import Array
-from pipeline.components.types import Dataset
+from pipeline.components.types import Task
 
 TARGET_BINS = 10  # strata of a regression: bins of equal size between the lowest target and the highest
 
 
-def strata(dataset: Dataset, smallest: float) -> Array:
+def strata(task: Task, y: Array, smallest: float) -> Array:
     """Number the stratum of each row.
 
     Parameters
     ----------
-    dataset : Dataset
+    task : Task
+    y : array
+        The targets, as in `RawRows`.
     smallest : float, in (0, 1)
         The smallest share of the rows that becomes a part. Strata other than classes are large enough that this part
         gets about two rows of each.
@@ -26,27 +28,10 @@ def strata(dataset: Dataset, smallest: float) -> Array:
         Classification: the class. Multilabel: the set of labels, rare sets merged. Regression: the tenth of the range
         of targets, by quantiles.
     """
-    y = dataset.rows.y
-    if dataset.task == "classification":
+    if task == "classification":
         return np.unique(y, return_inverse=True)[1]
     min_rows = max(TARGET_BINS, math.ceil(2 / smallest))
-    return _label_sets(y, min_rows) if dataset.task == "multilabel" else _target_bins(y[:, 0], min_rows)
-
-
-def divisible_strata(dataset: Dataset, rows: Array, smallest: float) -> Array:
-    """Number the strata of some of the rows.
-
-    Raises
-    ------
-    ValueError
-        If a class has a single row.
-    """
-    row_strata = strata(dataset, smallest)[rows]
-    numbers, counts = np.unique(row_strata, return_counts=True)
-    if dataset.task == "classification" and counts.min() < 2:
-        single = rows[row_strata == numbers[counts.argmin()]][0]
-        raise ValueError(f"class {dataset.rows.y[single]} has only 1 row to divide; leave it out, or add rows")
-    return row_strata
+    return _label_sets(y, min_rows) if task == "multilabel" else _target_bins(y[:, 0], min_rows)
 
 
 def _label_sets(y: Array, min_rows: int) -> Array:
