@@ -127,46 +127,45 @@ class DataPipeline:
         first, start, n_computed = not self._view_shapes, time.monotonic(), self.n_computed
         keys = [settings_hash(pair) for pair in pairs]
         distinct = dict(zip(keys, pairs, strict=True))
-        folds = {key: [self._view(*pair, fold) for fold in range(self.n_folds)] for key, pair in distinct.items()}
+        folds = {key: self._views_of(*pair) for key, pair in distinct.items()}
         views = list(dict.fromkeys(chain(*folds.values())))
         self._graph.request(views)
         for stage in ("prepare", "reduce"):
             self._graph.wait(stage)
             if first:
                 self._observer.stage_finished(stage)
-        self._measure(views)
+        prepared = self._prepared_folds(views)
         reduced = [view for view in views if view.call.stage == "reduce"]
         self._graph.release({needed for view in reduced for needed in view.call.inputs} - {*views})
         if first:
             self._observer.say(self._summary([*distinct.values()]))
         elif self.n_computed > n_computed:
             self._observer.views_added(len(views), time.monotonic() - start)
-        prepared = {key: tuple(self._prepared_fold(view) for view in of_folds) for key, of_folds in folds.items()}
-        return [prepared[key] for key in keys]
+        return [tuple(prepared[view] for view in folds[key]) for key in keys]
 
-    def _view(self, prepare: Preprocessor, reduction: Reduction, fold: int) -> StageResult:
-        """Describe the calls that lead to a view. Reductions that share a fit share the call of it."""
-        call = self._graph.call
-        prepare_hash = content_hash("prepare", prepare, fold, self._development.content_hash)
-        (prepared,) = call("prepare", [prepare_hash], prepare, self._development, fold)
-        if reduction.shared is None:
-            return prepared
-        fit_hash = content_hash("fit", reduction.shared, prepare_hash)
-        (fitted,) = call("reduce", [fit_hash], reduction.shared.fit, prepared)
-        reduce_hash = content_hash("reduce", apply_reduction, reduction, prepare_hash)
-        (view,) = call("reduce", [reduce_hash], apply_reduction, reduction, prepared, fitted)
-        return view
+    def _views_of(self, prepare: Preprocessor, reduction: Reduction) -> list[StageResult]:
+        """Describe the calls that lead to the view of each fold. Reductions that share a fit share the call of it."""
+        call, views = self._graph.call, []
+        for fold in range(self.n_folds):
+            prepare_hash = content_hash("prepare", prepare, fold, self._development.content_hash)
+            (view,) = call("prepare", [prepare_hash], prepare, self._development, fold)
+            if reduction.shared is not None:
+                fit_hash = content_hash("fit", reduction.shared, prepare_hash)
+                (fitted,) = call("reduce", [fit_hash], reduction.shared.fit, view)
+                reduce_hash = content_hash("reduce", apply_reduction, reduction, prepare_hash)
+                (view,) = call("reduce", [reduce_hash], apply_reduction, reduction, view, fitted)
+            views.append(view)
+        return views
 
-    def _measure(self, views: Sequence[StageResult]) -> None:
-        """Fetch the shapes of the views that are new."""
+    def _prepared_folds(self, views: Sequence[StageResult]) -> dict[StageResult, PreparedFold]:
+        """The views by reference, with their shapes; those of new views are fetched."""
         options = self._settings.stages["reduce"]
         new = [view for view in views if view.content_hash not in self._view_shapes]
         shapes = [self._executor.submit(view_shape, view.future, options=options)[0] for view in new]
         for view, shape in zip(new, shapes, strict=True):
             self._view_shapes[str(view.content_hash)] = self._executor.fetch(shape)
-
-    def _prepared_fold(self, view: StageResult) -> PreparedFold:
-        return PreparedFold(view.future, self._view_shapes[str(view.content_hash)], str(view.content_hash))
+        hashes = {view: str(view.content_hash) for view in views}
+        return {view: PreparedFold(view.future, self._view_shapes[key], key) for view, key in hashes.items()}
 
     def _value(self, stage: StageName, result: StageResult) -> Any:
         """Fetch a small result of a stage, when the whole stage has finished."""

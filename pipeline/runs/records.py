@@ -1,7 +1,7 @@
 """What is known of a run's trials and of their networks: one record of each, whoever reads or fills it."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -322,18 +322,20 @@ class TrialRecord:
         return [name for network in first for name in network.curves if all(name in other.curves for other in others)]
 
     @property
+    def final_values(self) -> dict[str, list[float]]:
+        """Every metric's value in the selected epoch of each network."""
+        finals = [network.final_metrics for network in self.networks]
+        return {name: [final[name] for final in finals] for name in self.metric_names}
+
+    @property
     def mean(self) -> dict[str, float]:
         """Every metric's mean over the networks, in their selected epochs."""
-        return self._over_networks(fmean)
+        return {name: fmean(values) for name, values in self.final_values.items()}
 
     @property
     def std(self) -> dict[str, float]:
         """The sample standard deviation over the networks (n - 1 in the denominator); 0 if there is one."""
-        return self._over_networks(lambda values: stdev(values) if len(values) > 1 else 0.0)
-
-    def _over_networks(self, statistic: Callable[[list[float]], float]) -> dict[str, float]:
-        finals = [network.final_metrics for network in self.networks]
-        return {name: statistic([final[name] for final in finals]) for name in self.metric_names}
+        return {name: stdev(values) if len(values) > 1 else 0.0 for name, values in self.final_values.items()}
 
     def mean_curve(self, name: str, n_points: int) -> list[CurvePoint]:
         """A metric's mean over the networks, for as many epochs as all of them have, at most `n_points` of these."""

@@ -93,8 +93,8 @@ class RunHistory:
             raise ValueError(f"no rung has asked for network {unknown[0]}")
         start, until, time = event["start"], event["until"], event["time"]
         for key, content in event["networks"].items():
-            record, report = self.networks[key], _report(content)
-            _check_curves(record, report, start, until)
+            record = self.networks[key]
+            report = _report_of_slice(record, content, start, until)
             # only the event `finished` completes a network: a session that was interrupted before it writes it again
             record.add(report, start, until, CheckpointRef(event["file"], event["sha256"], key), False, time)
             self.known[record.content_hash] = record
@@ -138,17 +138,19 @@ def history_of(path: Path, recorded: Iterable[Event]) -> RunHistory:
     return history
 
 
-def _report(content: dict[str, Any]) -> Report:
-    """A report as it was before it was JSON."""
-    ends = {name: content[name] and tuple(content[name]) for name in ("diverged", "stopped")}
-    return Report(**content | ends)
+def _report_of_slice(record: NetworkRecord, content: dict[str, Any], start: int, until: int) -> Report:
+    """The report of a slice as it was before it was JSON.
 
-
-def _check_curves(record: NetworkRecord, report: Report, start: int, until: int) -> None:
-    """Raise ValueError if the curves of a slice do not continue those of the network."""
+    Raises
+    ------
+    ValueError
+        If its curves do not continue those of the network.
+    """
+    report = Report(**content | {name: content[name] and tuple(content[name]) for name in ("diverged", "stopped")})
     ended = report.diverged or report.stopped
     lengths = {len(values) for values in report.curves.values()}
     if record.epochs_trained < start or len(lengths) > 1 or (not ended and not lengths):
         raise ValueError(f"the curves of network {record.key} do not continue those before")
     if not ended and lengths != {until - start}:
         raise ValueError(f"the curves of network {record.key} do not go from epoch {start} to {until}")
+    return report

@@ -113,11 +113,12 @@ class StageGraph:
     def request(self, results: Iterable[StageResult]) -> None:
         """Give each result a future; the inputs of those that the cache has are not requested."""
         missing = dict.fromkeys(result for result in results if result.future is None)
-        reads = [
-            (result, *self._submit(result.call, self.cache.get, result.content_hash, returns=2))
-            for result in missing
-            if result.content_hash is not None and self.cache.may_contain(result.content_hash)
-        ]
+        reads = []
+        for result in missing:
+            if result.content_hash is not None and self.cache.may_contain(result.content_hash):
+                options = self.options[result.call.stage]
+                found, value = self.executor.submit(self.cache.get, result.content_hash, options=options, returns=2)
+                reads.append((result, found, value))
         for result, found, value in reads:
             if self.executor.fetch(found):
                 self.n_cached += not result.cached
@@ -149,15 +150,16 @@ class StageGraph:
                 self._start(needed.call)
         content_hashes = [result.content_hash for result in call.results]
         arguments = [argument.future if isinstance(argument, StageResult) else argument for argument in call.arguments]
-        *futures, all_cached = self._submit(
-            call, run_and_cache, self.cache, content_hashes, call.function, *arguments, returns=len(content_hashes) + 1
+        *futures, all_cached = self.executor.submit(
+            run_and_cache,
+            self.cache,
+            content_hashes,
+            call.function,
+            *arguments,
+            options=self.options[call.stage],
+            returns=len(content_hashes) + 1,
         )
         for result, future in zip(call.results, futures, strict=True):
             result.future = future
         self.n_computed += 1
         self._running.append((call, all_cached))
-
-    def _submit(
-        self, call: StageCall, function: Callable[..., Any], *arguments: Any, returns: int
-    ) -> tuple[Future, ...]:
-        return self.executor.submit(function, *arguments, options=self.options[call.stage], returns=returns)

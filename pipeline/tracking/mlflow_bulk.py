@@ -38,7 +38,6 @@ RUN_DEFAULTS = {  # what MLflow's client fills in
     "lifecycle_stage": "active",
 }
 Row = dict[str, object]
-Stored = tuple[str, float, int, int, bool]  # name, value, time, step, is NaN
 
 
 def write(uri: str, experiment: str, artifacts: str, runs: Sequence[RunContent]) -> list[str]:
@@ -81,9 +80,9 @@ def write(uri: str, experiment: str, artifacts: str, runs: Sequence[RunContent])
         )
         rows[models.SqlTag] += _named_values(run_id, {**run.tags, "mlflow.runName": run.name})
         rows[models.SqlParam] += _named_values(run_id, run.parameters)
-        points = list(dict.fromkeys(map(_stored, run.metrics)))
-        rows[models.SqlMetric] += [_metric_row(run_id, point) for point in points]
-        rows[models.SqlLatestMetric] += [_metric_row(run_id, point) for point in _latest(points)]
+        metrics, latest = _metric_rows(run_id, run.metrics)
+        rows[models.SqlMetric] += metrics
+        rows[models.SqlLatestMetric] += latest
     engine = sqlalchemy.create_engine(uri, poolclass=NullPool, connect_args={"timeout": SQLITE_TIMEOUT})
     with engine.begin() as connection:
         for table in TABLES:
@@ -97,25 +96,23 @@ def _named_values(run_id: str, values: Mapping[str, str]) -> Iterator[Row]:
         yield {"key": name, "value": value, "run_uuid": run_id}
 
 
-def _stored(point: Point) -> Stored:
-    """A metric as MLflow stores it: NaN as 0 with a mark."""
-    is_nan = math.isnan(point.value)
-    return point.name, 0.0 if is_nan else point.value, point.time, point.step, is_nan
+def _metric_rows(run_id: str, points: Sequence[Point]) -> tuple[list[Row], list[Row]]:
+    """The rows of all different points, and the row of each metric's latest: of the highest step, time, then value.
 
-
-def _metric_row(run_id: str, point: Stored) -> Row:
-    key, value, timestamp, step, is_nan = point
-    return {"key": key, "value": value, "timestamp": timestamp, "step": step, "is_nan": is_nan, "run_uuid": run_id}
-
-
-def _latest(points: Sequence[Stored]) -> Iterator[Stored]:
-    """Of each metric the value that MLflow calls the latest: of the last step, then of the last time, the largest."""
-    latest: dict[str, Stored] = {}
-    for point in points:
-        name, value, time, step, _ = point
-        if name not in latest or (step, time, value) > (latest[name][3], latest[name][2], latest[name][1]):
-            latest[name] = point
-    yield from latest.values()
+    MLflow stores NaN as 0 with a mark.
+    """
+    stored = [
+        (name, 0.0 if math.isnan(value) else value, time, step, math.isnan(value)) for name, value, time, step in points
+    ]
+    rows: list[Row] = []
+    latest: dict[str, tuple[tuple[int, int, float], Row]] = {}
+    for name, value, time, step, is_nan in dict.fromkeys(stored):
+        row: Row = {"key": name, "value": value, "timestamp": time, "step": step, "is_nan": is_nan, "run_uuid": run_id}
+        rows.append(row)
+        order = step, time, value
+        if name not in latest or order > latest[name][0]:
+            latest[name] = order, row
+    return rows, [row for _, row in latest.values()]
 
 
 def is_open_to(uri: str) -> bool:

@@ -1,7 +1,7 @@
 """The run in MLflow that shows one trial: means over its folds and seeds."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from statistics import fmean, stdev
 from typing import Any
 
@@ -59,31 +59,24 @@ def trial_metrics(trial: TrialRecord, n_points: int) -> list[Point]:
     An epoch counts as long as all networks have it. With several networks "<name>_std" is the sample standard deviation
     of the values of the selected weights, and "network/<name>" the value of each, with its number as the step.
     """
-    names = trial.metric_names
-    curves = [
+    finals = trial.final_values
+    points = [
         Point(name, point.value, point.time, point.epoch)
-        for name in names
+        for name in finals
         for point in trial.mean_curve(name, n_points)
     ]
-    return [*curves, *_final_points(trial, names), *(_logarithms(trial) if names else ())]
-
-
-def _final_points(trial: TrialRecord, names: list[str]) -> Iterator[Point]:
-    finals = [network.final_metrics for network in trial.networks]
-    time = max((network.final_time for network in trial.networks), default=0) if names else 0
-    for name in names:
-        values, plain = [final[name] for final in finals], name.replace("/", "_")
-        yield Point(plain, fmean(values), time, 0)
+    time = max((network.final_time for network in trial.networks), default=0) if finals else 0
+    for name, values in finals.items():
+        plain = name.replace("/", "_")
+        points.append(Point(plain, fmean(values), time, 0))
         if len(values) > 1:
-            yield Point(f"{plain}_std", stdev(values), time, 0)
-            yield from (Point(f"network/{plain}", value, time, number) for number, value in enumerate(values))
-
-
-def _logarithms(trial: TrialRecord) -> Iterator[Point]:
-    for name, metric in LOGARITHMS.items():
+            points.append(Point(f"{plain}_std", stdev(values), time, 0))
+            points += [Point(f"network/{plain}", value, time, number) for number, value in enumerate(values)]
+    for name, metric in LOGARITHMS.items() if finals else ():
         value = trial.parameters.get(name)
         if isinstance(value, int | float) and value > 0:
-            yield Point(metric, math.log10(value), trial.ended, 0)
+            points.append(Point(metric, math.log10(value), trial.ended, 0))
+    return points
 
 
 def reduction(settings: Mapping[str, Any]) -> str:
