@@ -34,6 +34,7 @@ from nncore.stack.data import ViewRun
 
 Built = TypeVar("Built")
 CONSTANT = Component("nncore.schedules.constant")
+_built_once = lru_cache(maxsize=64)(build_stacked)  # per process, as later slices of a stack have the same groups
 # Regularizers that change the objective or the step, which an optimizer with `needs_fixed_objective` cannot allow.
 CHANGES_OBJECTIVE = ActivityRegularizer | Clipping | Constraint | Augmentation | Dropout
 
@@ -155,7 +156,7 @@ class Stack:
         kinds = [network.kinds for network in self.networks]  # the optimizer's comes first
         state_rows = _state_rows(kinds)
         optimizers = {kinds[position][0]: network.optimizer for position, network in enumerate(self.networks)}
-        full_batch_of = {kind: _built_group((optimizer,)).full_batch for kind, optimizer in optimizers.items()}
+        full_batch_of = {kind: _built_once((optimizer,)).full_batch for kind, optimizer in optimizers.items()}
         groups = []
         for slot in range(max(map(len, kinds), default=0)):
             in_slot = [
@@ -171,7 +172,7 @@ class Stack:
                         for key, array in self.state.items()
                         if key.startswith(f"{kind}|")
                     }
-                    built = _built_group(tuple(of_network[slot] for of_network in components[rows]))
+                    built = _built_once(tuple(of_network[slot] for of_network in components[rows]))
                     parameters = self.parameters[rows]
                     groups.append(ComponentGroup(rows, built, kind, group_rows, full_batch, state, parameters))
         return groups
@@ -326,17 +327,24 @@ def check_networks(networks: Sequence[Network], loss: Loss) -> None:
         raise ValueError(f"networks must be at least one, with unique keys, but the keys are {keys}")
     for index, network in enumerate(networks):
         try:
-            _check_network(network, loss)
+            for name, value in (("seed", network.seed), ("view", network.view)):
+                if type(value) is not int or value < 0:
+                    raise ValueError(f"{name} must be an integer >= 0, but is {value!r}")
+            _check_components(network, loss)
         except ValueError as error:
             raise ValueError(f"{error}, in network {index} of {len(networks)}, {network.key!r}") from None
 
 
-def _check_network(network: Network, loss: Loss) -> None:
-    for name, value in (("seed", network.seed), ("view", network.view)):
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name} must be an integer >= 0, but is {value!r}")
+def _check_components(network: Network, loss: Loss) -> None:
+    kinds: dict[str, tuple[str, Any]] = {"optimizer": ("an Optimizer", Optimizer), "schedule": ("a Schedule", Schedule)}
     built = {slot: component.build() for slot, component in network.components.items()}
-    _check_kinds(network, built)
+    for slot, component in network.components.items():
+        required, kind = kinds.get(slot, ("a Regularizer", Regularizer))
+        if not isinstance(built[slot], kind):
+            made = type(built[slot]).__name__
+            raise ValueError(
+                f"{slot} must be a component that makes {required}, but {component.short_name} makes {made}"
+            )
     for slot, regularizer in built.items():
         name = network.components[slot].short_name
         if isinstance(regularizer, Augmentation) and loss.targets not in regularizer.targets:
@@ -349,23 +357,6 @@ def _check_network(network: Network, loss: Loss) -> None:
     n_averages = sum(isinstance(regularizer, WeightAverage) for regularizer in built.values())
     if len(set(names)) < len(names) or n_averages > 1:
         raise ValueError(f"regularizers must be different, with at most one weight average, but are {', '.join(names)}")
-
-
-def _check_kinds(network: Network, built: dict[str, Any]) -> None:
-    kinds: dict[str, tuple[str, Any]] = {"optimizer": ("an Optimizer", Optimizer), "schedule": ("a Schedule", Schedule)}
-    for slot, component in network.components.items():
-        required, kind = kinds.get(slot, ("a Regularizer", Regularizer))
-        if not isinstance(built[slot], kind):
-            raise ValueError(
-                f"{slot} must be a component that makes {required}, but {component.short_name} makes "
-                f"{type(built[slot]).__name__}"
-            )
-
-
-@lru_cache(maxsize=64)
-def _built_group(components: tuple[Component, ...]) -> Any:
-    """Build the components of a group once per process; later slices of a stack use them again."""
-    return build_stacked(components)
 
 
 def _runs(values: Sequence[Any]) -> list[tuple[slice, Any]]:

@@ -135,11 +135,14 @@ class Variants:
                 variant.reduce.check(self._settings.data.n_columns)
                 if task:
                     variant.check(task)
-            for variant, network in distinct.values():
-                for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
-                    _check_network(replace(network, optimizer=optimizer), loss)
         except ValueError as error:
             raise SettingError(str(error)) from None
+        try:
+            for variant, network in distinct.values():
+                for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
+                    check_networks([replace(network, optimizer=optimizer)], loss.build())
+        except ValueError as error:
+            raise SettingError(f"space.regularizer and training.regularizers: {error}") from None
 
     def _part(self, name: str, overrides: Sequence[tuple[str, Any]]) -> Any:
         """One part of the configuration, with those of the overrides that are inside it."""
@@ -157,13 +160,6 @@ class Variants:
                 cure = " (a list is a choice between its values: for a setting that is a list write [[16],[32]])"
                 raise SettingError(f"space.{error}{cure if 'tuple' in str(error) else ''}") from None
         return self._parts[key]
-
-
-def _check_network(network: Network, loss: Component) -> None:
-    try:
-        check_networks([network], loss.build())
-    except ValueError as error:
-        raise ValueError(f"space.regularizer and training.regularizers: {error}") from None
 
 
 def _replace(plain: dict[str, Any], path: str, node: Any) -> None:

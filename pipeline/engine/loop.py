@@ -167,9 +167,14 @@ class Engine:
         while requests := self._rungs.next():
             self._catch_up(report)
             self._enter(requests)
-            self._write_finished(finish_trained(self.records, requests, self._epochs))
             self._trainer.checkpoints.delete_unused()
-            self._trainer.train(self._untrained(requests), report)
+            untrained = [
+                self._continued(record, request.until)
+                for request in requests
+                for record in self.records.trials[request.trial.key].networks
+                if not record.available_at(request.until)
+            ]
+            self._trainer.train(untrained, report)
             if self._trainer.late:
                 break
             self._rungs.trained(requests)
@@ -210,7 +215,10 @@ class Engine:
             self._journal.append("finished", trials=finished, pruned=pruned)
 
     def _enter(self, requests: list[TrainRequest]) -> None:
-        """Enter the trials of a rung and their networks into the records, and the rung into the journal."""
+        """Enter the trials of a rung and their networks into the records, and the rung into the journal.
+
+        Trials that an earlier session has trained to their last epoch are finished at once.
+        """
         built = self._build_networks(requests)
         hashes = enter_networks(self.records, requests, built, self._rungs.reached)
         self.networks |= {network.key: network for networks in built for network in networks}
@@ -224,15 +232,15 @@ class Engine:
             until={request.trial.key: request.until for request in requests},
             networks=hashes,
         )
-
-    def _untrained(self, requests: list[TrainRequest]) -> list[TrialNetwork]:
-        """The networks that have not reached the rung yet."""
-        return [
-            self._continued(record, request.until)
+        trained = [
+            request.trial.key
             for request in requests
-            for record in self.records.trials[request.trial.key].networks
-            if not record.available_at(request.until)
+            if request.until == self._epochs
+            and all(network.available_at(self._epochs) for network in self.records.trials[request.trial.key].networks)
         ]
+        for key in trained:
+            self.records.finish(key)
+        self._write_finished(trained)
 
     def _continued(self, record: NetworkRecord, until: int) -> TrialNetwork:
         """The network, to be trained from its checkpoint if there is one, else from its initial weights."""
@@ -306,19 +314,6 @@ def check_trained(records: SweepRecords, budget: Budget) -> None:
     for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
         if value is not None:
             raise SettingError(f"budget.{name}={value:g} is used up before any trial was trained; increase it")
-
-
-def finish_trained(records: SweepRecords, requests: list[TrainRequest], epochs: int) -> list[str]:
-    """Mark the trials that an earlier session has trained to their last epoch as finished; returns their keys."""
-    finished = [
-        request.trial.key
-        for request in requests
-        if request.until == epochs
-        and all(network.available_at(epochs) for network in records.trials[request.trial.key].networks)
-    ]
-    for key in finished:
-        records.finish(key)
-    return finished
 
 
 def _missing(state: str) -> SettingError:

@@ -178,8 +178,11 @@ def plan(networks: Sequence[TrialNetwork], workers: int, settings: PackingSettin
         key = (network.architecture, network.fold.view_shape, network.start, network.until, network.origin is None)
         groups.setdefault(key, []).append(network)
     counts = _stack_counts(list(groups.values()), workers, settings.width)
-    parts = [part for group, n in zip(groups.values(), counts, strict=True) for part in _divided(group, n, workers)]
-    return [stack_of(part) for part in parts]
+    return [
+        stack_of(group[part])
+        for group, n_parts in zip(groups.values(), counts, strict=True)
+        for part in _divided(len(group), n_parts, workers)
+    ]
 
 
 def stack_of(networks: Sequence[TrialNetwork]) -> PlannedStack:
@@ -188,13 +191,13 @@ def stack_of(networks: Sequence[TrialNetwork]) -> PlannedStack:
     return PlannedStack(tuple(networks), epoch_seconds(first.architecture, first.fold.view_shape, len(networks)))
 
 
-def _divided(networks: Sequence[TrialNetwork], n_parts: int, workers: int) -> list[Sequence[TrialNetwork]]:
+def _divided(n_networks: int, n_parts: int, workers: int) -> list[slice]:
     """Parts of about equal size; those of one round, as many as there are workers, have networks of the same kinds."""
     n_rounds = max(1, n_parts // workers)
     firsts = [ceil(n_parts * number / n_rounds) for number in range(n_rounds + 1)]  # parts of each round
-    ends = [ceil(len(networks) * first / n_parts) for first in firsts]
+    ends = [ceil(n_networks * first / n_parts) for first in firsts]
     return [
-        networks[begin:end][part::n]
+        slice(begin + part, end, n)
         for (begin, end), n in zip(pairwise(ends), (b - a for a, b in pairwise(firsts)), strict=True)
         for part in range(n)
     ]
