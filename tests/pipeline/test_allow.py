@@ -14,11 +14,10 @@ from pipeline.components.errors import SettingError
 
 @pytest.fixture
 def importable(tmp_path, monkeypatch):
-    """A folder on Python's path; what was imported from it is forgotten afterwards."""
-    before = set(sys.modules)
+    """A folder on sys.path; modules imported from it are removed from sys.modules afterwards."""
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for name in set(sys.modules) - before:
+    for name in [name for name in sys.modules if (tmp_path / name.partition(".")[0]).exists()]:
         del sys.modules[name]
     allow([])
 
@@ -26,22 +25,22 @@ def importable(tmp_path, monkeypatch):
 def test_an_optimizer_of_ones_own_is_swept(tmp_path):
     """As by a user: the package lies where the command is given."""
     run_command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
-    found = read_summary(tmp_path)
-    assert found["trials"]["finished"] == 14
-    assert found["best"]["parameters"]["optimizer"] == "venom"
+    summary = read_summary(tmp_path)
+    assert summary["trials"]["finished"] == 14
+    assert summary["best"]["parameters"]["optimizer"] == "venom"
     model = json.loads(next(tmp_path.glob("runs/*/*/model/model.json")).read_text())
     assert "snake" not in json.dumps(model)  # a model answers without its optimizer
 
 
 def test_its_results_are_those_of_the_same_formula_in_nncore(importable, tmp_path):
-    mine = run_sweep(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
-    gone = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
-    theirs = run_sweep(tmp_path / "b", *gone, "space.optimizer.sgd.learning_rate=[0.1]")
-    assert mine["best"]["validation"] == theirs["best"]["validation"]
+    custom = run_sweep(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
+    removed = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    builtin = run_sweep(tmp_path / "b", *removed, "space.optimizer.sgd.learning_rate=[0.1]")
+    assert custom["best"]["validation"] == builtin["best"]["validation"]
 
 
 def test_a_package_that_is_not_named_is_not_even_imported(importable):
-    overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
+    overrides = [override for override in venom.settings(importable) if not override.startswith("allow")]
     with pytest.raises(
         SettingError, match="must be the full name of a public function or class inside nncore or pipeline; "
     ):
@@ -55,7 +54,7 @@ def test_a_package_that_is_not_named_is_not_even_imported(importable):
 def test_another_package_is_not_allowed_because_its_name_begins_alike(package, importable):
     (importable / package).mkdir()
     (importable / package / "__init__.py").touch()
-    overrides = [one for one in venom.settings(importable) if not one.startswith("allow")]
+    overrides = [override for override in venom.settings(importable) if not override.startswith("allow")]
     with pytest.raises(
         SettingError, match=r"must be the full name of a public function or class inside nncore or pipeline or snak.*;"
     ):
@@ -64,7 +63,7 @@ def test_another_package_is_not_allowed_because_its_name_begins_alike(package, i
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("[no_such_package]", "allow: no_such_package must be a package"),
         ("[os]", "allow: os must be a package"),  # but a file
@@ -74,10 +73,10 @@ def test_another_package_is_not_allowed_because_its_name_begins_alike(package, i
         ("snake", "allow = 'snake'"),
     ],
 )
-def test_only_packages_can_be_allowed(value, said):
+def test_only_packages_can_be_allowed(value, message):
     with pytest.raises(SettingError) as raised:
         compose(f"allow={value}")
-    assert str(raised.value).startswith(said)
+    assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
 
 

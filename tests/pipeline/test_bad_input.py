@@ -13,7 +13,7 @@ from pipeline.components.errors import SettingError
 
 
 def overrides(broken, folder):
-    return [one.replace("{}", str(folder)) for one in broken.settings]
+    return [setting.replace("{}", str(folder)) for setting in broken.settings]
 
 
 def test_there_are_enough_of_them():
@@ -30,20 +30,20 @@ def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monke
     files = tmp_path / "files"
     files.mkdir()
     broken.make(files)
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
+    working_folder = tmp_path / "here"
+    working_folder.mkdir()
+    monkeypatch.chdir(working_folder)
     settings = [*overrides(broken, files), "execution=local", "tracking=none"]
     monkeypatch.setattr(sys, "argv", ["nnsweep", *settings])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         dispatch(sys.argv[1:], time.monotonic())
     printed = capsys.readouterr()
-    assert ended.value.code == 2, printed
+    assert exit_info.value.code == 2, printed
     (line,) = printed.err.splitlines()
     assert line.startswith("nnsweep: ")
     assert all(word in line for word in broken.words), line
     assert "sweep:" not in printed.out
-    for path in here.glob("runs/*/*/journal.jsonl"):
+    for path in working_folder.glob("runs/*/*/journal.jsonl"):
         folder = path.parent
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["status"] == "failed"

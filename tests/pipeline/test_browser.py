@@ -57,8 +57,8 @@ def leaderboard(run_folder):
 @pytest.fixture(scope="module")
 def trials(client, tracked):
     """The runs of the trials by key."""
-    found = client.search_runs([tracked["experiment_id"]], "tags.kind = 'trial'", max_results=100)
-    return {run.data.tags["trial_key"]: run for run in found}
+    runs = client.search_runs([tracked["experiment_id"]], "tags.kind = 'trial'", max_results=100)
+    return {run.data.tags["trial_key"]: run for run in runs}
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +111,9 @@ def test_the_saved_view_shows_the_parent_and_its_children_best_first(
 
 def test_the_saved_view_has_the_columns_that_a_sweep_needs(browser, address):
     browser.open(address)
-    wanted = ["metrics.`validation_loss`", "metrics.`validation_accuracy`", "metrics.`train_loss`"]
-    wanted += [f"params.`{name}`" for name in ("optimizer", "optimizer.learning_rate", "regularizer")]
-    browser.until(lambda: [name for name in browser.rows(49)[0] if name in wanted] == wanted)  # in this order
+    expected = ["metrics.`validation_loss`", "metrics.`validation_accuracy`", "metrics.`train_loss`"]
+    expected += [f"params.`{name}`" for name in ("optimizer", "optimizer.learning_rate", "regularizer")]
+    browser.until(lambda: [name for name in browser.rows(49)[0] if name in expected] == expected)  # in this order
     row = next(row for row in browser.rows(49) if row["params.`optimizer`"] == "sgd")
     assert row["params.`optimizer.learning_rate`"] in ("0.01", "0.03", "0.1", "0.3")
     browser.driver.execute_script("document.querySelector('.ag-body-horizontal-scroll-viewport').scrollLeft = 9999")
@@ -149,8 +149,8 @@ def test_trials_unfold_below_their_parent(browser, experiment, trials):
 
 
 def test_runs_are_filtered_by_tags(browser, experiment):
-    wanted = urlencode({"searchFilter": "tags.optimizer = 'adam'", "orderByKey": "metrics.`validation_loss`"})
-    browser.open(f"{experiment}?workflowType=machine_learning&{wanted}")
+    query = urlencode({"searchFilter": "tags.optimizer = 'adam'", "orderByKey": "metrics.`validation_loss`"})
+    browser.open(f"{experiment}?workflowType=machine_learning&{query}")
     assert all("adam" in row["attributes.`Run Name`"] for row in browser.rows(16))
 
 

@@ -28,11 +28,11 @@ def cache(tmp_path):
     return FolderCache(tmp_path / "cache", 1, False)
 
 
-def there(cache):
+def file_names(cache):
     return sorted(path.name for path in cache.folder.iterdir())
 
 
-def leaves(value):
+def flatten(value):
     """Every array and plain value inside, with where it is."""
     if isinstance(value, np.ndarray):
         return [(value.dtype, value.shape, value.tobytes())]
@@ -40,7 +40,7 @@ def leaves(value):
     if isinstance(inside, dict):
         inside = [*inside, *inside.values()]
     if isinstance(inside, list | tuple):
-        return [type(value).__name__, *(leaf for item in inside for leaf in leaves(item))]
+        return [type(value).__name__, *(leaf for item in inside for leaf in flatten(item))]
     return [value]
 
 
@@ -55,62 +55,62 @@ def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
     for name, value in zip(NAMES, (dataset, data_card(dataset), development, test, 3, view), strict=False):
         assert cache.get(name) == (False, None)
         assert cache.put(name, value)
-        found, back = cache.get(name)
-        assert found
-        assert leaves(back) == leaves(value)
+        hit, cached = cache.get(name)
+        assert hit
+        assert flatten(cached) == flatten(value)
 
 
 def test_what_is_computed_is_as_what_is_read(cache):
     """Also in how it lies in memory, on which the last bits of what follows may depend."""
-    made = np.asfortranarray(np.arange(12.0).reshape(3, 4))
-    *values, kept = run_and_cache(cache, [NAMES[0], None], lambda: (made, (made[:, 1:3], np.float32(2))))
-    assert not kept  # one of them has no address
+    array = np.asfortranarray(np.arange(12.0).reshape(3, 4))
+    *values, was_cached = run_and_cache(cache, [NAMES[0], None], lambda: (array, (array[:, 1:3], np.float32(2))))
+    assert not was_cached  # one of them has no address
     read = cache.get(NAMES[0])[1]
     assert values[0].flags.c_contiguous == read.flags.c_contiguous == values[1][0].flags.c_contiguous is True
-    np.testing.assert_array_equal(read, made)
-    np.testing.assert_array_equal(values[1][0], made[:, 1:3])
+    np.testing.assert_array_equal(read, array)
+    np.testing.assert_array_equal(values[1][0], array[:, 1:3])
     assert run_and_cache(cache, [NAMES[1]], lambda value: value + 1, 2) == (3, True)
     assert run_and_cache(NoCache(), [NAMES[1]], lambda value: value + 1, 2) == (3, False)
 
 
-@pytest.mark.parametrize("place", [0, 9, 40, -100, -1])
-def test_a_damaged_file_is_deleted_and_not_used(place, cache):
+@pytest.mark.parametrize("position", [0, 9, 40, -100, -1])
+def test_a_damaged_file_is_deleted_and_not_used(position, cache):
     cache.put(NAMES[0], np.arange(100.0))
     (path,) = cache.folder.iterdir()
     content = bytearray(path.read_bytes())
-    content[place] ^= 4
+    content[position] ^= 4
     path.write_bytes(content)
     assert cache.get(NAMES[0]) == (False, None)
-    assert there(cache) == []
+    assert file_names(cache) == []
     path.write_bytes(content[:50])
     assert cache.get(NAMES[0]) == (False, None)
-    assert there(cache) == []
+    assert file_names(cache) == []
 
 
 def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
     cache = FolderCache(tmp_path, 0.0035, False)  # three megabytes and a bit
     (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
-    for at, name in enumerate(NAMES[:3]):
+    for index, name in enumerate(NAMES[:3]):
         assert cache.put(name, MEGABYTE)
-        os.utime(cache.folder / f"{name}.stage", (at, at))
+        os.utime(cache.folder / f"{name}.stage", (index, index))
     assert cache.get(NAMES[0])[0]  # used just now
     assert cache.put(NAMES[3], MEGABYTE)
-    assert there(cache) == [f"{NAMES[at]}.stage" for at in (0, 2, 3)] + ["mine.txt"]
+    assert file_names(cache) == [f"{NAMES[index]}.stage" for index in (0, 2, 3)] + ["mine.txt"]
     assert not cache.put(NAMES[4], np.zeros(10**6))  # more than all may take together
-    assert there(cache) == ["mine.txt"]
+    assert file_names(cache) == ["mine.txt"]
 
 
 def test_clear_deletes_what_is_the_caches_own_and_nothing_else(cache):
     cache.put(NAMES[0], 1)
     (cache.folder / f".{NAMES[1]}.stage.0a1b2c").write_bytes(b"half")  # of a writer that was killed
-    others = {"mine.stage", f"{NAMES[1]}.npz", f"x{NAMES[2]}.stage"}
-    for name in others:
+    other_files = {"mine.stage", f"{NAMES[1]}.npz", f"x{NAMES[2]}.stage"}
+    for name in other_files:
         (cache.folder / name).write_bytes(b"")
     (cache.folder / f"{NAMES[3]}.stage").mkdir()
     cache.begin()
     assert cache.get(NAMES[0])[0]
     FolderCache(cache.folder, 1, True).begin()
-    assert set(there(cache)) == others | {f"{NAMES[3]}.stage"}
+    assert set(file_names(cache)) == other_files | {f"{NAMES[3]}.stage"}
     FolderCache(cache.folder / "none", 1, True).begin()
 
 
@@ -129,24 +129,24 @@ def test_a_full_disk_is_no_error(cache):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); import numpy as np; from pathlib import Path; " \
         f"from pipeline.stages.cache import FolderCache; print(FolderCache(Path({str(cache.folder)!r}), 1, False)" \
         f".put({NAMES[0]!r}, np.ones(10**5)))"  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-    assert there(cache) == []
+    completed = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "False"
+    assert file_names(cache) == []
 
 
-def work(folder, number, results):
+def use_cache(folder, number, results):
     """Keep and look for results of the same addresses as others do, at once, in little room."""
     cache = FolderCache(folder, 0.0035, False)
-    for at in np.random.default_rng(number).integers(6, size=60).tolist():
-        cache.put(NAMES[at], np.full(125_000 - 40, float(at)))
-        found, value = cache.get(NAMES[at])
-        results.put(not found or (value == at).all())
+    for index in np.random.default_rng(number).integers(6, size=60).tolist():
+        cache.put(NAMES[index], np.full(125_000 - 40, float(index)))
+        hit, value = cache.get(NAMES[index])
+        results.put(not hit or (value == index).all())
 
 
 def test_many_processes_may_write_and_delete_at_once(tmp_path):
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
-    workers = [context.Process(target=work, args=(tmp_path, number, results)) for number in range(3)]
+    workers = [context.Process(target=use_cache, args=(tmp_path, number, results)) for number in range(3)]
     for worker in workers:
         worker.start()
     assert all(results.get() for _ in range(180))
@@ -182,7 +182,7 @@ def test_different_settings_have_different_descriptions():
         Component("nncore.optimizers.adam.adam", (("learning_rate", 0.1),)), Component("nncore.optimizers.adam.adam"),
     ]  # fmt: skip
     assert (
-        len({content_hash("stage", one) for one in settings})
+        len({content_hash("stage", value) for value in settings})
         == len(settings)
         == len({repr(canonical(s)) for s in settings})
     )
@@ -195,23 +195,23 @@ def test_different_settings_have_different_descriptions():
 
 def test_every_configured_setting_has_a_description():
     overrides = "data=moons", "split=time", "reduce=autoencoder"
-    one, other = (compose(*overrides)[0] for _ in range(2))
-    content_hashes = {content_hash("x", s.data, s.split, s.prepare, s.reduce) for s in (one, other)}
+    first, second = (compose(*overrides)[0] for _ in range(2))
+    content_hashes = {content_hash("x", s.data, s.split, s.prepare, s.reduce) for s in (first, second)}
     assert len(content_hashes) == 1
 
 
 def test_the_content_of_files_is_known_where_they_are_local_or_their_server_says(tmp_path):
     import fsspec
 
-    one, other = tmp_path / "one", tmp_path / "other"
-    for path in (one, other):
+    first, second = tmp_path / "one", tmp_path / "other"
+    for path in (first, second):
         path.write_bytes(b"equal")
-    known = content_of("data.path", str(one))
-    assert known == content_of("data.path", f"file://{other}") != content_of("data.path", str(one), str(other))
-    os.utime(one, (1, 1))
-    assert content_of("data.path", str(one)) == known
-    other.write_bytes(b"aquel")
-    assert content_of("data.path", str(other)) != known
+    content = content_of("data.path", str(first))
+    assert content == content_of("data.path", f"file://{second}") != content_of("data.path", str(first), str(second))
+    os.utime(first, (1, 1))
+    assert content_of("data.path", str(first)) == content
+    second.write_bytes(b"aquel")
+    assert content_of("data.path", str(second)) != content
     fsspec.filesystem("memory").pipe("/content/a", b"equal")
     assert content_of("data.path", "memory://content/a") is None
     with pytest.raises(SettingError, match=r"data\.path=.*there is no such file"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import clusters
 import pytest
-from clusters import add_worker as worker
+from clusters import add_worker
 from interrupted import count_slices
 from running import read_journal, read_summary, run_command, run_sweep
 
@@ -28,7 +28,7 @@ def cluster():
     nodes.shutdown()
 
 
-class Running:
+class ClusterRun:
     """The command on a cluster, as a user starts it, while nodes come and go."""
 
     def __init__(self, folder, cluster, *overrides):
@@ -47,9 +47,9 @@ class Running:
         goal = self.n_slices() + n
         self.wait_until(lambda: self.n_slices() >= goal)
 
-    def wait_until(self, true):
+    def wait_until(self, condition):
         deadline = time.monotonic() + 90
-        while not true():
+        while not condition():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -59,7 +59,7 @@ class Running:
 
     def trained_by(self):
         """The process ids of the nodes."""
-        return {raylet_of(event["worker"]) for event in read_journal(self.folder) if event["event"] == "slice"}
+        return {raylet_of_worker(event["worker"]) for event in read_journal(self.folder) if event["event"] == "slice"}
 
     def end(self):
         """Its exit code and standard error."""
@@ -67,7 +67,7 @@ class Running:
         return self.process.returncode, errors
 
 
-def raylet_of(worker):
+def raylet_of_worker(worker):
     """The process id of the node that a worker, "host pid" in the journal, belongs to."""
     path = Path("/proc") / worker.split()[1] / "stat"
     return int(path.read_text().rpartition(")")[2].split()[1])
@@ -80,26 +80,26 @@ def raylet(node):
 
 @pytest.mark.slow
 def test_nodes_come_and_leave_in_mid_sweep_and_nothing_is_lost(cluster, expected, tmp_path):
-    first = worker(cluster)
+    first = add_worker(cluster)
     cluster.wait_for_nodes()
-    run = Running(tmp_path, cluster)
+    run = ClusterRun(tmp_path, cluster)
     run.wait_for_slices(2)
-    second = worker(cluster)
+    second = add_worker(cluster)
     run.wait_until(lambda: raylet(second) in run.trained_by())  # who joined got work
     assert run.trained_by() == {raylet(first), raylet(second)}
     cluster.remove_node(first, allow_graceful=False)
     run.wait_for_slices(4)
     code, errors = run.end()
     assert code == 0, errors
-    found = read_summary(tmp_path)
-    assert found["digest"] == expected["digest"]
-    assert found["best"] == expected["best"]
-    assert found["trials"]["failed"] == 0
+    summary = read_summary(tmp_path)
+    assert summary["digest"] == expected["digest"]
+    assert summary["best"] == expected["best"]
+    assert summary["trials"]["failed"] == 0
 
 
 @pytest.mark.slow
 def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path):
-    run = Running(tmp_path, cluster)
+    run = ClusterRun(tmp_path, cluster)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/digits/*/states/session-*")):
         assert run.process.poll() is None, run.process.communicate()
@@ -107,7 +107,7 @@ def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path)
         time.sleep(0.1)
     time.sleep(2)
     assert run.n_slices() == 0
-    worker(cluster)
+    add_worker(cluster)
     code, errors = run.end()
     assert code == 0, errors
     assert read_summary(tmp_path)["digest"] == expected["digest"]
@@ -120,31 +120,31 @@ def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, mo
     (tmp_path / "temporary" / "ray").mkdir(parents=True)
     (tmp_path / "temporary" / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "temporary"))
-    began = time.monotonic()
-    done = run_command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    start_time = time.monotonic()
+    completed = run_command(tmp_path, "execution=cluster", f"execution.address={address}", "tracking=none", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert line.startswith(
         "nnsweep: execution.address=127.0.0.1:9: must be the address of a Ray cluster that includes this host"
     )
     assert "ray start --head" in line
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - start_time < 30
     assert read_summary(tmp_path)["status"] == "failed"
 
 
 @pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "http://head:8265", "a b:1"])
 def test_an_address_is_auto_or_host_and_port(address, tmp_path):
-    done = run_command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    completed = run_command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert "execution.address" in line
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_cluster(cluster, expected, tmp_path):
-    worker(cluster)
-    run = Running(tmp_path, cluster)
+    add_worker(cluster)
+    run = ClusterRun(tmp_path, cluster)
     run.wait_for_slices(4)
     (gcs,) = cluster.head_node.all_processes["gcs_server"]
     gcs.process.send_signal(signal.SIGSTOP)  # it lets one in, but says nothing: Ray itself would wait, and then abort
@@ -155,13 +155,13 @@ def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_c
     assert "the cluster's head must respond, but has not for " in errors.splitlines()[-1]
     assert read_summary(tmp_path)["status"] == "failed"
     cluster.shutdown()
-    other = clusters.start_cluster(num_cpus=1)
+    second_cluster = clusters.start_cluster(num_cpus=1)
     try:
-        again = Running(tmp_path, other)
-        code, errors = again.end()
+        resumed = ClusterRun(tmp_path, second_cluster)
+        code, errors = resumed.end()
     finally:
-        other.shutdown()
+        second_cluster.shutdown()
     assert code == 0, errors
-    found = read_summary(tmp_path)
-    assert found["digest"] == expected["digest"]
-    assert found["work"]["resumed_networks"] > 0
+    summary = read_summary(tmp_path)
+    assert summary["digest"] == expected["digest"]
+    assert summary["work"]["resumed_networks"] > 0

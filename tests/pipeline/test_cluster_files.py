@@ -115,7 +115,7 @@ def test_the_files_are_as_their_schemas_say(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "way", "value"),
+    ("name", "path", "value"),
     [
         ("ray_launcher", ["provider", "type"], None),
         ("ray_launcher", ["min_worker"], 2),
@@ -128,15 +128,15 @@ def test_the_files_are_as_their_schemas_say(name):
         ("kuberay_job", ["spec", "rayClusterSpec", "authOptions", "mode"], "none"),
     ],
 )
-def test_the_schemas_find_what_is_wrong(name, way, value):
+def test_the_schemas_find_what_is_wrong(name, path, value):
     changed = copy.deepcopy(content(name))
-    inside = changed
-    for key in way[:-1]:
-        inside = inside[key]
+    parent = changed
+    for key in path[:-1]:
+        parent = parent[key]
     if value is None:
-        del inside[way[-1]]
+        del parent[path[-1]]
     else:
-        inside[way[-1]] = value
+        parent[path[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(changed, SCHEMAS[name])
 
@@ -150,9 +150,9 @@ def test_every_host_is_quick_to_notice_that_another_is_gone(name):
         spec = content(name)["spec"]
         cluster = spec.get("rayClusterSpec", spec)
         pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-        found = [pod["template"]["spec"]["containers"][0] for pod in pods]
-        assert all({one["name"] for one in container["env"]} == QUICK for container in found)
-        assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in found)
+        containers = [pod["template"]["spec"]["containers"][0] for pod in pods]
+        assert all({variable["name"] for variable in container["env"]} == QUICK for container in containers)
+        assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in containers)
 
 
 def test_the_job_does_what_a_command_line_does():

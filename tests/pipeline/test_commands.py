@@ -18,11 +18,11 @@ LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
 @pytest.mark.parametrize("data", ["digits", "breast_cancer", "diabetes"])
 def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
-    found = run_sweep(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
-    assert found["status"] == "finished"
-    assert found["trials"]["finished"] == 7
-    assert found["mlflow"] is None
-    test = found["best"]["test"]
+    summary = run_sweep(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
+    assert summary["status"] == "finished"
+    assert summary["trials"]["finished"] == 7
+    assert summary["mlflow"] is None
+    test = summary["best"]["test"]
     if data == "diabetes":
         assert set(test) == {"loss", "r2", "root_mean_squared_error"}
         assert test["r2"] > 0.25
@@ -30,15 +30,15 @@ def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
     else:
         assert set(test) == {"loss", "accuracy"}
         assert test["accuracy"] > 0.9
-    assert (tmp_path / data / found["run_id"] / "model" / "model.json").exists()
+    assert (tmp_path / data / summary["run_id"] / "model" / "model.json").exists()
 
 
 @pytest.mark.slow
 def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
     run_command(tmp_path, "data=breast_cancer", "reduce=autoencoder", "tracking=none", "training.epochs=2")
-    found = read_summary(tmp_path)
-    assert found["status"] == "finished"
-    assert found["digest"] == run_sweep(
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "finished"
+    assert summary["digest"] == run_sweep(
         tmp_path / "here", "data=breast_cancer", "reduce=autoencoder", "training.epochs=2"
     )["digest"]  # fmt: skip
     assert processes("raylet", str(tmp_path)) == {}
@@ -48,21 +48,21 @@ def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
 def test_select_by_another_metric(tmp_path):
     by_loss, by_accuracy = (run_sweep(tmp_path, f"select.metric={metric}") for metric in ("loss", "accuracy"))
     assert by_loss["digest"] == by_accuracy["digest"]
-    best = [one["best"]["validation"] for one in (by_loss, by_accuracy)]
-    assert best[0]["loss"]["mean"] <= best[1]["loss"]["mean"]
-    assert best[0]["accuracy"]["mean"] <= best[1]["accuracy"]["mean"]
+    scores = [summary["best"]["validation"] for summary in (by_loss, by_accuracy)]
+    assert scores[0]["loss"]["mean"] <= scores[1]["loss"]["mean"]
+    assert scores[0]["accuracy"]["mean"] <= scores[1]["accuracy"]["mean"]
 
 
 @pytest.mark.slow
 def test_multirun_runs_every_combination(tmp_path):
-    done = run_command(
+    completed = run_command(
         tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
     )
-    assert done.returncode == 2  # reduce=none has no n_components, and that is known before the first job
+    assert completed.returncode == 2  # reduce=none has no n_components, and that is known before the first job
     assert list(tmp_path.iterdir()) == []
-    done = run_command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
-    assert done.stdout.count("champion ") == 4
-    assert done.stderr == ""
+    completed = run_command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
+    assert completed.stdout.count("champion ") == 4
+    assert completed.stderr == ""
     runs = list(tmp_path.glob("runs/digits/*/summary.json"))
     assert len(runs) == 4
     assert len({re.search('"digest": "(.+)"', path.read_text())[1] for path in runs}) == 4
@@ -83,10 +83,10 @@ def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
 
 @pytest.mark.slow
 def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
-    done = run_command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
-    assert done.stdout.count("champion ") == 2  # digits and diabetes
-    found = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
-    startups = sorted(one["timings"]["startup_s"] for one in found)
+    completed = run_command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
+    assert completed.stdout.count("champion ") == 2  # digits and diabetes
+    summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
+    startups = sorted(summary["timings"]["startup_s"] for summary in summaries)
     assert startups[0] < 0.1  # nothing had to be loaded again
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache", "diabetes", "digits"]
 
@@ -94,11 +94,11 @@ def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
 @pytest.mark.slow
 def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
     (tmp_path / "pipeline.py").write_text("raise SystemExit('this is the wrong one')\n")
-    done = subprocess.run(
+    completed = subprocess.run(
         [str(NNSWEEP), "execution=local", "training.epochs=1", *FEW], cwd=tmp_path, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "warning" not in completed.stdout
     assert read_summary(tmp_path)["model"]["version"] == "1"
 
 
@@ -116,8 +116,8 @@ def test_an_own_space_in_an_own_folder(tmp_path):
         "regularizer: {l2: {strength: [0, 0.001, 0.01]}}\n"
     )
     run_command(tmp_path, "--config-dir", "my_conf", "space=mine", *LOCAL)
-    found = read_summary(tmp_path)
-    assert found["trials"]["planned"] == 2 * 2 * 3
+    summary = read_summary(tmp_path)
+    assert summary["trials"]["planned"] == 2 * 2 * 3
     (path,) = tmp_path.glob("runs/*/*/leaderboard.csv")
     tried = {tuple(line.split(",")[3:5]) for line in path.read_text().splitlines()[1:]}
     assert tried == {(rate, beta1) for rate in ("0.001", "0.01") for beta1 in ("0.8", "0.9")}
@@ -132,32 +132,32 @@ def test_the_console_command_does_the_same(tmp_path):
 @pytest.mark.slow
 def test_all_trials_diverged_is_said_in_one_line(tmp_path):
     spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
-    done = run_command(
+    completed = run_command(
         tmp_path, "data=diabetes", *LOCAL, *spaces, "space.optimizer.sgd.learning_rate=[1e20,1e30]", check=False
     )
-    assert done.returncode == 2
-    assert "all 14 trials diverged" in done.stderr.splitlines()[-1]
-    found = read_summary(tmp_path)
-    assert found["status"] == "failed"
-    assert found["trials"] == {"planned": 14, "finished": 0, "stopped": 0, "diverged": 14, "failed": 0}
+    assert completed.returncode == 2
+    assert "all 14 trials diverged" in completed.stderr.splitlines()[-1]
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "failed"
+    assert summary["trials"] == {"planned": 14, "finished": 0, "stopped": 0, "diverged": 14, "failed": 0}
     (leaderboard,) = tmp_path.glob("runs/*/*/leaderboard.csv")
     assert leaderboard.read_text().count("diverged in epoch 1: train/loss was nan") == 14
 
 
 def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
     (tmp_path / "runs").write_text("a file where the folder of runs should be")
-    done = run_command(tmp_path, *LOCAL, check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    completed = run_command(tmp_path, *LOCAL, check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert line.startswith("nnsweep: runs: must be a folder that can be written to")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", ["stages.sweep.cpus=1000", "stages.load.gpus=1000"])
 def test_resources_that_ray_does_not_have_are_refused_instead_of_awaited(wish, tmp_path):
-    done = run_command(tmp_path, "tracking=none", wish, check=False)
-    assert done.returncode == 2
+    completed = run_command(tmp_path, "tracking=none", wish, check=False)
+    assert completed.returncode == 2
     setting = wish.partition("=")[0]
-    (line,) = done.stderr.splitlines()
+    (line,) = completed.stderr.splitlines()
     assert re.fullmatch(rf"nnsweep: {setting} must be at most \d+, the most that a host has, but is 1000", line)
     assert read_summary(tmp_path)["status"] == "failed"

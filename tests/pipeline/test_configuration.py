@@ -29,7 +29,7 @@ def identity(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
 
-def how_to_pick(path: Path) -> str:
+def selecting_overrides(path: Path) -> str:
     """The overrides at the end of a file's first line, but for Hydra's own: "# What it is: folder=file"."""
     first = next(line for line in path.read_text().splitlines() if not line.startswith("# @package"))
     text, _, pick = first.rpartition(": ")
@@ -38,12 +38,12 @@ def how_to_pick(path: Path) -> str:
     return pick
 
 
-TOGETHER = [path for path in FILES if how_to_pick(path).startswith("+")]  # these do not exclude each other
-IN_PLACE = [path for path in FILES if path not in TOGETHER]
-FIRST = {min(path.parent.glob("*.yaml")) for path in IN_PLACE}  # of each folder; the others are slow
+ADDED = [path for path in FILES if selecting_overrides(path).startswith("+")]  # these do not exclude each other
+EXCLUSIVE = [path for path in FILES if path not in ADDED]
+FIRST = {min(path.parent.glob("*.yaml")) for path in EXCLUSIVE}  # of each folder; the others are slow
 
 
-def parts_of(pick):
+def split_override(pick):
     """Folder, place and file of "+folder@place=file", or of the first of several overrides."""
     group, _, name = pick.split()[0].removeprefix("+").partition("=")
     return *group.partition("@")[::2], name
@@ -84,43 +84,43 @@ def sample_files(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "path",
-    [path if path in FIRST else pytest.param(path, marks=pytest.mark.slow) for path in IN_PLACE],
+    [path if path in FIRST else pytest.param(path, marks=pytest.mark.slow) for path in EXCLUSIVE],
     ids=identity,
 )
 def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_files):
-    folder, _, name = parts_of(how_to_pick(path))
+    folder, _, name = split_override(selecting_overrides(path))
     assert (folder, name) == (path.parent.name, path.stem)
     if name == "fashion_mnist" and not Path("/usr/share/datasets/fashion-mnist").exists():
         pytest.skip("the Debian package dataset-fashion-mnist is not installed")
     if path.stem == "gaussian_process" and not find_spec("torch"):
         with pytest.raises(SettingError, match=r"^search=gaussian_process needs PyTorch: pip install"):
-            compose(*how_to_pick(path).split())
+            compose(*selecting_overrides(path).split())
         return
-    settings, config = compose(*how_to_pick(path).split())
+    settings, config = compose(*selecting_overrides(path).split())
     assert requested_trials(settings)
     assert path.parent.name in {*config, *COMPONENTS, "experiment"}
 
 
-def others_than(name):
+def other_regularizers(name):
     """All regularizers that add something, but this average: a network may have one."""
-    return [path for path in TOGETHER if path.parent.name == "regularizer" and path.stem != name]
+    return [path for path in ADDED if path.parent.name == "regularizer" and path.stem != name]
 
 
 @pytest.mark.parametrize(
-    "files", [[p for p in TOGETHER if p.parent.name == "optimizer"], others_than("ema"), others_than("swa")]
+    "files", [[p for p in ADDED if p.parent.name == "optimizer"], other_regularizers("ema"), other_regularizers("swa")]
 )
 def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(files):
     """All of a folder together."""
     assert len(files) > 10
-    settings, config = compose(*(how_to_pick(path) for path in files))
+    settings, config = compose(*(selecting_overrides(path) for path in files))
     labels = {trial.optimizer_name for trial in requested_trials(settings)} | {
         trial.regularizer_name for trial in requested_trials(settings)
     }
     for path in files:
-        folder, place, name = parts_of(how_to_pick(path))
+        folder, node_path, name = split_override(selecting_overrides(path))
         assert (folder, name) == (path.parent.name, path.stem)
         node = config
-        for part in place.split("."):
+        for part in node_path.split("."):
             node = node[part]
         assert node["_target_"].endswith(f".{name}")
         assert name in labels or name in settings.training.regularizers
@@ -220,9 +220,9 @@ def documented_commands():
     blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.splitlines() if re.match(r"nnsweep\b(?!\[)", line)]
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
-    others = {name for name in names() if name not in ("plan", "sweep")}
+    other_commands = {name for name in names() if name not in ("plan", "sweep")}
     settings = [[word for word in words if word not in ("-m", "plan")] for words in commands]
-    return [words for words in settings if not others & {*words[:1]}]
+    return [words for words in settings if not other_commands & {*words[:1]}]
 
 
 @pytest.mark.slow

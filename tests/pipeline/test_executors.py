@@ -15,9 +15,9 @@ PROGRAM = Path(__file__).parents[1] / "support" / "program_everywhere.py"
 
 def output_of_program(*arguments):
     """What the program prints, from JSON."""
-    done = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    completed = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
@@ -31,10 +31,12 @@ def test_every_worker_of_a_ray_started_for_the_run_is_warmed_up():
 def test_every_worker_of_every_host_is_warmed_up():
     nodes = clusters.start_cluster(num_cpus=1)
     try:
-        others = [clusters.add_worker(nodes), clusters.add_worker(nodes, num_cpus=2)]
+        workers = [clusters.add_worker(nodes), clusters.add_worker(nodes, num_cpus=2)]
         nodes.wait_for_nodes()
         printed = output_of_program(nodes.address)
-        raylets = [one.process.pid for node in [nodes.head_node, *others] for one in node.all_processes["raylet"]]
+        raylets = [
+            process.process.pid for node in [nodes.head_node, *workers] for process in node.all_processes["raylet"]
+        ]
     finally:
         nodes.shutdown()
     assert printed["workers"] == 4

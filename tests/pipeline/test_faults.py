@@ -28,7 +28,7 @@ def n_slices(folder):
 def test_law_5_a_driver_that_is_killed_at_20_random_moments(tmp_path):
     """Every other session dies somewhere in its start, the others soon after they have trained something."""
     settings = (*SETTINGS, "training.epochs=200", "stacks.slice_seconds=0.1", "execution=local")
-    moments, deaths = random.Random(7), 0
+    random_delays, deaths = random.Random(7), 0
     while deaths < N_KILLS:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", *settings], cwd=tmp_path, stdout=subprocess.DEVNULL
@@ -36,16 +36,16 @@ def test_law_5_a_driver_that_is_killed_at_20_random_moments(tmp_path):
         before, deadline = n_slices(tmp_path), time.monotonic() + 60
         while deaths % 2 and n_slices(tmp_path) == before and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3 if deaths % 2 else 2.0))
+        time.sleep(random_delays.uniform(0, 0.3 if deaths % 2 else 2.0))
         assert process.poll() is None, f"it came to its end in session {deaths + 1}"
         process.send_signal(signal.SIGKILL)
         process.wait()
         deaths += 1
     run_command(tmp_path, *settings)
-    ended = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
-    (found,) = (one for one in ended if one["status"] == "finished")
-    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
-    assert found["work"]["resumed_networks"] > 0
+    summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
+    (finished,) = (summary for summary in summaries if summary["status"] == "finished")
+    assert finished["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
+    assert finished["work"]["resumed_networks"] > 0
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
         f"execution={execution}",
     )
     where = (f"runs={small_disk}/runs", f"cache.folder={tmp_path}/cache")
-    done = run_command(tmp_path, *settings, *where, check=False)
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    completed = run_command(tmp_path, *settings, *where, check=False)
+    assert completed.returncode == 2, completed.stderr
+    (line,) = completed.stderr.splitlines()
     assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have free space, but is full")
     for path in small_disk.glob("runs/*/*/summary.json"):
         json.loads(path.read_text())  # not half of one
@@ -81,9 +81,9 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     again = run_command(tmp_path, *settings, *where)
     assert " is resumed" in again.stdout
-    found = read_summary(small_disk)
-    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
-    assert found["work"]["resumed_networks"] > 0
+    summary = read_summary(small_disk)
+    assert summary["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+    assert summary["work"]["resumed_networks"] > 0
 
 
 @pytest.mark.slow
@@ -97,8 +97,8 @@ def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
         run_command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")
     finally:
         cluster.shutdown()
-    found = read_summary(tmp_path)
-    assert found["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
+    summary = read_summary(tmp_path)
+    assert summary["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]
 
 
 def test_a_clock_that_goes_backwards_changes_no_result(tmp_path, monkeypatch):
@@ -106,9 +106,9 @@ def test_a_clock_that_goes_backwards_changes_no_result(tmp_path, monkeypatch):
     expected = run_sweep(tmp_path / "undisturbed", *settings)
     hours = itertools.count()
     monkeypatch.setattr(time, "time", lambda: 1.8e9 - 3600 * next(hours))
-    found = run_sweep(tmp_path / "backwards", *settings)
-    assert found["digest"] == expected["digest"]
-    assert found["status"] == "finished"
+    summary = run_sweep(tmp_path / "backwards", *settings)
+    assert summary["digest"] == expected["digest"]
+    assert summary["status"] == "finished"
     (folder,) = tmp_path.glob("backwards/digits/*")
     more = run_sweep(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
     assert more["work"]["resumed_networks"] == 7
@@ -123,11 +123,11 @@ def test_a_slice_that_runs_out_of_memory_is_retried_with_fewer_networks(tmp_path
     used = kilobytes["MemTotal"] - kilobytes["MemAvailable"]
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{(used + 2.5e6) / kilobytes['MemTotal']:.4f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
-    greedy = venomous(tmp_path, megabytes="250")
+    overrides = venomous(tmp_path, megabytes="250")
     settings = (*SETTINGS, "training.epochs=2", "training.batch_size=512", "stacks.width=14", "execution.cpus=1")
-    run_command(tmp_path, *greedy, *settings)
-    found = read_summary(tmp_path)
-    assert found["trials"]["finished"] == 28
-    assert found["work"]["retried_slices"] >= 1
-    others = set(processes("ray::train_slice"))
-    assert not others
+    run_command(tmp_path, *overrides, *settings)
+    summary = read_summary(tmp_path)
+    assert summary["trials"]["finished"] == 28
+    assert summary["work"]["retried_slices"] >= 1
+    remaining = set(processes("ray::train_slice"))
+    assert not remaining

@@ -62,22 +62,24 @@ def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path
     else:
         table.to_csv(path, index=False)
     source = ("data=parquet" if ending == "parquet" else "data=csv", f"data.path={path}", "data.target=outcome")
-    found = run_sweep(tmp_path, *FEW, *source, *KINDS, "training.epochs=40", f"name={name}")
-    score = found["best"]["test"]["r2" if name == "diabetes" else "accuracy"]
+    summary = run_sweep(tmp_path, *FEW, *source, *KINDS, "training.epochs=40", f"name={name}")
+    score = summary["best"]["test"]["r2" if name == "diabetes" else "accuracy"]
     assert score > SETS[name]
 
-    folder = Path(found["model"]["path"])
+    folder = Path(summary["model"]["path"])
     version = logged_model(MlflowClient(), folder, run_id, f"{name}_file")
     model = mlflow.pyfunc.load_model(f"models:/{name}_file/{version}")
     rows = (pd.read_parquet(path) if ending == "parquet" else pd.read_csv(path)).drop(columns="outcome")
-    answers = model.predict(rows)
-    ours = model_file.load(folder).predict_columns({column: rows[column].astype(object).to_numpy() for column in rows})
-    for column, values in ours.items():
-        np.testing.assert_array_equal(answers[column], values)
+    predictions = model.predict(rows)
+    expected = model_file.load(folder).predict_columns(
+        {column: rows[column].astype(object).to_numpy() for column in rows}
+    )
+    for column, values in expected.items():
+        np.testing.assert_array_equal(predictions[column], values)
     if name == "diabetes":
-        assert np.corrcoef(answers.prediction, table.outcome)[0, 1] > 0.6
+        assert np.corrcoef(predictions.prediction, table.outcome)[0, 1] > 0.6
     else:
-        assert (answers.prediction == table.outcome).mean() > SETS[name]
+        assert (predictions.prediction == table.outcome).mean() > SETS[name]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +107,13 @@ def shop(tmp_path_factory):
     table.loc[random.random(n) < 0.15, "age"] = np.nan
     table.loc[random.random(n) < 0.1, "city"] = None
     table.to_csv(folder / "shop.csv", index=False)
-    done = run_command(
+    completed = run_command(
         folder, *FEW, "data=csv", "data.path=shop.csv", "data.target=buys", "data.weight=importance", *KINDS,
         "split=k_fold", "split.folds=3", "prepare.class_weights=balanced", "training.epochs=30", "execution.cpus=2",
         "report=none",
     )  # fmt: skip
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
-    return folder, table.drop(columns=["buys", "importance"]), done.stdout, read_summary(folder)
+    return folder, table.drop(columns=["buys", "importance"]), completed.stdout, read_summary(folder)
 
 
 @pytest.fixture
@@ -122,8 +124,8 @@ def model(shop):
 
 @pytest.mark.slow
 def test_the_run_over_the_shop_shows_the_data_and_learns(shop):
-    folder, _, output, found = shop
-    assert found["best"]["test"]["accuracy"] > 0.85
+    folder, _, output, summary = shop
+    assert summary["best"]["test"]["accuracy"] > 0.85
     assert "data       600 rows, 7 columns: 3 numeric, 1 categorical, 1 ordinal, 1 boolean, 1 date" in output
     assert "classification of buys: 2 classes, no " in output
     card = next(event["card"] for event in read_journal(folder) if event["event"] == "data")
@@ -134,9 +136,9 @@ def test_the_run_over_the_shop_shows_the_data_and_learns(shop):
 
 @pytest.mark.slow
 def test_mlflow_has_the_data_as_the_runs_input(shop):
-    folder, _, _, found = shop
+    folder, _, _, summary = shop
     client = MlflowClient(f"sqlite:///{folder}/runs/mlflow.db")
-    run = client.get_run(found["mlflow"]["run_id"])
+    run = client.get_run(summary["mlflow"]["run_id"])
     card = json.loads(next(folder.glob("runs/shop/*/data_card.json")).read_text())
     (used,) = run.inputs.dataset_inputs
     assert used.dataset.name == "shop"
@@ -163,7 +165,7 @@ def test_the_models_signature_names_the_columns_and_types(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "same"),
+    ("change", "equivalent"),
     [
         ({"visits": [3, 4, 5]}, None),
         ({"visits": [3.0, None, 5.0]}, None),
@@ -181,23 +183,23 @@ def test_the_models_signature_names_the_columns_and_types(model):
         ),
     ],
 )
-def test_the_model_takes_what_people_have(shop, model, change, same):
+def test_the_model_takes_what_people_have(shop, model, change, equivalent):
     rows = shop[1].head(3)
-    answers = model.predict(rows.assign(**change))
-    assert np.isfinite(answers[["probability_no", "probability_yes"]].to_numpy()).all()
-    if same is not None:
-        pd.testing.assert_frame_equal(answers, model.predict(rows.assign(**same)))
+    predictions = model.predict(rows.assign(**change))
+    assert np.isfinite(predictions[["probability_no", "probability_yes"]].to_numpy()).all()
+    if equivalent is not None:
+        pd.testing.assert_frame_equal(predictions, model.predict(rows.assign(**equivalent)))
 
 
 @pytest.mark.slow
 def test_the_model_minds_neither_the_order_of_columns_nor_how_many_rows_there_are(shop, model):
     rows = shop[1]
-    every = model.predict(rows)
-    pd.testing.assert_frame_equal(model.predict(rows[rows.columns[::-1]]), every)
-    one = pd.concat([model.predict(rows.iloc[[at]]) for at in range(5)])
-    pd.testing.assert_frame_equal(one, every.head(5))
+    expected = model.predict(rows)
+    pd.testing.assert_frame_equal(model.predict(rows[rows.columns[::-1]]), expected)
+    single_rows = pd.concat([model.predict(rows.iloc[[row]]) for row in range(5)])
+    pd.testing.assert_frame_equal(single_rows, expected.head(5))
     matrix = model.unwrap_python_model().predict(None, rows.to_numpy())  # MLflow itself asks for names
-    np.testing.assert_array_equal(matrix.probability_yes, every.probability_yes)
+    np.testing.assert_array_equal(matrix.probability_yes, expected.probability_yes)
 
 
 @pytest.mark.slow

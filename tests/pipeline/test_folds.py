@@ -28,19 +28,22 @@ INF = (2, "train/loss was inf (limit 1e+06)")
 SELECT = compose()[0].select
 
 
-def swept(losses=LOSSES, **change):
+def trained_records(losses=LOSSES, **change):
     """Results after two epochs on three folds; the reports of some networks may be others."""
-    found = open_records(len(losses), losses.shape[1])
+    records = open_records(len(losses), losses.shape[1])
     reports = {
-        key: report(2 * loss, loss, selected_epoch=2) for key, loss in zip(found.networks, losses.ravel(), strict=True)
+        key: report(2 * loss, loss, selected_epoch=2)
+        for key, loss in zip(records.networks, losses.ravel(), strict=True)
     }
-    add_slice(found, reports | {key.replace("_", "/"): one for key, one in change.items()}, 0, 2, last=True)
-    found.mark_finished(found.trials)
-    return found
+    add_slice(
+        records, reports | {key.replace("_", "/"): replacement for key, replacement in change.items()}, 0, 2, last=True
+    )
+    records.mark_finished(records.trials)
+    return records
 
 
-def ranking(found, **change):
-    return ranked(found, SELECT, 0.5, lambda trial: 10)
+def rank_records(records, **change):
+    return ranked(records, SELECT, 0.5, lambda trial: 10)
 
 
 def test_networks_go_trial_by_trial_and_fold_by_fold_with_the_seeds_inside():
@@ -49,11 +52,11 @@ def test_networks_go_trial_by_trial_and_fold_by_fold_with_the_seeds_inside():
 
 
 def test_a_trials_scores_are_means_and_sample_deviations():
-    found = swept()
-    for result, losses in zip(found.trials.values(), LOSSES, strict=True):
+    records = trained_records()
+    for result, losses in zip(records.trials.values(), LOSSES, strict=True):
         assert result.mean["validation/loss"] == pytest.approx(np.mean(losses), rel=1e-14)
         assert result.std["validation/loss"] == pytest.approx(np.std(losses, ddof=1))
-    best = best_summary(ranking(found), [{"loss": 0.7}, {"loss": 0.5}, {"loss": 0.9}])
+    best = best_summary(rank_records(records), [{"loss": 0.7}, {"loss": 0.5}, {"loss": 0.9}])
     assert best["trial"] == "0002"  # 0.3 on average; the best single network is another trial's fold
     assert best["validation"]["loss"]["mean"] == pytest.approx(0.3)
     assert best["validation"]["loss"]["std"] == pytest.approx(np.std([0.6, 0.1, 0.2], ddof=1))
@@ -62,60 +65,60 @@ def test_a_trials_scores_are_means_and_sample_deviations():
 
 
 def test_the_interval_is_students_with_the_correction_for_shared_rows():
-    best = best_summary(ranking(swept()), [{"loss": 0.7}])
+    best = best_summary(rank_records(trained_records()), [{"loss": 0.7}])
     error = np.std([0.6, 0.1, 0.2], ddof=1) * np.sqrt(1 / 3 + 0.5)
     low, high = stats.t(2, loc=0.3, scale=error).interval(0.95)
     assert best["validation"]["loss"]["interval"] == pytest.approx((high - low) / 2)
 
 
 def test_the_ranking_goes_by_the_mean():
-    assert [trial.key for trial in swept().ranking()] == ["0002", "0001", "0000"]
+    assert [trial.key for trial in trained_records().ranking()] == ["0002", "0001", "0000"]
 
 
 def test_one_network_has_a_value_and_no_interval():
-    found = swept(np.array([[0.1 + 0.2]]))
-    assert found.best.mean["validation/loss"] == 0.1 + 0.2
-    found = ranking(found)
-    best = best_summary(found, [{}])
+    records = trained_records(np.array([[0.1 + 0.2]]))
+    assert records.best.mean["validation/loss"] == 0.1 + 0.2
+    records = rank_records(records)
+    best = best_summary(records, [{}])
     assert best["validation"]["loss"] == {"mean": 0.1 + 0.2, "std": 0.0, "interval": None}
-    assert (found.tied, found.front, best["tied"]) == (None, None, None)
+    assert (records.tied, records.front, best["tied"]) == (None, None, None)
 
 
 def test_a_trial_is_over_when_all_its_networks_are():
-    found = open_records(3, 2)
-    found.rungs.append(RungProgress("4", 6, 18, 12))
-    firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in found.networks if key.endswith("/1/0")}
-    add_slice(found, firsts, 0, 2, last=True)
-    assert (found.mark_finished(found.trials), found.n_finished, found.best) == ([], 0, None)
-    assert describe(SweepProgress(found, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
-    assert "best" not in describe(SweepProgress(found, 1.0, 2, 2))
-    add_slice(found, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
-    assert found.mark_finished(found.trials) == ["0001"]
-    assert (found.n_finished, found.best) == (1, found.trials["0001"])
-    assert "best validation loss 0.3000" in describe(SweepProgress(found, 1.0, 2, 2))
+    records = open_records(3, 2)
+    records.rungs.append(RungProgress("4", 6, 18, 12))
+    firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in records.networks if key.endswith("/1/0")}
+    add_slice(records, firsts, 0, 2, last=True)
+    assert (records.mark_finished(records.trials), records.n_finished, records.best) == ([], 0, None)
+    assert describe(SweepProgress(records, 1.0, 2, 2)).startswith("0 of 3 trials, 6 network-epochs/s, 2 s left")
+    assert "best" not in describe(SweepProgress(records, 1.0, 2, 2))
+    add_slice(records, {"0001/2/0": report(0.1, 0.1, selected_epoch=2)}, 0, 2, last=True)
+    assert records.mark_finished(records.trials) == ["0001"]
+    assert (records.n_finished, records.best) == (1, records.trials["0001"])
+    assert "best validation loss 0.3000" in describe(SweepProgress(records, 1.0, 2, 2))
 
 
 def test_a_trial_of_which_one_network_diverged_has_diverged():
     early = report(0.2, selected_epoch=1, stopped=(1, "why"))
-    found = swept(**{"0002_2_0": report(0.1, diverged=INF), "0000_3_0": early, "0002_3_0": early})
-    assert [result.status for result in found.trials.values()] == [
+    records = trained_records(**{"0002_2_0": report(0.1, diverged=INF), "0000_3_0": early, "0002_3_0": early})
+    assert [result.status for result in records.trials.values()] == [
         "stopped after epoch 1 of fold 3, seed 0: why",
         "finished",
         "diverged in epoch 2 of fold 2, seed 0: train/loss was inf (limit 1e+06)",
     ]
-    assert [trial.key for trial in found.ranking()] == ["0001", "0000"]
-    assert found.n_finished == 3
+    assert [trial.key for trial in records.ranking()] == ["0001", "0000"]
+    assert records.n_finished == 3
 
 
-def read(path):
+def read_csv(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_intervals(tmp_path):
-    found = swept(**{"0002_2_0": report(0.1, diverged=INF)})
-    write_leaderboard(tmp_path / "leaderboard.csv", ranking(found), list(found.trials.values()))
-    rows = read(tmp_path / "leaderboard.csv")
+    records = trained_records(**{"0002_2_0": report(0.1, diverged=INF)})
+    write_leaderboard(tmp_path / "leaderboard.csv", rank_records(records), list(records.trials.values()))
+    rows = read_csv(tmp_path / "leaderboard.csv")
     assert [(row["rank"], row["trial"]) for row in rows] == [("1", "0001"), ("2", "0000"), ("", "0002")]
     assert float(rows[0]["validation/loss"]) == pytest.approx(LOSSES[1].mean())
     assert float(rows[0]["validation/loss std"]) == pytest.approx(np.std(LOSSES[1], ddof=1))
@@ -123,14 +126,14 @@ def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_interv
     assert [row["tied"] for row in rows] == ["True", "True", ""]
     assert (rows[2]["validation/loss"], rows[2]["validation/loss std"]) == ("", "")
     assert rows[2]["status"].startswith("diverged in epoch 2 of fold 2, seed 0: ")
-    one = swept(LOSSES[:, :1])
-    write_leaderboard(tmp_path / "one.csv", ranking(one), list(one.trials.values()))
-    assert not [name for name in read(tmp_path / "one.csv")[0] if "std" in name or "95" in name or name == "tied"]
+    single_fold = trained_records(LOSSES[:, :1])
+    write_leaderboard(tmp_path / "one.csv", rank_records(single_fold), list(single_fold.trials.values()))
+    assert not [name for name in read_csv(tmp_path / "one.csv")[0] if "std" in name or "95" in name or name == "tied"]
 
 
 def test_the_terminal_shows_means_and_deviations_and_who_cannot_be_told_apart():
     console = Console(file=StringIO(), width=200)
-    print_leaderboard(console, ranking(swept()), 3)
+    print_leaderboard(console, rank_records(trained_records()), 3)
     text = console.file.getvalue()
     assert "The best 3 of 3 trials, mean +- standard deviation over 3 networks" in text
     assert "0.3200 +- 0.0265" in text  # trial 1: (0.3, 0.35, 0.31)
@@ -140,7 +143,7 @@ def test_the_terminal_shows_means_and_deviations_and_who_cannot_be_told_apart():
 PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}
 
 
-def tracked(*reports):
+def make_trial_record(*reports):
     """A trial's networks, one per fold, after a slice of each: its content and the time. They are finished."""
     networks = []
     for fold, (content, time) in enumerate(reports):
@@ -154,32 +157,37 @@ def tracked(*reports):
 
 def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
     stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": (2, "no better"), "selected_epoch": 1}
-    run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
+    run = make_trial_record(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
     assert (mlflow_status(run), run.started, run.ended) == ("FINISHED", 5, 20)
     curve = [("loss", 2.0, 20, 1), ("loss", 3.0, 20, 2)]
-    each = [("network/loss", 6.0, 20, 0), ("network/loss", 3.0, 20, 1)]
-    assert trial_metrics(run, 100) == [*curve, ("loss", 4.5, 20, 0), ("loss_std", np.std([6, 3], ddof=1), 20, 0), *each]
+    per_network = [("network/loss", 6.0, 20, 0), ("network/loss", 3.0, 20, 1)]
+    assert trial_metrics(run, 100) == [
+        *curve,
+        ("loss", 4.5, 20, 0),
+        ("loss_std", np.std([6, 3], ddof=1), 20, 0),
+        *per_network,
+    ]
     assert trial_tags(run)["stop_reason"] == "stopped after epoch 2 of fold 2, seed 0: no better"
     assert trial_tags(run)["networks"] == "2"
 
 
 def test_mlflow_sees_which_network_diverged():
     fine = {"curves": {"loss": [1.0, 2.0, 6.0]}}
-    run = tracked((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": (2, "NaN"), "selected_epoch": 0}, 20))
+    run = make_trial_record((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": (2, "NaN"), "selected_epoch": 0}, 20))
     assert mlflow_status(run) == "FAILED"
     assert trial_tags(run)["stop_reason"] == "diverged in epoch 2 of fold 2, seed 0: NaN"
     assert trial_metrics(run, 100)[0] == ("loss", 2.0, 20, 1)
-    at_once = tracked((fine, 10), ({"curves": {}, "diverged": (1, "NaN"), "selected_epoch": 0}, 20))
+    at_once = make_trial_record((fine, 10), ({"curves": {}, "diverged": (1, "NaN"), "selected_epoch": 0}, 20))
     assert trial_metrics(at_once, 100) == []
 
 
 def test_a_trial_of_which_a_network_has_not_begun_has_no_means():
-    run = tracked(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0))
+    run = make_trial_record(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0))
     assert trial_metrics(run, 100) == []
 
 
 def test_of_one_network_mlflow_sees_the_values_themselves():
-    run = tracked(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": (2, "so"), "selected_epoch": 1}, 10))
+    run = make_trial_record(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": (2, "so"), "selected_epoch": 1}, 10))
     values = [("loss", 0.1 + 0.2, 10, 1), ("loss", 2.0, 10, 2), ("loss", 0.1 + 0.2, 10, 0)]
     assert trial_metrics(run, 100)[:3] == values
     expected = {"kind": "trial", "trial_key": "0007", "optimizer": "sgd", "regularizer": "none"}
@@ -189,22 +197,22 @@ def test_of_one_network_mlflow_sees_the_values_themselves():
 def test_the_card_of_very_many_columns_is_cut():
     columns = [{"name": f"column {n}", "kind": "numeric", "missing": 0.0} for n in range(10_000)]
     card = {"name": "it", "source": "/a/x.npz", "columns": columns, "targets": ["y"], "digest": "0" * 64, "n_rows": 5}
-    made = data_set(card)
-    assert 0.9 * LONGEST_SCHEMA < len(made.schema) < 1.2 * LONGEST_SCHEMA
-    assert len(made.digest) == 36
-    assert json.loads(made.profile) == {"n_rows": 5, "n_columns": 10_000, "n_targets": 1}
-    assert (made.name, made.source_type, json.loads(made.source)) == ("it", "local", {"uri": "/a/x.npz"})
+    dataset = data_set(card)
+    assert 0.9 * LONGEST_SCHEMA < len(dataset.schema) < 1.2 * LONGEST_SCHEMA
+    assert len(dataset.digest) == 36
+    assert json.loads(dataset.profile) == {"n_rows": 5, "n_columns": 10_000, "n_targets": 1}
+    assert (dataset.name, dataset.source_type, json.loads(dataset.source)) == ("it", "local", {"uri": "/a/x.npz"})
 
 
 def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
     overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "data=diabetes", "split=k_fold", "split.folds=3"]
-    found = run_sweep(tmp_path, *overrides)
-    assert found["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
-    assert found["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21, "failed": 0}
+    summary = run_sweep(tmp_path, *overrides)
+    assert summary["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
+    assert summary["networks"] == {"planned": 42, "finished": 21, "stopped": 0, "diverged": 21, "failed": 0}
     (path,) = tmp_path.glob("*/*/leaderboard.csv")
     expected = "diverged in epoch 1 of fold 1, seed 0: "
-    assert [row["status"][: len(expected)] for row in read(path)[7:]] == [expected] * 7
+    assert [row["status"][: len(expected)] for row in read_csv(path)[7:]] == [expected] * 7
 
 
 @pytest.mark.slow
@@ -221,7 +229,7 @@ def test_mlflow_has_one_nested_run_per_trial_and_the_data_card(tmp_path):
     for event in read_journal(tmp_path):
         for key, content in event["networks"].items() if event["event"] == "slice" else ():
             curves.setdefault(key, []).extend(content["curves"]["validation/loss"])
-    for row in read(path):
+    for row in read_csv(path):
         run = children[row["trial"]]
         assert (run.info.status, run.data.tags["networks"]) == ("FINISHED", "3")
         for name in ("train/loss", "validation/loss", "validation/accuracy"):

@@ -75,45 +75,45 @@ def run_folder(tmp_path_factory):
     return path
 
 
-def places(value, path=()):
+def paths_inside(value, path=()):
     """The way to everything inside of a nested value."""
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        yield from places(inner, (*path, key))
+        yield from paths_inside(inner, (*path, key))
 
 
-def mutated(data, value, times=3):
+def mutate(data, value, times=3):
     """The value with some of its parts replaced, removed, doubled, or put where others are."""
     value = copy.deepcopy(value)
     for _ in range(data.draw(st.integers(1, times))):
-        where = [path for path in places(value) if path]
+        where = [path for path in paths_inside(value) if path]
         if not where:
             return value
-        *way, last = data.draw(st.sampled_from(where))
-        inside = value
-        for key in way:
-            inside = inside[key]
-        deed = data.draw(st.sampled_from(["replace", "remove", "move", "add"]))
-        if deed == "replace":
-            inside[last] = data.draw(hostile)
-        elif deed == "remove":
-            del inside[last]
-        elif deed == "move":
-            inside[last] = copy.deepcopy(at(value, data.draw(st.sampled_from(where))))
-        elif isinstance(inside, dict):
-            inside[data.draw(st.text(max_size=8))] = data.draw(hostile)
+        *parents, last = data.draw(st.sampled_from(where))
+        parent = value
+        for key in parents:
+            parent = parent[key]
+        mutation = data.draw(st.sampled_from(["replace", "remove", "move", "add"]))
+        if mutation == "replace":
+            parent[last] = data.draw(hostile)
+        elif mutation == "remove":
+            del parent[last]
+        elif mutation == "move":
+            parent[last] = copy.deepcopy(value_at(value, data.draw(st.sampled_from(where))))
+        elif isinstance(parent, dict):
+            parent[data.draw(st.text(max_size=8))] = data.draw(hostile)
         else:
-            inside.insert(0, data.draw(hostile))
+            parent.insert(0, data.draw(hostile))
     return value
 
 
-def at(value, path):
+def value_at(value, path):
     for key in path:
         value = value[key]
     return value
 
 
-def tree(folder):
+def modification_times(folder):
     """Every file below, and when it was written."""
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
@@ -124,12 +124,12 @@ def refused_in_one_line(call, errors):
     try:
         call()
     except errors as error:
-        said = str(error)
+        message = str(error)
     else:
         return False
     finally:
         signal.alarm(0)
-    assert len(said.splitlines()) == 1, said
+    assert len(message.splitlines()) == 1, message
     return True
 
 
@@ -151,11 +151,11 @@ def test_hostile_configurations(tmp_path, monkeypatch):
 
     @fuzz()
     @given(st.data())
-    def one(data):
-        config = mutated(data, plain)
+    def check_example(data):
+        config = mutate(data, plain)
         refused.append(refused_in_one_line(lambda: check(config), SettingError))
 
-    one()
+    check_example()
     assert sum(refused) > len(refused) / 2
     assert list(tmp_path.iterdir()) == []
 
@@ -170,29 +170,29 @@ def test_hostile_journals(run_folder, tmp_path):
     refused = []
 
     def read():
-        known = known_networks(folder, replayed(folder))
+        networks = known_networks(folder, replayed(folder))
         last_event(path), last_session(folder)
         assert all(
-            not one.checkpoint or (folder / "states" / one.checkpoint.file).parent == folder / "states"
-            for one in known.values()
+            not network.checkpoint or (folder / "states" / network.checkpoint.file).parent == folder / "states"
+            for network in networks.values()
         )
         run_contents(folder)
 
     @fuzz()
     @given(st.data())
-    def one(data):
-        changed = mutated(data, lines)
+    def check_example(data):
+        changed = mutate(data, lines)
         text = "\n".join(map(json.dumps, changed)) + "\n"
         content = bytearray(text.encode())
         if data.draw(st.booleans()):
             for _ in range(data.draw(st.integers(1, 4))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(content)
-        before = tree(tmp_path)
+        before = modification_times(tmp_path)
         refused.append(refused_in_one_line(read, SettingError))
-        assert tree(tmp_path) == before
+        assert modification_times(tmp_path) == before
 
-    one()
+    check_example()
     assert sum(refused) > len(refused) / 4
     assert outside.read_text() == "not to be read"
 
@@ -207,12 +207,12 @@ def test_hostile_models(run_folder, tmp_path):
 
     @fuzz()
     @given(st.data())
-    def one(data):
+    def check_example(data):
         content = bytearray(arrays)
         if data.draw(st.booleans()):
             for _ in range(data.draw(st.integers(1, 3))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-        changed = mutated(data, document)
+        changed = mutate(data, document)
         if isinstance(changed, dict) and "model" in changed:
             changed["model_sha256"] = sha256(json.dumps(changed["model"], sort_keys=True).encode()).hexdigest()
             changed["arrays_sha256"] = sha256(content).hexdigest()
@@ -220,7 +220,7 @@ def test_hostile_models(run_folder, tmp_path):
         (folder / "model.json").write_text(json.dumps(changed))
         refused.append(refused_in_one_line(lambda: model_file.load(folder), ValueError))
 
-    one()
+    check_example()
     assert sum(refused) > len(refused) / 4
 
 
@@ -235,14 +235,14 @@ def test_hostile_states_of_stacks(run_folder, tmp_path):
 
     @fuzz()
     @given(st.data())
-    def one(data):
-        changed = json.dumps(mutated(data, header)).encode()
+    def check_example(data):
+        changed = json.dumps(mutate(data, header)).encode()
         length = len(changed) if data.draw(st.booleans()) else data.draw(st.integers(0, 2**64 - 1))
-        whole = MAGIC + length.to_bytes(8, "little") + changed + content
-        path.write_bytes(whole + sha256(whole).digest())
+        content_of_file = MAGIC + length.to_bytes(8, "little") + changed + content
+        path.write_bytes(content_of_file + sha256(content_of_file).digest())
         refused.append(refused_in_one_line(lambda: stack_file.load(path), ValueError))
 
-    one()
+    check_example()
     assert sum(refused) > len(refused) / 2
 
 
@@ -258,7 +258,7 @@ def header(shape, dtype="<f8"):
 
 
 @pytest.mark.parametrize(
-    ("how", "content", "said"),
+    ("how", "content", "message"),
     [
         (zipfile.ZIP_STORED, header((2**40,)) + b"0" * 64, "does not have the size that its header announces"),
         (zipfile.ZIP_STORED, header((-1, 8)) + b"0" * 64, "does not have the size that its header announces"),
@@ -267,7 +267,7 @@ def header(shape, dtype="<f8"):
     ],
 )
 def test_arrays_that_are_larger_than_they_say_are_refused_before_there_is_memory_for_them(
-    how, content, said, run_folder, tmp_path
+    how, content, message, run_folder, tmp_path
 ):
     folder = tmp_path / "model"
     shutil.copytree(run_folder / "model", folder)
@@ -275,5 +275,5 @@ def test_arrays_that_are_larger_than_they_say_are_refused_before_there_is_memory
     document = json.loads((folder / "model.json").read_text())
     document["arrays_sha256"] = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
     (folder / "model.json").write_text(json.dumps(document))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         model_file.load(folder)

@@ -6,23 +6,23 @@ from pipeline.backends.base import NO_GPUS, GpuCapacity, TaskLostError
 from pipeline.backends.gpu import GpuShares
 from pipeline.components.errors import SettingError
 
-ONE, TWO = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 2.0}
+ONE_GPU, TWO_GPUS = {"CPU": 8.0, "GPU": 1.0}, {"CPU": 16.0, "GPU": 2.0}
 
 
-def shares(most, fraction=1.0, look=lambda: (1000, 2)):
-    return GpuShares(most, fraction, look)
+def shares(most, fraction=1.0, probe=lambda: (1000, 2)):
+    return GpuShares(most, fraction, probe)
 
 
 @pytest.mark.parametrize(
     ("most", "fraction", "hosts", "n", "memory"),
     [
-        ("auto", 1.0, [ONE, TWO, {"CPU": 4.0}], 3, 1000),
-        ("auto", 0.5, [ONE, TWO], 6, 500),
-        ("auto", 0.3, [ONE], 3, 300),
-        ("auto", 0.1, [ONE], 8, 100),  # each takes a core, too
-        (2, 1.0, [ONE, TWO], 2, 1000),
-        (1, 0.25, [ONE, TWO], 4, 250),
-        (9, 1.0, [TWO], 2, 1000),
+        ("auto", 1.0, [ONE_GPU, TWO_GPUS, {"CPU": 4.0}], 3, 1000),
+        ("auto", 0.5, [ONE_GPU, TWO_GPUS], 6, 500),
+        ("auto", 0.3, [ONE_GPU], 3, 300),
+        ("auto", 0.1, [ONE_GPU], 8, 100),  # each takes a core, too
+        (2, 1.0, [ONE_GPU, TWO_GPUS], 2, 1000),
+        (1, 0.25, [ONE_GPU, TWO_GPUS], 4, 250),
+        (9, 1.0, [TWO_GPUS], 2, 1000),
     ],
 )
 def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
@@ -30,16 +30,18 @@ def test_shares_are_counted_on_every_host(most, fraction, hosts, n, memory):
 
 
 def test_a_gpu_that_is_missing_or_not_requested_is_not_probed():
-    def look():
+    def probe():
         raise AssertionError
 
-    assert shares("none", look=look).capacity([ONE]) == NO_GPUS
-    assert shares("auto", look=look).capacity([{"CPU": 2.0}]) == NO_GPUS
-    assert shares(2, look=look).capacity([{"CPU": 2.0}]) == GpuCapacity(0, 0, "execution.gpus=2, but there is none yet")
+    assert shares("none", look=probe).capacity([ONE_GPU]) == NO_GPUS
+    assert shares("auto", look=probe).capacity([{"CPU": 2.0}]) == NO_GPUS
+    assert shares(2, look=probe).capacity([{"CPU": 2.0}]) == GpuCapacity(
+        0, 0, "execution.gpus=2, but there is none yet"
+    )
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (ImportError("No module named 'cupy'"), "No module named 'cupy'"),
         (RuntimeError("two\nlines"), "two lines"),
@@ -47,37 +49,37 @@ def test_a_gpu_that_is_missing_or_not_requested_is_not_probed():
         (TimeoutError("none was free within 60 s"), "none was free within 60 s"),
     ],
 )
-def test_a_gpu_that_cannot_be_used_is_ignored_or_is_an_error_if_it_was_requested(error, said):
-    n_looks = []
+def test_a_gpu_that_cannot_be_used_is_ignored_or_is_an_error_if_it_was_requested(error, message):
+    probes = []
 
-    def look():
-        n_looks.append(1)
+    def probe():
+        probes.append(1)
         raise error
 
-    auto = shares("auto", look=look)
+    auto = shares("auto", look=probe)
     for _ in range(3):
-        found = auto.capacity([ONE])
-        assert (found.n, found.memory) == (0, 0)
-        assert found.problem.startswith(f"the GPU cannot be used ({said}); install CuPy")
-    assert len(n_looks) == 1
+        capacity = auto.capacity([ONE_GPU])
+        assert (capacity.n, capacity.memory) == (0, 0)
+        assert capacity.problem.startswith(f"the GPU cannot be used ({message}); install CuPy")
+    assert len(probes) == 1
     with pytest.raises(SettingError, match=r"^execution\.gpus=1: the GPU cannot be used"):
-        shares(1, look=look).capacity([ONE])
+        shares(1, look=probe).capacity([ONE_GPU])
 
 
 def test_a_host_with_fewer_gpus_than_declared_is_reported():
     with pytest.raises(SettingError, match="there are 1, not 2"):
-        shares(2, look=lambda: (1000, 1)).capacity([TWO])
+        shares(2, look=lambda: (1000, 1)).capacity([TWO_GPUS])
 
 
 def test_a_host_that_leaves_while_it_is_probed_is_forgotten():
-    answers = iter([TaskLostError("the worker's host left"), (1000, 1)])
+    results = iter([TaskLostError("the worker's host left"), (1000, 1)])
 
-    def look():
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def probe():
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    auto = shares("auto", look=look)
-    assert auto.capacity([ONE]) == NO_GPUS
-    assert auto.capacity([ONE]) == GpuCapacity(1, 1000)
+    auto = shares("auto", look=probe)
+    assert auto.capacity([ONE_GPU]) == NO_GPUS
+    assert auto.capacity([ONE_GPU]) == GpuCapacity(1, 1000)

@@ -6,7 +6,7 @@ from pathlib import Path
 import clusters
 import pytest
 from running import read_journal, read_summary, run_command, run_sweep
-from test_cluster import Running
+from test_cluster import ClusterRun
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -28,7 +28,9 @@ def expected(tmp_path_factory):
 def widths(folder):
     """Of the slices on GPUs, and of those on cores."""
     slices = [event for event in read_journal(folder) if event["event"] == "slice"]
-    return [[len(one["networks"]) for one in slices if one["gpu"] == gpu] for gpu in (True, False)]
+    return [
+        [len(slice_event["networks"]) for slice_event in slices if slice_event["gpu"] == gpu] for gpu in (True, False)
+    ]
 
 
 @pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
@@ -36,17 +38,17 @@ def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devi
     larger = ("network.hidden=[128,64]",)  # of which two dozen are wide enough for a core
     expected = run_sweep(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
     (tmp_path / "here").mkdir()
-    done = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
+    completed = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
     n = len(devices)  # two tasks of half a GPU
-    assert f"workers: {3 - n} and {n} on GPUs" in done.stdout
+    assert f"workers: {3 - n} and {n} on GPUs" in completed.stdout
     on_gpus, on_cores = widths(tmp_path / "here")
     assert len(on_gpus) > 2
     assert len(on_cores) > 2
     assert max(on_gpus) > max(on_cores)
-    found = read_summary(tmp_path / "here")
-    assert found["digest"] == expected["digest"]
-    assert found["work"]["retried_slices"] == 0
-    assert found["work"]["widest_stack"] == max(on_gpus)
+    summary = read_summary(tmp_path / "here")
+    assert summary["digest"] == expected["digest"]
+    assert summary["work"]["retried_slices"] == 0
+    assert summary["work"]["widest_stack"] == max(on_gpus)
 
 
 def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expected, tmp_path):
@@ -54,9 +56,9 @@ def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expect
     run_command(tmp_path, *SETTINGS, "execution.gpus=1")
     on_gpus, _ = widths(tmp_path)
     assert 0 < max(on_gpus) < 15
-    found = read_summary(tmp_path)
-    assert found["work"]["retried_slices"] == 0
-    assert found["digest"] == expected["digest"]
+    summary = read_summary(tmp_path)
+    assert summary["work"]["retried_slices"] == 0
+    assert summary["digest"] == expected["digest"]
 
 
 @pytest.mark.parametrize(("room", "at_most"), [(200_000, 40), (2_000, 0)])
@@ -68,17 +70,17 @@ def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room,
     assert max(on_gpus, default=0) <= at_most
     assert (len(on_gpus) > 0) == (at_most > 0)
     assert len(on_cores) > 0
-    found = read_summary(tmp_path)
-    assert found["work"]["retried_slices"] >= 1
-    assert found["trials"]["finished"] == 112
+    summary = read_summary(tmp_path)
+    assert summary["work"]["retried_slices"] >= 1
+    assert summary["trials"]["finished"] == 112
 
 
 def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_ROOM", "2000")
     run_command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
-    found = read_summary(tmp_path)
-    assert found["trials"]["finished"] == 112
-    assert found["digest"] == expected["digest"]
+    summary = read_summary(tmp_path)
+    assert summary["trials"]["finished"] == 112
+    assert summary["digest"] == expected["digest"]
 
 
 def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected, tmp_path):
@@ -86,7 +88,7 @@ def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected,
     try:
         host = clusters.add_worker(cluster, num_gpus=1)
         cluster.wait_for_nodes()
-        run = Running(tmp_path, cluster, *SETTINGS[:-1], "training.epochs=60")
+        run = ClusterRun(tmp_path, cluster, *SETTINGS[:-1], "training.epochs=60")
         run.wait_for_slices(4)
         cluster.remove_node(host, allow_graceful=False)
         code, errors = run.end()
@@ -96,16 +98,16 @@ def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected,
     on_gpus, on_cores = widths(tmp_path)
     assert len(on_gpus) > 0
     assert len(on_cores) > 0
-    found = read_summary(tmp_path)
-    assert (found["trials"]["finished"], found["trials"]["failed"]) == (112, 0)
+    summary = read_summary(tmp_path)
+    assert (summary["trials"]["finished"], summary["trials"]["failed"]) == (112, 0)
     undisturbed = run_sweep(tmp_path / "undisturbed", *SETTINGS[:-1], "training.epochs=60", "execution=local")
-    assert found["digest"] == undisturbed["digest"]
+    assert summary["digest"] == undisturbed["digest"]
 
 
 def test_a_requested_gpu_that_cannot_be_used_ends_the_run_in_one_line(tmp_path):
-    done = run_command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    completed = run_command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
     assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (ModuleNotFoundError: No module")
 
 
@@ -113,13 +115,13 @@ def test_a_gpu_that_cannot_be_used_is_ignored_with_a_message(expected, tmp_path)
     cluster = clusters.start_cluster(num_cpus=2, num_gpus=1)
     try:
         where = ("execution=cluster", f"execution.address={cluster.address}")
-        done = run_command(tmp_path, *SETTINGS[:-1], *where)
+        completed = run_command(tmp_path, *SETTINGS[:-1], *where)
         assert (
             "workers: 2; the GPU cannot be used (ModuleNotFoundError: No module named 'cupy'); install CuPy"
-            in done.stdout
+            in completed.stdout
         )
-        done = run_command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
-        assert "GPU" not in done.stdout
+        completed = run_command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
+        assert "GPU" not in completed.stdout
     finally:
         cluster.shutdown()
     assert widths(tmp_path)[0] == []

@@ -23,7 +23,7 @@ def rung(*networks, time=0):
     }
 
 
-class Folder:
+class RunFolderStub:
     """A run's folder with states, and the slices that left them."""
 
     def __init__(self, path):
@@ -34,73 +34,75 @@ class Folder:
         file = f"{stack:05d}-{until}"
         content = f"state {file}".encode()
         (self.path / "states" / file).write_bytes(content)
-        named = {{"first": FIRST, "second": SECOND}[name]: asdict(one) for name, one in reports.items()}
+        networks = {
+            {"first": FIRST, "second": SECOND}[name]: asdict(network_report) for name, network_report in reports.items()
+        }
         event = {"event": "slice", "time": time, "stack": stack, "start": start, "until": until, "held": list(held)}
-        return event | {"file": file, "sha256": sha256(content).hexdigest(), "networks": named}
+        return event | {"file": file, "sha256": sha256(content).hexdigest(), "networks": networks}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return Folder(tmp_path)
+    return RunFolderStub(tmp_path)
 
 
-def known_after(folder, happened):
-    return known_networks(folder.path, history_of(folder.path / "journal.jsonl", happened))
+def networks_after(folder, recorded):
+    return known_networks(folder.path, history_of(folder.path / "journal.jsonl", recorded))
 
 
-def history(*happened):
-    return history_of("journal.jsonl", happened)
+def history(*recorded):
+    return history_of("journal.jsonl", recorded)
 
 
 BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
 
 
 def test_slices_are_put_together(folder):
-    happened = [
+    recorded = [
         BEGIN,
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2), second=report(0.9, 0.8, selected_epoch=2)),
         folder.slice(2, 3, first=report(0.3, selected_epoch=3), second=replace(report(), diverged=(3, "why"))),
     ]
-    known = known_after(folder, happened)
-    assert list(known["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
-    assert (known["a"].key, known["a"].replicate, known["a"].epochs_trained) == (FIRST, (0, 0), 3)
-    assert (known["b"].replicate, known["b"].diverged, known["b"].checkpoint) == ((1, 3), (3, "why"), None)
-    assert known["a"].checkpoint == (happened[2]["file"], happened[2]["sha256"], FIRST)
-    assert [known["a"].result_known_at(epoch) for epoch in (1, 2, 3)] == [False, True, True]
+    networks = networks_after(folder, recorded)
+    assert list(networks["a"].curves["validation/loss"]) == [0.5, 0.4, 0.3]
+    assert (networks["a"].key, networks["a"].replicate, networks["a"].epochs_trained) == (FIRST, (0, 0), 3)
+    assert (networks["b"].replicate, networks["b"].diverged, networks["b"].checkpoint) == ((1, 3), (3, "why"), None)
+    assert networks["a"].checkpoint == (recorded[2]["file"], recorded[2]["sha256"], FIRST)
+    assert [networks["a"].result_known_at(epoch) for epoch in (1, 2, 3)] == [False, True, True]
 
 
 def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
     slices = [folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2))]
-    once = known_after(folder, [BEGIN, *slices])
-    assert known_after(folder, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
+    once = networks_after(folder, [BEGIN, *slices])
+    assert networks_after(folder, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
 
 
 def test_a_copy_has_its_origins_history(folder):
-    happened = [
+    recorded = [
         BEGIN,
         folder.slice(0, 1, first=report(0.5, selected_epoch=1), second=report(0.9, selected_epoch=1)),
         rung((FIRST, "a", None), (SECOND, "c", "a")),
         folder.slice(1, 2, stack=1, second=report(0.1, selected_epoch=2)),
     ]
-    known = known_after(folder, happened)
-    assert list(known["c"].curves["validation/loss"]) == [0.5, 0.1]
-    assert list(known["a"].curves["validation/loss"]) == [0.5]
-    assert list(known["b"].curves["validation/loss"]) == [0.9]
-    assert (known["c"].key, known["c"].checkpoint.file) == (SECOND, "00001-2")
+    networks = networks_after(folder, recorded)
+    assert list(networks["c"].curves["validation/loss"]) == [0.5, 0.1]
+    assert list(networks["a"].curves["validation/loss"]) == [0.5]
+    assert list(networks["b"].curves["validation/loss"]) == [0.9]
+    assert (networks["c"].key, networks["c"].checkpoint.file) == (SECOND, "00001-2")
 
 
 def test_what_was_trained_again_from_the_beginning_counts(folder):
-    happened = [
+    recorded = [
         BEGIN,
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2)),
         folder.slice(0, 1, stack=1, first=report(0.5, selected_epoch=1)),
     ]
-    known = known_after(folder, happened)
-    assert (list(known["a"].curves["validation/loss"]), known["a"].epochs_trained) == ([0.5], 1)
+    networks = networks_after(folder, recorded)
+    assert (list(networks["a"].curves["validation/loss"]), networks["a"].epochs_trained) == ([0.5], 1)
 
 
 def test_who_left_a_stack_is_found_in_its_last_file(folder):
-    happened = [
+    recorded = [
         BEGIN,
         folder.slice(
             0, 1, first=report(0.5, selected_epoch=1, stopped=(1, "why")), second=report(0.9, selected_epoch=1)
@@ -108,13 +110,17 @@ def test_who_left_a_stack_is_found_in_its_last_file(folder):
         folder.slice(1, 2, held=[FIRST], second=report(0.8, selected_epoch=2)),
     ]
     (folder.path / "states" / "00000-1").unlink()
-    known = known_after(folder, happened)
-    assert (known["a"].checkpoint.file, known["a"].stopped, known["a"].epochs_trained) == ("00000-2", (1, "why"), 1)
+    networks = networks_after(folder, recorded)
+    assert (networks["a"].checkpoint.file, networks["a"].stopped, networks["a"].epochs_trained) == (
+        "00000-2",
+        (1, "why"),
+        1,
+    )
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
 def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, folder):
-    happened = [
+    recorded = [
         BEGIN,
         folder.slice(0, 1, first=report(0.5, selected_epoch=1)),
         folder.slice(0, 1, stack=1, second=report(0.9, selected_epoch=1)),
@@ -124,9 +130,9 @@ def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, f
     path.unlink()
     if damage != "gone":
         path.write_bytes(content[:-1] if damage == "cut" else b"S" + content[1:])
-    known = known_after(folder, happened)
-    assert (known["a"].checkpoint, known["a"].epochs_trained) == (None, 1)
-    assert known["b"].checkpoint.file == "00001-1"
+    networks = networks_after(folder, recorded)
+    assert (networks["a"].checkpoint, networks["a"].epochs_trained) == (None, 1)
+    assert networks["b"].checkpoint.file == "00001-1"
 
 
 def test_stacks_are_numbered_on(folder):

@@ -28,10 +28,10 @@ def expected(tmp_path_factory):
 class Sweep:
     """The default sweep, started on the head of a cluster; only there is the run's folder."""
 
-    def __init__(self, folder, three, *overrides):
-        self.folder, head = folder / "work", three[0]
+    def __init__(self, folder, hosts, *overrides):
+        self.folder, head = folder / "work", hosts[0]
         head.start_ray(None, 0)
-        for host in three[1:]:
+        for host in hosts[1:]:
             host.start_ray(head, 1)
         command = [sys.executable, "-m", "pipeline", f"runs={self.folder}/runs", f"cache.folder={self.folder}/cache"]
         where = ["execution=cluster", f"execution.address={head.address}:6379"]
@@ -41,7 +41,7 @@ class Sweep:
         """Those in the journal."""
         paths = list(self.folder.glob("runs/*/*/journal.jsonl"))
         lines = paths[0].read_text().split("\n")[:-1] if paths else []
-        return [one for one in map(json.loads, lines) if one["event"] == "slice"]
+        return [event for event in map(json.loads, lines) if event["event"] == "slice"]
 
     def wait_for(self, condition, seconds=120):
         """Until the slices are so."""
@@ -53,14 +53,14 @@ class Sweep:
 
     def summary(self, seconds=240):
         """When it has come to its end."""
-        said, _ = self.process.communicate(timeout=seconds)
-        assert self.process.returncode == 0, said
+        output, _ = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, output
         (path,) = self.folder.glob("runs/*/*/summary.json")
         return json.loads(path.read_text())
 
 
 @pytest.fixture
-def three(tmp_path):
+def hosts(tmp_path):
     """Three hosts; what is below `work`, and our code, is the first one's alone."""
     (tmp_path / "work").mkdir()
     with start_hosts(tmp_path, 3, [tmp_path / "work", ROOT / "pipeline", ROOT / "nncore"]) as made:
@@ -68,35 +68,35 @@ def three(tmp_path):
 
 
 def trained_by(slices):
-    return {one["worker"].split()[0] for one in slices}
+    return {event["worker"].split()[0] for event in slices}
 
 
-def test_the_default_sweep_runs_across_hosts_that_share_no_folder(three, expected, tmp_path):
-    sweep = Sweep(tmp_path, three)
-    found = sweep.summary()
-    assert trained_by(sweep.slices()) == {three[1].name, three[2].name}
-    assert all(re.fullmatch("[0-9a-f]{64}", one["sha256"]) for one in sweep.slices())
-    assert found["digest"] == expected["digest"]
-    assert found["best"] == expected["best"]
-    assert found["work"]["retried_slices"] == 0
-    for host in three[1:]:
+def test_the_default_sweep_runs_across_hosts_that_share_no_folder(hosts, expected, tmp_path):
+    sweep = Sweep(tmp_path, hosts)
+    summary = sweep.summary()
+    assert trained_by(sweep.slices()) == {hosts[1].name, hosts[2].name}
+    assert all(re.fullmatch("[0-9a-f]{64}", event["sha256"]) for event in sweep.slices())
+    assert summary["digest"] == expected["digest"]
+    assert summary["best"] == expected["best"]
+    assert summary["work"]["retried_slices"] == 0
+    for host in hosts[1:]:
         assert list((host.folder / "instead").iterdir()) == []  # nothing was written where the run's folder is not
 
 
 @pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: nothing takes jobs")
 def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
     """As in the guide to clusters; the job finds the cluster that it runs in by itself."""
-    with start_hosts(tmp_path, 1, []) as (one,):
-        one.start_ray(None, 2, takes_jobs=True)
+    with start_hosts(tmp_path, 1, []) as (host,):
+        host.start_ray(None, 2, takes_jobs=True)
         where = [f"runs={tmp_path}/runs", f"cache.folder={tmp_path}/cache", "execution=cluster"]
         job = [sys.executable, "-m", "pipeline", *SETTINGS, *where]
-        submit = one.start(str(RAY), "job", "submit", "--address", "http://127.0.0.1:8265", "--", *job)
-        said, _ = submit.communicate(timeout=180)
-    assert submit.returncode == 0, said
-    assert "succeeded" in said
+        submit = host.start(str(RAY), "job", "submit", "--address", "http://127.0.0.1:8265", "--", *job)
+        output, _ = submit.communicate(timeout=180)
+    assert submit.returncode == 0, output
+    assert "succeeded" in output
     (path,) = tmp_path.glob("runs/*/*/summary.json")
-    found = json.loads(path.read_text())
-    assert (found["status"], found["digest"]) == ("finished", expected["digest"])
+    result = json.loads(path.read_text())
+    assert (result["status"], result["digest"]) == ("finished", expected["digest"])
 
 
 @pytest.mark.parametrize("address", ["auto", "explicit"])
@@ -105,7 +105,7 @@ def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(token_hex(32))
-    with start_hosts(tmp_path, 1, []) as (one,):
+    with start_hosts(tmp_path, 1, []) as (host,):
         as_a_user = [
             "env",
             "-u",
@@ -113,37 +113,37 @@ def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
             "-u",
             "RAY_AUTH_TOKEN",
             f"HOME={home}",
-            f"RAY_TMPDIR={one.temporary}",
+            f"RAY_TMPDIR={host.temporary}",
         ]
-        head = ["start", "--head", f"--node-ip-address={one.address}", "--num-cpus=1", "--include-dashboard=false"]
-        began = one.start(*as_a_user, str(RAY), *head)
-        said, _ = began.communicate(timeout=60)
-        assert began.returncode == 0, said
-        assert "Token authentication is enabled" in said
-        where = "auto" if address == "auto" else f"{one.address}:6379"
+        head = ["start", "--head", f"--node-ip-address={host.address}", "--num-cpus=1", "--include-dashboard=false"]
+        process = host.start(*as_a_user, str(RAY), *head)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        assert "Token authentication is enabled" in output
+        where = "auto" if address == "auto" else f"{host.address}:6379"
         command = [sys.executable, "-m", "pipeline", "data=iris", *QUICK[:-1], f"runs={tmp_path}/runs"]
-        sweep = one.start(*as_a_user, *command, "execution=cluster", f"execution.address={where}")
-        said, _ = sweep.communicate(timeout=120)
-    assert sweep.returncode == 0, said
+        sweep = host.start(*as_a_user, *command, "execution=cluster", f"execution.address={where}")
+        output, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 0, output
 
 
-def test_a_host_loses_power(three, expected, tmp_path):
-    sweep = Sweep(tmp_path, three)
-    sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
-    three[2].kill()
-    found = sweep.summary()
-    assert found["digest"] == expected["digest"]
-    assert found["work"]["retried_slices"] >= 1
-    assert found["trials"]["failed"] == 0
+def test_a_host_loses_power(hosts, expected, tmp_path):
+    sweep = Sweep(tmp_path, hosts)
+    sweep.wait_for(lambda slices: slices and hosts[2].runs("ray::train_slice"))
+    hosts[2].kill()
+    summary = sweep.summary()
+    assert summary["digest"] == expected["digest"]
+    assert summary["work"]["retried_slices"] >= 1
+    assert summary["trials"]["failed"] == 0
 
 
-def test_a_host_is_disconnected_for_a_minute(three, expected, tmp_path):
-    sweep = Sweep(tmp_path, three)
-    sweep.wait_for(lambda slices: slices and three[2].runs("ray::train_slice"))
-    three[2].link("down")
-    began = time.monotonic()
-    found = sweep.summary()
-    assert time.monotonic() - began < 60
-    three[2].link("up")
-    assert found["digest"] == expected["digest"]
-    assert found["trials"]["failed"] == 0
+def test_a_host_is_disconnected_for_a_minute(hosts, expected, tmp_path):
+    sweep = Sweep(tmp_path, hosts)
+    sweep.wait_for(lambda slices: slices and hosts[2].runs("ray::train_slice"))
+    hosts[2].link("down")
+    start_time = time.monotonic()
+    summary = sweep.summary()
+    assert time.monotonic() - start_time < 60
+    hosts[2].link("up")
+    assert summary["digest"] == expected["digest"]
+    assert summary["trials"]["failed"] == 0

@@ -35,7 +35,7 @@ def arrays():
     }
 
 
-def laid_down(folder, **files):
+def write_files(folder, **files):
     """A folder with the four files, some of them with other bytes, or None for none."""
     folder.mkdir()
     for name, content in ({name: idx(array) for name, array in arrays().items()} | files).items():
@@ -44,7 +44,7 @@ def laid_down(folder, **files):
     return folder
 
 
-def refused(act):
+def error_message(act):
     with pytest.raises(SettingError) as error:
         act()
     message = str(error.value)
@@ -73,13 +73,13 @@ def test_what_was_written_is_read(tmp_path, packed):
 
 
 def test_labels_stay_numbers_without_names(tmp_path):
-    dataset = Idx("mine", str(laid_down(tmp_path / "set")), ())()
+    dataset = Idx("mine", str(write_files(tmp_path / "set")), ())()
     assert dataset.rows.y.tolist() == arrays()[LABELS].tolist()
     assert dataset.rows.y.dtype == np.int64
 
 
 def test_a_relative_folder_and_an_address(tmp_path, monkeypatch):
-    laid_down(tmp_path / "set")
+    write_files(tmp_path / "set")
     monkeypatch.chdir(tmp_path)
     for path in ("set", f"file://{tmp_path}/set"):
         np.testing.assert_array_equal(Idx("m", path, ())().test.x.numbers, arrays()[TEST_IMAGES].reshape(4, 6))
@@ -127,32 +127,32 @@ BROKEN = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_is_refused_in_one_line(tmp_path, case):
     file, content, words, at_once = BROKEN[case]
-    source = Idx("mine", str(laid_down(tmp_path / "set", **{file: content})), ("a", "b", "c"))
-    message = refused(source)
+    source = Idx("mine", str(write_files(tmp_path / "set", **{file: content})), ("a", "b", "c"))
+    message = error_message(source)
     assert [word for word in (*words, "data.", str(tmp_path / "set")) if word not in message] == []
     if at_once:
-        assert refused(source.check) == message
+        assert error_message(source.check) == message
 
 
 def test_a_header_that_promises_too_much_takes_no_memory(tmp_path):
     images = {name: idx(arrays()[name])[:8] + b"\xff" * 8 + b"....." for name in (IMAGES, TEST_IMAGES)}
-    source = Idx("mine", str(laid_down(tmp_path / "set", **images)), ())
-    assert f"{IMAGES} holds 5 values, but its header says 7 x 4294967295 x 4294967295" in refused(source)
+    source = Idx("mine", str(write_files(tmp_path / "set", **images)), ())
+    assert f"{IMAGES} holds 5 values, but its header says 7 x 4294967295 x 4294967295" in error_message(source)
 
 
 def test_what_is_no_file_or_no_folder_is_refused(tmp_path):
-    folder = laid_down(tmp_path / "set", **{IMAGES: None})
+    folder = write_files(tmp_path / "set", **{IMAGES: None})
     source = Idx("mine", str(folder), ())
     (folder / IMAGES).mkdir()
-    assert f"{IMAGES} is a folder" in refused(source.check)
+    assert f"{IMAGES} is a folder" in error_message(source.check)
     (folder / IMAGES).rmdir()
     (folder / IMAGES).symlink_to("/proc/self/mem")  # opens, but cannot be read, not even by root
-    message = refused(source.check)
+    message = error_message(source.check)
     assert IMAGES in message
-    assert "there is no such folder; give the folder" in refused(Idx("mine", str(tmp_path / "none"), ()).check)
-    assert "there is no such folder" in refused(Idx("mine", str(folder / LABELS), ()).check)
-    assert "dataset-fashion-mnist" in refused(Idx("fashion_mnist", str(tmp_path / "none"), ()).check)
-    assert "nosuch" in refused(Idx("mine", "nosuch://bucket/set", ()).check)
+    assert "there is no such folder; give the folder" in error_message(Idx("mine", str(tmp_path / "none"), ()).check)
+    assert "there is no such folder" in error_message(Idx("mine", str(folder / LABELS), ()).check)
+    assert "dataset-fashion-mnist" in error_message(Idx("fashion_mnist", str(tmp_path / "none"), ()).check)
+    assert "nosuch" in error_message(Idx("mine", "nosuch://bucket/set", ()).check)
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def cache(tmp_path, no_network):
     about = {"id": "7", "name": "flowers", "version": "1", "status": "active", "format": "ARFF", "description": "few"}
     features = [
         {
-            "index": str(at),
+            "index": str(index),
             "name": name,
             "data_type": kind,
             "is_target": str(name == "kind").lower(),
@@ -228,7 +228,7 @@ def cache(tmp_path, no_network):
             "is_row_identifier": str(name == "number").lower(),
             "number_of_missing_values": str(int(name in ("length", "plot"))),
         }
-        for at, (name, kind) in enumerate(COLUMNS.items())
+        for index, (name, kind) in enumerate(COLUMNS.items())
     ]
     api = "api/v1/json/data"
     files = {
@@ -262,25 +262,27 @@ def test_a_set_of_openml_is_found_in_the_cache(cache):
 
 
 def test_another_target_of_a_set_of_openml(cache):
-    message = refused(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"target": "petals"}))
+    message = error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"target": "petals"}))
     assert "data.id=7" in message
     assert "petals" in message
-    message = refused(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"target": "length"}))
+    message = error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"target": "length"}))
     assert "data.id=7" in message
     assert "missing values" in message
-    assert refused(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"drop": ("age",)})).startswith(
+    assert error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"drop": ("age",)})).startswith(
         "data.id=7 has no"
     )
 
 
 def test_without_a_network_only_the_cache_can_be_used(cache):
-    message = refused(OpenMl(name="others", id=8, cache=cache, **ROLES))
+    message = error_message(OpenMl(name="others", id=8, cache=cache, **ROLES))
     assert [w for w in ("data.id=8", str(cache), "Name or service not known", "data.cache=") if w not in message] == []
     arff = cache / "openml" / "openml.org" / "data" / "v1" / "download" / "70" / "flowers.arff.gz"
     arff.write_bytes(gzip.compress(ARFF.replace("5.5", "6.5").encode()))  # not what its checksum says
-    assert "data.id=7 is not in the cache" in refused(OpenMl(name="flowers", id=7, cache=cache, **ROLES))
+    assert "data.id=7 is not in the cache" in error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES))
 
 
 def test_a_cache_is_a_folder(cache):
     (cache / "file").write_text("")
-    assert "is a file; name a folder" in refused(OpenMl(name="flowers", id=7, cache=cache / "file", **ROLES).check)
+    assert "is a file; name a folder" in error_message(
+        OpenMl(name="flowers", id=7, cache=cache / "file", **ROLES).check
+    )

@@ -16,7 +16,7 @@ from running import FEW, processes, read_journal, read_summary, run_command, wai
 LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
 
-def started(folder, *overrides):
+def start_run(folder, *overrides):
     """The command, running in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *LONG, *overrides],
@@ -37,7 +37,7 @@ def tracked_runs(folder):
     """The parent and its children in MLflow."""
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
     client = MlflowClient()
-    (experiment,) = (one for one in client.search_experiments() if one.name == "digits")
+    (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "digits")
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     (parent,) = (run for run in runs if run.data.tags["kind"] == "sweep")
     return parent, [run for run in runs if run.data.tags["kind"] == "trial"]
@@ -54,22 +54,24 @@ def tracked_runs(folder):
 )
 def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
     ours = set(processes("ray"))
-    process = started(tmp_path, f"execution={execution}")
+    process = start_run(tmp_path, f"execution={execution}")
     wait_for_slices(tmp_path, 4)
     process.send_signal(sent)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == "nnsweep: interrupted; what is finished is kept\n"
     assert "Traceback" not in output
-    found = read_summary(tmp_path)
-    assert found["status"] == "killed"
-    assert found["timings"]["sweep_s"] > 0
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "killed"
+    assert summary["timings"]["sweep_s"] > 0
     parent, trials = tracked_runs(tmp_path)
     assert parent.info.status == "KILLED"
-    begun = {key[:4] for event in read_journal(tmp_path) if event["event"] == "slice" for key in event["networks"]}
-    assert {run.data.tags["trial_key"] for run in trials} == begun
+    started_trials = {
+        key[:4] for event in read_journal(tmp_path) if event["event"] == "slice" for key in event["networks"]
+    }
+    assert {run.data.tags["trial_key"] for run in trials} == started_trials
     assert {run.info.status for run in trials} <= {"KILLED", "FINISHED"}
-    assert sum(run.info.status == "FINISHED" for run in trials) == found["trials"]["finished"]
+    assert sum(run.info.status == "FINISHED" for run in trials) == summary["trials"]["finished"]
     assert "KILLED" in {run.info.status for run in trials}
     wait_until(lambda: not set(processes("ray")) - ours)  # Ray has stopped
     assert processes("pipeline.tracking.mlflow_writer", str(tmp_path)) == {}
@@ -79,7 +81,7 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
 @pytest.mark.parametrize("seconds", [1.5, 3.0])
 def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
     ours = set(processes("ray"))
-    process = started(tmp_path, "tracking=none")
+    process = start_run(tmp_path, "tracking=none")
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -91,7 +93,7 @@ def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
 @pytest.mark.slow
 def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
     ours = set(processes("ray"))
-    process = started(tmp_path, "tracking=none")
+    process = start_run(tmp_path, "tracking=none")
     wait_for_slices(tmp_path)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -105,15 +107,15 @@ def test_a_second_ctrl_c_leaves_nothing_behind_either(tmp_path):
 
 @pytest.mark.slow
 def test_a_stage_that_failed_on_ray_is_not_recorded_as_finished(tmp_path):
-    done = run_command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
-    assert done.returncode == 2
-    assert "split.validation=0.0001 with split.test=0.2 does not fit the data" in done.stderr
+    completed = run_command(tmp_path, "split.validation=0.0001", "tracking=none", check=False)
+    assert completed.returncode == 2
+    assert "split.validation=0.0001 with split.test=0.2 does not fit the data" in completed.stderr
     assert [event["stage"] for event in read_journal(tmp_path) if event["event"] == "stage"] == ["load"]
 
 
 @pytest.mark.slow
 def test_a_killed_driver_takes_its_writer_along(tmp_path):
-    process = started(tmp_path, "execution=local")
+    process = start_run(tmp_path, "execution=local")
     wait_for_slices(tmp_path)
     process.kill()
     process.communicate()
@@ -138,7 +140,7 @@ def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
 
 
 @pytest.fixture
-def mute_server():
+def silent_server():
     """A server that takes connections and never says a word."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -147,20 +149,20 @@ def mute_server():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("answer", ["refused", "mute"])
-def test_an_unreachable_server_costs_seconds_and_one_line(answer, mute_server, tmp_path):
-    uri = mute_server if answer == "mute" else "http://127.0.0.1:9"
-    began = time.monotonic()
-    done = run_command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
-    assert time.monotonic() - began < 40
-    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
-    found = read_summary(tmp_path)
-    assert (found["status"], found["mlflow"], found["trials"]["finished"]) == ("finished", None, 7)
+@pytest.mark.parametrize("behaviour", ["refused", "mute"])
+def test_an_unreachable_server_costs_seconds_and_one_line(behaviour, silent_server, tmp_path):
+    uri = silent_server if behaviour == "mute" else "http://127.0.0.1:9"
+    start_time = time.monotonic()
+    completed = run_command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")
+    assert time.monotonic() - start_time < 40
+    assert completed.stdout.count("warning: MLflow was not written to the end (") == 1
+    summary = read_summary(tmp_path)
+    assert (summary["status"], summary["mlflow"], summary["trials"]["finished"]) == ("finished", None, 7)
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(mute_server, tmp_path):
-    process = started(tmp_path, *FEW, "training.epochs=2", "execution=local", f"tracking.uri={mute_server}")
+def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(silent_server, tmp_path):
+    process = start_run(tmp_path, *FEW, "training.epochs=2", "execution=local", f"tracking.uri={silent_server}")
     wait_until(
         lambda: any('"status": "finished"' in path.read_text() for path in tmp_path.glob("runs/*/*/summary.json"))
     )
@@ -181,16 +183,16 @@ def test_a_deleted_experiment_is_named_in_the_warning(tmp_path):
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
     client = MlflowClient()
     client.delete_experiment(client.get_experiment_by_name("digits").experiment_id)
-    done = run_command(tmp_path, *settings)
-    assert "experiment digits was deleted: restore it, or choose another" in done.stdout
+    completed = run_command(tmp_path, *settings)
+    assert "experiment digits was deleted: restore it, or choose another" in completed.stdout
 
 
 @pytest.mark.slow
 def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "artifacts").write_text("a file where the folder of artifacts should be")
-    done = run_command(tmp_path, *FEW, "execution=local", "training.epochs=1")
-    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
+    completed = run_command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+    assert completed.stdout.count("warning: MLflow was not written to the end (") == 1
     parent, trials = tracked_runs(tmp_path)
     assert parent.info.status == "FAILED"
     assert trials == []
@@ -200,12 +202,14 @@ def test_a_run_that_cannot_be_written_to_the_end_is_failed_in_mlflow(tmp_path):
 @pytest.mark.slow
 def test_when_mlflow_fails_the_sweep_continues_and_one_line_warns(tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
-    done = run_command(tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db")
-    assert done.stdout.count("warning: MLflow was not written to the end (") == 1
-    found = read_summary(tmp_path)
-    assert found["status"] == "finished"
-    assert found["trials"]["finished"] == 112
-    assert found["mlflow"] is None
+    completed = run_command(
+        tmp_path, "execution=local", "training.epochs=2", f"tracking.uri=sqlite:///{tmp_path}/broken.db"
+    )
+    assert completed.stdout.count("warning: MLflow was not written to the end (") == 1
+    summary = read_summary(tmp_path)
+    assert summary["status"] == "finished"
+    assert summary["trials"]["finished"] == 112
+    assert summary["mlflow"] is None
     assert "not a database" in next(tmp_path.glob("runs/*/*/tracking.log")).read_text()
 
 
@@ -238,8 +242,8 @@ def test_the_printed_command_opens_mlflows_interface(main_job):
         deadline = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(address) as answer:
-                    assert json.load(answer)["experiment"]["name"] == "digits"
+                with urllib.request.urlopen(address) as response:
+                    assert json.load(response)["experiment"]["name"] == "digits"
                 break
             except OSError:
                 assert time.monotonic() < deadline

@@ -30,7 +30,7 @@ sys.stdin.read()
 """
 
 
-def written(path, n=3):
+def write_journal(path, n=3):
     journal = Journal(path)
     for number in range(n):
         journal.append("stage", stage=str(number), seconds=0.1 + 0.2)
@@ -38,7 +38,7 @@ def written(path, n=3):
     return path.read_bytes()
 
 
-def other(path):
+def start_other_writer(path):
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
         stdin=subprocess.PIPE,
@@ -56,10 +56,10 @@ def test_the_journal_is_read_while_it_is_written(tmp_path):
     journal.append("report", file="x.html")
     report = {"curves": {"loss": [0.1 + 0.2, 1e-30]}, "diverged": None, "stopped": None, "selected_epoch": 2}
     journal.append("slice", **SLICE | {"networks": {"0000/1/0": report | {"fingerprint": ""}}})
-    found = list(reader.events())
-    assert [event["event"] for event in found] == ["report", "slice"]
-    assert found[1]["networks"]["0000/1/0"]["curves"]["loss"] == [0.1 + 0.2, 1e-30]  # to the last bit
-    assert found[0]["time"] > 1.7e12
+    read = list(reader.events())
+    assert [event["event"] for event in read] == ["report", "slice"]
+    assert read[1]["networks"]["0000/1/0"]["curves"]["loss"] == [0.1 + 0.2, 1e-30]  # to the last bit
+    assert read[0]["time"] > 1.7e12
     with path.open("a") as file:
         file.write('{"time": 1, "status": "FINISHED", "event": "e')
         file.flush()
@@ -76,7 +76,7 @@ def test_the_journal_is_read_while_it_is_written(tmp_path):
 
 def test_law_5_a_last_line_that_is_torn_anywhere_is_cut_off(tmp_path):
     path = tmp_path / "journal.jsonl"
-    content = written(path)
+    content = write_journal(path)
     begins = content[:-1].rindex(b"\n") + 1
     for end in range(begins, len(content)):
         path.write_bytes(content[:end])
@@ -90,7 +90,7 @@ def test_law_5_a_last_line_that_is_torn_anywhere_is_cut_off(tmp_path):
 def test_law_5_a_last_line_of_which_a_block_was_never_written_is_cut_off(tmp_path):
     """Some file systems leave zeros where the end of the line is there already."""
     path = tmp_path / "journal.jsonl"
-    content = written(path)
+    content = write_journal(path)
     begins = content[:-1].rindex(b"\n") + 1
     path.write_bytes(content[:begins] + b"\0" * 20 + content[begins + 20 :])
     heal(path)
@@ -99,7 +99,7 @@ def test_law_5_a_last_line_of_which_a_block_was_never_written_is_cut_off(tmp_pat
 
 def test_law_5_writing_goes_on_behind_what_was_healed(tmp_path):
     path = tmp_path / "journal.jsonl"
-    path.write_bytes(written(path)[:-5])
+    path.write_bytes(write_journal(path)[:-5])
     journal = Journal(path)
     journal.append("end", status="KILLED")
     journal.close()
@@ -118,7 +118,7 @@ def test_a_journal_of_one_torn_line_is_empty(tmp_path):
 )
 def test_a_damaged_line_in_the_middle_is_refused_with_its_number(damage, tmp_path):
     path = tmp_path / "journal.jsonl"
-    lines = written(path).split(b"\n")
+    lines = write_journal(path).split(b"\n")
     path.write_bytes(b"\n".join([lines[0], damage, *lines[2:]]))
     with pytest.raises(SettingError, match=f"^run={tmp_path.name}: line 2 of {path} is damaged \\(.+\\); start"):
         events(path)
@@ -126,10 +126,10 @@ def test_a_damaged_line_in_the_middle_is_refused_with_its_number(damage, tmp_pat
 
 def test_law_5_a_second_process_is_refused_and_the_lock_ends_with_its_process(tmp_path):
     path = tmp_path / "journal.jsonl"
-    first = other(path)
+    first = start_other_writer(path)
     try:
         assert first.stdout.readline() == "begun\n"
-        second = other(path)
+        second = start_other_writer(path)
         _, refused = second.communicate(timeout=30)
         assert second.returncode == 1
         assert refused.strip() == (
@@ -164,11 +164,11 @@ def test_a_damaged_last_line_of_another_run_is_in_nobodys_way(last, tmp_path):
      ("file", "../x"), ("file", "00000-1" + "0" * 300), ("held", ["0" * 5000 + "/1/0"]), ("networks", {"../1/0": {}})],
 )  # fmt: skip
 def test_numbers_and_names_of_a_slice_are_what_they_have_to_be(name, value, tmp_path):
-    good = {"event": "slice", "time": 1, **SLICE}
+    valid = {"event": "slice", "time": 1, **SLICE}
     path = tmp_path / "journal.jsonl"
-    path.write_text(json.dumps(good) + "\n")
-    assert events(path) == [good]
-    path.write_text(json.dumps(good | {name: value}) + "\n")
+    path.write_text(json.dumps(valid) + "\n")
+    assert events(path) == [valid]
+    path.write_text(json.dumps(valid | {name: value}) + "\n")
     with pytest.raises(SettingError, match=r"line 1 of .* is damaged"):
         events(path)
 

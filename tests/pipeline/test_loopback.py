@@ -25,11 +25,11 @@ def listening(pids):
             words = line.split()
             if words[3] == "0A":  # LISTEN
                 addresses[f"socket:[{words[9]}]"] = words[1].partition(":")[0]
-    found = set()
-    for file in [one for pid in pids for one in Path(f"/proc/{pid}").glob("fd/*")]:
+    listened = set()
+    for file in [path for pid in pids for path in Path(f"/proc/{pid}").glob("fd/*")]:
         with suppress(OSError):  # closed meanwhile
-            found.add(addresses.get(str(file.readlink())))
-    return found - {None}
+            listened.add(addresses.get(str(file.readlink())))
+    return listened - {None}
 
 
 def test_the_check_can_fail():
@@ -52,12 +52,12 @@ def test_nothing_that_a_sweep_starts_listens_to_other_hosts(tmp_path):
         while sum(map(count_slices, tmp_path.glob("runs/digits/*/journal.jsonl"))) < 2:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        found = listening([process.pid, *processes("ray"), *processes("pipeline.tracking")])
+        addresses = listening([process.pid, *processes("ray"), *processes("pipeline.tracking")])
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
-    assert found
-    assert found <= LOOPBACK
+    assert addresses
+    assert addresses <= LOOPBACK
 
 
 @pytest.mark.slow

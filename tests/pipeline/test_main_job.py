@@ -29,10 +29,10 @@ def parent(main_job, client):
 
 @pytest.fixture(scope="module")
 def children(client, parent):
-    found = client.search_runs(
+    runs = client.search_runs(
         [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", max_results=1000
     )
-    return {run.data.tags["trial_key"]: run for run in found}
+    return {run.data.tags["trial_key"]: run for run in runs}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,10 @@ def test_the_output_tells_the_story(main_job):
         r"sweep: 112 of 112 trials, \d+ network-epochs/s, 0 s left, best validation loss 0\.\d+ \(.+\)", last
     )
     stacks = main_job.summary["work"]
-    told = f"112 networks to epoch 30, stacks: {stacks['stacks']} of up to {stacks['widest_stack']} networks, workers: "
-    assert told in output
+    plan_line = (
+        f"112 networks to epoch 30, stacks: {stacks['stacks']} of up to {stacks['widest_stack']} networks, workers: "
+    )
+    assert plan_line in output
     assert "The best 10 of 112 trials" in output
     assert f"folder     {main_job.run_folder}".rstrip("/") in output
     assert "\x1b" not in output  # plain lines where there is no terminal
@@ -143,8 +145,8 @@ def test_the_leaderboard_is_ranked_by_validation_loss(main_job):
 
 def test_mlflow_has_one_parent_and_one_nested_run_per_trial(client, parent, children):
     assert parent.info.status == "FINISHED"
-    everything = client.search_runs([parent.info.experiment_id], max_results=1000)
-    assert len(everything) == 113
+    all_runs = client.search_runs([parent.info.experiment_id], max_results=1000)
+    assert len(all_runs) == 113
     assert sorted(children) == [f"{number:04d}" for number in range(112)]
     assert {run.info.status for run in children.values()} == {"FINISHED"}
     assert client.get_experiment(parent.info.experiment_id).name == "digits"

@@ -19,7 +19,7 @@ from servers import free_port
 from nncore.inference import model_file
 
 pytestmark = pytest.mark.slow
-ELSEWHERE = """
+PROGRAM = """
 import sys
 from pathlib import Path
 sys.path[:] = [path for path in sys.path if not Path(path, "nncore", "__init__.py").exists()]
@@ -40,27 +40,29 @@ def run(tmp_path_factory):
     """The folder of a run, its store, some raw rows, and what the model in the run's folder says of them."""
     folder = tmp_path_factory.mktemp("wine")
     run_command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
-    store, found = f"sqlite:///{folder}/runs/mlflow.db", Path(read_summary(folder)["model"]["path"])
-    rows = json.loads((found.parent / "input_example.json").read_text())["rows"]
-    answers = model_file.load(found).predict_columns({name: np.array(values) for name, values in rows.items()})
-    return folder, store, rows, answers
+    store, model_folder = f"sqlite:///{folder}/runs/mlflow.db", Path(read_summary(folder)["model"]["path"])
+    rows = json.loads((model_folder.parent / "input_example.json").read_text())["rows"]
+    predictions = model_file.load(model_folder).predict_columns(
+        {name: np.array(values) for name, values in rows.items()}
+    )
+    return folder, store, rows, predictions
 
 
-def is_as(split, answers):
+def assert_predictions(result, expected):
     """The same columns, and the same bits as far as JSON keeps them."""
-    assert split["columns"] == list(answers)
-    for name, values in zip(split["columns"], zip(*split["data"], strict=True), strict=True):
-        if answers[name].dtype.kind == "f":
-            assert np.allclose(np.array(values, answers[name].dtype), answers[name], rtol=1e-6, atol=0)
+    assert result["columns"] == list(expected)
+    for name, values in zip(result["columns"], zip(*result["data"], strict=True), strict=True):
+        if expected[name].dtype.kind == "f":
+            assert np.allclose(np.array(values, expected[name].dtype), expected[name], rtol=1e-6, atol=0)
         else:
-            assert list(values) == answers[name].tolist()
+            assert list(values) == expected[name].tolist()
 
 
 def test_it_answers_where_the_package_cannot_be_imported(run, tmp_path):
-    _, store, rows, answers = run
+    _, store, rows, expected = run
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | NO_PICKLE
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", ELSEWHERE, store],
+    completed = subprocess.run(
+        [sys.executable, "-P", "-c", PROGRAM, store],
         input=json.dumps(rows),
         capture_output=True,
         text=True,
@@ -68,20 +70,20 @@ def test_it_answers_where_the_package_cannot_be_imported(run, tmp_path):
         env=environment,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    is_as(json.loads(done.stdout.splitlines()[-1]), answers)
+    assert completed.returncode == 0, completed.stderr
+    assert_predictions(json.loads(completed.stdout.splitlines()[-1]), expected)
 
 
-def posted(port, content):
+def post(port, content):
     """The answer of the server to a request."""
     body = json.dumps(content).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)["predictions"]
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["predictions"]
 
 
 def test_mlflows_server_answers_rows_over_http(run, tmp_path):
-    _, store, rows, answers = run
+    _, store, rows, expected = run
     port = free_port()
     arguments = ["models", "serve", "-m", "models:/wine@champion", "--env-manager", "local", "--host", "127.0.0.1"]
     environment = os.environ | NO_PICKLE | {"MLFLOW_TRACKING_URI": store}
@@ -101,11 +103,14 @@ def test_mlflows_server_answers_rows_over_http(run, tmp_path):
         records = [dict(zip(rows, values, strict=True)) for values in zip(*rows.values(), strict=True)]
         split = {"columns": list(rows)[::-1], "data": [list(record.values())[::-1] for record in records]}
         for content in ({"dataframe_records": records}, {"dataframe_split": split}):
-            said = posted(port, content)
-            is_as({"columns": list(said[0]), "data": [list(one.values()) for one in said]}, answers)
+            predictions = post(port, content)
+            assert_predictions(
+                {"columns": list(predictions[0]), "data": [list(prediction.values()) for prediction in predictions]},
+                expected,
+            )
         missing = [{name: value for name, value in record.items() if name != next(iter(rows))} for record in records]
         with pytest.raises(urllib.error.HTTPError) as refused:
-            posted(port, {"dataframe_records": missing})
+            post(port, {"dataframe_records": missing})
         assert refused.value.code == 400
         assert next(iter(rows)) in refused.value.read().decode()
         refused.value.close()

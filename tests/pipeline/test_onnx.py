@@ -34,14 +34,14 @@ MATRIX = matrix_table(DRAWN.normal(size=(N, 6)), tuple("abcdef"))
 GAUSSIAN = Component("nncore.losses.gaussian")
 
 
-def plain(n_columns):
+def standardising(n_columns):
     """A preparation that standardises a matrix."""
     scaling = Affine(np.full(n_columns, 0.1), np.full(n_columns, 1.3))
     columns = tuple(Column(name) for name in "abcdefghijk"[:n_columns])
     return Preprocessing(columns, np.zeros(n_columns), np.empty(0, np.int64), scaling, (), ())
 
 
-def numbers(shape, seed=1):
+def random_parameters(shape, seed=1):
     """Numbers of a network in which nothing is zero or one."""
     drawn = np.random.default_rng(seed).normal(size=(1, shape.buffer_size)) * 0.3
     drawn[:, shape.n_parameters :] = np.abs(drawn[:, shape.n_parameters :]) + 0.5  # means and variances
@@ -53,7 +53,7 @@ def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED):
     return Architecture(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss)
 
 
-def meaning_of(loss, outputs=3):
+def decoder_for(loss, outputs=3):
     """A meaning that suits the loss, with 3 targets."""
     built = loss.build()
     if built.targets == "one-hot":
@@ -65,61 +65,65 @@ def meaning_of(loss, outputs=3):
     )
 
 
-def model_of(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed=1, **members):
+def make_model(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed=1, **members):
     shape = network(n_inputs, 3 * loss.build().outputs_per_target, loss, **members)
-    return Model(preprocessing or plain(6), transforms, shape, numbers(shape, seed), meaning_of(loss))
+    return Model(
+        preprocessing or standardising(6), transforms, shape, random_parameters(shape, seed), decoder_for(loss)
+    )
 
 
-def is_the_same(model, table):
+def assert_same_predictions(model, table):
     """The file answers within 1e-5, however many rows it is given."""
     content = export.export(model)
-    wanted = predictions(model, table)
-    found = run_onnx(content, table)
-    assert list(found) == list(wanted)
-    for name, values in wanted.items():
-        assert found[name].shape == values.shape
+    expected = predictions(model, table)
+    outputs = run_onnx(content, table)
+    assert list(outputs) == list(expected)
+    for name, values in expected.items():
+        assert outputs[name].shape == values.shape
         if values.dtype.kind in "US":
-            assert found[name].tolist() == values.tolist()
+            assert outputs[name].tolist() == values.tolist()
         else:
-            assert np.allclose(found[name], values, rtol=1e-5, atol=1e-5), name
+            assert np.allclose(outputs[name], values, rtol=1e-5, atol=1e-5), name
     for rows in (slice(0, 1), slice(3, 4), slice(0, 0), slice(10, 27)):
         part = run_onnx(content, table[rows])
-        assert all(np.allclose(part[name], wanted[name][rows], rtol=1e-5, atol=1e-5) for name in wanted
-                   if wanted[name].dtype.kind == "f")  # fmt: skip
+        assert all(np.allclose(part[name], expected[name][rows], rtol=1e-5, atol=1e-5) for name in expected
+                   if expected[name].dtype.kind == "f")  # fmt: skip
     return content
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_every_activation(activation):
-    is_the_same(model_of(activation=activation), MATRIX)
+    assert_same_predictions(make_model(activation=activation), MATRIX)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 def test_every_normalisation(normalisation):
-    is_the_same(model_of(normalisation=normalisation), MATRIX)
+    assert_same_predictions(make_model(normalisation=normalisation), MATRIX)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 def test_every_loss_alone_and_in_an_ensemble(loss):
-    model = model_of(loss)
-    is_the_same(model, MATRIX)
-    other = model_of(loss, seed=2)
+    model = make_model(loss)
+    assert_same_predictions(model, MATRIX)
+    second = make_model(loss, seed=2)
     if isinstance(model.target_decoder, ValueDecoder):
         scaling = Affine(np.array([1.5, -1, 29]), np.array([3.0, 4, 0.2]))
-        other = replace(other, target_decoder=replace(model.target_decoder, scaling=scaling))
-    is_the_same(Ensemble((model, other), (2, 1)), MATRIX)
+        second = replace(second, target_decoder=replace(model.target_decoder, scaling=scaling))
+    assert_same_predictions(Ensemble((model, second), (2, 1)), MATRIX)
 
 
 def test_two_classes_have_one_output():
     shape = network(6, 1, SIGMOID)
-    found = is_the_same(Model(plain(6), (), shape, numbers(shape), ClassDecoder(np.array([3, 8]))), MATRIX)
-    said = run_onnx(found, MATRIX)
-    assert set(said["prediction"].tolist()) == {3, 8}
-    assert np.allclose(said["probabilities"].sum(axis=1), 1)
+    content = assert_same_predictions(
+        Model(standardising(6), (), shape, random_parameters(shape), ClassDecoder(np.array([3, 8]))), MATRIX
+    )
+    outputs = run_onnx(content, MATRIX)
+    assert set(outputs["prediction"].tolist()) == {3, 8}
+    assert np.allclose(outputs["probabilities"].sum(axis=1), 1)
 
 
 def test_classes_can_be_texts_in_any_alphabet():
-    model = replace(model_of(), target_decoder=ClassDecoder(np.array(["não", "да", "はい"])))
+    model = replace(make_model(), target_decoder=ClassDecoder(np.array(["não", "да", "はい"])))
     assert set(run_onnx(export.export(model), MATRIX)["prediction"]) <= {"não", "да", "はい"}
 
 
@@ -129,11 +133,11 @@ def test_the_autoencoder_and_pca_one_after_the_other(tied, normalisation):
     shape = autoencoder_architecture(
         6, (5,), 4, Component("nncore.activations.elu"), normalisation=normalisation, tied=tied
     )
-    x = plain(6)(MATRIX)
-    encode = Autoencoder(shape, numbers(shape))
-    is_the_same(model_of(transforms=(encode,), n_inputs=4), MATRIX)
+    x = standardising(6)(MATRIX)
+    encode = Autoencoder(shape, random_parameters(shape))
+    assert_same_predictions(make_model(transforms=(encode,), n_inputs=4), MATRIX)
     both = (encode, fit_pca(encode(x), 3))
-    is_the_same(model_of(transforms=both, n_inputs=3), MATRIX)
+    assert_same_predictions(make_model(transforms=both, n_inputs=3), MATRIX)
 
 
 COLUMNS = (
@@ -173,16 +177,16 @@ def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scal
         (np.array([0.1, 0.5, 0.9, 0.3, np.nan]),),
         (np.array([0, 1, -1, 2, 3]), np.array([1, 0, -1, -1])),
     )
-    model = model_of(preprocessing=preprocessing, n_inputs=preprocessing.n_outputs)
-    content = is_the_same(model, MIXED)
-    said = {one.key: json.loads(one.value) for one in onnx.load_from_string(content).metadata_props}
-    assert [one["name"] for one in said["numbers"]] == ["size", "when", "new"]
-    assert said["texts"] == [
+    model = make_model(preprocessing=preprocessing, n_inputs=preprocessing.n_outputs)
+    content = assert_same_predictions(model, MIXED)
+    metadata = {entry.key: json.loads(entry.value) for entry in onnx.load_from_string(content).metadata_props}
+    assert [entry["name"] for entry in metadata["numbers"]] == ["size", "when", "new"]
+    assert metadata["texts"] == [
         {"name": "colour", "levels": ["blue", "red", "größe"]},
         {"name": "grade", "levels": ["1", "2", "3"]},
         {"name": "kind", "levels": ["a", "b"]},
     ]
-    assert said["labels"] == ["no", "maybe", "yes"]
+    assert metadata["labels"] == ["no", "maybe", "yes"]
 
 
 def test_texts_alone_are_the_only_input():
@@ -190,21 +194,21 @@ def test_texts_alone_are_the_only_input():
     empty = Affine(np.empty(0), np.empty(0))
     preprocessing = Preprocessing(columns, np.empty(0), np.empty(0, np.int64), empty, (), (np.array([0, 1, -1, 2]),))
     table = Table(columns, np.empty((N, 0)), DRAWN.integers(-1, 3, size=(N, 1)).astype(np.int32))
-    content = is_the_same(model_of(preprocessing=preprocessing, n_inputs=3), table)
-    assert [one.name for one in onnx.load_from_string(content).graph.input] == ["texts"]
+    content = assert_same_predictions(make_model(preprocessing=preprocessing, n_inputs=3), table)
+    assert [value.name for value in onnx.load_from_string(content).graph.input] == ["texts"]
 
 
 def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
-    other = export.export(model_of(seed=2))
-    monkeypatch.setattr(export, "export", lambda model: other)
+    different_model = export.export(make_model(seed=2))
+    monkeypatch.setattr(export, "export", lambda model: different_model)
     with pytest.raises(ArithmeticError, match=r"the ONNX file's \w+ differs from the model's by 0\.\d+ > 1e-05"):
-        onnx_model(model_of(), MATRIX)
+        onnx_model(make_model(), MATRIX)
 
 
 def test_what_has_no_translation_is_named(monkeypatch):
     monkeypatch.setattr("nncore.reduction.pca.Pca.__call__", lambda self, x: np.arctan(x))
     with pytest.raises(NotImplementedError, match=r"^numpy.arctan has no translation to ONNX$"):
-        export.export(model_of(transforms=(fit_pca(MATRIX.numbers, 6),)))
+        export.export(make_model(transforms=(fit_pca(MATRIX.numbers, 6),)))
 
 
 def test_the_setting_needs_the_packages(monkeypatch):
@@ -215,14 +219,14 @@ def test_the_setting_needs_the_packages(monkeypatch):
 
 def test_a_file_that_cannot_be_made_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
-    found = run_pipeline(*compose("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
+    summary = run_pipeline(*compose("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
                                "training.epochs=2", "onnx=true", f"runs={tmp_path}"))  # fmt: skip
-    assert found["status"] == "finished"
-    assert found["model"]["onnx"] is None
+    assert summary["status"] == "finished"
+    assert summary["model"]["onnx"] is None
     assert not list(tmp_path.glob("wine/*/model.onnx"))
 
 
-ELSEWHERE = """
+PROGRAM = """
 import json, sys
 import numpy, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
@@ -237,18 +241,18 @@ assert not {"nncore", "pipeline"} & set(sys.modules)
 def test_a_run_writes_the_file_and_mlflow_has_it(tmp_path):
     run_command(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
             "select.ensemble=3", "select.publish=ensemble")  # fmt: skip
-    found = read_summary(tmp_path)
-    path = Path(found["model"]["onnx"])
+    summary = read_summary(tmp_path)
+    path = Path(summary["model"]["onnx"])
     client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    assert "model.onnx" in [one.path for one in client.list_artifacts(found["mlflow"]["run_id"])]
+    assert "model.onnx" in [file.path for file in client.list_artifacts(summary["mlflow"]["run_id"])]
     rows = json.loads((path.parent / "input_example.json").read_text())["rows"]
     raw = json.dumps(list(zip(*rows.values(), strict=True)))
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(path)], input=raw, capture_output=True, text=True, check=True
+    completed = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(path)], input=raw, capture_output=True, text=True, check=True
     )
-    prediction, probabilities = json.loads(done.stdout)
+    prediction, probabilities = json.loads(completed.stdout)
     model = model_file.load(path.with_name("model"))
-    wanted = model.predict_columns({name: np.array(values) for name, values in rows.items()})
-    assert prediction == wanted["prediction"].tolist()
-    expected = np.stack([wanted[f"probability_{label}"] for label in model.target_decoder.labels], axis=1)
+    predictions = model.predict_columns({name: np.array(values) for name, values in rows.items()})
+    assert prediction == predictions["prediction"].tolist()
+    expected = np.stack([predictions[f"probability_{label}"] for label in model.target_decoder.labels], axis=1)
     assert np.allclose(probabilities, expected, rtol=0, atol=1e-5)

@@ -23,30 +23,30 @@ from pipeline.console.progress import Pace, PlainProgress, SweepProgress, durati
 from pipeline.driver.run import run
 from pipeline.engine.records import RungProgress
 
-OURS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "training.epochs=3")
+SETTINGS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none", "training.epochs=3")
 
 
-def halved():
+def sample_records():
     """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
-    found = open_records(9)
-    found.rungs.append(RungProgress("1", 9, 9, 0))
-    losses = {key: reported(1.0 + at / 10, 1.0, selected_epoch=1) for at, key in enumerate(found.networks)}
-    add_slice(found, losses, 0, 1)
-    for key in list(found.trials)[3:]:
-        found.prune(key, "the search left it out", 1)
-    found.mark_finished(found.trials)
-    found.rungs.append(RungProgress("3", 3, 6, 4))
-    return found
+    records = open_records(9)
+    records.rungs.append(RungProgress("1", 9, 9, 0))
+    losses = {key: reported(1.0 + number / 10, 1.0, selected_epoch=1) for number, key in enumerate(records.networks)}
+    add_slice(records, losses, 0, 1)
+    for key in list(records.trials)[3:]:
+        records.prune(key, "the search left it out", 1)
+    records.mark_finished(records.trials)
+    records.rungs.append(RungProgress("3", 3, 6, 4))
+    return records
 
 
-def shown(now, width=80, height=24):
+def render(now, width=80, height=24):
     console = Console(file=StringIO(), width=width, height=height, legacy_windows=False)
     console.print(picture(now, width))
     return console.file.getvalue()
 
 
 def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
-    text = shown(SweepProgress(halved(), 2.0, 4, 3))
+    text = render(SweepProgress(sample_records(), 2.0, 4, 3))
     assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
     assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
     assert "6 of 9 trials finished, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
@@ -62,26 +62,26 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
 def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     settings, _ = compose(*overrides)
     trials = requested_trials(settings)
-    found = open_records(0)
+    records = open_records(0)
     for trial in trials:
-        found.open(trial, {repeat: repeat.key(trial.key) for repeat in found.replicates}, {})
-    found.rungs += [RungProgress(str(3**at), 10**6, 10, 5 * (at == 5)) for at in range(6)]
-    add_slice(found, {key: reported(123.4567, 1.0, selected_epoch=1) for key in found.networks}, 0, 1)
-    lines = shown(SweepProgress(found, 1e-3, 1000, 1000)).splitlines()
+        records.open(trial, {replicate: replicate.key(trial.key) for replicate in records.replicates}, {})
+    records.rungs += [RungProgress(str(3**rung), 10**6, 10, 5 * (rung == 5)) for rung in range(6)]
+    add_slice(records, {key: reported(123.4567, 1.0, selected_epoch=1) for key in records.networks}, 0, 1)
+    lines = render(SweepProgress(records, 1e-3, 1000, 1000)).splitlines()
     assert len(lines) <= 23  # the cursor takes one
     assert max(map(len, lines)) <= 80
     assert "validation loss  epoch" in "\n".join(lines)  # whole, however long the labels
 
 
 def test_the_plain_progress_has_a_line_now_and_then_and_a_last_one():
-    said = []
-    progress = PlainProgress(said.append)
+    lines = []
+    progress = PlainProgress(lines.append)
     for _ in range(10):
-        progress.show(SweepProgress(halved(), 2.0, 4, 3))
-    assert len(said) == 1
-    progress.close(SweepProgress(halved(), 2.0, 4, 0))
-    assert len(said) == 2
-    assert said[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
+        progress.show(SweepProgress(sample_records(), 2.0, 4, 3))
+    assert len(lines) == 1
+    progress.close(SweepProgress(sample_records(), 2.0, 4, 0))
+    assert len(lines) == 2
+    assert lines[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
 
 
 def test_what_is_shown_takes_a_small_share_of_the_time(monkeypatch):
@@ -103,8 +103,8 @@ def test_durations_are_said_in_the_unit_that_suits():
 def test_json_says_how_far_a_sweep_is():
     file = StringIO()
     output = JsonOutput(file, Pace())
-    output.sweeping(SweepProgress(halved(), 2.0, 4, 3))
-    output.sweeping(SweepProgress(halved(), 2.0, 4, 3))  # too soon
+    output.sweeping(SweepProgress(sample_records(), 2.0, 4, 3))
+    output.sweeping(SweepProgress(sample_records(), 2.0, 4, 3))  # too soon
     output.say("warning: the disk is nearly full")
     progress, warning = map(json.loads, file.getvalue().splitlines())
     best = progress.pop("best")
@@ -129,7 +129,7 @@ def test_json_says_how_far_a_sweep_is():
 
 
 def test_json_is_all_that_a_run_prints(tmp_path, capsys):
-    settings, config = compose(*OURS, f"runs={tmp_path}/runs")
+    settings, config = compose(*SETTINGS, f"runs={tmp_path}/runs")
     run(Configuration(settings, config, ""), output_of("json"), time.monotonic())
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     kinds = [event["event"] for event in events]
@@ -144,19 +144,19 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
     assert (last["trials"], last["trials_finished"], last["network_epochs"]) == (7, 7, 21)
     board = next(event for event in events if event["event"] == "leaderboard")["trials"]
     assert board[0]["trial"] == events[-1]["best"]["trial"]
-    assert [one["rank"] for one in board] == list(range(1, 8))
+    assert [trial["rank"] for trial in board] == list(range(1, 8))
 
 
 def test_quiet_is_one_line(tmp_path, capsys):
-    settings, config = compose(*OURS, f"runs={tmp_path}")
-    found = run(Configuration(settings, config, ""), QuietOutput(), 0.0)
-    said = capsys.readouterr()
+    settings, config = compose(*SETTINGS, f"runs={tmp_path}")
+    summary = run(Configuration(settings, config, ""), QuietOutput(), 0.0)
+    printed = capsys.readouterr()
     folder = next(tmp_path.glob("wine/*"))
-    best = found["best"]
+    best = summary["best"]
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
     scores = f"loss {best['test']['loss']:.4f}, accuracy {best['test']['accuracy']:.4f}"
-    assert said.out == f"trial {best['trial']}: {parameters}; test {scores}; {folder}\n"
-    assert not said.err
+    assert printed.out == f"trial {best['trial']}: {parameters}; test {scores}; {folder}\n"
+    assert not printed.err
     QuietOutput().say("warning: look out")
     QuietOutput().say("nothing to see")
     assert capsys.readouterr().err == "warning: look out\n"
@@ -165,14 +165,14 @@ def test_quiet_is_one_line(tmp_path, capsys):
 def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
     from pipeline.driver.dry_run import show_plan
 
-    settings, config = compose(*OURS, f"runs={tmp_path}", "plan=true")
+    settings, config = compose(*SETTINGS, f"runs={tmp_path}", "plan=true")
     for output in (QuietOutput(), JsonOutput(sys.stdout, Pace())):
         show_plan(Configuration(settings, config, ""), output, 0.0)
         text = capsys.readouterr().out
         if isinstance(output, QuietOutput):
             assert text.startswith("plan       7 trials, 7 networks, 21 network-epochs")
         else:
-            (plan,) = (one for one in map(json.loads, text.splitlines()) if one["event"] == "plan")
+            (plan,) = (event for event in map(json.loads, text.splitlines()) if event["event"] == "plan")
             assert (plan["trials"], plan["network_epochs"]) == (7, 21)
 
 
@@ -200,21 +200,21 @@ def test_in_a_terminal_progress_is_a_live_table(tmp_path):
         env=environment,
     )
     os.close(other_end)
-    seen = b""
+    content = b""
     while True:
         try:
-            piece = os.read(terminal, 65536)
+            chunk = os.read(terminal, 65536)
         except OSError:  # the other end is closed
             break
-        seen += piece
+        content += chunk
     os.close(terminal)
     assert process.wait() == 0
-    text = seen.decode()
+    text = content.decode()
     assert "\x1b[" in text  # redrawn in place
     plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text)
-    done = [int(trials) for trials in re.findall(r"(\d+) of 112 trials finished, \d+ diverged", plain)]
-    assert len(done) >= 3
-    assert done == sorted(done)
+    finished_trials = [int(trials) for trials in re.findall(r"(\d+) of 112 trials finished, \d+ diverged", plain)]
+    assert len(finished_trials) >= 3
+    assert finished_trials == sorted(finished_trials)
     assert re.search(r"rung 2  \d+ networks to epoch \d+ +━", plain)
     assert "1 of 1 workers busy" in plain
     assert re.search(r"sweep: 112 of 112 trials, \d+ network-epochs/s", plain)

@@ -21,59 +21,59 @@ ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd",
 IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "stacks.width=unlimited")
 
 
-def planned(folder, *overrides):
+def run_plan(folder, *overrides):
     """What is found, and what is printed."""
     configuration = Configuration(*compose("execution=local", f"runs={folder}", "plan=true", *overrides), "")
     console = Console(file=StringIO(), width=200)
     return show_plan(configuration, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
 
 
-def left_behind(folder):
+def entries(folder):
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
 def test_the_numbers_of_a_small_sweep_are_those_worked_out_by_hand(tmp_path):
     """9 trials on 2 folds with 3 seeds; of 150 rows 30 are for the test, 60 and 60 are the folds."""
-    found, printed = planned(
+    estimate, printed = run_plan(
         tmp_path, *ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=3", "training.epochs=10"
     )
     steps = 4  # batches of 16 out of 60 rows
-    assert (found["trials"], found["networks"], found["network_epochs"]) == (9, 54, 540)
-    assert (found["rungs"], found["stacks"], found["workers"]) == (1, 1, 1)
-    assert found["flops"] == 540 * steps * 6 * 16 * (4 * 8 + 8 * 3)
-    assert found["view_bytes"] == 2 * 4 * 120 * (4 + 3)  # float32: 4 columns, 3 classes, both parts of both folds
+    assert (estimate["trials"], estimate["networks"], estimate["network_epochs"]) == (9, 54, 540)
+    assert (estimate["rungs"], estimate["stacks"], estimate["workers"]) == (1, 1, 1)
+    assert estimate["flops"] == 540 * steps * 6 * 16 * (4 * 8 + 8 * 3)
+    assert estimate["view_bytes"] == 2 * 4 * 120 * (4 + 3)  # float32: 4 columns, 3 classes, both parts of both folds
     n_parameters = 5 * 8 + 9 * 3
-    assert found["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam remembers two means
+    assert estimate["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam remembers two means
     assert "plan       9 trials, 54 networks, 540 network-epochs, 1 rungs, 1 stacks, " in printed
     assert re.search(r"^sweep      about \d+\.\d s on 1 workers, if nothing stops early$", printed, re.MULTILINE)
-    assert left_behind(tmp_path) <= {"cache"}
+    assert entries(tmp_path) <= {"cache"}
 
 
 def test_rungs_are_planned_with_the_trials_that_survive(tmp_path):
-    found, _ = planned(tmp_path, *ADAM, *IRIS, "search=halving", "training.epochs=9")
-    assert (found["trials"], found["rungs"]) == (9, 3)
-    assert found["network_epochs"] == 9 * 1 + 3 * 2 + 1 * 6
+    estimate, _ = run_plan(tmp_path, *ADAM, *IRIS, "search=halving", "training.epochs=9")
+    assert (estimate["trials"], estimate["rungs"]) == (9, 3)
+    assert estimate["network_epochs"] == 9 * 1 + 3 * 2 + 1 * 6
 
 
 def test_a_budget_is_planned_with(tmp_path):
-    found, _ = planned(tmp_path, *ADAM, *IRIS, "budget.trials=4", "training.epochs=5")
-    assert (found["trials"], found["network_epochs"]) == (4, 20)
+    estimate, _ = run_plan(tmp_path, *ADAM, *IRIS, "budget.trials=4", "training.epochs=5")
+    assert (estimate["trials"], estimate["network_epochs"]) == (4, 20)
 
 
 def test_of_a_run_that_grows_what_is_new_is_planned(tmp_path):
     settings = (*ADAM, *IRIS, "training.epochs=3")
     run = f"run={run_sweep(tmp_path, *settings)['run_id']}"
-    found, printed = planned(tmp_path, *settings, run, "training.epochs=5")
-    assert (found["networks"], found["network_epochs"]) == (9, 9 * 2)
+    estimate, printed = run_plan(tmp_path, *settings, run, "training.epochs=5")
+    assert (estimate["networks"], estimate["network_epochs"]) == (9, 9 * 2)
     assert "; 9 networks have begun before" in printed
-    assert planned(tmp_path, *settings, run)[0]["network_epochs"] == 0
+    assert run_plan(tmp_path, *settings, run)[0]["network_epochs"] == 0
     with pytest.raises(SettingError, match="there is no such run"):
-        planned(tmp_path, *settings, "run=nothing")
+        run_plan(tmp_path, *settings, "run=nothing")
 
 
 def test_the_results_in_the_cache_are_counted(tmp_path):
-    first, _ = planned(tmp_path, *ADAM, *IRIS)
-    again, printed = planned(tmp_path, *ADAM, *IRIS)
+    first, _ = run_plan(tmp_path, *ADAM, *IRIS)
+    again, printed = run_plan(tmp_path, *ADAM, *IRIS)
     assert first["upstream_computed"] > 0
     assert first["upstream_cached"] == 0
     assert again["upstream_computed"] == 0
@@ -84,16 +84,16 @@ def test_the_results_in_the_cache_are_counted(tmp_path):
 def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
     """A factor of four leaves room for a machine that does other work, too."""
     settings = (*FEW, "training.epochs=30")
-    found, _ = planned(tmp_path / "plan", *settings)
-    taken = run_sweep(tmp_path / "run", *settings)["timings"]["sweep_s"]
-    assert 1 / 4 < found["sweep_seconds"] / taken < 4
+    estimate, _ = run_plan(tmp_path / "plan", *settings)
+    measured = run_sweep(tmp_path / "run", *settings)["timings"]["sweep_s"]
+    assert 1 / 4 < estimate["sweep_seconds"] / measured < 4
 
 
 @pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
 def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
     """Four stacks of 6 seconds; and what each slice costs besides."""
-    found = plan([trial_network(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
-    timed = [replace(stack, epoch_seconds=0.6) for stack in found]
+    stacks = plan([trial_network(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
+    timed = [replace(stack, epoch_seconds=0.6) for stack in stacks]
     seconds, slices = simulate(timed, workers, 1.0)
     assert slices == 4 * 10  # each of one epoch
     assert seconds == pytest.approx(expected + slices / workers * 0.03)
@@ -101,11 +101,11 @@ def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
 
 @pytest.mark.slow
 def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
-    done = run_command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
-    lines = [line.split()[0] for line in done.stdout.splitlines() if line and not line.startswith(" ")]
+    completed = run_command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
+    lines = [line.split()[0] for line in completed.stdout.splitlines() if line and not line.startswith(" ")]
     assert lines[-5:] == ["plan", "upstream", "memory", "arithmetic", "sweep"]
-    assert left_behind(tmp_path) == {"runs"}
-    assert left_behind(tmp_path / "runs") == {"cache"}
+    assert entries(tmp_path) == {"runs"}
+    assert entries(tmp_path / "runs") == {"cache"}
 
 
 def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
@@ -116,9 +116,9 @@ def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
     path.write_text("\n".join(lines[:-1]) + "\n")
     before = path.read_bytes()
     assert json.loads(lines[-1])["event"] == "end"
-    found, _ = planned(tmp_path, *ADAM, *IRIS, "training.epochs=3")
-    assert found["network_epochs"] == 0
-    assert planned(tmp_path, *ADAM, *IRIS, "training.epochs=3", "resume=never")[0]["network_epochs"] == 27
+    estimate, _ = run_plan(tmp_path, *ADAM, *IRIS, "training.epochs=3")
+    assert estimate["network_epochs"] == 0
+    assert run_plan(tmp_path, *ADAM, *IRIS, "training.epochs=3", "resume=never")[0]["network_epochs"] == 27
     assert path.read_bytes() == before
 
 
@@ -130,9 +130,9 @@ def test_the_plan_of_an_interrupted_halving_is_what_the_resumed_run_trains(tmp_p
     lines = path.read_text().splitlines()
     rungs = [number for number, line in enumerate(lines) if json.loads(line)["event"] == "rung"]
     path.write_text("\n".join(lines[: rungs[2]]) + "\n")  # the last rung is missing
-    found, printed = planned(tmp_path, *settings)
+    estimate, printed = run_plan(tmp_path, *settings)
     assert "9 networks have begun before" in printed
-    assert (found["trials"], found["network_epochs"]) == (9, 1 * 6)
+    assert (estimate["trials"], estimate["network_epochs"]) == (9, 1 * 6)
     n_lines = len(path.read_text().splitlines())
     run_sweep(tmp_path, *settings)
     resumed = [json.loads(line) for line in path.read_text().splitlines()[n_lines:]]

@@ -28,41 +28,42 @@ OTHER = make_architecture((8, 9, 3), batch_size=32)
 LONGER = VIEW_SHAPE._replace(n_train=400)
 
 
-def stacks(width):
+def packing(width):
     return PackingSettings(width, 1.0, 0.0)
 
 
 @st.composite
-def any_networks(draw):
+def network_lists(draw):
     """Networks of two architectures and two sizes of data on several folds, some of which have begun."""
-    found = []
+    networks = []
     for number in range(draw(st.integers(1, 40))):
         architecture, view_shape = draw(st.sampled_from([SMALL, OTHER])), draw(st.sampled_from([VIEW_SHAPE, LONGER]))
         start_at, until = draw(st.sampled_from([0, 3])), draw(st.sampled_from([5, 9]))
         origin = NetworkOrigin(draw(st.integers(0, 3)), f"from {number}") if start_at or draw(st.booleans()) else None
         view = draw(st.integers(0, 2)) + 3 * (view_shape == LONGER)
-        found.append(trial_network(number, architecture, view, view_shape, (start_at, until), origin))
-    return found
+        networks.append(trial_network(number, architecture, view, view_shape, (start_at, until), origin))
+    return networks
 
 
 @given(
-    networks=any_networks(),
+    networks=network_lists(),
     workers=st.integers(1, 9),
     width=st.one_of(st.sampled_from(["auto", "unlimited"]), st.integers(1, 50)),
 )
 def test_every_network_is_in_one_stack_of_networks_like_it(networks, workers, width):
-    by_key = {one.network.key: one for one in networks}
-    found = plan(networks, workers, stacks(width))
-    assert Counter(network.key for stack in found for network in stack.networks) == Counter(by_key.keys())
-    for stack in found:
-        asked = [by_key[network.key] for network in stack.networks]
-        assert stack.networks == tuple(asked)
-        assert {(one.architecture, one.fold.view_shape, one.start, one.until) for one in asked} == {
-            (stack.architecture, stack.view_shape, stack.start, stack.until)
-        }
-        assert [one.origin for one in asked] in ([*stack.origins], [None] * len(asked))
+    by_key = {network_plan.network.key: network_plan for network_plan in networks}
+    stacks = plan(networks, workers, packing(width))
+    assert Counter(network.key for stack in stacks for network in stack.networks) == Counter(by_key.keys())
+    for stack in stacks:
+        planned = [by_key[network.key] for network in stack.networks]
+        assert stack.networks == tuple(planned)
+        assert {
+            (network_plan.architecture, network_plan.fold.view_shape, network_plan.start, network_plan.until)
+            for network_plan in planned
+        } == {(stack.architecture, stack.view_shape, stack.start, stack.until)}
+        assert [network_plan.origin for network_plan in planned] in ([*stack.origins], [None] * len(planned))
         networks, folds = stack.with_views()
-        assert [folds[network.view] for network in networks] == [one.fold for one in asked]
+        assert [folds[network.view] for network in networks] == [network_plan.fold for network_plan in planned]
         assert len({fold.content_hash for fold in folds}) == len(folds)
         assert isinstance(width, str) or len(stack.networks) <= width
         kinds = [network.kinds for network in networks]
@@ -72,26 +73,26 @@ def test_every_network_is_in_one_stack_of_networks_like_it(networks, workers, wi
 def test_networks_that_cannot_be_trained_together_are_in_different_stacks():
     """One difference at a time: architecture, size of the data, epochs, whether there is a checkpoint."""
     first = trial_network(0)
-    others = [
+    different = [
         trial_network(1, OTHER),
         trial_network(1, view_shape=LONGER),
         trial_network(1, span=(0, 9)),
         trial_network(1, span=(2, 10), origin=NetworkOrigin(0, "x")),
         trial_network(1, origin=NetworkOrigin(0, "x")),
     ]
-    for other in others:
-        assert len(plan([first, other], 1, stacks("unlimited"))) == 2
+    for network in different:
+        assert len(plan([first, network], 1, packing("unlimited"))) == 2
     for like in (trial_network(1), trial_network(1, view=1)):
-        assert len(plan([first, like], 1, stacks("unlimited"))) == 1
+        assert len(plan([first, like], 1, packing("unlimited"))) == 1
 
 
 @pytest.mark.parametrize(("workers", "width", "n_rounds"), [(3, 8, 1), (2, 4, 3), (4, 3, 2), (2, 3, 4), (1, 8, 3)])
 def test_the_stacks_of_a_round_get_equally_many_networks_of_each_kind(workers, width, n_rounds):
     networks = [trial_network(number) for number in range(24)]  # eight of each of the three optimizers
-    found = plan(networks, workers, stacks(width))
-    assert len(found) == n_rounds * workers
-    counts = [Counter(net.network.kinds for net in stack.networks) for stack in found]
-    for begin in range(0, len(found), workers):
+    stacks = plan(networks, workers, packing(width))
+    assert len(stacks) == n_rounds * workers
+    counts = [Counter(net.network.kinds for net in stack.networks) for stack in stacks]
+    for begin in range(0, len(stacks), workers):
         at_a_time = counts[begin : begin + workers]
         for kinds in set().union(*at_a_time):
             numbers = [count[kinds] for count in at_a_time]
@@ -100,25 +101,25 @@ def test_the_stacks_of_a_round_get_equally_many_networks_of_each_kind(workers, w
 
 
 def test_neighbours_of_one_kind_are_put_into_different_stacks_of_a_round():
-    found = plan([trial_network(3 * number) for number in range(12)], 3, stacks(4))  # one optimizer
-    numbers = [[int(network.key[:4]) // 3 for network in stack.networks] for stack in found]
+    stacks = plan([trial_network(3 * number) for number in range(12)], 3, packing(4))  # one optimizer
+    numbers = [[int(network.key[:4]) // 3 for network in stack.networks] for stack in stacks]
     assert numbers == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
 
 
 def test_where_workers_have_several_stacks_networks_of_one_kind_are_in_as_few_as_possible():
     networks = [trial_network(number) for number in range(24)]  # eight of each of the three optimizers
-    n_each = Counter(one.network.kinds for one in networks)
-    found = plan(networks, 1, stacks(4))
-    assert [len(stack.networks) for stack in found] == [4] * 6
-    stacks_of = Counter(kinds for stack in found for kinds in {net.network.kinds for net in stack.networks})
+    n_each = Counter(planned_network.network.kinds for planned_network in networks)
+    stacks = plan(networks, 1, packing(4))
+    assert [len(stack.networks) for stack in stacks] == [4] * 6
+    stacks_of = Counter(kinds for stack in stacks for kinds in {net.network.kinds for net in stack.networks})
     assert stacks_of.keys() == n_each.keys()
     assert all(stacks_of[kinds] <= math.ceil(n / 4) + 1 for kinds, n in n_each.items())
-    assert sum(stacks_of.values()) <= len(found) + len(n_each) - 1  # each border is between two kinds, or within one
+    assert sum(stacks_of.values()) <= len(stacks) + len(n_each) - 1  # each border is between two kinds, or within one
 
 
 def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
     networks = [trial_network(number, view=view) for number in range(2) for view in (5, 2, 9)]
-    (stack,) = plan(networks, 1, stacks("unlimited"))
+    (stack,) = plan(networks, 1, packing("unlimited"))
     networks, folds = stack.with_views()
     views = [int(fold.content_hash) for fold in folds]
     assert views == [2, 5, 9]
@@ -135,25 +136,25 @@ def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
 def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
     """There is enough work for all of them: 5 networks take a minute."""
     networks = [trial_network(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
-    found = plan(networks, workers, stacks("auto"))
-    assert len(found) % workers == 0 or {len(stack.networks) for stack in found} == {1}
-    widths = [len(stack.networks) for stack in found if stack.architecture == SMALL]
+    stacks = plan(networks, workers, packing("auto"))
+    assert len(stacks) % workers == 0 or {len(stack.networks) for stack in stacks} == {1}
+    widths = [len(stack.networks) for stack in stacks if stack.architecture == SMALL]
     assert max(widths) - min(widths) <= 1
 
 
 def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_they_take():
     """Small networks of 10 epochs, 1.7 s for 10,000 of them; and a thousand workers."""
-    found = plan([trial_network(number) for number in range(10_000)], 1000, stacks("auto"))
-    whole = sum(stack.seconds for stack in found)
-    taken = len(found) * TASK_S + whole / len(found)
-    assert taken == pytest.approx(2 * math.sqrt(whole * TASK_S), rel=0.1)  # the least that it can be
-    assert len(found) * TASK_S < 0.6 * taken
+    stacks = plan([trial_network(number) for number in range(10_000)], 1000, packing("auto"))
+    total_seconds = sum(stack.seconds for stack in stacks)
+    taken = len(stacks) * TASK_S + total_seconds / len(stacks)
+    assert taken == pytest.approx(2 * math.sqrt(total_seconds * TASK_S), rel=0.1)  # the least that it can be
+    assert len(stacks) * TASK_S < 0.6 * taken
 
 
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     architecture, view_shape = make_architecture((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
     networks = [trial_network(number, architecture, 0, view_shape, (0, 30)) for number in range(33_000)]
-    few, many = (plan(networks, workers, stacks("auto")) for workers in (2, 200))
+    few, many = (plan(networks, workers, packing("auto")) for workers in (2, 200))
     assert len(many) % 200 == 0
     assert min(stack.seconds for stack in many) > 0.7 * min_task_seconds(200)
     assert max(len(stack.networks) for stack in many) > max(len(stack.networks) for stack in few)
@@ -164,7 +165,7 @@ def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
     widths = [
         max(
             len(stack.networks)
-            for stack in plan([trial_network(n, architecture) for n in range(200)], 1, stacks("auto"))
+            for stack in plan([trial_network(n, architecture) for n in range(200)], 1, packing("auto"))
         )
         for architecture in (SMALL, middle, LARGE)
     ]
@@ -175,12 +176,12 @@ def test_large_networks_are_in_narrow_stacks_and_small_ones_in_wide_ones():
 
 @pytest.mark.parametrize(("width", "expected"), [("unlimited", [10]), (4, [4, 3, 3]), (1, [1] * 10), (99, [10])])
 def test_a_width_is_the_largest_number_of_networks_in_a_stack(width, expected):
-    found = plan([trial_network(number) for number in range(10)], 4, stacks(width))
-    assert [len(stack.networks) for stack in found] == expected
+    stacks = plan([trial_network(number) for number in range(10)], 4, packing(width))
+    assert [len(stack.networks) for stack in stacks] == expected
 
 
 def test_the_rest_of_a_stack_continues_from_its_state():
-    (stack,) = plan([trial_network(number, view=number % 2) for number in range(6)], 1, stacks("unlimited"))
+    (stack,) = plan([trial_network(number, view=number % 2) for number in range(6)], 1, packing("unlimited"))
     keys = stack.keys[1:4]
     rest = stack.continued(keys, number=8, epoch=4)
     assert [net.network for net in rest.networks] == [net.network for net in stack.networks[1:4]]
@@ -201,8 +202,8 @@ def test_an_epoch_takes_about_as_long_as_estimated():
     stack = start(architecture, [make_network(f"{number}") for number in range(20)])
     data = make_data(architecture, 1000, 200)
     train(stack, data, 1, {})
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     with np.errstate(all="ignore"):
         train(stack, data, 3, {})
-    taken = (time.perf_counter() - began) / 3
+    taken = (time.perf_counter() - start_time) / 3
     assert 0.1 < taken / epoch_seconds(architecture, ViewShape(32, 10, 1000, 200), 20) < 10

@@ -39,7 +39,7 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
+        values = dict(attributes)
         self._inside = tag
         self.scripts += tag == "script"
         self.addresses += [value for name, value in attributes if name in ("href", "src")]
@@ -50,7 +50,7 @@ class Page(HTMLParser):
         elif tag in ("td", "th"):
             self.tables[-1][-1].append("")
         elif tag == "img":
-            self.images.append((given["alt"], base64.b64decode(given["src"].partition("base64,")[2])))
+            self.images.append((values["alt"], base64.b64decode(values["src"].partition("base64,")[2])))
 
     def handle_data(self, text):
         if self._inside == "h2":
@@ -62,16 +62,16 @@ class Page(HTMLParser):
         self._inside = ""
 
 
-def reported(folder, *overrides):
+def run_and_report(folder, *overrides):
     """The run's folder and its page."""
-    found = run_sweep(folder, *SMALL, *overrides)
-    (path,) = folder.glob(f"*/{found['run_id']}/report.html")
+    summary = run_sweep(folder, *SMALL, *overrides)
+    (path,) = folder.glob(f"*/{summary['run_id']}/report.html")
     return path.parent, Page(path.read_text())
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    return reported(tmp_path_factory.mktemp("digits"))
+    return run_and_report(tmp_path_factory.mktemp("digits"))
 
 
 def test_the_page_has_all_its_parts(digits):
@@ -112,15 +112,15 @@ def test_the_leaderboard_is_that_of_the_file(digits):
 
 def test_the_confusion_matrix_and_its_scores_are_scikit_learns(digits):
     folder, page = digits
-    found = json.loads((folder / "diagnosis.json").read_text())["test"]
+    reported = json.loads((folder / "diagnosis.json").read_text())["test"]
     settings, _ = compose()
     test = settings.split(settings.data())[1]
     predicted = model_file.load(folder / "model").predict_columns(_raw(test))["prediction"]
-    assert found["confusion"] == confusion_matrix(test.y, predicted).tolist()
+    assert reported["confusion"] == confusion_matrix(test.y, predicted).tolist()
     expected = precision_recall_fscore_support(test.y, predicted)
     for name, values in zip(("precision", "recall", "f1"), expected, strict=False):
-        assert np.allclose(found["per_class"][name], values)
-    assert found["support"] == expected[3].tolist()
+        assert np.allclose(reported["per_class"][name], values)
+    assert reported["support"] == expected[3].tolist()
     (table,) = (table for table in page.tables if table[0][0] == "class")
     assert [float(row[2]) for row in table[1:]] == pytest.approx(expected[1].tolist(), abs=5e-4)
 
@@ -153,8 +153,8 @@ def test_the_explained_variance_is_scikit_learns(digits):
     rows = development.part(0)[0]
     x = np.column_stack(list(_raw(rows).values())).astype(float)
     expected = PCA(32).fit(StandardScaler().fit_transform(x)).explained_variance_ratio_
-    found = json.loads((folder / "diagnosis.json").read_text())["reduction"]["explained"]
-    assert found == pytest.approx(expected.tolist(), rel=1e-3)
+    reported = json.loads((folder / "diagnosis.json").read_text())["reduction"]["explained"]
+    assert reported == pytest.approx(expected.tolist(), rel=1e-3)
 
 
 def test_the_importances_sum_to_one_and_find_what_matters(digits):
@@ -189,15 +189,15 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_run_has_a_report(kind, tmp_path):
     overrides, caption = KINDS[kind]
-    _, page = reported(tmp_path, *overrides.split())
-    assert caption in [said for said, _ in page.images]
+    _, page = run_and_report(tmp_path, *overrides.split())
+    assert caption in [alternative_text for alternative_text, _ in page.images]
 
 
 @pytest.mark.slow
 def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
-    one = [f"~space.optimizer.{name}" for name in ("sgd", "adam")]
-    one += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
-    _, page = reported(tmp_path, *one, "space.optimizer.momentum.learning_rate=0.1", "training.epochs=1")
+    removed = [f"~space.optimizer.{name}" for name in ("sgd", "adam")]
+    removed += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
+    _, page = run_and_report(tmp_path, *removed, "space.optimizer.momentum.learning_rate=0.1", "training.epochs=1")
     assert "Learning rates" not in page.headings
     assert "Hyperparameter importance" not in page.headings
 

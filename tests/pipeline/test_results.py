@@ -21,66 +21,66 @@ def test_networks_go_trial_by_trial_with_the_folds_and_the_seeds_inside():
 
 
 def test_slices_are_counted_and_joined():
-    found = open_records(4)
-    first, second = list(found.networks)[:2]
-    assert add_slice(found, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
-    assert (found.n_finished, found.epochs_trained, found.n_slices, found.best) == (0, 4, 1, None)
-    assert add_slice(found, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
-    assert (found.epochs_trained, found.n_slices) == (6, 2)
-    assert list(found.networks[first].curves["validation/loss"]) == [0.5, 0.6, 0.2]
-    assert found.networks[second].diverged == (3, "why")
-    assert (found.networks[second].checkpoint, found.networks[second].ended) == (None, True)
-    found.finish("0000")
-    assert found.mark_finished(found.trials) == ["0000", "0001"]
-    assert found.mark_finished(found.trials) == []  # each once
-    assert (found.n_finished, found.best) == (2, found.trials["0000"])
+    records = open_records(4)
+    first, second = list(records.networks)[:2]
+    assert add_slice(records, {first: report(0.5, 0.6), second: report(0.4, 0.4)}, 0, 2) == [first, second]
+    assert (records.n_finished, records.epochs_trained, records.n_slices, records.best) == (0, 4, 1, None)
+    assert add_slice(records, {first: report(0.2), second: replace(report(), diverged=(3, "why"))}, 2, 3) == [first]
+    assert (records.epochs_trained, records.n_slices) == (6, 2)
+    assert list(records.networks[first].curves["validation/loss"]) == [0.5, 0.6, 0.2]
+    assert records.networks[second].diverged == (3, "why")
+    assert (records.networks[second].checkpoint, records.networks[second].ended) == (None, True)
+    records.finish("0000")
+    assert records.mark_finished(records.trials) == ["0000", "0001"]
+    assert records.mark_finished(records.trials) == []  # each once
+    assert (records.n_finished, records.best) == (2, records.trials["0000"])
 
 
 def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
-    found = open_records(4)
-    first, second = list(found.networks)[:2]
+    records = open_records(4)
+    first, second = list(records.networks)[:2]
     early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), selected_epoch=2)
-    assert add_slice(found, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
-    assert (found.epochs_trained, found.networks[first].epochs_trained) == (9, 4)
-    found.finish("0001")
-    found.mark_finished(found.trials)
-    assert found.best.mean["validation/loss"] == 0.1
-    assert [trial.key for trial in found.ranking()] == ["0000", "0001"]
-    assert (found.trials["0000"].stopped_early, found.trials["0001"].stopped_early) == (True, False)
+    assert add_slice(records, {first: early, second: report(*[0.3] * 5, selected_epoch=5)}, 0, 5) == [second]
+    assert (records.epochs_trained, records.networks[first].epochs_trained) == (9, 4)
+    records.finish("0001")
+    records.mark_finished(records.trials)
+    assert records.best.mean["validation/loss"] == 0.1
+    assert [trial.key for trial in records.ranking()] == ["0000", "0001"]
+    assert (records.trials["0000"].stopped_early, records.trials["0001"].stopped_early) == (True, False)
 
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])
 def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric):
-    found = open_records(4, metric=metric)
-    for key, value in zip(found.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
-        add_slice(found, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
-    assert [trial.key for trial in found.ranking()] == ["0001", "0003", "0000", "0002"]
-    found.mark_finished(found.trials)
-    assert found.best.key == "0001"
+    records = open_records(4, metric=metric)
+    for key, value in zip(records.networks, (0.5, 0.1, 0.5, 0.3), strict=True):
+        add_slice(records, {key: report(value, selected_epoch=1)}, 0, 1, last=True)
+    assert [trial.key for trial in records.ranking()] == ["0001", "0003", "0000", "0002"]
+    records.mark_finished(records.trials)
+    assert records.best.key == "0001"
 
 
 def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
     """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
-    found = open_records(1)
-    (key,) = found.networks
-    add_slice(found, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
-    add_slice(found, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
-    network = found.networks[key]
+    records = open_records(1)
+    (key,) = records.networks
+    add_slice(records, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
+    add_slice(records, {key: report(0.8, 0.1, selected_epoch=5)}, 3, 5)
+    network = records.networks[key]
     assert [network.result_known_at(epoch) for epoch in range(1, 7)] == [False, False, True, False, True, False]
     assert (network.metrics_at(3)["validation/loss"], network.metrics_at(5)["validation/loss"]) == (0.2, 0.1)
     assert network.final_metrics["validation/loss"] == 0.1
-    add_slice(found, {key: replace(report(), diverged=INF)}, 5, 7)
+    add_slice(records, {key: replace(report(), diverged=INF)}, 5, 7)
     assert (network.result_known_at(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
     assert network.metrics_at(3)["validation/loss"] == 0.2  # a rung before still has its score
 
 
 def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
-    found = open_records(1)
-    (key,) = found.networks
-    add_slice(found, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
-    add_slice(found, {key: report(0.2, 0.1, selected_epoch=5)}, 3, 5)
-    add_slice(found, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
-    network = found.networks[key]
+    records = open_records(1)
+    (key,) = records.networks
+    add_slice(records, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
+    add_slice(records, {key: report(0.2, 0.1, selected_epoch=5)}, 3, 5)
+    add_slice(records, {key: report(0.6, 0.4, selected_epoch=2, fingerprint="new")}, 0, 2)
+    network = records.networks[key]
     assert list(network.curves["validation/loss"]) == [0.6, 0.4]
     assert (network.epochs_trained, network.fingerprint) == (2, "new")
     assert [network.result_known_at(epoch) for epoch in (2, 3, 5)] == [True, False, False]
@@ -88,12 +88,12 @@ def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_kn
 
 def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     """As population-based training does: trial 1 goes on from trial 0."""
-    found = open_records(2)
-    good, bad = found.networks
-    add_slice(found, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
+    records = open_records(2)
+    good, bad = records.networks
+    add_slice(records, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
     content_hash = "copy 0001/1/0"
-    open_trial(found, 1, content_hash="copy ", origins={content_hash: found.networks[good]})
-    copy = found.networks[bad]
+    open_trial(records, 1, content_hash="copy ", origins={content_hash: records.networks[good]})
+    copy = records.networks[bad]
     assert (copy.key, copy.content_hash, copy.epochs_trained, copy.checkpoint) == (
         bad,
         content_hash,
@@ -101,61 +101,68 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
         checkpoint_ref(good, "00000-2"),
     )
     assert list(copy.curves["validation/loss"]) == [0.3, 0.2]
-    add_slice(found, {bad: report(0.1, selected_epoch=3)}, 2, 3)
-    assert list(found.networks[good].curves["validation/loss"]) == [0.3, 0.2]
-    assert list(found.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
-    assert list(found.known["hash of 0001/1/0"].curves["validation/loss"]) == [
+    add_slice(records, {bad: report(0.1, selected_epoch=3)}, 2, 3)
+    assert list(records.networks[good].curves["validation/loss"]) == [0.3, 0.2]
+    assert list(records.networks[bad].curves["validation/loss"]) == [0.3, 0.2, 0.1]
+    assert list(records.known["hash of 0001/1/0"].curves["validation/loss"]) == [
         0.9,
         0.8,
     ]  # what it was before is still known
-    assert found.n_resumed == 0
+    assert records.n_resumed == 0
 
 
 def test_what_an_earlier_session_knew_stands_and_is_counted():
     before = open_records(2)
     add_slice(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
-    found = open_records(
+    records = open_records(
         3, known={content_hash: result for content_hash, result in before.known.items() if result.epochs_trained}
     )
-    assert found.n_resumed == 1
-    assert (found.networks["0000/1/0"].epochs_trained, found.epochs_trained) == (2, 0)
-    open_trial(found, 0)  # the next rung
-    assert found.n_resumed == 1
+    assert records.n_resumed == 1
+    assert (records.networks["0000/1/0"].epochs_trained, records.epochs_trained) == (2, 0)
+    open_trial(records, 0)  # the next rung
+    assert records.n_resumed == 1
 
 
 def test_others_in_the_file_of_a_slice_are_found_there_too():
-    found = open_records(2)
-    stopped, other = found.networks
+    records = open_records(2)
+    stopped, running = records.networks
     add_slice(
-        found, {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), other: report(0.4, selected_epoch=1)}, 0, 1
+        records,
+        {stopped: report(0.3, selected_epoch=1, stopped=(1, "why")), running: report(0.4, selected_epoch=1)},
+        0,
+        1,
     )
     held = CheckpointRef("00000-2", "1" * 64, stopped)
-    found.add(
-        {other: report(0.4, selected_epoch=2)}, 1, 2, {other: checkpoint_ref(other, "00000-2"), stopped: held}, False
+    records.add(
+        {running: report(0.4, selected_epoch=2)},
+        1,
+        2,
+        {running: checkpoint_ref(running, "00000-2"), stopped: held},
+        False,
     )
-    assert found.networks[stopped].checkpoint == held
+    assert records.networks[stopped].checkpoint == held
 
 
 def test_a_pruned_trial_has_a_result_and_a_cause():
-    found = open_records(2)
-    add_slice(found, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
-    for key in found.trials:
-        found.prune(key, "the budget is used up")
-    assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
-    assert [trial.rankable for trial in found.trials.values()] == [True, False]  # the second was never trained
-    assert found.trials["0000"].status == "pruned after epoch 1: the budget is used up"
-    found.finish("0000")
-    found.prune("0000", "another cause")
-    assert found.networks["0000/1/0"].pruned == (1, "the budget is used up")
+    records = open_records(2)
+    add_slice(records, {"0000/1/0": report(0.3, selected_epoch=1)}, 0, 1)
+    for key in records.trials:
+        records.prune(key, "the budget is used up")
+    assert records.networks["0000/1/0"].pruned == (1, "the budget is used up")
+    assert [trial.rankable for trial in records.trials.values()] == [True, False]  # the second was never trained
+    assert records.trials["0000"].status == "pruned after epoch 1: the budget is used up"
+    records.finish("0000")
+    records.prune("0000", "another cause")
+    assert records.networks["0000/1/0"].pruned == (1, "the budget is used up")
 
 
 def digest_with(change=None, **of):
-    found = open_records(1, **of)
+    records = open_records(1, **of)
     content = (
         report(0.5, 0.4, selected_epoch=2) if change is None else replace(report(0.5, 0.4, selected_epoch=2), **change)
     )
-    add_slice(found, dict.fromkeys(found.networks, content), 0, 2)
-    return digest(found)
+    add_slice(records, dict.fromkeys(records.networks, content), 0, 2)
+    return digest(records)
 
 
 def test_the_digest_sees_every_part_of_a_result():
@@ -176,29 +183,31 @@ def test_the_digest_sees_every_part_of_a_result():
     open_trial(other_trial, 1)
     other_seed.replicates = (Replicate(0, 1),)
     open_trial(other_seed, 0)
-    for found in (pruned_trial, other_trial, other_seed):
-        add_slice(found, {key: report(0.5, 0.4, selected_epoch=2) for key in found.networks}, 0, 2)
+    for records in (pruned_trial, other_trial, other_seed):
+        add_slice(records, {key: report(0.5, 0.4, selected_epoch=2) for key in records.networks}, 0, 2)
     pruned_trial.prune("0000", "why")
-    digests += [digest(found) for found in (pruned_trial, other_trial, other_seed)]
+    digests += [digest(records) for records in (pruned_trial, other_trial, other_seed)]
     assert len({*digests}) == len(digests)
     assert digest_with() == digests[0]
 
 
 def test_the_digest_takes_one_nan_for_another_and_no_other_number():
     """Its sign and its other bits are what a processor makes of them, and a journal keeps neither."""
-    nan, other, minus, plus = (
+    nan, other_nan, minus, plus = (
         digest_with({"curves": report(0.5, value).curves}) for value in (math.nan, -math.nan, -0.0, 0.0)
     )
-    assert nan == other
+    assert nan == other_nan
     assert len({nan, minus, plus}) == 3
 
 
 def test_the_digest_does_not_depend_on_the_order_in_which_slices_end_or_on_where_states_are():
     digests = set()
     for order in permutations(range(3)):
-        found = open_records(3)
+        records = open_records(3)
         for number in order:
             key = f"{number:04d}/1/0"
-            found.add({key: report(number / 10, selected_epoch=1)}, 0, 1, {key: checkpoint_ref(key, f"{order}")}, True)
-        digests.add(digest(found))
+            records.add(
+                {key: report(number / 10, selected_epoch=1)}, 0, 1, {key: checkpoint_ref(key, f"{order}")}, True
+            )
+        digests.add(digest(records))
     assert len(digests) == 1

@@ -13,7 +13,7 @@ from pipeline.search.base import TrainRequest
 UNLIMITED = Budget(None, None, None)
 
 
-class Script:
+class ScriptedSampler:
     """A sampler that asks for the given rungs, and keeps what it is told."""
 
     def __init__(self, *rungs):
@@ -26,41 +26,51 @@ class Script:
         self.told.append(dict(scores))
 
 
-def swept(script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5):
+def train_rungs(
+    script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5
+):
     """Train all that is asked for. Returns for each rung {trial: epoch}, and the records."""
     results = open_records(0) if results is None else results
     rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
-    asked = []
+    requested = []
     while requests := rungs.next():
-        asked.append({request.trial.number: request.until for request in requests})
+        requested.append({request.trial.number: request.until for request in requests})
         for request in requests:
             open_trial(results, request.trial.number)
             for network in results.trials[request.trial.key].networks:
-                told = losses(request.trial.number, range(network.epochs_trained + 1, request.until + 1))
-                one = (
-                    told if not isinstance(told, float) else report(*[told] * (request.until - network.epochs_trained))
+                losses_or_report = losses(request.trial.number, range(network.epochs_trained + 1, request.until + 1))
+                network_report = (
+                    losses_or_report
+                    if not isinstance(losses_or_report, float)
+                    else report(*[losses_or_report] * (request.until - network.epochs_trained))
                 )
-                one = one if one.diverged else replace(one, selected_epoch=request.until)
+                network_report = (
+                    network_report if network_report.diverged else replace(network_report, selected_epoch=request.until)
+                )
                 if not network.ended:
                     add_slice(
-                        results, {network.key: one}, network.epochs_trained, request.until, request.until == epochs
+                        results,
+                        {network.key: network_report},
+                        network.epochs_trained,
+                        request.until,
+                        request.until == epochs,
                     )
         rungs.trained(requests)
-    return asked, results
+    return requested, results
 
 
 def test_without_a_budget_everything_asked_for_is_trained():
-    script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(2, 9)])
-    asked, results = swept(script)
-    assert asked == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
+    script = ScriptedSampler([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(2, 9)])
+    requested, results = train_rungs(script)
+    assert requested == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
     assert len(script.told) == 3
     assert [network.pruned for network in results.networks.values()] == [
         (3, "the search left it out"),
         (1, "the search left it out"),
         None,
     ]
-    assert [one.completed for one in results.trials.values()] == [False, False, True]
-    assert all(one.finished for one in results.trials.values())
+    assert [record.completed for record in results.trials.values()] == [False, False, True]
+    assert all(record.finished for record in results.trials.values())
 
 
 @pytest.mark.parametrize(
@@ -77,23 +87,23 @@ def test_without_a_budget_everything_asked_for_is_trained():
     ],
 )
 def test_a_budget_pays_for_the_first_of_the_requests(budget, expected):
-    script = Script([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
-    asked, results = swept(script, budget)
+    script = ScriptedSampler([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
+    requested, results = train_rungs(script, budget)
     if budget == Budget(None, 21, None):
         expected = [*expected, {3: 9}]
-    assert asked == expected
-    assert all(one.finished for one in results.trials.values())
+    assert requested == expected
+    assert all(record.finished for record in results.trials.values())
 
 
 def test_each_network_of_a_trial_is_paid_for():
-    script = Script([(0, 2), (1, 2)])
-    assert swept(script, Budget(None, 2 * 6, None), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
+    script = ScriptedSampler([(0, 2), (1, 2)])
+    assert train_rungs(script, Budget(None, 2 * 6, None), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
 
 
 def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
-    script = Script([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
-    _, results = swept(script, Budget(None, 8, None))
-    causes = {one.key[:4]: one.pruned for one in results.networks.values()}
+    script = ScriptedSampler([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
+    _, results = train_rungs(script, Budget(None, 8, None))
+    causes = {network.key[:4]: network.pruned for network in results.networks.values()}
     budget = "budget.network_epochs=8 is used up"
     assert causes["0001"] == (1, "the search left it out")
     assert causes["0002"] == (3, budget) or causes["0002"] == (1, budget)
@@ -103,10 +113,10 @@ def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
 
 
 def test_scores_are_means_over_the_networks_and_smaller_is_better():
-    script = Script([(0, 1), (1, 1)])
+    script = ScriptedSampler([(0, 1), (1, 1)])
     results = open_records(0, n_folds=2)
     losses = iter([0.25, 0.75, 0.5, 0.25])
-    swept(
+    train_rungs(
         script, epochs=1, results=results, objectives=("loss", "accuracy", "parameters"), losses=lambda *_: next(losses)
     )
     assert script.told == [{"0000": (0.5, -0.5, 100.0), "0001": (0.375, -0.625, 101.0)}]
@@ -117,17 +127,17 @@ def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
     results = open_records(1)
     add_slice(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
     add_slice(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
-    script = Script([(0, 2)], [(0, 3)], [(0, 5)])
+    script = ScriptedSampler([(0, 2)], [(0, 3)], [(0, 5)])
     rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
     while requests := rungs.next():
         rungs.trained(requests)
-    assert [told["0000"] for told in script.told][::2] == [(0.3,), (math.inf,)]
+    assert [scores["0000"] for scores in script.told][::2] == [(0.3,), (math.inf,)]
     assert results.networks["0000/1/0"].pruned is None
 
 
 def test_a_trial_of_which_one_network_diverged_scores_inf():
-    script = Script([(0, 2)])
-    told = iter([0.5, replace(report(0.5), diverged=(2, "why"))])
-    _, results = swept(script, results=open_records(0, n_folds=2), losses=lambda *_: next(told))
+    script = ScriptedSampler([(0, 2)])
+    reports = iter([0.5, replace(report(0.5), diverged=(2, "why"))])
+    _, results = train_rungs(script, results=open_records(0, n_folds=2), losses=lambda *_: next(reports))
     assert script.told == [{"0000": (math.inf,)}]
     assert results.trials["0000"].diverged

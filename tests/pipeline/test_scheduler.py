@@ -12,7 +12,7 @@ from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 
 
-def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
+def plan_stacks(n_networks, width, epochs=10, epoch_seconds=0.1):
     stacks = plan(
         [trial_network(number, span=(0, epochs)) for number in range(n_networks)], 1, PackingSettings(width, 1.0, 0.0)
     )
@@ -21,12 +21,12 @@ def planned(n_networks, width, epochs=10, epoch_seconds=0.1):
 
 @dataclass
 class Simulation:
-    """Workers that train the scheduler's slices; `lasts` gives their durations."""
+    """Workers that train the scheduler's slices; `duration_of` gives their durations."""
 
     scheduler: Scheduler
     workers: int
-    lasts: object
-    leaves: object
+    duration_of: object
+    last_epochs: object
     fate: object = lambda keys, one: None  # of a slice: None, "lost" or "out of memory"
     trained: dict = field(default_factory=dict)  # by network, its epochs in order
     given_up: dict = field(default_factory=dict)  # by network, in which epoch
@@ -39,51 +39,53 @@ class Simulation:
         now, running = 0.0, []
         self.scheduler.resize(self.workers, self.gpus)
         while not self.scheduler.done:
-            while chosen := self.next([one for _, _, one, _ in running]):
-                assert chosen.stack not in {one.stack for _, _, one, _ in running}  # never a stack twice at a time
-                seconds = self.lasts(chosen)
+            while chosen := self.next([running_slice for _, _, running_slice, _ in running]):
+                assert chosen.stack not in {
+                    running_slice.stack for _, _, running_slice, _ in running
+                }  # never a stack twice at a time
+                seconds = self.duration_of(chosen)
                 heapq.heappush(running, (now + seconds, self.n_slices, chosen, seconds))
                 self.n_slices += 1
-                self.widths[chosen.gpu].append(len(self.going_on(chosen)))
-            now, _, done, seconds = heapq.heappop(running)
-            if fate := self.fate(self.keys(done), done):
+                self.widths[chosen.gpu].append(len(self.continuing_keys(chosen)))
+            now, _, finished, seconds = heapq.heappop(running)
+            if fate := self.fate(self.keys(finished), finished):
                 self.n_lost += 1
-                if key := self.scheduler.lost(done, fate == "out of memory"):
+                if key := self.scheduler.lost(finished, fate == "out of memory"):
                     assert key not in self.given_up
-                    self.given_up[key] = done.until
+                    self.given_up[key] = finished.until
             else:
-                self.scheduler.finished(done, self.train(done), seconds)
+                self.scheduler.finished(finished, self.train(finished), seconds)
 
     def next(self, running):
         """The next slice, for a GPU if one is idle."""
-        n_on_gpus = sum(one.gpu for one in running)
+        n_on_gpus = sum(running_slice.gpu for running_slice in running)
         if n_on_gpus < self.gpus and (chosen := self.scheduler.next(gpu=True)):
             return chosen
         return self.scheduler.next() if len(running) - n_on_gpus < self.workers else None
 
-    def going_on(self, one: Slice):
+    def continuing_keys(self, task: Slice):
         """The networks that a slice trains, without those that have ended."""
-        return [key for key in self.keys(one) if self.leaves.get(key, 99) > one.start]
+        return [key for key in self.keys(task) if self.last_epochs.get(key, 99) > task.start]
 
-    def keys(self, one: Slice):
+    def keys(self, task: Slice):
         """The networks that a slice trains."""
-        keys = self.scheduler.stacks[one.stack].keys
-        return [key for key in keys if len(self.trained.get(key, ())) == one.start]
+        keys = self.scheduler.stacks[task.stack].keys
+        return [key for key in keys if len(self.trained.get(key, ())) == task.start]
 
-    def train(self, done: Slice):
+    def train(self, task: Slice):
         """The networks that continue; those that were divided off or have ended no longer belong to the stack."""
-        stack = self.scheduler.stacks[done.stack]
-        going_on = []
+        stack = self.scheduler.stacks[task.stack]
+        continuing = []
         for network in stack.networks:
             epochs = self.trained.setdefault(network.key, [])
-            if self.leaves.get(network.key, 99) <= done.start:
+            if self.last_epochs.get(network.key, 99) <= task.start:
                 continue
-            until = min(done.until, self.leaves.get(network.key, 99))
-            assert len(epochs) == done.start  # never before its predecessor has ended
-            epochs.extend(range(done.start + 1, until + 1))
-            if until == done.until < self.leaves.get(network.key, 99):
-                going_on.append(network.key)
-        return going_on
+            until = min(task.until, self.last_epochs.get(network.key, 99))
+            assert len(epochs) == task.start  # never before its predecessor has ended
+            epochs.extend(range(task.start + 1, until + 1))
+            if until == task.until < self.last_epochs.get(network.key, 99):
+                continuing.append(network.key)
+        return continuing
 
 
 @settings(max_examples=200)
@@ -99,23 +101,25 @@ class Simulation:
 def test_every_network_is_trained_through_every_epoch_once(
     n_networks, width, epochs, workers, slice_seconds, first, choices
 ):
-    stacks = planned(n_networks, width, epochs)
+    stacks = plan_stacks(n_networks, width, epochs)
     scheduler = Scheduler(stacks, workers, slice_seconds, first=first)
     keys = [network.key for stack in stacks for network in stack.networks]
-    leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.3}
-    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves)
+    last_epochs = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.3}
+    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), last_epochs)
     simulation.run()
-    assert {key: len(seen) for key, seen in simulation.trained.items()} == {
-        key: leaves.get(key, epochs) for key in keys
+    assert {key: len(trained_epochs) for key, trained_epochs in simulation.trained.items()} == {
+        key: last_epochs.get(key, epochs) for key in keys
     }
-    assert all(seen == list(range(1, len(seen) + 1)) for seen in simulation.trained.values())
+    assert all(
+        trained_epochs == list(range(1, len(trained_epochs) + 1)) for trained_epochs in simulation.trained.values()
+    )
     assert scheduler.next() is None
     assert set(scheduler.stacks) == set(range(first, first + len(scheduler.stacks)))  # no number twice, none left out
 
 
 def test_a_stack_is_divided_when_workers_are_idle():
     """One stack of 8 that lasts 10 seconds an epoch: after the first slice four workers share it."""
-    scheduler = Scheduler(planned(8, 8, epoch_seconds=10.0), 4, slice_seconds=10.0)
+    scheduler = Scheduler(plan_stacks(8, 8, epoch_seconds=10.0), 4, slice_seconds=10.0)
     keys = scheduler.stacks[0].keys
     first = scheduler.next()
     assert scheduler.next() is None
@@ -132,24 +136,24 @@ def test_a_stack_is_divided_when_workers_are_idle():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "going_on", "others", "why"),
+    ("seconds", "n_continuing", "n_other_stacks", "why"),
     [
         (0.001, 8, 0, "the remaining epochs take no time"),
         (10.0, 1, 0, "a single network"),
         (10.0, 8, 1, "another stack waits"),
     ],
 )
-def test_a_stack_is_not_divided_needlessly(seconds, going_on, others, why):
-    scheduler = Scheduler(planned(8 * (1 + others), 8, epoch_seconds=1.0), 2, slice_seconds=1.0)
-    keys = scheduler.stacks[0].keys[:going_on]
-    done = scheduler.next()
-    scheduler.finished(done, keys, seconds * (done.until - done.start))
-    assert len(scheduler.stacks) == 1 + others, why
-    assert scheduler.next().stack == done.stack
+def test_a_stack_is_not_divided_needlessly(seconds, n_continuing, n_other_stacks, why):
+    scheduler = Scheduler(plan_stacks(8 * (1 + n_other_stacks), 8, epoch_seconds=1.0), 2, slice_seconds=1.0)
+    keys = scheduler.stacks[0].keys[:n_continuing]
+    first = scheduler.next()
+    scheduler.finished(first, keys, seconds * (first.until - first.start))
+    assert len(scheduler.stacks) == 1 + n_other_stacks, why
+    assert scheduler.next().stack == first.stack
 
 
 def test_a_stack_that_has_begun_goes_before_one_that_has_not_and_a_long_one_begins_first():
-    short, long = planned(2, 2, epochs=4, epoch_seconds=1.0), planned(2, 2, epochs=8, epoch_seconds=1.0)
+    short, long = plan_stacks(2, 2, epochs=4, epoch_seconds=1.0), plan_stacks(2, 2, epochs=8, epoch_seconds=1.0)
     scheduler = Scheduler([*short, *long], 1, slice_seconds=1.0)
     assert scheduler.next() == Slice(1, 0, 1)
     scheduler.finished(Slice(1, 0, 1), ["0000/1/0"], 1.0)
@@ -158,10 +162,10 @@ def test_a_stack_that_has_begun_goes_before_one_that_has_not_and_a_long_one_begi
 
 
 def test_slices_last_about_as_long_as_asked():
-    scheduler = Scheduler(planned(4, 4, epochs=1000), 1, slice_seconds=3.0)
+    scheduler = Scheduler(plan_stacks(4, 4, epochs=1000), 1, slice_seconds=3.0)
     keys = scheduler.stacks[0].keys
-    done = scheduler.next()
-    scheduler.finished(done, keys, 0.25 * (done.until - done.start))  # a quarter of a second per epoch
+    first = scheduler.next()
+    scheduler.finished(first, keys, 0.25 * (first.until - first.start))  # a quarter of a second per epoch
     later = scheduler.next()
     assert later.until - later.start == 12
     scheduler.finished(later, keys, 12 * 5.0)  # now five seconds
@@ -169,12 +173,12 @@ def test_slices_last_about_as_long_as_asked():
 
 
 def test_a_stack_whose_networks_have_all_ended_is_dropped():
-    scheduler = Scheduler(planned(4, 2, epochs=1000), 1, slice_seconds=1e-9)
+    scheduler = Scheduler(plan_stacks(4, 2, epochs=1000), 1, slice_seconds=1e-9)
     first = scheduler.next()
     scheduler.finished(first, [], 1.0)
-    other = scheduler.next()
-    assert other.stack != first.stack
-    scheduler.finished(other, [], 1.0)
+    second = scheduler.next()
+    assert second.stack != first.stack
+    scheduler.finished(second, [], 1.0)
     assert scheduler.done
     assert scheduler.next() is None
 
@@ -182,18 +186,18 @@ def test_a_stack_whose_networks_have_all_ended_is_dropped():
 @given(workers=st.integers(1, 5), n_stacks=st.integers(1, 12), choices=st.randoms(use_true_random=False))
 def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
     """As many slices run as there are workers, or unfinished stacks."""
-    scheduler = Scheduler(planned(2 * n_stacks, 2, epochs=6), workers, slice_seconds=1e-6)
-    running, over = [], set()
+    scheduler = Scheduler(plan_stacks(2 * n_stacks, 2, epochs=6), workers, slice_seconds=1e-6)
+    running, finished_stacks = [], set()
     while not scheduler.done:
         while len(running) < workers and (chosen := scheduler.next()):
             running.append(chosen)
         divided = {origin.stack for stack in scheduler.stacks.values() for origin in stack.origins}
-        assert len(running) == min(workers, len(set(scheduler.stacks) - over - divided))
-        done = running.pop(choices.randrange(len(running)))
-        keys = scheduler.stacks[done.stack].keys
-        scheduler.finished(done, keys, choices.uniform(0.1, 2))
-        if done.until == 6:
-            over.add(done.stack)
+        assert len(running) == min(workers, len(set(scheduler.stacks) - finished_stacks - divided))
+        task = running.pop(choices.randrange(len(running)))
+        keys = scheduler.stacks[task.stack].keys
+        scheduler.finished(task, keys, choices.uniform(0.1, 2))
+        if task.until == 6:
+            finished_stacks.add(task.stack)
 
 
 @settings(max_examples=200)
@@ -210,12 +214,12 @@ def test_a_network_that_kills_its_workers_is_found_and_given_up_and_no_other(
 ):
     """From some epoch on, each slice that contains a poisoned network is lost; the others are trained to the end."""
     epochs = 9
-    scheduler = Scheduler(planned(n_networks, width, epochs), workers, slice_seconds, retries)
+    scheduler = Scheduler(plan_stacks(n_networks, width, epochs), workers, slice_seconds, retries)
     keys = [network.key for stack in scheduler.stacks.values() for network in stack.networks]
     poisoned = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.15}
 
-    def fate(keys, one):
-        return "lost" if any(poisoned.get(key, 99) <= one.until for key in keys) else None
+    def fate(keys, task):
+        return "lost" if any(poisoned.get(key, 99) <= task.until for key in keys) else None
 
     simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), {}, fate)
     simulation.run()
@@ -236,17 +240,17 @@ def test_slices_that_are_lost_occasionally_are_trained_to_the_end(n_networks, wi
     """Every slice is lost once; no network is given up, and no epoch is skipped or trained twice."""
     lost = set()
 
-    def fate(keys, one):
-        if (keys[0], one.start) in lost:
+    def fate(keys, task):
+        if (keys[0], task.start) in lost:
             return None
-        lost.update((key, one.start) for key in keys)
+        lost.update((key, task.start) for key in keys)
         return loss
 
-    simulation = Simulation(Scheduler(planned(n_networks, width), 3, 0.5, 1), 3, lambda _: 0.2, {}, fate)
+    simulation = Simulation(Scheduler(plan_stacks(n_networks, width), 3, 0.5, 1), 3, lambda _: 0.2, {}, fate)
     simulation.run()
     assert simulation.given_up == {}
     assert len(simulation.trained) == n_networks
-    assert all(seen == list(range(1, 11)) for seen in simulation.trained.values())
+    assert all(trained_epochs == list(range(1, 11)) for trained_epochs in simulation.trained.values())
 
 
 @given(n_networks=st.integers(1, 40), fits=st.integers(1, 9))
@@ -254,14 +258,14 @@ def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_netwo
     def fate(keys, _):
         return "out of memory" if len(keys) > fits else None
 
-    simulation = Simulation(Scheduler(planned(n_networks, 40), 2, 0.5, 0), 2, lambda _: 0.2, {}, fate)
+    simulation = Simulation(Scheduler(plan_stacks(n_networks, 40), 2, 0.5, 0), 2, lambda _: 0.2, {}, fate)
     simulation.run()
     assert (len(simulation.trained), simulation.given_up) == (n_networks, {})
     assert simulation.n_lost <= 2 * n_networks / fits  # halving, not one by one
 
 
 def test_a_lost_slice_is_repeated_epoch_by_epoch_and_then_halved():
-    scheduler = Scheduler(planned(4, 4, epochs=10, epoch_seconds=0.1), 1, 0.5, 1)
+    scheduler = Scheduler(plan_stacks(4, 4, epochs=10, epoch_seconds=0.1), 1, 0.5, 1)
     keys = scheduler.stacks[0].keys
     assert scheduler.next() == Slice(0, 0, 5)
     assert scheduler.lost(Slice(0, 0, 5)) is None

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sweeps import LARGE, SMALL, VIEW_SHAPE, trial_network
-from test_scheduler import Simulation, planned
+from test_scheduler import Simulation, plan_stacks
 
 from pipeline.engine.packing.cost_model import gpu_width
 from pipeline.engine.packing.planner import NetworkOrigin, PackingSettings, plan
@@ -33,45 +33,45 @@ def test_every_network_is_trained_through_every_epoch_once_on_any_device(
     n_networks, width, epochs, workers, gpus, fits, slice_seconds, choices
 ):
     """Slices are lost, on GPUs also for lack of memory; no network is given up."""
-    stacks = planned(n_networks, width, epochs)
+    stacks = plan_stacks(n_networks, width, epochs)
     scheduler = with_gpus(stacks, workers, gpus, fits, slice_seconds, retries=99)
     keys = [network.key for stack in stacks for network in stack.networks]
-    leaves = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.2}
+    last_epochs = {key: choices.randint(1, epochs) for key in keys if choices.random() < 0.2}
 
-    def fate(_, one):
+    def fate(_, task):
         return (
-            choices.choice(["out of memory", "lost"]) if choices.random() < 0.1 and (workers or not one.gpu) else None
+            choices.choice(["out of memory", "lost"]) if choices.random() < 0.1 and (workers or not task.gpu) else None
         )
 
-    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), leaves, fate, gpus=gpus)
+    simulation = Simulation(scheduler, workers, lambda _: choices.uniform(0.01, 3), last_epochs, fate, gpus=gpus)
     simulation.run()
     assert simulation.given_up == {}
     for key in keys:
-        assert simulation.trained[key] == list(range(1, min(leaves.get(key, epochs), epochs) + 1))
+        assert simulation.trained[key] == list(range(1, min(last_epochs.get(key, epochs), epochs) + 1))
     assert max(simulation.widths[True], default=0) <= fits
 
 
 @given(n_networks=st.integers(2, 60), workers=st.integers(1, 6), fits=st.integers(1, 99), width=st.integers(1, 9))
 def test_at_the_start_a_gpu_takes_all_that_fits_but_leaves_a_stack_for_each_core(n_networks, workers, fits, width):
-    stacks = planned(n_networks, width)
+    stacks = plan_stacks(n_networks, width)
     scheduler = with_gpus(stacks, workers, 1, fits)
     wide = scheduler.next(gpu=True)
     narrow = [scheduler.next() for _ in range(workers)]
     n = len(scheduler.stacks[wide.stack].networks)
     assert n <= fits
-    assert len([one for one in narrow if one]) >= min(workers, len(stacks) - 1)
+    assert len([item for item in narrow if item]) >= min(workers, len(stacks) - 1)
     if len(stacks) > workers and fits >= n_networks:
         assert n == sum(len(stack.networks) for stack in stacks[: len(stacks) - workers])
-    assert Counter(network.key for one in scheduler.stacks.values() for network in one.networks).keys() == {
+    assert Counter(network.key for item in scheduler.stacks.values() for network in item.networks).keys() == {
         network.key for stack in stacks for network in stack.networks
     }
 
 
 @given(n_networks=st.integers(1, 99), workers=st.integers(0, 4), gpus=st.integers(2, 5), width=st.integers(1, 9))
 def test_several_gpus_begin_with_about_equally_many_networks(n_networks, workers, gpus, width):
-    scheduler = with_gpus(planned(n_networks, width), workers, gpus, 1000)
+    scheduler = with_gpus(plan_stacks(n_networks, width), workers, gpus, 1000)
     taken = [chosen for _ in range(gpus) if (chosen := scheduler.next(gpu=True))]
-    widths = [len(scheduler.stacks[one.stack].networks) for one in taken]
+    widths = [len(scheduler.stacks[task.stack].networks) for task in taken]
     assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not divided for it
     assert len(taken) == gpus or sum(widths) == n_networks
     if not workers and n_networks > 3 * gpus * width:
@@ -95,7 +95,7 @@ def test_stacks_of_different_sorts_are_not_joined():
 
 
 def test_stacks_that_have_begun_are_joined_from_their_current_epoch():
-    scheduler = with_gpus(planned(4, 2, epoch_seconds=0.1), 2, 0, 100)
+    scheduler = with_gpus(plan_stacks(4, 2, epoch_seconds=0.1), 2, 0, 100)
     keys = [scheduler.stacks[number].keys for number in (0, 1)]
     assert [scheduler.next(), scheduler.next()] == [Slice(0, 0, 5), Slice(1, 0, 5)]
     for number in (0, 1):
@@ -104,7 +104,7 @@ def test_stacks_that_have_begun_are_joined_from_their_current_epoch():
     wide = scheduler.next(gpu=True)
     assert (wide.start, wide.gpu) == (5, True)
     stack = scheduler.stacks[wide.stack]
-    assert {(one.key, origin) for one, origin in zip(stack.networks, stack.origins, strict=True)} == {
+    assert {(joined.key, origin) for joined, origin in zip(stack.networks, stack.origins, strict=True)} == {
         *((key, NetworkOrigin(0, key)) for key in keys[0]), *((key, NetworkOrigin(1, key)) for key in keys[1][1:])
     }  # fmt: skip
     assert scheduler.next() is None
@@ -112,14 +112,14 @@ def test_stacks_that_have_begun_are_joined_from_their_current_epoch():
 
 def test_an_idle_core_gets_its_fair_share_of_a_wide_stack():
     """The GPU needs 0.1 s for an epoch of 60 networks, a core 2.4 s: a fair share of two cores is 2 networks each."""
-    scheduler = with_gpus(planned(60, 60, epochs=100, epoch_seconds=2.4), 2, 1, 100)
+    scheduler = with_gpus(plan_stacks(60, 60, epochs=100, epoch_seconds=2.4), 2, 1, 100)
     wide = scheduler.next(gpu=True)
     assert scheduler.next() is None
     keys = scheduler.stacks[wide.stack].keys
     scheduler.finished(wide, keys, 0.1 * (wide.until - wide.start))
-    again, *others = scheduler.next(gpu=True), scheduler.next(), scheduler.next()
-    assert [len(scheduler.stacks[one.stack].networks) for one in (again, *others)] == [56, 2, 2]
-    assert [one.gpu for one in (again, *others)] == [True, False, False]
+    on_gpu, *on_cores = scheduler.next(gpu=True), scheduler.next(), scheduler.next()
+    assert [len(scheduler.stacks[task.stack].networks) for task in (on_gpu, *on_cores)] == [56, 2, 2]
+    assert [task.gpu for task in (on_gpu, *on_cores)] == [True, False, False]
 
 
 def test_a_core_that_takes_over_a_wide_stack_divides_it():
@@ -138,7 +138,7 @@ def test_a_core_that_takes_over_a_wide_stack_divides_it():
 
 
 def test_without_memory_the_width_is_halved_for_the_whole_sort_until_only_cores_train_it():
-    scheduler = with_gpus(planned(8, 1), 0, 1, 100)
+    scheduler = with_gpus(plan_stacks(8, 1), 0, 1, 100)
     widths = []
     while chosen := scheduler.next(gpu=True):
         widths.append(len(scheduler.stacks[chosen.stack].networks))

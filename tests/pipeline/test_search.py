@@ -30,7 +30,7 @@ def space(learning_rate, **parts):
     )
 
 
-def listed(n):
+def space_of(n):
     """A space of n trials."""
     return space([(i + 1) / 1000 for i in range(n)])
 
@@ -44,7 +44,7 @@ MIXED = space(
 )
 
 
-def played(sampler, score):
+def run_search(sampler, score):
     """Every rung as {trial number: until}, when trials score as `score` says."""
     rungs = []
     while requests := sampler.ask():
@@ -53,14 +53,14 @@ def played(sampler, score):
     return rungs
 
 
-def by_number(trial):
+def score_by_number(trial):
     return float(trial.number)
 
 
 @pytest.mark.parametrize("search", [Grid(), Random(4, 0), Sobol(4, 0)], ids=lambda search: type(search).__name__)
 def test_one_rung_to_the_last_epoch(search):
     assert isinstance(search, Search)
-    (rung,) = played(search.begin(listed(4), 7, 3), by_number)
+    (rung,) = run_search(search.begin(space_of(4), 7, 3), score_by_number)
     assert rung == dict.fromkeys(range(len(rung)), 7)
 
 
@@ -102,24 +102,24 @@ def test_drawn_trials_are_spread_evenly_over_a_space(search):
     """Shares of decisions and mean positions on their scales, within four standard deviations of 512 random draws."""
     trials = search(512, 0).list_trials(MIXED)
     parameters = [trial.parameters for trial in trials]
-    assert sum(one["optimizer.learning_rate"] < 10**-2.5 for one in parameters) == pytest.approx(256, abs=46)
-    assert sum(one["regularizer"] == "l2" for one in parameters) == pytest.approx(256, abs=46)
-    assert sum(one["network.hidden"] == "[32]" for one in parameters) == pytest.approx(512 / 3, abs=43)
-    assert sum(one["training.batch_size"] for one in parameters) / 512 == pytest.approx(36, abs=3)
-    assert {type(one["training.batch_size"]) for one in parameters} == {int}
-    assert all(1e-4 <= one["optimizer.learning_rate"] <= 1e-1 for one in parameters)
+    assert sum(values["optimizer.learning_rate"] < 10**-2.5 for values in parameters) == pytest.approx(256, abs=46)
+    assert sum(values["regularizer"] == "l2" for values in parameters) == pytest.approx(256, abs=46)
+    assert sum(values["network.hidden"] == "[32]" for values in parameters) == pytest.approx(512 / 3, abs=43)
+    assert sum(values["training.batch_size"] for values in parameters) / 512 == pytest.approx(36, abs=3)
+    assert {type(values["training.batch_size"]) for values in parameters} == {int}
+    assert all(1e-4 <= values["optimizer.learning_rate"] <= 1e-1 for values in parameters)
 
 
 @pytest.mark.parametrize("search", [Random, Sobol])
 def test_no_trial_is_drawn_twice_and_a_small_space_ends_early(search):
-    trials = search(256, 0).list_trials(listed(12))
+    trials = search(256, 0).list_trials(space_of(12))
     assert sorted(trial.parameters["optimizer.learning_rate"] for trial in trials) == [
         (i + 1) / 1000 for i in range(12)
     ]
 
 
 def test_equal_choices_give_equal_parameters_in_all_searches():
-    made = [search.list_trials(listed(3)) for search in (Grid(), Random(9, 0), Sobol(64, 0))]
+    made = [search.list_trials(space_of(3)) for search in (Grid(), Random(9, 0), Sobol(64, 0))]
     assert [{str(trial.parameters) for trial in trials} for trials in made] == [
         {str(t.parameters) for t in made[0]}
     ] * 3
@@ -127,23 +127,23 @@ def test_equal_choices_give_equal_parameters_in_all_searches():
 
 def test_halving_of_nine_by_three():
     """9 trials for 1 epoch, 3 for 3, 1 for 9: Jamieson & Talwalkar (2016) with eta = 3."""
-    rungs = played(Halving(Grid(), 3, 1).begin(listed(9), 9, 1), lambda trial: -trial.number)
+    rungs = run_search(Halving(Grid(), 3, 1).begin(space_of(9), 9, 1), lambda trial: -trial.number)
     assert rungs == [dict.fromkeys(range(9), 1), dict.fromkeys((6, 7, 8), 3), {8: 9}]
 
 
 def test_halving_rounds_up_and_ends_at_the_last_epoch():
     """112 trials and 30 epochs: ceil(112 / 3) = 38, ceil(38 / 3) = 13, ceil(13 / 3) = 5; 27 epochs become 30."""
-    rungs = played(Halving(Grid(), 3, 1).begin(listed(112), 30, 1), by_number)
+    rungs = run_search(Halving(Grid(), 3, 1).begin(space_of(112), 30, 1), score_by_number)
     assert [(len(rung), set(rung.values())) for rung in rungs] == [(112, {1}), (38, {3}), (13, {9}), (5, {30})]
     assert list(rungs[-1]) == [0, 1, 2, 3, 4]
 
 
 def test_of_equal_trials_the_first_are_kept_and_diverged_ones_never():
     search = Halving(Grid(), 2, 1)
-    assert played(search.begin(listed(6), 2, 1), lambda trial: 1.0)[1] == {0: 2, 1: 2, 2: 2}
-    rungs = played(search.begin(listed(6), 2, 1), lambda trial: inf if trial.number < 5 else 1.0)
+    assert run_search(search.begin(space_of(6), 2, 1), lambda trial: 1.0)[1] == {0: 2, 1: 2, 2: 2}
+    rungs = run_search(search.begin(space_of(6), 2, 1), lambda trial: inf if trial.number < 5 else 1.0)
     assert rungs[1] == {5: 2}
-    assert len(played(search.begin(listed(6), 2, 1), lambda trial: inf)) == 1
+    assert len(run_search(search.begin(space_of(6), 2, 1), lambda trial: inf)) == 1
 
 
 def test_halving_takes_the_trials_of_another_search():
@@ -164,12 +164,15 @@ def sizes(rungs):
         for number, until in rung.items():
             first = next(first[number] for first in rungs if number in first)
             brackets.setdefault(first, {}).setdefault(until, []).append(number)
-    return {first: {until: len(numbers) for until, numbers in found.items()} for first, found in brackets.items()}
+    return {
+        first: {until: len(numbers) for until, numbers in rung_numbers.items()}
+        for first, rung_numbers in brackets.items()
+    }
 
 
 def test_hyperband_has_the_brackets_of_the_paper():
     """Li et al. (2018), R = 81, eta = 3: n_i by r_i, of which the paper prints every bracket; 143 trials in all."""
-    rungs = played(Hyperband(Grid(), 3, 1).begin(listed(81 + 34 + 15 + 8 + 5), 81, 1), by_number)
+    rungs = run_search(Hyperband(Grid(), 3, 1).begin(space_of(81 + 34 + 15 + 8 + 5), 81, 1), score_by_number)
     assert sizes(rungs) == {
         1: {1: 81, 3: 27, 9: 9, 27: 3, 81: 1},
         3: {3: 34, 9: 11, 27: 3, 81: 1},
@@ -182,13 +185,13 @@ def test_hyperband_has_the_brackets_of_the_paper():
 
 def test_hyperband_has_the_brackets_of_another_program():
     """R = 8, eta = 2, as the manual of mlr3hyperband prints them."""
-    rungs = played(Hyperband(Grid(), 2, 1).begin(listed(8 + 6 + 4 + 4), 8, 1), by_number)
+    rungs = run_search(Hyperband(Grid(), 2, 1).begin(space_of(8 + 6 + 4 + 4), 8, 1), score_by_number)
     assert sizes(rungs) == {1: {1: 8, 2: 4, 4: 2, 8: 1}, 2: {2: 6, 4: 3, 8: 1}, 4: {4: 4, 8: 2}, 8: {8: 4}}
 
 
 def test_hyperband_deals_out_any_number_of_candidates_in_proportion():
     """112 trials by 27 : 12 : 6 : 4 of 49, to a trial or two, and each bracket has some early and late ones."""
-    first, *rest = played(Hyperband(Grid(), 3, 1).begin(listed(112), 30, 1), by_number)
+    first, *rest = run_search(Hyperband(Grid(), 3, 1).begin(space_of(112), 30, 1), score_by_number)
     dealt = {until: [n for n, request in first.items() if request == until] for until in (1, 3, 9, 30)}
     for until, share in ((1, 27), (3, 12), (9, 6), (30, 4)):
         assert len(dealt[until]) == pytest.approx(112 * share / 49, abs=2)
@@ -198,7 +201,7 @@ def test_hyperband_deals_out_any_number_of_candidates_in_proportion():
 
 
 def test_a_few_candidates_leave_brackets_out():
-    rungs = played(Hyperband(Grid(), 3, 1).begin(listed(1), 9, 1), by_number)
+    rungs = run_search(Hyperband(Grid(), 3, 1).begin(space_of(1), 9, 1), score_by_number)
     assert rungs == [{0: 1}, {0: 3}, {0: 9}]
 
 
@@ -207,15 +210,15 @@ POPULATION = Population(size=8, every=2, share=0.25, factor=1.25, seed=0)
 
 def generations(search, swept, epochs, score):
     """The requests of every generation."""
-    sampler, found = search.begin(swept, epochs, 1), []
+    sampler, batches = search.begin(swept, epochs, 1), []
     while requests := sampler.ask():
-        found.append(requests)
+        batches.append(requests)
         sampler.tell({request.trial.key: (score(request.trial),) for request in requests})
-    return found
+    return batches
 
 
 def test_the_worst_become_changed_copies_of_the_best():
-    first, second, third = generations(POPULATION, MIXED, 5, by_number)
+    first, second, third = generations(POPULATION, MIXED, 5, score_by_number)
     assert [{request.until for request in requests} for requests in (first, second, third)] == [{2}, {4}, {5}]
     assert [request.origin for request in first] == [None] * 8
     for before, requests in ((first, second), (second, third)):
@@ -238,57 +241,58 @@ def test_numbers_stay_in_their_ranges_and_lists_move_to_neighbours():
     values = [0.3, 0.1, 0.2, 0.4]
     swept = space({"low": 0.01, "high": 0.02}, regularizer={"l2": {"_target_": L2, "strength": values}})
     requests = generations(search, swept, 60, lambda trial: -dict(trial.optimizer.arguments)["learning_rate"])
-    seen = set()
+    moves = set()
     for before, after in pairwise(requests):
         for request in after:
             assert 0.01 <= dict(request.trial.optimizer.arguments)["learning_rate"] <= 0.02
             if request.origin is not None:
                 old, new = (
-                    one.regularizer.arguments[0][1] for one in (before[int(request.origin)].trial, request.trial)
+                    moved_trial.regularizer.arguments[0][1]
+                    for moved_trial in (before[int(request.origin)].trial, request.trial)
                 )
                 assert abs(sorted(values).index(old) - sorted(values).index(new)) <= 1
-                seen.add((old, new))
-    assert len(seen) > 4
+                moves.add((old, new))
+    assert len(moves) > 4
 
 
 def test_diverged_trials_are_replaced_even_if_they_are_more_than_the_share():
-    _, second = generations(POPULATION, MIXED, 4, lambda trial: inf if trial.number > 2 else by_number(trial))
+    _, second = generations(POPULATION, MIXED, 4, lambda trial: inf if trial.number > 2 else score_by_number(trial))
     assert [request.origin is None for request in second] == [True] * 3 + [False] * 5
     assert {request.origin for request in second[3:]} <= {"0000", "0001"}
     assert len(generations(POPULATION, MIXED, 4, lambda trial: inf)) == 1
 
 
 def test_a_population_is_the_same_for_its_seed():
-    one, two = (generations(POPULATION, MIXED, 9, by_number) for _ in range(2))
-    assert one == two
-    other = Population(size=8, every=2, share=0.25, factor=1.25, seed=1)
-    assert generations(other, MIXED, 9, by_number) != one
+    first, second = (generations(POPULATION, MIXED, 9, score_by_number) for _ in range(2))
+    assert first == second
+    other_seed = Population(size=8, every=2, share=0.25, factor=1.25, seed=1)
+    assert generations(other_seed, MIXED, 9, score_by_number) != first
 
 
 FIRST = {"candidates": {"_target_": "pipeline.search.grid.Grid"}, "factor": 3, "first": 1}
 
 
 @pytest.mark.parametrize(
-    ("begin", "said"),
+    ("begin", "message"),
     [
         (
-            lambda: Halving(Grid(), 3, 9).begin(listed(3), 8, 1),
+            lambda: Halving(Grid(), 3, 9).begin(space_of(3), 8, 1),
             "search.first must be at most training.epochs, 8, but is 9",
         ),
-        (lambda: Halving(Grid(), 3, 1).begin(listed(3), 8, 2), "halving ranks trials by one metric, but there are 2"),
-        (lambda: Hyperband(Grid(), 3, 1).begin(listed(3), 8, 2), "hyperband ranks trials by one metric"),
-        (lambda: POPULATION.begin(listed(3), 8, 2), "population ranks trials by one metric"),
-        (lambda: POPULATION.begin(listed(3), 2, 1), "search.every must be below training.epochs, 2, but is 2"),
-        (lambda: POPULATION.begin(listed(1), 8, 1), "changes numbers .* but space has none"),
+        (lambda: Halving(Grid(), 3, 1).begin(space_of(3), 8, 2), "halving ranks trials by one metric, but there are 2"),
+        (lambda: Hyperband(Grid(), 3, 1).begin(space_of(3), 8, 2), "hyperband ranks trials by one metric"),
+        (lambda: POPULATION.begin(space_of(3), 8, 2), "population ranks trials by one metric"),
+        (lambda: POPULATION.begin(space_of(3), 2, 1), "search.every must be below training.epochs, 2, but is 2"),
+        (lambda: POPULATION.begin(space_of(1), 8, 1), "changes numbers .* but space has none"),
     ],
 )
-def test_law_7_a_search_that_contradicts_other_settings_is_refused(begin, said):
-    with pytest.raises(ValueError, match=said):
+def test_law_7_a_search_that_contradicts_other_settings_is_refused(begin, message):
+    with pytest.raises(ValueError, match=message):
         begin()
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (FIRST | {"factor": 1}, "greater than or equal to 2"),
         (FIRST | {"candidates": "grid"}, "must be a mapping with the _target_ of a search"),
@@ -308,6 +312,6 @@ def test_law_7_a_search_that_contradicts_other_settings_is_refused(begin, said):
         (FIRST | {"candidates": FIRST["candidates"] | {"trials": 3}}, "candidates\n.*trials is not a setting"),
     ],
 )
-def test_law_7_wrong_settings_are_refused(settings, said):
-    with pytest.raises(ValidationError, match=said):
+def test_law_7_wrong_settings_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
         TypeAdapter(Halving).validate_python(settings)

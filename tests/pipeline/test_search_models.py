@@ -41,23 +41,25 @@ BRANCHES = space(
 
 def valley(trial):
     """A score with its minimum, 0, at Adam, learning rate 1e-2, beta1 = 0.5 and hidden [32]."""
-    at = trial.parameters
-    away = (log10(at["optimizer.learning_rate"]) + 2) ** 2 + (at.get("optimizer.beta1", 1.0) - 0.5) ** 2
-    return away + (at["optimizer"] != "adam") + (at.get("network.hidden", "[32]") != "[32]")
+    parameters = trial.parameters
+    distance = (log10(parameters["optimizer.learning_rate"]) + 2) ** 2 + (
+        parameters.get("optimizer.beta1", 1.0) - 0.5
+    ) ** 2
+    return distance + (parameters["optimizer"] != "adam") + (parameters.get("network.hidden", "[32]") != "[32]")
 
 
-def played(search, swept, score, n_objectives=1, backwards=False):
+def run_search(search, swept, score, n_objectives=1, backwards=False):
     """The trials, batch by batch, when trials score as `score` says."""
     sampler, batches = search.begin(swept, 5, n_objectives), []
     while requests := sampler.ask():
         assert {(request.until, request.origin) for request in requests} == {(5, None)}
         batches.append([request.trial for request in requests])
-        told = [(request.trial.key, score(request.trial)) for request in requests]
-        sampler.tell(dict(reversed(told) if backwards else told))
+        scores = [(request.trial.key, score(request.trial)) for request in requests]
+        sampler.tell(dict(reversed(scores) if backwards else scores))
     return batches
 
 
-def one(trial):
+def single_score(trial):
     return (valley(trial),)
 
 
@@ -67,7 +69,7 @@ def flat(batches):
 
 @pytest.mark.parametrize("search", [Tpe(20, 8, 0), CmaEs(20, 8, 0)], ids=lambda search: type(search).__name__)
 def test_batches_have_their_size_and_the_last_has_the_rest(search):
-    batches = played(search, NUMBERS, one)
+    batches = run_search(search, NUMBERS, single_score)
     assert [len(batch) for batch in batches] == [8, 8, 4]
     assert [trial.number for trial in flat(batches)] == list(range(20))
     assert search.begin(NUMBERS, 5, 1).ask()[0].trial.parameters["optimizer.learning_rate"] != 1e-5
@@ -75,40 +77,44 @@ def test_batches_have_their_size_and_the_last_has_the_rest(search):
 
 @pytest.mark.parametrize(("make", "swept"), [(Tpe, BRANCHES), (CmaEs, NUMBERS)])
 def test_law_1_equal_scores_lead_to_equal_trials_in_any_order_of_telling(make, swept):
-    first = played(make(32, 8, 7), swept, one)
-    assert played(make(32, 8, 7), swept, one, backwards=True) == first
-    assert played(make(32, 8, 8), swept, one) != first
+    first = run_search(make(32, 8, 7), swept, single_score)
+    assert run_search(make(32, 8, 7), swept, single_score, backwards=True) == first
+    assert run_search(make(32, 8, 8), swept, single_score) != first
 
 
 REPLAY = """
 import json
 import test_search_models as models
-trials = models.flat(models.played(models.Tpe(32, 8, 7), models.BRANCHES, models.one))
+trials = models.flat(models.run_search(models.Tpe(32, 8, 7), models.BRANCHES, models.single_score))
 print(json.dumps([trial.parameters for trial in trials]))
 """
 
 
 def test_law_5_in_a_new_process_equal_scores_lead_to_equal_trials():
-    expected = json.loads(json.dumps([t.parameters for t in flat(played(Tpe(32, 8, 7), BRANCHES, one))]))
+    expected = json.loads(json.dumps([t.parameters for t in flat(run_search(Tpe(32, 8, 7), BRANCHES, single_score))]))
     environment = os.environ | {
         "PYTHONHASHSEED": "12",
         "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
     }
-    done = subprocess.run([sys.executable, "-c", REPLAY], env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == expected
-    assert done.stderr == ""
+    completed = subprocess.run(
+        [sys.executable, "-c", REPLAY], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(completed.stdout) == expected
+    assert completed.stderr == ""
 
 
 @pytest.mark.parametrize("make", [Tpe, CmaEs])
 def test_a_search_finds_better_trials_than_random_search(make):
     """Of 64 trials the last 16 are on average three times nearer to the minimum than random ones, over three seeds."""
-    late = [valley(trial) for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, one)[-2:])]
+    late = [
+        valley(trial) for seed in range(3) for trial in flat(run_search(make(64, 8, seed), NUMBERS, single_score)[-2:])
+    ]
     chance = [valley(trial) for seed in range(3) for trial in Random(64, seed).list_trials(NUMBERS)]
     assert fmean(late) < fmean(chance) / 3
 
 
 def test_a_search_learns_which_branches_and_choices_are_good():
-    last = flat(played(Tpe(80, 8, 0), BRANCHES, one)[-3:])
+    last = flat(run_search(Tpe(80, 8, 0), BRANCHES, single_score)[-3:])
     assert sum(trial.optimizer_name == "adam" for trial in last) > 16
     assert sum(trial.parameters["network.hidden"] == "[32]" for trial in last) > 12
     assert {type(trial.parameters["training.batch_size"]) for trial in last} == {int}
@@ -118,10 +124,10 @@ def test_several_objectives():
     """Two minima, at learning rates 1e-4 and 1e-2: trials between them are Pareto optimal, others are not."""
 
     def two(trial):
-        place = log10(trial.parameters["optimizer.learning_rate"])
-        return (place + 4) ** 2, (place + 2) ** 2
+        position = log10(trial.parameters["optimizer.learning_rate"])
+        return (position + 4) ** 2, (position + 2) ** 2
 
-    late = flat(played(Tpe(64, 8, 0), NUMBERS, two, n_objectives=2)[-2:])
+    late = flat(run_search(Tpe(64, 8, 0), NUMBERS, two, n_objectives=2)[-2:])
     between = [1e-4 <= trial.parameters["optimizer.learning_rate"] <= 1e-2 for trial in late]
     assert sum(between) >= 12  # 6.4 by chance
 
@@ -130,11 +136,11 @@ def test_several_objectives():
 def test_diverged_trials_are_avoided_and_do_no_harm(make, n):
     def steep(trial):
         diverged = trial.parameters["optimizer.learning_rate"] > 10**-1.5
-        return ((inf,) if diverged else one(trial)) * n
+        return ((inf,) if diverged else single_score(trial)) * n
 
-    late = [trial for seed in range(3) for trial in flat(played(make(64, 8, seed), NUMBERS, steep, n)[-2:])]
+    late = [trial for seed in range(3) for trial in flat(run_search(make(64, 8, seed), NUMBERS, steep, n)[-2:])]
     assert sum(trial.parameters["optimizer.learning_rate"] > 10**-1.5 for trial in late) <= 7  # 14.4 by chance
-    assert len(flat(played(make(16, 8, 0), NUMBERS, lambda trial: (inf,) * n, n))) == 16
+    assert len(flat(run_search(make(16, 8, 0), NUMBERS, lambda trial: (inf,) * n, n))) == 16
 
 
 def test_law_7_contradicting_settings_are_refused():
@@ -149,7 +155,7 @@ def test_law_7_contradicting_settings_are_refused():
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 def test_a_gaussian_process_finds_better_trials_than_random_search():
-    late = [valley(trial) for trial in flat(played(GaussianProcess(24, 4, 0), NUMBERS, one)[-2:])]
+    late = [valley(trial) for trial in flat(run_search(GaussianProcess(24, 4, 0), NUMBERS, single_score)[-2:])]
     assert fmean(late) < fmean(valley(trial) for trial in Random(64, 0).list_trials(NUMBERS)) / 5
 
 

@@ -33,20 +33,23 @@ SEARCHES = {
 }
 
 
-def happened(runs):
+def read_events(runs):
     (path,) = runs.glob("*/*/journal.jsonl")
     return events(path)
 
 
-def networks_of(runs):
+def read_networks(runs):
     """By key, the curves and the last fingerprint of every network in the journal of the only run."""
-    found = {}
-    for event in happened(runs):
-        for key, one in event["networks"].items() if event["event"] == "slice" else ():
-            before = found.get(key, ({}, ""))[0]
-            curves = {name: before.get(name, [])[: event["start"]] + values for name, values in one["curves"].items()}
-            found[key] = curves, one["fingerprint"]
-    return found
+    networks = {}
+    for event in read_events(runs):
+        for key, network_report in event["networks"].items() if event["event"] == "slice" else ():
+            before = networks.get(key, ({}, ""))[0]
+            curves = {
+                name: before.get(name, [])[: event["start"]] + values
+                for name, values in network_report["curves"].items()
+            }
+            networks[key] = curves, network_report["fingerprint"]
+    return networks
 
 
 def read_leaderboard(runs):
@@ -57,36 +60,39 @@ def read_leaderboard(runs):
 
 @pytest.mark.parametrize("search", slow_after_first(SEARCHES))
 def test_law_1_decisions_of_a_search_do_not_depend_on_packing(search, tmp_path):
-    found = [
+    summaries = [
         run_sweep(tmp_path / name, *SEARCHES[search], *packing)
         for name, packing in {
             "wide": ("stacks.width=unlimited",),
             "narrow": ("stacks.width=2", "stacks.slice_seconds=0.001"),
         }.items()
     ]
-    assert found[0]["digest"] == found[1]["digest"]
-    assert found[0]["best"] == found[1]["best"]
-    assert found[0]["trials"]["planned"] == len(read_leaderboard(tmp_path / "wide")) > 3
+    assert summaries[0]["digest"] == summaries[1]["digest"]
+    assert summaries[0]["best"] == summaries[1]["best"]
+    assert summaries[0]["trials"]["planned"] == len(read_leaderboard(tmp_path / "wide")) > 3
     assert (
-        sum(found[0]["trials"][name] for name in ("finished", "stopped", "diverged")) == found[0]["trials"]["planned"]
+        sum(summaries[0]["trials"][name] for name in ("finished", "stopped", "diverged"))
+        == summaries[0]["trials"]["planned"]
     )
 
 
 def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
     """9 learning rates: all for an epoch, 3 for three, 1 for nine."""
-    found = run_sweep(tmp_path, *SEARCHES["halving"])
-    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    summary = run_sweep(tmp_path, *SEARCHES["halving"])
+    rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
     assert [sorted(set(rung["until"].values())) for rung in rungs] == [[1], [3], [9]]
     assert [len(rung["until"]) for rung in rungs] == [9, 3, 1]
-    curves = {key[:4]: one["validation/loss"] for key, (one, _) in networks_of(tmp_path).items()}
+    curves = {
+        key[:4]: network_curves["validation/loss"] for key, (network_curves, _) in read_networks(tmp_path).items()
+    }
     best = sorted(curves, key=lambda key: curves[key][0])[:3]
     assert set(rungs[1]["until"]) == set(best)
     assert list(rungs[2]["until"]) == [min(best, key=lambda key: curves[key][2])]
-    assert found["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0, "failed": 0}
+    assert summary["trials"] == {"planned": 9, "finished": 1, "stopped": 8, "diverged": 0, "failed": 0}
     status = {row["trial"]: row["status"] for row in read_leaderboard(tmp_path)}
     for key, curve in curves.items():
-        left = f"pruned after epoch {len(curve)}: the search left it out"
-        assert status[key] == ("finished" if len(curve) == 9 else left)
+        pruned = f"pruned after epoch {len(curve)}: the search left it out"
+        assert status[key] == ("finished" if len(curve) == 9 else pruned)
 
 
 @pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
@@ -96,11 +102,11 @@ def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
 
 
 def test_a_budget_of_network_epochs_is_kept(tmp_path):
-    found = run_sweep(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
-    assert sum(len(curves["validation/loss"]) for curves, _ in networks_of(tmp_path).values()) == 9 + 2
+    summary = run_sweep(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
+    assert sum(len(curves["validation/loss"]) for curves, _ in read_networks(tmp_path).values()) == 9 + 2
     status = [row["status"] for row in read_leaderboard(tmp_path)]
-    assert sum("budget.network_epochs=12 is used up" in one for one in status) == 3
-    assert found["trials"]["stopped"] == 9
+    assert sum("budget.network_epochs=12 is used up" in text for text in status) == 3
+    assert summary["trials"]["stopped"] == 9
 
 
 def view_of(settings):
@@ -108,7 +114,7 @@ def view_of(settings):
     return settings.reduce(settings.prepare(development, 0))
 
 
-def by_hand(rungs, settings, config, trials):
+def train_by_hand(rungs, settings, config, trials):
     """Train a population with nncore alone, each network and each copy in a stack of its own."""
     view, variants = view_of(settings), Variants(Configuration(settings, config, ""))
     shape = variants.of(settings.space.covering_trials()[0]).architecture(view_shape(view), "classification")
@@ -157,17 +163,20 @@ def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
     settings, config = compose(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
     recording = RecordingSearch(settings.search)
     run_pipeline(replace(settings, search=recording), config)
-    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
     reported = {}
     number = -1
-    for event in happened(tmp_path):
+    for event in read_events(tmp_path):
         number += event["event"] == "rung"
         if event["event"] == "slice":
-            for key, one in event["networks"].items():
-                reported[number, key] = one["fingerprint"]
-    found = {(number, key): one.fingerprint for number, key, one in by_hand(rungs, settings, config, recording.asked)}
-    assert found == reported
-    assert len(found) == 3 * 6
+            for key, network_report in event["networks"].items():
+                reported[number, key] = network_report["fingerprint"]
+    expected = {
+        (number, key): network_report.fingerprint
+        for number, key, network_report in train_by_hand(rungs, settings, config, recording.asked)
+    }
+    assert expected == reported
+    assert len(expected) == 3 * 6
 
 
 SWEPT = {  # a setting of the space, the same as a setting of a run of its own, and values
@@ -186,7 +195,7 @@ SWEPT = {  # a setting of the space, the same as a setting of a run of its own, 
 @pytest.mark.parametrize("name", slow_after_first(SWEPT))
 def test_law_1_a_swept_setting_gives_the_result_of_a_separate_run(name, tmp_path):
     swept, alone, values = SWEPT[name]
-    few = ("space=learning_rates", *(f"~space.optimizer.{one}" for one in ("sgd", "momentum", "rmsprop")))
+    few = ("space=learning_rates", *(f"~space.optimizer.{optimizer}" for optimizer in ("sgd", "momentum", "rmsprop")))
     few = (
         *few,
         "space.optimizer.adam.learning_rate=[0.01]",
@@ -196,12 +205,12 @@ def test_law_1_a_swept_setting_gives_the_result_of_a_separate_run(name, tmp_path
     )
     if name != "reduce.n_components":
         few = (*few, "reduce=none")
-    found = run_sweep(tmp_path / "swept", *few, *swept.split())
-    together = networks_of(tmp_path / "swept")
-    assert found["trials"]["finished"] == len(together) == len(values)
+    summary = run_sweep(tmp_path / "swept", *few, *swept.split())
+    together = read_networks(tmp_path / "swept")
+    assert summary["trials"]["finished"] == len(together) == len(values)
     for number, value in enumerate(values):
         run_sweep(tmp_path / f"{number}", *few, alone.format(value))
-        assert networks_of(tmp_path / f"{number}")["0000/1/0"] == together[f"{number:04d}/1/0"]
+        assert read_networks(tmp_path / f"{number}")["0000/1/0"] == together[f"{number:04d}/1/0"]
     assert len({fingerprint for _, fingerprint in together.values()}) == len(values)
     settings, _ = compose(*few, *swept.split())
     assert [str(trial.other_parameters[0][1]) for trial in requested_trials(settings)] == [
@@ -213,9 +222,9 @@ MANY = (*ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=2", "trai
 
 
 def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
-    found = run_sweep(tmp_path, *MANY)
+    summary = run_sweep(tmp_path, *MANY)
     rows = read_leaderboard(tmp_path)
-    finals = {key: curves["validation/loss"][-1] for key, (curves, _) in networks_of(tmp_path).items()}
+    finals = {key: curves["validation/loss"][-1] for key, (curves, _) in read_networks(tmp_path).items()}
     assert len(finals) == 9 * 4
     for row in rows:
         values = [value for key, value in finals.items() if key.startswith(row["trial"])]
@@ -223,24 +232,24 @@ def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
         assert float(row["validation/loss std"]) == pytest.approx(np.std(values, ddof=1))
         assert float(row["validation/loss 95% +-"]) > 0
     assert rows[0]["tied"] == "True"
-    assert found["best"]["tied"] == sum(row["tied"] == "True" for row in rows)
-    best = found["best"]["validation"]["loss"]
+    assert summary["best"]["tied"] == sum(row["tied"] == "True" for row in rows)
+    best = summary["best"]["validation"]["loss"]
     assert best["interval"] == float(rows[0]["validation/loss 95% +-"])
-    assert found["best"]["networks"] == 4
+    assert summary["best"]["networks"] == 4
 
 
 def test_of_equals_the_simplest_is_the_champion(tmp_path):
     """Networks of several sizes on an easy task: those that cannot be distinguished tie."""
     few = (*MANY, "space.optimizer.adam.learning_rate=[0.03]", "+space.network.hidden=[[32],[8],[4]]")
     best = run_sweep(tmp_path / "best", *few)
-    found = run_sweep(tmp_path / "simplest", *few, "select.simplest=true")
+    summary = run_sweep(tmp_path / "simplest", *few, "select.simplest=true")
     rows = read_leaderboard(tmp_path / "simplest")
     tied = [row for row in rows if row["tied"] == "True"]
     smallest = min(tied, key=lambda row: json.loads(row["network.hidden"]))
     assert len(tied) > 1
-    assert found["best"]["trial"] == smallest["trial"]
+    assert summary["best"]["trial"] == smallest["trial"]
     assert best["best"]["trial"] == rows[0]["trial"]
-    assert found["digest"] == best["digest"]
+    assert summary["digest"] == best["digest"]
 
 
 def test_the_pareto_front_has_the_trials_that_none_dominates(tmp_path):
@@ -259,21 +268,21 @@ def test_the_pareto_front_has_the_trials_that_none_dominates(tmp_path):
 def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
     few = (*ADAM, *IRIS, "training.epochs=6")
     champion = run_sweep(tmp_path / "champion", *few)
-    found = run_sweep(tmp_path / "ensemble", *few, "select.publish=ensemble", "select.ensemble=5")
-    counts = found["ensemble"]["networks"]
+    published = run_sweep(tmp_path / "ensemble", *few, "select.publish=ensemble", "select.ensemble=5")
+    counts = published["ensemble"]["networks"]
     assert 1 <= sum(counts.values()) <= 5
     assert set(counts) <= {f"{number:04d}/1/0" for number in range(9)}
     alone = champion["best"]["validation"]["loss"]["mean"]
-    assert found["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it begins with the best network
+    assert published["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it begins with the best network
     settings, _ = compose(*few)
     _, test = settings.split(settings.data())
-    for summary, expected in ((champion, champion["best"]["test"]), (found, found["ensemble"]["test"])):
+    for summary, expected in ((champion, champion["best"]["test"]), (published, published["ensemble"]["test"])):
         model = model_file.load(tmp_path.joinpath(summary["model"]["path"]))
-        answers = model.predict_columns(test.x.numbers)
-        assert np.mean(answers["prediction"] == test.y) == pytest.approx(expected["accuracy"])
-        p = np.stack([answers[f"probability_{label}"] for label in sorted({*test.y})], axis=1)
-        right = p[np.arange(len(p)), np.searchsorted(sorted({*test.y}), test.y)]
-        assert -np.log(right).mean() == pytest.approx(expected["loss"], rel=1e-4)
+        predictions = model.predict_columns(test.x.numbers)
+        assert np.mean(predictions["prediction"] == test.y) == pytest.approx(expected["accuracy"])
+        p = np.stack([predictions[f"probability_{label}"] for label in sorted({*test.y})], axis=1)
+        probability = p[np.arange(len(p)), np.searchsorted(sorted({*test.y}), test.y)]
+        assert -np.log(probability).mean() == pytest.approx(expected["loss"], rel=1e-4)
     assert len(model.models) == len(counts)
 
 
@@ -283,10 +292,10 @@ def test_without_an_ensemble_there_is_none_in_the_summary(tmp_path):
 
 def test_law_2_a_diverged_trial_is_dropped_by_the_search(tmp_path):
     wild = (*SEARCHES["halving"], "space.optimizer.adam.learning_rate=[0.001,0.01,1000.0]", "training.loss_limit=20.0")
-    found = run_sweep(tmp_path, *wild)
-    rungs = [event for event in happened(tmp_path) if event["event"] == "rung"]
+    summary = run_sweep(tmp_path, *wild)
+    rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
     lost = {row["trial"] for row in read_leaderboard(tmp_path) if row["status"].startswith("diverged in epoch 1")}
     assert lost == {"0002"}
-    assert found["trials"]["diverged"] == 1
+    assert summary["trials"]["diverged"] == 1
     assert len(rungs[1]["until"]) == 1
     assert "0002" not in rungs[1]["until"]

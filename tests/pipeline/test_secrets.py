@@ -58,30 +58,30 @@ def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
 
 
 def test_an_error_shows_no_password(tmp_path):
-    done = run_command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
-    assert done.returncode == 2
-    assert "ftp://me:...@host" in done.stderr
-    assert SECRET not in done.stdout + done.stderr
+    completed = run_command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
+    assert completed.returncode == 2
+    assert "ftp://me:...@host" in completed.stderr
+    assert SECRET not in completed.stdout + completed.stderr
 
 
 @pytest.mark.slow
 def test_a_store_that_does_not_answer_leaves_no_password_in_the_warning_or_the_log(tmp_path):
-    done = run_command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
-    assert "warning: MLflow was not written to the end" in done.stdout
-    assert SECRET not in done.stdout + done.stderr + written(tmp_path)
+    completed = run_command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
+    assert "warning: MLflow was not written to the end" in completed.stdout
+    assert SECRET not in completed.stdout + completed.stderr + written(tmp_path)
 
 
 @pytest.mark.slow
 def test_a_server_gets_the_password_and_nothing_else_does(tmp_path):
-    server, place = Server(tmp_path), tmp_path / "here"
-    place.mkdir()
+    server, folder_of_runs = Server(tmp_path), tmp_path / "here"
+    folder_of_runs.mkdir()
     address = f"http://me:{SECRET}@127.0.0.1:{server.port}"
     try:
         server.start()
-        done = run_command(place, *QUICK, f"tracking.uri={address}")
-        assert "warning" not in done.stdout
-        assert SECRET not in done.stdout + done.stderr + written(tmp_path)
-        (folder,) = place.glob("runs/wine/*/")
+        completed = run_command(folder_of_runs, *QUICK, f"tracking.uri={address}")
+        assert "warning" not in completed.stdout
+        assert SECRET not in completed.stdout + completed.stderr + written(tmp_path)
+        (folder,) = folder_of_runs.glob("runs/wine/*/")
         with pytest.raises(SettingError, match=r"the password of http://me:\.\.\.@.* is not kept; give it with uri="):
             bring_level(folder, print)
         assert bring_level(folder, print, address)["model"]["version"] == "1"

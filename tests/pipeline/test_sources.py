@@ -48,8 +48,8 @@ def test_bundled_sets(name):
     else:
         labels, counts = np.unique(dataset.rows.y, return_counts=True)
         assert counts.tolist() == per_class
-        known = {"iris": ["setosa", "versicolor", "virginica"], "breast_cancer": ["benign", "malignant"]}
-        assert labels.tolist() == known.get(name, labels.tolist())
+        expected_labels = {"iris": ["setosa", "versicolor", "virginica"], "breast_cancer": ["benign", "malignant"]}
+        assert labels.tolist() == expected_labels.get(name, labels.tolist())
     if name == "iris":  # its first row, in every print of it
         assert dataset.rows.x.numbers[0].tolist() == [5.1, 3.5, 1.4, 0.2]
         assert dataset.rows.x.columns[0].name == "sepal length (cm)"
@@ -67,10 +67,10 @@ MADE = {
 def test_a_seed_says_which_rows_are_drawn(name):
     source = MADE[name]
     source.check()
-    first, again, other = (one() for one in (source, source, replace(source, seed=1)))
+    first, again, other_seed = (drawn_source() for drawn_source in (source, source, replace(source, seed=1)))
     np.testing.assert_array_equal(first.rows.x.numbers, again.rows.x.numbers)
     np.testing.assert_array_equal(first.rows.y, again.rows.y)
-    assert not (first.rows.x.numbers == other.rows.x.numbers).any()
+    assert not (first.rows.x.numbers == other_seed.rows.x.numbers).any()
     assert first.rows.x.numbers.shape == (1000, source.n_columns)
     assert first.task == source.task
     assert len(replace(source, n_rows=7, seed=2**63 - 1)().rows) == 7
@@ -171,7 +171,7 @@ BITS = np.array([[0, 1], [1, 0]] * 3)
 
 
 @pytest.mark.parametrize(
-    ("y", "setting", "task", "targets", "kept"),
+    ("y", "setting", "task", "targets", "expected"),
     [
         (np.array([0, 1] * 3, np.uint8), "auto", "classification", ("y",), [0, 1] * 3),
         (np.array([[0.0], [1.0]] * 3), "auto", "classification", ("y",), [0, 1] * 3),
@@ -182,10 +182,10 @@ BITS = np.array([[0, 1], [1, 0]] * 3)
         (BITS, "regression", "regression", ("y_0", "y_1"), BITS.tolist()),
     ],
 )
-def test_npz_targets_say_the_task(tmp_path, y, setting, task, targets, kept):
+def test_npz_targets_say_the_task(tmp_path, y, setting, task, targets, expected):
     dataset = npz(tmp_path, WELL | {"y": y}, task=setting)()
     assert (dataset.task, dataset.targets) == (task, targets)
-    assert dataset.rows.y.tolist() == kept
+    assert dataset.rows.y.tolist() == expected
     assert dataset.test is None
     if task != "classification":
         assert dataset.rows.y.dtype == np.float64
@@ -246,8 +246,8 @@ def test_npz_refuses_half_a_test_part():
 
 def damaged(content):
     """A file with a wrong byte within its first array."""
-    at = content.index(b"NUMPY") + 130
-    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    position = content.index(b"NUMPY") + 130
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
 
 
 BAD_FILES = {

@@ -137,9 +137,9 @@ def test_trials_can_be_compared_and_hashed():
     ],
 )
 def test_points_of_a_range_are_even_on_its_scale(node, points):
-    found = parse(node, "x").grid
-    assert found == points
-    assert {type(number) for number in found} == ({int} if node.get("integer") else {float})
+    grid_points = parse(node, "x").grid
+    assert grid_points == points
+    assert {type(number) for number in grid_points} == ({int} if node.get("integer") else {float})
 
 
 def test_quantiles_of_a_range_are_shares_of_its_scale():
@@ -160,8 +160,8 @@ def test_covering_trials_contain_every_choice_and_both_ends_of_every_range():
         network={"activation": {"leaky": SLOPE, "relu": {"_target_": "nncore.activations.relu"}}},
     )
     samples = swept.covering_trials()
-    seen = {(name, value) for trial in samples for name, value in trial.parameters.items()}
-    assert seen == {
+    values = {(name, value) for trial in samples for name, value in trial.parameters.items()}
+    assert values == {
         *(("optimizer", "adam"), ("optimizer.learning_rate", 1e-4), ("optimizer.learning_rate", 1e-2)),
         *(("optimizer.beta1", beta1) for beta1 in (0.7, 0.8, 0.9)),
         *(("regularizer", name) for name in ("none", "l2")),
@@ -232,9 +232,9 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("parts", "where", "said"), WRONG.values(), ids=WRONG)
-def test_law_7_a_wrong_space_is_refused_with_the_setting_and_the_rule(parts, where, said):
-    with pytest.raises(ValidationError, match=said) as caught:
+@pytest.mark.parametrize(("parts", "where", "message"), WRONG.values(), ids=WRONG)
+def test_law_7_a_wrong_space_is_refused_with_the_setting_and_the_rule(parts, where, message):
+    with pytest.raises(ValidationError, match=message) as caught:
         space(**parts)
     assert caught.value.errors()[0]["loc"] == where
 

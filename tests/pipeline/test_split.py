@@ -42,14 +42,14 @@ def rows_of(y, weighted=False):
     return RawRows(matrix_table(numbers[:, None], ("number",)), np.asarray(y), numbers + 0.5 if weighted else None)
 
 
-def made(y, weighted=False, **more):
+def make_dataset(y, weighted=False, **more):
     y = np.asarray(y)
     task = "classification" if y.ndim == 1 else "regression" if np.unique(y).size > 2 else "multilabel"
     return Dataset(task, ("t",) if y.ndim == 1 else ("t", "u", "v")[: y.shape[1]], rows_of(y, weighted), **more)
 
 
 def data_for(cls, kind="regression", n=60, **more):
-    return made(targets(kind, n), **({"groups": np.arange(n) * 7 % 12 if cls is Grouped else None} | more))
+    return make_dataset(targets(kind, n), **({"groups": np.arange(n) * 7 % 12 if cls is Grouped else None} | more))
 
 
 def split_by(cls, seed=3, test=0.2, validation=0.2, folds=3, repeats=2):
@@ -61,14 +61,14 @@ def numbers(part):
     return part.x.numbers[:, 0].astype(int)
 
 
-def parts(split, dataset):
+def row_parts(split, dataset):
     """The row numbers of the test part, and those to learn from and to choose by, of every fold."""
     development, test = split(dataset)
     folds = [tuple(numbers(part).tolist() for part in development.part(fold)) for fold in range(len(development.folds))]
     return numbers(test).tolist(), folds
 
 
-def refusal(call, *arguments):
+def error_message(call, *arguments):
     with pytest.raises(SettingError, match=r"\A[^\n]+\Z") as caught:
         call(*arguments)
     return str(caught.value)
@@ -89,11 +89,11 @@ def test_every_row_is_in_one_part_and_parts_have_the_requested_sizes(cls, kind, 
         assert (np.diff(rising) > 0).all()
     assert sorted(np.concatenate([tested, train, validation]).tolist()) == list(range(n))
     if cls is Grouped:
-        assert [len(set(dataset.groups[some])) for some in (tested, validation)] == [round(share * 12), 2]
+        assert [len(set(dataset.groups[part])) for part in (tested, validation)] == [round(share * 12), 2]
     else:
         assert len(tested) == round(share * n)
-        wanted = (n - len(tested)) / 3 if cls is KFold else round(0.2 * n)
-        assert abs(len(validation) - wanted) < 1
+        expected_size = (n - len(tested)) / 3 if cls is KFold else round(0.2 * n)
+        assert abs(len(validation) - expected_size) < 1
     for raw in (test, *development.part(0), development.rows):
         np.testing.assert_array_equal(raw.weights, numbers(raw) + 0.5)
         np.testing.assert_array_equal(raw.y, dataset.rows.y[numbers(raw)])
@@ -105,12 +105,12 @@ def test_every_row_is_in_one_part_and_parts_have_the_requested_sizes(cls, kind, 
 @given(n=st.integers(60, 200), seed=st.integers(0, 999))
 def test_classes_are_in_proportion_within_one_row(cls, kind, n, seed):
     y = targets(kind, n)
-    tested, found = parts(split_by(cls, seed), made(y))
+    tested, folds = row_parts(split_by(cls, seed), make_dataset(y))
     rest = np.setdiff1d(np.arange(n), tested)
     for label in np.unique(y):
         of_all, of_rest = (y == label).mean(), (y[rest] == label).mean()
         assert abs((y[tested] == label).sum() - of_all * len(tested)) < 1
-        for part in itertools.chain(*found):
+        for part in itertools.chain(*folds):
             assert abs((y[part] == label).sum() - of_rest * len(part)) < (2 if cls is KFold else 1)
 
 
@@ -121,16 +121,16 @@ def test_classes_are_in_proportion_within_one_row(cls, kind, n, seed):
 )
 def test_proportions_hold_though_a_set_of_labels_or_a_target_is_rare(cls, values, counts):
     y = np.repeat(values, counts, axis=0)
-    tested, found = parts(split_by(cls), made(y))
-    for part in (tested, *itertools.chain(*found)):
+    tested, folds = row_parts(split_by(cls), make_dataset(y))
+    for part in (tested, *itertools.chain(*folds)):
         for value, count in zip(values[:2], counts, strict=False):
             assert (y[part] == value).all(axis=1).sum() == pytest.approx(count / len(y) * len(part), abs=2)
 
 
 def spread(cls, y):
     """How far apart the target's means are in the three parts, on average over seeds."""
-    found = [parts(split_by(cls, seed), made(y)) for seed in range(20)]
-    return np.mean([np.ptp([y[part].mean() for part in (test, *folds[0])]) for test, folds in found])
+    splits = [row_parts(split_by(cls, seed), make_dataset(y)) for seed in range(20)]
+    return np.mean([np.ptp([y[part].mean() for part in (test, *folds[0])]) for test, folds in splits])
 
 
 def test_a_stratified_regression_has_low_and_high_targets_in_every_part():
@@ -138,7 +138,7 @@ def test_a_stratified_regression_has_low_and_high_targets_in_every_part():
     assert 0.1 < spread(Holdout, y) < 0.4  # the deviation of a mean of 60 is 0.13
     assert max(spread(Stratified, y), spread(KFold, y)) < spread(Holdout, y) / 3
     for split in (split_by(Stratified, test=0.05, validation=0.05), split_by(KFold, folds=10)):  # fewer strata
-        _, ((_, validation), *_) = parts(split, made(y[:100]))
+        _, ((_, validation), *_) = row_parts(split, make_dataset(y[:100]))
         assert 0.2 <= (y[validation] > np.median(y[:100])).mean() <= 0.8
 
 
@@ -146,7 +146,9 @@ def test_a_stratified_regression_has_low_and_high_targets_in_every_part():
 @given(sizes=st.lists(st.integers(1, 30), min_size=10, max_size=20), seed=st.integers(0, 999))
 def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_of_any_size(sizes, seed):
     groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    tested, ((train, validation),) = parts(split_by(Grouped, seed), made(np.zeros((len(groups), 2)), groups=groups))
+    tested, ((train, validation),) = row_parts(
+        split_by(Grouped, seed), make_dataset(np.zeros((len(groups), 2)), groups=groups)
+    )
     held = [set(groups[part]) for part in (tested, validation, train)]
     assert sorted(itertools.chain(*held)) == list(range(len(sizes)))
     assert len(held[0]) == len(held[1]) == round(0.2 * len(sizes))
@@ -157,8 +159,12 @@ def test_grouped_divides_no_group_and_takes_a_share_of_all_groups_of_any_size(si
 def test_time_trains_on_nothing_later_and_keeps_equal_times_together(n, step, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
-    tested, ((train, validation),) = parts(split_by(TimeSplit, seed), made(targets("regression", n), times=times))
-    assert parts(split_by(TimeSplit, 1), made(targets("regression", n), times=times))[0] == tested  # nothing is drawn
+    tested, ((train, validation),) = row_parts(
+        split_by(TimeSplit, seed), make_dataset(targets("regression", n), times=times)
+    )
+    assert (
+        row_parts(split_by(TimeSplit, 1), make_dataset(targets("regression", n), times=times))[0] == tested
+    )  # nothing is drawn
     assert times[train].max() < times[validation].min()
     assert times[validation].max() < times[tested].min()
     for part in (tested, validation):  # no more than the rows of the border's moment beyond what was asked
@@ -173,22 +179,22 @@ def test_an_official_test_part_is_kept_and_the_share_has_no_effect(cls, kind):
     development, test = split_by(cls)(dataset)
     assert test is official
     np.testing.assert_array_equal(numbers(development.rows), np.arange(60))
-    found = parts(split_by(cls), dataset)
-    assert found == parts(split_by(cls, test=0.02), dataset) == parts(split_by(cls, test=0.7), dataset)
-    assert len(found[1][0][1]) in {KFold: range(17, 24), Grouped: [10]}.get(cls, [12])  # 2 of 12 groups
+    expected = row_parts(split_by(cls), dataset)
+    assert expected == row_parts(split_by(cls, test=0.02), dataset) == row_parts(split_by(cls, test=0.7), dataset)
+    assert len(expected[1][0][1]) in {KFold: range(17, 24), Grouped: [10]}.get(cls, [12])  # 2 of 12 groups
 
 
 @pytest.mark.parametrize("cls", [Holdout, Stratified, Grouped, KFold])
 def test_the_seed_alone_determines_the_rows(cls):
     dataset = data_for(cls)
-    found = parts(split_by(cls), dataset)
+    expected = row_parts(split_by(cls), dataset)
     np.random.seed(2)  # noqa: NPY002
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    assert parts(split_by(cls), dataset) == found
+    assert row_parts(split_by(cls), dataset) == expected
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
-    for test, folds in (parts(split_by(cls, seed), dataset) for seed in (4, 5)):
-        assert test != found[0]
-        assert folds[0][1] != found[1][0][1]
+    for test, folds in (row_parts(split_by(cls, seed), dataset) for seed in (4, 5)):
+        assert test != expected[0]
+        assert folds[0][1] != expected[1][0][1]
 
 
 GOLDEN = {  # the test part, and the validation part of every fold
@@ -210,7 +216,7 @@ def test_the_rows_of_a_small_example(name):
     few = {"k_fold": ["split.folds=3"], "repeated_k_fold": ["split.folds=2", "split.repeats=2"]}.get(name, [])
     split = compose(f"split={name}", "seed=1", *few)[0].split
     groups = np.arange(15) // 2 if name == "grouped" else None
-    test, folds = parts(split, made(np.arange(15) % 2, groups=groups))
+    test, folds = row_parts(split, make_dataset(np.arange(15) % 2, groups=groups))
     assert (test, [validation for _, validation in folds]) == GOLDEN[name]
 
 
@@ -220,61 +226,69 @@ FOLDS = "split.folds=3 with split.test=0.2 "
 
 
 @pytest.mark.parametrize(
-    ("cls", "dataset", "what"),
+    ("cls", "dataset", "problem"),
     [
-        (Holdout, made(targets("regression", 2)), "of 1 rows, 1 cannot be held out; choose smaller shares"),
-        (TimeSplit, made(targets("regression", 1)), "of 1 rows, 1 cannot be held out"),
+        (Holdout, make_dataset(targets("regression", 2)), "of 1 rows, 1 cannot be held out; choose smaller shares"),
+        (TimeSplit, make_dataset(targets("regression", 1)), "of 1 rows, 1 cannot be held out"),
         (TimeSplit, data_for(TimeSplit, times=np.zeros(60)), "none of 60 rows is earlier than the last 12"),
         (TimeSplit, data_for(TimeSplit, times=np.arange(60) // 30), "none of 30 rows is earlier than the last 12"),
         (TimeSplit, data_for(TimeSplit, times=np.minimum(np.arange(60), 9)), "of 9 rows, 12 cannot be held out"),
-        (Stratified, made(one_cedar(7)), "class cedar has only 1 row to divide"),
-        (KFold, made(one_cedar(7)), "class cedar has only 1 row to divide"),
-        (KFold, made([*targets("texts", 60), "oak", "oak"]), "a class with 2 rows cannot be divided among 3 folds"),
+        (Stratified, make_dataset(one_cedar(7)), "class cedar has only 1 row to divide"),
+        (KFold, make_dataset(one_cedar(7)), "class cedar has only 1 row to divide"),
+        (
+            KFold,
+            make_dataset([*targets("texts", 60), "oak", "oak"]),
+            "a class with 2 rows cannot be divided among 3 folds",
+        ),
         *((cls, data_for(cls, groups=GROUPS), "data.group is given, but") for cls in EVERY if cls is not Grouped),
-        (Grouped, made(targets("texts", 60)), "split=grouped needs data.group"),
+        (Grouped, make_dataset(targets("texts", 60)), "split=grouped needs data.group"),
         (Grouped, data_for(Grouped, groups=GROUPS // 2), "of 1 groups, 1 cannot be held out"),
     ],
 )
-def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, dataset, what):
-    said = FOLDS if cls is KFold else SHARES
-    assert refusal(split_by(cls), dataset).startswith(f"{said}does not fit the data: {what}")
+def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, dataset, problem):
+    settings_text = FOLDS if cls is KFold else SHARES
+    assert error_message(split_by(cls), dataset).startswith(f"{settings_text}does not fit the data: {problem}")
 
 
 def test_a_class_without_training_rows_is_named():
     official = rows_of(np.array(["ash", "oak"]))
     for cls in EVERY:
         unknown = "the test part has class oak, which no development row has: leave its rows out, or choose split="
-        assert refusal(split_by(cls), data_for(cls, "texts", test=official)).startswith(unknown)
+        assert error_message(split_by(cls), data_for(cls, "texts", test=official)).startswith(unknown)
     split = split_by(Holdout)
-    tested, ((train, validation),) = parts(split, made(one_cedar(60)))
+    tested, ((train, validation),) = row_parts(split, make_dataset(one_cedar(60)))
     cure = "choose split=stratified or fewer folds, or leave rare classes out"
     lacking = f"{SHARES}leaves the training part without class cedar: {cure}"
-    assert refusal(split, made(one_cedar(validation[0]))) == lacking
-    assert refusal(split, made(one_cedar(tested[0]))).startswith(
+    assert error_message(split, make_dataset(one_cedar(validation[0]))) == lacking
+    assert error_message(split, make_dataset(one_cedar(tested[0]))).startswith(
         "the test part has class cedar, which no development row"
     )
-    assert split(made(one_cedar(train[0])))[0].labels.tolist() == ["ash", "beech", "cedar"]
+    assert split(make_dataset(one_cedar(train[0])))[0].labels.tolist() == ["ash", "beech", "cedar"]
 
 
 @pytest.mark.parametrize(("cls", "part"), [(Holdout, 0), (Holdout, 1), (Holdout, 2), (KFold, 2)])
 def test_a_part_without_weight_is_refused(cls, part):
-    split, dataset = split_by(cls, repeats=1), made(targets("numbers", 60), weighted=True)
-    tested, folds = parts(split, dataset)
+    split, dataset = split_by(cls, repeats=1), make_dataset(targets("numbers", 60), weighted=True)
+    tested, folds = row_parts(split, dataset)
     rows, weights = (tested, *folds[-1])[part], dataset.rows.weights
     weights[rows[1:]] = 0
     assert split(dataset)[1].weights.sum() > 0  # one row is enough
     weights[rows] = 0
-    said, fold = (FOLDS, " of fold 3") if cls is KFold else (SHARES, "")
-    assert refusal(split, dataset).startswith(f"{said}leaves the {PARTS[part]} part{fold} with no row whose weight is")
+    settings_text, fold = (FOLDS, " of fold 3") if cls is KFold else (SHARES, "")
+    assert error_message(split, dataset).startswith(
+        f"{settings_text}leaves the {PARTS[part]} part{fold} with no row whose weight is"
+    )
 
 
 @pytest.mark.parametrize(("part", "rows"), [(1, slice(0, 36)), (2, slice(36, 48)), (0, slice(48, 60))])
 def test_a_part_whose_targets_are_equal_is_refused(part, rows):
     split, y = split_by(TimeSplit), targets("regression", 60)
     y[rows, 1] = 5  # the second of two targets
-    assert refusal(split, made(y)).startswith(f"{SHARES}leaves the {PARTS[part]} part with targets that are all eq")
+    assert error_message(split, make_dataset(y)).startswith(
+        f"{SHARES}leaves the {PARTS[part]} part with targets that are all eq"
+    )
     y[rows.start, 1] = 6
-    assert len(split(made(y))[1]) == 12
+    assert len(split(make_dataset(y))[1]) == 12
 
 
 @pytest.mark.parametrize(
@@ -287,4 +301,4 @@ def test_a_part_whose_targets_are_equal_is_refused(part, rows):
     ],
 )
 def test_settings_that_no_data_fit_are_refused_at_once(split, setting, expected):
-    assert expected in refusal(compose, f"split={split}", f"split.{setting}")
+    assert expected in error_message(compose, f"split={split}", f"split.{setting}")

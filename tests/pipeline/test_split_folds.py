@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import compose, slow_after_first
-from test_split import KINDS, data_for, made, parts, refusal, targets
+from test_split import KINDS, data_for, error_message, make_dataset, row_parts, targets
 
 from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
 
@@ -25,12 +25,17 @@ def split_by(cls, folds, repeats=1, seed=3, validation=0.2):
 def test_each_development_row_is_chosen_by_once_per_repeat(kind, folds, repeats, cls):
     groups = np.arange(100) * 7 % (23 if cls is Grouped else 100)
     dataset = data_for(cls, kind, 100, groups=groups if cls is Grouped else None)
-    tested, found = parts(split_by(cls, folds, repeats), dataset)
+    tested, splits = row_parts(split_by(cls, folds, repeats), dataset)
     rest = np.setdiff1d(np.arange(100), tested)
-    each = [[chosen for _, chosen in found[at : at + folds]] for at in range(0, len(found), folds)]
-    assert len({str(sorted(one)) for one in each if len(one) == folds}) == repeats  # divided anew every time
-    assert all(sorted(itertools.chain(*one)) == rest.tolist() for one in each)
-    for train, validation in found:
+    repeats_of_folds = [
+        [chosen for _, chosen in splits[begin : begin + folds]] for begin in range(0, len(splits), folds)
+    ]
+    assert (
+        len({str(sorted(parts_of_repeat)) for parts_of_repeat in repeats_of_folds if len(parts_of_repeat) == folds})
+        == repeats
+    )  # divided anew every time
+    assert all(sorted(itertools.chain(*parts_of_repeat)) == rest.tolist() for parts_of_repeat in repeats_of_folds)
+    for train, validation in splits:
         assert sorted(train + validation) == rest.tolist()
         assert not set(groups[train]) & set(groups[validation])
     assert not set(groups[tested]) & set(groups[rest])
@@ -41,17 +46,17 @@ def test_each_development_row_is_chosen_by_once_per_repeat(kind, folds, repeats,
 @settings(max_examples=10, deadline=None)
 @given(n=st.integers(60, 200), folds=st.integers(2, 6), seed=st.integers(0, 999))
 def test_folds_have_equal_sizes_within_one_row(cls, kind, n, folds, seed):
-    _, found = parts(split_by(cls, folds, seed=seed), data_for(cls, kind, n))
-    for sizes in zip(*((len(train), len(validation)) for train, validation in found), strict=True):
+    _, splits = row_parts(split_by(cls, folds, seed=seed), data_for(cls, kind, n))
+    for sizes in zip(*((len(train), len(validation)) for train, validation in splits), strict=True):
         assert max(sizes) - min(sizes) <= 1
         assert n % (5 * folds) or max(sizes) == min(sizes)
 
 
 def test_folds_of_groups_have_about_as_many_rows_and_each_class_in_proportion():
     groups = np.repeat(np.arange(60), np.arange(60) % 3 + 1)  # of 1, 2 or 3 rows: 120 rows
-    _, found = parts(split_by(Grouped, 4), made(targets("numbers", 120), groups=groups))
+    _, splits = row_parts(split_by(Grouped, 4), make_dataset(targets("numbers", 120), groups=groups))
     y = targets("numbers", 120)
-    for _, validation in found:
+    for _, validation in splits:
         assert len(validation) == pytest.approx(96 / 4, abs=4)
         assert (y[validation] == -3).mean() == pytest.approx(0.5, abs=0.15)
 
@@ -61,29 +66,29 @@ def test_folds_of_groups_have_about_as_many_rows_and_each_class_in_proportion():
 def test_folds_by_time_learn_from_all_that_is_earlier_and_choose_by_the_next_part(n, step, folds, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
-    tested, found = parts(split_by(TimeSplit, folds), made(targets("regression", n), times=times))
+    tested, splits = row_parts(split_by(TimeSplit, folds), make_dataset(targets("regression", n), times=times))
     rest = np.setdiff1d(np.arange(n), tested)
-    assert len(found) == folds
-    for train, validation in found:
+    assert len(splits) == folds
+    for train, validation in splits:
         assert times[train].max() < times[validation].min()
         assert sorted(train) == [row for row in rest if times[row] < times[validation].min()]
         assert abs(len(validation) - len(rest) // (folds + 1)) < step
-    chosen = list(itertools.chain(*(validation for _, validation in found)))
-    assert len(chosen) == len(set(chosen))
-    assert max(times[row] for row in chosen) == times[rest].max() < times[tested].min()
+    validation_rows = list(itertools.chain(*(validation for _, validation in splits)))
+    assert len(validation_rows) == len(set(validation_rows))
+    assert max(times[row] for row in validation_rows) == times[rest].max() < times[tested].min()
 
 
 def test_folds_by_time_without_ties_are_sklearns():
     from sklearn.model_selection import TimeSeriesSplit
 
-    tested, found = parts(split_by(TimeSplit, 4), made(targets("regression", 73)))
-    theirs = [(a.tolist(), b.tolist()) for a, b in TimeSeriesSplit(4).split(np.arange(73 - len(tested)))]
-    assert found == theirs  # the rows are in the order of time
+    tested, splits = row_parts(split_by(TimeSplit, 4), make_dataset(targets("regression", 73)))
+    expected = [(a.tolist(), b.tolist()) for a, b in TimeSeriesSplit(4).split(np.arange(73 - len(tested)))]
+    assert splits == expected  # the rows are in the order of time
 
 
 def test_with_one_fold_repeats_are_as_many_holdouts():
-    dataset = made(targets("texts", 60))
-    once, often = parts(split_by(Stratified, 1), dataset), parts(split_by(Stratified, 1, repeats=4), dataset)
+    dataset = make_dataset(targets("texts", 60))
+    once, often = row_parts(split_by(Stratified, 1), dataset), row_parts(split_by(Stratified, 1, repeats=4), dataset)
     assert often[0] == once[0]
     assert often[1][0] == once[1][0]
     assert len({str(fold) for fold in often[1]}) == 4
@@ -93,20 +98,20 @@ def test_with_one_fold_repeats_are_as_many_holdouts():
 @pytest.mark.parametrize("cls", [*DRAWN, TimeSplit])
 def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
     dataset = data_for(cls)
-    assert parts(split_by(cls, 3, validation=0.9), dataset) == parts(split_by(cls, 3), dataset)
+    assert row_parts(split_by(cls, 3, validation=0.9), dataset) == row_parts(split_by(cls, 3), dataset)
 
 
 @pytest.mark.parametrize(
-    ("cls", "folds", "dataset", "what"),
+    ("cls", "folds", "dataset", "problem"),
     [
-        (Holdout, 9, made(targets("regression", 10)), "8 rows cannot be divided among 9 folds; choose fewer"),
-        (Stratified, 9, made(targets("regression", 10)), "8 rows of a kind cannot be divided among 9 folds"),
-        (Grouped, 3, made(targets("texts", 60)), "split=grouped needs data.group"),
+        (Holdout, 9, make_dataset(targets("regression", 10)), "8 rows cannot be divided among 9 folds; choose fewer"),
+        (Stratified, 9, make_dataset(targets("regression", 10)), "8 rows of a kind cannot be divided among 9 folds"),
+        (Grouped, 3, make_dataset(targets("texts", 60)), "split=grouped needs data.group"),
         (Grouped, 3, data_for(Grouped, groups=np.arange(60) % 2), "1 groups cannot be divided among 3 folds; choose f"),
         (
             TimeSplit,
             9,
-            made(targets("regression", 10)),
+            make_dataset(targets("regression", 10)),
             "8 rows with 8 different times cannot be divided among 9 folds and the",
         ),
         (
@@ -118,9 +123,9 @@ def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
         (TimeSplit, 3, data_for(TimeSplit, groups=np.arange(60)), "data.group is given, but this split would divide"),
     ],
 )
-def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, folds, dataset, what):
-    said = f"split.folds={folds} with split.test=0.2 does not fit the data: {what}"
-    assert refusal(split_by(cls, folds), dataset).startswith(said)
+def test_what_the_data_do_not_allow_is_reported_in_one_line(cls, folds, dataset, problem):
+    settings_text = f"split.folds={folds} with split.test=0.2 does not fit the data: {problem}"
+    assert error_message(split_by(cls, folds), dataset).startswith(settings_text)
 
 
 @pytest.mark.parametrize("name", slow_after_first(["holdout", "stratified", "grouped", "time"]))

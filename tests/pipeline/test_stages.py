@@ -84,8 +84,8 @@ def test_reduce_by_autoencoder_learns():
     assert view.data.train.x.shape == (1079, 8)
     assert np.linalg.matrix_rank(view.data.train.x) == 8
     assert settings.reduce.hidden == (64,)
-    known, digits = (part.y for part in development.part(0))
-    centres = np.stack([view.data.train.x[known == digit].mean(axis=0) for digit in range(10)])
+    train_digits, digits = (part.y for part in development.part(0))
+    centres = np.stack([view.data.train.x[train_digits == digit].mean(axis=0) for digit in range(10)])
     nearest = ((view.data.validation.x[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
     assert (nearest == digits).mean() > 0.7  # the code knows digits apart; chance would be 0.1
 

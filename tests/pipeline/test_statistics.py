@@ -85,12 +85,12 @@ def correlated(random, shape, r):
 def test_equal_trials_are_distinguished_as_often_as_the_level_says():
     """With the correction in 5 of 100 simulated sweeps of folds; without it far more often."""
     differences = correlated(np.random.default_rng(3), (3000, 10), 1 / 10)
-    wrong = {
+    error_rates = {
         correction: np.mean([not tied([np.zeros(10), row], 0, correction).tied[1] for row in differences])
         for correction in (1 / 9, 0.0)
     }
-    assert abs(wrong[1 / 9] - 0.05) < 0.014  # 3.5 standard errors
-    assert wrong[0.0] > 0.12
+    assert abs(error_rates[1 / 9] - 0.05) < 0.014  # 3.5 standard errors
+    assert error_rates[0.0] > 0.12
 
 
 def test_of_many_equal_trials_none_is_called_worse_more_often_than_the_level():
@@ -99,15 +99,15 @@ def test_of_many_equal_trials_none_is_called_worse_more_often_than_the_level():
     The best of the very same scores is ahead by luck, so that a fixed level cannot hold for it; it stays far below
     what single tests do.
     """
-    random, wrong = np.random.default_rng(4), {"named": [], "luckiest": [], "one by one": []}
+    random, errors = np.random.default_rng(4), {"named": [], "luckiest": [], "one by one": []}
     for scores in random.normal(size=(1500, 20, 8)):
         luckiest = int(scores.mean(axis=1).argmax())
-        wrong["named"].append(not tied(scores, 0, 0.0).tied.all())
-        wrong["luckiest"].append(not tied(scores, luckiest, 0.0).tied.all())
-        each = stats.ttest_rel(np.delete(scores, luckiest, axis=0), scores[luckiest], axis=1).pvalue
-        wrong["one by one"].append((each <= 0.05).any())
-    assert np.mean(wrong["named"]) < 0.05 + 0.02
-    assert np.mean(wrong["luckiest"]) < 0.25 < 0.7 < np.mean(wrong["one by one"])
+        errors["named"].append(not tied(scores, 0, 0.0).tied.all())
+        errors["luckiest"].append(not tied(scores, luckiest, 0.0).tied.all())
+        uncorrected = stats.ttest_rel(np.delete(scores, luckiest, axis=0), scores[luckiest], axis=1).pvalue
+        errors["one by one"].append((uncorrected <= 0.05).any())
+    assert np.mean(errors["named"]) < 0.05 + 0.02
+    assert np.mean(errors["luckiest"]) < 0.25 < 0.7 < np.mean(errors["one by one"])
 
 
 def test_a_clearly_worse_trial_is_distinguished_and_close_ones_are_not():
@@ -165,14 +165,14 @@ def test_the_seeds_of_a_fold_are_one_repeat_and_with_one_fold_each_is_one():
 
 def test_seeds_of_one_fold_would_overstate_the_evidence():
     """Two trials that are equal on the average over folds: as many columns as networks are wrong far too often."""
-    random, wrong = np.random.default_rng(8), {"repeats": 0, "networks": 0}
+    random, n_errors = np.random.default_rng(8), {"repeats": 0, "networks": 0}
     for _ in range(1000):
         of_fold, of_seed = random.normal(size=(5, 1)), random.normal(0, 0.3, (5, 10))
         scores = np.stack([np.zeros(50), (of_fold + of_seed).ravel()])
-        wrong["repeats"] += not tied(repeats(scores, 5), 0, 0.0).tied[1]
-        wrong["networks"] += not tied(scores, 0, 0.0).tied[1]
-    assert abs(wrong["repeats"] / 1000 - 0.05) < 0.025
-    assert wrong["networks"] / 1000 > 0.4
+        n_errors["repeats"] += not tied(repeats(scores, 5), 0, 0.0).tied[1]
+        n_errors["networks"] += not tied(scores, 0, 0.0).tied[1]
+    assert abs(n_errors["repeats"] / 1000 - 0.05) < 0.025
+    assert n_errors["networks"] / 1000 > 0.4
 
 
 NUMBER = st.sampled_from([0.0, 1.0, 2.0, 3.0, math.nan, math.inf, -math.inf])
@@ -184,7 +184,7 @@ def test_the_pareto_front_is_what_comparing_all_pairs_gives(points):
         return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
 
     finite = [p for p in points if all(map(math.isfinite, p))]
-    expected = [p in finite and not any(is_better(other, p) for other in finite) for p in points]
+    expected = [p in finite and not any(is_better(q, p) for q in finite) for p in points]
     assert pareto_front(points).tolist() == expected
 
 

@@ -27,17 +27,17 @@ NNSWEEP = Path(sys.executable).with_name("nnsweep")
 COMMANDS = ("completion", "plan", "runs", "sweep", "track", "ui")
 
 
-def said(capsys, *arguments):
+def output_of(capsys, *arguments):
     """What a command prints."""
     dispatch.dispatch(list(arguments), time.monotonic())
     return capsys.readouterr().out
 
 
-def refused(capsys, *arguments):
+def error_line(capsys, *arguments):
     """The one line with which a command refuses."""
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         dispatch.dispatch(list(arguments), time.monotonic())
-    assert ended.value.code == 2
+    assert exit_info.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
@@ -54,14 +54,14 @@ def runs(tmp_path_factory):
 
 def test_the_help_names_every_command_with_a_line(capsys):
     assert set(COMMANDS) <= set(dispatch.names())
-    text = said(capsys, "--help")
+    text = output_of(capsys, "--help")
     for name in dispatch.names():
         assert re.search(rf"^  {name} +\S.*\.$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", dispatch.names())
 def test_each_command_has_a_help_with_usage_and_examples(name, capsys):
-    text = said(capsys, name, "--help")
+    text = output_of(capsys, name, "--help")
     assert f"Usage: nnsweep {'[sweep]' if name == 'sweep' else name}" in text
     examples = text.partition("Examples:\n")[2].splitlines()
     assert examples
@@ -71,16 +71,16 @@ def test_each_command_has_a_help_with_usage_and_examples(name, capsys):
 def test_the_version_is_ours(capsys):
     expected = f"nnsweep {pipeline.__version__}\n"
     assert (
-        said(capsys, "--version")
-        == said(capsys, "sweep", "--version")
-        == said(capsys, "training.epochs=1", "--version")
+        output_of(capsys, "--version")
+        == output_of(capsys, "sweep", "--version")
+        == output_of(capsys, "training.epochs=1", "--version")
     )
-    assert said(capsys, "--version") == expected
+    assert output_of(capsys, "--version") == expected
 
 
 def test_a_command_that_is_not_there_is_named_with_the_nearest(capsys):
-    assert refused(capsys, "trakc") == "nnsweep: there is no command trakc; did you mean track?"
-    assert "nnsweep --help lists them" in refused(capsys, "xyz")
+    assert error_line(capsys, "trakc") == "nnsweep: there is no command trakc; did you mean track?"
+    assert "nnsweep --help lists them" in error_line(capsys, "xyz")
 
 
 def test_settings_are_read_by_name():
@@ -100,39 +100,39 @@ def test_runs_are_found_by_id_or_as_the_last(runs):
 
 
 def test_runs_list_has_a_line_for_each(runs, capsys):
-    lines = said(capsys, "runs", f"runs={runs}").splitlines()
+    lines = output_of(capsys, "runs", f"runs={runs}").splitlines()
     for folder in run_folders(runs):
-        found = json.loads((folder / "summary.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text())
         (line,) = (line for line in lines if folder.name in line)
-        assert f"loss {found['best']['test']['loss']:.4f}" in line
+        assert f"loss {summary['best']['test']['loss']:.4f}" in line
         assert "finished" in line
 
 
 def test_an_interrupted_run_is_listed_as_such_with_the_counts_of_its_journal(runs, tmp_path, capsys):
     shutil.copytree(run_folders(runs)[0], tmp_path / "digits" / "20990101-000000-0000")
     (tmp_path / "digits" / "20990101-000000-0000" / "summary.json").unlink()
-    assert "interrupted" in said(capsys, "runs", "list", f"runs={tmp_path}")
-    text = said(capsys, "runs", "show", f"runs={tmp_path}")
+    assert "interrupted" in output_of(capsys, "runs", "list", f"runs={tmp_path}")
+    text = output_of(capsys, "runs", "show", f"runs={tmp_path}")
     assert "interrupted" in text
     assert "7 planned, 7 finished, 0 stopped, 0 diverged, 0 failed" in text
 
 
 def test_runs_show_tells_the_champion_and_the_best_trials(runs, capsys):
     folder = run_folders(runs)[1]
-    found = json.loads((folder / "summary.json").read_text())
-    text = said(capsys, "runs", "show", f"run={folder.name}", f"runs={runs}")
-    assert f"champion   trial {found['best']['trial']}: " in text
-    assert found["digest"] in text
-    assert f"test       loss {found['best']['test']['loss']:.4f}, accuracy" in text
+    summary = json.loads((folder / "summary.json").read_text())
+    text = output_of(capsys, "runs", "show", f"run={folder.name}", f"runs={runs}")
+    assert f"champion   trial {summary['best']['trial']}: " in text
+    assert summary["digest"] in text
+    assert f"test       loss {summary['best']['test']['loss']:.4f}, accuracy" in text
 
 
 def test_runs_compare_shows_what_differs_and_whether_results_are_equal(runs, capsys):
     first, second, third = (folder.name for folder in run_folders(runs))
-    text = said(capsys, "runs", "compare", first, second, f"runs={runs}")
+    text = output_of(capsys, "runs", "compare", first, second, f"runs={runs}")
     assert re.search(r"training\.epochs +1 +2 ", text)
     assert "training.batch_size" not in text
     assert "the results are not the same" in text
-    assert "the results are equal to the last bit" in said(capsys, "runs", "compare", first, third, f"runs={runs}")
+    assert "the results are equal to the last bit" in output_of(capsys, "runs", "compare", first, third, f"runs={runs}")
 
 
 @pytest.mark.parametrize(
@@ -149,19 +149,19 @@ def test_runs_compare_shows_what_differs_and_whether_results_are_equal(runs, cap
     ],
 )
 def test_mistakes_are_one_line(arguments, line, capsys):
-    assert refused(capsys, *arguments) == f"nnsweep: {line}"
+    assert error_line(capsys, *arguments) == f"nnsweep: {line}"
 
 
 def test_a_run_that_was_not_tracked_cannot_be_brought_level_without_a_store(runs, capsys):
-    assert "was not tracked; say where to with uri=" in refused(capsys, "track", f"runs={runs}")
+    assert "was not tracked; say where to with uri=" in error_line(capsys, "track", f"runs={runs}")
 
 
 @pytest.mark.slow
 def test_track_writes_a_run_to_the_store_that_is_named(runs, tmp_path, capsys):
     uri = f"sqlite:///{tmp_path}/m.db"
-    assert f"is in MLflow at {uri}" in said(capsys, "track", f"runs={runs}", f"uri={uri}")
+    assert f"is in MLflow at {uri}" in output_of(capsys, "track", f"runs={runs}", f"uri={uri}")
     (tmp_path / "broken.db").write_text("no database" * 100)
-    line = refused(capsys, "track", f"runs={runs}", f"uri=sqlite:///{tmp_path}/broken.db")
+    line = error_line(capsys, "track", f"runs={runs}", f"uri=sqlite:///{tmp_path}/broken.db")
     assert "MLflow was not written to the end (" in line
 
 
@@ -177,8 +177,8 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
         while True:
             with suppress(OSError):
                 address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=digits"
-                with urllib.request.urlopen(address) as answer:
-                    assert json.load(answer)["experiment"]["name"] == "digits"
+                with urllib.request.urlopen(address) as response:
+                    assert json.load(response)["experiment"]["name"] == "digits"
                 break
             assert time.monotonic() < deadline
             time.sleep(0.3)
@@ -194,12 +194,12 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
 
 @pytest.mark.slow
 def test_plan_is_a_sweep_that_is_only_planned(tmp_path):
-    done = run_command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
-    assert re.search(r"^plan +7 trials, 7 networks, ", done.stdout, re.MULTILINE)
+    complete_in_shell = run_command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
+    assert re.search(r"^plan +7 trials, 7 networks, ", complete_in_shell.stdout, re.MULTILINE)
     assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))
 
 
-def completed(shell, typed, wanted, folder):
+def complete_in_shell(shell, typed, patterns, folder):
     """What an interactive shell puts on the line, or below it, when Tab is pressed after what is typed.
 
     It is read until all that is wanted is there, or for some seconds.
@@ -212,19 +212,19 @@ def completed(shell, typed, wanted, folder):
     )
     os.close(other_end)
 
-    def read_until(found, seconds):
-        seen, deadline = "", time.monotonic() + seconds
-        while not all(re.search(one, seen) for one in found) and time.monotonic() < deadline:
+    def read_until(expected_patterns, seconds):
+        screen, deadline = "", time.monotonic() + seconds
+        while not all(re.search(pattern, screen) for pattern in expected_patterns) and time.monotonic() < deadline:
             if select.select([terminal], [], [], 0.1)[0]:
-                seen += os.read(terminal, 65536).decode(errors="replace")
-        return seen
+                screen += os.read(terminal, 65536).decode(errors="replace")
+        return screen
 
     try:
         prepare = "autoload -Uz compinit; compinit -u -D; " if shell == "zsh" else ""
         os.write(terminal, f'{prepare}eval "$(nnsweep completion {shell})"; echo rea""dy\n'.encode())
         assert "ready" in read_until([r"\bready\b"], 30)
         os.write(terminal, typed.encode() + b"\t\t")
-        return read_until(wanted, 20)
+        return read_until(patterns, 20)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -246,6 +246,6 @@ def test_tab_completes_commands_and_settings(shell, typed, expected, tmp_path):
     if not shutil.which(shell):
         pytest.skip(f"{shell} is not installed")
     word = typed.rpartition(" ")[2]
-    wanted = [f"{re.escape(one)}|{re.escape(typed + one.removeprefix(word))}" for one in expected]
-    seen = completed(shell, typed, wanted, tmp_path)
-    assert all(re.search(one, seen) for one in wanted), seen
+    patterns = [f"{re.escape(candidate)}|{re.escape(typed + candidate.removeprefix(word))}" for candidate in expected]
+    screen = complete_in_shell(shell, typed, patterns, tmp_path)
+    assert all(re.search(candidate, screen) for candidate in patterns), screen

@@ -79,8 +79,8 @@ def dataset(files):
 
 
 def test_columns_have_the_kinds_that_their_values_or_the_settings_say(dataset):
-    found = {column.name: (column.kind, column.type) for column in dataset.rows.x.columns}
-    assert found == {
+    kinds = {column.name: (column.kind, column.type) for column in dataset.rows.x.columns}
+    assert kinds == {
         "area": ("numeric", "double"),
         "rooms": ("numeric", "long"),
         "year": ("numeric", "long"),
@@ -128,11 +128,11 @@ def test_values_are_those_of_the_file(dataset, frame):
     ],
 )
 def test_other_files_give_the_same_bits(dataset, files, name, overrides):
-    other = load(files, name, *(one.replace("{}", str(files)) for one in overrides))
-    assert other.rows.x.columns == dataset.rows.x.columns
-    np.testing.assert_array_equal(other.rows.x.numbers, dataset.rows.x.numbers)
-    np.testing.assert_array_equal(other.rows.x.codes, dataset.rows.x.codes)
-    assert data_card(other)["digest"] == data_card(dataset)["digest"]
+    loaded = load(files, name, *(override.replace("{}", str(files)) for override in overrides))
+    assert loaded.rows.x.columns == dataset.rows.x.columns
+    np.testing.assert_array_equal(loaded.rows.x.numbers, dataset.rows.x.numbers)
+    np.testing.assert_array_equal(loaded.rows.x.codes, dataset.rows.x.codes)
+    assert data_card(loaded)["digest"] == data_card(dataset)["digest"]
 
 
 def test_an_address_of_another_file_system_works(dataset, files):
@@ -140,8 +140,8 @@ def test_an_address_of_another_file_system_works(dataset, files):
 
     with fsspec.open("memory://folder/t.csv", "wb") as file:
         file.write((files / "csv.csv").read_bytes())
-    other = load(files, "csv.csv", "data.path='memory://folder/t.csv'")
-    assert data_card(other)["digest"] == data_card(dataset)["digest"]
+    loaded = load(files, "csv.csv", "data.path='memory://folder/t.csv'")
+    assert data_card(loaded)["digest"] == data_card(dataset)["digest"]
 
 
 def test_relative_paths_start_where_the_user_stands(files, monkeypatch):
@@ -166,17 +166,17 @@ def test_a_models_reading_of_a_data_frame_is_that_of_the_file(dataset, frame):
 
 
 def test_columns_are_kept_or_dropped(files):
-    kept = load(files, "csv.csv", "data.keep=[year,area]", "data.drop=[]")
-    assert [column.name for column in kept.rows.x.columns] == ["area", "year"]
+    loaded = load(files, "csv.csv", "data.keep=[year,area]", "data.drop=[]")
+    assert [column.name for column in loaded.rows.x.columns] == ["area", "year"]
     rest = load(files, "csv.csv", "data.drop=[rent,loud,sunny,city]")
     assert "city" not in [column.name for column in rest.rows.x.columns]
 
 
 def test_rows_are_taken_by_their_values(files, frame):
     taken = load(files, "csv.csv", '+data.where.city=["Bonn","Köln"]', "+data.where.lift=true", "data.constant=drop")
-    wanted = frame[frame.city.isin(["Bonn", "Köln"]) & frame.lift]
-    np.testing.assert_array_equal(taken.rows.y[:, 0], wanted.price)
-    np.testing.assert_array_equal(taken.rows.x.numbers[:, 0], wanted.area)
+    expected = frame[frame.city.isin(["Bonn", "Köln"]) & frame.lift]
+    np.testing.assert_array_equal(taken.rows.y[:, 0], expected.price)
+    np.testing.assert_array_equal(taken.rows.x.numbers[:, 0], expected.area)
     newer = load(files, "parquet.parquet", "+data.where.year=1999", "data.constant=drop")
     np.testing.assert_array_equal(newer.rows.y[:, 0], frame.price[frame.year == 1999])
 
@@ -198,35 +198,35 @@ def test_rows_are_taken_by_their_values(files, frame):
     ],
 )
 def test_the_task_follows_the_targets(files, frame, target, settings, task, shape):
-    found = load(files, "csv.csv", f"data.target={target}", "data.drop=[]", *settings, "select.metric=loss")
-    assert found.task == task
-    assert found.rows.y.shape == shape
+    loaded = load(files, "csv.csv", f"data.target={target}", "data.drop=[]", *settings, "select.metric=loss")
+    assert loaded.task == task
+    assert loaded.rows.y.shape == shape
     names = target.strip("[]").split(",")
-    assert found.targets == tuple(names)
+    assert loaded.targets == tuple(names)
     if task != "classification":
-        np.testing.assert_array_equal(found.rows.y, frame[names])
-    assert not {column.name for column in found.rows.x.columns} & set(names)
+        np.testing.assert_array_equal(loaded.rows.y, frame[names])
+    assert not {column.name for column in loaded.rows.x.columns} & set(names)
 
 
 def test_a_test_file_of_its_own_is_the_official_test_part(files, frame, tmp_path):
     """Its unknown categories are unknown, and its columns may stand in another order."""
-    other = frame.head(50)[frame.columns[::-1]].assign(city=["Bonn", "Paris"] * 25)
-    other.to_csv(tmp_path / "test.csv", index=False)
-    found = load(files, "csv.csv", f"data.test={tmp_path}/test.csv")
-    (city,) = (values for column, values in found.test.x.column_values if column.name == "city")
+    test_frame = frame.head(50)[frame.columns[::-1]].assign(city=["Bonn", "Paris"] * 25)
+    test_frame.to_csv(tmp_path / "test.csv", index=False)
+    loaded = load(files, "csv.csv", f"data.test={tmp_path}/test.csv")
+    (city,) = (values for column, values in loaded.test.x.column_values if column.name == "city")
     assert city.tolist() == [0, 4] * 25
-    assert found.test.x.columns == found.rows.x.columns
-    np.testing.assert_array_equal(found.test.y[:, 0], frame.price[:50])
-    assert len(found.rows) == N
-    card = data_card(found)
+    assert loaded.test.x.columns == loaded.rows.x.columns
+    np.testing.assert_array_equal(loaded.test.y[:, 0], frame.price[:50])
+    assert len(loaded.rows) == N
+    card = data_card(loaded)
     assert (card["n_rows"], card["n_test_rows"]) == (N, 50)
 
 
 def test_useless_columns_are_left_out_if_one_says_so(frame, tmp_path):
     frame.assign(one=1, none=None, same="x").to_csv(tmp_path / "t.csv", index=False)
-    found = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv", "data.constant=drop")
-    assert len(found.rows.x.columns) == 9
-    np.testing.assert_array_equal(found.rows.x.numbers[:, 0], frame.area)
+    loaded = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv", "data.constant=drop")
+    assert len(loaded.rows.x.columns) == 9
+    np.testing.assert_array_equal(loaded.rows.x.numbers[:, 0], frame.area)
     with pytest.raises(SettingError, match=r"column 'one' has the same value in all 400 rows \(and 2 more columns\)"):
         load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv")
 
@@ -251,21 +251,23 @@ def test_the_card_says_what_the_data_are_like(dataset, frame, files):
 @pytest.mark.parametrize("change", [{"area": 0.0}, {"city": "Bonn"}, {"price": 1.0}, {"weight": 9.0}, {"street": 99}])
 def test_the_hash_knows_every_value(frame, files, dataset, tmp_path, change):
     ((name, value),) = change.items()
-    other = frame.copy()
-    other.loc[17, name] = value
-    other.to_csv(tmp_path / "t.csv", index=False)
+    changed = frame.copy()
+    changed.loc[17, name] = value
+    changed.to_csv(tmp_path / "t.csv", index=False)
     assert data_card(load(files, "csv.csv", f"data.path={tmp_path}/t.csv"))["digest"] != data_card(dataset)["digest"]
 
 
 @pytest.mark.slow
 def test_a_million_rows_take_at_most_three_times_their_float32_size(tmp_path):
     """In a process of its own; the peak less what it had after its imports."""
-    columns = {f"x{at}": np.random.default_rng(at).normal(size=1_000_000) for at in range(50)}
+    columns = {f"x{number}": np.random.default_rng(number).normal(size=1_000_000) for number in range(50)}
     pd.DataFrame(columns).to_parquet(tmp_path / "t.parquet")
     script = Path(__file__).parents[2] / "scripts" / "benchmark_loading.py"
     overrides = ("data=parquet", f"data.path={tmp_path}/t.parquet", "data.target=x0")
-    done = subprocess.run([sys.executable, script, "--measure", *overrides], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    assert (found["rows"], found["columns"]) == (1_000_000, 49)
-    assert found["mb"] < 3 * found["float32_mb"]
-    assert found["mb"] > found["float32_mb"]  # it was measured indeed
+    completed = subprocess.run(
+        [sys.executable, script, "--measure", *overrides], capture_output=True, text=True, check=True
+    )
+    measured = json.loads(completed.stdout)
+    assert (measured["rows"], measured["columns"]) == (1_000_000, 49)
+    assert measured["mb"] < 3 * measured["float32_mb"]
+    assert measured["mb"] > measured["float32_mb"]  # it was measured indeed

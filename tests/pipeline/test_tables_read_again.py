@@ -87,10 +87,10 @@ def test_a_test_file_is_read_with_the_types_of_the_rows_to_learn_from(tmp_path):
     test = pd.DataFrame({"a": ["True", "False"] * 10, "b": [1, 2] * 10, "c": [0.5, np.nan] * 10, "y": ["0", "1"] * 10})
     test.to_csv(tmp_path / "test.csv", index=False)
     data, _ = source(tmp_path, train, f"data.test={tmp_path}/test.csv")
-    found = data().test
-    assert found.x.codes[:2, 0].tolist() == [2, 0]  # levels false, maybe, true
-    np.testing.assert_array_equal(found.x.numbers[:2], [[1, 0.5], [2, np.nan]])
-    assert found.y[:2].tolist() == ["0", "1"]
+    test_rows = data().test
+    assert test_rows.x.codes[:2, 0].tolist() == [2, 0]  # levels false, maybe, true
+    np.testing.assert_array_equal(test_rows.x.numbers[:2], [[1, 0.5], [2, np.nan]])
+    assert test_rows.y[:2].tolist() == ["0", "1"]
 
 
 def test_a_test_file_need_not_show_what_there_is_to_learn(tmp_path):
@@ -182,16 +182,16 @@ def test_a_date_at_the_end_of_time_survives_the_whole_run(tmp_path):
     day = np.array(["2020-01-01T00:00:00", "2021-05-05T10:00:00", "9999-12-31T23:59:59.999999"], "M8[us]")[CHOICE]
     frame = pd.DataFrame({"until": day, "y": Y + CHOICE})
     _, path = source(tmp_path, frame, ending="parquet")
-    found = run_sweep(tmp_path, *FEW, "data=parquet", f"data.path={path}", "data.target=y")
-    model = model_file.load(tmp_path / "t" / found["run_id"] / "model")
+    summary = run_sweep(tmp_path, *FEW, "data=parquet", f"data.path={path}", "data.target=y")
+    model = model_file.load(tmp_path / "t" / summary["run_id"] / "model")
     assert np.isfinite(answer(model, frame).prediction).all()
 
 
 def test_a_truth_value_to_predict_is_predicted_as_one(tmp_path):
     frame = pd.DataFrame({"x": Y, "y": Y > 0})
     _, path = source(tmp_path, frame)
-    found = run_sweep(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
-    model = model_file.load(tmp_path / "t" / found["run_id"] / "model")
+    summary = run_sweep(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
+    model = model_file.load(tmp_path / "t" / summary["run_id"] / "model")
     assert (answer(model, frame).prediction == frame.y).mean() > 0.9
 
 
@@ -215,6 +215,6 @@ def test_law_3_what_only_test_rows_say_changes_nothing_that_is_fitted(tmp_path):
     frame.loc[last, "code"], frame.loc[last, "size"] = "x", "1"
     after, _ = source(tmp_path, frame, *kinds, ending="parquet")
     again = settings.prepare(settings.split(after())[0], 0)
-    for one, other in zip(view.data.train, again.data.train, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(view.data.train, again.data.train, strict=True):
+        np.testing.assert_array_equal(first, second)
     assert view.preprocessing.n_outputs == again.preprocessing.n_outputs

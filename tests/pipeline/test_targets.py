@@ -36,51 +36,53 @@ def path(frame, tmp_path_factory):
     return path
 
 
-def swept(path, folder, *overrides):
+def run_and_load(path, folder, *overrides):
     """The summary of a sweep, its model, and the frame's rows of its test part."""
     source = ("data=csv", f"data.path={path}")
-    found = run_sweep(folder, *FEW, *source, *overrides, "training.epochs=30")
+    summary = run_sweep(folder, *FEW, *source, *overrides, "training.epochs=30")
     settings, _ = compose(*source, *overrides)
     _, test = settings.split(settings.data())
-    return found, model_file.load(Path(found["model"]["path"])), test
+    return summary, model_file.load(Path(summary["model"]["path"])), test
 
 
 def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
-    found, model, test = swept(path, tmp_path, *VALUES)
-    answers = model.predict_columns(test.x.numbers)
-    scores = found["best"]["test"]
-    for at, name in enumerate("uv"):
-        error = root_mean_squared_error(test.y[:, at], answers[f"prediction_{name}"])
+    summary, model, test = run_and_load(path, tmp_path, *VALUES)
+    predictions = model.predict_columns(test.x.numbers)
+    scores = summary["best"]["test"]
+    for index, name in enumerate("uv"):
+        error = root_mean_squared_error(test.y[:, index], predictions[f"prediction_{name}"])
         assert scores[f"root_mean_squared_error_{name}"] == pytest.approx(error, rel=1e-5)
-        assert r2_score(test.y[:, at], answers[f"prediction_{name}"]) > 0.9
-    assert set(answers) == {"prediction_u", "prediction_v"}
+        assert r2_score(test.y[:, index], predictions[f"prediction_{name}"]) > 0.9
+    assert set(predictions) == {"prediction_u", "prediction_v"}
 
 
 def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
-    found, model, test = swept(path, tmp_path, *LABELS)
-    answers = model.predict_columns(test.x.numbers)
-    predicted = np.column_stack([answers[f"prediction_{name}"] for name in ("red", "blue", "rare")])
-    probable = [answers[f"probability_{name}"] for name in ("red", "blue", "rare")]
-    scores = found["best"]["test"]
+    summary, model, test = run_and_load(path, tmp_path, *LABELS)
+    predictions = model.predict_columns(test.x.numbers)
+    predicted = np.column_stack([predictions[f"prediction_{name}"] for name in ("red", "blue", "rare")])
+    probable = [predictions[f"probability_{name}"] for name in ("red", "blue", "rare")]
+    scores = summary["best"]["test"]
     assert scores["subset_accuracy"] == pytest.approx(accuracy_score(test.y, predicted))
     assert scores["label_accuracy"] == pytest.approx(1 - hamming_loss(test.y, predicted))
-    losses = [log_loss(test.y[:, at], p.astype(float)) for at, p in enumerate(probable)]
+    losses = [log_loss(test.y[:, index], p.astype(float)) for index, p in enumerate(probable)]
     assert scores["loss"] == pytest.approx(sum(losses), rel=1e-4)
     assert scores["label_accuracy"] > 0.9
     assert 0.3 < test.y[:, 0].mean() < 0.7  # not all the same
 
 
 def test_the_champion_may_be_chosen_by_whole_rows(path, tmp_path):
-    found, _, _ = swept(path, tmp_path, *LABELS, "select.metric=subset_accuracy", "split=k_fold", "split.folds=2")
-    assert found["networks"]["finished"] == 2 * found["trials"]["finished"] == 14
-    assert found["best"]["validation"]["subset_accuracy"]["std"] > 0
+    summary, _, _ = run_and_load(
+        path, tmp_path, *LABELS, "select.metric=subset_accuracy", "split=k_fold", "split.folds=2"
+    )
+    assert summary["networks"]["finished"] == 2 * summary["trials"]["finished"] == 14
+    assert summary["best"]["validation"]["subset_accuracy"]["std"] > 0
 
 
 def test_weights_count_in_the_scores(path, tmp_path):
-    found, model, test = swept(path, tmp_path, "data.target=red", "data.drop=[u,v,blue,rare]", "data.weight=w")
+    summary, model, test = run_and_load(path, tmp_path, "data.target=red", "data.drop=[u,v,blue,rare]", "data.weight=w")
     predicted = model.predict_columns(test.x.numbers)["prediction"]
     weighted = accuracy_score(test.y, predicted, sample_weight=test.weights)
-    assert found["best"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
+    assert summary["best"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
     assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)
 
 
@@ -90,7 +92,7 @@ def test_rows_of_weight_zero_teach_nothing(frame, tmp_path):
     spoilt.loc[spoilt.w == 0, "red"] = 1 - spoilt.red
     spoilt.to_csv(tmp_path / "t.csv", index=False)
     roles = ("data.target=red", "data.drop=[u,v,blue,rare]")
-    weighted, _, _ = swept(tmp_path / "t.csv", tmp_path / "a", *roles, "data.weight=w")
-    blind, _, _ = swept(tmp_path / "t.csv", tmp_path / "b", *roles[:1], "data.drop=[u,v,blue,rare,w]")
+    weighted, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "a", *roles, "data.weight=w")
+    blind, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "b", *roles[:1], "data.drop=[u,v,blue,rare,w]")
     assert weighted["best"]["test"]["accuracy"] > 0.8
     assert blind["best"]["test"]["accuracy"] < 0.65

@@ -57,22 +57,22 @@ def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked)
         tracked.summary["digest"],
         card["digest"],
     )
-    files = {one.path for one in tracked.client.list_artifacts(tracked.parent.info.run_id)}
+    files = {file.path for file in tracked.client.list_artifacts(tracked.parent.info.run_id)}
     assert {"config.yaml", "data_card.json", "leaderboard.csv", "summary.json"} <= files
-    (given,) = tracked.parent.inputs.dataset_inputs
-    assert given.dataset.name == "wine"
+    (dataset_input,) = tracked.parent.inputs.dataset_inputs
+    assert dataset_input.dataset.name == "wine"
 
 
 def test_each_trial_says_how_it_ended(tracked):
     assert set(tracked.trials) == set(tracked.leaderboard)
     for key, run in tracked.trials.items():
-        said, tags = tracked.leaderboard[key]["status"], run.data.tags
-        if "diverged in" in said:
+        status, tags = tracked.leaderboard[key]["status"], run.data.tags
+        if "diverged in" in status:
             assert (run.info.status, tags["status"]) == ("FAILED", "diverged")
-            assert tags["stop_reason"].endswith(said.partition(": ")[2])
-        elif "the search left it out" in said:
+            assert tags["stop_reason"].endswith(status.partition(": ")[2])
+        elif "the search left it out" in status:
             assert (run.info.status, tags["status"]) == ("FINISHED", "pruned")
-            epoch = said.partition("epoch ")[2].partition(":")[0]
+            epoch = status.partition("epoch ")[2].partition(":")[0]
             assert tags["stop_reason"] == f"pruned after epoch {epoch}: the search left it out"
         else:
             assert (run.info.status, tags["status"]) == ("FINISHED", "finished")
@@ -109,13 +109,13 @@ def test_values_are_those_of_the_leaderboard_and_each_networks_own_are_kept(trac
         metrics = run.data.metrics
         assert math.isclose(metrics["validation_loss"], float(row["validation/loss"]), rel_tol=1e-12)
         assert math.isclose(metrics["validation_loss_std"], float(row["validation/loss std"]), rel_tol=1e-12)
-        each = tracked.client.get_metric_history(run.info.run_id, "network/validation_loss")
-        assert math.isclose(sum(one.value for one in each) / 2, metrics["validation_loss"], rel_tol=1e-12)
+        points = tracked.client.get_metric_history(run.info.run_id, "network/validation_loss")
+        assert math.isclose(sum(point.value for point in points) / 2, metrics["validation_loss"], rel_tol=1e-12)
 
 
 def test_curves_have_as_many_points_as_was_said(tracked):
     (best,) = (run for run in tracked.trials.values() if run.data.tags["trial_key"] == tracked.summary["best"]["trial"])
-    steps = [one.step for one in tracked.client.get_metric_history(best.info.run_id, "validation/loss")]
+    steps = [point.step for point in tracked.client.get_metric_history(best.info.run_id, "validation/loss")]
     assert sorted(steps) == [1, 4, 6, 9]
 
 
@@ -133,10 +133,10 @@ def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path)
 
 def test_of_many_trials_the_first_and_the_best_have_runs_of_their_own(tmp_path):
     run_command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
-    found = Tracked(tmp_path)
-    assert 30 <= len(found.trials) < 112
-    assert set(found.trials) >= {*list(found.leaderboard)[:20]}
-    assert int(found.parent.data.tags["trials_without_run"]) == 112 - len(found.trials)
-    again = run_command(tmp_path, "track", f"run={found.folder.name}")
+    tracked = Tracked(tmp_path)
+    assert 30 <= len(tracked.trials) < 112
+    assert set(tracked.trials) >= {*list(tracked.leaderboard)[:20]}
+    assert int(tracked.parent.data.tags["trials_without_run"]) == 112 - len(tracked.trials)
+    again = run_command(tmp_path, "track", f"run={tracked.folder.name}")
     assert again.returncode == 0
-    assert set(Tracked(tmp_path).trials) == set(found.trials)
+    assert set(Tracked(tmp_path).trials) == set(tracked.trials)

@@ -43,7 +43,10 @@ def read_back(store, run_id):
     """All that MLflow says of a run, but for its id."""
     run = store.client.get_run(run_id).to_dictionary()
     run["history"] = {
-        name: [(repr(one.value), one.timestamp, one.step) for one in store.client.get_metric_history(run_id, name)]
+        name: [
+            (repr(metric.value), metric.timestamp, metric.step)
+            for metric in store.client.get_metric_history(run_id, name)
+        ]
         for name in run["data"]["metrics"]
     }
     run["data"]["metrics"] = {name: repr(value) for name, value in run["data"]["metrics"].items()}
@@ -78,8 +81,10 @@ def test_runs_written_in_bulk_are_found_sorted_changed_deleted_and_restored(stor
     runs = [content(n, {"kind": "short"}, metrics=[Point("score", float(n % 7), 5, 0)]) for n in range(20)]
     ids = list(store.write(runs))
     client, where = store.client, [store.experiment]
-    found = client.search_runs(where, "tags.kind = 'short' and metrics.score > 4", order_by=["metrics.score DESC"])
-    assert [run.data.metrics["score"] for run in found] == [6, 6, 5, 5, 5]
+    runs_above_4 = client.search_runs(
+        where, "tags.kind = 'short' and metrics.score > 4", order_by=["metrics.score DESC"]
+    )
+    assert [run.data.metrics["score"] for run in runs_above_4] == [6, 6, 5, 5, 5]
     client.set_tag(ids[0], "more", "said")
     client.log_metric(ids[0], "score", 9.0, step=2)
     client.delete_run(ids[1])
@@ -88,7 +93,7 @@ def test_runs_written_in_bulk_are_found_sorted_changed_deleted_and_restored(stor
     client.log_artifact(ids[0], str(tmp_path / "note.txt"))
     run = client.get_run(ids[0])
     assert (run.data.tags["more"], run.data.metrics["score"], run.info.lifecycle_stage) == ("said", 9.0, "active")
-    assert [one.path for one in client.list_artifacts(ids[0])] == ["note.txt"]
+    assert [file.path for file in client.list_artifacts(ids[0])] == ["note.txt"]
 
 
 def test_the_bulk_insert_writes_all_runs_or_none(store):
@@ -150,11 +155,11 @@ for at in range(20):
 
 
 def test_several_processes_write_one_store_at_once(store):
-    arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {at}"] for at in range(3)]
-    for process in [subprocess.Popen(one, cwd=Path(__file__).parents[2]) for one in arguments]:
+    arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {number}"] for number in range(3)]
+    for process in [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for command in arguments]:
         assert process.wait(timeout=60) == 0
-    for at in range(3):
-        query = f"tags.kind = 'process {at}'"
+    for number in range(3):
+        query = f"tags.kind = 'process {number}'"
         assert len(store.client.search_runs([store.experiment], query, max_results=1000)) == 200
 
 
@@ -184,9 +189,9 @@ def test_whatever_the_name_and_the_value_mlflow_takes_them(store, name, text, va
         store.client, store.experiment, content(0, {name: text}, {name: text}, [Point(name, value, 5, 0)])
     )
     run = store.client.get_run(run_id).data
-    kept = fitting_name(name)
-    assert run.params[kept] == text
-    assert math.isnan(run.metrics[kept]) if not math.isfinite(value) else run.metrics[kept] == value
+    fitted_name = fitting_name(name)
+    assert run.params[fitted_name] == text
+    assert math.isnan(run.metrics[fitted_name]) if not math.isfinite(value) else run.metrics[fitted_name] == value
     assert ("not_finite" in run.tags) == math.isinf(value)
 
 
@@ -207,7 +212,7 @@ def test_curves_are_thinned_to_the_first_the_last_and_evenly_between(n_epochs, n
 
 @given(st.integers(1, 3000), st.integers(2, 200))
 def test_a_thinned_curve_never_has_more_points_nor_one_twice(n_epochs, n_points):
-    found = thinned(n_epochs, n_points)
-    assert len(found) == len(set(found)) == min(n_epochs, n_points)
-    assert (found[0], found[-1]) == (0, n_epochs - 1)
-    assert found == sorted(found)
+    epochs = thinned(n_epochs, n_points)
+    assert len(epochs) == len(set(epochs)) == min(n_epochs, n_points)
+    assert (epochs[0], epochs[-1]) == (0, n_epochs - 1)
+    assert epochs == sorted(epochs)

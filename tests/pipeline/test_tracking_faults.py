@@ -29,12 +29,12 @@ WARNING = "warning: MLflow was not written to the end ("
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    one = Server(tmp_path_factory.mktemp("server"))
-    yield one
-    one.kill()
+    mlflow_server = Server(tmp_path_factory.mktemp("server"))
+    yield mlflow_server
+    mlflow_server.kill()
 
 
-def started(folder, *overrides):
+def start_run(folder, *overrides):
     """The command as a process."""
     arguments = [sys.executable, "-m", "pipeline", *overrides]
     return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -45,40 +45,40 @@ def run_folder(folder):
     return path.parent
 
 
-def acknowledged(folder, what):
+def count_acknowledged(folder, event):
     """How many lines of the writer say that something was written."""
-    return sum(line["event"] == what for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
+    return sum(line["event"] == event for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
 
 
-def is_level(uri, folder, n_trials):
+def assert_complete(uri, folder, n_trials):
     """MLflow has the parent, finished, and each trial once, finished."""
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     run = run_folder(folder).name
     experiment = client.get_experiment_by_name("digits").experiment_id
     runs = client.search_runs([experiment], f"tags.pipeline_run = '{run}'", max_results=1000)
-    trials = [one.data.tags["trial_key"] for one in runs if one.data.tags["kind"] == "trial"]
+    trials = [tracked_run.data.tags["trial_key"] for tracked_run in runs if tracked_run.data.tags["kind"] == "trial"]
     assert sorted(trials) == [f"{number:04d}" for number in range(n_trials)]
-    assert {one.info.status for one in runs} == {"FINISHED"}
+    assert {tracked_run.info.status for tracked_run in runs} == {"FINISHED"}
     assert len(runs) == n_trials + 1
     return client
 
 
 def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
     server.kill()
-    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
     wait_until(lambda: list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     server.start()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert WARNING not in output
-    is_level(server.uri, tmp_path, 28)
+    assert_complete(server.uri, tmp_path, 28)
 
 
 def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server, tmp_path):
     server.start()
-    process = started(tmp_path, *LONG, f"tracking.uri={server.uri}")
-    wait_until(lambda: acknowledged(tmp_path, "trial") > 3)
+    process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    wait_until(lambda: count_acknowledged(tmp_path, "trial") > 3)
     server.kill()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
@@ -87,42 +87,42 @@ def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server
     assert f"nnsweep track run={folder.name}" in output
     assert read_summary(tmp_path)["trials"]["finished"] == 28
     server.start()
-    said = []
-    assert bring_level(folder, said.append)["model"]["version"]
-    assert not [line for line in said if "warning" in line]
-    is_level(server.uri, tmp_path, 28)
-    bring_level(folder, said.append)  # once more: nothing is there twice
-    is_level(server.uri, tmp_path, 28)
+    messages = []
+    assert bring_level(folder, messages.append)["model"]["version"]
+    assert not [line for line in messages if "warning" in line]
+    assert_complete(server.uri, tmp_path, 28)
+    bring_level(folder, messages.append)  # once more: nothing is there twice
+    assert_complete(server.uri, tmp_path, 28)
 
 
 def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
     server.start()
     with delayed(server.port, 0.05) as uri:
-        done = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
-    assert WARNING not in done.stdout
-    found = read_summary(tmp_path)["timings"]
-    assert found["tracking_s"] > 21 * 0.05 > found["sweep_s"] / 10  # three calls a trial
-    is_level(server.uri, tmp_path, 7)
+        completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
+    assert WARNING not in completed.stdout
+    timings = read_summary(tmp_path)["timings"]
+    assert timings["tracking_s"] > 21 * 0.05 > timings["sweep_s"] / 10  # three calls a trial
+    assert_complete(server.uri, tmp_path, 7)
 
 
 def test_a_store_that_another_process_holds_for_a_while(tmp_path):
     run_command(tmp_path, *QUICK, "name=first")
-    with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        process = started(tmp_path, *QUICK, "name=digits")
+    with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        process = start_run(tmp_path, *QUICK, "name=digits")
         wait_until(lambda: list(tmp_path.glob("runs/digits/*/summary.json")))
         time.sleep(2)
-        other.execute("ROLLBACK")
+        connection.execute("ROLLBACK")
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert WARNING not in output
     uri = f"sqlite:///{tmp_path}/runs/mlflow.db"
     (folder,) = tmp_path.glob("runs/digits/*/")
     client = MlflowClient(uri)
-    found = client.search_runs(
+    runs = client.search_runs(
         [client.get_experiment_by_name("digits").experiment_id], f"tags.pipeline_run = '{folder.name}'"
     )
-    assert sorted(run.info.status for run in found) == ["FINISHED"] * 8
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 8
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of a known size can only be made by root")
@@ -132,14 +132,14 @@ def test_a_disk_that_is_full(tmp_path):
     uri = f"sqlite:///{disk}/mlflow.db"
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "none", str(disk)], check=True)
     try:
-        done = run_command(tmp_path, "execution=local", "report=none", "training.epochs=60", f"tracking.uri={uri}")
-        assert done.stdout.count(WARNING) == 1
+        completed = run_command(tmp_path, "execution=local", "report=none", "training.epochs=60", f"tracking.uri={uri}")
+        assert completed.stdout.count(WARNING) == 1
         assert read_summary(tmp_path)["trials"]["finished"] == 112
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        said = []
-        bring_level(run_folder(tmp_path), said.append)
-        assert not [line for line in said if "warning" in line]
-        is_level(uri, tmp_path, 112)
+        messages = []
+        bring_level(run_folder(tmp_path), messages.append)
+        assert not [line for line in messages if "warning" in line]
+        assert_complete(uri, tmp_path, 112)
         with closing(sqlite3.connect(disk / "mlflow.db")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:
@@ -152,29 +152,29 @@ def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path
     assert WARNING in run_command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
     first = run_folder(tmp_path)
     (tmp_path / "store").unlink()
-    done = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
-    assert WARNING not in done.stdout
+    completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
+    assert WARNING not in completed.stdout
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits").experiment_id
-    found = client.search_runs([experiment], f"tags.pipeline_run = '{first.name}'")
-    assert sorted(run.info.status for run in found) == ["FINISHED"] * 8
+    runs = client.search_runs([experiment], f"tags.pipeline_run = '{first.name}'")
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 8
 
 
 def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is_level(tmp_path):
-    process = started(tmp_path, *LONG)
-    wait_until(lambda: acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
+    process = start_run(tmp_path, *LONG)
+    wait_until(lambda: count_acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     with pytest.raises(SettingError, match=r"^run=[\w-]+ is in use by process \d+;"):
         bring_level(run_folder(tmp_path), print)
-    wait_until(lambda: acknowledged(tmp_path, "run"))
+    wait_until(lambda: count_acknowledged(tmp_path, "run"))
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    wait_until(lambda: acknowledged(tmp_path, "end"))
+    wait_until(lambda: count_acknowledged(tmp_path, "end"))
     bring_level(run_folder(tmp_path), print)
     client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
     experiment = client.get_experiment_by_name("digits").experiment_id
     (parent,) = client.search_runs([experiment], "tags.kind = 'sweep'")
     assert parent.info.status == "KILLED"
-    assert acknowledged(tmp_path, "end") == 2
+    assert count_acknowledged(tmp_path, "end") == 2
 
 
 def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
@@ -183,19 +183,19 @@ def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
         bring_level(run_folder(tmp_path), print)
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
     assert bring_level(run_folder(tmp_path), print, uri)["model"]["version"] == "1"
-    is_level(uri, tmp_path, 7)
+    assert_complete(uri, tmp_path, 7)
 
 
-@pytest.mark.parametrize("known", ["run", "trial", "model"])
-def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(known, tmp_path):
+@pytest.mark.parametrize("event", ["run", "trial", "model"])
+def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(event, tmp_path):
     """The lines behind the last one of this kind are lost: what they spoke of is in MLflow already."""
     run_command(tmp_path, *QUICK)
     path = run_folder(tmp_path) / "tracking.jsonl"
     lines = path.read_text().splitlines(keepends=True)
-    last = max(at for at, line in enumerate(read(path)) if line["event"] == known)
+    last = max(number for number, line in enumerate(read(path)) if line["event"] == event)
     path.write_text("".join(lines[: last + 1]))
     model = bring_level(run_folder(tmp_path), print)["model"]
     assert (model["version"], model["alias"], model["alias_note"]) == ("1", "champion", "")
-    client = is_level(f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path, 7)
+    client = assert_complete(f"sqlite:///{tmp_path}/runs/mlflow.db", tmp_path, 7)
     (version,) = client.search_model_versions("name = 'digits'")
     assert client.get_model_version_by_alias("digits", "champion").version == version.version == 1

@@ -32,8 +32,8 @@ def test_a_part_of_a_shared_pca_is_bit_equal_to_a_pca_fitted_alone(n, dtype):
     np.testing.assert_array_equal(part.explained_variance, alone.explained_variance)
     assert part.explained_share == alone.explained_share
     in_order = replace(alone, components=np.ascontiguousarray(alone.components))
-    for one in rows:
-        np.testing.assert_array_equal(part(one), in_order(one))
+    for matrix in rows:
+        np.testing.assert_array_equal(part(matrix), in_order(matrix))
     assert part.components.base is None  # and does not hold on to the others
     made = PcaReduction(n)(view)
     np.testing.assert_array_equal(made.data.train.x, in_order(x))
@@ -98,7 +98,7 @@ def test_the_errors_of_a_stage_are_the_users(tmp_path, cache):
             pass
 
 
-class Elsewhere(CountedSource):
+class UnknownContentSource(CountedSource):
     """Rows of which nobody can tell beforehand whether they are those of the last time."""
 
     def content(self) -> None:
@@ -108,7 +108,7 @@ class Elsewhere(CountedSource):
 def test_a_source_of_unknown_content_is_loaded_each_time_and_later_stages_are_cached(tmp_path):
     source, log = compose("data=iris")[0].data, tmp_path / "log"
     for n_cached in (0, 2):  # the number of folds, the view
-        with data_pipeline(tmp_path, "data=iris", data=Elsewhere(source, log)) as (data, context):
+        with data_pipeline(tmp_path, "data=iris", data=UnknownContentSource(source, log)) as (data, context):
             data.views([(context.settings.prepare, Identity())])
             assert take_lines(log) == ["load"]
             assert data.n_cached == n_cached
@@ -116,11 +116,11 @@ def test_a_source_of_unknown_content_is_loaded_each_time_and_later_stages_are_ca
 
 def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
     with data_pipeline(tmp_path, "data=iris", "cache=none") as (data, context):
-        one, other = (data.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
-        assert one == other
-        assert one.data is other.data
+        first, second = (data.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
+        assert first == second
+        assert first.data is second.data
         assert data.n_computed == 3  # load, split, prepare
-        view = context.executor.fetch(one.data)
+        view = context.executor.fetch(first.data)
         assert view.transforms == ()
         assert Identity()(view) is view
         assert apply_reduction(PcaReduction(2), view, PcaReduction(2).shared.fit(view)).data.train.x.shape == (90, 2)
@@ -147,7 +147,7 @@ def test_timings_of_later_calls_add_up_and_are_shown(tmp_path):
         )
 
 
-class Calls(list):
+class RecordingObserver(list):
     """An observer that lists what it is told."""
 
     def say(self, text):
@@ -166,7 +166,7 @@ class Calls(list):
 
 def test_an_observer_is_told_what_the_stages_do_and_no_run_is_needed(tmp_path):
     settings, _ = compose("data=iris", "execution=local", f"runs={tmp_path}", "split.folds=2", "cache=none")
-    calls = Calls()
+    calls = RecordingObserver()
     with settings.execution.start() as executor:
         data = DataPipeline(settings, executor, calls)
         for reduction in (PcaReduction(2), PcaReduction(2), PcaReduction(3)):

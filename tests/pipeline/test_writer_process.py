@@ -32,7 +32,7 @@ def journal(tmp_path):
 
 
 @pytest.fixture
-def mute_server():
+def silent_server():
     """A server that accepts connections and never answers."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -45,30 +45,32 @@ def tracking(folder, uri="auto"):
     return settings.tracking.describe(folder)
 
 
-def test_it_runs_at_the_drivers_priority_in_a_session_of_its_own(journal, tmp_path, mute_server):
-    writer = WriterProcess(journal.path, tracking(tmp_path, mute_server))
+def test_it_runs_at_the_drivers_priority_in_a_session_of_its_own(journal, tmp_path, silent_server):
+    writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
     words = ("pipeline.tracking.mlflow_writer", str(journal.path))
     wait_until(lambda: processes(*words))
     (number,) = processes(*words)
     assert os.getpriority(os.PRIO_PROCESS, number) == os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getsid(number) == number != os.getsid(0)
     os.kill(number, signal.SIGTERM)
-    said = []
-    assert writer.finish(said.append) is None
-    assert said[-1].startswith("warning: MLflow was not written to the end (the writer ended with exit code -15; see ")
+    messages = []
+    assert writer.finish(messages.append) is None
+    assert messages[-1].startswith(
+        "warning: MLflow was not written to the end (the writer ended with exit code -15; see "
+    )
 
 
-def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal, tmp_path, mute_server, monkeypatch):
+def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal, tmp_path, silent_server, monkeypatch):
     monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 2.0)
     monkeypatch.setattr(process, "SECONDS_SILENT", 0.5)
-    writer = WriterProcess(journal.path, tracking(tmp_path, mute_server))
+    writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
     trials = {key: {"labels": ["adam", "none", ""], "parameters": {}} for key in ("0000", "0001")}
     journal.append("rung", number=1, until={}, trials=trials, networks={})
     journal.append("end", status="KILLED")
-    said, start = [], time.monotonic()
-    assert writer.finish(said.append) is None
+    messages, start = [], time.monotonic()
+    assert writer.finish(messages.append) is None
     assert 2.0 <= time.monotonic() - start < 10
-    waiting, warning = said
+    waiting, warning = messages
     assert waiting == "waiting for MLflow: 0 of 2 trials written, at most 2 s without progress"
     assert warning.startswith("warning: MLflow was not written to the end (no progress for 2 s; see ")
     assert warning.endswith("the run's folder is complete: nnsweep track run=1 writes the rest")
@@ -79,25 +81,25 @@ def test_one_that_fails_says_why(journal, tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     writer = WriterProcess(journal.path, tracking(tmp_path, f"sqlite:///{tmp_path}/broken.db"))
     journal.append("end", status="KILLED")
-    said = []
-    assert writer.finish(said.append) is None
-    assert "file is not a database" in said[-1]
+    messages = []
+    assert writer.finish(messages.append) is None
+    assert "file is not a database" in messages[-1]
 
 
 @pytest.mark.slow
 def test_a_run_that_was_started_with_sigint_ignored_is_tracked_to_its_end(tmp_path):
     """As `nohup nnsweep &` starts it."""
     arguments = [sys.executable, "-m", "pipeline", *FEW, "execution=local", "training.epochs=1", "report=none"]
-    done = subprocess.run(
+    completed = subprocess.run(
         ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=200,
     )
-    assert done.returncode == 0, done.stderr
-    assert "warning" not in done.stdout
-    assert "models:/digits@champion (version 1)" in done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "warning" not in completed.stdout
+    assert "models:/digits@champion (version 1)" in completed.stdout
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), 20)
 
 

@@ -35,28 +35,28 @@ EVERYTHING = (
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
+def mixed_sweep(tmp_path_factory):
     return run_sweep(tmp_path_factory.mktemp("sweep"), *EVERYTHING, "stacks.width=unlimited")
 
 
-def leaderboard(found):
-    with (Path(found["model"]["path"]).parent / "leaderboard.csv").open() as file:
+def leaderboard(summary):
+    with (Path(summary["model"]["path"]).parent / "leaderboard.csv").open() as file:
         return list(csv.DictReader(file))
 
 
 @pytest.mark.slow
-def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(swept, tmp_path):
+def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(mixed_sweep, tmp_path):
     narrow = run_sweep(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
-    assert narrow["digest"] == swept["digest"]
-    assert narrow["best"] == swept["best"]
+    assert narrow["digest"] == mixed_sweep["digest"]
+    assert narrow["best"] == mixed_sweep["best"]
     assert narrow["work"]["slices"] > 2 * narrow["work"]["stacks"] > 20
 
 
-def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epoch(swept):
-    counts = swept["trials"]
+def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epoch(mixed_sweep):
+    counts = mixed_sweep["trials"]
     assert counts["stopped"] > 10
     assert counts["finished"] + counts["stopped"] + counts["diverged"] == counts["planned"] == 8 * 9
-    rows = leaderboard(swept)
+    rows = leaderboard(mixed_sweep)
     stopped = [row for row in rows if row["status"].startswith("stopped after epoch")]
     assert len(stopped) == counts["stopped"]
     for row in stopped:
@@ -64,11 +64,11 @@ def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epo
         assert float(row["validation/loss"]) == pytest.approx(float(lowest), rel=1e-5)
 
 
-def test_the_champion_of_all_that_is_a_model_that_answers(swept):
-    assert swept["best"]["test"]["accuracy"] > 0.9
-    model = model_file.load(Path(swept["model"]["path"]))
-    answers = model.predict_columns(np.zeros((2, 64)))
-    total = sum(column for name, column in answers.items() if name.startswith("probability"))
+def test_the_champion_of_all_that_is_a_model_that_answers(mixed_sweep):
+    assert mixed_sweep["best"]["test"]["accuracy"] > 0.9
+    model = model_file.load(Path(mixed_sweep["model"]["path"]))
+    predictions = model.predict_columns(np.zeros((2, 64)))
+    total = sum(column for name, column in predictions.items() if name.startswith("probability"))
     np.testing.assert_allclose(total, 1, rtol=1e-5)
     assert {layer.normalisation.short_name for layer in model.architecture.layers} == {"batch_norm", "none"}
     assert [layer.residual for layer in model.architecture.layers] == [False, True, False]
@@ -99,26 +99,26 @@ def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
 )
 def test_regression_by_another_likelihood(loss, overrides, tmp_path):
     few = (*FEW, "data=diabetes", f"loss@network.loss.regression={loss}", "training.epochs=60", STOP, *overrides)
-    found = run_sweep(tmp_path, *few, "tracking=none")
-    assert found["best"]["test"]["r2"] > 0.2
-    model = model_file.load(Path(found["model"]["path"]))
+    summary = run_sweep(tmp_path, *few, "tracking=none")
+    assert summary["best"]["test"]["r2"] > 0.2
+    model = model_file.load(Path(summary["model"]["path"]))
     settings, _ = compose("data=diabetes")
     rows = settings.data().rows
-    answers = model.predict_columns(rows.x.numbers)
-    assert answers["prediction"].shape == (442,)
-    assert 0 < answers["prediction"].min() < 100 < 200 < answers["prediction"].max() < 700
-    assert ("deviation" in answers) == (loss == "gaussian")
+    predictions = model.predict_columns(rows.x.numbers)
+    assert predictions["prediction"].shape == (442,)
+    assert 0 < predictions["prediction"].min() < 100 < 200 < predictions["prediction"].max() < 700
+    assert ("deviation" in predictions) == (loss == "gaussian")
     if loss == "gaussian":  # about two thirds of the values lie within one predicted deviation
-        within = np.abs(answers["prediction"] - rows.y[:, 0]) < answers["deviation"]
+        within = np.abs(predictions["prediction"] - rows.y[:, 0]) < predictions["deviation"]
         assert 0.4 < within.mean() < 0.8
 
 
 def test_a_tied_denoising_sparse_autoencoder_as_the_reduction(tmp_path):
-    found = run_sweep(
+    summary = run_sweep(
         tmp_path, *FEW, "reduce=autoencoder", "reduce.tied=true", "reduce.epochs=10",
         "+regularizer@reduce.regularizers.noise=input_noise", "+regularizer@reduce.regularizers.sparse=activity",
     )  # fmt: skip
-    assert found["best"]["test"]["accuracy"] > 0.8
+    assert summary["best"]["test"]["accuracy"] > 0.8
 
 
 @pytest.mark.slow
@@ -132,10 +132,10 @@ def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tm
         STOP,
     )
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs/mlflow.db")
-    client, found = MlflowClient(), read_summary(tmp_path)
-    runs = client.search_runs([found["mlflow"]["experiment_id"]], "tags.kind = 'trial'")
+    client, summary = MlflowClient(), read_summary(tmp_path)
+    runs = client.search_runs([summary["mlflow"]["experiment_id"]], "tags.kind = 'trial'")
     stopped = [run for run in runs if "stopped after epoch" in run.data.tags.get("stop_reason", "")]
-    assert len(stopped) == found["trials"]["stopped"] > 0
+    assert len(stopped) == summary["trials"]["stopped"] > 0
     for run in stopped:
         assert run.info.status == "FINISHED"
         curve = [point.value for point in client.get_metric_history(run.info.run_id, "validation/loss")]
