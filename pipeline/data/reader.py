@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +51,8 @@ class TableReader:
         The features.
     row_numbers : array, (N,)
         Number of each selected row in the source, counted from 1.
+    targets : dict of str to array (N,)
+        The targets as they are, by name.
 
     Raises
     ------
@@ -72,10 +74,27 @@ class TableReader:
         self.table = self._read_features(columns)
         others = (*roles.targets, *roles.special.values()) if is_training_data else roles.needed_for_scoring
         self._others = {name: self._read_other(name) for name in others}
+        self.targets = {name: self._others[name] for name in roles.targets}
 
-    def other(self, name: str) -> Array:
-        """A column that is no feature: a target as it is; of the others, numbers or the number of the group."""
-        return self._others[name]
+    def special_column(self, role: Literal["weight", "group", "time"]) -> Array | None:
+        """The numbers (N,) of the column with this role, in which no value may be missing; None without one."""
+        name = self.roles.special.get(role)
+        if name is None:
+            return None
+        values = self._others[name]
+        has_sign = role in ("weight", "group")  # a missing group has the number -1
+        bad_rows = np.flatnonzero(np.isnan(values) | (values < 0) if has_sign else np.isnan(values))
+        label = f"{self.label}: column {name!r}, data.{role},"
+        if len(bad_rows):
+            rule = "must be a number >= 0" if role == "weight" else "must have a value"
+            value = values[bad_rows[0]]
+            has = f"has {value:g}" if role == "weight" and value < 0 else "has none"
+            raise SettingError(
+                f"{label} {rule} in every row, but row {self.row_numbers[bad_rows[0]]} {has}; correct it"
+            )
+        if role == "weight" and not values.sum() > 0:
+            raise SettingError(f"{label} must be above 0 in some row; correct it, or leave data.weight out")
+        return values
 
     def _select_rows(self) -> Array:
         """(rows of the source,) whether data.where selects each."""

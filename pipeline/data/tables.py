@@ -10,7 +10,7 @@ import numpy as np
 from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table, as_days
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
-from pipeline.components.types import Dataset, RawRows, Task
+from pipeline.components.types import Dataset, RawRows
 from pipeline.data.arrow_values import kind_of, spelled_number
 from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override
@@ -30,14 +30,18 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
     """
     reader = TableReader(raw, feature_columns(raw, roles), roles)
     table = finish_columns(reader.label, reader.table, roles, reader.row_numbers)
-    task = task_of({name: reader.other(name) for name in roles.targets}, roles.task)
-    groups, times = (_special_column(reader, name) for name in (roles.group, roles.time))
-    dataset = Dataset(task, roles.targets, _raw_rows(reader, table, task, is_training_data=True), groups, times)
+    task = task_of(reader.targets, roles.task)
+    groups, times = reader.special_column("group"), reader.special_column("time")
+    y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
+    check_learnable(reader.label, reader.targets, y, task, roles.max_classes)
+    rows = RawRows(table, y, reader.special_column("weight"))
+    dataset = Dataset(task, roles.targets, rows, groups, times)
     if test is None:
         return dataset
     require_columns(table.columns, test, roles)
-    test_reader = TableReader(test, list(table.columns), roles, is_training_data=False)
-    return replace(dataset, test=_raw_rows(test_reader, test_reader.table, task, is_training_data=False))
+    reader = TableReader(test, list(table.columns), roles, is_training_data=False)
+    y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
+    return replace(dataset, test=RawRows(reader.table, y, reader.special_column("weight")))
 
 
 def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles) -> None:
@@ -162,31 +166,3 @@ def _sort_levels(column: Column, codes: Array) -> tuple[Column, Array]:
     rank = np.empty(len(order) + 1, np.int32)
     rank[order], rank[-1] = np.arange(len(order)), MISSING
     return replace(column, levels=tuple(column.levels[code] for code in order)), rank[codes]
-
-
-def _raw_rows(reader: TableReader, table: Table, task: Task, is_training_data: bool) -> RawRows:
-    """The table with its targets and weights."""
-    targets = {name: reader.other(name) for name in reader.roles.targets}
-    y = encoded_targets(reader.label, targets, task, reader.row_numbers)
-    if is_training_data:
-        check_learnable(reader.label, targets, y, task, reader.roles.max_classes)
-    return RawRows(table, y, _special_column(reader, reader.roles.weight))
-
-
-def _special_column(reader: TableReader, name: str | None) -> Array | None:
-    """A column of weights, groups or times, in which no value may be missing."""
-    if name is None:
-        return None
-    values, roles = reader.other(name), reader.roles
-    (role,) = (role for role, column in roles.special.items() if column == name)
-    has_sign = role in ("weight", "group")  # a missing group has the number -1
-    bad_rows = np.flatnonzero(np.isnan(values) | (values < 0) if has_sign else np.isnan(values))
-    label = f"{reader.label}: column {name!r}, data.{role},"
-    if len(bad_rows):
-        rule = "must be a number >= 0" if role == "weight" else "must have a value"
-        value = values[bad_rows[0]]
-        has = f"has {value:g}" if role == "weight" and value < 0 else "has none"
-        raise SettingError(f"{label} {rule} in every row, but row {reader.row_numbers[bad_rows[0]]} {has}; correct it")
-    if role == "weight" and not values.sum() > 0:
-        raise SettingError(f"{label} must be above 0 in some row; correct it, or leave data.weight out")
-    return values

@@ -339,14 +339,10 @@ class TrialRecord:
 
     def mean_curve(self, name: str, n_points: int) -> list[CurvePoint]:
         """A metric's mean over the networks, for as many epochs as all of them have, at most `n_points` of these."""
-        curves = [network.curves.get(name, ()) for network in self.networks]
+        values = list(zip(*(network.curves.get(name, ()) for network in self.networks), strict=False))  # by epoch
+        times = list(zip(*(network.times for network in self.networks), strict=False))
         return [
-            CurvePoint(
-                epoch + 1,
-                fmean(curve[epoch] for curve in curves),
-                max(network.times[epoch] for network in self.networks),
-            )
-            for epoch in thinned(min(map(len, curves)), n_points)
+            CurvePoint(epoch + 1, fmean(values[epoch]), max(times[epoch])) for epoch in thinned(len(values), n_points)
         ]
 
 
