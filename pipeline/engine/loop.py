@@ -226,8 +226,8 @@ class Engine:
             "rung",
             number=self._rungs.number,
             trials={
-                request.trial.key: {"labels": request.trial.labels, "parameters": request.trial.parameters}
-                for request in requests
+                trial.key: {"labels": trial.labels, "parameters": trial.parameters}
+                for trial in (self.records.trials[request.trial.key] for request in requests)
             },
             until={request.trial.key: request.until for request in requests},
             networks=hashes,

@@ -152,10 +152,11 @@ class RungTrainer:
         reported: list[str] = []
         while True:
             scheduler.resize(executor.workers, executor.gpus.n)
-            while not self.late and (chosen := self._next_slice(scheduler)):
-                done, started = self._start(chosen, scheduler.stacks[chosen.stack])
-                running[done] = started
-                self._training[chosen.gpu] += 1
+            for gpu, n in ((True, executor.gpus.n), (False, executor.workers)):
+                while not self.late and self._training[gpu] < n and (chosen := scheduler.next(gpu)):
+                    outcome, running_slice = self._start(chosen, scheduler.stacks[chosen.stack])
+                    running[outcome] = running_slice
+                    self._training[gpu] += 1
             if reported:
                 report(reported)  # while the workers are training again
             if not running:
@@ -172,12 +173,6 @@ class RungTrainer:
         networks = [network.network for network in stack.networks]
         fits = gpu_width(stack.architecture, networks, stack.view_shape, n_views, memory)
         return fits if isinstance(width, str) else min(fits, width)
-
-    def _next_slice(self, scheduler: Scheduler) -> Slice | None:
-        """The slice to start now, on a GPU first; None if none is idle, or if there is nothing left to start."""
-        capacity = {True: self._context.executor.gpus.n, False: self._context.executor.workers}
-        slices = (scheduler.next(gpu) for gpu, n in capacity.items() if self._training[gpu] < n)
-        return next((chosen for chosen in slices if chosen), None)
 
     def _start(self, chosen: Slice, stack: PlannedStack) -> tuple[Future, RunningSlice]:
         """Start a slice. Returns the future of its outcome, and what to remember until then."""
