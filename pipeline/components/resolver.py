@@ -6,6 +6,7 @@ to be public and defined inside nncore, pipeline, or a package that the setting 
 """
 
 import inspect
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, cast, get_type_hints
 
@@ -97,23 +98,21 @@ def component(kind: str | None, node: Any) -> Component:
         for key, value in node.items()
         if key != "_target_"
     }
-    _check_arguments(function, arguments)
+    _check_names(function, list(arguments))
     described = Component(name, tuple(arguments.items()))
     described.build()
     return described
 
 
-def _check_arguments(function: Any, arguments: dict[str, Any]) -> None:
-    """Refuse unknown and missing hyperparameters, and what is not a plain value."""
+def _check_names(function: Any, names: Sequence[str]) -> None:
+    """Refuse unknown and missing hyperparameters."""
     parameters = inspect.signature(function).parameters
-    for name, value in arguments.items():
+    for name in names:
         if name not in parameters:
             known = ", ".join(parameters) or "none"
             raise ValueError(f"{name} is not a setting of {function.__name__}; it has {known}")
-        if not isinstance(value, int | float | str | Component):
-            raise ValueError(f"{name} must be a single value, but is {value!r} ({function.__name__})")
     for name, parameter in parameters.items():
-        if parameter.default is parameter.empty and name not in arguments:
+        if parameter.default is parameter.empty and name not in names:
             raise ValueError(f"{name} must be given for {function.__name__}")
 
 
