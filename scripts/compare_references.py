@@ -63,7 +63,7 @@ def rows() -> dict[tuple[str, str], float]:
     for case in test_functions.REFERENCE["averages"]["ema"]:
         add("ema", "torch", measured(test_functions.test_ema_is_torchs, case))
     for kind, check in (
-        ("norm", test_functions.test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm),
+        ("norm", test_functions.test_clipping_by_norm_is_torchs_except_for_its_epsilon),
         ("value", test_functions.test_clipping_by_value_is_torchs),
     ):
         for case in test_functions.REFERENCE["clipping"][kind]:

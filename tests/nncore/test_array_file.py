@@ -1,4 +1,4 @@
-"""Files of values and arrays: what goes in comes out, and nothing else does."""
+"""Files of values and arrays: round trips, and files that are refused."""
 
 import json
 from dataclasses import dataclass, field
@@ -75,7 +75,7 @@ def test_an_array_comes_back_to_the_last_bit(array, tmp_path):
     assert again.ctypes.data % 64 == 0 or not again.size
 
 
-def test_many_arrays_inside_classes_are_each_in_their_place(tmp_path):
+def test_many_arrays_inside_classes_come_back_in_their_fields(tmp_path):
     value = {name: Leaf(Pair(array, name), name) for name, array in ARRAYS.items()}
     for name, leaf in round_trip(value, tmp_path).items():
         assert leaf.note == leaf.array.right == name
@@ -84,8 +84,8 @@ def test_many_arrays_inside_classes_are_each_in_their_place(tmp_path):
 
 def test_an_array_that_occurs_twice_is_stored_once(tmp_path):
     large = np.zeros(10_000)
-    left, right = round_trip(Pair(large, large), tmp_path)
-    assert left is right
+    first, second = round_trip(Pair(large, large), tmp_path)
+    assert first is second
     assert (tmp_path / "it").stat().st_size < 1.1 * large.nbytes
 
 
@@ -109,35 +109,35 @@ def test_numpy_scalars_become_numbers(tmp_path):
         (object, "cannot store a type"),
     ],
 )
-def test_what_a_file_cannot_hold_is_refused_and_leaves_nothing_behind(value, message, tmp_path):
+def test_unsupported_values_are_refused_and_leave_no_file(value, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         array_file.write(tmp_path / "it", (value,), KINDS)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_class_that_is_not_among_the_kinds_is_neither_written_nor_read(tmp_path):
+def test_a_class_that_is_not_allowed_is_neither_written_nor_read(tmp_path):
     with pytest.raises(ValueError, match="cannot store a Leaf"):
         array_file.write(tmp_path / "it", Leaf(1), (Pair,))
     array_file.write(tmp_path / "it", Leaf(1), (Leaf,))
     with pytest.raises(ValueError, match="it cannot be read: unknown class 'Leaf'"):
         array_file.read(tmp_path / "it", (Pair,))
-    other = dataclass(type("Leaf", (), {"__annotations__": {"array": Any}}))
+    other_class = dataclass(type("Leaf", (), {"__annotations__": {"array": Any}}))
     with pytest.raises(ValueError, match="unique names"):
-        array_file.read(tmp_path / "it", (Leaf, other))
+        array_file.read(tmp_path / "it", (Leaf, other_class))
 
 
-def test_every_changed_byte_and_every_cut_is_noticed(tmp_path):
+def test_every_changed_byte_and_every_truncation_is_detected(tmp_path):
     path = tmp_path / "it"
     array_file.write(path, Leaf(np.arange(5.0), "note"), KINDS)
-    whole = path.read_bytes()
-    for at in range(len(whole)):
-        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         with pytest.raises(ValueError, match=f"{path} cannot be read: it"):
             array_file.read(path, KINDS)
-        path.write_bytes(whole[:at])
+        path.write_bytes(content[:position])
         with pytest.raises(ValueError, match=f"{path} cannot be read: it"):
             array_file.read(path, KINDS)
-    path.write_bytes(whole + b"\0")
+    path.write_bytes(content + b"\0")
     with pytest.raises(ValueError, match="cannot be read"):
         array_file.read(path, KINDS)
 
@@ -150,7 +150,7 @@ def test_an_old_version_of_the_format_is_refused_with_what_to_do(tmp_path):
         array_file.read(tmp_path / "it", ())
 
 
-def test_another_file_is_not_taken_for_the_one_that_was_meant(tmp_path):
+def test_a_file_of_another_kind_is_refused(tmp_path):
     first = array_file.write(tmp_path / "it", 1, ())
     second = array_file.write(tmp_path / "it", 2, ())
     assert array_file.read(tmp_path / "it", (), second) == 2
@@ -160,19 +160,19 @@ def test_another_file_is_not_taken_for_the_one_that_was_meant(tmp_path):
         array_file.read(tmp_path / "other", ())
 
 
-def forged(path, header, length=None, content=bytes(64)):
-    """A file with a header of one's own and a checksum that fits."""
+def forge(path, header, length=None, content=bytes(64)):
+    """A file with an arbitrary header and the right checksum."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     body = array_file.MAGIC + (len(text) if length is None else length).to_bytes(8, "little") + text + content
     path.write_bytes(body + sha256(body).digest())
 
 
-def described(**changes):
+def header(**changes):
     return {"value": {"array": 0}, "arrays": [{"dtype": "<f8", "shape": [8], "offset": 0} | changes]}
 
 
 @pytest.mark.parametrize(
-    "header",
+    "forged_header",
     [
         b"{", b"\xff", b"1", b"[" * 100_000, {}, {"value": 1}, {"value": {"array": 0}, "arrays": []},
         {"value": {"class": "os.system", "command": "true"}, "arrays": []},
@@ -180,33 +180,33 @@ def described(**changes):
         {"value": {"class": "Leaf", "array": 1, "more": 2}, "arrays": []},
         {"value": {"class": "Counted", "at": -1}, "arrays": []}, {"value": {}, "arrays": []},
         {"value": {"list": 1}, "arrays": []}, {"value": {"dict": [1]}, "arrays": []},
-        {"value": {"code": "x"}, "arrays": []}, described(dtype="|O"), described(dtype="O8"), described(dtype="f8,f8"),
-        described(dtype="nonsense"), described(shape=[9]), described(shape=[-1]), described(shape=[-1, -8]),
-        described(shape=[2**62, 4]), described(shape=[1.5]), described(shape="8"), described(offset=8),
-        described(offset=-8), described(offset=10**30), described(more=1),
+        {"value": {"code": "x"}, "arrays": []}, header(dtype="|O"), header(dtype="O8"), header(dtype="f8,f8"),
+        header(dtype="nonsense"), header(shape=[9]), header(shape=[-1]), header(shape=[-1, -8]),
+        header(shape=[2**62, 4]), header(shape=[1.5]), header(shape="8"), header(offset=8),
+        header(offset=-8), header(offset=10**30), header(more=1),
     ],
 )  # fmt: skip
-def test_forged_content_is_refused_in_one_line(header, tmp_path):
-    forged(tmp_path / "it", header)
+def test_forged_content_is_refused_in_one_line(forged_header, tmp_path):
+    forge(tmp_path / "it", forged_header)
     with pytest.raises(ValueError, match=r"it cannot be read: [^\n]+$") as refused:
         array_file.read(tmp_path / "it", KINDS)
     assert "\n" not in str(refused.value)
 
 
 def test_a_header_longer_than_the_file_is_refused(tmp_path):
-    forged(tmp_path / "it", described())
+    forge(tmp_path / "it", header())
     np.testing.assert_array_equal(array_file.read(tmp_path / "it", ()), np.zeros(8))
     for length in (200, 2**63, 2**64 - 1):
-        forged(tmp_path / "it", described(), length)
+        forge(tmp_path / "it", header(), length)
         with pytest.raises(ValueError, match="header is longer than the file"):
             array_file.read(tmp_path / "it", ())
 
 
-def test_a_file_is_replaced_as_a_whole_or_stays(tmp_path, monkeypatch):
+def test_a_file_is_replaced_atomically(tmp_path, monkeypatch):
     array_file.write(tmp_path / "it", "first", ())
     reader = (tmp_path / "it").open("rb")
     array_file.write(tmp_path / "it", "second", ())
-    assert b"first" in reader.read()  # who has it open keeps the old one
+    assert b"first" in reader.read()  # an open file keeps its old content
     reader.close()
     with pytest.raises(ValueError, match="cannot store a set"):
         array_file.write(tmp_path / "it", {1}, ())

@@ -1,6 +1,6 @@
-"""The seam between NumPy and CuPy: the same source trains where the arrays lie, and brings nothing back unasked.
+"""The boundary between NumPy and CuPy: the same code trains on host and device, without implicit transfers.
 
-On a GPU the arrays are CuPy's; everywhere else a stand-in that refuses to mix with the host's arrays as CuPy's do.
+Where there is no GPU, a stand-in for CuPy is used, whose arrays refuse to be mixed with host arrays as CuPy's do.
 """
 
 from dataclasses import replace
@@ -29,23 +29,23 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 
-def both_ways(architecture, networks, to, tolerance, weighted=False, epochs=3):
-    """Train here and there; the results agree, and there they lie there."""
+def assert_device_equals_host(architecture, networks, to_module, tolerance, weighted=False, epochs=3):
+    """Train on the host and on the device; the results agree, and arrays of the device stay there."""
     data = tuple(
         make_data(architecture, weighted=weighted, seed=view) for view in sorted({network.view for network in networks})
     )
     metrics = METRICS if architecture.loss == SOFTMAX else {}
-    here, expected = train(start(architecture, networks), data, epochs, metrics)
-    stack, there = to_device(start(architecture, networks), to), views_to_device(data, to)
-    after, found = train(stack, there, epochs, metrics)
-    assert type(after.parameters) is type(stack.parameters)
+    host_stack, expected = train(start(architecture, networks), data, epochs, metrics)
+    stack, device_views = to_device(start(architecture, networks), to_module), views_to_device(data, to_module)
+    device_stack, reports = train(stack, device_views, epochs, metrics)
+    assert type(device_stack.parameters) is type(stack.parameters)
     for network in networks:
         for name, curve in expected[network.key].curves.items():
-            np.testing.assert_allclose(found[network.key].curves[name], curve, rtol=tolerance, atol=tolerance)
-        if network.key in {network.key for network in here.networks} | set(here.stopped):
+            np.testing.assert_allclose(reports[network.key].curves[name], curve, rtol=tolerance, atol=tolerance)
+        if network.key in {network.key for network in host_stack.networks} | set(host_stack.stopped):
             np.testing.assert_allclose(
-                to_host(after.selected_weights_of(network.key)),
-                here.selected_weights_of(network.key),
+                to_host(device_stack.selected_weights_of(network.key)),
+                host_stack.selected_weights_of(network.key),
                 rtol=tolerance,
                 atol=tolerance,
             )
@@ -90,41 +90,43 @@ every_case = pytest.mark.parametrize(("name", "architecture", "networks"), CASES
 
 @every_case
 def test_the_same_source_trains_on_a_device(name, architecture, networks):
-    """Bit for bit, because the stand-in computes as the host does."""
-    both_ways(architecture, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views"))
+    """Bit for bit, because the stand-in computes with NumPy."""
+    assert_device_equals_host(
+        architecture, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views")
+    )
 
 
-def test_networks_are_regrouped_where_they_lie_and_saved_from_there(tmp_path):
+def test_networks_are_regrouped_and_saved_on_their_device(tmp_path):
     architecture = make_architecture(normalisation=BATCH_NORM)
-    here, _ = train(start(architecture, mixed_networks()), make_data(architecture), 2, {})
-    there = to_device(here, standin_device.asarray)
-    keys = [network.key for network in here.networks[::-1]]
+    on_host, _ = train(start(architecture, mixed_networks()), make_data(architecture), 2, {})
+    on_device = to_device(on_host, standin_device.asarray)
+    keys = [network.key for network in on_host.networks[::-1]]
     for regroup in (lambda stack: collect(stack.networks[::-1], keys, [stack]), freeze):
-        mine, theirs = regroup(here), regroup(there)
-        assert type(theirs.parameters) is type(there.parameters)
-        assert stack_file.save(mine, tmp_path / "here") == stack_file.save(theirs, tmp_path / "there")
+        host_stack, device_stack = regroup(on_host), regroup(on_device)
+        assert type(device_stack.parameters) is type(on_device.parameters)
+        assert stack_file.save(host_stack, tmp_path / "here") == stack_file.save(device_stack, tmp_path / "there")
 
 
 def test_the_stand_in_refuses_what_cupy_refuses():
-    there, here = standin_device.asarray(np.ones(3)), np.ones(3)
+    on_device, on_host = standin_device.asarray(np.ones(3)), np.ones(3)
     for mix in (
-        lambda: there + here,
-        lambda: np.add(here, there),
-        lambda: np.concatenate([there, here]),
-        lambda: here + there,
+        lambda: on_device + on_host,
+        lambda: np.add(on_host, on_device),
+        lambda: np.concatenate([on_device, on_host]),
+        lambda: on_host + on_device,
     ):
         with pytest.raises(TypeError, match="meets one of the device"):
             mix()
-    for fetch in (lambda: float(there[0:1]), there.tobytes):
+    for fetch in (lambda: float(on_device[0:1]), on_device.tobytes):
         with pytest.raises(TypeError, match=r"fetched from the device with get"):
             fetch()
-    assert array_module(there) is standin_device
-    assert array_module(here) is np
-    np.testing.assert_array_equal((there * 2 + 1).get(), [3, 3, 3])
+    assert array_module(on_device) is standin_device
+    assert array_module(on_host) is np
+    np.testing.assert_array_equal((on_device * 2 + 1).get(), [3, 3, 3])
 
 
 @pytest.mark.gpu
 @every_case
 def test_the_same_source_trains_on_a_gpu(name, architecture, networks, gpu):
     architecture = replace(architecture, dtype="float64")
-    both_ways(architecture, networks, to_gpu, tolerance=1e-6, weighted=name == "mixed")
+    assert_device_equals_host(architecture, networks, to_gpu, tolerance=1e-6, weighted=name == "mixed")

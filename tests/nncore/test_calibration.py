@@ -1,4 +1,4 @@
-"""Calibration against slow loops, scikit-learn, scipy's minimiser and closed forms, and its laws."""
+"""Calibration compared with slow loops, scikit-learn, SciPy's minimiser and closed forms, and its laws."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def one_hot(probabilities, random):
 
 
 Z = RANDOM.normal(scale=2, size=(3, 400, 4))
-T = one_hot(softmax(Z / TEMPERATURES[:, None, None], axis=2), RANDOM)  # (K, N, O): each network has its own
+T = one_hot(softmax(Z / TEMPERATURES[:, None, None], axis=2), RANDOM)  # (K, N, O), a temperature per network
 P = softmax(Z, axis=2)
 YES = (RANDOM.uniform(size=Z[:, :, :1].shape) < expit(Z[:, :, :1] / TEMPERATURES[:, None, None])).astype(float)
 
@@ -34,29 +34,34 @@ def slow_error(p, t, n_bins):
         top = max(range(len(row)), key=row.__getitem__)
         (m,) = [m for m in range(n_bins) if m / n_bins < row[top] <= (m + 1) / n_bins]
         bins[m].append((row[top], target[top] == max(target)))
-    gaps = [abs(sum(c for c, _ in one) / len(one) - sum(r for _, r in one) / len(one)) if one else 0 for one in bins]
-    return sum(len(one) / len(p) * gap for one, gap in zip(bins, gaps, strict=True))
+    gaps = [
+        abs(sum(c for c, _ in bin_rows) / len(bin_rows) - sum(r for _, r in bin_rows) / len(bin_rows))
+        if bin_rows
+        else 0
+        for bin_rows in bins
+    ]
+    return sum(len(bin_rows) / len(p) * gap for bin_rows, gap in zip(bins, gaps, strict=True))
 
 
 @pytest.mark.parametrize("n_bins", [1, 2, 10, 15, 100])
-def test_expected_calibration_error_is_that_of_a_slow_loop(n_bins):
+def test_expected_calibration_error_equals_a_slow_loop(n_bins):
     expected = [slow_error(p, t, n_bins) for p, t in zip(P, T, strict=True)]
     np.testing.assert_allclose(expected_calibration_error(P, T, n_bins), expected, rtol=1e-12)
     p = expit(Z[:, :, :1])
-    expected = [slow_error(one, t, n_bins) for one, t in zip(p, YES, strict=True)]
+    expected = [slow_error(network, t, n_bins) for network, t in zip(p, YES, strict=True)]
     np.testing.assert_allclose(expected_calibration_error(p, YES, n_bins), expected, rtol=1e-12)
 
 
 def test_expected_calibration_error_by_hand():
     p = np.full((3, 10, 1), 0.8)
     t = np.zeros((3, 10, 1))
-    t[0, :8] = 1  # as often as it says
+    t[0, :8] = 1  # as often as predicted
     t[1, :5] = 1
     np.testing.assert_allclose(expected_calibration_error(p, t), [0, 0.3, 0.8], atol=1e-15)
     np.testing.assert_allclose(expected_calibration_error(1 - p, 1 - t), [0, 0.3, 0.8], atol=1e-15)  # class 0
     sure = np.array([[[1.0], [1.0], [0.0], [0.0]]])
     np.testing.assert_array_equal(expected_calibration_error(sure, np.array([[[1], [0], [0], [0]]])), [0.25])
-    even = np.full((1, 1, 1), 0.5)  # says class 0, as in metrics.accuracy
+    even = np.full((1, 1, 1), 0.5)  # predicts class 0, as in metrics.accuracy
     assert expected_calibration_error(even, 0 * even) == expected_calibration_error(even, 2 * even) == 0.5
     assert reliability(even, 0 * even, 1).accuracy == 1
     two_bins = np.array([[[0.6], [0.6], [0.9], [0.9]]])  # gaps 0.4 above and 0.4 below: in one bin they cancel
@@ -73,40 +78,40 @@ def test_a_bin_holds_its_upper_edge_and_not_its_lower():
 
 @pytest.mark.parametrize("n_bins", [1, 7, 15])
 def test_reliability_is_sklearns_calibration_curve(n_bins):
-    found = reliability(P, T, n_bins)
+    curve = reliability(P, T, n_bins)
     for k in range(3):
-        confidence, right = P[k].max(axis=1), P[k].argmax(axis=1) == T[k].argmax(axis=1)
-        accuracy, mean_confidence = calibration_curve(right, confidence, n_bins=n_bins)  # leaves out empty bins
-        some = found.counts[k] > 0
-        np.testing.assert_allclose(found.accuracy[k][some], accuracy, rtol=1e-13)
-        np.testing.assert_allclose(found.confidence[k][some], mean_confidence, rtol=1e-13)
-        np.testing.assert_array_equal(found.counts[k], np.histogram(confidence, bins=n_bins, range=(0, 1))[0])
-        assert np.isnan(found.accuracy[k][~some]).all()
-        assert np.isnan(found.confidence[k][~some]).all()
+        confidence, correct = P[k].max(axis=1), P[k].argmax(axis=1) == T[k].argmax(axis=1)
+        accuracy, mean_confidence = calibration_curve(correct, confidence, n_bins=n_bins)  # omits empty bins
+        filled = curve.counts[k] > 0
+        np.testing.assert_allclose(curve.accuracy[k][filled], accuracy, rtol=1e-13)
+        np.testing.assert_allclose(curve.confidence[k][filled], mean_confidence, rtol=1e-13)
+        np.testing.assert_array_equal(curve.counts[k], np.histogram(confidence, bins=n_bins, range=(0, 1))[0])
+        assert np.isnan(curve.accuracy[k][~filled]).all()
+        assert np.isnan(curve.confidence[k][~filled]).all()
 
 
-def test_a_network_that_is_not_a_number_has_no_calibration_and_leaves_its_neighbours_alone():
+def test_a_network_of_nan_has_no_calibration_and_changes_no_other_network():
     p, z = P.copy(), Z.copy()
     p[1, 5], z[1, 5, 2] = np.nan, np.nan
     np.testing.assert_array_equal(np.isnan(expected_calibration_error(p, T)), [False, True, False])
     np.testing.assert_array_equal(expected_calibration_error(p, T)[::2], expected_calibration_error(P, T)[::2])
     for bad in (np.nan, np.inf, -np.inf):
         z[1, 5, 2] = bad
-        found = fit_temperature(z, T)
-        np.testing.assert_array_equal(np.isnan(found), [False, True, False])
-        np.testing.assert_array_equal(found[::2], fit_temperature(Z, T)[::2])
+        temperatures = fit_temperature(z, T)
+        np.testing.assert_array_equal(np.isnan(temperatures), [False, True, False])
+        np.testing.assert_array_equal(temperatures[::2], fit_temperature(Z, T)[::2])
     t = T.copy()
     t[1, 0, 0] = np.nan
     np.testing.assert_array_equal(np.isnan(fit_temperature(Z, t)), [False, True, False])
-    np.testing.assert_array_equal(np.isnan(with_temperature(Z, found)).all(axis=(1, 2)), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(with_temperature(Z, temperatures)).all(axis=(1, 2)), [False, True, False])
 
 
 def minimiser(loss):
-    """The T of least loss, by scipy's bounded search in log T."""
-    found = minimize_scalar(
+    """The T with the smallest loss, by SciPy's bounded search in log T."""
+    minimum = minimize_scalar(
         lambda u: loss(np.exp(u)), bounds=np.log([1e-2, 1e2]), method="bounded", options={"xatol": 1e-11}
     )
-    return np.exp(found.x)
+    return np.exp(minimum.x)
 
 
 def test_temperature_is_scipys_minimiser():
@@ -134,7 +139,7 @@ def test_temperature_closed_forms(a):
     np.testing.assert_allclose(fit_temperature(z, np.eye(3)[classes][None]), a / np.log(6), rtol=1e-12)
 
 
-def test_temperature_is_found_again_from_data():
+def test_temperature_is_recovered_from_data():
     random = np.random.default_rng(1)
     z = random.normal(scale=2, size=(3, 40_000, 4))
     t = one_hot(softmax(z / TEMPERATURES[:, None, None], axis=2), random)
@@ -142,8 +147,8 @@ def test_temperature_is_found_again_from_data():
 
 
 def test_temperature_at_the_ends_and_where_it_changes_nothing():
-    right, wrong = np.eye(4)[Z[0].argmax(axis=1)], np.eye(4)[Z[0].argmin(axis=1)]
-    t = np.stack([right, wrong, right])
+    most_probable, least_probable = np.eye(4)[Z[0].argmax(axis=1)], np.eye(4)[Z[0].argmin(axis=1)]
+    t = np.stack([most_probable, least_probable, most_probable])
     z = np.stack([Z[0], Z[0], np.zeros_like(Z[0]) + 0.1])
     np.testing.assert_allclose(fit_temperature(z, t), [1e-2, 1e2, 1], rtol=1e-15)
     np.testing.assert_allclose(fit_temperature(1e4 * Z, T), 1e2, rtol=1e-15)
@@ -151,7 +156,7 @@ def test_temperature_at_the_ends_and_where_it_changes_nothing():
     np.testing.assert_allclose(fit_temperature(Z[:1].astype("float32") * 1e36, T[:1]), 1e2, rtol=1e-15)
 
 
-def test_temperature_mends_calibration():
+def test_temperature_improves_calibration():
     random = np.random.default_rng(2)
     z = random.normal(scale=2, size=(1, 20_000, 4))
     t = one_hot(softmax(z / 3.5, axis=2), random)
@@ -162,17 +167,17 @@ def test_temperature_mends_calibration():
 
 def test_float32_outputs_have_a_float64_temperature():
     z = Z.astype("float32")
-    found = fit_temperature(z, T.astype("float32"))
-    assert found.dtype == "float64"
-    np.testing.assert_array_equal(found, fit_temperature(z.astype("float64"), T))
-    assert with_temperature(z, found).dtype == "float32"
+    temperatures = fit_temperature(z, T.astype("float32"))
+    assert temperatures.dtype == "float64"
+    np.testing.assert_array_equal(temperatures, fit_temperature(z.astype("float64"), T))
+    assert with_temperature(z, temperatures).dtype == "float32"
     np.testing.assert_allclose(with_temperature(Z, 2), np.ldexp(Z, -1), rtol=0)
     np.testing.assert_array_equal(with_temperature(Z, [1, 2, 4])[2], np.ldexp(Z[2], -2))
 
 
 def test_the_layout_in_memory_does_not_matter():
     random = np.random.default_rng(0)
-    z = random.normal(scale=0.3, size=(3000, 20, 4))  # so many networks, as one in some hundred would differ
+    z = random.normal(scale=0.3, size=(3000, 20, 4))  # many networks, since one in several hundred would differ
     t = np.eye(4)[random.integers(4, size=(3000, 20))]
     for function, array in ((fit_temperature, z), (expected_calibration_error, softmax(z, axis=2))):
         turned = np.asfortranarray(array), np.asfortranarray(t)
@@ -195,7 +200,7 @@ def drawn(size, scale, dtype):
 
 @settings(max_examples=60, deadline=None)
 @given(size=sizes, scale=st.sampled_from([0.01, 1, 30]), dtype=st.sampled_from(["float32", "float64"]))
-def test_law_one_network_alone_has_the_bits_it_has_among_others(size, scale, dtype):
+def test_law_1_a_network_alone_is_bit_equal_to_one_in_a_stack(size, scale, dtype):
     z, p, t = drawn(size, scale, dtype)
     before = z.copy(), p.copy(), t.copy()
     functions = {
@@ -236,9 +241,9 @@ def test_law_no_other_temperature_has_a_smaller_loss(size, scale, factor):
     z, _, t = drawn(size, scale, "float64")
     two, both = (np.concatenate([0 * z, z], axis=2), np.concatenate([1 - t, t], axis=2)) if size[2] == 1 else (z, t)
     best = fit_temperature(z, t)
-    other = np.clip(best * factor, 1e-2, 1e2)
+    nearby = np.clip(best * factor, 1e-2, 1e2)
     at_best, at_other = (
-        -(both * log_softmax(two / one[:, None, None], axis=2)).sum(axis=(1, 2)) for one in (best, other)
+        -(both * log_softmax(two / divisor[:, None, None], axis=2)).sum(axis=(1, 2)) for divisor in (best, nearby)
     )
     assert (at_best <= at_other * (1 + 1e-12) + 1e-300).all()
 
@@ -258,7 +263,9 @@ def test_illegal_arguments():
         expected_calibration_error(np.where(np.arange(3)[:, None, None] == 2, 1.5 * T, P), T)
     with pytest.raises(ValueError, match=r"network 1 of 3 go from -0\.5 to"):
         expected_calibration_error(np.where((np.arange(3) == 1)[:, None, None] & (Z[:, :, :1] > 0), -0.5, P), T)
-    np.testing.assert_array_equal(reliability((1 + 1e-6) * T, T, 2).counts, [[0, 400]] * 3)  # rounding is legal
+    np.testing.assert_array_equal(
+        reliability((1 + 1e-6) * T, T, 2).counts, [[0, 400]] * 3
+    )  # rounding errors are accepted
     for illegal, k in ((0, 0), ([1, 2, -1], 2), ([1, np.inf, 1], 1)):
         with pytest.raises(ValueError, match=f"temperature must be > 0 and finite, but network {k} of 3 has"):
             with_temperature(Z, illegal)

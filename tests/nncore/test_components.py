@@ -1,4 +1,4 @@
-"""Components as data: what is built, and when."""
+"""Components as data: what is built, and how often."""
 
 import pytest
 
@@ -23,6 +23,6 @@ def test_equal_components_are_built_once():
 def test_a_number_of_the_wrong_type_is_refused_although_an_equal_one_was_built():
     memory = "nncore.optimizers.lbfgs.lbfgs"
     Component(memory, (("memory", 5),)).build()
-    for wrong in (5.0, True):
-        with pytest.raises(ValueError, match=f"memory must be an integer, but is {wrong}"):
-            Component(memory, (("memory", wrong),)).build()
+    for value in (5.0, True):
+        with pytest.raises(ValueError, match=f"memory must be an integer, but is {value}"):
+            Component(memory, (("memory", value),)).build()

@@ -1,4 +1,4 @@
-"""How much memory a stack is foreseen to take, held against what NumPy takes for it."""
+"""The estimated memory of a stack, compared with what NumPy allocates."""
 
 import gc
 import tracemalloc
@@ -14,7 +14,7 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 WIDTH = 12
-SHAPES = {  # and rows for validation
+SHAPES = {  # including validation rows
     "small": (make_architecture((32, 64, 10), batch_size=32), 300),
     "wide": (make_architecture((64, 256, 256, 10), batch_size=128), 300),
     "normalised": (make_architecture((32, 64, 64, 10), batch_size=32, normalisation=BATCH_NORM, residual=True), 300),
@@ -22,8 +22,8 @@ SHAPES = {  # and rows for validation
 }
 
 
-def taken(architecture, networks, data):
-    """The most bytes at a time, of the stack and of all that training makes."""
+def peak_bytes(architecture, networks, data):
+    """The peak memory of a stack and its training."""
     tracemalloc.start()
     stack = start(architecture, networks)
     train(stack, data, 1, METRICS)
@@ -38,8 +38,8 @@ def taken(architecture, networks, data):
 
 @pytest.mark.parametrize("size", slow_after_first(SHAPES))
 @pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short_name)
-def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(component, size, monkeypatch):
-    monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: operation by operation
+def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):
+    monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: without compiled loops
     monkeypatch.setattr("nncore.kernels.elementwise.CHUNK_SIZE", 1 << 40)
     monkeypatch.setattr("nncore.stack.monitor.OUTPUTS_IN_CACHE", 1 << 40)
     architecture, n_validation = SHAPES[size]
@@ -47,4 +47,4 @@ def test_a_stack_takes_no_more_than_foreseen_and_not_much_less(component, size, 
     optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
     networks = [make_network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
     foreseen = WIDTH * network_bytes(architecture, networks[0], n_validation)
-    assert foreseen / 4 < taken(architecture, networks, data) < foreseen
+    assert foreseen / 4 < peak_bytes(architecture, networks, data) < foreseen

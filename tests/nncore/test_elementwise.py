@@ -28,7 +28,7 @@ both_types = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 @elementwise("W")
 def cubic_step(W, *, rate):
-    """Compiled by no other test."""
+    """Not compiled by any other test."""
     return W - rate * (W * W * W)
 
 
@@ -41,12 +41,12 @@ def cumulative_mean(x, total, *, weight):
 
 @elementwise("y")
 def exponential(x):
-    """Libraries round it differently: it is not compiled."""
+    """Not compiled, because libraries round it differently."""
     return np.exp(x)
 
 
 def arguments(kernel, dtype, random):
-    """Arrays (3, 5, 37), of which some stand for all rows, and coefficients by name; some numbers are negative."""
+    """Arrays (3, 5, 37), some of them broadcast over rows, and coefficients by name; some numbers are negative."""
     arrays = [random.normal(size=(3, 5, 37)).astype(dtype) for _ in kernel.formula.arrays]
     for index, name in enumerate(kernel.formula.arrays[1:], 1):
         if name not in kernel.formula.writes and random.random() < 0.3:
@@ -56,12 +56,12 @@ def arguments(kernel, dtype, random):
 
 @pytest.fixture(autouse=True)
 def compiled_at_once(monkeypatch):
-    """Loops are compiled for the first call."""
+    """Compile loops at the first call."""
     monkeypatch.setattr(nncore.kernels.elementwise, "CALLS_BEFORE_COMPILING", 0)
 
 
 def without_compiling(monkeypatch):
-    """From this call on NumPy computes everything."""
+    """Compute everything with NumPy from now on."""
     monkeypatch.setattr(compiled, "compiled_loop", lambda *_: None)
     for kernel in (*KERNELS.values(), cubic_step, cumulative_mean):
         monkeypatch.setattr(kernel, "_loops", {})
@@ -81,8 +81,8 @@ def test_compiled_and_numpy_give_the_same_bits(kernel, dtype, monkeypatch):
         for arrays, coefficients in cases:
             kernel(*arrays, **coefficients)
     for actual, (expected, _) in zip(by_loop, cases, strict=True):
-        for array, other in zip(actual, expected, strict=True):
-            np.testing.assert_array_equal(array, other)
+        for array, expected_array in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(array, expected_array)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_components_give_the_same_bits_without_numba(component, dtype, monkeypat
         np.testing.assert_array_equal(with_numba[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("way", ["compiled", "numpy"])
-def test_a_written_array_that_stands_for_all_rows_accumulates(way, monkeypatch):
-    if way == "numpy":
+@pytest.mark.parametrize("implementation", ["compiled", "numpy"])
+def test_an_output_that_is_broadcast_over_rows_accumulates(implementation, monkeypatch):
+    if implementation == "numpy":
         without_compiling(monkeypatch)
     x, weight = np.arange(24.0).reshape(2, 4, 3), np.array([2.0, 4.0])
     total, y = np.zeros((2, 1, 3)), np.zeros((2, 4, 3))
@@ -107,9 +107,9 @@ def test_a_written_array_that_stands_for_all_rows_accumulates(way, monkeypatch):
     np.testing.assert_array_equal(total, weight[:, None, None] * x.sum(axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize("way", ["compiled", "numpy"])
-def test_coefficients_are_bound_by_name_and_not_by_position(way, monkeypatch):
-    if way == "numpy":
+@pytest.mark.parametrize("implementation", ["compiled", "numpy"])
+def test_coefficients_are_bound_by_name_and_not_by_position(implementation, monkeypatch):
+    if implementation == "numpy":
         without_compiling(monkeypatch)
     rate, momentum, results = np.array([0.5, 0.25]), np.array([0.125, 0.75]), []
     for coefficients in ({"learning_rate": rate, "momentum": momentum}, {"momentum": momentum, "learning_rate": rate}):
@@ -154,19 +154,19 @@ def test_arrays_may_be_parts_of_others_fortran_ordered_read_only_or_of_two_types
         assert (z == 1).all()
 
 
-def test_what_libraries_round_differently_is_not_compiled():
+def test_functions_that_libraries_round_differently_are_not_compiled():
     assert compiled.compiled_loop(exponential.formula, "float32") is None
     x, y = np.ones((2, 3)), np.empty((2, 3))
     np.testing.assert_array_equal(exponential(x, y), np.exp(x))
 
 
 def test_float32_is_never_computed_in_float64():
-    """A literal number would make it so."""
+    """A literal number could promote it."""
     assert "np.float32(1) - y" in KERNELS["nncore.activations.sigmoid_dz"].formula.scalar_source("float32")
 
 
-def test_a_formula_whose_file_has_changed_since_its_import_is_not_compiled(tmp_path, monkeypatch):
-    """Where it stood, another function may stand now."""
+def test_a_function_whose_file_changed_after_import_is_not_compiled(tmp_path, monkeypatch):
+    """Its lines may hold another function now."""
     path, text = tmp_path / "replaced.py", "from nncore.kernels.elementwise import elementwise\n"
     double = "@elementwise('W')\ndef double(W):\n    return W + W\n"
     square = "@elementwise('W')\ndef square(W):\n    return W * W\n"
@@ -178,7 +178,7 @@ def test_a_formula_whose_file_has_changed_since_its_import_is_not_compiled(tmp_p
     assert kernel.formula.scalar_source("float32") is None
 
 
-def test_a_loop_is_compiled_for_those_who_keep_calling(monkeypatch):
+def test_a_loop_is_compiled_after_repeated_calls(monkeypatch):
     monkeypatch.setattr(nncore.kernels.elementwise, "CALLS_BEFORE_COMPILING", 3)
     kernel, requested = elementwise("W")(cubic_step.formula.function), []
     monkeypatch.setattr(compiled, "compiled_loop", lambda _, dtype: requested.append(dtype))
@@ -203,13 +203,13 @@ print(arrays[0].tobytes().hex() + z.tobytes().hex(), "loaded" if loop.stats.cach
 
 
 def start_program(folder):
-    """Adam's step in another process, whose cache is in this folder."""
+    """Run Adam's step in another process whose cache is in this folder."""
     environment = os.environ | {"XDG_CACHE_HOME": str(folder)}
     return subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def outcome(process):
-    """Its result, and whether it compiled the loop or loaded it."""
+    """The result of the process, and whether it compiled the loop or loaded it."""
     output, _ = process.communicate()
     assert process.returncode == 0
     result, _, how = output.strip().partition(" ")
@@ -217,7 +217,7 @@ def outcome(process):
 
 
 @pytest.mark.slow
-def test_law_8_the_cache_is_the_users_own_and_is_made_again_where_it_is_damaged(tmp_path):
+def test_law_8_the_cache_belongs_to_the_user_and_is_rebuilt_where_it_is_damaged(tmp_path):
     first = [outcome(start_program(tmp_path)) for _ in range(2)]
     kernels = tmp_path / "nnsweep" / "kernels"
     assert kernels.stat().st_mode & 0o777 == 0o700
@@ -236,25 +236,27 @@ def test_law_8_the_cache_is_the_users_own_and_is_made_again_where_it_is_damaged(
 
 
 def entries(folder):
-    """Every file of the cache with its identity and time."""
+    """Every file of the cache with its inode and modification time."""
     files = [path for path in (folder / "nnsweep" / "kernels").rglob("*") if path.is_file()]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.mark.slow
-def test_processes_that_start_at_once_with_an_empty_cache_do_not_disturb_each_other(tmp_path):
-    """Each entry is put in place complete, once, and nothing writes into it afterwards."""
+def test_processes_can_fill_an_empty_cache_concurrently(tmp_path):
+    """Each entry is created complete, once, and not modified afterwards."""
     outcomes = [outcome(process) for process in [start_program(tmp_path) for _ in range(8)]]
     assert len({result for result, _ in outcomes}) == 1
-    kept = entries(tmp_path)
-    assert len({path.relative_to(tmp_path).parts[2] for path in kept}) == 2  # adam_update and add, nothing half built
+    first_entries = entries(tmp_path)
+    assert (
+        len({path.relative_to(tmp_path).parts[2] for path in first_entries}) == 2
+    )  # adam_update and add, nothing incomplete
     later = [outcome(process) for process in [start_program(tmp_path) for _ in range(3)]]
     assert {how for _, how in later} == {"loaded"}
     assert {result for result, _ in later} == {result for result, _ in outcomes}
-    assert entries(tmp_path) == kept
+    assert entries(tmp_path) == first_entries
 
 
-def test_a_kernel_knows_the_roles_of_its_arguments():
+def test_a_kernel_describes_its_arguments():
     formula = adam_update.formula
     assert formula.coefficients[0] == "corrected_rate"
     assert (formula.reads, formula.writes) == (("W", "g", "m", "v"), ("W", "m", "v"))

@@ -1,4 +1,4 @@
-"""Ensembles: who is taken, and what they answer together."""
+"""Ensembles: the selection of models, and their combined predictions."""
 
 import json
 import math
@@ -62,7 +62,7 @@ ORACLES = {
 
 
 def by_brute_force(y, t, weights, value, size):
-    """Each ensemble as the list of its models, whose mean is made anew."""
+    """Greedy selection that recomputes the mean of each candidate ensemble."""
     weights = [1] * len(t) if weights is None else weights
 
     def loss(taken):
@@ -84,26 +84,26 @@ def by_brute_force(y, t, weights, value, size):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", [component for component in LOSSES if component.short_name in ORACLES], ids=short_name)
-def test_greedy_selection_takes_whom_brute_force_takes(loss, weighted):
+def test_greedy_selection_equals_brute_force(loss, weighted):
     built, sizes = loss.build(), set()
     for seed in range(6):
         random = np.random.default_rng(seed)
         t = make_targets(loss, random, 15, 3)
         z = random.normal(size=(5, 15, 3 * built.outputs_per_target)).astype(np.float32)
         if loss.short_name not in ("poisson",):
-            z[:, :, :3] += t.astype(np.float32)  # they know something, and each something else
+            z[:, :, :3] += t.astype(np.float32)  # each network is better than chance, in a different way
         weights = random.uniform(0.1, 3, 15) if weighted else None
         y = moments(built, z)
-        found = greedy_selection(y, t.astype(np.float32), weights, mixture_loss(built), 12)
+        counts = greedy_selection(y, t.astype(np.float32), weights, mixture_loss(built), 12)
         plain_t = t.astype(np.float32).astype(float).tolist()
         plain_weights = None if weights is None else weights.tolist()
-        assert found.tolist() == by_brute_force(y.tolist(), plain_t, plain_weights, ORACLES[loss.short_name], 12)
-        sizes.add(found.sum())
+        assert counts.tolist() == by_brute_force(y.tolist(), plain_t, plain_weights, ORACLES[loss.short_name], 12)
+        sizes.add(counts.sum())
     assert max(sizes) > 2
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short_name)
-def test_the_output_of_moments_means_them_and_costs_the_same(loss):
+def test_logits_of_moments_give_the_same_predictions_and_loss(loss):
     built, random = loss.build(), np.random.default_rng(0)
     t = make_targets(loss, random, 30, 4)[None]
     z = 3 * random.normal(size=(2, 30, 4 * built.outputs_per_target))
@@ -116,7 +116,7 @@ def test_the_output_of_moments_means_them_and_costs_the_same(loss):
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short_name)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
+def test_certain_predictions_have_a_finite_loss(loss, dtype):
     built = loss.build()
     z = np.array([[[60.0, -60] * built.outputs_per_target]], dtype)
     t = np.array([[[0.0, 1]]])
@@ -124,7 +124,7 @@ def test_answers_that_are_quite_sure_have_a_finite_loss(loss, dtype):
     assert np.isfinite(built.value(built.to_logits(built.predict(z), np.ones((1, 1, 2), dtype)), t)).all()
 
 
-def test_of_two_alike_the_first_is_taken_and_once():
+def test_of_two_equal_networks_the_first_is_selected_once():
     random = np.random.default_rng(0)
     alone = random.dirichlet(np.ones(3), size=9)
     t = np.eye(3)[random.integers(3, size=9)]
@@ -134,8 +134,8 @@ def test_of_two_alike_the_first_is_taken_and_once():
     np.testing.assert_array_equal(greedy_selection(perfect, t, None, value, 10), [0, 1, 0])
 
 
-def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
-    """Networks without a finite loss are never taken; of none that has one there is no ensemble."""
+def test_the_selection_does_not_depend_on_networks_that_are_not_selected():
+    """Networks without a finite loss are never selected; if no network has one, it is an error."""
     random = np.random.default_rng(0)
     t, y = random.normal(size=(9, 2)), random.normal(size=(4, 9, 2))
     value = mixture_loss(SQUARED.build())
@@ -152,19 +152,21 @@ def test_the_selection_does_not_depend_on_the_size_of_what_is_not_taken():
         greedy_selection(y, t[:8], None, value, 1)
 
 
-def models(loss, target_decoder, n_outputs, scales=(1.0, 1, 1)):
+def make_models(loss, target_decoder, n_outputs, scales=(1.0, 1, 1)):
     preprocessing = Preprocessing(
         TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ()
     )
-    found = []
+    result = []
     for seed, scale in enumerate(scales):
         architecture = make_architecture((6, 5 + seed, n_outputs), RELU, loss)
-        own = target_decoder
+        decoder = target_decoder
         if isinstance(target_decoder, ValueDecoder):
             n_values = len(target_decoder.names)
-            own = ValueDecoder(target_decoder.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale)))
-        found.append(Model(preprocessing, (), architecture, initial_parameters(architecture, seed)[None], own))
-    return tuple(found)
+            decoder = ValueDecoder(
+                target_decoder.names, Affine(np.full(n_values, 10.0 * scale), np.full(n_values, scale))
+            )
+        result.append(Model(preprocessing, (), architecture, initial_parameters(architecture, seed)[None], decoder))
+    return tuple(result)
 
 
 def values(*names):
@@ -172,32 +174,39 @@ def values(*names):
 
 
 ENSEMBLES = {
-    "classes": Ensemble(models(SOFTMAX, ClassDecoder(np.array(["no", "yes", "zebra"])), 3), (1, 2, 4)),
-    "two classes": Ensemble(models(SIGMOID, ClassDecoder(np.array([3, 5])), 1), (1, 2, 4)),
-    "labels": Ensemble(models(SIGMOID, LabelDecoder(("red", "blue")), 2), (1, 2, 4)),
-    "values": Ensemble(models(SQUARED, values("u"), 1), (1, 2, 4)),
-    "values of other scales": Ensemble(models(SQUARED, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
-    "deviations": Ensemble(models(GAUSSIAN, values("u"), 1), (1, 2, 4)),
-    "deviations of other scales": Ensemble(models(GAUSSIAN, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
+    "classes": Ensemble(make_models(SOFTMAX, ClassDecoder(np.array(["no", "yes", "zebra"])), 3), (1, 2, 4)),
+    "two classes": Ensemble(make_models(SIGMOID, ClassDecoder(np.array([3, 5])), 1), (1, 2, 4)),
+    "labels": Ensemble(make_models(SIGMOID, LabelDecoder(("red", "blue")), 2), (1, 2, 4)),
+    "values": Ensemble(make_models(SQUARED, values("u"), 1), (1, 2, 4)),
+    "values of other scales": Ensemble(make_models(SQUARED, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
+    "deviations": Ensemble(make_models(GAUSSIAN, values("u"), 1), (1, 2, 4)),
+    "deviations of other scales": Ensemble(make_models(GAUSSIAN, values("u", "v"), 2, (7.0, 0.5, 3)), (1, 2, 4)),
 }
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
-def test_it_answers_with_the_weighted_mean_of_its_models(ensemble):
-    apart, together = [model.predict_columns(X) for model in ensemble.models], ensemble.predict_columns(X)
-    assert together.keys() == apart[0].keys()
+def test_an_ensemble_predicts_the_weighted_mean_of_its_models(ensemble):
+    predictions_of_models, together = (
+        [model.predict_columns(X) for model in ensemble.models],
+        ensemble.predict_columns(X),
+    )
+    assert together.keys() == predictions_of_models[0].keys()
     for name, column in together.items():
-        each = np.array([answers[name] for answers in apart])
+        columns = np.array([predictions[name] for predictions in predictions_of_models])
         if name.startswith("deviation"):
-            means = np.array([answers[name.replace("deviation", "prediction")] for answers in apart])
+            means = np.array(
+                [predictions[name.replace("deviation", "prediction")] for predictions in predictions_of_models]
+            )
             between = np.average(
                 (means - np.average(means, axis=0, weights=ensemble.counts)) ** 2, axis=0, weights=ensemble.counts
             )
-            within = np.average(each**2, axis=0, weights=ensemble.counts)
+            within = np.average(columns**2, axis=0, weights=ensemble.counts)
             np.testing.assert_allclose(column, np.sqrt(within + between), rtol=1e-5)
         elif name.startswith("probability") or isinstance(ensemble.target_decoder, ValueDecoder):
-            np.testing.assert_allclose(column, np.average(each, axis=0, weights=ensemble.counts), rtol=1e-5, atol=1e-5)
-            assert column.dtype == apart[0][name].dtype
+            np.testing.assert_allclose(
+                column, np.average(columns, axis=0, weights=ensemble.counts), rtol=1e-5, atol=1e-5
+            )
+            assert column.dtype == predictions_of_models[0][name].dtype
     y = ensemble.predict(TABLE)
     assert y.shape == (20, len(ensemble.models[0].loss.predict(ensemble.models[0].logits(TABLE)[None])[0, 0]))
     if isinstance(ensemble.target_decoder, ClassDecoder):
@@ -208,7 +217,7 @@ def test_it_answers_with_the_weighted_mean_of_its_models(ensemble):
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
-def test_saved_and_loaded_an_ensemble_answers_the_same_bits(ensemble, tmp_path):
+def test_a_loaded_ensemble_gives_the_same_bits(ensemble, tmp_path):
     model_file.save(ensemble, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
     assert again.counts == ensemble.counts
@@ -216,31 +225,31 @@ def test_saved_and_loaded_an_ensemble_answers_the_same_bits(ensemble, tmp_path):
         np.testing.assert_array_equal(again.predict_columns(X)[name], column, strict=True)
 
 
-def test_one_model_alone_answers_as_itself():
-    for each in ENSEMBLES.values():
-        alone = Ensemble(each.models[:1], (3,))
-        for name, column in each.models[0].predict_columns(X).items():
+def test_an_ensemble_of_one_model_predicts_as_that_model():
+    for ensemble in ENSEMBLES.values():
+        alone = Ensemble(ensemble.models[:1], (3,))
+        for name, column in ensemble.models[0].predict_columns(X).items():
             if column.dtype.kind == "f":
                 np.testing.assert_allclose(alone.predict_columns(X)[name], column, rtol=1e-5)
 
 
-def test_models_that_share_a_preparation_store_it_once(tmp_path):
+def test_models_with_equal_preprocessing_store_it_once(tmp_path):
     model_file.save(ENSEMBLES["classes"], tmp_path / "model")
     with np.load(tmp_path / "model" / "arrays.npz", allow_pickle=False) as archive:
-        assert len(archive.files) == 4 + 1 + 3  # of the preparation, the labels, the parameters of each
+        assert len(archive.files) == 4 + 1 + 3  # preprocessing, labels, the parameters of each model
     written = json.loads((tmp_path / "model" / "model.json").read_text())["model"]
     assert (written["class"], len(written["models"])) == ("Ensemble", 3)
 
 
-def test_rows_are_prepared_once_for_models_that_prepare_alike_and_by_each_of_the_others(tmp_path, monkeypatch):
-    """Loaded, equal preparations are objects of their own."""
+def test_rows_are_preprocessed_once_per_distinct_preprocessing(tmp_path, monkeypatch):
+    """Loaded from a file, equal preprocessings are distinct objects."""
     together = ENSEMBLES["classes"]
     model_file.save(together, tmp_path / "model")
     loaded = model_file.load(tmp_path / "model")
     moved = replace(loaded.models[1].preprocessing, scaling=Affine(X.mean(axis=0), X.std(axis=0) + np.arange(6) / 1e15))
     rotated = Pca(np.zeros(6, np.float32), np.eye(6, dtype=np.float32)[::-1].copy(), np.ones(6, np.float32), 6.0)
-    others = [replace(loaded.models[1], preprocessing=moved), replace(loaded.models[2], transforms=(rotated,))]
-    mixed = Ensemble((*loaded.models, *others, replace(others[1])), (1, 2, 4, 1, 1, 1))
+    changed = [replace(loaded.models[1], preprocessing=moved), replace(loaded.models[2], transforms=(rotated,))]
+    mixed = Ensemble((*loaded.models, *changed, replace(changed[1])), (1, 2, 4, 1, 1, 1))
     expected = [model.logits(TABLE) for model in mixed.models]
     prepared, prepare = [], Preprocessing.__call__
     monkeypatch.setattr(
@@ -253,8 +262,8 @@ def test_rows_are_prepared_once_for_models_that_prepare_alike_and_by_each_of_the
     np.testing.assert_array_equal(z, mixed.combine([z_of_model[None] for z_of_model in expected])[0], strict=True)
 
 
-def test_models_that_do_not_answer_alike_are_no_ensemble():
-    first, other = ENSEMBLES["classes"].models[:2]
+def test_models_with_different_targets_are_refused():
+    first, second = ENSEMBLES["classes"].models[:2]
     columns = replace(first.preprocessing, columns=first.preprocessing.columns[::-1])
     for model in (
         ENSEMBLES["values"].models[0],
@@ -265,7 +274,9 @@ def test_models_that_do_not_answer_alike_are_no_ensemble():
         with pytest.raises(
             ValueError, match="the columns, the loss and the targets of the first model, but model 2 differs"
         ):
-            Ensemble((first, other, model), (1, 1, 1))
-    for models, counts in (((), ()), ((first,), (1, 1)), ((first, other), (1, 0))):
-        with pytest.raises(ValueError, match=f"counts must be integers >= 1, one for each of {len(models)} models"):
-            Ensemble(models, counts)
+            Ensemble((first, second, model), (1, 1, 1))
+    for make_models, counts in (((), ()), ((first,), (1, 1)), ((first, second), (1, 0))):
+        with pytest.raises(
+            ValueError, match=f"counts must be integers >= 1, one for each of {len(make_models)} models"
+        ):
+            Ensemble(make_models, counts)

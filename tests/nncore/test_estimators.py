@@ -1,4 +1,4 @@
-"""The scikit-learn estimators: scikit-learn's own checks, its MLP and linear models as oracles, and what is ours."""
+"""The scikit-learn estimators: scikit-learn's checks, its MLP and linear models as oracles, and our own features."""
 
 import inspect
 import os
@@ -40,25 +40,30 @@ SETTINGS = (
     {"early_stopping": True, "solver": "sgd", "regularizers": (CLIPPING,)},
 )
 NESTEROV, MOMENTUM = {"solver": "sgd", "momentum": 0.7}, {"solver": "sgd", "nesterovs_momentum": False}
-ADAM = {"solver": "adam", "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-14}  # which stands elsewhere in theirs
+ADAM = {
+    "solver": "adam",
+    "beta_1": 0.8,
+    "beta_2": 0.99,
+    "epsilon": 1e-14,
+}  # which has another position in scikit-learn's
 NO_CONVERGENCE = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 FLOWERS, SPECIES = scale(load_iris().data), load_iris().target
 
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    with threadpool_limits(1):  # so small are the products
+    with threadpool_limits(1):  # products this small
         yield
 
 
 @pytest.mark.slow
 @parametrize_with_checks([kind(**args) for args in ({}, *({**QUICK, **one} for one in SETTINGS)) for kind in KINDS])
-def test_scikit_learn_has_nothing_to_object(estimator, check):
+def test_all_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-def test_the_check_that_scikit_learn_skips_unless_scipy_is_told_before_it_is_imported():
+def test_the_array_api_check_that_needs_an_environment_variable_passes():
     code = "from sklearn.utils.estimator_checks import check_array_api_input as check\n"
     code += "import nncore.sklearn.estimators as e\n"
     for kind in KINDS:
@@ -67,7 +72,7 @@ def test_the_check_that_scikit_learn_skips_unless_scipy_is_told_before_it_is_imp
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(NetworkClassifier, MLPClassifier), (NetworkRegressor, MLPRegressor)])
-def test_arguments_have_the_names_places_and_defaults_of_scikit_learns(ours, theirs):
+def test_arguments_have_the_names_order_and_defaults_of_scikit_learn(ours, theirs):
     signatures = (inspect.signature(kind).parameters.values() for kind in (ours, theirs))
     mine, its = ({p.name: (p.default, p.kind) for p in signature} for signature in signatures)
     assert mine.keys() - its.keys() == {"dropout", "normalisation", "schedule", "regularizers", "initializer", "dtype"}
@@ -92,7 +97,7 @@ def twin_of(ours, theirs, X, y, weights):
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 @pytest.mark.parametrize("how", [ADAM, NESTEROV, MOMENTUM])
 @pytest.mark.parametrize("task", ["classes", "two classes", "labels", "values", "counts"])
-def test_training_is_scikit_learns_step_for_step(task, how, activation):
+def test_training_equals_scikit_learn_step_by_step(task, how, activation):
     random = np.random.default_rng(0)
     weights, labels = random.uniform(0.1, 5, size=150), random.integers(2, size=(150, 3))
     X, y = FLOWERS, {"two classes": SPECIES == 1, "labels": labels, "values": FLOWERS[:, :2] ** 2}.get(task, SPECIES)
@@ -119,12 +124,14 @@ def test_training_is_scikit_learns_step_for_step(task, how, activation):
         (NetworkRegressor(alpha=44.2, loss="poisson"), PoissonRegressor(alpha=0.1, tol=1e-10), load_diabetes),
     ],
 )
-def test_without_a_hidden_layer_lbfgs_finds_the_linear_model(network, oracle, load):
+def test_lbfgs_without_a_hidden_layer_finds_the_linear_model(network, oracle, load):
     X, y = scale(load().data), load().target
     weights = None if isinstance(oracle, PoissonRegressor) else np.random.default_rng(0).uniform(0.1, 2, size=len(X))
     network.set_params(hidden_layer_sizes=(), solver="lbfgs", max_iter=500, n_iter_no_change=500).fit(X, y, weights)
     oracle.fit(X, y, sample_weight=weights)
-    np.testing.assert_allclose(*(getattr(one, ANSWERS[type(network)])(X) for one in (network, oracle)), 1e-3, 1e-4)
+    np.testing.assert_allclose(
+        *(getattr(estimator, ANSWERS[type(network)])(X) for estimator in (network, oracle)), 1e-3, 1e-4
+    )
 
 
 @pytest.mark.slow
@@ -143,7 +150,7 @@ def test_scores_are_scikit_learns_or_better(load, margin, solver):
 
 @pytest.mark.parametrize("how", [SETTINGS[1], *SETTINGS[4:]])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_weight_of_n_is_n_rows_to_the_last_bit_and_a_weight_of_0_is_no_row(kind, how):
+def test_row_weights_equal_repeated_and_omitted_rows_to_the_last_bit(kind, how):
     X, y = FLOWERS[:140:3], SPECIES[:140:3]
     weights = np.random.default_rng(0).integers(4, size=len(X))
     order = np.random.default_rng(1).permutation(weights.sum())
@@ -151,21 +158,21 @@ def test_a_weight_of_n_is_n_rows_to_the_last_bit_and_a_weight_of_0_is_no_row(kin
     repeated = clone(weighed).fit(X.repeat(weights, axis=0)[order], y.repeat(weights)[order])
     assert weighed.loss_curve_ == repeated.loss_curve_ != clone(weighed).fit(X, y).loss_curve_
     assert all(np.array_equal(a, b) for a, b in zip(weighed.coefs_, repeated.coefs_, strict=True))
-    small, there = clone(weighed).set_params(batch_size=16), weights > 0  # where rows are not made one
-    assert small.fit(X[there], y[there], weights[there]).loss_curve_ == small.fit(X, y, weights).loss_curve_
+    small, positive = clone(weighed).set_params(batch_size=16), weights > 0  # where equal rows are not merged
+    assert small.fit(X[positive], y[positive], weights[positive]).loss_curve_ == small.fit(X, y, weights).loss_curve_
 
 
 @pytest.mark.parametrize("batch_size", ["auto", 32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_partial_fit_n_times_is_n_epochs(kind, batch_size):
     network = kind(batch_size=batch_size, dropout=0.1, schedule="exponential", random_state=3)
-    whole = clone(network).set_params(max_iter=6).fit(FLOWERS, SPECIES)
+    fitted_at_once = clone(network).set_params(max_iter=6).fit(FLOWERS, SPECIES)
     for _ in range(6):
         network.partial_fit(FLOWERS, SPECIES, **({"classes": [0, 1, 2]} if kind is NetworkClassifier else {}))
-    assert network.loss_curve_ == whole.loss_curve_
-    assert all(np.array_equal(a, b) for a, b in zip(network.coefs_, whole.coefs_, strict=True))
-    assert (network.n_iter_, whole.n_iter_) == (1, 6)
-    assert whole.partial_fit(FLOWERS, SPECIES).loss_ < network.loss_  # after fit, too
+    assert network.loss_curve_ == fitted_at_once.loss_curve_
+    assert all(np.array_equal(a, b) for a, b in zip(network.coefs_, fitted_at_once.coefs_, strict=True))
+    assert (network.n_iter_, fitted_at_once.n_iter_) == (1, 6)
+    assert fitted_at_once.partial_fit(FLOWERS, SPECIES).loss_ < network.loss_  # also after fit
     assert not hasattr(kind(solver="lbfgs"), "partial_fit")
 
 
@@ -183,8 +190,10 @@ def test_warm_start_begins_at_the_fitted_weights(solver):
     network = NetworkRegressor(solver=solver, max_iter=20, tol=0, random_state=0, warm_start=True)
     first, both = (network.fit(FLOWERS, SPECIES).loss_curve_ for _ in range(2))
     assert (both[:20], len(both), network.n_iter_) == (first, 40, 20)
-    whole = clone(network).set_params(max_iter=40).fit(FLOWERS, SPECIES)  # these solvers begin nothing anew
-    np.testing.assert_allclose(both, whole.loss_curve_, rtol=1e-10)
+    fitted_at_once = (
+        clone(network).set_params(max_iter=40).fit(FLOWERS, SPECIES)
+    )  # these solvers have no state that a restart would lose
+    np.testing.assert_allclose(both, fitted_at_once.loss_curve_, rtol=1e-10)
     with pytest.raises(ValueError, match="the layers must stay"):
         network.set_params(hidden_layer_sizes=(11,)).fit(FLOWERS, SPECIES)
 
@@ -237,7 +246,7 @@ def test_tables_in_and_out():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_has_answered_can_be_copied_by_pickle(kind):
+def test_an_estimator_can_be_pickled_after_predicting(kind):
     network = kind(**QUICK, normalisation="batch_norm", solver=LOOKAHEAD, dtype="float32").fit(FLOWERS, SPECIES)
     before, copy = getattr(network, ANSWERS[kind])(FLOWERS), pickle.loads(pickle.dumps(network))
     np.testing.assert_array_equal(getattr(copy, ANSWERS[kind])(FLOWERS), before)

@@ -1,4 +1,4 @@
-"""Activations, losses, normalisations, schedules, clipping and averages against torch's values."""
+"""Activations, losses, normalisations, schedules, clipping and averages compared with torch's values."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_activation_is_torchs(name, case):
 @pytest.mark.parametrize(
     "activation", [component for component in ACTIVATIONS if component.build().biased], ids=short_name
 )
-def test_biased_is_f_of_the_sum(activation):
+def test_biased_equals_the_activation_of_the_sum(activation):
     f, random = activation.build(), np.random.default_rng(0)
     z, b = random.normal(size=(3, 5, 4)), random.normal(size=(3, 1, 4))
     expected = f.forward(z + b, np.empty_like(z))
@@ -63,7 +63,7 @@ def test_label_smoothing_is_torchs():
 
 
 def test_class_weights_are_torchs():
-    """As weights of the rows, each row's that of its class."""
+    """As weights of rows: each row has the weight of its class."""
     case = REFERENCE["class_weights"]
     z = np.array(case["z"])[None]
     t = np.eye(z.shape[2])[case["classes"]][None]
@@ -79,21 +79,21 @@ def test_normalisation_is_torchs(kind, name):
     norm = Component(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
     scale, shift = (np.array(case[key])[None, None] for key in ("scale", "shift"))
     none, b, scratch = np.empty(0), np.linspace(-1, 1, scale.size).reshape(scale.shape), Workspace()
-    at = LayerView(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
+    layer = LayerView(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
     for batch in case["batches"]:
-        y, added, kept = norm.train(np.array(batch["x"])[None] - b, at, scratch)
+        y, added, cache = norm.train(np.array(batch["x"])[None] - b, layer, scratch)
         y = y + added
         d = LayerView(none, none, np.empty_like(scale), np.empty_like(shift))
-        dz = norm.backward(np.array(batch["dy"])[None], kept, at, d, scratch)
+        dz = norm.backward(np.array(batch["dy"])[None], cache, layer, d, scratch)
         assert_close_to_reference(y[0], batch["outputs"])
         assert_close_to_reference(dz[0], batch["dx"])
         assert_close_to_reference(d.scale.ravel(), batch["dscale"])
         assert_close_to_reference(d.shift.ravel(), batch["dshift"])
     if kind == "batch":
-        assert_close_to_reference(at.mean.ravel(), case["running_mean"])
-        assert_close_to_reference(at.variance.ravel(), case["running_variance"])
+        assert_close_to_reference(layer.mean.ravel(), case["running_mean"])
+        assert_close_to_reference(layer.variance.ravel(), case["running_variance"])
     assert_close_to_reference(
-        np.add(*norm.infer(np.array(case["inference"]["x"])[None] - b, at))[0], case["inference"]["outputs"]
+        np.add(*norm.infer(np.array(case["inference"]["x"])[None] - b, layer))[0], case["inference"]["outputs"]
     )
 
 
@@ -120,7 +120,7 @@ def test_a_constant_schedule_is_one():
     assert make_component("constant").build().factor(7.25, {}) == 1
 
 
-def test_everything_has_reference_values():
+def test_every_function_has_reference_values():
     assert set(REFERENCE["activations"]) == {component.short_name for component in ACTIVATIONS}
     assert set(REFERENCE["losses"]) == {component.short_name for component in LOSSES}
     assert {case["schedule"] for case in REFERENCE["schedules"]} == {
@@ -132,7 +132,7 @@ def test_everything_has_reference_values():
 
 
 @pytest.mark.parametrize("case", REFERENCE["clipping"]["norm"])
-def test_clipping_by_norm_is_torchs_but_for_what_torch_adds_to_the_norm(case):
+def test_clipping_by_norm_is_torchs_except_for_its_epsilon(case):
     g = np.array([case["gradient"]])
     norm = np.sqrt((g**2).sum())
     make_component("clip_norm", limit=case["limit"]).build().clip(g)
@@ -147,20 +147,20 @@ def test_clipping_by_value_is_torchs(case):
     assert_close_to_reference(g[0], case["clipped"])
 
 
-def averaged(average):
-    state, found = average.init(np.zeros((1, len(REFERENCE["averages"]["sequence"][0])))), []
+def averages_of(average):
+    state, averages = average.init(np.zeros((1, len(REFERENCE["averages"]["sequence"][0])))), []
     for number, W in enumerate(REFERENCE["averages"]["sequence"], start=1):
         average.observe(np.array([W]), state, make_step(number, last=True), number)
-        found.append(average.average(np.array([W]), state)[0])
-    return found
+        averages.append(average.average(np.array([W]), state)[0])
+    return averages
 
 
 @pytest.mark.parametrize("case", REFERENCE["averages"]["ema"])
 def test_ema_is_torchs(case):
-    assert_close_to_reference(averaged(make_component("ema", decay=case["decay"]).build()), case["averaged"])
+    assert_close_to_reference(averages_of(make_component("ema", decay=case["decay"]).build()), case["averaged"])
 
 
 def test_swa_is_torchs():
     assert_close_to_reference(
-        averaged(make_component("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"]
+        averages_of(make_component("swa", start=0).build()), REFERENCE["averages"]["swa"]["averaged"]
     )

@@ -1,4 +1,4 @@
-"""The laws on a real GPU, within a tolerance, and what a wide stack gains there. Skipped where there is none."""
+"""The laws on a real GPU, within a tolerance, and the speed of a wide stack. Skipped without a GPU."""
 
 import time
 from dataclasses import replace
@@ -25,7 +25,7 @@ from nncore.stack.state import start
 from nncore.stack.training import train
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
-TOLERANCE = 1e-6  # in float64, of losses and parameters of networks that have come a few epochs far
+TOLERANCE = 1e-6  # in float64, for losses and parameters after a few epochs
 DOUBLE = replace(make_architecture((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), dtype="float64")
 
 
@@ -34,50 +34,50 @@ def data(architecture):
 
 
 def trained(architecture, networks, epochs=3):
-    """Their answers and curves, by key."""
+    """The selected weights and curves of trained networks, by key."""
     after, reports = train(to_device(start(architecture, networks), to_gpu), data(architecture), epochs, METRICS)
-    there = {network.key for network in after.networks} | set(after.stopped)
-    answers = {
-        network.key: to_host(after.selected_weights_of(network.key)) for network in networks if network.key in there
+    surviving = {network.key for network in after.networks} | set(after.stopped)
+    weights = {
+        network.key: to_host(after.selected_weights_of(network.key)) for network in networks if network.key in surviving
     }
-    return answers, {key: report.curves for key, report in reports.items()}
+    return weights, {key: report.curves for key, report in reports.items()}
 
 
-def close(found, expected):
-    np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+def assert_close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_law_1_a_network_is_the_same_alone_and_in_a_stack():
     networks = mixed_networks()
     together, curves = trained(DOUBLE, networks)
     for network in networks:
-        alone, own = trained(DOUBLE, [network])
-        for name, curve in own[network.key].items():
-            close(curves[network.key][name], curve)
+        alone, curves_alone = trained(DOUBLE, [network])
+        for name, curve in curves_alone[network.key].items():
+            assert_close(curves[network.key][name], curve)
         if network.key in alone:
-            close(together[network.key], alone[network.key])
+            assert_close(together[network.key], alone[network.key])
 
 
-def test_law_1_slices_of_any_length_come_to_the_same():
+def test_law_1_slices_of_any_length_give_the_same_results():
     networks = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(5)]
-    _, whole = trained(DOUBLE, networks, 6)
+    _, unsliced = trained(DOUBLE, networks, 6)
     joined = train_in_slices(to_device(start(DOUBLE, networks), to_gpu), [1, 3, 6], data(DOUBLE))
-    for key, curves in whole.items():
+    for key, curves in unsliced.items():
         for name, curve in curves.items():
-            close(joined[key].curves[name], curve)
+            assert_close(joined[key].curves[name], curve)
 
 
-def test_law_2_a_network_that_diverges_leaves_its_neighbours_as_they_are():
+def test_law_2_a_diverging_network_does_not_change_its_neighbours():
     wild = make_network("wild", 0, make_component("sgd", learning_rate=1e30))
-    others = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(3)]
-    beside, _ = trained(DOUBLE, [others[0], wild, *others[1:]])
-    alone, _ = trained(DOUBLE, others)
-    assert "wild" not in beside
-    for key, answer in alone.items():
-        close(beside[key], answer)
+    neighbours = [make_network(str(seed), seed, make_component("adam", learning_rate=0.01)) for seed in range(3)]
+    together, _ = trained(DOUBLE, [neighbours[0], wild, *neighbours[1:]])
+    alone, _ = trained(DOUBLE, neighbours)
+    assert "wild" not in together
+    for key, weights in alone.items():
+        assert_close(together[key], weights)
 
 
-def test_too_little_memory_is_an_error_of_python_and_all_of_it_is_given_back():
+def test_out_of_memory_raises_memory_error_and_all_memory_is_freed():
     before, _ = probe_gpu()
 
     def held(n):
@@ -93,8 +93,8 @@ def test_too_little_memory_is_an_error_of_python_and_all_of_it_is_given_back():
     assert after > before - 20_000_000
 
 
-def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
-    """One stack, as wide as no core would take it: Adam at 1,000 rates, 2 epochs; the median of 3 runs of each."""
+def test_a_thousand_networks_on_digits_agree_with_the_cpu(capsys):
+    """One stack wider than a core would train: Adam at 1,000 rates, 2 epochs; the median of 3 runs each."""
     bundle = load_digits()
     x, t = (bundle.data / 16).astype("float32"), np.eye(10, dtype="float32")[bundle.target]
     view = Data(Rows(x[:1400], t[:1400]), Rows(x[1400:], t[1400:]))
@@ -104,7 +104,7 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
 
     def timed(name, to):
         stack, views = to_device(start(architecture, networks), to), views_to_device([view], to)
-        train(stack, views, 1, METRICS)  # kernels are compiled
+        train(stack, views, 1, METRICS)  # warm-up: kernels are compiled
         times = []
         for _ in range(3):
             began = time.perf_counter()
@@ -114,9 +114,9 @@ def test_a_thousand_networks_on_digits_agree_with_the_processor(capsys):
 
     timed("core", lambda array: array)
     with_gpu_memory_limit(max(1000 * network_bytes(architecture, networks[0], 397), 10**9), timed, "GPU", to_gpu)
-    for here, there in zip(curves["core"], curves["GPU"], strict=True):
-        np.testing.assert_allclose(there["train/loss"], here["train/loss"], rtol=1e-3)
-        np.testing.assert_allclose(there["validation/accuracy"], here["validation/accuracy"], atol=0.02)
+    for on_core, on_gpu in zip(curves["core"], curves["GPU"], strict=True):
+        np.testing.assert_allclose(on_gpu["train/loss"], on_core["train/loss"], rtol=1e-3)
+        np.testing.assert_allclose(on_gpu["validation/accuracy"], on_core["validation/accuracy"], atol=0.02)
     with capsys.disabled():
         steps = 1000 * 2 * 44
         rates = {name: f"{steps / taken:,.0f} network-steps/s" for name, taken in seconds.items()}

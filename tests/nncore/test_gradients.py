@@ -1,4 +1,4 @@
-"""Every derivative against the directional derivative: (L(p + h d) - L(p - h d)) / 2h = <dL/dp, d>."""
+"""Every derivative compared with the directional derivative: (L(p + h d) - L(p - h d)) / 2h = <dL/dp, d>."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ H = 1e-6
 PENALTIES = [component for component in REGULARIZERS if isinstance(component.build(), Penalty)]
 
 
-def directional(f, at, direction):
-    return (f(at + H * direction) - f(at - H * direction)) / (2 * H)
+def directional(f, point, direction):
+    return (f(point + H * direction) - f(point - H * direction)) / (2 * H)
 
 
-def answer(f, z):
+def activate(f, z):
     return f.forward(z, np.empty_like(z)).copy()
 
 
@@ -37,9 +37,9 @@ def answer(f, z):
 @given(z=arrays(float, (2, 3, 4), elements=st.floats(-30, 30)), dy=arrays(float, (2, 3, 4), elements=st.floats(-2, 2)))
 def test_activation(activation, z, dy):
     f = activation.build()
-    z = np.where(np.abs(z) < 1e-3, 0.5, z)  # kinks are tested apart
-    expected = directional(lambda at: answer(f, at), z, np.ones_like(z)) * dy
-    dz = f.backward(dy.copy(), z, answer(f, z), np.empty_like(z))
+    z = np.where(np.abs(z) < 1e-3, 0.5, z)  # kinks have their own test
+    expected = directional(lambda point: activate(f, point), z, np.ones_like(z)) * dy
+    dz = f.backward(dy.copy(), z, activate(f, z), np.empty_like(z))
     np.testing.assert_allclose(dz, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -48,7 +48,7 @@ def test_activation(activation, z, dy):
 def test_activation_is_finite_at_extremes(activation, dtype):
     f = activation.build()
     z = np.array([[[-1e4, -50, 0, 50, 1e4]]], dtype)
-    y = answer(f, z)
+    y = activate(f, z)
     dz = f.backward(np.ones_like(z), z, y, np.empty_like(z))
     assert np.isfinite(y).all()
     assert np.isfinite(dz).all()
@@ -56,17 +56,17 @@ def test_activation_is_finite_at_extremes(activation, dtype):
 
 
 @pytest.mark.parametrize(("name", "slope"), [("relu", 0), ("leaky_relu", 0.01), ("elu", 1), ("selu", 1.75809934)])
-def test_at_its_kink_the_slope_is_that_from_below(name, slope):
+def test_the_slope_at_a_kink_is_the_left_derivative(name, slope):
     (f,) = (component.build() for component in ACTIVATIONS if component.short_name == name)
     z = np.zeros((1, 1, 1))
-    assert f.backward(np.ones_like(z), z, answer(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
+    assert f.backward(np.ones_like(z), z, activate(f, z), np.empty_like(z))[0, 0, 0] == pytest.approx(slope)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-15)])
 def test_sigmoid_is_exact_in_both_tails(dtype, tolerance):
     (f,) = (component.build() for component in ACTIVATIONS if component.short_name == "sigmoid")
     z = np.linspace(-80, 80, 321).astype(dtype).reshape(1, -1, 3)
-    np.testing.assert_allclose(answer(f, z), expit(z.astype(np.longdouble)).astype(float), rtol=4 * tolerance)
+    np.testing.assert_allclose(activate(f, z), expit(z.astype(np.longdouble)).astype(float), rtol=4 * tolerance)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -78,11 +78,11 @@ def test_loss(loss, weighted):
     weights = random.uniform(0.5, 2, size=(1, 6)) if weighted else None
     value, dz = mean_gradient(f, z, t, weights)
     np.testing.assert_array_equal(value, mean_value(f, z, t, weights))
-    expected = directional(lambda at: mean_value(f, at, t, weights), z, direction)
+    expected = directional(lambda point: mean_value(f, point, t, weights), z, direction)
     np.testing.assert_allclose((dz * direction).sum(axis=(1, 2)), expected, rtol=1e-6)
 
 
-EXPONENTIAL = {"poisson", "gaussian"}  # exp(1e4) is no number
+EXPONENTIAL = {"poisson", "gaussian"}  # exp(1e4) overflows
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=short_name)
@@ -94,8 +94,8 @@ def test_loss_is_finite_at_extremes(loss, dtype):
     z = np.concatenate([z] * f.outputs_per_target, axis=2)
     t = np.array([[[1, 0, 0], [0, 0, 1]]], dtype)
     value, dz = f.gradient(z, t)
-    answer = f.predict(z)
-    for array in (value, dz, answer):
+    prediction = f.predict(z)
+    for array in (value, dz, prediction):
         assert np.isfinite(array).all()
         assert array.dtype == dtype
 
@@ -112,7 +112,7 @@ def test_penalty(penalty):
 
 
 def assert_the_chain_rule_holds(architecture, t, weights=None):
-    """The gradient of a whole network, at biases, scales and shifts that are not what they begin with."""
+    """The gradient of a complete network, at biases, scales and shifts that differ from their initial values."""
     random = np.random.default_rng(1)
     x = random.normal(size=(1, t.shape[1], architecture.inputs))
     numbers = np.stack([initial_parameters(architecture, seed) for seed in range(3)])
@@ -121,13 +121,19 @@ def assert_the_chain_rule_holds(architecture, t, weights=None):
     direction[:, : architecture.n_parameters] = random.normal(size=(3, architecture.n_parameters))
     g, scratch = np.empty((3, architecture.n_parameters)), Workspace()
 
-    def loss(at, out):
+    def loss(point, out):
         return gradient(
-            layer_views(at.copy(), architecture), layer_views(out, architecture), architecture, x, t, scratch, weights
+            layer_views(point.copy(), architecture),
+            layer_views(out, architecture),
+            architecture,
+            x,
+            t,
+            scratch,
+            weights,
         )
 
     loss(numbers, g)
-    expected = directional(lambda at: loss(at, np.empty_like(g)), numbers, direction)
+    expected = directional(lambda point: loss(point, np.empty_like(g)), numbers, direction)
     np.testing.assert_allclose(
         (g * direction[:, : architecture.n_parameters]).sum(axis=1), expected, rtol=2e-5, atol=1e-8
     )
@@ -176,7 +182,7 @@ def test_the_chain_rule_where_two_layers_share_the_weights_of_a_third():
 
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
-    """Within one step the same numbers are dropped each time, so that there is something to differentiate."""
+    """Within one step the same units are dropped each time, so that the loss is differentiable."""
     architecture = make_architecture(
         (4, 6, 6, 3), TANH, normalisation=NORMALISATIONS[0], residual=residual, dtype="float64"
     )
@@ -190,16 +196,16 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     hooks = DropoutHooks(3, architecture, Workspace(), dropouts, activities, RandomStreams([0, 1, 2], 0))
     g, scratch = np.empty((3, architecture.n_parameters)), Workspace()
 
-    def objective(at, out):
-        """The loss and, for the second and third network, the penalty, summed up by hand."""
-        layers = layer_views(at.copy(), architecture)
+    def objective(point, out):
+        """The loss and, for the second and third network, the explicit sum of the penalty."""
+        layers = layer_views(point.copy(), architecture)
         loss = gradient(layers, layer_views(out, architecture), architecture, x, t, scratch, None, hooks)
         _, caches = forward(layers, architecture, x, Workspace(), hooks)
         penalty = sum(np.abs(cache.out).sum(axis=(1, 2)) for cache in caches[:-1]) * 0.5 / 9
         return loss + penalty * np.array([0, 1, 1])
 
     objective(numbers, g)
-    expected = directional(lambda at: objective(at, np.empty_like(g)), numbers, direction)
+    expected = directional(lambda point: objective(point, np.empty_like(g)), numbers, direction)
     np.testing.assert_allclose((g * direction[:, : architecture.n_parameters]).sum(axis=1), expected, rtol=2e-5)
     plain = np.empty_like(g)
     gradient(layer_views(numbers.copy(), architecture), layer_views(plain, architecture), architecture, x, t, scratch)
@@ -210,7 +216,7 @@ def test_a_residual_layer_adds_its_input():
     architecture = make_architecture((4, 4, 3), RELU, residual=True, dtype="float64")
     plain = make_architecture((4, 4, 3), RELU, dtype="float64")
     numbers = initial_parameters(architecture, 0)[None]
-    layer_views(numbers, architecture)[0].W[...] = 0  # then the branch says nothing
+    layer_views(numbers, architecture)[0].W[...] = 0  # then the residual branch is zero
     x = np.random.default_rng(0).normal(size=(9, 4))
     last = layer_views(numbers, architecture)[1]
     np.testing.assert_allclose(predict(numbers, architecture, x)[0], x @ last.W[0] + last.b[0])

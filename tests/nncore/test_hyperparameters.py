@@ -12,7 +12,7 @@ def test_a_column_has_one_row_per_network_and_the_dtype_of_the_parameters(value,
     W = np.ones((3, 4), dtype)
     spread = column(checked("it", "rate", value), W)
     assert spread.shape == shape
-    assert (spread * W).dtype == dtype  # a float64 rate would make float64 of a float32 stack
+    assert (spread * W).dtype == dtype  # a float64 rate would promote a float32 stack
     assert column(checked("it", "rate", value), W[:, :, None]).shape == (*shape, 1)
 
 
@@ -33,14 +33,14 @@ def test_a_column_has_one_row_per_network_and_the_dtype_of_the_parameters(value,
         ([[1.0]], {}, "rate must be a number or one number per network, but is [[1.0]] (it)"),
     ],
 )
-def test_what_is_wrong_is_named(value, limits, message):
+def test_an_invalid_hyperparameter_is_named(value, limits, message):
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole message is compared below
         checked("it", "rate", value, **limits)
     assert str(raised.value) == message
 
 
-def test_what_is_right_is_kept():
+def test_valid_hyperparameters_are_returned_unchanged():
     for value in (0, 1, 1e-37, 1e37, [0.5, 0.25]):
-        kept = checked("it", "rate", value, at_least=0)
-        np.testing.assert_array_equal(kept, value)
-        assert kept.shape == (np.shape(value) or (1,))
+        result = checked("it", "rate", value, at_least=0)
+        np.testing.assert_array_equal(result, value)
+        assert result.shape == (np.shape(value) or (1,))

@@ -1,6 +1,6 @@
-"""Entropy and its relatives against scipy, scikit-learn and closed forms, and the laws they share.
+"""Entropy and related measures compared with SciPy, scikit-learn and closed forms, and their laws.
 
-The last test is for calibration too: no array on a GPU is brought back from it.
+The last test also covers calibration: no array is transferred from a GPU implicitly.
 """
 
 import numpy as np
@@ -31,8 +31,8 @@ def binary(p):
     return p[:, :, :1] + p[:, :, 1:2]
 
 
-def two(p):
-    """Both columns of a binary output, written out."""
+def both_columns(p):
+    """Both columns of a binary output."""
     return np.stack([1 - p[:, :, 0], p[:, :, 0]], axis=2)
 
 
@@ -63,12 +63,16 @@ def test_closed_forms():
 
 def test_one_output_is_the_probability_of_class_1():
     p, q, t = binary(P), binary(Q), YES.astype(float)[None, :, None]
-    np.testing.assert_allclose(entropy(p), scipy_entropy(two(p), axis=2).mean(axis=1), rtol=1e-13)
-    np.testing.assert_allclose(cross_entropy(p, q), -xlogy(two(p), two(q)).sum(axis=2).mean(axis=1), rtol=1e-13)
-    np.testing.assert_allclose(kl_divergence(p, q), rel_entr(two(p), two(q)).sum(axis=2).mean(axis=1), rtol=1e-12)
-    expected = [log_loss(YES, one[:, 0]) for one in p]
+    np.testing.assert_allclose(entropy(p), scipy_entropy(both_columns(p), axis=2).mean(axis=1), rtol=1e-13)
+    np.testing.assert_allclose(
+        cross_entropy(p, q), -xlogy(both_columns(p), both_columns(q)).sum(axis=2).mean(axis=1), rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        kl_divergence(p, q), rel_entr(both_columns(p), both_columns(q)).sum(axis=2).mean(axis=1), rtol=1e-12
+    )
+    expected = [log_loss(YES, network[:, 0]) for network in p]
     np.testing.assert_allclose(negative_log_likelihood(p, t), expected, rtol=1e-13)
-    expected = [2 * brier_score_loss(YES, one[:, 0]) for one in p]  # scikit-learn's looks at class 1 alone
+    expected = [2 * brier_score_loss(YES, network[:, 0]) for network in p]  # scikit-learn's counts class 1 only
     np.testing.assert_allclose(brier_score(p, t), expected, rtol=1e-13)
 
 
@@ -103,12 +107,17 @@ def test_targets_of_any_number_type(score, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_zero_probabilities(dtype):
-    sure, other = np.array([[[1, 0, 0]]], dtype), np.array([[[0, 1, 0]]], dtype)
+    sure, opposite = np.array([[[1, 0, 0]]], dtype), np.array([[[0, 1, 0]]], dtype)
     assert entropy(sure) == 0
     assert not np.signbit(entropy(sure))
     assert kl_divergence(sure, sure) == negative_log_likelihood(sure, sure) == brier_score(sure, sure) == 0
-    assert cross_entropy(sure, other) == kl_divergence(sure, other) == negative_log_likelihood(sure, other) == np.inf
-    assert brier_score(sure, other) == 2
+    assert (
+        cross_entropy(sure, opposite)
+        == kl_divergence(sure, opposite)
+        == negative_log_likelihood(sure, opposite)
+        == np.inf
+    )
+    assert brier_score(sure, opposite) == 2
     tiny = np.array([[[np.finfo(dtype).smallest_subnormal, 1]]], dtype)
     np.testing.assert_allclose(kl_divergence(tiny[:, :, ::-1], tiny), -np.log(tiny[0, :, 0]), rtol=1e-6)
 
@@ -123,10 +132,10 @@ def test_equal_distributions_have_no_divergence():
 
 def test_a_row_of_weight_0_does_not_count():
     p = P.copy()
-    p[:, 7] = np.roll(T[0, 7], 1)  # infinitely wrong
+    p[:, 7] = np.roll(T[0, 7], 1)  # infinite loss
     weights = np.where(np.arange(50) == 7, 0, WEIGHTS)
     keep = np.arange(50) != 7
-    expected = [log_loss(CLASSES[keep], one[keep], sample_weight=WEIGHTS[keep]) for one in p]
+    expected = [log_loss(CLASSES[keep], network[keep], sample_weight=WEIGHTS[keep]) for network in p]
     np.testing.assert_allclose(negative_log_likelihood(p, T, weights=weights), expected, rtol=1e-13)
     assert np.isinf(negative_log_likelihood(p, T)).all()
 
@@ -134,24 +143,24 @@ def test_a_row_of_weight_0_does_not_count():
 @pytest.mark.parametrize("score", SCORES)
 def test_weights_are_shares_of_their_sum(score):
     twice = np.repeat(np.arange(50), 2)
-    whole = score(P[:, twice], T[:, twice])
-    np.testing.assert_allclose(score(P, T, weights=np.full(50, 2)), whole, rtol=1e-13)
+    repeated = score(P[:, twice], T[:, twice])
+    np.testing.assert_allclose(score(P, T, weights=np.full(50, 2)), repeated, rtol=1e-13)
     first_alone = score(P[:, :1], T[:, :1])
     np.testing.assert_array_equal(score(P, T, weights=np.arange(50) == 0), first_alone)
-    each = np.eye(3, 50)  # the network k sees the row k
+    one_row_weights = np.eye(3, 50)  # network k weighs row k only
     np.testing.assert_array_equal(
-        score(P, T, weights=each), [score(P[k : k + 1, k : k + 1], T[:, k : k + 1])[0] for k in range(3)]
+        score(P, T, weights=one_row_weights), [score(P[k : k + 1, k : k + 1], T[:, k : k + 1])[0] for k in range(3)]
     )
 
 
 @pytest.mark.parametrize("function", [entropy, *PAIRS])
-def test_a_network_that_is_not_a_number_leaves_its_neighbours_alone(function):
+def test_a_network_of_nan_changes_no_other_network(function):
     p = P.copy()
     p[1, 3] = np.nan
     result = function(p) if function is entropy else function(p, Q)
-    whole = function(P) if function is entropy else function(P, Q)
+    expected = function(P) if function is entropy else function(P, Q)
     np.testing.assert_array_equal(np.isnan(result), [False, True, False])
-    np.testing.assert_array_equal(result[[0, 2]], whole[[0, 2]])
+    np.testing.assert_array_equal(result[[0, 2]], expected[[0, 2]])
 
 
 def stacks():
@@ -160,18 +169,18 @@ def stacks():
     return st.tuples(st.integers(1, 5), size, st.integers(1, 12), st.integers(0, 999), st.sampled_from([0.01, 0.3, 1]))
 
 
-def drawn(stack, dtype, shared=False):
+def draw_distributions(stack, dtype, shared=False):
     """Two stacks of distributions; the second may be one for all networks."""
     K, N, O, seed, concentration = stack  # noqa: E741
     random = np.random.default_rng(seed)
     p, q = (random.dirichlet(np.full(max(O, 2), concentration), size=(k, N)) for k in (K, 1 if shared else K))
-    return tuple((one[:, :, :1] if O == 1 else one).astype(dtype) for one in (p, q))
+    return tuple((distribution[:, :, :1] if O == 1 else distribution).astype(dtype) for distribution in (p, q))
 
 
 @settings(max_examples=60, deadline=None)
 @given(stack=stacks(), dtype=st.sampled_from(["float32", "float64"]), shared=st.booleans())
-def test_law_one_network_alone_has_the_bits_it_has_among_others(stack, dtype, shared):
-    p, q = drawn(stack, dtype, shared)
+def test_law_1_a_network_alone_is_bit_equal_to_one_in_a_stack(stack, dtype, shared):
+    p, q = draw_distributions(stack, dtype, shared)
     before = p.copy(), q.copy()
     weights = np.random.default_rng(1).uniform(size=p.shape[1])
     functions = [*PAIRS, *(lambda p, q, score=score: score(p, q, weights=weights) for score in SCORES)]
@@ -180,7 +189,7 @@ def test_law_one_network_alone_has_the_bits_it_has_among_others(stack, dtype, sh
         assert (together.shape, together.dtype) == ((len(p),), dtype)
         alone = [function(p[k : k + 1], q if shared else q[k : k + 1])[0] for k in range(len(p))]
         np.testing.assert_array_equal(together, alone)
-        turned = [np.asfortranarray(one) for one in (p, q)]  # another layout in memory
+        turned = [np.asfortranarray(distribution) for distribution in (p, q)]  # another layout in memory
         np.testing.assert_array_equal(function(*turned), together)
     np.testing.assert_array_equal(p, before[0])
     np.testing.assert_array_equal(q, before[1])
@@ -189,7 +198,7 @@ def test_law_one_network_alone_has_the_bits_it_has_among_others(stack, dtype, sh
 @settings(max_examples=60, deadline=None)
 @given(stack=stacks())
 def test_law_of_gibbs_and_bounds(stack):
-    p, q = drawn(stack, "float64")
+    p, q = draw_distributions(stack, "float64")
     h, classes = entropy(p), max(stack[2], 2)
     assert (h >= 0).all()
     assert (h <= np.log(classes) * (1 + 1e-12)).all()
@@ -210,9 +219,9 @@ def test_float32_is_close_to_float64():
 
 @pytest.mark.parametrize("function", PAIRS)
 def test_shapes_that_do_not_match(function):
-    for other in (Q[:, :, :3], Q[:, :49], Q[:2], Q[0]):
+    for wrong_shape in (Q[:, :, :3], Q[:, :49], Q[:2], Q[0]):
         with pytest.raises(ValueError, match=r"[qt] must have the shape of p, \(3, 50, 4\)"):
-            function(P, other)
+            function(P, wrong_shape)
     with pytest.raises(ValueError, match=r"p must have the shape \(K or 1, N, O\).*but has \(50, 4\)"):
         function(P[0], Q)
     with pytest.raises(ValueError, match=r"no axis empty, but has \(3, 0, 4\)"):
@@ -222,7 +231,7 @@ def test_shapes_that_do_not_match(function):
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_weights_that_are_none(score):
+def test_illegal_weights(score):
     with pytest.raises(ValueError, match=r"weights must have the shape \(50,\) or \(3, 50\), but has \(49,\)"):
         score(P, T, weights=WEIGHTS[:49])
     for illegal in (WEIGHTS - 1, 0 * WEIGHTS, np.where(YES, np.inf, 1), np.where(YES, np.nan, 1)):
@@ -230,8 +239,8 @@ def test_weights_that_are_none(score):
             score(P, T, weights=illegal)
 
 
-class OnGpu(np.lib.mixins.NDArrayOperatorsMixin):
-    """An array that behaves as CuPy's do: it follows NumPy's protocols, but is never turned into NumPy's."""
+class GpuArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that behaves as CuPy's do: it implements NumPy's protocols, but cannot be converted implicitly."""
 
     def __init__(self, array):
         self.array = array
@@ -240,20 +249,20 @@ class OnGpu(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("an array on the GPU was turned into one of NumPy")
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
-        return wrapped(getattr(ufunc, method)(*map(unwrapped, inputs), **{k: unwrapped(v) for k, v in options.items()}))
+        return wrap(getattr(ufunc, method)(*map(unwrap, inputs), **{k: unwrap(v) for k, v in options.items()}))
 
     def __array_function__(self, function, types, inputs, options):
-        return wrapped(function(*map(unwrapped, inputs), **options))
+        return wrap(function(*map(unwrap, inputs), **options))
 
     def __getattr__(self, name):
-        found = getattr(self.array, name)
-        return (lambda *a, **b: wrapped(found(*a, **b))) if callable(found) and name != "dtype" else found
+        attribute = getattr(self.array, name)
+        return (lambda *a, **b: wrap(attribute(*a, **b))) if callable(attribute) and name != "dtype" else attribute
 
     def __getitem__(self, index):
-        return wrapped(self.array[unwrapped(index)])
+        return wrap(self.array[unwrap(index)])
 
     def __setitem__(self, index, value):
-        self.array[index] = unwrapped(value)
+        self.array[index] = unwrap(value)
 
     def __len__(self):
         return len(self.array)
@@ -265,16 +274,16 @@ class OnGpu(np.lib.mixins.NDArrayOperatorsMixin):
         return int(self.array)
 
 
-def wrapped(value):
-    return OnGpu(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+def wrap(value):
+    return GpuArray(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
 
 
-def unwrapped(value):
+def unwrap(value):
     if isinstance(value, list | tuple):
-        return type(value)(map(unwrapped, value))
+        return type(value)(map(unwrap, value))
     if isinstance(value, np.ndarray) and value.ndim:
         raise TypeError("an array of NumPy was mixed with one on the GPU")
-    return value.array if isinstance(value, OnGpu) else value
+    return value.array if isinstance(value, GpuArray) else value
 
 
 @pytest.mark.parametrize("outputs", [1, 4])
@@ -292,5 +301,5 @@ def test_arrays_on_a_gpu_stay_there(outputs):
         (calibration.with_temperature, np.log(p), np.array([0.2, 1, 3.5])),
     ]
     for function, *arrays in calls:
-        found = function(*map(OnGpu, arrays))
-        np.testing.assert_array_equal(found.array, function(*arrays))
+        actual = function(*map(GpuArray, arrays))
+        np.testing.assert_array_equal(actual.array, function(*arrays))

@@ -34,14 +34,14 @@ def test_mean_and_variance(name):
 
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "normal" in name])
-def test_a_normal_one_has_normal_tails(name):
+def test_normal_initializers_have_normal_tails(name):
     W = drawn(name)
     assert abs((np.abs(W) > 1.96 * W.std()).mean() - 0.05) < 2e-3
     assert np.abs(W).max() > 4 * W.std()
 
 
 @pytest.mark.parametrize("name", [name for name in DRAWN if "uniform" in name])
-def test_a_uniform_one_fills_its_bounds(name):
+def test_uniform_initializers_fill_their_bounds(name):
     W, bound = drawn(name), np.sqrt(3 * VARIANCES[name.partition("_")[0]])
     assert 0.999 * bound < W.max() <= bound
     assert -0.999 * bound > W.min() >= -bound
@@ -70,7 +70,7 @@ def test_orthogonal_is_uniform_among_rotations():
 
 
 @pytest.mark.parametrize(("name", "activation"), [("he_normal", RELU), ("he_uniform", RELU), ("glorot_normal", TANH)])
-def test_the_spread_lasts_through_many_layers(name, activation):
+def test_the_variance_is_kept_through_many_layers(name, activation):
     architecture = make_architecture(
         (256,) * 9, activation, dtype="float64", initializer=Component(f"nncore.initializers.{name}")
     )

@@ -34,7 +34,7 @@ def test_softmax_cross_entropy_is_sklearns_log_loss():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("component", LOSSES, ids=short_name)
-def test_value_and_answer_found_at_once_are_to_the_last_bit_what_they_are_by_themselves(component, dtype):
+def test_value_and_prediction_are_bit_equal_computed_together_or_separately(component, dtype):
     """Also where softmax saturates, and from the first call on, before a formula has its loop."""
     loss, t = component.build(), make_targets(component, RANDOM, 50, 4)[None].astype(dtype)
     for scale in (1, 1, 1, 1, 1, 1, 100, 1e30):

@@ -1,4 +1,4 @@
-"""Models: from raw row to answer, and through a file and back."""
+"""Models: from a raw row to a prediction, and round trips through files."""
 
 import json
 from hashlib import sha256
@@ -21,7 +21,7 @@ from nncore.stack.state import start
 X = np.random.default_rng(0).normal(size=(20, 6))
 TABLE = matrix_table(X, tuple("abcdef"))
 NUMBERS = Preprocessing(TABLE.columns, np.zeros(6), np.empty(0, int), Affine(X.mean(axis=0), X.std(axis=0)), (), ())
-# the same six columns as numbers, a category and an ordinal
+# the same columns as numbers, a category and an ordinal
 MIXED = Preprocessing(
     (*TABLE.columns[:3], Column("d", "categorical", "string", ("x", "y")), Column("e", "ordinal", "long", ("1", "5"))),
     np.array([0.0, 1, 2, 0]),
@@ -73,7 +73,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("fitted", MODELS.values(), ids=MODELS)
-def test_saved_and_loaded_it_answers_the_same_bits(fitted, tmp_path):
+def test_a_loaded_model_gives_the_same_bits(fitted, tmp_path):
     model_file.save(fitted, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
     for name, column in fitted.predict_columns(rows_for(fitted)).items():
@@ -84,30 +84,32 @@ def test_saved_and_loaded_it_answers_the_same_bits(fitted, tmp_path):
 
 
 def test_probabilities_belong_to_their_labels():
-    answers = MODELS["pca, text labels"].predict_columns(X)
-    probabilities = np.stack([answers[f"probability_{label}"] for label in ("no", "yes", "zebra")])
+    predictions = MODELS["pca, text labels"].predict_columns(X)
+    probabilities = np.stack([predictions[f"probability_{label}"] for label in ("no", "yes", "zebra")])
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, rtol=1e-6)
-    np.testing.assert_array_equal(answers["prediction"], np.array(["no", "yes", "zebra"])[probabilities.argmax(axis=0)])
+    np.testing.assert_array_equal(
+        predictions["prediction"], np.array(["no", "yes", "zebra"])[probabilities.argmax(axis=0)]
+    )
 
 
-def test_of_two_classes_the_output_speaks_for_the_second():
+def test_a_binary_output_is_the_logit_of_the_second_class():
     fitted = MODELS["two classes"]
-    answers, z = fitted.predict_columns(X), fitted.logits(TABLE)[:, 0]
-    np.testing.assert_array_equal(answers["prediction"] == "malignant", z > 0)
-    np.testing.assert_allclose(answers["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
+    predictions, z = fitted.predict_columns(X), fitted.logits(TABLE)[:, 0]
+    np.testing.assert_array_equal(predictions["prediction"] == "malignant", z > 0)
+    np.testing.assert_allclose(predictions["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
     np.testing.assert_array_equal(fitted.target_decoder.targets(np.array(["benign", "malignant"])), [[0], [1]])
 
 
-def test_values_come_in_their_own_unit():
+def test_predicted_values_are_in_the_unit_of_the_targets():
     fitted = MODELS["values"]
     np.testing.assert_allclose(fitted.predict_columns(X)["prediction"], fitted.logits(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
 
 
-def test_predicted_deviations_come_in_their_own_unit_too():
+def test_predicted_deviations_are_in_the_unit_of_the_targets():
     fitted = MODELS["values with deviations"]
-    answers, z = fitted.predict_columns(X), fitted.logits(TABLE)
-    np.testing.assert_allclose(answers["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
-    np.testing.assert_allclose(answers["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
+    predictions, z = fitted.predict_columns(X), fitted.logits(TABLE)
+    np.testing.assert_allclose(predictions["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(predictions["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
     assert "deviation" not in MODELS["values"].predict_columns(X)
 
 
@@ -118,15 +120,15 @@ def test_rows_of_another_width_are_refused():
 
 def test_several_values_and_labels_have_a_column_each():
     two = MODELS["two values"]
-    answers, z = two.predict_columns(X), two.logits(TABLE)
-    assert list(answers) == ["prediction_u", "prediction_v", "deviation_u", "deviation_v"]
-    np.testing.assert_allclose(answers["prediction_u"], z[:, 0] * 7 + 100, rtol=1e-6)
-    np.testing.assert_allclose(answers["prediction_v"], z[:, 1], rtol=1e-6)
-    np.testing.assert_allclose(answers["deviation_u"], np.exp(z[:, 2] / 2) * 7, rtol=1e-5)
+    predictions, z = two.predict_columns(X), two.logits(TABLE)
+    assert list(predictions) == ["prediction_u", "prediction_v", "deviation_u", "deviation_v"]
+    np.testing.assert_allclose(predictions["prediction_u"], z[:, 0] * 7 + 100, rtol=1e-6)
+    np.testing.assert_allclose(predictions["prediction_v"], z[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(predictions["deviation_u"], np.exp(z[:, 2] / 2) * 7, rtol=1e-5)
     labels = MODELS["labels, mixed columns"]
-    answers, z = labels.predict_columns(ROWS), labels.logits(read_table(MIXED.columns, ROWS))
-    np.testing.assert_array_equal(answers["prediction_blue"], z[:, 1] > 0)
-    np.testing.assert_allclose(answers["probability_red"], 1 / (1 + np.exp(-z[:, 0])), rtol=1e-5)
+    predictions, z = labels.predict_columns(ROWS), labels.logits(read_table(MIXED.columns, ROWS))
+    np.testing.assert_array_equal(predictions["prediction_blue"], z[:, 1] > 0)
+    np.testing.assert_allclose(predictions["probability_red"], 1 / (1 + np.exp(-z[:, 0])), rtol=1e-5)
 
 
 def test_reordered_columns_make_no_difference_and_missing_ones_are_named():
@@ -138,14 +140,14 @@ def test_reordered_columns_make_no_difference_and_missing_ones_are_named():
         fitted.predict_columns({name: ROWS[name] for name in "abce"})
 
 
-def test_what_is_unknown_or_missing_gets_an_answer():
-    """An unknown category is none of those that are known; a missing number is the fill value, and marked."""
+def test_unknown_categories_and_missing_values_get_a_prediction():
+    """An unknown category has a zero in every column; a missing number is imputed, and marked."""
     fitted = MODELS["classes, mixed columns"]
     x = fitted.preprocessing(read_table(MIXED.columns, one_row(1, np.nan, 2, "new", 3)))
     np.testing.assert_array_equal(x[0, 4:], [1, 0, 0])
-    known = fitted.preprocessing(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
-    np.testing.assert_array_equal(known[0, :4], x[0, :4])
-    np.testing.assert_array_equal(known[0, 4:], [0, 0, 1])
+    prepared = fitted.preprocessing(read_table(MIXED.columns, one_row(1, 1, 2, "y", 1)))
+    np.testing.assert_array_equal(prepared[0, :4], x[0, :4])
+    np.testing.assert_array_equal(prepared[0, 4:], [0, 0, 1])
 
 
 @pytest.fixture
@@ -155,7 +157,7 @@ def saved(tmp_path):
 
 
 def edit(folder, change, sign=True):
-    """Change model.json, and its checksums too: then it is the content that is refused."""
+    """Change model.json and correct its checksums, so that the content is what is refused."""
     document = json.loads((folder / "model.json").read_text())
     change(document)
     if sign:
@@ -195,7 +197,7 @@ def edit(folder, change, sign=True):
         ),
     ],
 )
-def test_a_spoilt_file_is_refused_with_its_folder_and_the_cause(saved, spoil, message):
+def test_a_damaged_file_is_refused_with_its_folder_and_the_cause(saved, spoil, message):
     spoil(saved)
     with pytest.raises(ValueError, match=f"{saved} does not contain a readable model: .*{message}"):
         model_file.load(saved)

@@ -1,4 +1,4 @@
-"""Optimizers against torch.optim, optax and the papers' algorithms, and on problems whose answer is known."""
+"""Optimizers compared with torch.optim, optax and the papers' algorithms, and on problems with known solutions."""
 
 from itertools import pairwise
 
@@ -27,9 +27,9 @@ def described(case):
     return " ".join(shown).replace("torch.optim.", "")
 
 
-def built(name, arguments):
+def build_component(name, arguments):
     """The component of a case; a nested optimizer is {"name": ..., "arguments": ...}."""
-    plain = {k: built(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
+    plain = {k: build_component(v["name"], v["arguments"]) if isinstance(v, dict) else v for k, v in arguments.items()}
     return make_component(name, **plain)
 
 
@@ -38,7 +38,7 @@ def test_many_steps_equal_the_reference(case):
     activation = Component(f"nncore.activations.{case['activation']}")
     architecture = make_architecture(REFERENCE["sizes"], activation, batch_size=len(REFERENCE["x"]), dtype="float64")
     optimizer, penalty = (
-        built(case["optimizer"], case["arguments"]),
+        build_component(case["optimizer"], case["arguments"]),
         make_component("l2", strength=case["weight_decay"]),
     )
     stack = start(architecture, [make_network("it", 0, optimizer, penalty)])
@@ -81,7 +81,7 @@ def test_finds_the_lowest_point_of_a_parabola(optimizer):
         return (CURVATURE * (W - LOWEST) ** 2).sum(axis=1) / 2
 
     W = descend(tuned, lambda W: CURVATURE * (W - LOWEST), np.array([[4.0, -3.0]]), steps, value)
-    np.testing.assert_allclose(W, LOWEST, atol=0.03)  # those that go by signs circle at about their rate
+    np.testing.assert_allclose(W, LOWEST, atol=0.03)  # sign-based optimizers oscillate by about their rate
 
 
 def rosenbrock(W):
@@ -102,12 +102,12 @@ ROSENBROCK_RATE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
-def test_walks_down_the_valley_of_rosenbrock(optimizer):
+def test_descends_the_rosenbrock_valley(optimizer):
     """From (-1.2, 1), where the value is 24.2, to near (1, 1), where it is 0."""
     tuned = with_arguments(optimizer, learning_rate=ROSENBROCK_RATE.get(optimizer.short_name, 0.02))
     if optimizer.short_name in ("muon", "adamw"):
         tuned = with_arguments(tuned, weight_decay=0.0)
-    if optimizer.short_name == "adadelta":  # which is slow: its steps begin at the root of epsilon
+    if optimizer.short_name == "adadelta":  # slow: its first steps are about the square root of epsilon
         tuned = with_arguments(tuned, rho=0.999)
     steps = 60 if optimizer.short_name == "lbfgs" else 20_000
     W = descend(tuned, rosenbrock_gradient, np.array([[-1.2, 1.0]]), steps, rosenbrock)
@@ -128,9 +128,9 @@ def test_lbfgs_finds_what_scipy_finds():
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return -(data.train.t * log_p).sum() / 60 + 0.025 * (p**2).sum()
 
-    found = minimize(objective, np.zeros(21), tol=1e-12)
-    np.testing.assert_allclose(stack.parameters[0], found.x, atol=1e-5)
-    assert objective(stack.parameters[0]) <= found.fun + 1e-12
+    minimum = minimize(objective, np.zeros(21), tol=1e-12)
+    np.testing.assert_allclose(stack.parameters[0], minimum.x, atol=1e-5)
+    assert objective(stack.parameters[0]) <= minimum.fun + 1e-12
 
 
 def test_lbfgs_never_goes_up_and_stays_where_no_step_leads_down():
@@ -143,18 +143,18 @@ def test_lbfgs_never_goes_up_and_stays_where_no_step_leads_down():
     assert all(after <= before + 1e-12 for before, after in pairwise(losses))
     W = np.array([[1.0, 2.0]])
     descend(make_component("lbfgs"), lambda W: np.ones_like(W), W, 3, lambda W: (W != [1.0, 2.0]).sum(axis=1) * 1.0)
-    np.testing.assert_array_equal(W, [[1.0, 2.0]])  # every step leads up
+    np.testing.assert_array_equal(W, [[1.0, 2.0]])  # every step increases the value
 
 
 def test_lbfgs_skips_pairs_without_curvature():
-    """On a plane all gradients are equal: y = 0, nothing is learnt, every step follows -g."""
+    """On a plane all gradients are equal: y = 0, no pair is stored, every step follows -g."""
     W = np.zeros((1, 2))
     descend(make_component("lbfgs"), lambda W: np.full_like(W, 0.25), W, 4, lambda W: 0.25 * W.sum(axis=1))
     np.testing.assert_allclose(W, [[-1.0, -1.0]])
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
-def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(optimizer, tmp_path):
+def test_an_optimizer_resumes_from_a_file_with_the_same_bits(optimizer, tmp_path):
     from dataclasses import replace
 
     architecture = make_architecture()
@@ -172,13 +172,13 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_happened(optimizer, tmp_p
             parameters=saved["parameters"],
             state=state,
         )
-    ended, _ = train(again, data, 5, {})
-    np.testing.assert_array_equal(ended.parameters, straight.parameters)
+    resumed, _ = train(again, data, 5, {})
+    np.testing.assert_array_equal(resumed.parameters, straight.parameters)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 def test_the_schedule_scales_the_step(optimizer):
-    """Half the factor is half the first step; of L-BFGS too, and of everything that Muon moves by Muon."""
+    """Half the factor gives half the first step, also for L-BFGS and for the matrices that Muon updates."""
     ends, g = [], np.random.default_rng(0).normal(size=(1, 18)) / 100
     for factor in (1.0, 0.5):
         W = np.zeros((1, 18))
@@ -198,17 +198,17 @@ def test_full_batch_optimizers_step_once_per_epoch_with_the_mean_gradient():
     data = make_data(architecture)
     component = make_network("it", 0, make_component("gradient_descent", learning_rate=0.2))
     small, _ = train(start(architecture, [component]), data, 4, {})
-    whole = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
-    large, _ = train(start(whole, [make_network("it", 0, make_component("sgd", learning_rate=0.2))]), data, 4, {})
+    full_batch = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=1000)
+    large, _ = train(start(full_batch, [make_network("it", 0, make_component("sgd", learning_rate=0.2))]), data, 4, {})
     assert_close_to_reference(small.parameters, large.parameters, 1e-12)
 
 
-def test_lookahead_goes_back_a_part_of_the_way():
+def test_lookahead_moves_back_towards_its_slow_weights():
     inner = make_component("sgd", learning_rate=0.1)
     rule = make_component("lookahead", optimizer=inner, alpha=0.25, every=2).build()
     W = np.array([[8.0]])
     state = rule.init(W)
-    np.testing.assert_array_equal(state["slow"], [[8.0]])  # it starts where the network starts
+    np.testing.assert_array_equal(state["slow"], [[8.0]])  # the slow weights start at the initial weights
     for number in (1, 2, 3):
         rule.update(W, np.ones((1, 1)), state, make_step(number))
     np.testing.assert_allclose(W, [[8.0 - 0.25 * 0.2 - 0.1]])

@@ -1,4 +1,4 @@
-"""Preparation against scikit-learn's own transformers, which it was fitted with."""
+"""Preprocessing compared with scikit-learn's transformers, which it is fitted with."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def prepare(**rest):
     return Prepare(**settings | rest)
 
 
-def theirs(imputation, scaler):
+def sklearn_pipeline(imputation, scaler):
     """The same as one of scikit-learn's pipelines, on the columns a, b, size, flag | city | kind as objects."""
     fill = SimpleImputer(strategy="constant" if imputation == "zero" else imputation, fill_value=0)
     numbers = make_union(make_pipeline(fill, scaler), MissingIndicator(features="missing-only"))
@@ -63,45 +63,45 @@ def theirs(imputation, scaler):
         min_frequency=10, max_categories=5, handle_unknown="infrequent_if_exist", sparse_output=False
     )
     ordinal = OrdinalEncoder(categories=[["S", "M", "L"]], handle_unknown="use_encoded_value", unknown_value=np.nan)
-    ranks = ColumnTransformer([("size", ordinal, [2])], remainder="passthrough")  # puts size first
+    ranks = ColumnTransformer([("size", ordinal, [2])], remainder="passthrough")  # size comes first
     back = FunctionTransformer(lambda x: x[:, [1, 2, 0, 3]].astype(float))
     return ColumnTransformer(
         [("numbers", make_pipeline(ranks, back, numbers), [0, 1, 2, 3]), ("city", one_hot, [4, 5])]
     )
 
 
-def objects(table):
-    """The columns as scikit-learn takes them: texts, None where missing."""
+def object_columns(table):
+    """The columns as scikit-learn expects them: texts, None where missing."""
     a, b, flag = table.numbers.T
-    found = np.empty((len(table), 6), dtype=object)
-    found[:, 0], found[:, 1], found[:, 3] = a, b, flag
+    columns = np.empty((len(table), 6), dtype=object)
+    columns[:, 0], columns[:, 1], columns[:, 3] = a, b, flag
     texts = {column.name: column.show(values) for column, values in table.column_values if column.levels}
-    found[:, 2] = [np.nan if size is None else size for size in texts["size"]]
-    found[:, 4], found[:, 5] = texts["city"], texts["kind"]
-    return found
+    columns[:, 2] = [np.nan if size is None else size for size in texts["size"]]
+    columns[:, 4], columns[:, 5] = texts["city"], texts["kind"]
+    return columns
 
 
 @pytest.mark.parametrize("imputation", ["mean", "median", "most_frequent", "zero"])
 @pytest.mark.parametrize("scaling", SCALERS)
-def test_the_way_of_a_table_is_that_of_sklearns_pipeline(scaling, imputation):
-    train, other = random_table(400, 0), random_table(300, 1)
+def test_preprocessing_of_a_table_equals_sklearns_pipeline(scaling, imputation):
+    train, new_rows = random_table(400, 0), random_table(300, 1)
     fitted = prepare(scaling=scaling, imputation=imputation)._fit(train, np.arange(len(train)))
-    pipeline = theirs(imputation, SCALERS[scaling]).fit(objects(train))
-    for table in (train, other):
-        expected = pipeline.transform(objects(table)).astype(float)
-        found = fitted(table)
-        assert found.shape == expected.shape == (len(table), fitted.n_outputs)
-        np.testing.assert_allclose(found, expected, atol=2e-6)
-        assert found.dtype == np.float32
-        assert found.flags.c_contiguous
+    pipeline = sklearn_pipeline(imputation, SCALERS[scaling]).fit(object_columns(train))
+    for table in (train, new_rows):
+        expected = pipeline.transform(object_columns(table)).astype(float)
+        prepared = fitted(table)
+        assert prepared.shape == expected.shape == (len(table), fitted.n_outputs)
+        np.testing.assert_allclose(prepared, expected, atol=2e-6)
+        assert prepared.dtype == np.float32
+        assert prepared.flags.c_contiguous
 
 
 def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
     random = np.random.default_rng(0)
-    x, other = (np.column_stack([random.normal(size=n), random.integers(0, 5, n)]) for n in (700, 500))
+    x, new_rows = (np.column_stack([random.normal(size=n), random.integers(0, 5, n)]) for n in (700, 500))
     scaling = fit_scaling("quantile", x)
     scaler = QuantileTransformer(n_quantiles=700).fit(x)
-    np.testing.assert_allclose(scaling(other) / np.sqrt(12) + 0.5, scaler.transform(other), atol=1e-6)
+    np.testing.assert_allclose(scaling(new_rows) / np.sqrt(12) + 0.5, scaler.transform(new_rows), atol=1e-6)
     scaled = scaling(x)[:, 0]
     assert abs(scaled.mean()) < 0.01
     assert abs(scaled.std() - 1) < 0.01
@@ -110,24 +110,26 @@ def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
 
 
 @pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "none"])
-def test_columns_that_are_fitted_some_at_a_time_are_fitted_alike(scaling, monkeypatch):
-    train, other = random_table(400, 0), random_table(300, 1)
+def test_fitting_columns_in_blocks_gives_the_same_preprocessing(scaling, monkeypatch):
+    train, new_rows = random_table(400, 0), random_table(300, 1)
     expected = prepare(scaling=scaling)._fit(train, np.arange(len(train)))
     monkeypatch.setattr("pipeline.stages.prepare.BLOCK_SIZE", 900)  # a, city | b, size | flag, kind
-    found = prepare(scaling=scaling)._fit(train, np.arange(len(train)))
+    in_blocks = prepare(scaling=scaling)._fit(train, np.arange(len(train)))
     for name in ("fill", "indicators"):
-        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes()
-    np.testing.assert_allclose(found(other), expected(other), rtol=1e-6)  # a lone column's sum is rounded otherwise
+        assert getattr(in_blocks, name).tobytes() == getattr(expected, name).tobytes()
+    np.testing.assert_allclose(
+        in_blocks(new_rows), expected(new_rows), rtol=1e-6
+    )  # the sum of a single column is rounded differently
 
 
-def test_what_was_never_seen_counts_with_the_rare_or_is_nothing():
+def test_unseen_categories_are_infrequent_or_all_zero():
     train = random_table(400, 0)
     fitted = prepare(min_frequency=30)._fit(train, np.arange(len(train)))
     rare = int(np.flatnonzero(np.bincount(train.codes[:, 0][train.codes[:, 0] >= 0]) < 30)[0])
     of_city, of_kind = fitted.slots
-    assert of_city[8] == of_city[rare] >= 0  # "unknown" is where the rare ones are
-    assert of_city[-1] not in (of_city[rare], -1)  # missing ones are many, and have their own column
-    assert of_kind.tolist() == [0, 1, -1, -1]  # x, y; neither rare, nor unknown, nor missing ones were there
+    assert of_city[8] == of_city[rare] >= 0  # "unknown" is in the column of infrequent categories
+    assert of_city[-1] not in (of_city[rare], -1)  # missing values are frequent and have their own column
+    assert of_kind.tolist() == [0, 1, -1, -1]  # x, y; infrequent, unknown and missing ones are all zero
 
 
 def test_indicators_can_be_left_out():
@@ -137,15 +139,15 @@ def test_indicators_can_be_left_out():
     assert fitted.indicators.tolist() == [0, 2, 3]  # a, size, flag
 
 
-def test_the_rows_are_prepared_alike_however_many_there_are(monkeypatch):
+def test_preprocessing_a_row_does_not_depend_on_the_number_of_rows(monkeypatch):
     train, many = random_table(400, 0), random_table(5000, 1)
     fitted = prepare()._fit(train, np.arange(len(train)))
-    whole = fitted(many)
+    prepared = fitted(many)
     monkeypatch.setattr("nncore.inference.preprocessing.NUMBERS_AT_A_TIME", 1000)
-    np.testing.assert_array_equal(fitted(many), whole)
+    np.testing.assert_array_equal(fitted(many), prepared)
     for rows in (np.arange(1), np.arange(5, 50), np.array([4000, 7, 4999])):
-        np.testing.assert_array_equal(fitted(many[rows]), whole[rows])
-        np.testing.assert_array_equal(fitted(many, rows), whole[rows])
+        np.testing.assert_array_equal(fitted(many[rows]), prepared[rows])
+        np.testing.assert_array_equal(fitted(many, rows), prepared[rows])
 
 
 def test_a_column_that_is_empty_in_training_does_no_harm():
@@ -156,24 +158,32 @@ def test_a_column_that_is_empty_in_training_does_no_harm():
     assert (fitted(train)[:, 0] == 0).all()
 
 
-def test_an_ordinal_is_ranked_among_what_was_there_to_fit_to():
-    """Values that only other rows have change nothing for those that were there: they lie between them, or beyond."""
+def test_ordinals_are_ranked_among_the_fitted_values():
+    """Values that were not fitted get ranks between or beyond the fitted ones and do not change those."""
     size = Column("s", "ordinal", "string", ("XS", "S", "M", "L", "XL"))
     train = Table((size,), np.empty((6, 0)), np.array([[1], [3], [3], [1], [-1], [1]], np.int32))
     fitted = prepare(scaling="none", indicators=False)._fit(train, np.arange(len(train)))
-    other = Table((size,), np.empty((7, 0)), np.array([[0], [1], [2], [3], [4], [5], [-1]], np.int32))
-    assert fitted(other)[:, 0].tolist() == [-0.5, 0, 0.5, 1, 1.5, 0, 0]  # the last two: unknown and missing, filled in
+    new_rows = Table((size,), np.empty((7, 0)), np.array([[0], [1], [2], [3], [4], [5], [-1]], np.int32))
+    assert fitted(new_rows)[:, 0].tolist() == [
+        -0.5,
+        0,
+        0.5,
+        1,
+        1.5,
+        0,
+        0,
+    ]  # the last two, unknown and missing, are imputed
 
 
-def test_dates_give_the_day_and_the_seasons():
+def test_dates_are_encoded_as_the_day_and_the_seasons():
     """The 1st of January, a quarter of a year later, and a time of day; 1970-01-01 was a Thursday."""
     day = Column("d", "date", "date")
     moments = np.array([[0.0], [365.2425 / 4], [7.0]])
-    found = features(Table((day,), moments, np.empty((3, 0), np.int32)), ())
-    assert found.shape == (3, 7)
-    np.testing.assert_allclose(found[:, 0], moments[:, 0])
-    np.testing.assert_allclose(found[0, 1:], [0, 1, 0, 1, 0, 1], atol=1e-12)
-    np.testing.assert_allclose(found[1, 1:3], [1, 0], atol=1e-12)
-    np.testing.assert_allclose(found[2, 3:5], [0, 1], atol=1e-12)  # the same day of the week
+    encoded = features(Table((day,), moments, np.empty((3, 0), np.int32)), ())
+    assert encoded.shape == (3, 7)
+    np.testing.assert_allclose(encoded[:, 0], moments[:, 0])
+    np.testing.assert_allclose(encoded[0, 1:], [0, 1, 0, 1, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(encoded[1, 1:3], [1, 0], atol=1e-12)
+    np.testing.assert_allclose(encoded[2, 3:5], [0, 1], atol=1e-12)  # the same day of the week as the first
     noon = features(Table((Column("d", "date", "datetime"),), np.array([[0.5]]), np.empty((1, 0), np.int32)), ())
     np.testing.assert_allclose(noon[0, 5:], [0, -1], atol=1e-12)

@@ -1,4 +1,4 @@
-"""PCA against scikit-learn; the autoencoder against PCA and against common sense."""
+"""PCA compared with scikit-learn; the autoencoder compared with PCA, and bounds on its errors."""
 
 import numpy as np
 import pytest
@@ -58,9 +58,9 @@ def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
     residual = ((x - x.mean(axis=0)) ** 2).sum(axis=1).mean() - pca.explained_variance.sum() * (len(x) - 1) / len(x)
     assert report.curves["train/loss"][-1] == pytest.approx(residual / 2, rel=1e-6)
     code = encoder(x) - encoder(np.zeros_like(x))
-    assert subspace_angles(code, x @ pca.components.T).max() < 1e-3  # of what the codes tell of the rows
+    assert subspace_angles(code, x @ pca.components.T).max() < 1e-3  # the subspace of the codes
     decoder = layer_views(encoder.parameters, architecture)[1].W[0]
-    assert subspace_angles(decoder.T, pca.components.T).max() < 1e-3  # of the directions that can be said
+    assert subspace_angles(decoder.T, pca.components.T).max() < 1e-3  # the subspace of the decoder
 
 
 def test_an_autoencoder_with_hidden_layers_learns_to_reproduce(digits):
@@ -128,7 +128,7 @@ def test_an_activity_penalty_makes_the_code_sparse(digits):
     assert sizes[0.3] < 0.6 * sizes[0.0]
 
 
-def test_an_autoencoder_of_shares_answers_with_shares(digits):
+def test_an_autoencoder_of_shares_returns_shares(digits):
     x = (load_digits().data / 16).astype(np.float32)
     architecture = autoencoder_architecture(64, (32,), 8, RELU, loss=SIGMOID)
     trained, report = train_autoencoder(
@@ -141,7 +141,7 @@ def test_an_autoencoder_of_shares_answers_with_shares(digits):
     assert report.curves["train/loss"][-1] < report.curves["train/loss"][0]
 
 
-def test_a_diverging_autoencoder_says_so(digits):
+def test_a_diverging_autoencoder_is_an_error(digits):
     architecture = autoencoder_architecture(64, (32,), 8, RELU)
     network = make_network("it", 0, make_component("sgd", learning_rate=1e6))
     x = digits.astype(np.float32)
@@ -149,7 +149,7 @@ def test_a_diverging_autoencoder_says_so(digits):
         train_autoencoder(architecture, network, x, 10)
 
 
-def test_standardise_and_back(digits):
+def test_standardising_can_be_inverted(digits):
     x = load_digits().data
     scaler = StandardScaler().fit(x)
     scaling = Affine(scaler.mean_, scaler.scale_)
@@ -159,10 +159,10 @@ def test_standardise_and_back(digits):
     np.testing.assert_allclose(scaling.undo(scaler.transform(x)), x, atol=1e-9)
 
 
-def test_rows_that_are_taken_some_at_a_time_give_the_same_components(monkeypatch):
+def test_fitting_pca_in_blocks_of_rows_gives_the_same_components(monkeypatch):
     x = np.random.default_rng(0).normal(3, [5, 2, 1, 0.5], (1000, 4)).astype("f4")
-    whole = fit_pca(x, 3)
+    expected = fit_pca(x, 3)
     monkeypatch.setattr("nncore.reduction.pca.ROWS_AT_A_TIME", 7)
-    found = fit_pca(x, 3)
+    in_blocks = fit_pca(x, 3)
     for name in ("mean", "components", "explained_variance", "total_variance"):
-        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(getattr(in_blocks, name), getattr(expected, name), rtol=1e-9, atol=1e-12)

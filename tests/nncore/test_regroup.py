@@ -1,4 +1,4 @@
-"""Networks that change their stacks, and stacks on disk."""
+"""Networks that move between stacks, and stacks in files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +21,17 @@ def half_trained(epochs=2, keys="abc", **rest):
     return train(start(architecture, networks), make_data(architecture), epochs, {})[0]
 
 
-def assert_same_stacks(stack, other):
-    assert (stack.architecture, stack.networks, stack.epoch) == (other.architecture, other.networks, other.epoch)
-    for arrays, others in ((stack.state, other.state), (stack.stopped, other.stopped)):
-        assert arrays.keys() == others.keys()
+def assert_same_stacks(stack, expected):
+    assert (stack.architecture, stack.networks, stack.epoch) == (
+        expected.architecture,
+        expected.networks,
+        expected.epoch,
+    )
+    for arrays, expected_arrays in ((stack.state, expected.state), (stack.stopped, expected.stopped)):
+        assert arrays.keys() == expected_arrays.keys()
         for name, array in arrays.items():
-            np.testing.assert_array_equal(array, others[name], strict=True)
-    np.testing.assert_array_equal(stack.parameters, other.parameters, strict=True)
+            np.testing.assert_array_equal(array, expected_arrays[name], strict=True)
+    np.testing.assert_array_equal(stack.parameters, expected.parameters, strict=True)
 
 
 def test_collecting_all_networks_in_their_order_changes_nothing():
@@ -39,7 +43,7 @@ def test_collecting_all_networks_in_their_order_changes_nothing():
     assert_same_stacks(collect(stack.networks, keys, parts), replace(stack, stopped={}))
 
 
-def test_a_perturbed_copy_goes_on_from_its_origin():
+def test_a_perturbed_copy_continues_from_its_origin():
     stack = half_trained()
     copies = [
         replace(stack.networks[1], key=key, seed=9, optimizer=vary_numbers(stack.networks[1].optimizer, share))
@@ -53,15 +57,15 @@ def test_a_perturbed_copy_goes_on_from_its_origin():
     both.parameters[0] = 0
     assert both.parameters[1].any()
     assert stack.parameters[1].any()
-    ended, reports = train(both, make_data(both.architecture), 4, {})
+    trained_stack, reports = train(both, make_data(both.architecture), 4, {})
     assert reports["x"].fingerprint != reports["y"].fingerprint
-    assert ended.epoch == 4
+    assert trained_stack.epoch == 4
 
 
-def test_what_does_not_fit_is_refused():
+def test_networks_that_do_not_fit_together_are_refused():
     stack, sgd = half_trained(), make_network("d", 0, make_component("sgd", learning_rate=0.1))
     first = stack.networks[0]
-    later, other = half_trained(3, "d"), half_trained(2, "d", sizes=(5, 6, 3))
+    later, other_architecture = half_trained(3, "d"), half_trained(2, "d", sizes=(5, 6, 3))
     for networks, origins, sources, message in (
         ([replace(first, key="x")], ["q"], [stack], "'x' is to continue from 'q', which is not in the sources"),
         ([sgd], ["a"], [stack], "'d' must have components of the same kinds as 'a'"),
@@ -71,7 +75,7 @@ def test_what_does_not_fit_is_refused():
             [stack, later],
             "one architecture and one epoch, but 'a' has .* after epoch 2 and 'd' .* epoch 3",
         ),
-        ([first], ["a"], [stack, other], "one architecture and one epoch, but 'a' has "),
+        ([first], ["a"], [stack, other_architecture], "one architecture and one epoch, but 'a' has "),
         ([first], ["a"], [stack, stack.take([0])], "each network once, but 'a' occurs more often"),
         ([first], ["a"], [], "sources must hold networks"),
         ([first], ["a"], [stack.take([])], "sources must hold networks"),
@@ -84,7 +88,7 @@ def test_what_does_not_fit_is_refused():
     assert collect([first], ["a"], [stack.take([]), stack]).networks == (first,)
 
 
-def test_a_settled_stack_answers_as_before_and_trains_no_more():
+def test_freezing_keeps_the_selected_weights_and_drops_the_training_state():
     architecture = make_architecture((5, 7, 6, 3), normalisation=BATCH_NORM)
     early = make_network("early", 2, make_component("sgd", learning_rate=0.5), STOPPING)
     stack, _ = train(start(architecture, [early, *mixed_networks()]), make_data(architecture), 8, {})
@@ -120,8 +124,8 @@ def test_a_stack_comes_back_from_its_file_to_the_last_bit(dtype, tmp_path):
         digest = stack_file.save(saved, tmp_path / "stack")
         again = stack_file.load(tmp_path / "stack", digest)
         assert_same_stacks(again, saved)
-        (ended, reports), (expected, expected_reports) = train(again, data, 8, {}), train(saved, data, 8, {})
-        assert_same_stacks(ended, expected)
+        (resumed, reports), (expected, expected_reports) = train(again, data, 8, {}), train(saved, data, 8, {})
+        assert_same_stacks(resumed, expected)
         assert reports == expected_reports
 
 

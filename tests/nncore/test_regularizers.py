@@ -1,4 +1,4 @@
-"""What each regularizer does, measured."""
+"""The effect of each regularizer, measured."""
 
 from dataclasses import replace
 
@@ -44,8 +44,8 @@ def ends(architecture, *networks, epochs=4, data=None):
 
 
 @pytest.mark.parametrize("name", ["l1", "l2", "elastic_net", "weight_decay"])
-def test_biases_scales_and_shifts_are_spared_unless_asked(name):
-    """On rows of zeros only biases get a gradient: weights move by the penalty alone."""
+def test_biases_scales_and_shifts_are_not_penalised_by_default(name):
+    """On rows of zeros only biases have a gradient: weights change by the penalty only."""
     architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
     for biases in (False, True):
@@ -67,22 +67,22 @@ def test_weight_decay_and_adam_are_adamw():
     both = make_network(
         "b", 0, make_component("adam", learning_rate=rate), make_component("weight_decay", strength=rate * amount)
     )
-    found = ends(architecture, adamw, both)
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    weights = ends(architecture, adamw, both)
+    np.testing.assert_allclose(weights[0], weights[1], rtol=1e-12)
     assert (
-        np.abs(found[0] - ends(architecture, make_network("c", 0, make_component("adam", learning_rate=rate)))).max()
+        np.abs(weights[0] - ends(architecture, make_network("c", 0, make_component("adam", learning_rate=rate)))).max()
         > 1e-3
     )
 
 
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
     architecture = make_architecture((5, 7, 3), dtype="float64")
-    found = ends(
+    weights = ends(
         architecture,
         make_network("it", 0, make_component("sgd", learning_rate=0.5), make_component("max_norm", limit=0.7)),
         epochs=6,
     )
-    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(found, architecture)]
+    norms = [np.sqrt((layer.W**2).sum(axis=1)).ravel() for layer in layer_views(weights, architecture)]
     assert max(layer_norms.max() for layer_norms in norms) <= 0.7 + 1e-12
     assert np.isclose(np.concatenate(norms), 0.7).sum() >= 3
     assert np.concatenate(norms).min() < 0.69
@@ -99,31 +99,31 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
         [],
         RandomStreams([4, 5], 0),
     )
-    seen = inside.dropout(1, x)
-    np.testing.assert_array_equal(seen[0], 1)  # the neighbour without dropout sees all
-    assert abs((seen[1] == 0).mean() - 0.3) < 0.005
-    assert abs(seen[1].mean() - 1) < 0.01
-    assert abs((seen[1] == 0).mean(axis=0).std() - np.sqrt(0.21 / 500)) < 0.003  # independent from row to row
+    dropped = inside.dropout(1, x)
+    np.testing.assert_array_equal(dropped[0], 1)  # the neighbour has no dropout
+    assert abs((dropped[1] == 0).mean() - 0.3) < 0.005
+    assert abs(dropped[1].mean() - 1) < 0.01
+    assert abs((dropped[1] == 0).mean(axis=0).std() - np.sqrt(0.21 / 500)) < 0.003  # independent from row to row
     dx = np.full((2, 500, 300), 2.0, np.float32)
     inside.dropout_backward(1, dx)
-    np.testing.assert_array_equal(dx, 2 * seen)
-    assert inside.dropout(0, x) is x  # the rows' own columns have a rate of their own
+    np.testing.assert_array_equal(dx, 2 * dropped)
+    assert inside.dropout(0, x) is x  # network inputs have their own rate
 
 
 def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():
     like, draws = np.empty((1, 50, 40)), RandomStreams([0], 0)
     draws.next_step()
     first = draws.of(EVERYONE).chances("dropout", like, 1)
-    np.testing.assert_array_equal(first, draws.of(EVERYONE).chances("dropout", like, 1))  # within a step the same
+    np.testing.assert_array_equal(first, draws.of(EVERYONE).chances("dropout", like, 1))  # the same within a step
     draws.next_step()
-    others = [draws.of(EVERYONE).chances("dropout", like, 1), draw(epoch=1).chances("dropout", like, 1)]
-    others += [draw().chances("dropout", like, 2), draw(seeds=(1,)).chances("dropout", like, 1)]
-    for other in others:
-        assert (first == other).mean() < 0.01
+    other_draws = [draws.of(EVERYONE).chances("dropout", like, 1), draw(epoch=1).chances("dropout", like, 1)]
+    other_draws += [draw().chances("dropout", like, 2), draw(seeds=(1,)).chances("dropout", like, 1)]
+    for chances in other_draws:
+        assert (first == chances).mean() < 0.01
     np.testing.assert_array_equal(first, draw().chances("dropout", like, 1))
 
 
-def test_a_trained_network_answers_without_dropout():
+def test_dropout_is_not_applied_in_predictions():
     architecture = make_architecture()
     data = make_data(architecture)
     stack, reports = train(
@@ -147,7 +147,7 @@ def test_input_noise_has_its_deviation():
 
 def test_mixup_mixes_rows_and_targets_alike():
     x = np.random.default_rng(0).normal(size=(1, 64, 3))
-    t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays so under every mixture
+    t = x[:, :, :2] * 2 + 1  # a target that is linear in x stays linear in a mixture
     before = x.copy()
     make_component("mixup", alpha=0.4).build().augment(x, t, "real", draw())
     np.testing.assert_allclose(t, x[:, :, :2] * 2 + 1, rtol=1e-12)
@@ -160,16 +160,16 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
 
     shares = []
     for step in range(600):
-        x = np.eye(2)[None].repeat(1, axis=0)  # two rows: a partner is the row itself or the other one
+        x = np.eye(2)[None].repeat(1, axis=0)  # two rows: the partner is the row itself or the other
         make_component("mixup", alpha=0.5).build().augment(x, np.zeros((1, 2, 1)), "real", draw(step=step))
         if x[0, 0, 1] > 0:
             shares.append(x[0, 0, 0])
     assert 200 < len(shares) < 400
     assert kstest(shares, beta(0.5, 0.5).cdf).pvalue > 0.01
     x = np.random.default_rng(0).normal(size=(1, 9, 2))
-    kept = x.copy()
+    before = x.copy()
     make_component("mixup", alpha=0.0).build().augment(x, np.zeros((1, 9, 1)), "real", draw())
-    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(x, before)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_clipping_by_norm_keeps_the_direction(dtype):
 
 
 def test_clipping_sees_the_penalty_too():
-    """With a gradient of almost nothing but penalty, a step is as long as the limit allows."""
+    """With a gradient that is almost only penalty, the length of a step is the limit."""
     architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64")
     zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
     clipped = make_network(
@@ -239,11 +239,11 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     patient = make_network(
         "it", 0, make_component("sgd", learning_rate=0.8), make_component("early_stopping", patience=1000)
     )
-    whole, reports = train(start(architecture, [patient]), data, 40, {})
+    unstopped, reports = train(start(architecture, [patient]), data, 40, {})
     assert reports["it"].stopped is None
-    assert reports["it"].selected_epoch == best < 40  # never stopped, and still it answers with its best
+    assert reports["it"].selected_epoch == best < 40  # not stopped, but its best epoch is selected
     with pytest.raises(KeyError):
-        whole.selected_weights_of("nobody")
+        unstopped.selected_weights_of("nobody")
 
 
 def test_early_stopping_without_restoring_and_by_the_training_loss():
@@ -259,7 +259,7 @@ def test_early_stopping_without_restoring_and_by_the_training_loss():
         make_component("early_stopping", watch="loss").build()
 
 
-def test_networks_stop_at_their_own_time():
+def test_each_network_stops_at_its_own_epoch():
     architecture = make_architecture()
     networks = [
         make_network(
@@ -268,11 +268,11 @@ def test_networks_stop_at_their_own_time():
         for rate in (0.01, 0.3, 0.9, 2.0)
     ]
     reports = train_reports(architecture, networks, 30)
-    ended = {report.stopped[0] if report.stopped else 30 for report in reports.values()}
-    assert len(ended) >= 3
+    last_epochs = {report.stopped[0] if report.stopped else 30 for report in reports.values()}
+    assert len(last_epochs) >= 3
 
 
-def test_averages_are_what_is_validated_and_answered_with():
+def test_averaged_weights_are_validated_and_selected():
     architecture = make_architecture((5, 7, 3), normalisation=BATCH_NORM, dtype="float64")
     data = make_data(architecture)
     plain = [train(start(architecture, [make_network()]), data, epoch, {})[0].parameters for epoch in range(1, 7)]
@@ -280,14 +280,14 @@ def test_averages_are_what_is_validated_and_answered_with():
         start(architecture, [make_network("it", 0, None, make_component("swa", start=2))]), data, 6, {}
     )
     np.testing.assert_allclose(stack.selected_weights_of("it"), np.mean(plain[2:], axis=0), rtol=1e-10)
-    np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself goes on as ever
+    np.testing.assert_array_equal(stack.parameters, plain[-1])  # training itself does not change
     curve, free = reports["it"].curves, train_reports(architecture, [make_network()], 6, data)["it"].curves
     assert curve["train/loss"] == free["train/loss"]
     assert curve["validation/loss"][:3] == free["validation/loss"][:3]
     assert curve["validation/loss"][3:] != free["validation/loss"][3:]
 
 
-def test_the_activity_penalty_is_the_gradient_of_what_it_says():
+def test_the_activity_penalty_adds_its_gradient():
     """strength times the sum of |y| of the code, as a mean over the rows, against the directional derivative."""
     architecture = autoencoder_architecture(6, (5,), 3, TANH, dtype="float64", batch_size=9)
     random, strength, h = np.random.default_rng(0), 0.7, 1e-6
@@ -308,8 +308,8 @@ def test_the_activity_penalty_is_the_gradient_of_what_it_says():
     assert (g * direction).sum() == pytest.approx(expected, rel=1e-7)
 
 
-def test_every_kind_of_regularizer_may_meet_in_one_network():
-    everything = [
+def test_every_kind_of_regularizer_can_be_combined_in_one_network():
+    regularizers = [
         make_component("l1", strength=1e-4),
         make_component("l2", strength=1e-4),
         make_component("elastic_net", strength=1e-4),
@@ -327,7 +327,7 @@ def test_every_kind_of_regularizer_may_meet_in_one_network():
     ]
     architecture = make_architecture((5, 7, 7, 1), RELU, SIGMOID, BATCH_NORM, residual=True)
     report = train_reports(
-        architecture, [make_network("it", 0, make_component("adam", learning_rate=0.01), *everything)], 5
+        architecture, [make_network("it", 0, make_component("adam", learning_rate=0.01), *regularizers)], 5
     )["it"]
     assert report.diverged is None
     assert len(report.curves["validation/loss"]) >= 4

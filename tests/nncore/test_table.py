@@ -68,7 +68,7 @@ def test_raw_values_become_numbers_or_codes(column, values, expected):
         (BORN, of(7), "column 'born' is date, but row 0 has 7"),
     ],
 )
-def test_what_cannot_be_read_is_named(column, values, words):
+def test_a_value_that_cannot_be_read_is_named(column, values, words):
     with pytest.raises(ValueError, match=words):
         column.read(values)
 
@@ -92,7 +92,7 @@ def test_a_table_has_a_block_of_numbers_and_one_of_codes():
     np.testing.assert_array_equal(table[np.array([2, 0])].codes, [[0, 2], [1, 1]])
 
 
-def test_the_order_of_columns_and_others_among_them_do_not_matter():
+def test_the_order_of_columns_and_additional_columns_do_not_matter():
     table = read_table(COLUMNS, RAW)
     for names in itertools.permutations(RAW):
         again = read_table(COLUMNS, {"id": of(1, 2, 3)} | {name: RAW[name] for name in names})
@@ -131,7 +131,7 @@ def test_missing_columns_and_other_widths_are_refused():
         (ZIP, np.array([1]), [80331]),
     ],
 )
-def test_what_was_read_can_be_shown_and_read_again(column, values, shown):
+def test_values_can_be_shown_and_read_again(column, values, shown):
     assert column.show(values) == shown
-    assert [type(one) for one in column.show(values)] == [type(one) for one in shown]
+    assert [type(item) for item in column.show(values)] == [type(item) for item in shown]
     np.testing.assert_array_equal(column.read(of(*shown)), values)

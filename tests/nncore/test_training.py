@@ -1,4 +1,4 @@
-"""Whole training: against torch's loss curves on real data, and what training promises."""
+"""Complete trainings: compared with torch's loss curves on real data, and the guarantees of training."""
 
 import pickle
 from dataclasses import replace
@@ -36,7 +36,7 @@ LAYER_NORM = Component("nncore.normalisations.layer_norm")
 
 
 def case(name):
-    """The shape and the network of a case."""
+    """The architecture and the network of a case."""
     rest = {"loss": SOFTMAX, "batch_size": REFERENCE["batch"], "dtype": "float64"}
     if name == "adam_relu_l2":
         layers = (Layer(32, RELU), Layer(10))
@@ -72,7 +72,10 @@ def test_weights_of_whole_numbers_equal_repeated_rows():
     weighted = data._replace(train=data.train._replace(weights=times.astype(float)))
     repeated = data._replace(train=Rows(*(array.repeat(times, axis=0) for array in data.train[:2])))
     network = make_network("it", 0, make_component("gradient_descent", learning_rate=0.3))
-    ends = [train(start(architecture, [network]), each, 5, {})[0].parameters for each in (weighted, repeated)]
+    ends = [
+        train(start(architecture, [network]), rows_of_variant, 5, {})[0].parameters
+        for rows_of_variant in (weighted, repeated)
+    ]
     assert_close_to_reference(ends[0], ends[1], 1e-10)
     assert np.abs(ends[0] - train(start(architecture, [network]), data, 5, {})[0].parameters).max() > 1e-3
 
@@ -90,7 +93,7 @@ def test_only_the_ratios_of_weights_matter_and_metrics_are_weighted():
         assert train_reports(architecture, [network], data=data)["it"].curves[name] != curve
 
 
-def test_resumed_from_any_epoch_it_ends_the_same():
+def test_resuming_from_any_epoch_gives_the_same_bits():
     architecture = make_architecture(normalisation=BATCH_NORM)
     data = make_data(architecture)
     ema, plateau = make_component("ema", decay=0.9), make_component("reduce_on_plateau", patience=0)
@@ -112,8 +115,8 @@ def test_a_batch_larger_than_the_data_is_one_batch():
     )
 
 
-def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
-    """With weights that hardly move, an epoch's mean loss is that of all rows, whatever their order."""
+def test_every_epoch_uses_each_row_once_in_a_new_order():
+    """With weights that hardly change, the mean loss of an epoch is that of all rows, in any order."""
     architecture = make_architecture((5, 3), loss=SQUARED, dtype="float64", batch_size=7)
     still = make_network("it", 0, make_component("sgd", learning_rate=1e-15))
     curve = train_reports(architecture, [still], 4)["it"].curves["train/loss"]
@@ -151,7 +154,7 @@ def test_every_epoch_shows_each_row_once_in_an_order_of_its_own():
         ),
     ],
 )
-def test_an_impossible_shape_is_refused(change, message):
+def test_an_impossible_architecture_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(make_architecture(), **change)
 
@@ -229,7 +232,7 @@ def test_rows_that_do_not_fit_are_refused(rows, message):
         ((Data(Rows(X, T), Rows(X, T)), Data(Rows(X, T[:8]), Rows(X, T))), "t of the train rows must be"),
     ],
 )
-def test_views_that_do_not_stand_together_are_refused(views, message):
+def test_views_that_do_not_fit_together_are_refused(views, message):
     with pytest.raises(ValueError, match=message):
         train(start(make_architecture(), [replace(make_network("b"), view=1)]), views, 1, {})
 
@@ -275,13 +278,13 @@ def test_views_that_do_not_stand_together_are_refused(views, message):
         ),
     ],
 )
-def test_networks_that_cannot_be_trained_are_refused_by_their_place(networks, message):
+def test_networks_that_cannot_be_trained_are_refused_by_position(networks, message):
     with pytest.raises(ValueError, match=message):
         start(make_architecture(), networks)
 
 
 def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatch):
-    """From `start` to the selected weights, in three slices and past another network's departure."""
+    """From `start` to the selected weights, in three slices, while another network stops."""
     built = []
     original = nncore.optimizers.adam.adam
 
@@ -312,8 +315,8 @@ def test_a_component_is_built_once_to_check_it_and_once_for_its_group(monkeypatc
     assert len(built) == 2
 
 
-def test_what_is_one_for_all_makes_groups_of_its_own():
-    """A size cannot be one per network: networks with another memory are computed apart."""
+def test_networks_with_different_array_sizes_are_in_different_groups():
+    """An array size cannot differ within a group: networks with another memory are in another group."""
     architecture = make_architecture()
     networks = [make_network(f"{i}", 0, make_component("lbfgs", memory=memory)) for i, memory in enumerate((5, 5, 3))]
     together = train_reports(architecture, networks, 8)
@@ -332,16 +335,16 @@ def test_what_is_one_for_all_makes_groups_of_its_own():
         (make_component("swa", start=1),),
     ],
 )
-def test_one_step_per_epoch_is_one_step_for_everything(components):
-    """In batches of 8 beside others, as in one batch of all rows: but for rounding."""
+def test_a_full_batch_step_does_not_depend_on_the_batch_size(components):
+    """In batches of 8 with other networks, the result equals that of one batch of all rows up to rounding."""
     small, large = make_architecture(dtype="float64", batch_size=8), make_architecture(dtype="float64", batch_size=1000)
     data, gd = make_data(small), make_component("gradient_descent", learning_rate=0.3)
     for optimizer in (gd, make_component("lookahead", optimizer=gd, every=3)):
         network = make_network("it", 0, optimizer, *components, schedule=make_component("exponential", gamma=0.9))
-        beside = [make_network("a", 1, None, *components), network, make_network("b", 2, None, *components)]
-        found, _ = train(start(small, beside), data, 10, {})
+        networks = [make_network("a", 1, None, *components), network, make_network("b", 2, None, *components)]
+        stack, _ = train(start(small, networks), data, 10, {})
         expected, _ = train(start(large, [network]), data, 10, {})
-        assert_close_to_reference(found.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
+        assert_close_to_reference(stack.selected_weights_of("it"), expected.selected_weights_of("it"), 1e-10)
 
 
 def test_a_last_batch_of_one_row_leaves_the_running_statistics():
@@ -366,10 +369,10 @@ def test_a_plateau_behind_a_warm_up_begins_with_it_and_may_be_negative():
     state = rising.init(1)
     for epoch in range(1, 9):
         rising.observe(np.array([-2.0 + epoch / 10]), state, epoch)
-    assert rising.factor(9, state) < 1  # it only went up
+    assert rising.factor(9, state) < 1  # the loss only increased
 
 
-def test_answers_are_copies_and_no_rows_have_no_answers():
+def test_predictions_are_copies_and_empty_for_no_rows():
     architecture = make_architecture()
     stack, _ = train(start(architecture, [make_network("a"), make_network("b", 1)]), make_data(architecture), 2, {})
     before = stack.parameters.copy()
