@@ -19,7 +19,7 @@ from nncore.inference.table import MISSING, Column, Table
 from nncore.kernels.backend import Array
 from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.components.types import Development, PreparedView, RawRows, Task
+from pipeline.components.types import Development, PreparedView, Task
 
 Scaling = Literal["standard", "min_max", "robust", "quantile", "none"]
 MAX_QUANTILES = 1000
@@ -66,9 +66,11 @@ class Prepare:
         table, rows = development.rows.x, development.folds[fold]
         preprocessing = self._fit(table, rows.train)
         train, validation = replace(development, rows=development.rows.bare()).part(fold)
-        target_decoder = self._target_decoder(development, train)
+        target_decoder = self._target_decoder(development, train.y)
         data = Data(
-            Rows(preprocessing(table, rows.train), target_decoder.targets(train.y), self._weights(train)),
+            Rows(
+                preprocessing(table, rows.train), target_decoder.targets(train.y), self._weights(train.y, train.weights)
+            ),
             Rows(
                 preprocessing(table, rows.validation),
                 target_decoder.targets(validation.y),
@@ -130,20 +132,20 @@ class Prepare:
         one_hot = encoder.transform(np.arange(missing + 1)[:, None])
         return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), -1).astype(np.int32)
 
-    def _target_decoder(self, development: Development, train: RawRows) -> ClassDecoder | LabelDecoder | ValueDecoder:
+    def _target_decoder(self, development: Development, y: Array) -> ClassDecoder | LabelDecoder | ValueDecoder:
         if development.labels is not None:
             return ClassDecoder(development.labels)
         if development.task == "multilabel":
             return LabelDecoder(development.targets)
-        return ValueDecoder(development.targets, standard(train.y) if self.scale_targets else unscaled(train.y))
+        return ValueDecoder(development.targets, standard(y) if self.scale_targets else unscaled(y))
 
-    def _weights(self, train: RawRows) -> Array | None:
+    def _weights(self, y: Array, weights: Array | None) -> Array | None:
         """Weights of the training rows: their own times those of their classes."""
         if self.class_weights == "none":
-            return _float32(train.weights)
-        _, number, counts = np.unique(train.y, return_inverse=True, return_counts=True)
-        of_class = (len(train) / (len(counts) * counts))[number]
-        return _float32(of_class if train.weights is None else of_class * train.weights)
+            return _float32(weights)
+        _, number, counts = np.unique(y, return_inverse=True, return_counts=True)
+        of_class = (len(y) / (len(counts) * counts))[number]
+        return _float32(of_class if weights is None else of_class * weights)
 
 
 def fit_scaling(scaling: Scaling, x: Array) -> Affine | Quantiles:

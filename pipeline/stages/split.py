@@ -77,12 +77,13 @@ class Split:
             else:
                 test = dataset.test
             rows = np.sort(rows)
-            folds = tuple(Fold(*map(np.sort, fold)) for fold in self._folds(dataset, rows, draws[1:]))
+            seeds = draws[1 : 1 + self._n_divisions]
+            folds = [Fold(*map(np.sort, fold)) for seed in seeds for fold in self._folds(dataset, rows, seed)]
         except ValueError as error:
             raise SettingError(f"{self._setting} does not fit the data: {error}") from None
         taken = dataset.rows.take(rows)
         labels = np.unique(taken.y) if dataset.task == "classification" else None
-        development = Development(dataset.task, dataset.targets, labels, taken, folds)
+        development = Development(dataset.task, dataset.targets, labels, taken, tuple(folds))
         self._check_parts(replace(development, rows=taken.bare()), test)
         return development, test
 
@@ -90,12 +91,17 @@ class Split:
         """The rows that stay, and those that are held out: a share of all rows of the source, taken from `rows`."""
         raise NotImplementedError
 
-    def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        """For each fold the positions within `rows` for training and for validation."""
+    @property
+    def _n_divisions(self) -> int:
+        """How often the development rows are divided into folds."""
+        return 1
+
+    def _folds(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        """For each fold of a division the positions within `rows` for training and for validation."""
         if self.folds > 1:
-            yield from self._divide(dataset, rows, seeds[0])
+            yield from self._divide(dataset, rows, seed)
         else:
-            train, validation = self._hold_out(dataset, rows, self.validation, seeds[0])
+            train, validation = self._hold_out(dataset, rows, self.validation, seed)
             yield np.searchsorted(rows, train), np.searchsorted(rows, validation)
 
     def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
@@ -170,9 +176,9 @@ class Holdout(Split):
         if self.repeats > MAX_REPEATS:
             raise ValueError(f"repeats must be at most {MAX_REPEATS}, but is {self.repeats}")
 
-    def _folds(self, dataset: Dataset, rows: Array, seeds: list[int]) -> Iterator[tuple[Array, Array]]:
-        for seed in seeds[: self.repeats]:
-            yield from super()._folds(dataset, rows, [seed])
+    @property
+    def _n_divisions(self) -> int:
+        return self.repeats
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         return _draw(rows, _count_held_out(share, len(dataset.rows), len(rows)), seed, None)
