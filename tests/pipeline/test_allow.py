@@ -22,7 +22,7 @@ def importable(tmp_path, monkeypatch):
     allow([])
 
 
-def test_an_optimizer_of_ones_own_is_swept(tmp_path):
+def test_an_optimizer_of_a_users_package_is_swept(tmp_path):
     """As by a user: the package lies where the command is given."""
     run_command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
     summary = read_summary(tmp_path)
@@ -32,14 +32,14 @@ def test_an_optimizer_of_ones_own_is_swept(tmp_path):
     assert "snake" not in json.dumps(model)  # a model answers without its optimizer
 
 
-def test_its_results_are_those_of_the_same_formula_in_nncore(importable, tmp_path):
+def test_a_users_optimizer_gives_the_results_of_the_same_formula_in_nncore(importable, tmp_path):
     custom = run_sweep(tmp_path / "a", *venom.settings(importable, learning_rate="[0.1]"))
     removed = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     builtin = run_sweep(tmp_path / "b", *removed, "space.optimizer.sgd.learning_rate=[0.1]")
     assert custom["best"]["validation"] == builtin["best"]["validation"]
 
 
-def test_a_package_that_is_not_named_is_not_even_imported(importable):
+def test_a_package_that_is_not_allowed_is_not_imported(importable):
     overrides = [override for override in venom.settings(importable) if not override.startswith("allow")]
     with pytest.raises(
         SettingError, match="must be the full name of a public function or class inside nncore or pipeline; "
@@ -51,7 +51,7 @@ def test_a_package_that_is_not_named_is_not_even_imported(importable):
 
 
 @pytest.mark.parametrize("package", ["snak", "snakes"])
-def test_another_package_is_not_allowed_because_its_name_begins_alike(package, importable):
+def test_allowing_a_package_does_not_allow_one_with_a_similar_name(package, importable):
     (importable / package).mkdir()
     (importable / package / "__init__.py").touch()
     overrides = [override for override in venom.settings(importable) if not override.startswith("allow")]
@@ -81,14 +81,14 @@ def test_only_packages_can_be_allowed(value, message):
 
 
 @pytest.mark.parametrize("name", ["snake.os.system", "snake.np.load", "snake.checked", "snake.sys", "snake.Optimizer"])
-def test_what_an_allowed_package_has_imported_is_not_its_own(name, importable):
+def test_what_an_allowed_package_imports_is_not_allowed(name, importable):
     venom.settings(importable)
     allow(["snake"])
     with pytest.raises(ValueError, match=f"'{name}' is not defined in|has no '{name}'"):
         component_function(name)
 
 
-def test_a_package_that_was_changed_is_other_code(importable):
+def test_a_changed_package_changes_the_code_version(importable):
     venom.settings(importable)
     without = code_version()
     allow(["snake"])
@@ -101,7 +101,7 @@ def test_a_package_that_was_changed_is_other_code(importable):
 
 
 @pytest.mark.slow
-def test_the_package_comes_to_rays_workers(tmp_path):
+def test_ray_workers_can_import_an_allowed_package(tmp_path):
     settings = (*venom.settings(tmp_path), "training.epochs=30", "tracking=none", "report=none")
     many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # one worker does not do them all
     run_command(tmp_path, *settings, "execution=ray", *many_slices)

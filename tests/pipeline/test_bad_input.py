@@ -24,7 +24,7 @@ FEW = list(BROKEN)[::6]  # the others are slow
 
 
 @pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in BROKEN])
-def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monkeypatch, capsys):
+def test_a_broken_file_is_one_line_that_names_the_mistake(name, tmp_path, monkeypatch, capsys):
     """As a command; what it leaves behind, if the mistake only showed once the rows were read, is whole."""
     broken = BROKEN[name]
     files = tmp_path / "files"
@@ -56,7 +56,7 @@ def test_a_broken_file_is_one_line_that_says_what_is_wrong(name, tmp_path, monke
 
 
 @pytest.mark.parametrize("name", ["no such file", "an empty file", "wrong delimiter", "no such column", "header only"])
-def test_what_the_header_shows_ends_before_anything_is_made(name, tmp_path):
+def test_a_mistake_in_the_header_is_reported_before_a_run_starts(name, tmp_path):
     """No folder, no Ray, no tracking: the settings themselves are refused."""
     broken = BROKEN[name]
     broken.make(tmp_path)

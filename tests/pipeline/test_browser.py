@@ -109,7 +109,7 @@ def test_the_saved_view_shows_the_parent_and_its_children_best_first(
         assert name.startswith(f"{row['optimizer']} {float(row['optimizer.learning_rate']):g}, {row['regularizer']}")
 
 
-def test_the_saved_view_has_the_columns_that_a_sweep_needs(browser, address):
+def test_the_saved_view_has_the_scores_and_parameters_as_columns(browser, address):
     browser.open(address)
     expected = ["metrics.`validation_loss`", "metrics.`validation_accuracy`", "metrics.`train_loss`"]
     expected += [f"params.`{name}`" for name in ("optimizer", "optimizer.learning_rate", "regularizer")]
@@ -122,7 +122,7 @@ def test_the_saved_view_has_the_columns_that_a_sweep_needs(browser, address):
     assert all(row["duration"] for row in cells)
 
 
-def test_a_click_sorts_by_another_metric(browser, address, leaderboard):
+def test_a_click_on_a_column_sorts_by_it(browser, address, leaderboard):
     browser.open(address)
     browser.rows(49)
     browser.click("//*[@data-testid='sort-header-validation_accuracy']")
@@ -213,7 +213,7 @@ def test_the_parents_page_shows_the_report(browser, experiment, tracked, report)
     assert "momentum" in browser.find("//body").text
 
 
-def test_the_report_opens_alone(browser, report):
+def test_the_report_needs_no_other_file_or_server(browser, report):
     browser.open(report.as_uri())
     assert browser.find("//h1").text
     assert [address for address in browser.requests() if not address.startswith(("data:", "blob:"))] == [

@@ -46,7 +46,7 @@ def flatten(value):
 
 @pytest.mark.parametrize("data", ["iris", "diabetes", "moons"])
 @pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
-def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
+def test_every_stage_result_can_be_cached_and_read(data, reduce, cache):
     few = ["reduce.epochs=1"] if reduce == "autoencoder" else []
     settings, _ = compose(f"data={data}", f"reduce={reduce}", "prepare.scaling=quantile", *few)
     dataset = settings.data()
@@ -60,7 +60,7 @@ def test_every_artefact_comes_back_as_it_was(data, reduce, cache):
         assert flatten(cached) == flatten(value)
 
 
-def test_what_is_computed_is_as_what_is_read(cache):
+def test_computed_and_cached_results_have_the_same_memory_layout(cache):
     """Also in how it lies in memory, on which the last bits of what follows may depend."""
     array = np.asfortranarray(np.arange(12.0).reshape(3, 4))
     *values, was_cached = run_and_cache(cache, [NAMES[0], None], lambda: (array, (array[:, 1:3], np.float32(2))))
@@ -74,7 +74,7 @@ def test_what_is_computed_is_as_what_is_read(cache):
 
 
 @pytest.mark.parametrize("position", [0, 9, 40, -100, -1])
-def test_a_damaged_file_is_deleted_and_not_used(position, cache):
+def test_a_damaged_file_is_deleted_and_ignored(position, cache):
     cache.put(NAMES[0], np.arange(100.0))
     (path,) = cache.folder.iterdir()
     content = bytearray(path.read_bytes())
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_deleted_and_not_used(position, cache):
     assert file_names(cache) == []
 
 
-def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
+def test_the_least_recently_used_results_are_deleted_beyond_the_limit(tmp_path):
     cache = FolderCache(tmp_path, 0.0035, False)  # three megabytes and a bit
     (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
     for index, name in enumerate(NAMES[:3]):
@@ -100,7 +100,7 @@ def test_beyond_the_bound_the_least_recently_used_leave(tmp_path):
     assert file_names(cache) == ["mine.txt"]
 
 
-def test_clear_deletes_what_is_the_caches_own_and_nothing_else(cache):
+def test_clear_deletes_only_files_of_the_cache(cache):
     cache.put(NAMES[0], 1)
     (cache.folder / f".{NAMES[1]}.stage.0a1b2c").write_bytes(b"half")  # of a writer that was killed
     other_files = {"mine.stage", f"{NAMES[1]}.npz", f"x{NAMES[2]}.stage"}
@@ -157,7 +157,7 @@ def test_many_processes_may_write_and_delete_at_once(tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
-def test_the_configured_folder_is_absolute_and_none_keeps_nothing(tmp_path, monkeypatch):
+def test_the_folder_is_absolute_and_cache_none_stores_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cache = compose()[0].cache
     assert (cache.folder, cache.gigabytes, cache.clear) == (tmp_path / "runs" / "cache", 2, False)
@@ -200,7 +200,7 @@ def test_every_configured_setting_has_a_description():
     assert len(content_hashes) == 1
 
 
-def test_the_content_of_files_is_known_where_they_are_local_or_their_server_says(tmp_path):
+def test_the_content_of_a_file_is_hashed_where_it_is_local(tmp_path):
     import fsspec
 
     first, second = tmp_path / "one", tmp_path / "other"

@@ -79,7 +79,7 @@ def raylet(node):
 
 
 @pytest.mark.slow
-def test_nodes_come_and_leave_in_mid_sweep_and_nothing_is_lost(cluster, expected, tmp_path):
+def test_nodes_can_join_and_leave_during_a_sweep(cluster, expected, tmp_path):
     first = add_worker(cluster)
     cluster.wait_for_nodes()
     run = ClusterRun(tmp_path, cluster)
@@ -98,7 +98,7 @@ def test_nodes_come_and_leave_in_mid_sweep_and_nothing_is_lost(cluster, expected
 
 
 @pytest.mark.slow
-def test_without_any_worker_the_sweep_waits_for_one(cluster, expected, tmp_path):
+def test_without_workers_the_sweep_waits_for_one(cluster, expected, tmp_path):
     run = ClusterRun(tmp_path, cluster)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("runs/digits/*/states/session-*")):

@@ -110,7 +110,7 @@ def test_every_file_has_a_schema():
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_the_files_are_as_their_schemas_say(name):
+def test_the_files_are_valid(name):
     jsonschema.validate(content(name), SCHEMAS[name])
 
 
@@ -128,7 +128,7 @@ def test_the_files_are_as_their_schemas_say(name):
         ("kuberay_job", ["spec", "rayClusterSpec", "authOptions", "mode"], "none"),
     ],
 )
-def test_the_schemas_find_what_is_wrong(name, path, value):
+def test_the_schemas_detect_mistakes(name, path, value):
     changed = copy.deepcopy(content(name))
     parent = changed
     for key in path[:-1]:
@@ -142,7 +142,7 @@ def test_the_schemas_find_what_is_wrong(name, path, value):
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_host_is_quick_to_notice_that_another_is_gone(name):
+def test_every_host_detects_a_lost_host_quickly(name):
     text = (FOLDER / f"{name}.yaml").read_text()
     groups = 2 if name == "ray_launcher" else 1  # in the manifests all containers have one list
     assert {setting: text.count(setting) for setting in QUICK} == dict.fromkeys(QUICK, groups)
@@ -155,7 +155,7 @@ def test_every_host_is_quick_to_notice_that_another_is_gone(name):
         assert all(container["resources"]["requests"] == container["resources"]["limits"] for container in containers)
 
 
-def test_the_job_does_what_a_command_line_does():
+def test_the_entrypoint_of_the_job_is_a_valid_command():
     command, *overrides = shlex.split(content("kuberay_job")["spec"]["entrypoint"])
     settings, _ = compose(*overrides)
     assert command == "nnsweep"
@@ -163,7 +163,7 @@ def test_the_job_does_what_a_command_line_does():
     assert str(settings.runs) == "/runs"
 
 
-def test_nobody_without_the_token_is_let_in():
+def test_clusters_require_a_token():
     for name in SCHEMAS:
         text = (FOLDER / f"{name}.yaml").read_text()
         assert text.count("RAY_AUTH_MODE=token" if name == "ray_launcher" else "authOptions: {mode: token}") >= 1
@@ -172,5 +172,5 @@ def test_nobody_without_the_token_is_let_in():
     assert "~/.ray/auth_token" in content("ray_launcher")["file_mounts"]
 
 
-def test_the_job_has_the_cluster_of_the_cluster():
+def test_the_job_and_the_cluster_have_the_same_cluster_spec():
     assert content("kuberay_job")["spec"]["rayClusterSpec"] == content("kuberay_cluster")["spec"]

@@ -79,7 +79,7 @@ def test_imports_for_type_checkers_do_not_count(sounds):
     assert version(sounds, unused="four = 5\n") == before
 
 
-def test_what_settings_hold_and_name_counts():
+def test_code_of_components_in_settings_counts():
     adam, sgd = (Component(f"nncore.optimizers.{name}.{name}") for name in ("adam", "sgd"))
     versions = [code_version(), code_version(adam), code_version(sgd), code_version(adam, sgd)]
     assert len(set(versions)) == 4
@@ -88,7 +88,7 @@ def test_what_settings_hold_and_name_counts():
     assert content_hash("x", adam) != content_hash("x", sgd)
 
 
-def test_the_libraries_that_the_road_imports_count_with_their_versions():
+def test_the_versions_of_imported_libraries_count():
     of_search = {name: sweep_code(compose(f"search={name}")[1]) for name in ("grid", "tpe")}
     for name in ("numpy", "scikit-learn"):
         assert all(f" {name} {metadata.version(name)}" in version for version in of_search.values())
@@ -98,7 +98,7 @@ def test_the_libraries_that_the_road_imports_count_with_their_versions():
     assert "scikit-learn" not in code_version("nncore.optimizers.adam.adam")
 
 
-def test_settings_that_change_no_result_change_no_code():
+def test_settings_that_change_no_result_do_not_change_the_code_version():
     before = sweep_code(compose()[1])
     assert sweep_code(compose("tracking=none", "report=none", "execution=local", "cache=none")[1]) == before
     assert sweep_code(compose("split=time")[1]) == before  # of the same module

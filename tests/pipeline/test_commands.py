@@ -82,7 +82,7 @@ def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
+def test_each_job_of_a_multirun_has_its_own_timings(tmp_path):
     completed = run_command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
     assert completed.stdout.count("champion ") == 2  # digits and diabetes
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
@@ -92,7 +92,7 @@ def test_the_jobs_of_a_multirun_are_timed_each_for_itself(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
+def test_a_module_named_pipeline_in_the_working_directory_is_ignored(tmp_path):
     (tmp_path / "pipeline.py").write_text("raise SystemExit('this is the wrong one')\n")
     completed = subprocess.run(
         [str(NNSWEEP), "execution=local", "training.epochs=1", *FEW], cwd=tmp_path, capture_output=True, text=True
@@ -103,7 +103,7 @@ def test_a_pipeline_of_the_users_own_is_not_in_the_way(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_own_space_in_an_own_folder(tmp_path):
+def test_a_space_in_a_users_configuration_folder(tmp_path):
     folder = tmp_path / "my_conf" / "space"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(
@@ -124,13 +124,13 @@ def test_an_own_space_in_an_own_folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_console_command_does_the_same(tmp_path):
+def test_the_console_command_gives_the_same_digest(tmp_path):
     subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
     assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "module", "training.epochs=2")["digest"]
 
 
 @pytest.mark.slow
-def test_all_trials_diverged_is_said_in_one_line(tmp_path):
+def test_one_line_reports_that_all_trials_diverged(tmp_path):
     spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
     completed = run_command(
         tmp_path, "data=diabetes", *LOCAL, *spaces, "space.optimizer.sgd.learning_rate=[1e20,1e30]", check=False
@@ -144,7 +144,7 @@ def test_all_trials_diverged_is_said_in_one_line(tmp_path):
     assert leaderboard.read_text().count("diverged in epoch 1: train/loss was nan") == 14
 
 
-def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
+def test_one_line_reports_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "runs").write_text("a file where the folder of runs should be")
     completed = run_command(tmp_path, *LOCAL, check=False)
     assert completed.returncode == 2
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", ["stages.sweep.cpus=1000", "stages.load.gpus=1000"])
-def test_resources_that_ray_does_not_have_are_refused_instead_of_awaited(wish, tmp_path):
+def test_resources_that_ray_does_not_have_are_refused(wish, tmp_path):
     completed = run_command(tmp_path, "tracking=none", wish, check=False)
     assert completed.returncode == 2
     setting = wish.partition("=")[0]

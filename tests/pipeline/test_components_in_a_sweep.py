@@ -45,7 +45,7 @@ def leaderboard(summary):
 
 
 @pytest.mark.slow
-def test_law_1_digest_of_a_sweep_of_everything_does_not_depend_on_packing(mixed_sweep, tmp_path):
+def test_law_1_digest_of_a_sweep_of_all_components_does_not_depend_on_packing(mixed_sweep, tmp_path):
     narrow = run_sweep(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
     assert narrow["digest"] == mixed_sweep["digest"]
     assert narrow["best"] == mixed_sweep["best"]
@@ -64,7 +64,7 @@ def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epo
         assert float(row["validation/loss"]) == pytest.approx(float(lowest), rel=1e-5)
 
 
-def test_the_champion_of_all_that_is_a_model_that_answers(mixed_sweep):
+def test_the_champion_of_all_components_predicts_probabilities(mixed_sweep):
     assert mixed_sweep["best"]["test"]["accuracy"] > 0.9
     model = model_file.load(Path(mixed_sweep["model"]["path"]))
     predictions = model.predict_columns(np.zeros((2, 64)))
@@ -74,7 +74,7 @@ def test_the_champion_of_all_that_is_a_model_that_answers(mixed_sweep):
     assert [layer.residual for layer in model.architecture.layers] == [False, True, False]
 
 
-def test_the_hyperparameters_of_a_member_inside_a_member_have_dotted_names():
+def test_hyperparameters_of_nested_components_have_dotted_names():
     settings, _ = compose(
         *FEW, "+optimizer@space.optimizer.lookahead=lookahead", "+space.optimizer.lookahead.every=[3,7]"
     )

@@ -109,7 +109,7 @@ def other_regularizers(name):
 @pytest.mark.parametrize(
     "files", [[p for p in ADDED if p.parent.name == "optimizer"], other_regularizers("ema"), other_regularizers("swa")]
 )
-def test_every_file_that_adds_something_is_composed_and_built_as_its_first_line_says(files):
+def test_files_that_can_be_combined_are_composed_and_built_together(files):
     """All of a folder together."""
     assert len(files) > 10
     settings, config = compose(*(selecting_overrides(path) for path in files))
@@ -143,7 +143,7 @@ def test_every_component_of_nncore_has_its_file(folder, components):
     assert named == {component.name for component in components}
 
 
-def test_the_default_space_is_the_one_that_is_promised():
+def test_the_default_space_has_112_trials():
     settings, _ = compose()
     trials = requested_trials(settings)
     assert len(trials) == 112
@@ -227,7 +227,7 @@ def documented_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", documented_commands(), ids=" ".join)
-def test_every_command_of_the_documentation_is_right(overrides, sample_files):
+def test_every_command_of_the_documentation_is_valid(overrides, sample_files):
     for configuration in configurations(["--multirun", *overrides]):
         assert requested_trials(configuration.settings)
 

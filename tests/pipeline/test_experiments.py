@@ -26,7 +26,7 @@ def fashion(folder):
     return f"data.path={folder}"
 
 
-def test_every_bundled_and_drawn_set_has_one():
+def test_every_bundled_and_generated_set_has_an_experiment():
     sets = {path.stem for path in (CONF / "data").glob("*.yaml")}
     assert set(READY) == sets - {"csv", "parquet", "npz", "openml", "_table"}
 

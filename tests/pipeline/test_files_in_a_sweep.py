@@ -53,7 +53,7 @@ def run_id(tmp_path_factory):
         *(pytest.param(*one, marks=pytest.mark.slow) for one in (("diabetes", "csv"), ("breast_cancer", "csv.gz"))),
     ],
 )
-def test_a_bundled_set_as_a_file_goes_all_the_way(name, ending, run_id, tmp_path):
+def test_a_bundled_set_can_be_trained_from_a_file_and_served_by_mlflow(name, ending, run_id, tmp_path):
     from pipeline.tracking.mlflow_model import logged_model
 
     table, path = as_table(name), tmp_path / f"{name}.{ending}"
@@ -183,7 +183,7 @@ def test_the_models_signature_names_the_columns_and_types(model):
         ),
     ],
 )
-def test_the_model_takes_what_people_have(shop, model, change, equivalent):
+def test_the_model_accepts_other_types_missing_values_and_unknown_categories(shop, model, change, equivalent):
     rows = shop[1].head(3)
     predictions = model.predict(rows.assign(**change))
     assert np.isfinite(predictions[["probability_no", "probability_yes"]].to_numpy()).all()
@@ -192,7 +192,7 @@ def test_the_model_takes_what_people_have(shop, model, change, equivalent):
 
 
 @pytest.mark.slow
-def test_the_model_minds_neither_the_order_of_columns_nor_how_many_rows_there_are(shop, model):
+def test_predictions_depend_neither_on_the_order_of_columns_nor_on_the_number_of_rows(shop, model):
     rows = shop[1]
     expected = model.predict(rows)
     pd.testing.assert_frame_equal(model.predict(rows[rows.columns[::-1]]), expected)
@@ -203,7 +203,7 @@ def test_the_model_minds_neither_the_order_of_columns_nor_how_many_rows_there_ar
 
 
 @pytest.mark.slow
-def test_what_the_model_cannot_take_is_said_clearly(shop, model):
+def test_the_model_refuses_invalid_rows_with_a_clear_message(shop, model):
     rows = shop[1].head(3)
     with pytest.raises(mlflow.exceptions.MlflowException, match=r"missing inputs \['city'\]"):
         model.predict(rows.drop(columns="city"))

@@ -84,7 +84,7 @@ def test_one_network_has_a_value_and_no_interval():
     assert (records.tied, records.front, best["tied"]) == (None, None, None)
 
 
-def test_a_trial_is_over_when_all_its_networks_are():
+def test_a_trial_is_finished_when_all_its_networks_are():
     records = open_records(3, 2)
     records.rungs.append(RungProgress("4", 6, 18, 12))
     firsts = {key: report(0.5, 0.5, selected_epoch=2) for key in records.networks if key.endswith("/1/0")}
@@ -131,7 +131,7 @@ def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_interv
     assert not [name for name in read_csv(tmp_path / "one.csv")[0] if "std" in name or "95" in name or name == "tied"]
 
 
-def test_the_terminal_shows_means_and_deviations_and_who_cannot_be_told_apart():
+def test_the_terminal_shows_means_deviations_and_ties():
     console = Console(file=StringIO(), width=200)
     print_leaderboard(console, rank_records(trained_records()), 3)
     text = console.file.getvalue()
@@ -155,7 +155,7 @@ def make_trial_record(*reports):
     return TrialRecord("0007", ("sgd", "none", ""), PARAMETERS, tuple(networks), started=5)
 
 
-def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
+def test_mlflow_has_means_until_the_first_network_stops():
     stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": (2, "no better"), "selected_epoch": 1}
     run = make_trial_record(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))
     assert (mlflow_status(run), run.started, run.ended) == ("FINISHED", 5, 20)
@@ -171,7 +171,7 @@ def test_mlflow_sees_means_for_as_long_as_all_networks_go_on():
     assert trial_tags(run)["networks"] == "2"
 
 
-def test_mlflow_sees_which_network_diverged():
+def test_mlflow_names_the_network_that_diverged():
     fine = {"curves": {"loss": [1.0, 2.0, 6.0]}}
     run = make_trial_record((fine, 10), ({"curves": {"loss": [3.0]}, "diverged": (2, "NaN"), "selected_epoch": 0}, 20))
     assert mlflow_status(run) == "FAILED"
@@ -181,12 +181,12 @@ def test_mlflow_sees_which_network_diverged():
     assert trial_metrics(at_once, 100) == []
 
 
-def test_a_trial_of_which_a_network_has_not_begun_has_no_means():
+def test_a_trial_with_an_untrained_network_has_no_means():
     run = make_trial_record(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (None, 0))
     assert trial_metrics(run, 100) == []
 
 
-def test_of_one_network_mlflow_sees_the_values_themselves():
+def test_mlflow_has_the_values_of_a_single_network():
     run = make_trial_record(({"curves": {"loss": [0.1 + 0.2, 2.0]}, "stopped": (2, "so"), "selected_epoch": 1}, 10))
     values = [("loss", 0.1 + 0.2, 10, 1), ("loss", 2.0, 10, 2), ("loss", 0.1 + 0.2, 10, 0)]
     assert trial_metrics(run, 100)[:3] == values
@@ -194,7 +194,7 @@ def test_of_one_network_mlflow_sees_the_values_themselves():
     assert trial_tags(run) == expected | {"stop_reason": "stopped after epoch 2: so", "status": "stopped", "rung": "0"}
 
 
-def test_the_card_of_very_many_columns_is_cut():
+def test_the_data_card_of_very_many_columns_is_truncated():
     columns = [{"name": f"column {n}", "kind": "numeric", "missing": 0.0} for n in range(10_000)]
     card = {"name": "it", "source": "/a/x.npz", "columns": columns, "targets": ["y"], "digest": "0" * 64, "n_rows": 5}
     dataset = data_set(card)

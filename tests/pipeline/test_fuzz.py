@@ -266,7 +266,7 @@ def header(shape, dtype="<f8"):
         (zipfile.ZIP_DEFLATED, header((2**27,)) + bytes(2**30), "is compressed"),
     ],
 )
-def test_arrays_that_are_larger_than_they_say_are_refused_before_there_is_memory_for_them(
+def test_arrays_larger_than_their_file_are_refused_before_memory_is_allocated(
     how, content, message, run_folder, tmp_path
 ):
     folder = tmp_path / "model"

@@ -71,7 +71,7 @@ def test_a_host_with_fewer_gpus_than_declared_is_reported():
         shares(2, look=lambda: (1000, 1)).capacity([TWO_GPUS])
 
 
-def test_a_host_that_leaves_while_it_is_probed_is_forgotten():
+def test_a_host_that_leaves_while_it_is_probed_is_ignored():
     results = iter([TaskLostError("the worker's host left"), (1000, 1)])
 
     def probe():

@@ -51,7 +51,7 @@ def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devi
     assert summary["work"]["widest_stack"] == max(on_gpus)
 
 
-def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expected, tmp_path):
+def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_BYTES", str(6_000_000))
     run_command(tmp_path, *SETTINGS, "execution.gpus=1")
     on_gpus, _ = widths(tmp_path)
@@ -62,7 +62,7 @@ def test_the_memory_of_a_gpu_bounds_the_width_before_it_can_fail(standin, expect
 
 
 @pytest.mark.parametrize(("room", "at_most"), [(200_000, 40), (2_000, 0)])
-def test_a_gpu_without_enough_memory_gets_half_as_many_and_none_in_the_end(room, at_most, standin, expected, tmp_path):
+def test_a_gpu_without_enough_memory_gets_narrower_stacks_or_none(room, at_most, standin, expected, tmp_path):
     """A network has 1,226 parameters, 4.9 kB, so 40 of them find room; or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
     run_command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
@@ -83,7 +83,7 @@ def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, t
     assert summary["digest"] == expected["digest"]
 
 
-def test_the_host_with_the_only_gpu_leaves_and_cores_continue(standin, expected, tmp_path):
+def test_cores_continue_when_the_host_with_the_only_gpu_leaves(standin, expected, tmp_path):
     cluster = clusters.start_cluster(num_cpus=1)
     try:
         host = clusters.add_worker(cluster, num_gpus=1)

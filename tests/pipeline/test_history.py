@@ -57,7 +57,7 @@ def history(*recorded):
 BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
 
 
-def test_slices_are_put_together(folder):
+def test_slices_of_a_network_are_joined(folder):
     recorded = [
         BEGIN,
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2), second=report(0.9, 0.8, selected_epoch=2)),
@@ -77,7 +77,7 @@ def test_a_later_session_that_repeats_the_rung_changes_nothing(folder):
     assert networks_after(folder, [BEGIN, *slices, {"event": "run", "time": 1}, BEGIN]) == once
 
 
-def test_a_copy_has_its_origins_history(folder):
+def test_a_copy_has_the_history_of_its_origin(folder):
     recorded = [
         BEGIN,
         folder.slice(0, 1, first=report(0.5, selected_epoch=1), second=report(0.9, selected_epoch=1)),
@@ -91,7 +91,7 @@ def test_a_copy_has_its_origins_history(folder):
     assert (networks["c"].key, networks["c"].checkpoint.file) == (SECOND, "00001-2")
 
 
-def test_what_was_trained_again_from_the_beginning_counts(folder):
+def test_the_latest_training_from_the_first_epoch_counts(folder):
     recorded = [
         BEGIN,
         folder.slice(0, 2, first=report(0.5, 0.4, selected_epoch=2)),
@@ -101,7 +101,7 @@ def test_what_was_trained_again_from_the_beginning_counts(folder):
     assert (list(networks["a"].curves["validation/loss"]), networks["a"].epochs_trained) == ([0.5], 1)
 
 
-def test_who_left_a_stack_is_found_in_its_last_file(folder):
+def test_a_stopped_network_is_found_in_the_last_file_of_its_stack(folder):
     recorded = [
         BEGIN,
         folder.slice(
@@ -119,7 +119,7 @@ def test_who_left_a_stack_is_found_in_its_last_file(folder):
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "gone"])
-def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, folder):
+def test_law_5_a_damaged_checkpoint_is_ignored_but_its_epochs_count(damage, folder):
     recorded = [
         BEGIN,
         folder.slice(0, 1, first=report(0.5, selected_epoch=1)),
@@ -135,7 +135,7 @@ def test_law_5_a_state_that_is_damaged_is_forgotten_but_not_its_epochs(damage, f
     assert networks["b"].checkpoint.file == "00001-1"
 
 
-def test_stacks_are_numbered_on(folder):
+def test_stack_numbers_continue(folder):
     assert history().next_stack == 0
     assert history(BEGIN, folder.slice(0, 1, stack=7), folder.slice(1, 2, stack=3)).next_stack == 8
 

@@ -100,7 +100,7 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
 
 
 @pytest.mark.parametrize("address", ["auto", "explicit"])
-def test_a_head_that_asks_for_the_token_of_this_user_gets_it(address, tmp_path):
+def test_a_head_that_requires_the_users_token_gets_it(address, tmp_path):
     """As in the guide to clusters, where a sweep has run before: Ray has created a token and asks for it."""
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)

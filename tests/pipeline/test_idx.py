@@ -53,7 +53,7 @@ def error_message(act):
 
 
 @pytest.mark.parametrize("packed", ["plain", "gzip with the ending", "gzip without it"])
-def test_what_was_written_is_read(tmp_path, packed):
+def test_idx_files_are_read(tmp_path, packed):
     folder = tmp_path / "set"
     folder.mkdir()
     for name, array in arrays().items():
@@ -134,13 +134,13 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, case):
         assert error_message(source.check) == message
 
 
-def test_a_header_that_promises_too_much_takes_no_memory(tmp_path):
+def test_a_header_with_too_large_sizes_allocates_no_memory(tmp_path):
     images = {name: idx(arrays()[name])[:8] + b"\xff" * 8 + b"....." for name in (IMAGES, TEST_IMAGES)}
     source = Idx("mine", str(write_files(tmp_path / "set", **images)), ())
     assert f"{IMAGES} holds 5 values, but its header says 7 x 4294967295 x 4294967295" in error_message(source)
 
 
-def test_what_is_no_file_or_no_folder_is_refused(tmp_path):
+def test_a_path_that_is_not_a_file_or_folder_is_refused(tmp_path):
     folder = write_files(tmp_path / "set", **{IMAGES: None})
     source = Idx("mine", str(folder), ())
     (folder / IMAGES).mkdir()
@@ -157,7 +157,7 @@ def test_what_is_no_file_or_no_folder_is_refused(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FASHION.is_dir(), reason=f"Debian's dataset-fashion-mnist is not in {FASHION}")
-def test_fashion_mnist_is_what_its_makers_say():
+def test_fashion_mnist_has_its_published_properties():
     dataset = Idx("fashion_mnist", str(FASHION), tuple(NAMES.split(",")))()
     for rows, n_rows in ((dataset.rows, 60_000), (dataset.test, 10_000)):
         assert rows.x.numbers.shape == (n_rows, 784)

@@ -114,7 +114,7 @@ def test_a_stage_that_failed_on_ray_is_not_recorded_as_finished(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_driver_takes_its_writer_along(tmp_path):
+def test_the_writer_of_a_killed_driver_ends(tmp_path):
     process = start_run(tmp_path, "execution=local")
     wait_for_slices(tmp_path)
     process.kill()
@@ -150,7 +150,7 @@ def silent_server():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("behaviour", ["refused", "mute"])
-def test_an_unreachable_server_costs_seconds_and_one_line(behaviour, silent_server, tmp_path):
+def test_an_unreachable_server_is_one_warning_after_some_seconds(behaviour, silent_server, tmp_path):
     uri = silent_server if behaviour == "mute" else "http://127.0.0.1:9"
     start_time = time.monotonic()
     completed = run_command(tmp_path, *FEW, "execution=local", "training.epochs=2", f"tracking.uri={uri}")

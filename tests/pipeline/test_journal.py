@@ -74,7 +74,7 @@ def test_the_journal_is_read_while_it_is_written(tmp_path):
     reader.close()
 
 
-def test_law_5_a_last_line_that_is_torn_anywhere_is_cut_off(tmp_path):
+def test_law_5_a_torn_last_line_is_removed(tmp_path):
     path = tmp_path / "journal.jsonl"
     content = write_journal(path)
     begins = content[:-1].rindex(b"\n") + 1
@@ -87,7 +87,7 @@ def test_law_5_a_last_line_that_is_torn_anywhere_is_cut_off(tmp_path):
     assert path.read_bytes() == content  # a whole one stays
 
 
-def test_law_5_a_last_line_of_which_a_block_was_never_written_is_cut_off(tmp_path):
+def test_law_5_a_last_line_with_a_block_of_zeros_is_removed(tmp_path):
     """Some file systems leave zeros where the end of the line is there already."""
     path = tmp_path / "journal.jsonl"
     content = write_journal(path)
@@ -97,7 +97,7 @@ def test_law_5_a_last_line_of_which_a_block_was_never_written_is_cut_off(tmp_pat
     assert path.read_bytes() == content[:begins]
 
 
-def test_law_5_writing_goes_on_behind_what_was_healed(tmp_path):
+def test_law_5_writing_continues_after_a_repair(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_bytes(write_journal(path)[:-5])
     journal = Journal(path)
@@ -151,7 +151,7 @@ def test_law_5_a_second_process_is_refused_and_the_lock_ends_with_its_process(tm
     ["5", "[]", "null", '{"event": "end", "time": 1}', '{"event": "run", "time": 1}', "[" * 100_000, '{"event": "run"',
      '{"event": "run", "time": 1, "run_id": "x", "version": "", "code": "", "command": "", "settings": 5}'],
 )  # fmt: skip
-def test_a_damaged_last_line_of_another_run_is_in_nobodys_way(last, tmp_path):
+def test_a_damaged_last_line_of_another_run_is_ignored(last, tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_text(f"{last}\n")
     assert last_event(path) == {"event": "", "time": 0}
@@ -163,7 +163,7 @@ def test_a_damaged_last_line_of_another_run_is_in_nobodys_way(last, tmp_path):
     [("start", "0"), ("stack", "5"), ("until", True), ("stack", 10**30), ("time", 10**30), ("time", "1"), ("last", 1),
      ("file", "../x"), ("file", "00000-1" + "0" * 300), ("held", ["0" * 5000 + "/1/0"]), ("networks", {"../1/0": {}})],
 )  # fmt: skip
-def test_numbers_and_names_of_a_slice_are_what_they_have_to_be(name, value, tmp_path):
+def test_numbers_and_names_of_a_slice_are_validated(name, value, tmp_path):
     valid = {"event": "slice", "time": 1, **SLICE}
     path = tmp_path / "journal.jsonl"
     path.write_text(json.dumps(valid) + "\n")
@@ -178,7 +178,7 @@ def test_numbers_and_names_of_a_slice_are_what_they_have_to_be(name, value, tmp_
     [("begin", {}), ("stage", {"stage": "load"}), ("stage", {"stage": "load", "seconds": 1.0, "more": 1}),
      ("slice", SLICE | {"until": -1})],
 )  # fmt: skip
-def test_what_no_reader_would_accept_is_not_written(kind, content, tmp_path):
+def test_invalid_events_are_not_written(kind, content, tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     with pytest.raises(ValueError, match=r"begin|seconds|more|until"):
         journal.append(kind, **content)

@@ -32,7 +32,7 @@ def listening(pids):
     return listened - {None}
 
 
-def test_the_check_can_fail():
+def test_listening_addresses_are_found():
     import socket
 
     with socket.socket() as server:

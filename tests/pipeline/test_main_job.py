@@ -47,7 +47,7 @@ def test_rows():
     return settings.split(settings.data())[1]
 
 
-def test_the_output_tells_the_story(main_job):
+def test_the_output_lists_stages_plan_and_results(main_job):
     output = main_job.output
     for stage in ("startup", "load", "split", "prepare", "reduce"):
         assert re.search(rf"^{stage} +\d+\.\d s$", output, re.MULTILINE)
@@ -70,7 +70,7 @@ def test_the_output_tells_the_story(main_job):
     assert "warning" not in output.lower()
 
 
-def test_the_summary_has_the_keys_of_the_design(main_job):
+def test_the_summary_has_the_documented_keys(main_job):
     summary = main_job.summary
     counts = {"planned": 112, "finished": 112, "stopped": 0, "diverged": 0, "failed": 0}
     assert summary["status"] == "finished"
@@ -222,7 +222,7 @@ def test_the_champion_names_its_inputs_and_outputs(main_job):
         model.predict(rows.drop(columns="pixel_0_0"))
 
 
-def test_the_default_sweep_is_as_good_as_it_should_be(main_job):
+def test_the_default_sweep_reaches_the_expected_accuracy(main_job):
     """0.97 to 0.98 test accuracy is what networks of this size reach on this data."""
     assert main_job.summary["best"]["test"]["accuracy"] >= 0.97
     assert main_job.summary["best"]["validation"]["accuracy"]["mean"] >= 0.96

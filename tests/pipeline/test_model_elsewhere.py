@@ -58,7 +58,7 @@ def assert_predictions(result, expected):
             assert list(values) == expected[name].tolist()
 
 
-def test_it_answers_where_the_package_cannot_be_imported(run, tmp_path):
+def test_the_model_predicts_where_the_package_cannot_be_imported(run, tmp_path):
     _, store, rows, expected = run
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | NO_PICKLE
     completed = subprocess.run(
@@ -82,7 +82,7 @@ def post(port, content):
         return json.load(response)["predictions"]
 
 
-def test_mlflows_server_answers_rows_over_http(run, tmp_path):
+def test_mlflows_server_predicts_rows_over_http(run, tmp_path):
     _, store, rows, expected = run
     port = free_port()
     arguments = ["models", "serve", "-m", "models:/wine@champion", "--env-manager", "local", "--host", "127.0.0.1"]

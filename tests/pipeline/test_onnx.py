@@ -162,7 +162,7 @@ MIXED = read_table(
 
 
 @pytest.mark.parametrize("scaling", ["affine", "quantiles"])
-def test_every_kind_of_column_missing_values_and_texts_that_were_never_seen(scaling):
+def test_every_kind_of_column_with_missing_and_unknown_values(scaling):
     n_features = 1 + 7 + 1 + 1  # size, when, grade, new
     of_columns = np.linspace(0.5, 2, n_features)
     bounds = np.stack([np.sort(DRAWN.normal(size=5)) for _ in range(n_features)], axis=1)
@@ -198,14 +198,14 @@ def test_texts_alone_are_the_only_input():
     assert [value.name for value in onnx.load_from_string(content).graph.input] == ["texts"]
 
 
-def test_a_file_that_answers_otherwise_is_refused(monkeypatch):
+def test_a_file_with_different_predictions_is_refused(monkeypatch):
     different_model = export.export(make_model(seed=2))
     monkeypatch.setattr(export, "export", lambda model: different_model)
     with pytest.raises(ArithmeticError, match=r"the ONNX file's \w+ differs from the model's by 0\.\d+ > 1e-05"):
         onnx_model(make_model(), MATRIX)
 
 
-def test_what_has_no_translation_is_named(monkeypatch):
+def test_a_function_without_an_onnx_translation_is_named(monkeypatch):
     monkeypatch.setattr("nncore.reduction.pca.Pca.__call__", lambda self, x: np.arctan(x))
     with pytest.raises(NotImplementedError, match=r"^numpy.arctan has no translation to ONNX$"):
         export.export(make_model(transforms=(fit_pca(MATRIX.numbers, 6),)))
@@ -217,7 +217,7 @@ def test_the_setting_needs_the_packages(monkeypatch):
         compose("onnx=true")
 
 
-def test_a_file_that_cannot_be_made_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, capsys):
+def test_a_run_continues_when_the_onnx_file_cannot_be_exported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     summary = run_pipeline(*compose("data=wine", *FEW, "execution=local", "tracking=none", "report=none",
                                "training.epochs=2", "onnx=true", f"runs={tmp_path}"))  # fmt: skip

@@ -73,7 +73,7 @@ def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     assert "validation loss  epoch" in "\n".join(lines)  # whole, however long the labels
 
 
-def test_the_plain_progress_has_a_line_now_and_then_and_a_last_one():
+def test_the_plain_progress_prints_a_line_at_intervals_and_at_the_end():
     lines = []
     progress = PlainProgress(lines.append)
     for _ in range(10):
@@ -84,7 +84,7 @@ def test_the_plain_progress_has_a_line_now_and_then_and_a_last_one():
     assert lines[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
 
 
-def test_what_is_shown_takes_a_small_share_of_the_time(monkeypatch):
+def test_showing_progress_takes_a_small_share_of_the_time(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr("pipeline.console.progress.time.monotonic", lambda: clock[0])
     pace = Pace(1.0)
@@ -96,11 +96,11 @@ def test_what_is_shown_takes_a_small_share_of_the_time(monkeypatch):
     assert pace.due()
 
 
-def test_durations_are_said_in_the_unit_that_suits():
+def test_durations_are_shown_in_suitable_units():
     assert [duration(seconds) for seconds in (0.4, 99, 100, 5000, 6000)] == ["0 s", "99 s", "2 min", "83 min", "1.7 h"]
 
 
-def test_json_says_how_far_a_sweep_is():
+def test_json_reports_the_progress_of_a_sweep():
     file = StringIO()
     output = JsonOutput(file, Pace())
     output.sweeping(SweepProgress(sample_records(), 2.0, 4, 3))
@@ -176,7 +176,7 @@ def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):
             assert (plan["trials"], plan["network_epochs"]) == (7, 21)
 
 
-def test_modes_are_what_they_are_called():
+def test_each_mode_has_its_output():
     assert isinstance(output_of("quiet"), QuietOutput)
     assert isinstance(output_of("json"), JsonOutput)
     assert isinstance(output_of("live")._progress, LiveTable)

@@ -32,7 +32,7 @@ def entries(folder):
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
 
-def test_the_numbers_of_a_small_sweep_are_those_worked_out_by_hand(tmp_path):
+def test_the_plan_of_a_small_sweep_equals_a_calculation_by_hand(tmp_path):
     """9 trials on 2 folds with 3 seeds; of 150 rows 30 are for the test, 60 and 60 are the folds."""
     estimate, printed = run_plan(
         tmp_path, *ADAM, *IRIS, "split=k_fold", "split.folds=2", "training.seeds=3", "training.epochs=10"
@@ -55,12 +55,12 @@ def test_rungs_are_planned_with_the_trials_that_survive(tmp_path):
     assert estimate["network_epochs"] == 9 * 1 + 3 * 2 + 1 * 6
 
 
-def test_a_budget_is_planned_with(tmp_path):
+def test_the_plan_respects_the_budget(tmp_path):
     estimate, _ = run_plan(tmp_path, *ADAM, *IRIS, "budget.trials=4", "training.epochs=5")
     assert (estimate["trials"], estimate["network_epochs"]) == (4, 20)
 
 
-def test_of_a_run_that_grows_what_is_new_is_planned(tmp_path):
+def test_the_plan_of_an_extended_run_has_only_the_new_work(tmp_path):
     settings = (*ADAM, *IRIS, "training.epochs=3")
     run = f"run={run_sweep(tmp_path, *settings)['run_id']}"
     estimate, printed = run_plan(tmp_path, *settings, run, "training.epochs=5")
@@ -100,7 +100,7 @@ def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
 
 
 @pytest.mark.slow
-def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
+def test_the_plan_command_prints_the_plan_and_creates_no_run(tmp_path):
     completed = run_command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
     lines = [line.split()[0] for line in completed.stdout.splitlines() if line and not line.startswith(" ")]
     assert lines[-5:] == ["plan", "upstream", "memory", "arithmetic", "sweep"]
@@ -108,7 +108,7 @@ def test_as_a_command_it_prints_its_lines_and_makes_no_run(tmp_path):
     assert entries(tmp_path / "runs") == {"cache"}
 
 
-def test_the_rest_of_an_interrupted_run_is_planned(tmp_path):
+def test_the_plan_of_an_interrupted_run_has_only_the_remaining_work(tmp_path):
     """And it is not touched."""
     run_sweep(tmp_path, *ADAM, *IRIS)
     (path,) = tmp_path.glob("*/*/journal.jsonl")

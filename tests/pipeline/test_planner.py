@@ -50,7 +50,7 @@ def network_lists(draw):
     workers=st.integers(1, 9),
     width=st.one_of(st.sampled_from(["auto", "unlimited"]), st.integers(1, 50)),
 )
-def test_every_network_is_in_one_stack_of_networks_like_it(networks, workers, width):
+def test_every_network_is_in_exactly_one_stack_of_compatible_networks(networks, workers, width):
     by_key = {network_plan.network.key: network_plan for network_plan in networks}
     stacks = plan(networks, workers, packing(width))
     assert Counter(network.key for stack in stacks for network in stack.networks) == Counter(by_key.keys())

@@ -49,7 +49,7 @@ def error_line(capsys, *arguments):
     return line
 
 
-def test_new_rows_need_no_target_and_may_come_in_other_columns(houses, tmp_path, capsys):
+def test_new_rows_need_no_target_and_may_have_other_columns(houses, tmp_path, capsys):
     _, run, rows = houses
     with (tmp_path / "new.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["city", "note", "sold", "area"], *([r[1], "x", r[2], r[0]] for r in rows)])
@@ -61,7 +61,7 @@ def test_new_rows_need_no_target_and_may_come_in_other_columns(houses, tmp_path,
     assert [int(row["row"]) for row in predictions] == list(range(1, 121))
 
 
-def test_a_bundled_set_is_answered_with_classes_and_probabilities(tmp_path, capsys):
+def test_a_bundled_set_is_predicted_with_classes_and_probabilities(tmp_path, capsys):
     summary = run_sweep(tmp_path, *FEW, "data=iris", "training.epochs=2", "report=none")
     rows = predict_rows(capsys, tmp_path, f"model={tmp_path}/iris/{summary['run_id']}", "data=iris")
     assert len(rows) == 150
@@ -71,7 +71,7 @@ def test_a_bundled_set_is_answered_with_classes_and_probabilities(tmp_path, caps
         assert max(probabilities, key=probabilities.get) == row["prediction"]
 
 
-def test_mistakes_are_one_line_and_leave_no_file(houses, tmp_path, capsys):
+def test_mistakes_are_one_line_and_no_file_is_written(houses, tmp_path, capsys):
     folder, run, _ = houses
     table = ("data=csv", f"data.path={folder}/houses.csv", f"out={tmp_path}/a.csv")
     assert "model must be given" in error_line(capsys, *table)
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line_and_leave_no_file(houses, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_champion_of_mlflow_answers_and_moves_only_to_a_better_model(tmp_path, capsys):
+def test_the_champion_alias_predicts_and_moves_only_to_a_better_model(tmp_path, capsys):
     settings = ("data=wine", *FEW, "execution=local", "report=none", "resume=never")
     client = MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db")
 

@@ -82,7 +82,7 @@ def test_the_page_has_all_its_parts(digits):
     ]  # fmt: skip
 
 
-def test_the_page_needs_nothing_but_itself(digits):
+def test_the_page_loads_no_other_file(digits):
     page = digits[1]
     assert page.scripts == 0
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in page.addresses)

@@ -36,7 +36,7 @@ def test_slices_are_counted_and_joined():
     assert (records.n_finished, records.best) == (2, records.trials["0000"])
 
 
-def test_a_network_that_is_stopped_early_is_over_and_ranked_by_its_best_epoch():
+def test_a_network_that_stops_early_is_finished_and_ranked_by_its_best_epoch():
     records = open_records(4)
     first, second = list(records.networks)[:2]
     early = report(0.5, 0.1, 0.4, 0.6, stopped=(4, "why"), selected_epoch=2)
@@ -59,7 +59,7 @@ def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric)
     assert records.best.key == "0001"
 
 
-def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
+def test_scores_at_an_epoch_are_those_of_the_epoch_selected_then():
     """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
     records = open_records(1)
     (key,) = records.networks
@@ -74,7 +74,7 @@ def test_what_is_known_of_an_epoch_is_what_the_network_answered_with_then():
     assert network.metrics_at(3)["validation/loss"] == 0.2  # a rung before still has its score
 
 
-def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_known():
+def test_training_again_from_the_first_epoch_replaces_earlier_results():
     records = open_records(1)
     (key,) = records.networks
     add_slice(records, {key: report(0.5, 0.4, 0.3, selected_epoch=3, fingerprint="old")}, 0, 3)
@@ -86,7 +86,7 @@ def test_what_is_trained_again_from_the_beginning_takes_the_place_of_what_was_kn
     assert [network.result_known_at(epoch) for epoch in (2, 3, 5)] == [True, False, False]
 
 
-def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
+def test_a_copy_continues_the_history_of_its_origin_without_changing_it():
     """As population-based training does: trial 1 goes on from trial 0."""
     records = open_records(2)
     good, bad = records.networks
@@ -111,7 +111,7 @@ def test_a_copy_goes_on_with_the_history_of_its_origin_and_leaves_that_alone():
     assert records.n_resumed == 0
 
 
-def test_what_an_earlier_session_knew_stands_and_is_counted():
+def test_results_of_earlier_sessions_are_kept_and_counted():
     before = open_records(2)
     add_slice(before, {"0000/1/0": report(0.3, 0.2, selected_epoch=2)}, 0, 2)
     records = open_records(
@@ -123,7 +123,7 @@ def test_what_an_earlier_session_knew_stands_and_is_counted():
     assert records.n_resumed == 1
 
 
-def test_others_in_the_file_of_a_slice_are_found_there_too():
+def test_a_checkpoint_also_refers_to_stopped_networks_in_its_file():
     records = open_records(2)
     stopped, running = records.networks
     add_slice(
@@ -165,7 +165,7 @@ def digest_with(change=None, **of):
     return digest(records)
 
 
-def test_the_digest_sees_every_part_of_a_result():
+def test_the_digest_depends_on_every_part_of_a_result():
     curves = report(0.5, math.nextafter(0.4, 1)).curves
     digests = [
         digest_with(),
@@ -191,7 +191,7 @@ def test_the_digest_sees_every_part_of_a_result():
     assert digest_with() == digests[0]
 
 
-def test_the_digest_takes_one_nan_for_another_and_no_other_number():
+def test_the_digest_treats_all_nans_as_equal_and_all_other_numbers_as_different():
     """Its sign and its other bits are what a processor makes of them, and a journal keeps neither."""
     nan, other_nan, minus, plus = (
         digest_with({"curves": report(0.5, value).curves}) for value in (math.nan, -math.nan, -0.0, 0.0)

@@ -59,7 +59,7 @@ def train_rungs(
     return requested, results
 
 
-def test_without_a_budget_everything_asked_for_is_trained():
+def test_without_a_budget_all_requests_are_trained():
     script = ScriptedSampler([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(2, 9)])
     requested, results = train_rungs(script)
     assert requested == [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {2: 9}]
@@ -86,7 +86,7 @@ def test_without_a_budget_everything_asked_for_is_trained():
         (Budget(None, 22, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {3: 9, 2: 9}]),
     ],
 )
-def test_a_budget_pays_for_the_first_of_the_requests(budget, expected):
+def test_a_budget_trains_the_first_requests_that_fit(budget, expected):
     script = ScriptedSampler([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
     requested, results = train_rungs(script, budget)
     if budget == Budget(None, 21, None):
@@ -95,7 +95,7 @@ def test_a_budget_pays_for_the_first_of_the_requests(budget, expected):
     assert all(record.finished for record in results.trials.values())
 
 
-def test_each_network_of_a_trial_is_paid_for():
+def test_each_network_of_a_trial_counts_against_the_budget():
     script = ScriptedSampler([(0, 2), (1, 2)])
     assert train_rungs(script, Budget(None, 2 * 6, None), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
 

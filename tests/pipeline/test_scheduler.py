@@ -152,7 +152,7 @@ def test_a_stack_is_not_divided_needlessly(seconds, n_continuing, n_other_stacks
     assert scheduler.next().stack == first.stack
 
 
-def test_a_stack_that_has_begun_goes_before_one_that_has_not_and_a_long_one_begins_first():
+def test_started_stacks_come_first_and_long_stacks_start_first():
     short, long = plan_stacks(2, 2, epochs=4, epoch_seconds=1.0), plan_stacks(2, 2, epochs=8, epoch_seconds=1.0)
     scheduler = Scheduler([*short, *long], 1, slice_seconds=1.0)
     assert scheduler.next() == Slice(1, 0, 1)
@@ -161,7 +161,7 @@ def test_a_stack_that_has_begun_goes_before_one_that_has_not_and_a_long_one_begi
     assert scheduler.next() == Slice(0, 0, 1)
 
 
-def test_slices_last_about_as_long_as_asked():
+def test_slices_last_about_as_long_as_requested():
     scheduler = Scheduler(plan_stacks(4, 4, epochs=1000), 1, slice_seconds=3.0)
     keys = scheduler.stacks[0].keys
     first = scheduler.next()
@@ -209,7 +209,7 @@ def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
     slice_seconds=st.sampled_from([1e-6, 0.5, 100.0]),
     choices=st.randoms(use_true_random=False),
 )
-def test_a_network_that_kills_its_workers_is_found_and_given_up_and_no_other(
+def test_only_networks_that_kill_their_workers_are_given_up(
     n_networks, width, workers, retries, slice_seconds, choices
 ):
     """From some epoch on, each slice that contains a poisoned network is lost; the others are trained to the end."""

@@ -76,7 +76,7 @@ def test_batches_have_their_size_and_the_last_has_the_rest(search):
 
 
 @pytest.mark.parametrize(("make", "swept"), [(Tpe, BRANCHES), (CmaEs, NUMBERS)])
-def test_law_1_equal_scores_lead_to_equal_trials_in_any_order_of_telling(make, swept):
+def test_law_1_equal_scores_give_equal_trials_in_any_order(make, swept):
     first = run_search(make(32, 8, 7), swept, single_score)
     assert run_search(make(32, 8, 7), swept, single_score, backwards=True) == first
     assert run_search(make(32, 8, 8), swept, single_score) != first
@@ -90,7 +90,7 @@ print(json.dumps([trial.parameters for trial in trials]))
 """
 
 
-def test_law_5_in_a_new_process_equal_scores_lead_to_equal_trials():
+def test_law_5_equal_scores_give_equal_trials_in_a_new_process():
     expected = json.loads(json.dumps([t.parameters for t in flat(run_search(Tpe(32, 8, 7), BRANCHES, single_score))]))
     environment = os.environ | {
         "PYTHONHASHSEED": "12",

@@ -76,7 +76,7 @@ def test_law_1_decisions_of_a_search_do_not_depend_on_packing(search, tmp_path):
     )
 
 
-def test_halving_prunes_the_worse_trials_and_says_why(tmp_path):
+def test_halving_prunes_the_worse_trials_and_records_the_cause(tmp_path):
     """9 learning rates: all for an epoch, 3 for three, 1 for nine."""
     summary = run_sweep(tmp_path, *SEARCHES["halving"])
     rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
@@ -101,7 +101,7 @@ def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
         run_sweep(tmp_path, *IRIS, f"budget.{budget}")
 
 
-def test_a_budget_of_network_epochs_is_kept(tmp_path):
+def test_a_budget_of_network_epochs_is_not_exceeded(tmp_path):
     summary = run_sweep(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
     assert sum(len(curves["validation/loss"]) for curves, _ in read_networks(tmp_path).values()) == 9 + 2
     status = [row["status"] for row in read_leaderboard(tmp_path)]
@@ -158,7 +158,7 @@ class RecordingSearch:
         self.asked.append({})
 
 
-def test_law_1_a_population_is_the_one_that_is_copied_by_hand(tmp_path):
+def test_law_1_a_population_equals_one_trained_by_hand(tmp_path):
     """The copies continue from the weights and the optimizer state of their origins, with their own rates."""
     settings, config = compose(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")
     recording = RecordingSearch(settings.search)
@@ -238,7 +238,7 @@ def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
     assert summary["best"]["networks"] == 4
 
 
-def test_of_equals_the_simplest_is_the_champion(tmp_path):
+def test_the_champion_is_the_simplest_of_tied_trials(tmp_path):
     """Networks of several sizes on an easy task: those that cannot be distinguished tie."""
     few = (*MANY, "space.optimizer.adam.learning_rate=[0.03]", "+space.network.hidden=[[32],[8],[4]]")
     best = run_sweep(tmp_path / "best", *few)

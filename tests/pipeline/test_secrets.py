@@ -45,7 +45,7 @@ def written(folder: Path) -> str:
     return "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_run_with_a_password_in_an_address_goes_on(tmp_path):
+def test_a_run_with_a_password_in_a_url_can_be_resumed(tmp_path):
     """Only masked settings are there to compare with."""
     settings, config = compose("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
@@ -65,14 +65,14 @@ def test_an_error_shows_no_password(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_store_that_does_not_answer_leaves_no_password_in_the_warning_or_the_log(tmp_path):
+def test_an_unreachable_store_leaves_no_password_in_the_warning_or_the_log(tmp_path):
     completed = run_command(tmp_path, *QUICK, f"tracking.uri=http://me:{SECRET}@127.0.0.1:{free_port()}")
     assert "warning: MLflow was not written to the end" in completed.stdout
     assert SECRET not in completed.stdout + completed.stderr + written(tmp_path)
 
 
 @pytest.mark.slow
-def test_a_server_gets_the_password_and_nothing_else_does(tmp_path):
+def test_only_the_server_gets_the_password(tmp_path):
     server, folder_of_runs = Server(tmp_path), tmp_path / "here"
     folder_of_runs.mkdir()
     address = f"http://me:{SECRET}@127.0.0.1:{server.port}"

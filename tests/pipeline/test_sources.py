@@ -64,7 +64,7 @@ MADE = {
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_a_seed_says_which_rows_are_drawn(name):
+def test_the_seed_determines_the_generated_rows(name):
     source = MADE[name]
     source.check()
     first, again, other_seed = (drawn_source() for drawn_source in (source, source, replace(source, seed=1)))
@@ -84,13 +84,13 @@ def accuracies(source):
 
 
 @pytest.mark.parametrize(("n_classes", "turned_off"), [(2, 0.7), (3, 0.6)])
-def test_spirals_bend(n_classes, turned_off):
+def test_spirals_are_not_linearly_separable(n_classes, turned_off):
     linear, near = accuracies(Spirals("spirals", 1500, 0.02, 0, n_classes))
     assert linear < turned_off
     assert near > 0.95
 
 
-def test_moons_bend_and_are_as_hard_as_they_say():
+def test_moons_are_not_linearly_separable_and_have_the_documented_error():
     linear, near = accuracies(MADE["moons"])
     assert linear < 0.9
     assert near > 0.95
@@ -104,7 +104,7 @@ def test_moons_bend_and_are_as_hard_as_they_say():
 
 
 @pytest.mark.parametrize("n_columns", [1, 10])
-def test_blobs_are_as_hard_as_they_say(n_columns):
+def test_blobs_have_the_documented_error(n_columns):
     """Phi(-2) = 0.0228 lies on either side of a border, and 3 classes have 4 such sides: 3.0 % are wrong."""
     rows = Blobs("blobs", 20_000, 1.0, 0, n_columns, 3)().rows
     accuracy = NearestCentroid().fit(rows.x.numbers, rows.y).score(rows.x.numbers, rows.y)
@@ -182,7 +182,7 @@ BITS = np.array([[0, 1], [1, 0]] * 3)
         (BITS, "regression", "regression", ("y_0", "y_1"), BITS.tolist()),
     ],
 )
-def test_npz_targets_say_the_task(tmp_path, y, setting, task, targets, expected):
+def test_npz_targets_determine_the_task(tmp_path, y, setting, task, targets, expected):
     dataset = npz(tmp_path, WELL | {"y": y}, task=setting)()
     assert (dataset.task, dataset.targets) == (task, targets)
     assert dataset.rows.y.tolist() == expected
@@ -272,7 +272,7 @@ def test_npz_refuses_broken_files(tmp_path, case):
         assert refused(source.check) == message
 
 
-def test_npz_refuses_what_is_no_file(tmp_path):
+def test_npz_refuses_a_path_that_is_not_a_file(tmp_path):
     assert "no such file" in refused(Npz(path=str(tmp_path / "none.npz"), **SETTINGS).check)
     assert "is a folder" in refused(Npz(path=str(tmp_path), **SETTINGS).check)
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:

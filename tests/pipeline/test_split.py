@@ -119,7 +119,7 @@ def test_classes_are_in_proportion_within_one_row(cls, kind, n, seed):
     ("values", "counts"),
     [([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 1]], [30, 50, 20, 1]), ([[0.0], [1], [2]], [50, 49, 1])],
 )
-def test_proportions_hold_though_a_set_of_labels_or_a_target_is_rare(cls, values, counts):
+def test_proportions_hold_when_a_set_of_labels_or_a_target_is_rare(cls, values, counts):
     y = np.repeat(values, counts, axis=0)
     tested, folds = row_parts(split_by(cls), make_dataset(y))
     for part in (tested, *itertools.chain(*folds)):
@@ -300,5 +300,5 @@ def test_a_part_whose_targets_are_equal_is_refused(part, rows):
         ("holdout", "test=0", "split.test"),
     ],
 )
-def test_settings_that_no_data_fit_are_refused_at_once(split, setting, expected):
+def test_settings_that_fit_no_data_are_refused_at_once(split, setting, expected):
     assert expected in error_message(compose, f"split={split}", f"split.{setting}")

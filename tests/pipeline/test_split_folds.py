@@ -22,7 +22,7 @@ def split_by(cls, folds, repeats=1, seed=3, validation=0.2):
 @pytest.mark.parametrize("cls", DRAWN)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("folds", "repeats"), [(2, 1), (5, 1), (4, 3)])
-def test_each_development_row_is_chosen_by_once_per_repeat(kind, folds, repeats, cls):
+def test_each_development_row_is_validated_once_per_repeat(kind, folds, repeats, cls):
     groups = np.arange(100) * 7 % (23 if cls is Grouped else 100)
     dataset = data_for(cls, kind, 100, groups=groups if cls is Grouped else None)
     tested, splits = row_parts(split_by(cls, folds, repeats), dataset)
@@ -63,7 +63,7 @@ def test_folds_of_groups_have_about_as_many_rows_and_each_class_in_proportion():
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(40, 150), step=st.integers(1, 3), folds=st.integers(2, 5), seed=st.integers(0, 999))
-def test_folds_by_time_learn_from_all_that_is_earlier_and_choose_by_the_next_part(n, step, folds, seed):
+def test_folds_by_time_train_on_all_earlier_rows_and_validate_on_the_next_part(n, step, folds, seed):
     order = np.random.default_rng(seed).permutation(n)
     times = np.datetime64("2024-02-28", "us") + (order // step).astype("timedelta64[D]")
     tested, splits = row_parts(split_by(TimeSplit, folds), make_dataset(targets("regression", n), times=times))
@@ -96,7 +96,7 @@ def test_with_one_fold_repeats_are_as_many_holdouts():
 
 
 @pytest.mark.parametrize("cls", [*DRAWN, TimeSplit])
-def test_with_several_folds_the_share_to_validate_by_has_no_effect(cls):
+def test_with_several_folds_the_validation_share_has_no_effect(cls):
     dataset = data_for(cls)
     assert row_parts(split_by(cls, 3, validation=0.9), dataset) == row_parts(split_by(cls, 3), dataset)
 

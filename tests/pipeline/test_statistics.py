@@ -69,7 +69,7 @@ def test_there_is_no_interval_without_two_finite_values(values):
     assert interval(values, 0.0) is None
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_true_mean_at_the_nominal_rate():
     """Nadeau & Bengio's model: repeats correlate by r = n_validation / (n_validation + n_train), here 1/5."""
     values = correlated(np.random.default_rng(2), (4000, 5), 1 / 5)
     for correction, expected in ((1 / 4, 0.95), (0.0, None)):
@@ -82,7 +82,7 @@ def correlated(random, shape, r):
     return math.sqrt(r) * random.normal(size=(shape[0], 1)) + math.sqrt(1 - r) * random.normal(size=shape)
 
 
-def test_equal_trials_are_distinguished_as_often_as_the_level_says():
+def test_equal_trials_are_distinguished_at_the_rate_of_the_level():
     """With the correction in 5 of 100 simulated sweeps of folds; without it far more often."""
     differences = correlated(np.random.default_rng(3), (3000, 10), 1 / 10)
     error_rates = {
@@ -179,7 +179,7 @@ NUMBER = st.sampled_from([0.0, 1.0, 2.0, 3.0, math.nan, math.inf, -math.inf])
 
 
 @given(st.integers(1, 4).flatmap(lambda m: st.lists(st.tuples(*[NUMBER] * m), min_size=1, max_size=25)))
-def test_the_pareto_front_is_what_comparing_all_pairs_gives(points):
+def test_the_pareto_front_equals_a_comparison_of_all_pairs(points):
     def is_better(a, b):
         return all(x <= y for x, y in zip(a, b, strict=True)) and a != b
 

@@ -78,7 +78,7 @@ def test_the_version_is_ours(capsys):
     assert output_of(capsys, "--version") == expected
 
 
-def test_a_command_that_is_not_there_is_named_with_the_nearest(capsys):
+def test_an_unknown_command_is_named_with_the_nearest(capsys):
     assert error_line(capsys, "trakc") == "nnsweep: there is no command trakc; did you mean track?"
     assert "nnsweep --help lists them" in error_line(capsys, "xyz")
 
@@ -89,7 +89,7 @@ def test_settings_are_read_by_name():
         read(["rnu=1"], {"run": "last"})
 
 
-def test_runs_are_found_by_id_or_as_the_last(runs):
+def test_runs_are_found_by_id_or_by_last(runs):
     first, second, third = run_folders(runs)
     assert find_run(runs, "last") == third
     assert find_run(runs, second.name) == second
@@ -117,7 +117,7 @@ def test_an_interrupted_run_is_listed_as_such_with_the_counts_of_its_journal(run
     assert "7 planned, 7 finished, 0 stopped, 0 diverged, 0 failed" in text
 
 
-def test_runs_show_tells_the_champion_and_the_best_trials(runs, capsys):
+def test_runs_show_prints_the_champion_and_the_best_trials(runs, capsys):
     folder = run_folders(runs)[1]
     summary = json.loads((folder / "summary.json").read_text())
     text = output_of(capsys, "runs", "show", f"run={folder.name}", f"runs={runs}")
@@ -152,7 +152,7 @@ def test_mistakes_are_one_line(arguments, line, capsys):
     assert error_line(capsys, *arguments) == f"nnsweep: {line}"
 
 
-def test_a_run_that_was_not_tracked_cannot_be_brought_level_without_a_store(runs, capsys):
+def test_track_of_an_untracked_run_needs_a_store(runs, capsys):
     assert "was not tracked; say where to with uri=" in error_line(capsys, "track", f"runs={runs}")
 
 
@@ -193,7 +193,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
 
 
 @pytest.mark.slow
-def test_plan_is_a_sweep_that_is_only_planned(tmp_path):
+def test_the_plan_command_trains_nothing(tmp_path):
     complete_in_shell = run_command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
     assert re.search(r"^plan +7 trials, 7 networks, ", complete_in_shell.stdout, re.MULTILINE)
     assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))

@@ -78,7 +78,7 @@ def dataset(files):
     return load(files, "csv.csv")
 
 
-def test_columns_have_the_kinds_that_their_values_or_the_settings_say(dataset):
+def test_columns_have_the_kinds_of_their_values_or_settings(dataset):
     kinds = {column.name: (column.kind, column.type) for column in dataset.rows.x.columns}
     assert kinds == {
         "area": ("numeric", "double"),
@@ -135,7 +135,7 @@ def test_other_files_give_the_same_bits(dataset, files, name, overrides):
     assert data_card(loaded)["digest"] == data_card(dataset)["digest"]
 
 
-def test_an_address_of_another_file_system_works(dataset, files):
+def test_a_url_of_another_file_system_can_be_read(dataset, files):
     import fsspec
 
     with fsspec.open("memory://folder/t.csv", "wb") as file:
@@ -144,7 +144,7 @@ def test_an_address_of_another_file_system_works(dataset, files):
     assert data_card(loaded)["digest"] == data_card(dataset)["digest"]
 
 
-def test_relative_paths_start_where_the_user_stands(files, monkeypatch):
+def test_relative_paths_are_relative_to_the_working_directory(files, monkeypatch):
     monkeypatch.chdir(files)
     settings, _ = compose("data=csv", "data.path=csv.csv", "data.target=price")
     assert settings.data.path == str(files / "csv.csv")
@@ -153,7 +153,7 @@ def test_relative_paths_start_where_the_user_stands(files, monkeypatch):
     assert len(settings.data().rows) == N
 
 
-def test_a_models_reading_of_a_data_frame_is_that_of_the_file(dataset, frame):
+def test_a_model_reads_a_data_frame_as_the_file_was_read(dataset, frame):
     """What `Column.read` makes of pandas' values, as in a served model, is what was read when fitting."""
     columns = dataset.rows.x.columns
     table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
@@ -172,7 +172,7 @@ def test_columns_are_kept_or_dropped(files):
     assert "city" not in [column.name for column in rest.rows.x.columns]
 
 
-def test_rows_are_taken_by_their_values(files, frame):
+def test_rows_are_selected_by_their_values(files, frame):
     taken = load(files, "csv.csv", '+data.where.city=["Bonn","Köln"]', "+data.where.lift=true", "data.constant=drop")
     expected = frame[frame.city.isin(["Bonn", "Köln"]) & frame.lift]
     np.testing.assert_array_equal(taken.rows.y[:, 0], expected.price)
@@ -208,7 +208,7 @@ def test_the_task_follows_the_targets(files, frame, target, settings, task, shap
     assert not {column.name for column in loaded.rows.x.columns} & set(names)
 
 
-def test_a_test_file_of_its_own_is_the_official_test_part(files, frame, tmp_path):
+def test_a_test_file_is_the_official_test_part(files, frame, tmp_path):
     """Its unknown categories are unknown, and its columns may stand in another order."""
     test_frame = frame.head(50)[frame.columns[::-1]].assign(city=["Bonn", "Paris"] * 25)
     test_frame.to_csv(tmp_path / "test.csv", index=False)
@@ -222,7 +222,7 @@ def test_a_test_file_of_its_own_is_the_official_test_part(files, frame, tmp_path
     assert (card["n_rows"], card["n_test_rows"]) == (N, 50)
 
 
-def test_useless_columns_are_left_out_if_one_says_so(frame, tmp_path):
+def test_constant_columns_are_dropped_on_request(frame, tmp_path):
     frame.assign(one=1, none=None, same="x").to_csv(tmp_path / "t.csv", index=False)
     loaded = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv", "data.constant=drop")
     assert len(loaded.rows.x.columns) == 9
@@ -231,7 +231,7 @@ def test_useless_columns_are_left_out_if_one_says_so(frame, tmp_path):
         load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv")
 
 
-def test_the_card_says_what_the_data_are_like(dataset, frame, files):
+def test_the_data_card_describes_the_data(dataset, frame, files):
     card = data_card(dataset)
     assert card["task"] == "regression"
     assert card["targets"] == ["price"]
@@ -249,7 +249,7 @@ def test_the_card_says_what_the_data_are_like(dataset, frame, files):
 
 
 @pytest.mark.parametrize("change", [{"area": 0.0}, {"city": "Bonn"}, {"price": 1.0}, {"weight": 9.0}, {"street": 99}])
-def test_the_hash_knows_every_value(frame, files, dataset, tmp_path, change):
+def test_the_hash_depends_on_every_value(frame, files, dataset, tmp_path, change):
     ((name, value),) = change.items()
     changed = frame.copy()
     changed.loc[17, name] = value

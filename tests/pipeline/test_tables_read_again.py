@@ -69,7 +69,7 @@ def test_a_declared_column_is_read_as_pandas_reads_it(name, ending, tmp_path):
     assert len(np.unique(read[frame.x.notna()])) == len(pd.unique(frame.x.dropna()))
 
 
-def test_what_stands_for_a_missing_value_is_what_pandas_takes_for_one(tmp_path):
+def test_markers_of_missing_values_are_those_of_pandas(tmp_path):
     words = ["n/a", "#N/A", "<NA>", "-nan", "NULL", "none", "?", "a", "b", "c"]
     content = "x,y\n" + "".join(f"{words[n % 10]},{Y[n]}\n" for n in range(N))
     data, _ = source(tmp_path, content)
@@ -79,7 +79,7 @@ def test_what_stands_for_a_missing_value_is_what_pandas_takes_for_one(tmp_path):
     assert_read_alike(dataset, frame)
 
 
-def test_a_test_file_is_read_with_the_types_of_the_rows_to_learn_from(tmp_path):
+def test_a_test_file_is_read_with_the_types_of_the_development_rows(tmp_path):
     """Alone it would be taken for truth values, whole numbers and nothing."""
     train = pd.DataFrame(
         {"a": np.array(["True", "False", "maybe"])[CHOICE], "b": Y, "c": CHOICE, "y": np.array(["0", "1", "x"])[CHOICE]}
@@ -93,7 +93,7 @@ def test_a_test_file_is_read_with_the_types_of_the_rows_to_learn_from(tmp_path):
     assert test_rows.y[:2].tolist() == ["0", "1"]
 
 
-def test_a_test_file_need_not_show_what_there_is_to_learn(tmp_path):
+def test_a_test_file_may_have_one_row_and_one_class(tmp_path):
     train = pd.DataFrame({"a": Y, "g": CHOICE, "y": np.array(["r", "s", "t"])[CHOICE]})
     pd.DataFrame({"a": [1.0], "y": ["s"]}).to_csv(tmp_path / "test.csv", index=False)
     data, _ = source(tmp_path, train, f"data.test={tmp_path}/test.csv", "data.group=g", "split=grouped")
@@ -117,7 +117,7 @@ def test_an_index_of_pandas_is_no_column(tmp_path):
         ("2020-01-01\n2020-01-02\nlater\n", ("data.delimiter=';'",), ("holds dates, but 'later' in row 3",)),
     ],
 )  # fmt: skip
-def test_numbers_and_dates_that_are_spelt_oddly_are_named(content, overrides, words, tmp_path):
+def test_unusual_notations_of_numbers_and_dates_are_named(content, overrides, words, tmp_path):
     lines = (content * N).splitlines()[:N]
     decimal = "," if "data.decimal=','" in overrides else "."
     rows = "".join(f"{line};{str(y).replace('.', decimal)}\n" for line, y in zip(lines, Y, strict=True))
@@ -135,7 +135,7 @@ def test_numbers_with_a_decimal_comma_may_be_declared(tmp_path):
     np.testing.assert_array_equal(data().rows.x.numbers[6:9, 0], [6.5, np.nan, 8.5])
 
 
-def test_cures_work_as_they_are_pasted(tmp_path):
+def test_suggested_overrides_work(tmp_path):
     frame = pd.DataFrame({"my col": [str(n) for n in CHOICE], "a.b": "same", "y": Y})
     data, _ = source(tmp_path, frame, ending="parquet")
     with pytest.raises(SettingError) as numbers:
@@ -154,7 +154,7 @@ def pasted(error, beginning):
     return shlex.split(text[text.index(beginning) :])[0]
 
 
-def test_a_tab_may_be_spelt(tmp_path):
+def test_a_tab_can_be_written_as_an_escape(tmp_path):
     content = "x\ty\n" + "".join(f"{n}\t{y}\n" for n, y in enumerate(Y))
     for spelling in (r"'\t'", "tab"):
         data, _ = source(tmp_path, content, f"data.delimiter={spelling}")
@@ -178,7 +178,7 @@ def test_roles_and_orders_that_contradict_themselves_are_refused(kinds, target, 
         source(tmp_path, frame, kinds, *more, f"data.target={target}")
 
 
-def test_a_date_at_the_end_of_time_survives_the_whole_run(tmp_path):
+def test_a_date_in_the_year_9999_can_be_used(tmp_path):
     day = np.array(["2020-01-01T00:00:00", "2021-05-05T10:00:00", "9999-12-31T23:59:59.999999"], "M8[us]")[CHOICE]
     frame = pd.DataFrame({"until": day, "y": Y + CHOICE})
     _, path = source(tmp_path, frame, ending="parquet")
@@ -187,7 +187,7 @@ def test_a_date_at_the_end_of_time_survives_the_whole_run(tmp_path):
     assert np.isfinite(answer(model, frame).prediction).all()
 
 
-def test_a_truth_value_to_predict_is_predicted_as_one(tmp_path):
+def test_boolean_targets_are_predicted_as_booleans(tmp_path):
     frame = pd.DataFrame({"x": Y, "y": Y > 0})
     _, path = source(tmp_path, frame)
     summary = run_sweep(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
@@ -195,7 +195,7 @@ def test_a_truth_value_to_predict_is_predicted_as_one(tmp_path):
     assert (answer(model, frame).prediction == frame.y).mean() > 0.9
 
 
-def test_law_3_what_only_test_rows_say_changes_nothing_that_is_fitted(tmp_path):
+def test_law_3_values_that_only_test_rows_have_change_nothing_that_is_fitted(tmp_path):
     """A time of day, a text among numbers, a value of an ordinal: only rows that are tested by have them."""
     frame = pd.DataFrame(
         {

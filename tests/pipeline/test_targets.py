@@ -70,7 +70,7 @@ def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
     assert 0.3 < test.y[:, 0].mean() < 0.7  # not all the same
 
 
-def test_the_champion_may_be_chosen_by_whole_rows(path, tmp_path):
+def test_the_champion_can_be_selected_by_subset_accuracy(path, tmp_path):
     summary, _, _ = run_and_load(
         path, tmp_path, *LABELS, "select.metric=subset_accuracy", "split=k_fold", "split.folds=2"
     )
@@ -86,7 +86,7 @@ def test_weights_count_in_the_scores(path, tmp_path):
     assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)
 
 
-def test_rows_of_weight_zero_teach_nothing(frame, tmp_path):
+def test_rows_of_weight_zero_have_no_effect(frame, tmp_path):
     """Spoilt labels that count for nothing leave the networks as good as they were."""
     spoilt = frame.assign(w=(np.arange(N) % 2).astype(float))
     spoilt.loc[spoilt.w == 0, "red"] = 1 - spoilt.red

@@ -34,7 +34,7 @@ def tracked(tmp_path_factory):
     return Tracked(root)
 
 
-def test_the_parents_description_says_what_ran_and_what_won(tracked):
+def test_the_parents_description_names_the_command_and_the_champion(tracked):
     text = tracked.parent.data.tags["mlflow.note.content"]
     best = tracked.summary["best"]
     assert f"### Champion: trial {best['trial']}" in text
@@ -63,7 +63,7 @@ def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked)
     assert dataset_input.dataset.name == "wine"
 
 
-def test_each_trial_says_how_it_ended(tracked):
+def test_each_trial_has_its_status(tracked):
     assert set(tracked.trials) == set(tracked.leaderboard)
     for key, run in tracked.trials.items():
         status, tags = tracked.leaderboard[key]["status"], run.data.tags
@@ -81,7 +81,7 @@ def test_each_trial_says_how_it_ended(tracked):
     assert endings == {"diverged", "pruned", "finished"}
 
 
-def test_each_trial_has_what_to_filter_and_group_by(tracked):
+def test_each_trial_has_tags_to_filter_and_group_by(tracked):
     for key, run in tracked.trials.items():
         tags, row = run.data.tags, tracked.leaderboard[key]
         assert (tags["optimizer"], tags["regularizer"], tags["reduction"]) == (
@@ -101,7 +101,7 @@ def test_each_trial_has_what_to_filter_and_group_by(tracked):
     assert {run.data.tags["rung"] for run in tracked.trials.values()} == {"1", "2", "3"}
 
 
-def test_values_are_those_of_the_leaderboard_and_each_networks_own_are_kept(tracked):
+def test_values_are_those_of_the_leaderboard_and_of_each_network(tracked):
     finished = [run for run in tracked.trials.values() if run.info.status == "FINISHED"]
     assert finished
     for run in finished:
@@ -113,14 +113,14 @@ def test_values_are_those_of_the_leaderboard_and_each_networks_own_are_kept(trac
         assert math.isclose(sum(point.value for point in points) / 2, metrics["validation_loss"], rel_tol=1e-12)
 
 
-def test_curves_have_as_many_points_as_was_said(tracked):
+def test_curves_have_at_most_the_configured_number_of_points(tracked):
     (best,) = (run for run in tracked.trials.values() if run.data.tags["trial_key"] == tracked.summary["best"]["trial"])
     steps = [point.step for point in tracked.client.get_metric_history(best.info.run_id, "validation/loss")]
     assert sorted(steps) == [1, 4, 6, 9]
 
 
 @pytest.mark.parametrize(("curves", "with_curves"), [("top", 20), ("none", 0)])
-def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path):
+def test_only_selected_trials_have_curves(curves, with_curves, tmp_path):
     run_command(
         tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}"
     )
@@ -131,7 +131,7 @@ def test_only_those_trials_have_curves_that_shall(curves, with_curves, tmp_path)
     assert all("validation_loss" in run.data.metrics for run in tracked.trials.values())
 
 
-def test_of_many_trials_the_first_and_the_best_have_runs_of_their_own(tmp_path):
+def test_of_many_trials_the_first_and_the_best_have_runs(tmp_path):
     run_command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
     tracked = Tracked(tmp_path)
     assert 30 <= len(tracked.trials) < 112

@@ -163,7 +163,7 @@ def test_several_processes_write_one_store_at_once(store):
         assert len(store.client.search_runs([store.experiment], query, max_results=1000)) == 200
 
 
-def test_a_template_spares_the_making_of_tables(tmp_path, monkeypatch):
+def test_a_template_database_avoids_creating_tables(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("first.db", "second.db"):
         copy_template(tmp_path / name)
@@ -175,7 +175,7 @@ def test_a_template_spares_the_making_of_tables(tmp_path, monkeypatch):
     assert len(tables[0]) > 60
 
 
-def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_to_is_not_needed(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file where the cache should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     store = MlflowStore({"uri": f"sqlite:///{tmp_path}/m.db", "experiment": "it", "artifacts": tmp_path.as_uri()})
@@ -184,7 +184,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch
 
 @given(st.text(min_size=1, max_size=300), st.text(max_size=50), st.floats())
 @settings(max_examples=40, deadline=None)
-def test_whatever_the_name_and_the_value_mlflow_takes_them(store, name, text, value):
+def test_mlflow_accepts_all_names_and_values(store, name, text, value):
     run_id = create_run(
         store.client, store.experiment, content(0, {name: text}, {name: text}, [Point(name, value, 5, 0)])
     )
@@ -195,7 +195,7 @@ def test_whatever_the_name_and_the_value_mlflow_takes_them(store, name, text, va
     assert ("not_finite" in run.tags) == math.isinf(value)
 
 
-def test_names_that_are_cut_stay_different():
+def test_truncated_names_remain_different():
     long = "n" * 400
     assert len({fitting_name(long + "a"), fitting_name(long + "b")}) == 2
     assert fitting_name("optimizer.learning_rate") == "optimizer.learning_rate"

@@ -64,7 +64,7 @@ def assert_complete(uri, folder, n_trials):
     return client
 
 
-def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
+def test_a_server_that_starts_after_the_run(server, tmp_path):
     server.kill()
     process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
     wait_until(lambda: list(tmp_path.glob("runs/digits/*/journal.jsonl")))
@@ -75,7 +75,7 @@ def test_a_server_that_is_away_at_the_start_and_comes_later(server, tmp_path):
     assert_complete(server.uri, tmp_path, 28)
 
 
-def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server, tmp_path):
+def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, tmp_path):
     server.start()
     process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
     wait_until(lambda: count_acknowledged(tmp_path, "trial") > 3)
@@ -95,7 +95,7 @@ def test_a_server_that_dies_in_mid_sweep_and_is_there_again_after_the_run(server
     assert_complete(server.uri, tmp_path, 28)
 
 
-def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
+def test_a_slow_server_does_not_slow_down_training(server, tmp_path):
     server.start()
     with delayed(server.port, 0.05) as uri:
         completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
@@ -105,7 +105,7 @@ def test_a_slow_server_holds_nothing_up_but_the_end(server, tmp_path):
     assert_complete(server.uri, tmp_path, 7)
 
 
-def test_a_store_that_another_process_holds_for_a_while(tmp_path):
+def test_a_store_that_is_locked_for_a_while(tmp_path):
     run_command(tmp_path, *QUICK, "name=first")
     with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
@@ -126,7 +126,7 @@ def test_a_store_that_another_process_holds_for_a_while(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of a known size can only be made by root")
-def test_a_disk_that_is_full(tmp_path):
+def test_a_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     uri = f"sqlite:///{disk}/mlflow.db"
@@ -146,7 +146,7 @@ def test_a_disk_that_is_full(tmp_path):
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path):
+def test_the_next_run_writes_what_the_previous_run_could_not(tmp_path):
     uri = f"sqlite:///{tmp_path}/store/mlflow.db"
     (tmp_path / "store").write_text("a file where the store's folder should be")
     assert WARNING in run_command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
@@ -160,7 +160,7 @@ def test_the_next_run_brings_level_what_a_run_before_it_could_not_write(tmp_path
     assert sorted(run.info.status for run in runs) == ["FINISHED"] * 8
 
 
-def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is_level(tmp_path):
+def test_a_run_whose_processes_were_killed_has_status_killed_once_it_is_written(tmp_path):
     process = start_run(tmp_path, *LONG)
     wait_until(lambda: count_acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     with pytest.raises(SettingError, match=r"^run=[\w-]+ is in use by process \d+;"):
@@ -177,7 +177,7 @@ def test_a_run_of_which_all_processes_were_killed_is_killed_in_mlflow_once_it_is
     assert count_acknowledged(tmp_path, "end") == 2
 
 
-def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
+def test_an_untracked_run_is_written_to_the_given_store(tmp_path):
     run_command(tmp_path, *QUICK, "tracking=none")
     with pytest.raises(SettingError, match="was not tracked; name a store with uri="):
         bring_level(run_folder(tmp_path), print)
@@ -187,7 +187,7 @@ def test_a_run_that_was_not_tracked_is_written_where_it_is_said_to_be(tmp_path):
 
 
 @pytest.mark.parametrize("event", ["run", "trial", "model"])
-def test_a_writer_that_died_before_it_said_what_it_had_written_leaves_one_model(event, tmp_path):
+def test_a_writer_that_died_before_its_acknowledgement_leaves_one_model(event, tmp_path):
     """The lines behind the last one of this kind are lost: what they spoke of is in MLflow already."""
     run_command(tmp_path, *QUICK)
     path = run_folder(tmp_path) / "tracking.jsonl"

@@ -53,7 +53,7 @@ def test_which_reductions_share_a_fit():
     assert coder.shared == coder != replace(coder, n_components=3).shared
 
 
-def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
+def test_views_equal_those_of_the_stages_applied_in_sequence(tmp_path):
     settings, _ = compose("reduce=autoencoder", "reduce.epochs=2")
     prepares = [replace(settings.prepare, scaling=scaling) for scaling in ("standard", "quantile")]
     pairs = [
@@ -82,7 +82,7 @@ def test_views_are_those_of_the_stages_one_after_the_other(tmp_path):
 
 
 @pytest.mark.parametrize("cache", ["none", "folder"])
-def test_the_errors_of_a_stage_are_the_users(tmp_path, cache):
+def test_setting_errors_of_a_stage_are_raised(tmp_path, cache):
     overrides = "data=iris", f"cache={cache}"
     for _ in range(2):
         with data_pipeline(tmp_path, *overrides) as (data, context):
@@ -114,7 +114,7 @@ def test_a_source_of_unknown_content_is_loaded_each_time_and_later_stages_are_ca
             assert data.n_cached == n_cached
 
 
-def test_no_reduction_is_neither_a_task_nor_a_copy(tmp_path):
+def test_without_a_reduction_there_is_neither_a_task_nor_a_copy(tmp_path):
     with data_pipeline(tmp_path, "data=iris", "cache=none") as (data, context):
         first, second = (data.views([(context.settings.prepare, Identity())])[0][0] for _ in range(2))
         assert first == second

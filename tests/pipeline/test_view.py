@@ -36,7 +36,7 @@ def names(columns):
     ("metric", "ascending"),
     [("validation_loss", True), ("validation_accuracy", False), ("validation_r2", False)],
 )
-def test_the_best_come_first(metric, ascending):
+def test_trials_are_sorted_by_the_metric(metric, ascending):
     view = state(metric)
     assert (view["orderByKey"], view["orderByAsc"]) == (f"metrics.`{metric}`", ascending)
 
@@ -72,7 +72,7 @@ def test_no_trial_is_left_out_of_the_first_chart_and_strengths_have_another():
     ]
 
 
-def test_each_chart_stands_in_a_section_and_has_a_name_of_its_own():
+def test_each_chart_is_in_a_section_and_has_a_unique_name():
     view = state()
     charts, sections = view["compareRunCharts"], {section["uuid"] for section in view["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in charts} <= sections
@@ -99,7 +99,7 @@ def test_a_space_of_many_settings_fits_into_a_tag():
     assert len(value) < 5000
 
 
-def test_the_address_leads_to_the_tag():
+def test_the_url_refers_to_the_tag():
     tag, _ = saved_view("run-1", "validation_loss", TRIALS, [])
     key = tag.removeprefix("mlflow.sharedViewState.")
     expected = f"http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey={key}&workflowType=machine_learning"

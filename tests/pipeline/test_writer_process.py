@@ -45,7 +45,7 @@ def tracking(folder, uri="auto"):
     return settings.tracking.describe(folder)
 
 
-def test_it_runs_at_the_drivers_priority_in_a_session_of_its_own(journal, tmp_path, silent_server):
+def test_the_writer_runs_at_the_drivers_priority_in_its_own_session(journal, tmp_path, silent_server):
     writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
     words = ("pipeline.tracking.mlflow_writer", str(journal.path))
     wait_until(lambda: processes(*words))
@@ -60,7 +60,7 @@ def test_it_runs_at_the_drivers_priority_in_a_session_of_its_own(journal, tmp_pa
     )
 
 
-def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal, tmp_path, silent_server, monkeypatch):
+def test_waiting_for_the_writer_is_announced_and_limited(journal, tmp_path, silent_server, monkeypatch):
     monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 2.0)
     monkeypatch.setattr(process, "SECONDS_SILENT", 0.5)
     writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
@@ -77,7 +77,7 @@ def test_what_is_awaited_is_said_with_a_limit_after_which_it_is_given_up(journal
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
 
 
-def test_one_that_fails_says_why(journal, tmp_path):
+def test_a_failing_writer_reports_the_cause(journal, tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     writer = WriterProcess(journal.path, tracking(tmp_path, f"sqlite:///{tmp_path}/broken.db"))
     journal.append("end", status="KILLED")
@@ -104,7 +104,7 @@ def test_a_run_that_was_started_with_sigint_ignored_is_tracked_to_its_end(tmp_pa
 
 
 @pytest.mark.slow
-def test_the_driver_waits_for_the_last_acknowledgement_and_not_for_the_interpreters_end(tmp_path):
+def test_the_driver_waits_for_the_last_acknowledgement_but_not_for_the_writers_exit(tmp_path):
     settings, config = compose(*FEW, "execution=local", "training.epochs=1", "report=none", f"runs={tmp_path}/runs")
     summary = run_pipeline(settings, config)
     assert (summary["model"]["version"], summary["model"]["alias"]) == ("1", "champion")
