@@ -268,8 +268,8 @@ class OtherFormatError(ValueError):
     """The journal was written by another version of nnsweep."""
 
 
-def check(event: Any) -> None:
-    """Check that this is an event of a journal.
+def check(event: Any) -> Event:
+    """Return the event unchanged if a journal may hold it.
 
     Raises
     ------
@@ -292,3 +292,4 @@ def check(event: Any) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    return event

@@ -68,8 +68,7 @@ class Journal:
         ValueError
             If no reader would accept the event.
         """
-        event = {"event": kind, "time": int(time.time() * 1000), **content}
-        check(event)
+        event = check({"event": kind, "time": int(time.time() * 1000), **content})
         self._file.write(json.dumps(event) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -137,18 +136,11 @@ def _checked(path: Path, first: int, lines: list[bytes]) -> Iterator[Event]:
     """The events that complete lines of a journal hold; `first` is the number of the first line."""
     for number, line in enumerate(lines, start=first):
         try:
-            yield _read(line)
+            yield check(json.loads(line))
         except OtherFormatError as error:
             raise SettingError(f"run={path.parent.name}: {error}; start a new run with resume=never") from None
         except (ValueError, RecursionError) as error:
             raise damaged(path, number, error) from None
-
-
-def _read(line: bytes | str) -> Event:
-    """The event in a line. Raises ValueError if it is none."""
-    event = json.loads(line)
-    check(event)
-    return event
 
 
 def damaged(path: Path, number: int, error: Exception) -> SettingError:
@@ -168,7 +160,7 @@ def last_event(path: Path) -> Event:
             lines = file.read().split(b"\n")[:-1]  # what follows the last line's end is incomplete
             if len(lines) > 1 or length >= size:
                 with suppress(ValueError, RecursionError):
-                    return _read(lines[-1] if lines else b"")
+                    return check(json.loads(lines[-1] if lines else b""))
                 return {"event": "", "time": 0}
             length *= 4
 
@@ -180,7 +172,7 @@ def last_session(folder: Path) -> Event:
         for line in file:
             if line.startswith('{"event": "run"') and line.endswith("\n"):
                 with suppress(ValueError, RecursionError):  # reading the whole journal names the line that is damaged
-                    session = _read(line)
+                    session = check(json.loads(line))
     return session
 
 
