@@ -1,4 +1,4 @@
-"""The suite itself: what it gives to the processes that it starts, and what it leaves behind."""
+"""The test suite itself: signals of child processes, processes left after failures, nightly tests."""
 
 import os
 import signal

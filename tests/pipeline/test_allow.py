@@ -1,4 +1,4 @@
-"""The setting allow: packages of the user's own, and of nobody else."""
+"""The setting allow: users' packages, and no others."""
 
 import json
 import sys
@@ -23,13 +23,13 @@ def importable(tmp_path, monkeypatch):
 
 
 def test_an_optimizer_of_a_users_package_is_swept(tmp_path):
-    """As by a user: the package lies where the command is given."""
+    """The package is in the working directory of the command."""
     run_command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")
     summary = read_summary(tmp_path)
     assert summary["trials"]["finished"] == 14
     assert summary["best"]["parameters"]["optimizer"] == "venom"
     model = json.loads(next(tmp_path.glob("runs/*/*/model/model.json")).read_text())
-    assert "snake" not in json.dumps(model)  # a model answers without its optimizer
+    assert "snake" not in json.dumps(model)  # a model does not need its optimizer
 
 
 def test_a_users_optimizer_gives_the_results_of_the_same_formula_in_nncore(importable, tmp_path):
@@ -66,7 +66,7 @@ def test_allowing_a_package_does_not_allow_one_with_a_similar_name(package, impo
     ("value", "message"),
     [
         ("[no_such_package]", "allow: no_such_package must be a package"),
-        ("[os]", "allow: os must be a package"),  # but a file
+        ("[os]", "allow: os must be a package"),  # a module, not a package
         ("['../x']", "allow.0 = '../x'"),
         ("['a.b']", "allow.0 = 'a.b'"),
         ("[_hidden]", "allow.0 = '_hidden'"),
@@ -96,14 +96,14 @@ def test_a_changed_package_changes_the_code_version(importable):
     clear_code_version_caches()
     assert code_version() == before
     clear_code_version_caches()
-    (importable / "snake" / "more.py").write_text("x = 1")  # also a file that nothing imports
+    (importable / "snake" / "more.py").write_text("x = 1")  # even a file that nothing imports
     assert len({without, before, code_version()}) == 3
 
 
 @pytest.mark.slow
 def test_ray_workers_can_import_an_allowed_package(tmp_path):
     settings = (*venom.settings(tmp_path), "training.epochs=30", "tracking=none", "report=none")
-    many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # one worker does not do them all
+    many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # so that several workers train
     run_command(tmp_path, *settings, "execution=ray", *many_slices)
     assert read_summary(tmp_path)["trials"]["finished"] == 28
     assert len({event["worker"] for event in read_journal(tmp_path) if event["event"] == "slice"}) > 1

@@ -1,4 +1,4 @@
-"""Bad input: each of many broken files ends in one line that names the file, the column or row, and the cure."""
+"""Invalid data files: each ends in one line that names the file, the column or row, and the cure."""
 
 import json
 import sys
@@ -20,12 +20,12 @@ def test_there_are_enough_of_them():
     assert len(BROKEN) >= 60
 
 
-FEW = list(BROKEN)[::6]  # the others are slow
+FEW = list(BROKEN)[::6]  # the others are marked slow
 
 
 @pytest.mark.parametrize("name", [n if n in FEW else pytest.param(n, marks=pytest.mark.slow) for n in BROKEN])
 def test_a_broken_file_is_one_line_that_names_the_mistake(name, tmp_path, monkeypatch, capsys):
-    """As a command; what it leaves behind, if the mistake only showed once the rows were read, is whole."""
+    """With the command; if the mistake is found only after reading the rows, the run folder is complete."""
     broken = BROKEN[name]
     files = tmp_path / "files"
     files.mkdir()
@@ -57,10 +57,10 @@ def test_a_broken_file_is_one_line_that_names_the_mistake(name, tmp_path, monkey
 
 @pytest.mark.parametrize("name", ["no such file", "an empty file", "wrong delimiter", "no such column", "header only"])
 def test_a_mistake_in_the_header_is_reported_before_a_run_starts(name, tmp_path):
-    """No folder, no Ray, no tracking: the settings themselves are refused."""
+    """The settings are refused: no folder is created, and neither Ray nor tracking is started."""
     broken = BROKEN[name]
     broken.make(tmp_path)
-    if name == "header only":  # only reading on shows that nothing follows
+    if name == "header only":  # known only after reading the file
         settings, _ = compose(*overrides(broken, tmp_path))
         with pytest.raises(SettingError, match="no rows"):
             settings.data()

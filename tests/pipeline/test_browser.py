@@ -1,4 +1,4 @@
-"""A sweep of 48 trials as a person sees it: MLflow's pages and the report, in a real browser."""
+"""MLflow's pages and the report of a sweep of 48 trials, in a real browser."""
 
 import csv
 from urllib.parse import urlencode
@@ -27,7 +27,7 @@ EPOCHS = 12
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("seen")
+    folder = tmp_path_factory.mktemp("browser")
     run_command(folder, *SWEEP)
     return folder
 
@@ -63,7 +63,7 @@ def trials(client, tracked):
 
 @pytest.fixture(scope="module")
 def view(client, tracked):
-    """The tag of the experiment that holds the view: the run has set it."""
+    """The tag of the experiment that holds the view; it is set by the run."""
     tags = client.get_experiment(tracked["experiment_id"]).tags
     (tag,) = (tag for tag in tags if tag.startswith(PREFIX))
     assert tag == tracked["view"]
@@ -101,7 +101,7 @@ def test_the_saved_view_shows_the_parent_and_its_children_best_first(
     rows = browser.rows(49)
     losses = [float(row["metrics.`validation_loss`"]) for row in rows]
     best = float(leaderboard[0]["validation/loss"])
-    assert losses == [best, *(float(row["validation/loss"]) for row in leaderboard)]  # the champion's are its parent's
+    assert losses == [best, *(float(row["validation/loss"]) for row in leaderboard)]  # the parent's is the best
     names = [row["attributes.`Run Name`"].splitlines()[-1] for row in rows]
     assert run_folder.name in names[:2]
     names.remove(run_folder.name)

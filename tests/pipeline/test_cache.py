@@ -1,4 +1,4 @@
-"""The stage cache: what is kept comes back, damage, bound, clearing, many writers; and what addresses are made of."""
+"""The stage cache: round trips, damage, size limit, clearing, concurrent writers; and what content hashes depend on."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ from pipeline.stages.cache import FolderCache, NoCache, run_and_cache
 from pipeline.stages.reduce import Identity, PcaReduction
 
 NAMES = [f"{number:064x}" for number in range(20)]
-MEGABYTE = np.zeros(125_000 - 40)  # about, with its header
+MEGABYTE = np.zeros(125_000 - 40)  # including the header, about
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def file_names(cache):
 
 
 def flatten(value):
-    """Every array and plain value inside, with where it is."""
+    """All arrays and plain values inside a nested value, in order."""
     if isinstance(value, np.ndarray):
         return [(value.dtype, value.shape, value.tobytes())]
     inside = [getattr(value, field.name) for field in fields(value)] if is_dataclass(value) else value
@@ -61,10 +61,10 @@ def test_every_stage_result_can_be_cached_and_read(data, reduce, cache):
 
 
 def test_computed_and_cached_results_have_the_same_memory_layout(cache):
-    """Also in how it lies in memory, on which the last bits of what follows may depend."""
+    """The memory layout is the same, on which the last bits of later results may depend."""
     array = np.asfortranarray(np.arange(12.0).reshape(3, 4))
     *values, was_cached = run_and_cache(cache, [NAMES[0], None], lambda: (array, (array[:, 1:3], np.float32(2))))
-    assert not was_cached  # one of them has no address
+    assert not was_cached  # one of them has no content hash
     read = cache.get(NAMES[0])[1]
     assert values[0].flags.c_contiguous == read.flags.c_contiguous == values[1][0].flags.c_contiguous is True
     np.testing.assert_array_equal(read, array)
@@ -89,14 +89,14 @@ def test_a_damaged_file_is_deleted_and_ignored(position, cache):
 
 def test_the_least_recently_used_results_are_deleted_beyond_the_limit(tmp_path):
     cache = FolderCache(tmp_path, 0.0035, False)  # three megabytes and a bit
-    (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and stays
+    (tmp_path / "mine.txt").write_bytes(bytes(5_000_000))  # does not count, and is kept
     for index, name in enumerate(NAMES[:3]):
         assert cache.put(name, MEGABYTE)
         os.utime(cache.folder / f"{name}.stage", (index, index))
     assert cache.get(NAMES[0])[0]  # used just now
     assert cache.put(NAMES[3], MEGABYTE)
     assert file_names(cache) == [f"{NAMES[index]}.stage" for index in (0, 2, 3)] + ["mine.txt"]
-    assert not cache.put(NAMES[4], np.zeros(10**6))  # more than all may take together
+    assert not cache.put(NAMES[4], np.zeros(10**6))  # larger than the limit
     assert file_names(cache) == ["mine.txt"]
 
 
@@ -135,7 +135,7 @@ def test_a_full_disk_is_no_error(cache):
 
 
 def use_cache(folder, number, results):
-    """Keep and look for results of the same addresses as others do, at once, in little room."""
+    """Put and get results with the same hashes as other processes, concurrently, within a small limit."""
     cache = FolderCache(folder, 0.0035, False)
     for index in np.random.default_rng(number).integers(6, size=60).tolist():
         cache.put(NAMES[index], np.full(125_000 - 40, float(index)))
@@ -169,7 +169,7 @@ def test_the_folder_is_absolute_and_cache_none_stores_nothing(tmp_path, monkeypa
 
 @dataclass(frozen=True)
 class Foreign:
-    """Settings of a class that is neither of nncore nor of pipeline."""
+    """Settings of a class outside nncore and pipeline."""
 
     x: float
 

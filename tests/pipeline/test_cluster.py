@@ -1,4 +1,4 @@
-"""execution=cluster, on a Ray that is there already: several of its nodes on this machine, which come and go."""
+"""execution=cluster on a running Ray cluster: several nodes on this machine that join and leave."""
 
 import signal
 import subprocess
@@ -22,14 +22,14 @@ def expected(tmp_path_factory):
 
 @pytest.fixture
 def cluster():
-    """A head on which nothing can be trained; workers are for the test to add."""
+    """A cluster whose head has no CPUs; tests add workers."""
     nodes = clusters.start_cluster(num_cpus=0)
     yield nodes
     nodes.shutdown()
 
 
 class ClusterRun:
-    """The command on a cluster, as a user starts it, while nodes come and go."""
+    """The command on a cluster, while nodes join and leave."""
 
     def __init__(self, folder, cluster, *overrides):
         self.folder = folder
@@ -43,7 +43,7 @@ class ClusterRun:
         )
 
     def wait_for_slices(self, n):
-        """Until so many more are in the journal."""
+        """Wait until `n` more slices are in the journal."""
         goal = self.n_slices() + n
         self.wait_until(lambda: self.n_slices() >= goal)
 
@@ -58,11 +58,11 @@ class ClusterRun:
         return sum(map(count_slices, self.folder.glob("runs/digits/*/journal.jsonl")))
 
     def trained_by(self):
-        """The process ids of the nodes."""
+        """The process ids of the nodes that have trained."""
         return {raylet_of_worker(event["worker"]) for event in read_journal(self.folder) if event["event"] == "slice"}
 
     def end(self):
-        """Its exit code and standard error."""
+        """Wait for the end; return the exit code and standard error."""
         _, errors = self.process.communicate(timeout=180)
         return self.process.returncode, errors
 
@@ -85,7 +85,7 @@ def test_nodes_can_join_and_leave_during_a_sweep(cluster, expected, tmp_path):
     run = ClusterRun(tmp_path, cluster)
     run.wait_for_slices(2)
     second = add_worker(cluster)
-    run.wait_until(lambda: raylet(second) in run.trained_by())  # who joined got work
+    run.wait_until(lambda: raylet(second) in run.trained_by())  # the new node trains
     assert run.trained_by() == {raylet(first), raylet(second)}
     cluster.remove_node(first, allow_graceful=False)
     run.wait_for_slices(4)
@@ -116,7 +116,7 @@ def test_without_workers_the_sweep_waits_for_one(cluster, expected, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:9"])
 def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, monkeypatch):
-    """For auto Ray has noted the one that was started last, and it was killed."""
+    """For auto, Ray has stored the address of the last cluster, which was killed."""
     (tmp_path / "temporary" / "ray").mkdir(parents=True)
     (tmp_path / "temporary" / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "temporary"))
@@ -147,7 +147,7 @@ def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_c
     run = ClusterRun(tmp_path, cluster)
     run.wait_for_slices(4)
     (gcs,) = cluster.head_node.all_processes["gcs_server"]
-    gcs.process.send_signal(signal.SIGSTOP)  # it lets one in, but says nothing: Ray itself would wait, and then abort
+    gcs.process.send_signal(signal.SIGSTOP)  # it no longer responds: Ray itself would wait and abort
     time.sleep(3)
     gcs.process.kill()
     code, errors = run.end()

@@ -1,4 +1,4 @@
-"""examples/cluster: files for Ray's launcher, by Ray's own schema, and for KubeRay, by the fields of its ray.io/v1."""
+"""examples/cluster: files for Ray's launcher (Ray's schema) and for KubeRay (the fields of ray.io/v1)."""
 
 import copy
 import json
@@ -144,7 +144,7 @@ def test_the_schemas_detect_mistakes(name, path, value):
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_every_host_detects_a_lost_host_quickly(name):
     text = (FOLDER / f"{name}.yaml").read_text()
-    groups = 2 if name == "ray_launcher" else 1  # in the manifests all containers have one list
+    groups = 2 if name == "ray_launcher" else 1  # in the manifests all containers share one list
     assert {setting: text.count(setting) for setting in QUICK} == dict.fromkeys(QUICK, groups)
     if name != "ray_launcher":
         spec = content(name)["spec"]

@@ -1,4 +1,4 @@
-"""Which code counts: what import statements lead to, without comments and docstrings, and the libraries' versions."""
+"""Which code counts: imported modules, without comments and docstrings, and the versions of libraries."""
 
 import sys
 from importlib import import_module, metadata
@@ -38,7 +38,7 @@ def sounds(tmp_path, monkeypatch):
 
 
 def version(folder, **changed):
-    """Of the code of `compute`, with some of the modules changed."""
+    """The version of the code of `compute`, with some modules changed."""
     for name, text in changed.items():
         (folder / f"{name}.py").write_text(text)
     clear_code_version_caches()

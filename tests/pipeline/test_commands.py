@@ -1,4 +1,4 @@
-"""The command line as people use it: choices, multirun, the console command, completion, live progress."""
+"""The command line: choices, multirun, the console command, own configuration."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_multirun_runs_every_combination(tmp_path):
     completed = run_command(
         tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
     )
-    assert completed.returncode == 2  # reduce=none has no n_components, and that is known before the first job
+    assert completed.returncode == 2  # reduce=none has no n_components, which is refused before the first job
     assert list(tmp_path.iterdir()) == []
     completed = run_command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
     assert completed.stdout.count("champion ") == 4
@@ -70,7 +70,7 @@ def test_multirun_runs_every_combination(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
-    """config.yaml is whole: given as the configuration, it makes the same run."""
+    """config.yaml is complete: used as the configuration, it gives the same run."""
     first = run_command(tmp_path, *LOCAL, "data=diabetes", "seed=3")
     assert first.stderr == ""
     (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
@@ -87,7 +87,7 @@ def test_each_job_of_a_multirun_has_its_own_timings(tmp_path):
     assert completed.stdout.count("champion ") == 2  # digits and diabetes
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
     startups = sorted(summary["timings"]["startup_s"] for summary in summaries)
-    assert startups[0] < 0.1  # nothing had to be loaded again
+    assert startups[0] < 0.1  # libraries are not imported again
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache", "diabetes", "digits"]
 
 

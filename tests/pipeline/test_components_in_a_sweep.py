@@ -1,4 +1,4 @@
-"""Members of nncore in a whole sweep: mixed, nested, scheduled, stopped early; and what comes of them."""
+"""Components of nncore in a sweep: mixed, nested, with schedules and early stopping."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The configuration tree: every file is composed and built, and its first line says how to pick it."""
+"""The configuration tree: every file is composed and built, and its first line says how to select it."""
 
 import re
 import shlex
@@ -21,7 +21,7 @@ from pipeline.config.compose import CONF, configurations
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
-FILES = sorted(path for path in CONF.glob("*/*.yaml") if not path.stem.startswith("_"))  # others include those
+FILES = sorted(path for path in CONF.glob("*/*.yaml") if not path.stem.startswith("_"))  # others include _*
 COMPONENTS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
 
 
@@ -30,7 +30,7 @@ def identity(path: Path) -> str:
 
 
 def selecting_overrides(path: Path) -> str:
-    """The overrides at the end of a file's first line, but for Hydra's own: "# What it is: folder=file"."""
+    """The overrides at the end of a file's first line after Hydra's own: "# What it is: folder=file"."""
     first = next(line for line in path.read_text().splitlines() if not line.startswith("# @package"))
     text, _, pick = first.rpartition(": ")
     assert text.startswith("# ")
@@ -38,20 +38,20 @@ def selecting_overrides(path: Path) -> str:
     return pick
 
 
-ADDED = [path for path in FILES if selecting_overrides(path).startswith("+")]  # these do not exclude each other
+ADDED = [path for path in FILES if selecting_overrides(path).startswith("+")]  # these can be combined
 EXCLUSIVE = [path for path in FILES if path not in ADDED]
-FIRST = {min(path.parent.glob("*.yaml")) for path in EXCLUSIVE}  # of each folder; the others are slow
+FIRST = {min(path.parent.glob("*.yaml")) for path in EXCLUSIVE}  # one of each folder; the others are marked slow
 
 
 def split_override(pick):
-    """Folder, place and file of "+folder@place=file", or of the first of several overrides."""
+    """The folder, node and file of "+folder@node=file", or of the first of several overrides."""
     group, _, name = pick.split()[0].removeprefix("+").partition("=")
     return *group.partition("@")[::2], name
 
 
 @pytest.fixture
 def sample_files(tmp_path, monkeypatch):
-    """The files that the configuration's first lines and the documentation name, where the test stands."""
+    """Create the files that first lines and the documentation name in the working directory."""
     columns = {"column": list("ab") * 30, "price": [n % 7 + 0.5 for n in range(60)], "age": [*range(60)]}
     columns |= {"zip": ["01234", "04567"] * 30, "size": list("SML") * 20, "patient": [n // 3 for n in range(60)]}
     columns |= {
@@ -102,7 +102,7 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_fi
 
 
 def other_regularizers(name):
-    """All regularizers that add something, but this average: a network may have one."""
+    """All additional regularizers except this weight average: a network may have only one."""
     return [path for path in ADDED if path.parent.name == "regularizer" and path.stem != name]
 
 
@@ -110,7 +110,7 @@ def other_regularizers(name):
     "files", [[p for p in ADDED if p.parent.name == "optimizer"], other_regularizers("ema"), other_regularizers("swa")]
 )
 def test_files_that_can_be_combined_are_composed_and_built_together(files):
-    """All of a folder together."""
+    """All files of a folder together."""
     assert len(files) > 10
     settings, config = compose(*(selecting_overrides(path) for path in files))
     labels = {trial.optimizer_name for trial in requested_trials(settings)} | {
@@ -208,7 +208,7 @@ def test_the_contents_page_names_every_folder():
 
 
 def test_a_folder_is_a_choice():
-    """A folder with a single file would not be one: its settings belong into config.yaml."""
+    """A folder has several files: the settings of a single file belong in config.yaml."""
     for folder in {path.parent for path in FILES}:
         assert len([path for path in FILES if path.parent == folder]) > 1, folder
 

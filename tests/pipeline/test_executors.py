@@ -1,4 +1,4 @@
-"""Executors: workers that are warmed up. Tasks themselves are run by nearly every other test."""
+"""Executors: warming up workers. Most other tests run tasks."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).parents[1] / "support" / "program_everywhere.py"
 
 
 def output_of_program(*arguments):
-    """What the program prints, from JSON."""
+    """Run the program and parse the JSON that it prints."""
     completed = subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False)
     assert completed.returncode == 0, completed.stderr
     return json.loads(completed.stdout.splitlines()[-1])

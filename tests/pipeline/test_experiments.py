@@ -1,4 +1,4 @@
-"""The ready sweeps of conf/experiment: each composes, is checked whole, and runs at its smallest size."""
+"""The sweeps of conf/experiment: each is composed, checked and run at a small size."""
 
 import gzip
 
@@ -13,7 +13,7 @@ SMALL = ("training.epochs=6", "training.seeds=1", "budget.trials=2", "tracking=n
 
 
 def fashion(folder):
-    """A folder like Fashion-MNIST's, with few pictures; those of a class look alike."""
+    """A folder like Fashion-MNIST's with few images; those of a class are similar."""
     draws, folder = np.random.default_rng(0), folder / "pictures"
     folder.mkdir()
     looks = draws.integers(0, 200, (10, 28, 28))

@@ -26,7 +26,7 @@ def n_slices(folder):
 
 @pytest.mark.slow
 def test_law_5_a_driver_can_be_killed_at_20_random_moments(tmp_path):
-    """Every other session dies somewhere in its start, the others soon after they have trained something."""
+    """Every other session is killed while it starts, the others soon after a slice."""
     settings = (*SETTINGS, "training.epochs=200", "stacks.slice_seconds=0.1", "execution=local")
     random_delays, deaths = random.Random(7), 0
     while deaths < N_KILLS:
@@ -37,7 +37,7 @@ def test_law_5_a_driver_can_be_killed_at_20_random_moments(tmp_path):
         while deaths % 2 and n_slices(tmp_path) == before and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random_delays.uniform(0, 0.3 if deaths % 2 else 2.0))
-        assert process.poll() is None, f"it came to its end in session {deaths + 1}"
+        assert process.poll() is None, f"the run finished in session {deaths + 1}"
         process.send_signal(signal.SIGKILL)
         process.wait()
         deaths += 1
@@ -50,7 +50,7 @@ def test_law_5_a_driver_can_be_killed_at_20_random_moments(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder on a disk of its own, of 1 MB."""
+    """A folder on a separate file system of 1 MB."""
     if os.geteuid() != 0:
         pytest.skip("a file system of its own needs root")
     folder = tmp_path / "small"
@@ -76,7 +76,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
     (line,) = completed.stderr.splitlines()
     assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have free space, but is full")
     for path in small_disk.glob("runs/*/*/summary.json"):
-        json.loads(path.read_text())  # not half of one
+        json.loads(path.read_text())  # complete JSON
     assert not list(small_disk.glob("runs/*/*/.*"))
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     again = run_command(tmp_path, *settings, *where)
@@ -88,7 +88,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
 
 @pytest.mark.slow
 def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
-    """The data take three times what the store holds."""
+    """The data are three times as large as the store."""
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
     settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
     settings = (*settings, "~space.regularizer.l1", "~space.regularizer.l2", "cache=none")
@@ -117,7 +117,7 @@ def test_a_clock_that_runs_backwards_changes_no_result(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_slice_that_runs_out_of_memory_is_retried_with_fewer_networks(tmp_path, monkeypatch):
-    """Ray's own guard ends it: each network wants 250 MB, and the guard leaves 2 GB to all."""
+    """Ray's memory monitor kills the worker: each network needs 250 MB, and the limit is 2 GB for all."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     used = kilobytes["MemTotal"] - kilobytes["MemAvailable"]

@@ -1,4 +1,4 @@
-"""Real tables through the whole pipeline, with gaps, categories and dates; the champions come back from MLflow."""
+"""Tables with gaps, categories and dates through the complete pipeline; the champions are loaded from MLflow."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ KINDS = ("+data.kinds.size=[S,M,L]", "+data.kinds.since=date", "data.constant=dr
 
 
 def as_table(name):
-    """A bundled set with gaps in it, and with a category, an ordinal, a truth value and a date made of its columns."""
+    """A bundled set with gaps, and with a category, an ordinal, a boolean and a date derived from its columns."""
     bunch, random = getattr(datasets, f"load_{name}")(), np.random.default_rng(0)
     table = pd.DataFrame(bunch.data, columns=[str(column).replace(" ", "_") for column in bunch.feature_names])
     first, last = table.iloc[:, -3], table.iloc[:, -1]
@@ -37,14 +37,14 @@ def as_table(name):
 
 @pytest.fixture(scope="module")
 def run_id(tmp_path_factory):
-    """A run in a store of its own, for models to be logged in."""
+    """A run in a separate store, to log models in."""
     folder = tmp_path_factory.mktemp("store")
     mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
     experiment = MlflowClient().create_experiment("files", (folder / "artifacts").as_uri())
     return MlflowClient().create_run(experiment).info.run_id
 
 
-@pytest.mark.filterwarnings("ignore:Operation with range is deprecated")  # MLflow's own, as it saves an example
+@pytest.mark.filterwarnings("ignore:Operation with range is deprecated")  # raised by MLflow when it saves an example
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
@@ -84,7 +84,7 @@ def test_a_bundled_set_can_be_trained_from_a_file_and_served_by_mlflow(name, end
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A table with every kind of column, a run over it by the command with Ray, three folds, weights; its champion."""
+    """A run with Ray, three folds and weights on a table with every kind of column, and its champion."""
     folder, random, n = tmp_path_factory.mktemp("shop"), np.random.default_rng(1), 600
     table = pd.DataFrame(
         {
@@ -198,7 +198,7 @@ def test_predictions_depend_neither_on_the_order_of_columns_nor_on_the_number_of
     pd.testing.assert_frame_equal(model.predict(rows[rows.columns[::-1]]), expected)
     single_rows = pd.concat([model.predict(rows.iloc[[row]]) for row in range(5)])
     pd.testing.assert_frame_equal(single_rows, expected.head(5))
-    matrix = model.unwrap_python_model().predict(None, rows.to_numpy())  # MLflow itself asks for names
+    matrix = model.unwrap_python_model().predict(None, rows.to_numpy())  # MLflow requires column names
     np.testing.assert_array_equal(matrix.probability_yes, expected.probability_yes)
 
 

@@ -1,4 +1,4 @@
-"""Several folds and seeds: a trial's means, deviations and intervals, the leaderboard, and what MLflow gets to see."""
+"""Several folds and seeds: a trial's means, deviations and intervals, the leaderboard, and MLflow."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ SELECT = compose()[0].select
 
 
 def trained_records(losses=LOSSES, **change):
-    """Results after two epochs on three folds; the reports of some networks may be others."""
+    """Records after two epochs on three folds; the reports of some networks can be replaced."""
     records = open_records(len(losses), losses.shape[1])
     reports = {
         key: report(2 * loss, loss, selected_epoch=2)
@@ -144,7 +144,7 @@ PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}
 
 
 def make_trial_record(*reports):
-    """A trial's networks, one per fold, after a slice of each: its content and the time. They are finished."""
+    """The record of a trial with one network per fold, each from the content and time of one slice."""
     networks = []
     for fold, (content, time) in enumerate(reports):
         network = NetworkRecord(f"0007/{fold + 1}/0", Replicate(fold, 0), f"hash {fold}")

@@ -1,4 +1,4 @@
-"""10,000 hostile files and settings: one clear line, and nothing else. No crash, no hang, no file elsewhere."""
+"""10,000 invalid files and settings: each gives a one-line message, and no crash, no hang and no file elsewhere."""
 
 import copy
 import json
@@ -59,7 +59,7 @@ hostile = st.one_of(
 
 @pytest.fixture(autouse=True)
 def no_hang():
-    """The whole test is given up when a single example takes too long; see `alarmed`."""
+    """Fail the test when a single example takes too long."""
     before = signal.signal(signal.SIGALRM, lambda *_: pytest.fail(f"an input took more than {HANG_S} s"))
     yield
     signal.alarm(0)
@@ -68,7 +68,7 @@ def no_hang():
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """A run with all that one leaves behind."""
+    """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("fuzz")
     run_sweep(folder, *FEW, "training.epochs=2", "stacks.slice_seconds=0.001")
     (path,) = folder.glob("digits/*")
@@ -76,14 +76,14 @@ def run_folder(tmp_path_factory):
 
 
 def paths_inside(value, path=()):
-    """The way to everything inside of a nested value."""
+    """The paths to all parts of a nested value."""
     yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from paths_inside(inner, (*path, key))
 
 
 def mutate(data, value, times=3):
-    """The value with some of its parts replaced, removed, doubled, or put where others are."""
+    """The value with some of its parts replaced, removed, inserted or moved."""
     value = copy.deepcopy(value)
     for _ in range(data.draw(st.integers(1, times))):
         where = [path for path in paths_inside(value) if path]
@@ -114,12 +114,12 @@ def value_at(value, path):
 
 
 def modification_times(folder):
-    """Every file below, and when it was written."""
+    """All files below a folder with their modification times."""
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
 def refused_in_one_line(call, errors):
-    """Whether the input was refused; it must be, or be good."""
+    """Whether the input was refused with a one-line message; valid input is accepted."""
     signal.alarm(HANG_S)
     try:
         call()
@@ -140,7 +140,7 @@ def fuzz(examples=EACH):
 
 
 def test_hostile_configurations(tmp_path, monkeypatch):
-    """Composed, changed, and checked as a command does."""
+    """Compose a configuration, change it, and check it as a command does."""
     monkeypatch.chdir(tmp_path)
     _, plain = compose("execution=local", "tracking=none")
     refused = []
@@ -161,7 +161,7 @@ def test_hostile_configurations(tmp_path, monkeypatch):
 
 
 def test_hostile_journals(run_folder, tmp_path):
-    """Changed in their lines and in their bytes; then read as a resumed run and as a report reads them."""
+    """Change lines and bytes of a journal; then read it as a resumed run and as a report."""
     lines = [json.loads(line) for line in (run_folder / "journal.jsonl").read_text().splitlines()]
     folder = tmp_path / "runs" / "digits" / run_folder.name
     shutil.copytree(run_folder, folder)
@@ -198,7 +198,7 @@ def test_hostile_journals(run_folder, tmp_path):
 
 
 def test_hostile_models(run_folder, tmp_path):
-    """Their JSON is changed and the checksums are made right again; or the arrays' file is another one."""
+    """Change the JSON and correct the checksums, or change the file of arrays."""
     folder = tmp_path / "model"
     shutil.copytree(run_folder / "model", folder)
     document = json.loads((folder / "model.json").read_text())
@@ -225,7 +225,7 @@ def test_hostile_models(run_folder, tmp_path):
 
 
 def test_hostile_states_of_stacks(run_folder, tmp_path):
-    """The header is changed and the checksum is made right again; or bytes are."""
+    """Change the header and correct the checksum, or change bytes."""
     (source, *_) = sorted((run_folder / "states").glob("0*"))
     body, path = source.read_bytes()[:-CHECKSUM_BYTES], tmp_path / "state"
     start = len(MAGIC) + 8

@@ -1,4 +1,4 @@
-"""How many tasks get a GPU, or a share of one; and what is said of one that cannot be used."""
+"""How many tasks get a GPU or a share of one, and the messages about unusable GPUs."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def shares(most, fraction=1.0, probe=lambda: (1000, 2)):
         ("auto", 1.0, [ONE_GPU, TWO_GPUS, {"CPU": 4.0}], 3, 1000),
         ("auto", 0.5, [ONE_GPU, TWO_GPUS], 6, 500),
         ("auto", 0.3, [ONE_GPU], 3, 300),
-        ("auto", 0.1, [ONE_GPU], 8, 100),  # each takes a core, too
+        ("auto", 0.1, [ONE_GPU], 8, 100),  # each also takes a core
         (2, 1.0, [ONE_GPU, TWO_GPUS], 2, 1000),
         (1, 0.25, [ONE_GPU, TWO_GPUS], 4, 250),
         (9, 1.0, [TWO_GPUS], 2, 1000),

@@ -1,4 +1,4 @@
-"""GPUs in a sweep: declared ones, on which a stand-in for CuPy computes as the host does, so that digests are equal."""
+"""Declared GPUs in a sweep: a stand-in for CuPy computes with NumPy, so that digests are equal."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ SETTINGS = ("training.epochs=30", "stacks.slice_seconds=0.2", "tracking=none", "
 
 @pytest.fixture
 def standin(monkeypatch):
-    """Workers find the stand-in instead of CuPy."""
+    """Let workers import the stand-in instead of CuPy."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (SUPPORT, SUPPORT / "standin_cupy"))))
     return monkeypatch
 
@@ -26,7 +26,7 @@ def expected(tmp_path_factory):
 
 
 def widths(folder):
-    """Of the slices on GPUs, and of those on cores."""
+    """The widths of slices on GPUs and on cores."""
     slices = [event for event in read_journal(folder) if event["event"] == "slice"]
     return [
         [len(slice_event["networks"]) for slice_event in slices if slice_event["gpu"] == gpu] for gpu in (True, False)
@@ -35,7 +35,7 @@ def widths(folder):
 
 @pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
 def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, tmp_path):
-    larger = ("network.hidden=[128,64]",)  # of which two dozen are wide enough for a core
+    larger = ("network.hidden=[128,64]",)  # two dozen of these networks fill a core
     expected = run_sweep(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
     (tmp_path / "here").mkdir()
     completed = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
@@ -63,7 +63,7 @@ def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
 
 @pytest.mark.parametrize(("room", "at_most"), [(200_000, 40), (2_000, 0)])
 def test_a_gpu_without_enough_memory_gets_narrower_stacks_or_none(room, at_most, standin, expected, tmp_path):
-    """A network has 1,226 parameters, 4.9 kB, so 40 of them find room; or not even the data do."""
+    """A network has 1,226 parameters (4.9 kB): 40 of them fit, or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
     run_command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
     on_gpus, on_cores = widths(tmp_path)

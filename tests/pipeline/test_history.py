@@ -1,4 +1,4 @@
-"""What a journal of earlier sessions says: how far each network is, and how long the sweep has lasted."""
+"""The history in the journal of earlier sessions: trained epochs of each network, and the duration of the sweep."""
 
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -24,7 +24,7 @@ def rung(*networks, time=0):
 
 
 class RunFolderStub:
-    """A run's folder with states, and the slices that left them."""
+    """A run's folder with checkpoint files, and the slice events that refer to them."""
 
     def __init__(self, path):
         self.path = path
@@ -141,7 +141,7 @@ def test_stack_numbers_continue(folder):
 
 
 def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slice(folder):
-    """Neither what came before the sweep nor the time between two sessions counts."""
+    """Neither the time before the sweep nor that between two sessions counts."""
     run, end = {"event": "run", "time": 0}, {"event": "end", "time": 99_000}
     session = [
         run,

@@ -26,7 +26,7 @@ def expected(tmp_path_factory):
 
 
 class Sweep:
-    """The default sweep, started on the head of a cluster; only there is the run's folder."""
+    """The default sweep, started on the head of a cluster, which alone has the run's folder."""
 
     def __init__(self, folder, hosts, *overrides):
         self.folder, head = folder / "work", hosts[0]
@@ -38,13 +38,13 @@ class Sweep:
         self.process = head.start(*command, *SETTINGS, *where, *overrides, hide=False)
 
     def slices(self):
-        """Those in the journal."""
+        """The slice events in the journal."""
         paths = list(self.folder.glob("runs/*/*/journal.jsonl"))
         lines = paths[0].read_text().split("\n")[:-1] if paths else []
         return [event for event in map(json.loads, lines) if event["event"] == "slice"]
 
     def wait_for(self, condition, seconds=120):
-        """Until the slices are so."""
+        """Wait until the condition holds for the slices."""
         deadline = time.monotonic() + seconds
         while not condition(self.slices()):
             assert self.process.poll() is None, self.process.communicate()
@@ -52,7 +52,7 @@ class Sweep:
             time.sleep(0.01)
 
     def summary(self, seconds=240):
-        """When it has come to its end."""
+        """Wait for the end of the run and return its summary."""
         output, _ = self.process.communicate(timeout=seconds)
         assert self.process.returncode == 0, output
         (path,) = self.folder.glob("runs/*/*/summary.json")
@@ -61,7 +61,7 @@ class Sweep:
 
 @pytest.fixture
 def hosts(tmp_path):
-    """Three hosts; what is below `work`, and our code, is the first one's alone."""
+    """Three hosts; only the first sees the folder `work` and our code."""
     (tmp_path / "work").mkdir()
     with start_hosts(tmp_path, 3, [tmp_path / "work", ROOT / "pipeline", ROOT / "nncore"]) as made:
         yield made
@@ -80,12 +80,12 @@ def test_the_default_sweep_runs_across_hosts_that_share_no_folder(hosts, expecte
     assert summary["best"] == expected["best"]
     assert summary["work"]["retried_slices"] == 0
     for host in hosts[1:]:
-        assert list((host.folder / "instead").iterdir()) == []  # nothing was written where the run's folder is not
+        assert list((host.folder / "instead").iterdir()) == []  # no other host has written files
 
 
-@pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: nothing takes jobs")
+@pytest.mark.skipif(not find_spec("aiohttp_cors"), reason="nnsweep[cluster] is not installed: there is no job server")
 def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
-    """As in the guide to clusters; the job finds the cluster that it runs in by itself."""
+    """As in the guide to clusters; the job finds its cluster automatically."""
     with start_hosts(tmp_path, 1, []) as (host,):
         host.start_ray(None, 2, takes_jobs=True)
         where = [f"runs={tmp_path}/runs", f"cache.folder={tmp_path}/cache", "execution=cluster"]
@@ -101,7 +101,7 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
 
 @pytest.mark.parametrize("address", ["auto", "explicit"])
 def test_a_head_that_requires_the_users_token_gets_it(address, tmp_path):
-    """As in the guide to clusters, where a sweep has run before: Ray has created a token and asks for it."""
+    """As in the guide to clusters, after an earlier sweep: Ray has created a token and requires it."""
     home = tmp_path / "home"
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text(token_hex(32))

@@ -1,4 +1,4 @@
-"""Sources in formats of their own: IDX files, and what scikit-learn keeps of openml.org."""
+"""Sources in other formats: IDX files, and the cache of openml.org that scikit-learn keeps."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
 def idx(array):
-    """The format's own definition, written down once more."""
+    """Encode an array as the format's definition says."""
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
@@ -36,7 +36,7 @@ def arrays():
 
 
 def write_files(folder, **files):
-    """A folder with the four files, some of them with other bytes, or None for none."""
+    """Write the four files; some can have other bytes, or None to leave them out."""
     folder.mkdir()
     for name, content in ({name: idx(array) for name, array in arrays().items()} | files).items():
         if content is not None:
@@ -88,7 +88,7 @@ def test_a_relative_folder_and_an_address(tmp_path, monkeypatch):
 WHOLE = idx(arrays()[IMAGES])
 PACKED = gzip.compress(WHOLE)
 
-# file, its bytes, what the message says, whether the quick look already sees it
+# file, its bytes, words of the message, whether check() already detects it
 BROKEN = {
     "missing": (IMAGES, None, (f"{IMAGES} is missing", "data.path=..."), True),
     "empty": (TEST_LABELS, b"", (TEST_LABELS, "empty"), True),
@@ -146,7 +146,7 @@ def test_a_path_that_is_not_a_file_or_folder_is_refused(tmp_path):
     (folder / IMAGES).mkdir()
     assert f"{IMAGES} is a folder" in error_message(source.check)
     (folder / IMAGES).rmdir()
-    (folder / IMAGES).symlink_to("/proc/self/mem")  # opens, but cannot be read, not even by root
+    (folder / IMAGES).symlink_to("/proc/self/mem")  # can be opened, but not read, even by root
     message = error_message(source.check)
     assert IMAGES in message
     assert "there is no such folder; give the folder" in error_message(Idx("mine", str(tmp_path / "none"), ()).check)
@@ -203,7 +203,7 @@ COLUMNS = {"number": "numeric", "length": "numeric", "plot": "nominal", "kind": 
 
 @pytest.fixture
 def no_network(monkeypatch):
-    """Every try to fetch fails, as on a machine of its own, but at once."""
+    """Every download fails at once, as on a machine without a network."""
 
     def fail(*_, **__):
         raise _openml.URLError("Name or service not known")
@@ -214,7 +214,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def cache(tmp_path, no_network):
-    """A cache with set 7, in the places and the form in which scikit-learn keeps it."""
+    """A cache with data set 7 in scikit-learn's layout."""
     url = "https://www.openml.org/data/v1/download/70/flowers.arff"
     checksum = hashlib.md5(ARFF.encode()).hexdigest()
     about = {"id": "7", "name": "flowers", "version": "1", "status": "active", "format": "ARFF", "description": "few"}
@@ -252,7 +252,7 @@ def test_a_set_of_openml_is_found_in_the_cache(cache):
     dataset = source()
     assert (dataset.task, dataset.targets) == ("classification", ("kind",))
     assert dataset.rows.y.tolist() == ["rose", "wild lily"] * 3
-    columns = dataset.rows.x.column_values  # the row's number is none of them
+    columns = dataset.rows.x.column_values  # the row number is not an input
     assert [(column.name, column.kind) for column, _ in columns] == [("length", "numeric"), ("plot", "categorical")]
     np.testing.assert_array_equal(columns[0][1], [5.5, np.nan, 4.5, 1.5, 3.5, 2.5])
     assert columns[1][0].levels == ("1", "2")
@@ -277,7 +277,7 @@ def test_without_a_network_only_the_cache_can_be_used(cache):
     message = error_message(OpenMl(name="others", id=8, cache=cache, **ROLES))
     assert [w for w in ("data.id=8", str(cache), "Name or service not known", "data.cache=") if w not in message] == []
     arff = cache / "openml" / "openml.org" / "data" / "v1" / "download" / "70" / "flowers.arff.gz"
-    arff.write_bytes(gzip.compress(ARFF.replace("5.5", "6.5").encode()))  # not what its checksum says
+    arff.write_bytes(gzip.compress(ARFF.replace("5.5", "6.5").encode()))  # a wrong checksum
     assert "data.id=7 is not in the cache" in error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, a polite kill, a kill, and a writer that fails: what is finished stays, and nothing is left running."""
+"""Ctrl-C, SIGTERM, SIGKILL and a failing writer: finished work is kept, and no process is left running."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
 
 def start_run(folder, *overrides):
-    """The command, running in a process group of its own."""
+    """Start the command in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *LONG, *overrides],
         cwd=folder,
@@ -34,7 +34,7 @@ def wait_for_slices(folder, n=2):
 
 
 def tracked_runs(folder):
-    """The parent and its children in MLflow."""
+    """The parent run and the trials' runs in MLflow."""
     mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
     client = MlflowClient()
     (experiment,) = (candidate for candidate in client.search_experiments() if candidate.name == "digits")
@@ -141,7 +141,7 @@ def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
 
 @pytest.fixture
 def silent_server():
-    """A server that takes connections and never says a word."""
+    """A server that accepts connections and never responds."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(64)
@@ -166,7 +166,7 @@ def test_ctrl_c_while_mlflow_is_awaited_keeps_the_summary(silent_server, tmp_pat
     wait_until(
         lambda: any('"status": "finished"' in path.read_text() for path in tmp_path.glob("runs/*/*/summary.json"))
     )
-    time.sleep(1)  # it says so just before it begins to wait
+    time.sleep(1)  # the message is printed just before waiting starts
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=10)
     assert process.returncode == 130
@@ -227,7 +227,7 @@ def test_two_runs_can_begin_in_one_new_store_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_the_printed_command_opens_mlflows_interface(main_job):
-    """The very line that was printed, but for the port, which may be taken."""
+    """The printed line is run with another port, since that one may be in use."""
     import urllib.request
 
     (line,) = (line for line in main_job.output.splitlines() if line.startswith("MLflow UI"))

@@ -1,4 +1,4 @@
-"""The journal: one writer, whole lines, and what a crash in mid-write leaves is healed."""
+"""The journal: one writer, complete lines, and repair after a crash while writing."""
 
 import json
 import re
@@ -84,11 +84,11 @@ def test_law_5_a_torn_last_line_is_removed(tmp_path):
         assert path.read_bytes() == content[:begins], end
     path.write_bytes(content)
     heal(path)
-    assert path.read_bytes() == content  # a whole one stays
+    assert path.read_bytes() == content  # a complete line is kept
 
 
 def test_law_5_a_last_line_with_a_block_of_zeros_is_removed(tmp_path):
-    """Some file systems leave zeros where the end of the line is there already."""
+    """Some file systems leave a block of zeros before the end of the line."""
     path = tmp_path / "journal.jsonl"
     content = write_journal(path)
     begins = content[:-1].rindex(b"\n") + 1

@@ -1,4 +1,4 @@
-"""What a sweep and `nnsweep ui` start can be reached from this machine only."""
+"""Servers started by a sweep and by `nnsweep ui` can be reached from this machine only."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 
 
 def listening(pids):
-    """The addresses, in the hexadecimal digits of /proc/net, on which these processes wait for others."""
+    """The addresses on which these processes listen, in the hexadecimal notation of /proc/net."""
     addresses = {}
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:

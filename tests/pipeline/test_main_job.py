@@ -1,4 +1,4 @@
-"""The main job: `python -m pipeline` with no argument, and what it leaves behind, step by step."""
+"""The main job: `python -m pipeline` with no argument, its output and files."""
 
 import csv
 import json
@@ -223,6 +223,6 @@ def test_the_champion_names_its_inputs_and_outputs(main_job):
 
 
 def test_the_default_sweep_reaches_the_expected_accuracy(main_job):
-    """0.97 to 0.98 test accuracy is what networks of this size reach on this data."""
+    """Networks of this size reach a test accuracy of 0.97 to 0.98 on this data."""
     assert main_job.summary["best"]["test"]["accuracy"] >= 0.97
     assert main_job.summary["best"]["validation"]["accuracy"]["mean"] >= 0.96

@@ -1,4 +1,4 @@
-"""The champion where this package is not: in a Python that cannot import it, and behind MLflow's own server."""
+"""The champion without this package: in a Python that cannot import it, and served by MLflow."""
 
 import json
 import os
@@ -37,7 +37,7 @@ NO_PICKLE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder of a run, its store, some raw rows, and what the model in the run's folder says of them."""
+    """The folder of a run, its store, some raw rows, and their predictions by the model in the run's folder."""
     folder = tmp_path_factory.mktemp("wine")
     run_command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
     store, model_folder = f"sqlite:///{folder}/runs/mlflow.db", Path(read_summary(folder)["model"]["path"])
@@ -49,7 +49,7 @@ def run(tmp_path_factory):
 
 
 def assert_predictions(result, expected):
-    """The same columns, and the same bits as far as JSON keeps them."""
+    """The same columns, and the same values up to the precision of JSON."""
     assert result["columns"] == list(expected)
     for name, values in zip(result["columns"], zip(*result["data"], strict=True), strict=True):
         if expected[name].dtype.kind == "f":
@@ -75,7 +75,7 @@ def test_the_model_predicts_where_the_package_cannot_be_imported(run, tmp_path):
 
 
 def post(port, content):
-    """The answer of the server to a request."""
+    """Post a request to the server and return its predictions."""
     body = json.dumps(content).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as response:

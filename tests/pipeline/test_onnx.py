@@ -1,4 +1,4 @@
-"""The ONNX file answers what the model answers, for every member and every kind of column."""
+"""The ONNX file gives the predictions of the model, for every component and every kind of column."""
 
 import json
 import subprocess
@@ -28,21 +28,21 @@ from pipeline.components.errors import SettingError
 from pipeline.onnx_export import export
 from pipeline.onnx_export.export import onnx_model, predictions, run_onnx
 
-N = 600  # more rows than are evaluated at once
+N = 600  # more rows than one evaluation batch has
 DRAWN = np.random.default_rng(0)
 MATRIX = matrix_table(DRAWN.normal(size=(N, 6)), tuple("abcdef"))
 GAUSSIAN = Component("nncore.losses.gaussian")
 
 
 def standardising(n_columns):
-    """A preparation that standardises a matrix."""
+    """Preprocessing that standardises a matrix."""
     scaling = Affine(np.full(n_columns, 0.1), np.full(n_columns, 1.3))
     columns = tuple(Column(name) for name in "abcdefghijk"[:n_columns])
     return Preprocessing(columns, np.zeros(n_columns), np.empty(0, np.int64), scaling, (), ())
 
 
 def random_parameters(shape, seed=1):
-    """Numbers of a network in which nothing is zero or one."""
+    """Parameters of a network, none of which is zero or one."""
     drawn = np.random.default_rng(seed).normal(size=(1, shape.buffer_size)) * 0.3
     drawn[:, shape.n_parameters :] = np.abs(drawn[:, shape.n_parameters :]) + 0.5  # means and variances
     return drawn.astype(np.float32)
@@ -54,7 +54,7 @@ def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED):
 
 
 def decoder_for(loss, outputs=3):
-    """A meaning that suits the loss, with 3 targets."""
+    """A target decoder for the loss, with 3 targets."""
     built = loss.build()
     if built.targets == "one-hot":
         return ClassDecoder(np.array(["no", "maybe", "yes"])[:outputs])
@@ -73,7 +73,7 @@ def make_model(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed
 
 
 def assert_same_predictions(model, table):
-    """The file answers within 1e-5, however many rows it is given."""
+    """Assert that predictions agree within 1e-5, for any number of rows."""
     content = export.export(model)
     expected = predictions(model, table)
     outputs = run_onnx(content, table)

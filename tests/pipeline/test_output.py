@@ -1,4 +1,4 @@
-"""What a run prints: a live table, plain lines, next to nothing, or JSON."""
+"""What a run prints: a live table, plain lines, one line, or JSON."""
 
 import json
 import os
@@ -27,7 +27,7 @@ SETTINGS = ("data=wine", *FEW, "execution=local", "tracking=none", "report=none"
 
 
 def sample_records():
-    """A sweep of 9 trials of which 3 go on in a second rung, one of these slice done, one trial diverged."""
+    """Records of 9 trials of which 3 continue in a second rung."""
     records = open_records(9)
     records.rungs.append(RungProgress("1", 9, 9, 0))
     losses = {key: reported(1.0 + number / 10, 1.0, selected_epoch=1) for number, key in enumerate(records.networks)}
@@ -68,9 +68,9 @@ def test_the_live_table_fits_into_80_columns_and_24_lines(overrides):
     records.rungs += [RungProgress(str(3**rung), 10**6, 10, 5 * (rung == 5)) for rung in range(6)]
     add_slice(records, {key: reported(123.4567, 1.0, selected_epoch=1) for key in records.networks}, 0, 1)
     lines = render(SweepProgress(records, 1e-3, 1000, 1000)).splitlines()
-    assert len(lines) <= 23  # the cursor takes one
+    assert len(lines) <= 23  # the cursor needs one line
     assert max(map(len, lines)) <= 80
-    assert "validation loss  epoch" in "\n".join(lines)  # whole, however long the labels
+    assert "validation loss  epoch" in "\n".join(lines)  # complete, even with long labels
 
 
 def test_the_plain_progress_prints_a_line_at_intervals_and_at_the_end():
@@ -89,7 +89,7 @@ def test_showing_progress_takes_a_small_share_of_the_time(monkeypatch):
     monkeypatch.setattr("pipeline.console.progress.time.monotonic", lambda: clock[0])
     pace = Pace(1.0)
     assert (pace.due(), pace.due()) == (True, False)
-    pace.cost(0.5)  # more than there is time for in a second
+    pace.cost(0.5)  # more than the time per second allows
     clock[0] += 9.9
     assert not pace.due()
     clock[0] += 0.2
@@ -124,7 +124,7 @@ def test_json_reports_the_progress_of_a_sweep():
         "workers_busy": 3,
         "metric": "validation/loss",
     }
-    assert best["trial"] == "0003"  # of those that are finished
+    assert best["trial"] == "0003"  # the best of the finished trials
     assert warning == {"event": "warning", "text": "the disk is nearly full"}
 
 
@@ -180,7 +180,7 @@ def test_each_mode_has_its_output():
     assert isinstance(output_of("quiet"), QuietOutput)
     assert isinstance(output_of("json"), JsonOutput)
     assert isinstance(output_of("live")._progress, LiveTable)
-    for mode in ("plain", "auto"):  # this is no terminal
+    for mode in ("plain", "auto"):  # the output is not a terminal
         output = output_of(mode)
         assert isinstance(output, LineOutput)
         assert isinstance(output._progress, PlainProgress)
@@ -188,7 +188,7 @@ def test_each_mode_has_its_output():
 
 @pytest.mark.slow
 def test_in_a_terminal_progress_is_a_live_table(tmp_path):
-    """A pseudo-terminal of 80 columns stands for a person's."""
+    """In a pseudo-terminal of 80 columns."""
     terminal, other_end = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
     settings = ("execution=local", "tracking=none", "report=none", "search=halving", "training.epochs=200")

@@ -1,4 +1,4 @@
-"""plan=true: what it says is right, it leaves nothing behind but the cache, and its time is about what it takes."""
+"""plan=true: its numbers are right, it writes nothing but the cache, and its time is a good estimate."""
 
 import json
 import re
@@ -22,7 +22,7 @@ IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=1
 
 
 def run_plan(folder, *overrides):
-    """What is found, and what is printed."""
+    """Run a plan; return its estimate and the printed text."""
     configuration = Configuration(*compose("execution=local", f"runs={folder}", "plan=true", *overrides), "")
     console = Console(file=StringIO(), width=200)
     return show_plan(configuration, LineOutput(console, live=False), time.monotonic()), console.file.getvalue()
@@ -43,7 +43,7 @@ def test_the_plan_of_a_small_sweep_equals_a_calculation_by_hand(tmp_path):
     assert estimate["flops"] == 540 * steps * 6 * 16 * (4 * 8 + 8 * 3)
     assert estimate["view_bytes"] == 2 * 4 * 120 * (4 + 3)  # float32: 4 columns, 3 classes, both parts of both folds
     n_parameters = 5 * 8 + 9 * 3
-    assert estimate["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam remembers two means
+    assert estimate["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam stores two means
     assert "plan       9 trials, 54 networks, 540 network-epochs, 1 rungs, 1 stacks, " in printed
     assert re.search(r"^sweep      about \d+\.\d s on 1 workers, if nothing stops early$", printed, re.MULTILINE)
     assert entries(tmp_path) <= {"cache"}
@@ -82,7 +82,7 @@ def test_the_results_in_the_cache_are_counted(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
-    """A factor of four leaves room for a machine that does other work, too."""
+    """The factor of four allows for other load on the machine."""
     settings = (*FEW, "training.epochs=30")
     estimate, _ = run_plan(tmp_path / "plan", *settings)
     measured = run_sweep(tmp_path / "run", *settings)["timings"]["sweep_s"]
@@ -91,7 +91,7 @@ def test_a_sweep_takes_about_as_long_as_planned(tmp_path):
 
 @pytest.mark.parametrize(("workers", "expected"), [(1, 24.0), (2, 12.0), (4, 6.0)])
 def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
-    """Four stacks of 6 seconds; and what each slice costs besides."""
+    """Four stacks of 6 seconds, plus the overhead of each slice."""
     stacks = plan([trial_network(number) for number in range(8)], 1, PackingSettings(2, 1.0, 0.0))
     timed = [replace(stack, epoch_seconds=0.6) for stack in stacks]
     seconds, slices = simulate(timed, workers, 1.0)
@@ -109,7 +109,7 @@ def test_the_plan_command_prints_the_plan_and_creates_no_run(tmp_path):
 
 
 def test_the_plan_of_an_interrupted_run_has_only_the_remaining_work(tmp_path):
-    """And it is not touched."""
+    """The run is not modified."""
     run_sweep(tmp_path, *ADAM, *IRIS)
     (path,) = tmp_path.glob("*/*/journal.jsonl")
     lines = path.read_text().splitlines()

@@ -67,7 +67,7 @@ def test_every_network_is_in_exactly_one_stack_of_compatible_networks(networks, 
         assert len({fold.content_hash for fold in folds}) == len(folds)
         assert isinstance(width, str) or len(stack.networks) <= width
         kinds = [network.kinds for network in networks]
-        assert kinds == sorted(kinds)  # so those with one optimizer are neighbours
+        assert kinds == sorted(kinds)  # networks with equal optimizers are adjacent
 
 
 def test_networks_that_cannot_be_trained_together_are_in_different_stacks():
@@ -134,7 +134,7 @@ def test_the_folds_of_a_trial_may_be_in_one_stack_and_keep_their_data():
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 56])
 @pytest.mark.parametrize("n_networks", [1, 5, 56, 112])
 def test_auto_makes_a_multiple_of_the_workers_as_far_as_there_are_networks(workers, n_networks):
-    """There is enough work for all of them: 5 networks take a minute."""
+    """There is enough work for all workers: 5 networks take a minute."""
     networks = [trial_network(number, [SMALL, OTHER][number % 2], span=(0, 100_000)) for number in range(n_networks)]
     stacks = plan(networks, workers, packing("auto"))
     assert len(stacks) % workers == 0 or {len(stack.networks) for stack in stacks} == {1}
@@ -147,7 +147,7 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
     stacks = plan([trial_network(number) for number in range(10_000)], 1000, packing("auto"))
     total_seconds = sum(stack.seconds for stack in stacks)
     taken = len(stacks) * TASK_S + total_seconds / len(stacks)
-    assert taken == pytest.approx(2 * math.sqrt(total_seconds * TASK_S), rel=0.1)  # the least that it can be
+    assert taken == pytest.approx(2 * math.sqrt(total_seconds * TASK_S), rel=0.1)  # the minimum
     assert len(stacks) * TASK_S < 0.6 * taken
 
 

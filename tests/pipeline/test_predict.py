@@ -1,4 +1,4 @@
-"""nnsweep predict: rows of files and bundled sets, by a model in a folder or in MLflow; and who is the champion."""
+"""nnsweep predict: rows of files and bundled sets, with a model from a folder or MLflow; and the champion alias."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ TABLE = ("data=csv", "data.target=price", "training.epochs=2", "report=none")
 
 @pytest.fixture(scope="module")
 def houses(tmp_path_factory):
-    """A table with gaps, categories and dates, and a run that learnt from it."""
+    """A table with gaps, categories and dates, and a run on it."""
     folder, draw = tmp_path_factory.mktemp("houses"), random.Random(0)
     rows = []
     for number in range(120):
@@ -33,7 +33,7 @@ def houses(tmp_path_factory):
 
 
 def predict_rows(capsys, folder, *arguments):
-    """What stands in the file that the command writes."""
+    """Run the command and read the file that it writes."""
     out = folder / "answers.csv"
     dispatch.dispatch(["predict", *arguments, f"out={out}"], 0.0)
     assert f": {out}" in capsys.readouterr().out

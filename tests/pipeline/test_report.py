@@ -1,4 +1,4 @@
-"""The report: it says what the run came to, needs nothing but itself, and is there for every kind of run."""
+"""The report: its content, that it is self-contained, and that every kind of run has one."""
 
 import base64
 import csv
@@ -29,7 +29,7 @@ SMALL = ("report=page", "space.optimizer.momentum.learning_rate=[0.01,0.1]", "~s
 
 
 class Page(HTMLParser):
-    """What stands on a page: headings, tables as lists of rows, images, addresses, and scripts."""
+    """The content of a page: headings, tables as lists of rows, images, URLs and scripts."""
 
     def __init__(self, text):
         super().__init__()
@@ -214,7 +214,7 @@ def test_if_all_trials_diverge_the_report_says_so(tmp_path):
 
 @pytest.mark.slow
 def test_names_of_the_users_are_text_and_nothing_else(digits, tmp_path):
-    """A data set's name could be anything."""
+    """The name of a data set can be any text."""
     folder = tmp_path / "x" / digits[0].name
     shutil.copytree(digits[0], folder)
     card = json.loads((folder / "data_card.json").read_text())
@@ -237,7 +237,7 @@ def test_a_report_that_fails_warns_and_the_run_finishes(tmp_path, capsys):
 
     class NoInk:
         def write(self, folder):
-            (folder / "plots").touch()  # a file where the folder of plots must be
+            (folder / "plots").touch()  # a file in place of the folder of plots
             return write_report(folder)
 
     object.__setattr__(settings, "report", NoInk())

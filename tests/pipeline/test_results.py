@@ -1,4 +1,4 @@
-"""Results: what becomes of the reports of slices, network by network and trial by trial."""
+"""Sweep records: how the reports of slices are joined, by network and by trial."""
 
 import math
 from dataclasses import replace
@@ -60,7 +60,7 @@ def test_the_ranking_is_by_the_metric_in_its_direction_and_then_by_trial(metric)
 
 
 def test_scores_at_an_epoch_are_those_of_the_epoch_selected_then():
-    """With the mean of its weights or its best epoch a network may answer with an epoch before the slice's last."""
+    """With weight averaging or early stopping the selected epoch may be before the last of the slice."""
     records = open_records(1)
     (key,) = records.networks
     add_slice(records, {key: report(0.5, 0.2, 0.9, selected_epoch=2)}, 0, 3)
@@ -71,7 +71,7 @@ def test_scores_at_an_epoch_are_those_of_the_epoch_selected_then():
     assert network.final_metrics["validation/loss"] == 0.1
     add_slice(records, {key: replace(report(), diverged=INF)}, 5, 7)
     assert (network.result_known_at(40), network.diverged_by(6), network.diverged_by(7)) == (True, False, True)
-    assert network.metrics_at(3)["validation/loss"] == 0.2  # a rung before still has its score
+    assert network.metrics_at(3)["validation/loss"] == 0.2  # an earlier rung still has its score
 
 
 def test_training_again_from_the_first_epoch_replaces_earlier_results():
@@ -87,7 +87,7 @@ def test_training_again_from_the_first_epoch_replaces_earlier_results():
 
 
 def test_a_copy_continues_the_history_of_its_origin_without_changing_it():
-    """As population-based training does: trial 1 goes on from trial 0."""
+    """As in population-based training: trial 1 continues from trial 0."""
     records = open_records(2)
     good, bad = records.networks
     add_slice(records, {good: report(0.3, 0.2, selected_epoch=2), bad: report(0.9, 0.8, selected_epoch=2)}, 0, 2)
@@ -107,7 +107,7 @@ def test_a_copy_continues_the_history_of_its_origin_without_changing_it():
     assert list(records.known["hash of 0001/1/0"].curves["validation/loss"]) == [
         0.9,
         0.8,
-    ]  # what it was before is still known
+    ]  # the record before the copy is kept
     assert records.n_resumed == 0
 
 
@@ -192,7 +192,7 @@ def test_the_digest_depends_on_every_part_of_a_result():
 
 
 def test_the_digest_treats_all_nans_as_equal_and_all_other_numbers_as_different():
-    """Its sign and its other bits are what a processor makes of them, and a journal keeps neither."""
+    """The sign and payload of a NaN depend on the processor, and a journal does not store them."""
     nan, other_nan, minus, plus = (
         digest_with({"curves": report(0.5, value).curves}) for value in (math.nan, -math.nan, -0.0, 0.0)
     )

@@ -1,4 +1,4 @@
-"""Rungs: what the budget allows of what a search asks for, what the search is told, and why trials are pruned."""
+"""Rungs: which requests of a search the budget allows, the scores it receives, and why trials are pruned."""
 
 import math
 from dataclasses import replace
@@ -14,7 +14,7 @@ UNLIMITED = Budget(None, None, None)
 
 
 class ScriptedSampler:
-    """A sampler that asks for the given rungs, and keeps what it is told."""
+    """A sampler that requests the given rungs and records the scores."""
 
     def __init__(self, *rungs):
         self.rungs, self.told = [[TrainRequest(trial(number), until) for number, until in rung] for rung in rungs], []
@@ -29,7 +29,7 @@ class ScriptedSampler:
 def train_rungs(
     script, budget=UNLIMITED, epochs=9, results=None, objectives=("loss",), losses=lambda number, epoch: 0.5
 ):
-    """Train all that is asked for. Returns for each rung {trial: epoch}, and the records."""
+    """Train all requests. Returns {trial: epoch} for each rung, and the records."""
     results = open_records(0) if results is None else results
     rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
     requested = []
@@ -77,7 +77,7 @@ def test_without_a_budget_all_requests_are_trained():
     ("budget", "expected"),
     [
         (Budget(2, None, None), [{0: 1, 1: 1}]),
-        (Budget(3, None, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # the fourth trial is one too many
+        (Budget(3, None, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # the fourth trial exceeds the budget
         (Budget(None, 2, None), [{0: 1, 1: 1}]),
         (Budget(None, 3, None), [{0: 1, 1: 1, 2: 1}]),
         (Budget(None, 6, None), [{0: 1, 1: 1, 2: 1}, {0: 3}]),  # 3 + 2, and 2 more would be 7
@@ -108,8 +108,8 @@ def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
     assert causes["0001"] == (1, "the search left it out")
     assert causes["0002"] == (3, budget) or causes["0002"] == (1, budget)
     assert causes["0003"] == (1, budget)
-    assert causes["0000"] == (3, budget)  # it was the budget that ended it, not the search
-    assert len(script.told) == 1  # a search that cannot have what it wants is told nothing more
+    assert causes["0000"] == (3, budget)  # pruned by the budget, not by the search
+    assert len(script.told) == 1  # no scores after a request that the budget refused
 
 
 def test_scores_are_means_over_the_networks_and_smaller_is_better():

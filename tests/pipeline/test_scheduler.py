@@ -42,7 +42,7 @@ class Simulation:
             while chosen := self.next([running_slice for _, _, running_slice, _ in running]):
                 assert chosen.stack not in {
                     running_slice.stack for _, _, running_slice, _ in running
-                }  # never a stack twice at a time
+                }  # no stack runs twice at the same time
                 seconds = self.duration_of(chosen)
                 heapq.heappush(running, (now + seconds, self.n_slices, chosen, seconds))
                 self.n_slices += 1
@@ -73,7 +73,7 @@ class Simulation:
         return [key for key in keys if len(self.trained.get(key, ())) == task.start]
 
     def train(self, task: Slice):
-        """The networks that continue; those that were divided off or have ended no longer belong to the stack."""
+        """Train a slice; return the networks that continue. Divided or ended ones no longer belong to the stack."""
         stack = self.scheduler.stacks[task.stack]
         continuing = []
         for network in stack.networks:
@@ -81,7 +81,7 @@ class Simulation:
             if self.last_epochs.get(network.key, 99) <= task.start:
                 continue
             until = min(task.until, self.last_epochs.get(network.key, 99))
-            assert len(epochs) == task.start  # never before its predecessor has ended
+            assert len(epochs) == task.start  # the previous slice has ended
             epochs.extend(range(task.start + 1, until + 1))
             if until == task.until < self.last_epochs.get(network.key, 99):
                 continuing.append(network.key)
@@ -114,11 +114,11 @@ def test_every_network_is_trained_through_every_epoch_once(
         trained_epochs == list(range(1, len(trained_epochs) + 1)) for trained_epochs in simulation.trained.values()
     )
     assert scheduler.next() is None
-    assert set(scheduler.stacks) == set(range(first, first + len(scheduler.stacks)))  # no number twice, none left out
+    assert set(scheduler.stacks) == set(range(first, first + len(scheduler.stacks)))  # consecutive numbers
 
 
 def test_a_stack_is_divided_when_workers_are_idle():
-    """One stack of 8 that lasts 10 seconds an epoch: after the first slice four workers share it."""
+    """A stack of 8 with 10 seconds per epoch: after the first slice four workers share it."""
     scheduler = Scheduler(plan_stacks(8, 8, epoch_seconds=10.0), 4, slice_seconds=10.0)
     keys = scheduler.stacks[0].keys
     first = scheduler.next()
@@ -261,7 +261,7 @@ def test_a_stack_that_is_too_wide_for_the_memory_is_halved_until_it_fits(n_netwo
     simulation = Simulation(Scheduler(plan_stacks(n_networks, 40), 2, 0.5, 0), 2, lambda _: 0.2, {}, fate)
     simulation.run()
     assert (len(simulation.trained), simulation.given_up) == (n_networks, {})
-    assert simulation.n_lost <= 2 * n_networks / fits  # halving, not one by one
+    assert simulation.n_lost <= 2 * n_networks / fits  # by halving, not by single networks
 
 
 def test_a_lost_slice_is_repeated_epoch_by_epoch_and_then_halved():

@@ -1,4 +1,4 @@
-"""The scheduler with GPUs besides cores: wide stacks for GPUs and narrow ones for cores, from one queue."""
+"""The scheduler with GPUs and cores: wide stacks for GPUs and narrow ones for cores, from one queue."""
 
 from collections import Counter
 
@@ -32,7 +32,7 @@ def with_gpus(stacks, workers, gpus, fits, slice_seconds=0.5, retries=1):
 def test_every_network_is_trained_through_every_epoch_once_on_any_device(
     n_networks, width, epochs, workers, gpus, fits, slice_seconds, choices
 ):
-    """Slices are lost, on GPUs also for lack of memory; no network is given up."""
+    """Slices are lost, on GPUs also when out of memory; no network is given up."""
     stacks = plan_stacks(n_networks, width, epochs)
     scheduler = with_gpus(stacks, workers, gpus, fits, slice_seconds, retries=99)
     keys = [network.key for stack in stacks for network in stack.networks]
@@ -72,7 +72,7 @@ def test_several_gpus_begin_with_about_equally_many_networks(n_networks, workers
     scheduler = with_gpus(plan_stacks(n_networks, width), workers, gpus, 1000)
     taken = [chosen for _ in range(gpus) if (chosen := scheduler.next(gpu=True))]
     widths = [len(scheduler.stacks[task.stack].networks) for task in taken]
-    assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not divided for it
+    assert max(widths) <= n_networks / gpus + gpus * width  # stacks are not divided
     assert len(taken) == gpus or sum(widths) == n_networks
     if not workers and n_networks > 3 * gpus * width:
         assert min(widths) >= n_networks / gpus - 2 * width
@@ -123,7 +123,7 @@ def test_an_idle_core_gets_its_fair_share_of_a_wide_stack():
 
 
 def test_a_core_that_takes_over_a_wide_stack_divides_it():
-    """As when the GPU's host has left the cluster."""
+    """As after the GPU's host has left the cluster."""
     scheduler = with_gpus(
         plan([trial_network(n, LARGE) for n in range(40)], 1, PackingSettings("unlimited", 1.0, 0.0)), 2, 1, 100
     )

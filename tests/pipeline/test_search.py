@@ -1,4 +1,4 @@
-"""Searches whose decisions can be worked out by hand: what they ask for, and how they use the scores."""
+"""Searches whose decisions can be calculated by hand: their requests, and how they use scores."""
 
 from importlib import import_module
 from itertools import pairwise
@@ -45,7 +45,7 @@ MIXED = space(
 
 
 def run_search(sampler, score):
-    """Every rung as {trial number: until}, when trials score as `score` says."""
+    """Run a search with the scores of `score`; return every rung as {trial number: until}."""
     rungs = []
     while requests := sampler.ask():
         rungs.append({request.trial.number: request.until for request in requests})
@@ -65,7 +65,7 @@ def test_one_rung_to_the_last_epoch(search):
 
 
 def composed_search(*overrides):
-    """The search of a command line."""
+    """Compose the search of a command line."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         node = OmegaConf.to_container(hydra.compose("config", overrides=list(overrides)), resolve=True)["search"]
     module, _, name = node.pop("_target_").rpartition(".")

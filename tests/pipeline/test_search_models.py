@@ -1,4 +1,4 @@
-"""Searches that learn from scores: they find good trials, and the same trials from the same scores."""
+"""Model-based searches: they find good trials, and equal trials for equal scores."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def valley(trial):
 
 
 def run_search(search, swept, score, n_objectives=1, backwards=False):
-    """The trials, batch by batch, when trials score as `score` says."""
+    """Run a search with the scores of `score`; return the trials of every batch."""
     sampler, batches = search.begin(swept, 5, n_objectives), []
     while requests := sampler.ask():
         assert {(request.until, request.origin) for request in requests} == {(5, None)}

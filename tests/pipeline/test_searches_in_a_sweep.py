@@ -1,4 +1,4 @@
-"""Every search in a real sweep: what it trains, and that each network is the one it says it is."""
+"""Every search in a real sweep: what it trains, and that each network is trained with its own settings."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def read_events(runs):
 
 
 def read_networks(runs):
-    """By key, the curves and the last fingerprint of every network in the journal of the only run."""
+    """Read the curves and the last fingerprint of every network, by key, from the journal of the only run."""
     networks = {}
     for event in read_events(runs):
         for key, network_report in event["networks"].items() if event["event"] == "slice" else ():
@@ -150,7 +150,7 @@ class RecordingSearch:
 
     def ask(self):
         requests = self.sampler.ask()
-        self.asked[-1] = {request.trial.key: request.trial for request in requests}  # asked again: the same
+        self.asked[-1] = {request.trial.key: request.trial for request in requests}  # a repeated request
         return requests
 
     def tell(self, scores):
@@ -273,7 +273,7 @@ def test_the_ensemble_is_in_the_summary_and_can_be_published(tmp_path):
     assert 1 <= sum(counts.values()) <= 5
     assert set(counts) <= {f"{number:04d}/1/0" for number in range(9)}
     alone = champion["best"]["validation"]["loss"]["mean"]
-    assert published["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it begins with the best network
+    assert published["ensemble"]["validation"]["loss"] <= alone * (1 + 1e-5)  # it starts with the best network
     settings, _ = compose(*few)
     _, test = settings.split(settings.data())
     for summary, expected in ((champion, champion["best"]["test"]), (published, published["ensemble"]["test"])):

@@ -1,4 +1,4 @@
-"""Passwords and tokens are used, and never written down."""
+"""Passwords and tokens are used, and never stored."""
 
 import os
 import time
@@ -41,12 +41,12 @@ def test_passwords_become_dots(text, shown):
 
 
 def written(folder: Path) -> str:
-    """All that is in all files of a folder."""
+    """The content of all files of a folder."""
     return "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_run_with_a_password_in_a_url_can_be_resumed(tmp_path):
-    """Only masked settings are there to compare with."""
+    """Settings are compared with their passwords masked."""
     settings, config = compose("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
     request = run_request(Configuration(settings, config, ""), "code")
@@ -101,7 +101,7 @@ def test_the_writers_command_line_shows_no_password(tmp_path):
     tracker = MlflowTracking(uri=uri, experiment="wine", model="wine", **how).start(journal)
     try:
         while not (command_line := Path(f"/proc/{tracker._process.pid}/cmdline").read_text()):
-            time.sleep(0.01)  # it begins only now
+            time.sleep(0.01)  # created only now
         assert str(journal) in command_line
         assert SECRET not in command_line
     finally:

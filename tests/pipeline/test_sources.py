@@ -1,4 +1,4 @@
-"""The sources that are plain matrices or scikit-learn's, against what is known of their sets."""
+"""Bundled, generated and NumPy sources, compared with the known properties of their data sets."""
 
 import zipfile
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_bundled_sets(name):
         assert counts.tolist() == per_class
         expected_labels = {"iris": ["setosa", "versicolor", "virginica"], "breast_cancer": ["benign", "malignant"]}
         assert labels.tolist() == expected_labels.get(name, labels.tolist())
-    if name == "iris":  # its first row, in every print of it
+    if name == "iris":  # its published first row
         assert dataset.rows.x.numbers[0].tolist() == [5.1, 3.5, 1.4, 0.2]
         assert dataset.rows.x.columns[0].name == "sepal length (cm)"
 
@@ -77,7 +77,7 @@ def test_the_seed_determines_the_generated_rows(name):
 
 
 def accuracies(source):
-    """Of a linear model and of nearest neighbours, on rows that were held out."""
+    """The accuracies of a linear model and of nearest neighbours on held-out rows."""
     rows = source().rows
     models = LogisticRegression(), KNeighborsClassifier(5)
     return [cross_val_score(model, rows.x.numbers, rows.y, cv=5).mean() for model in models]

@@ -1,4 +1,4 @@
-"""The grammar of spaces, the trials that they make, and the errors."""
+"""The grammar of spaces, their trials, and the errors."""
 
 from pathlib import Path
 

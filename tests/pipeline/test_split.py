@@ -1,4 +1,4 @@
-"""Every split on hand-made data: which rows go where, and what is refused. See test_split_folds.py for more folds."""
+"""Every split on small data: the parts of each row, and what is refused. See test_split_folds.py for more folds."""
 
 import itertools
 from dataclasses import replace
@@ -15,7 +15,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
 from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
 
-KFold = partial(Stratified)  # here always with several folds, and the others with one
+KFold = partial(Stratified)  # always with several folds, the others with one
 EVERY = (Holdout, Stratified, Grouped, TimeSplit, KFold)
 PARTS = ("test", "training", "validation")
 KINDS = ("texts", "numbers", "multilabel", "regression")
@@ -37,7 +37,7 @@ def one_cedar(row):
 
 
 def rows_of(y, weighted=False):
-    """Rows that tell who they are: x is the row number, and so is the weight less a half."""
+    """Rows whose x is the row number, and whose weight is the row number plus 0.5."""
     numbers = np.arange(len(y), dtype=float)
     return RawRows(matrix_table(numbers[:, None], ("number",)), np.asarray(y), numbers + 0.5 if weighted else None)
 
@@ -62,7 +62,7 @@ def numbers(part):
 
 
 def row_parts(split, dataset):
-    """The row numbers of the test part, and those to learn from and to choose by, of every fold."""
+    """The row numbers of the test part, and of the training and validation parts of every fold."""
     development, test = split(dataset)
     folds = [tuple(numbers(part).tolist() for part in development.part(fold)) for fold in range(len(development.folds))]
     return numbers(test).tolist(), folds
@@ -81,7 +81,7 @@ def test_every_row_is_in_one_part_and_parts_have_the_requested_sizes(cls, kind, 
     dataset = data_for(cls, kind, n, weighted=True)
     try:
         development, test = split_by(cls, seed, test=share, validation=0.2)(dataset)
-    except SettingError as error:  # whole groups may take a class with them, which is refused
+    except SettingError as error:  # splitting by groups may remove a class, which is refused
         assume(cls is not Grouped or "leaves the training part without class" not in str(error))
         raise
     tested, (train, validation) = numbers(test), map(numbers, development.part(-1))
@@ -128,7 +128,7 @@ def test_proportions_hold_when_a_set_of_labels_or_a_target_is_rare(cls, values, 
 
 
 def spread(cls, y):
-    """How far apart the target's means are in the three parts, on average over seeds."""
+    """The range of the target's means in the three parts, averaged over seeds."""
     splits = [row_parts(split_by(cls, seed), make_dataset(y)) for seed in range(20)]
     return np.mean([np.ptp([y[part].mean() for part in (test, *folds[0])]) for test, folds in splits])
 
@@ -167,7 +167,7 @@ def test_time_trains_on_nothing_later_and_keeps_equal_times_together(n, step, se
     )  # nothing is drawn
     assert times[train].max() < times[validation].min()
     assert times[validation].max() < times[tested].min()
-    for part in (tested, validation):  # no more than the rows of the border's moment beyond what was asked
+    for part in (tested, validation):  # at most the rows with the time of the border are added
         assert round(0.2 * n) <= len(part) < round(0.2 * n) + step
 
 
@@ -212,7 +212,7 @@ GOLDEN = {  # the test part, and the validation part of every fold
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_rows_of_a_small_example(name):
-    """Computed once, with NumPy 2 and scikit-learn 1.9: a change means that nobody's results can be repeated."""
+    """Computed with NumPy 2 and scikit-learn 1.9: a change would mean that results are not reproducible."""
     few = {"k_fold": ["split.folds=3"], "repeated_k_fold": ["split.folds=2", "split.repeats=2"]}.get(name, [])
     split = compose(f"split={name}", "seed=1", *few)[0].split
     groups = np.arange(15) // 2 if name == "grouped" else None

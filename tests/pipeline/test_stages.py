@@ -68,7 +68,7 @@ def test_reduce_by_pca_is_sklearns_on_the_training_rows():
     raw = view.preprocessing(development.part(0)[1].x)
     for transform in view.transforms:
         raw = transform(raw)
-    np.testing.assert_array_equal(raw, view.data.validation.x)  # the model's way is the view's way
+    np.testing.assert_array_equal(raw, view.data.validation.x)  # the model and the view preprocess alike
 
 
 def test_no_reduction_returns_the_view_itself():
@@ -87,7 +87,7 @@ def test_reduce_by_autoencoder_learns():
     train_digits, digits = (part.y for part in development.part(0))
     centres = np.stack([view.data.train.x[train_digits == digit].mean(axis=0) for digit in range(10)])
     nearest = ((view.data.validation.x[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
-    assert (nearest == digits).mean() > 0.7  # the code knows digits apart; chance would be 0.1
+    assert (nearest == digits).mean() > 0.7  # the codes distinguish digits; chance is 0.1
 
 
 def test_reduce_by_a_diverging_autoencoder_names_the_setting():

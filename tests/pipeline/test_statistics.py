@@ -45,7 +45,7 @@ def test_without_correction_it_is_the_paired_t_test_of_scipy():
 
 @pytest.mark.parametrize("correction", [0.0, 0.25])
 def test_the_interval_and_the_test_agree(correction):
-    """The difference to a constant is significant if and only if the interval of the mean leaves it out."""
+    """The difference to a constant is significant if and only if the interval of the mean excludes it."""
     for constant in np.linspace(0.78, 0.83, 40):
         covers = abs(np.mean(WORKED) - constant) <= interval(WORKED, correction)
         assert tied([WORKED, [constant] * 5], 0, correction).tied[1] == covers
@@ -94,10 +94,10 @@ def test_equal_trials_are_distinguished_at_the_rate_of_the_level():
 
 
 def test_of_many_equal_trials_none_is_called_worse_more_often_than_the_level():
-    """Holm's rule, for a reference that was named before; without it, 20 tests at 5 % would be wrong in half the runs.
+    """Holm's rule for a reference chosen in advance; without it, 20 tests at 5 % would be wrong in half the runs.
 
-    The best of the very same scores is ahead by luck, so that a fixed level cannot hold for it; it stays far below
-    what single tests do.
+    The best of the same scores leads by chance, so that a fixed level cannot hold for it; the error rate is far
+    below that of single tests.
     """
     random, errors = np.random.default_rng(4), {"named": [], "luckiest": [], "one by one": []}
     for scores in random.normal(size=(1500, 20, 8)):

@@ -28,13 +28,13 @@ COMMANDS = ("completion", "plan", "runs", "sweep", "track", "ui")
 
 
 def output_of(capsys, *arguments):
-    """What a command prints."""
+    """Run a command and return what it prints."""
     dispatch.dispatch(list(arguments), time.monotonic())
     return capsys.readouterr().out
 
 
 def error_line(capsys, *arguments):
-    """The one line with which a command refuses."""
+    """Run a command that is refused and return its one-line message."""
     with pytest.raises(SystemExit) as exit_info:
         dispatch.dispatch(list(arguments), time.monotonic())
     assert exit_info.value.code == 2
@@ -44,11 +44,11 @@ def error_line(capsys, *arguments):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs that differ in their epochs, and one that is as the first."""
+    """Two runs with different epochs, and one with the settings of the first."""
     folder = tmp_path_factory.mktemp("runs")
     for epochs in (1, 2, 1):
         run_sweep(folder, *FEW, f"training.epochs={epochs}", "resume=never")
-        time.sleep(1)  # ids begin with the second
+        time.sleep(1)  # ids start with the time in seconds
     return folder
 
 
@@ -200,9 +200,9 @@ def test_the_plan_command_trains_nothing(tmp_path):
 
 
 def complete_in_shell(shell, typed, patterns, folder):
-    """What an interactive shell puts on the line, or below it, when Tab is pressed after what is typed.
+    """The completions that an interactive shell shows when Tab is pressed after `typed`.
 
-    It is read until all that is wanted is there, or for some seconds.
+    Reads until all patterns have matched, or for some seconds.
     """
     terminal, other_end = pty.openpty()
     start = {"bash": ["bash", "--norc", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]

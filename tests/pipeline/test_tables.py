@@ -94,7 +94,7 @@ def test_columns_have_the_kinds_of_their_values_or_settings(dataset):
     levels = {column.name: column.levels for column in dataset.rows.x.columns if column.levels}
     assert levels["size"] == ("S", "M", "L")
     assert levels["city"] == ("Bonn", "Köln", "Ulm, Donau", 'the "old" one')
-    assert levels["zip"][0] == "1000"  # as pandas reads it, unless it is told otherwise
+    assert levels["zip"][0] == "1000"  # as pandas reads it by default
 
 
 def test_values_are_those_of_the_file(dataset, frame):
@@ -154,7 +154,7 @@ def test_relative_paths_are_relative_to_the_working_directory(files, monkeypatch
 
 
 def test_a_model_reads_a_data_frame_as_the_file_was_read(dataset, frame):
-    """What `Column.read` makes of pandas' values, as in a served model, is what was read when fitting."""
+    """`Column.read` of pandas' values, as in a served model, gives the values read for training."""
     columns = dataset.rows.x.columns
     table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
@@ -209,7 +209,7 @@ def test_the_task_follows_the_targets(files, frame, target, settings, task, shap
 
 
 def test_a_test_file_is_the_official_test_part(files, frame, tmp_path):
-    """Its unknown categories are unknown, and its columns may stand in another order."""
+    """Categories that occur only there are unknown; its columns may be in another order."""
     test_frame = frame.head(50)[frame.columns[::-1]].assign(city=["Bonn", "Paris"] * 25)
     test_frame.to_csv(tmp_path / "test.csv", index=False)
     loaded = load(files, "csv.csv", f"data.test={tmp_path}/test.csv")
@@ -259,7 +259,7 @@ def test_the_hash_depends_on_every_value(frame, files, dataset, tmp_path, change
 
 @pytest.mark.slow
 def test_a_million_rows_take_at_most_three_times_their_float32_size(tmp_path):
-    """In a process of its own; the peak less what it had after its imports."""
+    """In a separate process: the peak memory minus that after imports."""
     columns = {f"x{number}": np.random.default_rng(number).normal(size=1_000_000) for number in range(50)}
     pd.DataFrame(columns).to_parquet(tmp_path / "t.parquet")
     script = Path(__file__).parents[2] / "scripts" / "benchmark_loading.py"
@@ -270,4 +270,4 @@ def test_a_million_rows_take_at_most_three_times_their_float32_size(tmp_path):
     measured = json.loads(completed.stdout)
     assert (measured["rows"], measured["columns"]) == (1_000_000, 49)
     assert measured["mb"] < 3 * measured["float32_mb"]
-    assert measured["mb"] > measured["float32_mb"]  # it was measured indeed
+    assert measured["mb"] > measured["float32_mb"]  # the measurement works

@@ -1,4 +1,4 @@
-"""What a file says, what pandas makes of it, and what a model takes it for are the same."""
+"""The source, pandas and a model read the same values from a file."""
 
 import io
 import shlex
@@ -32,7 +32,7 @@ def source(folder, content, *overrides, ending="csv"):
 
 
 def assert_read_alike(dataset, frame):
-    """pandas' reading, given to a model, gives the table that was learnt from."""
+    """A model reads the table of the source from what pandas reads."""
     columns = dataset.rows.x.columns
     table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
@@ -80,7 +80,7 @@ def test_markers_of_missing_values_are_those_of_pandas(tmp_path):
 
 
 def test_a_test_file_is_read_with_the_types_of_the_development_rows(tmp_path):
-    """Alone it would be taken for truth values, whole numbers and nothing."""
+    """Its columns alone would be read as booleans, integers and nulls."""
     train = pd.DataFrame(
         {"a": np.array(["True", "False", "maybe"])[CHOICE], "b": Y, "c": CHOICE, "y": np.array(["0", "1", "x"])[CHOICE]}
     )
@@ -128,7 +128,7 @@ def test_unusual_notations_of_numbers_and_dates_are_named(content, overrides, wo
 
 
 def test_numbers_with_a_decimal_comma_may_be_declared(tmp_path):
-    """Arrow has taken them for texts because of one odd value, which data.missing explains."""
+    """Arrow reads them as texts because of one value that data.missing declares."""
     content = "x;y\n" + "".join(f"{'-' if n == 7 else f'{n},5'};{n % 7},25\n" for n in range(N))
     odd = ("data.decimal=','", "data.delimiter=';'")
     data, _ = source(tmp_path, content, *odd, "data.missing=['-']")
@@ -149,7 +149,7 @@ def test_suggested_overrides_work(tmp_path):
 
 
 def pasted(error, beginning):
-    """The override that an error proposes, as a shell takes it."""
+    """The override that an error suggests, as a shell parses it."""
     text = str(error.value)
     return shlex.split(text[text.index(beginning) :])[0]
 
@@ -196,7 +196,7 @@ def test_boolean_targets_are_predicted_as_booleans(tmp_path):
 
 
 def test_law_3_values_that_only_test_rows_have_change_nothing_that_is_fitted(tmp_path):
-    """A time of day, a text among numbers, a value of an ordinal: only rows that are tested by have them."""
+    """A time of day, a text among numbers and a value of an ordinal occur in test rows only."""
     frame = pd.DataFrame(
         {
             "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(RANDOM.integers(0, 300, N), "D"),

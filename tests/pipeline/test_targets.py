@@ -87,7 +87,7 @@ def test_weights_count_in_the_scores(path, tmp_path):
 
 
 def test_rows_of_weight_zero_have_no_effect(frame, tmp_path):
-    """Spoilt labels that count for nothing leave the networks as good as they were."""
+    """Wrong labels with weight zero do not make the networks worse."""
     spoilt = frame.assign(w=(np.arange(N) % 2).astype(float))
     spoilt.loc[spoilt.w == 0, "red"] = 1 - spoilt.red
     spoilt.to_csv(tmp_path / "t.csv", index=False)

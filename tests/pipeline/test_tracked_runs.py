@@ -1,4 +1,4 @@
-"""What MLflow shows of a run: the parent's words and numbers, each trial's tags, values and curves."""
+"""What MLflow has of a run: the parent's description and values, each trial's tags, values and curves."""
 
 import csv
 import json

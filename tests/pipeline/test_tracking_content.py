@@ -1,4 +1,4 @@
-"""What MLflow is given: names, numbers and texts that it takes as they are, curves of few points, by either road."""
+"""What is written to MLflow: valid names, numbers and texts, thinned curves, in bulk and by its client."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def content(number=0, tags=None, parameters=None, metrics=None, status="FINISHED
 
 
 def read_back(store, run_id):
-    """All that MLflow says of a run, but for its id."""
+    """Everything that MLflow has of a run, except its id."""
     run = store.client.get_run(run_id).to_dictionary()
     run["history"] = {
         name: [
@@ -99,7 +99,7 @@ def test_runs_written_in_bulk_are_found_sorted_changed_deleted_and_restored(stor
 def test_the_bulk_insert_writes_all_runs_or_none(store):
     before = len(store.client.search_runs([store.experiment], max_results=1000))
     broken = content(1, {"kind": "x"}, {"kind": None})
-    broken.parameters["kind"] = None  # which the store does not take
+    broken.parameters["kind"] = None  # which the store refuses
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         list(store.write([content(0), broken]))
     assert len(store.client.search_runs([store.experiment], max_results=1000)) == before
@@ -134,7 +134,7 @@ def test_the_roads_are_compared_once_and_the_result_is_kept(tmp_path, monkeypatc
     assert mlflow_bulk.is_verified()
     assert calls == [1]
     (result,) = (tmp_path / "cache" / "nnsweep").glob("mlflow-*-bulk-*.json")
-    result.write_text("{")  # cut short: compare again
+    result.write_text("{")  # truncated: compare again
     assert mlflow_bulk.is_verified()
     assert calls == [1, 1]
 

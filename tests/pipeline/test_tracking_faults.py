@@ -1,4 +1,4 @@
-"""The tracking store is away, dies, is slow, full or locked: the sweep goes on, and MLflow is brought level later."""
+"""The tracking store is missing, dies, is slow, full or locked: the sweep continues, and MLflow is updated later."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def server(tmp_path_factory):
 
 
 def start_run(folder, *overrides):
-    """The command as a process."""
+    """Start the command as a process."""
     arguments = [sys.executable, "-m", "pipeline", *overrides]
     return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -46,12 +46,12 @@ def run_folder(folder):
 
 
 def count_acknowledged(folder, event):
-    """How many lines of the writer say that something was written."""
+    """Count the acknowledgements of the writer of one kind."""
     return sum(line["event"] == event for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
 
 
 def assert_complete(uri, folder, n_trials):
-    """MLflow has the parent, finished, and each trial once, finished."""
+    """Assert that MLflow has the finished parent and each finished trial once."""
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     run = run_folder(folder).name
@@ -91,7 +91,7 @@ def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, tmp_p
     assert bring_level(folder, messages.append)["model"]["version"]
     assert not [line for line in messages if "warning" in line]
     assert_complete(server.uri, tmp_path, 28)
-    bring_level(folder, messages.append)  # once more: nothing is there twice
+    bring_level(folder, messages.append)  # a second time: nothing is written twice
     assert_complete(server.uri, tmp_path, 28)
 
 
@@ -101,7 +101,7 @@ def test_a_slow_server_does_not_slow_down_training(server, tmp_path):
         completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
     assert WARNING not in completed.stdout
     timings = read_summary(tmp_path)["timings"]
-    assert timings["tracking_s"] > 21 * 0.05 > timings["sweep_s"] / 10  # three calls a trial
+    assert timings["tracking_s"] > 21 * 0.05 > timings["sweep_s"] / 10  # three calls per trial
     assert_complete(server.uri, tmp_path, 7)
 
 
@@ -188,7 +188,7 @@ def test_an_untracked_run_is_written_to_the_given_store(tmp_path):
 
 @pytest.mark.parametrize("event", ["run", "trial", "model"])
 def test_a_writer_that_died_before_its_acknowledgement_leaves_one_model(event, tmp_path):
-    """The lines behind the last one of this kind are lost: what they spoke of is in MLflow already."""
+    """The acknowledgements after the last one of this kind are lost, although MLflow has their content."""
     run_command(tmp_path, *QUICK)
     path = run_folder(tmp_path) / "tracking.jsonl"
     lines = path.read_text().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The views of a run: what one call makes for several preparations and reductions, on one fold or more."""
+"""The views of a run: one call for several preparations and reductions, on one or more folds."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_a_part_of_a_shared_pca_is_bit_equal_to_a_pca_fitted_alone(n, dtype):
     in_order = replace(alone, components=np.ascontiguousarray(alone.components))
     for matrix in rows:
         np.testing.assert_array_equal(part(matrix), in_order(matrix))
-    assert part.components.base is None  # and does not hold on to the others
+    assert part.components.base is None  # and keeps no reference to the others
     made = PcaReduction(n)(view)
     np.testing.assert_array_equal(made.data.train.x, in_order(x))
 
@@ -99,7 +99,7 @@ def test_setting_errors_of_a_stage_are_raised(tmp_path, cache):
 
 
 class UnknownContentSource(CountedSource):
-    """Rows of which nobody can tell beforehand whether they are those of the last time."""
+    """A source whose content is unknown before it is loaded."""
 
     def content(self) -> None:
         return None
@@ -148,7 +148,7 @@ def test_timings_of_later_calls_add_up_and_are_shown(tmp_path):
 
 
 class RecordingObserver(list):
-    """An observer that lists what it is told."""
+    """An observer that records its calls."""
 
     def say(self, text):
         self.append(("say", text))

@@ -1,4 +1,4 @@
-"""The saved view: what its tag says, told in the UI's own format."""
+"""The saved view: the content of its tag, in the format of the UI."""
 
 import json
 import zlib
@@ -60,7 +60,7 @@ def test_columns_are_the_metrics_what_differs_and_how_it_ended():
 
 
 def test_no_trial_is_left_out_of_the_first_chart_and_strengths_have_another():
-    """The UI leaves out of parallel coordinates every run that lacks an axis."""
+    """The UI omits runs without a value on some axis from parallel coordinates."""
     rate = "log10_learning_rate"
     assert parallel(state()) == [
         (["optimizer", "regularizer"], [rate, "validation_loss"]),

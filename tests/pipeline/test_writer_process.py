@@ -1,4 +1,4 @@
-"""The process that writes to MLflow, seen from the driver: how it is started, awaited and given up."""
+"""The process that writes to MLflow, seen from the driver: how it is started, awaited and abandoned."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from pipeline.tracking.process import WriterProcess
 
 @pytest.fixture
 def journal(tmp_path):
-    """The journal of a run that has begun."""
+    """The journal of a started run."""
     folder = tmp_path / "runs" / "digits" / "1"
     folder.mkdir(parents=True)
     journal = Journal(folder / "journal.jsonl")
@@ -33,7 +33,7 @@ def journal(tmp_path):
 
 @pytest.fixture
 def silent_server():
-    """A server that accepts connections and never answers."""
+    """A server that accepts connections and never responds."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(64)
