@@ -33,9 +33,9 @@ def test_a_gpu_that_is_missing_or_not_requested_is_not_probed():
     def probe():
         raise AssertionError
 
-    assert shares("none", look=probe).capacity([ONE_GPU]) == NO_GPUS
-    assert shares("auto", look=probe).capacity([{"CPU": 2.0}]) == NO_GPUS
-    assert shares(2, look=probe).capacity([{"CPU": 2.0}]) == GpuCapacity(
+    assert shares("none", probe=probe).capacity([ONE_GPU]) == NO_GPUS
+    assert shares("auto", probe=probe).capacity([{"CPU": 2.0}]) == NO_GPUS
+    assert shares(2, probe=probe).capacity([{"CPU": 2.0}]) == GpuCapacity(
         0, 0, "execution.gpus=2, but there is none yet"
     )
 
@@ -56,19 +56,19 @@ def test_a_gpu_that_cannot_be_used_is_ignored_or_is_an_error_if_it_was_requested
         probes.append(1)
         raise error
 
-    auto = shares("auto", look=probe)
+    auto = shares("auto", probe=probe)
     for _ in range(3):
         capacity = auto.capacity([ONE_GPU])
         assert (capacity.n, capacity.memory) == (0, 0)
         assert capacity.problem.startswith(f"the GPU cannot be used ({message}); install CuPy")
     assert len(probes) == 1
     with pytest.raises(SettingError, match=r"^execution\.gpus=1: the GPU cannot be used"):
-        shares(1, look=probe).capacity([ONE_GPU])
+        shares(1, probe=probe).capacity([ONE_GPU])
 
 
 def test_a_host_with_fewer_gpus_than_declared_is_reported():
     with pytest.raises(SettingError, match="there are 1, not 2"):
-        shares(2, look=lambda: (1000, 1)).capacity([TWO_GPUS])
+        shares(2, probe=lambda: (1000, 1)).capacity([TWO_GPUS])
 
 
 def test_a_host_that_leaves_while_it_is_probed_is_ignored():
@@ -80,6 +80,6 @@ def test_a_host_that_leaves_while_it_is_probed_is_ignored():
             raise result
         return result
 
-    auto = shares("auto", look=probe)
+    auto = shares("auto", probe=probe)
     assert auto.capacity([ONE_GPU]) == NO_GPUS
     assert auto.capacity([ONE_GPU]) == GpuCapacity(1, 1000)
