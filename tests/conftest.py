@@ -3,6 +3,7 @@
 import fcntl
 import pickle
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -69,6 +70,15 @@ def gpu() -> None:
     cupy = pytest.importorskip("cupy", reason="CuPy is not installed: GPU code is not tested")
     if not cupy.cuda.is_available():
         pytest.skip("there is no GPU: GPU code is not tested")
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that accepts connections and never responds."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(64)
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,11 @@ def importers(package: str) -> set[str]:
     return {name(path) for path in SOURCES if any(module.split(".")[0] == package for module in imported(path))}
 
 
-def test_there_is_something_to_look_at():
+def test_source_files_are_found():
     assert len(SOURCES) > 40
 
 
-def test_nncore_knows_numpy_and_itself():
+def test_nncore_imports_only_numpy_and_the_standard_library():
     standard = {
         "ast",
         "collections",
@@ -81,14 +81,14 @@ def test_nncore_knows_numpy_and_itself():
         "zipfile",
         "zlib",
     }
-    others = {
+    allowed_in = {
         "nncore/kernels/backend.py": {"cupy"},
         "nncore/kernels/compiled.py": {"numba"},
         "nncore/sklearn/estimators.py": {"sklearn"},
         "nncore/sklearn/base.py": {"sklearn"},
     }
     for path in ROOT.glob("nncore/**/*.py"):
-        allowed = standard | {"numpy", "nncore"} | others.get(name(path), set())
+        allowed = standard | {"numpy", "nncore"} | allowed_in.get(name(path), set())
         assert {module.split(".")[0] for module in imported(path)} <= allowed, path
 
 
@@ -117,9 +117,9 @@ def below(*folders: str) -> set[str]:
     ],
 )
 def test_only_these_files_import(package, allowed):
-    found = importers(package)
-    assert found
-    assert found <= allowed
+    importing = importers(package)
+    assert importing
+    assert importing <= allowed
 
 
 def package_of(module: str) -> str:
@@ -131,13 +131,13 @@ def package_of(module: str) -> str:
 
 def package_dependencies() -> dict[str, set[str]]:
     """By package, the other packages of ours that its files import, wherever in the file."""
-    found: dict[str, set[str]] = defaultdict(set)
+    dependencies: dict[str, set[str]] = defaultdict(set)
     for path in SOURCES:
         package = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
         for module in imported(path):
             if module.split(".")[0] in ("nncore", "pipeline") and package_of(module) != package:
-                found[package].add(package_of(module))
-    return found
+                dependencies[package].add(package_of(module))
+    return dependencies
 
 
 def cycles(dependencies: dict[str, set[str]]) -> list[set[str]]:
@@ -166,15 +166,17 @@ LAYERS = ["kernels", "", "optimizers", "regularizers", "stack", "reduction", "in
 def test_the_packages_of_nncore_import_downwards_only():
     """A package imports those before it in LAYERS; the root is "". Serialization imports the kernels alone."""
     names = [f"nncore.{layer}".rstrip(".") for layer in LAYERS]
-    found = {package: others for package, others in package_dependencies().items() if package.startswith("nncore")}
-    assert found.keys() == {*names[1:], "nncore.serialization"}
-    assert found["nncore.serialization"] == {"nncore.kernels"}
-    for package, others in found.items():
+    dependencies = {
+        package: others for package, others in package_dependencies().items() if package.startswith("nncore")
+    }
+    assert dependencies.keys() == {*names[1:], "nncore.serialization"}
+    assert dependencies["nncore.serialization"] == {"nncore.kernels"}
+    for package, others in dependencies.items():
         allowed = names[: names.index(package)] if package in names else ["nncore.kernels"]
         assert others <= {*allowed, "nncore.serialization"}, package
 
 
-def test_what_nncore_imports_lazily_is_complete_and_right():
+def test_lazy_imports_of_nncore_are_complete_and_right():
     """The table of names and the imports for type checkers agree; our own code imports from where a name is defined."""
     tree = ast.parse((ROOT / "nncore/__init__.py").read_text())
     (for_checkers,) = [node for node in tree.body if isinstance(node, ast.If)]
@@ -202,29 +204,33 @@ def test_a_cycle_of_three_packages_is_found():
 
 def reachable(start: str) -> set[str]:
     """Every module of ours that importing one imports."""
-    todo, found = {start}, set()
+    todo, modules = {start}, set()
     while todo:
         module = todo.pop()
         path = ROOT / (module.replace(".", "/") + ".py")
         path = path if path.exists() else ROOT / module.replace(".", "/") / "__init__.py"
-        if module in found or not path.exists():
+        if module in modules or not path.exists():
             continue
-        found.add(module)
-        todo |= {one for one in imported(path) if one.split(".")[0] in ("nncore", "pipeline")}
-    return found
+        modules.add(module)
+        todo |= {
+            name_of_import
+            for name_of_import in imported(path)
+            if name_of_import.split(".")[0] in ("nncore", "pipeline")
+        }
+    return modules
 
 
-def test_a_worker_that_trains_imports_little():
+def test_training_workers_import_only_what_they_need():
     """What a slice needs leads neither to scikit-learn nor to MLflow, nor to the checking of settings."""
     for start in ("pipeline.engine.slices.task", "pipeline.backends.tasks"):
         heavy = {"sklearn", "mlflow", "pydantic", "ray", "hydra", "rich", "pandas"}
         for module in reachable(start):
             path = ROOT / (module.replace(".", "/") + ".py")
             if path.exists():
-                assert not {one.split(".")[0] for one in imported(path)} & heavy, module
+                assert not {name_of_import.split(".")[0] for name_of_import in imported(path)} & heavy, module
 
 
-def test_one_class_name_means_one_thing():
+def test_class_names_are_unique():
     places = defaultdict(list)
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -240,7 +246,7 @@ def test_complexity_is_checked():
     assert ruff["mccabe"]["max-complexity"] == 10
 
 
-def test_no_file_has_a_name_that_says_nothing():
+def test_no_file_has_a_meaningless_name():
     assert not {path.stem for path in EVERYTHING} & {"utils", "util", "helpers", "common", "misc"}
     assert not [path for path in EVERYTHING if path.stem == path.parent.name]
 

@@ -42,9 +42,9 @@ OF_A_RUN = [(name, code) for name, code in PYTHON if "runs/" in code]
 
 
 def run_example(code: str, folder: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    completed = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def test_the_readme_is_short():
@@ -59,12 +59,12 @@ def test_every_python_example_is_of_a_known_kind():
 @pytest.mark.slow
 @pytest.mark.parametrize(("page", "code"), LEARNING, ids=[name for name, _ in LEARNING])
 def test_an_example_of_nncore_runs_and_learns(page, code, tmp_path):
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert float(done.stdout.split()[-1]) > 0.9
-    assert done.stderr == ""
+    completed = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert float(completed.stdout.split()[-1]) > 0.9
+    assert completed.stderr == ""
     if page == "README.md":
         (stated,) = re.findall(r"prints `(.+) 0\.\d+\.\.\.`", text("README.md"))
-        assert done.stdout.startswith(f"{stated} ")
+        assert completed.stdout.startswith(f"{stated} ")
 
 
 @pytest.mark.slow
@@ -190,8 +190,8 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
 
 def test_the_licence_of_every_direct_dependency_is_named_and_is_what_its_package_says():
     project = tomllib.loads(text("pyproject.toml"))["project"]
-    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
-    direct = {re.match(r"[\w-]+", requirement)[0] for requirement in wanted} - {"nnsweep"}
+    requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    direct = {re.match(r"[\w-]+", requirement)[0] for requirement in requirements} - {"nnsweep"}
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", text("docs/licences.md"), re.MULTILINE)
     named = {entry.partition(" ")[0]: licence for licence, packages in rows[1:] for entry in packages.split(", ")}
     named.pop("---", None)
@@ -228,9 +228,9 @@ def test_the_workflow_runs_every_supported_python():
 def test_the_page_of_the_output_names_every_key_of_every_event(tmp_path):
     settings = ["data=iris", "execution=local", "tracking=none", "report=none", "training.epochs=1", "output=json"]
     command = [sys.executable, "-m", "pipeline", *settings]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    completed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     page = text("docs/reference/output.md")
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    events = [json.loads(line) for line in completed.stdout.splitlines()]
     assert {"run", "stage", "data", "progress", "leaderboard", "summary"} <= {event["event"] for event in events}
     for event in events:
         assert f"`{event['event']}`" in page

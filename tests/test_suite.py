@@ -46,30 +46,30 @@ def run_suite(folder: Path, tests: str, *options: str) -> subprocess.CompletedPr
 
 @pytest.mark.slow
 def test_children_of_tests_get_the_default_signals(tmp_path):
-    done = run_suite(tmp_path, """
+    completed = run_suite(tmp_path, """
 import signal, subprocess, sys
 def test_a_child_is_interrupted():
     code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "True\\n"
 """)  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    assert completed.returncode == 0, completed.stdout
 
 
 @pytest.mark.slow
 def test_a_test_that_fails_leaves_no_process_behind(tmp_path):
-    done = run_suite(tmp_path, """
+    completed = run_suite(tmp_path, """
 import subprocess, sys
 def test_fails():
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)  # left by a test"])
     assert False
 """)  # fmt: skip
-    assert done.returncode == 1, done.stdout
+    assert completed.returncode == 1, completed.stdout
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not [line for line in lines if b"left by a test" in line]
 
 
 @pytest.mark.slow
-def test_nightly_tests_are_left_out_unless_they_are_asked_for(tmp_path):
+def test_nightly_tests_run_only_with_nightly(tmp_path):
     tests = """
 import pytest
 @pytest.mark.filterwarnings("ignore")

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -137,15 +136,6 @@ def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
     assert {run.data.params["optimizer.learning_rate"] for run in failed} == {"1e+30"}
     assert all("diverged in epoch 1: train/loss was" in run.data.tags["stop_reason"] for run in failed)
     assert read_summary(tmp_path)["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}
-
-
-@pytest.fixture
-def silent_server():
-    """A server that accepts connections and never responds."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(64)
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.mark.slow

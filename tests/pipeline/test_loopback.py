@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from interrupted import count_slices
-from running import FEW, processes, run_command
+from running import FEW, processes, run_command, wait_until
 from servers import free_port
 
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
@@ -48,10 +48,7 @@ def test_nothing_that_a_sweep_starts_listens_to_other_hosts(tmp_path):
         cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
-        while sum(map(count_slices, tmp_path.glob("runs/digits/*/journal.jsonl"))) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: sum(map(count_slices, tmp_path.glob("runs/digits/*/journal.jsonl"))) >= 2, 60)
         addresses = listening([process.pid, *processes("ray"), *processes("pipeline.tracking")])
     finally:
         process.send_signal(signal.SIGINT)

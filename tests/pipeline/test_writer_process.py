@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,15 +28,6 @@ def journal(tmp_path):
     )  # fmt: skip
     yield journal
     journal.close()
-
-
-@pytest.fixture
-def silent_server():
-    """A server that accepts connections and never responds."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(64)
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def tracking(folder, uri="auto"):
