@@ -46,5 +46,5 @@ def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):
     data = make_data(architecture, 260, n_validation)
     optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
     networks = [make_network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
-    foreseen = WIDTH * network_bytes(architecture, networks[0], n_validation)
-    assert foreseen / 4 < peak_bytes(architecture, networks, data) < foreseen
+    estimated_bytes = WIDTH * network_bytes(architecture, networks[0], n_validation)
+    assert estimated_bytes / 4 < peak_bytes(architecture, networks, data) < estimated_bytes

@@ -93,20 +93,20 @@ def test_freezing_keeps_the_selected_weights_and_drops_the_training_state():
     early = make_network("early", 2, make_component("sgd", learning_rate=0.5), STOPPING)
     stack, _ = train(start(architecture, [early, *mixed_networks()]), make_data(architecture), 8, {})
     assert "early" in stack.stopped
-    done = freeze(stack)
-    assert (done.networks, done.state, done.epoch) == ((), {}, 8)
-    assert done.stopped.keys() == {"early", *(network.key for network in mixed_networks())}
-    for key in done.stopped:
-        np.testing.assert_array_equal(done.selected_weights_of(key), stack.selected_weights_of(key), strict=True)
-    assert_same_stacks(freeze(done), done)
-    assert done.selected_weights().shape == (0, architecture.buffer_size)
+    frozen = freeze(stack)
+    assert (frozen.networks, frozen.state, frozen.epoch) == ((), {}, 8)
+    assert frozen.stopped.keys() == {"early", *(network.key for network in mixed_networks())}
+    for key in frozen.stopped:
+        np.testing.assert_array_equal(frozen.selected_weights_of(key), stack.selected_weights_of(key), strict=True)
+    assert_same_stacks(freeze(frozen), frozen)
+    assert frozen.selected_weights().shape == (0, architecture.buffer_size)
     with pytest.raises(KeyError):
-        done.selected_weights_of("nobody")
+        frozen.selected_weights_of("nobody")
     for data_of_it in (make_data(architecture), (make_data(architecture), make_data(architecture))):
-        again, reports = train(done, data_of_it, 20, {})
-        assert_same_stacks(again, done)
+        again, reports = train(frozen, data_of_it, 20, {})
+        assert_same_stacks(again, frozen)
         assert reports == {}
-    assert done.groups() == done.view_runs() == []
+    assert frozen.groups() == frozen.view_runs() == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -134,9 +134,9 @@ def test_a_file_that_is_no_stack_is_refused(tmp_path):
     digest = stack_file.save(stack, tmp_path / "stack")
     with pytest.raises(ValueError, match=f"{tmp_path / 'stack'} cannot be read: .*it is not the expected file"):
         stack_file.load(tmp_path / "stack", digest[::-1])
-    spoilt = bytearray(Path(tmp_path / "stack").read_bytes())
-    spoilt[-100] ^= 1
-    (tmp_path / "stack").write_bytes(spoilt)
+    damaged = bytearray(Path(tmp_path / "stack").read_bytes())
+    damaged[-100] ^= 1
+    (tmp_path / "stack").write_bytes(damaged)
     with pytest.raises(ValueError, match="changed or truncated"):
         stack_file.load(tmp_path / "stack")
     stack_file.save(replace(stack, parameters=stack.parameters[:1]), tmp_path / "stack")

@@ -205,7 +205,7 @@ WRONG = {
         ("network",),
         "activation.leaky: slope must be a number",
     ),
-    "not a member": (
+    "not a component": (
         {"network": {"activation": {"_target_": "nncore.components.resolve", "name": "x"}}},
         ("network",),
         "activation._target_: nncore.components.resolve is neither a function that returns a component nor a settings",

@@ -1,4 +1,4 @@
-"""Several targets: values and labels, through whole sweeps; weights that count."""
+"""Several targets: values and labels, in complete sweeps; weights that count."""
 
 from pathlib import Path
 
@@ -88,9 +88,9 @@ def test_weights_count_in_the_scores(path, tmp_path):
 
 def test_rows_of_weight_zero_have_no_effect(frame, tmp_path):
     """Wrong labels with weight zero do not make the networks worse."""
-    spoilt = frame.assign(w=(np.arange(N) % 2).astype(float))
-    spoilt.loc[spoilt.w == 0, "red"] = 1 - spoilt.red
-    spoilt.to_csv(tmp_path / "t.csv", index=False)
+    altered = frame.assign(w=(np.arange(N) % 2).astype(float))
+    altered.loc[altered.w == 0, "red"] = 1 - altered.red
+    altered.to_csv(tmp_path / "t.csv", index=False)
     roles = ("data.target=red", "data.drop=[u,v,blue,rare]")
     weighted, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "a", *roles, "data.weight=w")
     blind, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "b", *roles[:1], "data.drop=[u,v,blue,rare,w]")
