@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from main_job import MainJob
-from running import end_processes
+from running import close_children, end_processes
 
 LONGEST = (  # these files run first, so that none of them is still running when the other workers have finished
     "test_tracking_faults.py",
@@ -48,12 +48,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call() -> Iterator[None]:
-    """Kill the processes that a failed test has started."""
+    """Kill the processes that a failed test has started, so that they do not disturb or fail the next one."""
     start_time = time.clock_gettime(time.CLOCK_BOOTTIME)
     try:
         return (yield)
     except BaseException:
         end_processes(start_time)
+        close_children()
         raise
 
 

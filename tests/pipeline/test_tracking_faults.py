@@ -47,7 +47,7 @@ def run_folder(folder):
 
 def count_acknowledged(folder, event):
     """Count the acknowledgements of the writer of one kind."""
-    return sum(line["event"] == event for path in folder.glob("runs/*/*/tracking.jsonl") for line in read(path))
+    return sum(line["event"] == event for path in folder.glob("runs/digits/*/tracking.jsonl") for line in read(path))
 
 
 def assert_complete(uri, folder, n_trials):

@@ -1,5 +1,6 @@
 """Run the pipeline from the command line or in this process, and read what it wrote."""
 
+import gc
 import json
 import os
 import signal
@@ -116,6 +117,17 @@ def end_processes(since: float) -> None:
                 os.kill(process, signal.SIGKILL)
 
 
+def close_children() -> None:
+    """Wait for killed children and close their pipes: Python would warn of them in the middle of a later test."""
+    for child in gc.get_objects():
+        if type(child) is subprocess.Popen and child.returncode is None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=10)
+            for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
+                with suppress(OSError):
+                    pipe.close()
+
+
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes() + b"\0"
@@ -123,7 +135,7 @@ def _content(path: Path) -> bytes:
         return b""
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 90) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float = 180) -> None:
     """Wait until the condition holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
