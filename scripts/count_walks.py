@@ -19,6 +19,7 @@ import dataclasses
 import json
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,7 +39,7 @@ ONE_TRIAL = (
 )  # fmt: skip
 MOST_CALLS = 300  # of one function that are looked at
 DEEPEST = 14
-INNER = re.compile(r"(\.<locals>\.<\w+>)+$")
+INNER = re.compile(r"(\.<locals>(\.<\w+>)+)+$")
 
 Holds = Callable[[Any], bool]
 
@@ -177,7 +178,8 @@ def row(folder: Path) -> None:
     walk = Walk(is_rows)
     with walk.following():
         dispatch(
-            ["predict", f"model={model.parent}", "data=csv", f"data.path={path}", f"out={folder / 'out.csv'}"], 0.0
+            ["predict", f"model={model.parent}", "data=csv", f"data.path={path}", f"out={folder / 'out.csv'}"],
+            time.monotonic(),
         )
     walk.show("CSV row to its prediction")
 
