@@ -5,6 +5,7 @@
 
 import ast
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from statistics import median, quantiles
@@ -26,6 +27,18 @@ def lines_of(function: ast.FunctionDef) -> int:
 def package_of(module: str) -> str:
     parts = module.split(".")
     return ".".join(parts[:2]) if len(parts) > 1 and (ROOT / parts[0] / parts[1]).is_dir() else parts[0]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports when it runs: imports for the type checker alone do not count."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        yield from imported(node)
 
 
 def main() -> None:
@@ -56,11 +69,10 @@ def main() -> None:
 
     imports = defaultdict(set)
     for path, tree in trees.items():
-        own = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        for node in ast.walk(tree):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [
-                alias.name for alias in getattr(node, "names", [])] if isinstance(node, ast.Import) else []  # fmt: skip
-            imports[own] |= {package_of(module) for module in modules if module.split(".")[0] in ("nncore", "pipeline")}
+        package = package_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        imports[package] |= {
+            package_of(name) for name in imported(tree) if name.split(".")[0] in ("nncore", "pipeline")
+        }
     print("packages and what they import:")
     for package in sorted(imports):
         print(f"  {package:<22}{', '.join(sorted(imports[package] - {package}))}")
