@@ -1,6 +1,7 @@
 """What the stages of a run work with, and how their progress is shown and recorded."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +35,14 @@ def sweep_code(config: dict[str, Any]) -> str:
         See `code_version`.
     """
     stages = (load_dataset, split_dataset, apply_reduction, Engine, train_slice)
-    return code_version(*stages, *(config[name] for name in COMPUTED))
+    return code_version(*stages, *(config.get(name) for name in COMPUTED))
 
 
-def run_request(configuration: Configuration, code: str) -> RunRequest:
-    """Say which run a configuration asks for, of this code; see `sweep_code`."""
+def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]], str] = sweep_code) -> RunRequest:
+    """Say which run a configuration asks for."""
     settings = configuration.settings
     parent = settings.runs.absolute() / settings.name
-    return RunRequest(parent, settings.run, settings.resume, settings.training.epochs, configuration.plain, code)
+    return RunRequest(parent, settings.run, settings.resume, settings.training.epochs, configuration.plain, code_of)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pipeline.components.types import DataCard, Task
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.driver.context import run_request, sweep_code
+from pipeline.driver.context import run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import network_factory
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
@@ -47,7 +47,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         What was printed: counts, bytes, floating point operations and seconds.
     """
     settings = configuration.settings
-    earlier = earlier_run(run_request(configuration, sweep_code(configuration.plain))).folder
+    earlier = earlier_run(run_request(configuration)).folder
     known = known_networks(earlier, replayed(earlier)) if earlier else {}
     variants = Variants(configuration)
     stages = StageTimer(output, began)

@@ -18,7 +18,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
-from pipeline.driver.context import RunContext, run_request, sweep_code
+from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import network_factory
@@ -56,7 +56,7 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     """
     settings = configuration.settings
     with _full_disk_reported(settings.runs):
-        request = run_request(configuration, sweep_code(configuration.plain))
+        request = run_request(configuration)
         run_folder = RunFolder(request, configuration.text, began, settings.tracking)
         try:
             with run_folder.ending():

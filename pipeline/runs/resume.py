@@ -1,6 +1,6 @@
 """Whether a run continues an earlier one, and what it takes over from there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -48,8 +48,8 @@ class RunRequest:
         Epochs of each network; an extended run has at least as many as before.
     config : dict
         The whole configuration as plain values.
-    code : str
-        Hash of the code that computes the results.
+    code_of : callable
+        From such a configuration, the hash of the code that computes its results.
     """
 
     parent: Path
@@ -57,7 +57,12 @@ class RunRequest:
     resume: Literal["auto", "never", "required"]
     epochs: int
     config: dict[str, Any]
-    code: str
+    code_of: Callable[[dict[str, Any]], str]
+
+    @property
+    def code(self) -> str:
+        """The hash of the code that computes this run's results."""
+        return self.code_of(self.config)
 
 
 class EarlierRun(NamedTuple):
@@ -155,9 +160,13 @@ def _named_run(folder: Path, request: RunRequest) -> Path:
 
 
 def _differences(session: Event, request: RunRequest, exempt: tuple[str, ...]) -> str:
-    """In words, which settings differ from those of an earlier session, and whether the code does."""
+    """In words, which settings differ from those of an earlier session, and whether its code has changed since.
+
+    An extension may name further components, whose code the earlier session did not need: what counts is whether the
+    earlier session's own settings would be computed by the same code today.
+    """
     then, now = dict(flat(session["settings"])), dict(flat(masked(request.config)))
-    then["code"], now["code"] = session["code"], request.code
+    then["code"], now["code"] = session["code"], request.code_of(session["settings"])
     names = [
         name
         for name in dict.fromkeys([*then, *now])

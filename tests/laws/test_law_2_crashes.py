@@ -15,7 +15,7 @@ def validation_losses(folder):
     networks = {}
     for event in read_journal(folder):
         if event["event"] == "rung":
-            labels = {key: trial["label"] for key, trial in event["trials"].items()}
+            labels = {key: ", ".join(filter(None, trial["labels"])) for key, trial in event["trials"].items()}
         elif event["event"] == "slice":
             for key, report in event["networks"].items():
                 networks.setdefault(labels[key[:4]], []).extend(report["curves"].get("validation/loss", []))

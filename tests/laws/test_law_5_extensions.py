@@ -164,3 +164,12 @@ def test_law_5_a_finished_run_can_be_extended_without_its_checkpoints(copied_run
     shutil.rmtree(journal.parent / "states")
     summary = run_sweep(runs, *EXTENSIONS["epochs"][0], f"run={name}")
     assert summary["digest"] == run_sweep(tmp_path / "at once", *EXTENSIONS["epochs"][0])["digest"]
+
+
+def test_law_5_a_run_can_be_extended_by_an_optimizer_whose_code_it_did_not_need(copied_run, tmp_path):
+    """The code of a run is what its own settings need; further components do not make it another code."""
+    runs, name, _ = copied_run
+    settings = (*FEW, "+optimizer@space.optimizer.muon=muon")
+    summary = run_sweep(runs, *settings, f"run={name}")
+    assert summary["digest"] == run_sweep(tmp_path / "at once", *settings)["digest"]
+    assert summary["work"]["resumed_networks"] == 7

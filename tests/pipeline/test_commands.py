@@ -149,7 +149,7 @@ def test_one_line_reports_a_folder_that_cannot_be_written_to(tmp_path):
     completed = run_command(tmp_path, *LOCAL, check=False)
     assert completed.returncode == 2
     (line,) = completed.stderr.splitlines()
-    assert line.startswith("nnsweep: runs: must be a folder that can be written to")
+    assert line.startswith("nnsweep: runs must be a folder that can be written to")
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def test_a_run_with_a_password_in_a_url_can_be_resumed(tmp_path):
     """Settings are compared with their passwords masked."""
     settings, config = compose("data=wine", "tracking=none", f"runs={tmp_path}")
     config["data"]["path"] = f"https://me:{SECRET}@127.0.0.1/file.csv"
-    request = run_request(Configuration(settings, config, ""), "code")
+    request = run_request(Configuration(settings, config, ""), lambda _: "code")
     record = RunFolder(request, f"path: https://me:{SECRET}@127.0.0.1/file.csv\n", 0.0, settings.tracking)
     record.journal.append("rung", number=0, trials={}, until={}, networks={})
     record.journal.close()

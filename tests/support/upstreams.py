@@ -101,7 +101,7 @@ def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tu
     settings, config = compose(*quick, *overrides)
     settings = replace(settings, **replaced)
     configuration = Configuration(settings, config, "")
-    run_folder = RunFolder(run_request(configuration, "code"), "", time.monotonic(), settings.tracking)
+    run_folder = RunFolder(run_request(configuration, lambda _: "code"), "", time.monotonic(), settings.tracking)
     output = LineOutput(Console(file=StringIO(), width=200), live=False)
     try:
         with settings.execution.start() as executor:
