@@ -153,7 +153,7 @@ def test_mistakes_are_one_line(arguments, line, capsys):
 
 
 def test_track_of_an_untracked_run_needs_a_store(runs, capsys):
-    assert "was not tracked; say where to with uri=" in error_line(capsys, "track", f"runs={runs}")
+    assert "was not tracked; name a store with uri=" in error_line(capsys, "track", f"runs={runs}")
 
 
 @pytest.mark.slow

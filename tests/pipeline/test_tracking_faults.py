@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 QUICK = (*FEW, "execution=local", "training.epochs=2", "report=none")
 LONG = (  # 28 trials
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
-    *("execution=local", "training.epochs=1000", "stacks.slice_seconds=0.2", "tracking.curves=none", "report=none"),
+    *("execution=local", "training.epochs=400", "stacks.slice_seconds=0.2", "tracking.curves=none", "report=none"),
 )
 WARNING = "warning: MLflow was not written to the end ("
 
