@@ -24,11 +24,11 @@ import sys
 from pathlib import Path
 sys.path[:] = [path for path in sys.path if not Path(path, "nncore", "__init__.py").exists()]
 from importlib.util import find_spec
-assert find_spec("pipeline.driver.run") is None and find_spec("nncore") is None
+assert find_spec("pipeline.driver") is None and find_spec("nncore") is None
 import json, mlflow, pandas
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/wine@champion")
-assert find_spec("pipeline.driver.run") is None
+assert find_spec("pipeline.driver") is None
 rows = pandas.DataFrame(json.loads(sys.stdin.read()))
 print(model.predict(rows).to_json(orient="split", double_precision=15))
 """
