@@ -21,7 +21,7 @@ import nncore
 from nncore.inference import model_file
 from pipeline.components.errors import SettingError
 from pipeline.tracking import model_code
-from pipeline.tracking.model_code import answer
+from pipeline.tracking.model_code import predict_frame
 
 ALIAS = "champion"
 CHECKSUM = "model_sha256"
@@ -45,7 +45,7 @@ def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
     any_type = AnyType()  # type: ignore[no-untyped-call]
     types = {name: any_type if kind == "any" else DataType[kind] for name, kind in content["types"].items()}
     inputs = Schema([ColSpec(type_, name) for name, type_ in types.items()])
-    outputs = mlflow.models.infer_signature(example, answer(model_file.load(folder), example)).outputs
+    outputs = mlflow.models.infer_signature(example, predict_frame(model_file.load(folder), example)).outputs
     signature = ModelSignature(inputs, outputs)
     with mlflow.start_run(run_id):
         info = mlflow.pyfunc.log_model(

@@ -25,7 +25,7 @@ class ParentRun:
         self._client, self._folder, self.run_id = store.client, folder, run_id
 
     @classmethod
-    def begun(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], event: Event) -> "ParentRun":
+    def create(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], event: Event) -> "ParentRun":
         """Create the parent run."""
         tags = fitting_tags({"kind": "sweep", **tags})
         run = store.client.create_run(store.experiment, start_time=event["time"], run_name=event["run_id"], tags=tags)
@@ -34,25 +34,25 @@ class ParentRun:
         log(store.client, run.info.run_id, settings)
         return cls(store, folder, run.info.run_id)
 
-    def goes_on(self) -> None:
+    def mark_running(self) -> None:
         """A session of the run begins: its first, or one that resumes it."""
         self._client.update_run(self.run_id, status="RUNNING")
-        self._keep("config.yaml")
+        self._log_file("config.yaml")
 
-    def has_data(self, card: dict[str, Any]) -> None:
+    def log_data_set(self, card: dict[str, Any]) -> None:
         """Log the data set."""
         inputs = DatasetInput(data_set(card), [InputTag(MLFLOW_DATASET_CONTEXT, "training")])
         self._client.log_inputs(self.run_id, [inputs])
         self._client.set_tag(self.run_id, "data_hash", card["digest"])
-        self._keep("data_card.json")
+        self._log_file("data_card.json")
 
-    def has_champion(self, event: Event, name: str, promote: str, attributes: Mapping[str, str]) -> dict[str, Any]:
+    def log_champion(self, event: Event, name: str, promote: str, attributes: Mapping[str, str]) -> dict[str, Any]:
         """Log the champion's scores, and register its model under this name; returns name, version and alias.
 
         promote, attributes   see mlflow_model.move_alias; the value of the metric is added
         """
-        self._keep("leaderboard.csv")
-        self._keep("model.onnx")
+        self._log_file("leaderboard.csv")
+        self._log_file("model.onnx")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in event[part].items()}
         points, _ = fitting_points([Point(name, value, event["time"], 0) for name, value in scores.items()])
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": event["label"]}).items()]
@@ -67,10 +67,10 @@ class ParentRun:
             "alias_note": kept_because,
         }
 
-    def has_report(self) -> None:
+    def log_report(self) -> None:
         """Log the report and its plots."""
-        self._keep("report.html")
-        self._keep("plots")
+        self._log_file("report.html")
+        self._log_file("plots")
 
     def ended(self, status: str, ended: int, n_without: int) -> None:
         """Log the run's results, its status, and when it ended, in milliseconds since 1970.
@@ -80,7 +80,7 @@ class ParentRun:
         tags = {"status": status.lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
         if path.exists():  # else it was killed
-            self._keep(path.name)
+            self._log_file(path.name)
             summary = json.loads(path.read_text(encoding="utf-8"))
             tags |= {"digest": summary["digest"] or ""}
             tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
@@ -89,11 +89,11 @@ class ParentRun:
         self._client.log_batch(self.run_id, tags=run_tags)
         self._client.set_terminated(self.run_id, status, ended)
 
-    def given_up(self) -> None:
+    def mark_failed(self) -> None:
         """Mark the run as failed: it cannot be written to its end, and must not look as if it were running."""
         self._client.set_terminated(self.run_id, "FAILED")
 
-    def _keep(self, name: str) -> None:
+    def _log_file(self, name: str) -> None:
         """Log a file or a folder of the run's folder as an artifact."""
         path = self._folder / name
         if path.is_dir():

@@ -121,7 +121,7 @@ class MlflowWriter:
         """The store fails for good."""
         if self._parent:
             with suppress(Exception):
-                self._parent.given_up()
+                self._parent.mark_failed()
 
     def close(self) -> None:
         """Let another writer open the log."""
@@ -139,16 +139,16 @@ class MlflowWriter:
         if self._log.parent:
             self._parent = ParentRun(self._store, self._folder, self._log.parent)
         else:
-            self._parent = ParentRun.begun(self._store, self._folder, self._tags, event)
+            self._parent = ParentRun.create(self._store, self._folder, self._tags, event)
             where = {"tracking_uri": masked(self._store.uri), "experiment_id": self._store.experiment}
             self._log.add("run", **where, run_id=self._parent.run_id)
-        self._parent.goes_on()
+        self._parent.mark_running()
         self._tags[MLFLOW_PARENT_RUN_ID] = self._parent.run_id
 
     def _on_data(self, event: Event) -> None:
         if self._parent and self._tags.get("data_hash") != event["card"]["digest"]:
             self._tags["data_hash"] = event["card"]["digest"]
-            self._parent.has_data(event["card"])
+            self._parent.log_data_set(event["card"])
 
     def _on_rung(self, event: Event) -> None:
         self._unfinished |= {key: self._history.trials[key] for key in event["trials"]}
@@ -167,13 +167,13 @@ class MlflowWriter:
                 "pipeline_run": self._folder.name,
             }
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
-            self._log.add("model", **self._parent.has_champion(event, name, promote, model_tags))
+            self._log.add("model", **self._parent.log_champion(event, name, promote, model_tags))
             if tag := save_view(self._store, self._folder.name, self._history, self._metric):
                 self._log.add("view", tag=tag)
 
     def _on_report(self, event: Event) -> None:
         if self._parent:
-            self._parent.has_report()
+            self._parent.log_report()
 
     def _log_trial(self, trial: TrialRecord, run_id: str) -> None:
         """A run of the trial is written; it replaces the one before."""

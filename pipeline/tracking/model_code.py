@@ -14,7 +14,7 @@ from nncore.inference.model import Model
 from nncore.kernels.backend import Array
 
 
-def answer(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
+def predict_frame(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
     """Return one row per raw row, with its index: the prediction and, for classes, the probability of each."""
     if not isinstance(rows, pd.DataFrame):
         return pd.DataFrame(model.predict_columns(rows))
@@ -39,8 +39,8 @@ class ChampionModel(PythonModel):
         self._model = model_file.load(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """See `answer`."""
-        return answer(self._model, model_input)
+        """See `predict_frame`."""
+        return predict_frame(self._model, model_input)
 
 
 mlflow.models.set_model(ChampionModel())

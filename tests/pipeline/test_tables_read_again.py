@@ -11,7 +11,7 @@ from running import FEW, compose, run_sweep
 from nncore.inference import model_file
 from nncore.inference.table import read_table
 from pipeline.components.errors import SettingError
-from pipeline.tracking.model_code import _values, answer
+from pipeline.tracking.model_code import _values, predict_frame
 
 N = 240
 RANDOM = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def test_a_date_in_the_year_9999_can_be_used(tmp_path):
     _, path = source(tmp_path, frame, ending="parquet")
     summary = run_sweep(tmp_path, *FEW, "data=parquet", f"data.path={path}", "data.target=y")
     model = model_file.load(tmp_path / "t" / summary["run_id"] / "model")
-    assert np.isfinite(answer(model, frame).prediction).all()
+    assert np.isfinite(predict_frame(model, frame).prediction).all()
 
 
 def test_boolean_targets_are_predicted_as_booleans(tmp_path):
@@ -192,7 +192,7 @@ def test_boolean_targets_are_predicted_as_booleans(tmp_path):
     _, path = source(tmp_path, frame)
     summary = run_sweep(tmp_path, *FEW, "data=csv", f"data.path={path}", "data.target=y", "training.epochs=20")
     model = model_file.load(tmp_path / "t" / summary["run_id"] / "model")
-    assert (answer(model, frame).prediction == frame.y).mean() > 0.9
+    assert (predict_frame(model, frame).prediction == frame.y).mean() > 0.9
 
 
 def test_law_3_values_that_only_test_rows_have_change_nothing_that_is_fitted(tmp_path):
