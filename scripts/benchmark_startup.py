@@ -28,7 +28,7 @@ def timed(folder: Path, overrides: tuple[str, ...]) -> dict[str, float]:
     ended = time.time()
     (journal,) = set(folder.glob("runs/*/*/journal.jsonl")) - before
     slices = [line for line in map(json.loads, journal.read_text().splitlines()) if line["event"] == "slice"]
-    first, last = min(one["started"] for one in slices), max(one["time"] for one in slices)
+    first, last = min(line["started"] for line in slices), max(line["time"] for line in slices)
     return dict(zip(WHAT, (first / 1000 - began, last / 1000 - began, ended - began), strict=True))
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             first, *rest = [timed(Path(folder), overrides) for _ in range(1 + arguments.repeats)]
         found[f"{name}, first run"] = first
-        found[name] = {what: median(one[what] for one in rest) for what in WHAT}
+        found[name] = {what: median(seconds[what] for seconds in rest) for what in WHAT}
     print(f"{'seconds from the command to':30}" + "".join(f"{what:>14}" for what in WHAT))
     for name, seconds in found.items():
         print(f"{name:30}" + "".join(f"{seconds[what]:14.2f}" for what in WHAT))

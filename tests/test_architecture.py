@@ -109,7 +109,7 @@ def below(*folders: str) -> set[str]:
         ("fsspec", below("pipeline/data/")),
         ("pyarrow", below("pipeline/data/")),
         ("pandas", below("pipeline/tracking/")),
-        ("optuna", below("pipeline/search/") | {"pipeline/reports/importance.py"}),
+        ("optuna", below("pipeline/search/")),
         ("scipy", below("pipeline/search/") | {"pipeline/engine/statistics.py"}),
         ("hydra", {"pipeline/config/compose.py"}),
         ("omegaconf", {"pipeline/config/compose.py"}),

@@ -25,6 +25,7 @@ from pipeline.components.fields import STRICT, PositiveInt
 CONNECT_S = 10.0  # for the head of a cluster to respond
 VARIABLES = {  # for every Ray; what is set in the environment already has precedence
     "RAY_USAGE_STATS_ENABLED": "0",  # send no usage statistics
+    "RAY_worker_niceness": "0",  # the run waits for the workers; Ray's 15 starves them where other programs are busy
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # the driver fetches one of a task's results, and reports its error itself
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # do not hide the GPUs from tasks without num_gpus; Ray warns if unset
 }

@@ -36,8 +36,8 @@ class StageObserver(Protocol):
 class DataPipeline:
     """Runs the stages before the sweep. Each result is computed once, when it is first needed, and kept by reference.
 
-    Loading and splitting begin at once. While the data are loaded, the workers load what they need to train. The
-    content hash of a data set is the digest on its card, whatever file it came from, so the stages after it do not
+    Loading begins at once, and meanwhile the workers load what they need to train; `load_and_split` waits for the data.
+    The content hash of a data set is the digest on its card, whatever file it came from, so the stages after it do not
     depend on the file.
 
     Parameters
@@ -49,7 +49,7 @@ class DataPipeline:
     Attributes
     ----------
     card : dict
-        Describes the data; see `pipeline.data.card`.
+        Describes the data; see `pipeline.data.card`. It and the other attributes are set by `load_and_split`.
     task : str
         "classification", "regression" or "multilabel".
     n_folds : int
@@ -59,30 +59,35 @@ class DataPipeline:
         self._settings, self._executor, self._observer = settings, executor, observer
         self._graph = StageGraph(executor, settings.cache, settings.stages)
         self._view_shapes: dict[str, ViewShape] = {}  # by content hash of the view
-        executor.broadcast(load_loops)
         settings.cache.begin()
         source, content = settings.data, settings.data.content()
         hashes = [
             None if content is None else content_hash("load", load_dataset, source, content, part)
             for part in ("dataset", "card")
         ]
-        dataset, card = self._graph.call("load", hashes, load_dataset, source)
+        self._dataset, self._loaded_card = self._graph.call("load", hashes, load_dataset, source)
+        self._graph.request([self._loaded_card])
+        executor.broadcast(load_loops)
+
+    def load_and_split(self) -> None:
+        """Wait for the data, report their card, and split them."""
+        settings, source = self._settings, self._settings.data
         self.card: DataCard = {
             "name": source.name,
             "source": masked(source.address),
-            **self._value("load", card),
+            **self._value("load", self._loaded_card),
         }
-        observer.data_loaded(self.card)
+        self._observer.data_loaded(self.card)
         self.task = self.card["task"]
         hashes = [
             content_hash("split", split_dataset, settings.split, self.card["digest"], part)
             for part in ("development", "test", "folds")
         ]
         self._development, self._test, n_folds = self._graph.call(
-            "split", hashes, split_dataset, settings.split, dataset
+            "split", hashes, split_dataset, settings.split, self._dataset
         )
         self.n_folds: int = self._value("split", n_folds)
-        dataset.future = None  # frees the data set, which may be large
+        self._dataset.future = None  # frees the data set, which may be large
 
     @property
     def development(self) -> Future:

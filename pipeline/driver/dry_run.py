@@ -54,6 +54,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
     with settings.execution.start() as executor:
         stages.stage_finished("startup")
         data = DataPipeline(settings, executor, stages)
+        data.load_and_split()
         variants.check(data.task)
         training = settings.training
         records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)

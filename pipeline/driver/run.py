@@ -5,7 +5,8 @@ network, that of the first fold and the first seed.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
@@ -28,7 +29,6 @@ from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
-from pipeline.reports.page import Reporting
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.records import replicates
 from pipeline.runs.resume import known_networks
@@ -59,10 +59,11 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
         request = run_request(configuration)
         run_folder = RunFolder(request, configuration.text, began, settings.tracking)
         try:
-            with run_folder.ending():
+            with run_folder.ending(), ThreadPoolExecutor(1) as thread:
                 with settings.execution.start() as executor, run_folder.failing():
                     _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)))
-                _write_report(settings.report, run_folder, output)
+                    report = thread.submit(settings.report.write, run_folder.folder)  # while the executor stops
+                _report_written(report.result, run_folder, output)
         finally:
             run_folder.close(output.say)
     output.end(run_folder.summary, settings.tracking.view_command(settings.runs.absolute()))
@@ -80,6 +81,8 @@ def _run_stages(context: RunContext) -> None:
         output.say(f"run {run_folder.folder.name} is resumed")
     output.stage("startup", run_folder.time("startup"))
     data = DataPipeline(context.settings, context.executor, context)
+    context.settings.report.load()  # while the workers load the data, this process would only wait
+    data.load_and_split()
     context.variants.check(data.task)
     trainer, engine = _sweep_engine(context, data)
     _sweep(context, engine, trainer)
@@ -155,7 +158,7 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
     write_leaderboard(run_folder.folder / "leaderboard.csv", ranking, trials)
     if ranking is None:
         run_folder.write_summary()
-        _write_report(context.settings.report, run_folder, context.output)
+        _report_written(lambda: context.settings.report.write(run_folder.folder), run_folder, context.output)
         n_diverged = sum(trial.diverged for trial in trials)
         if n_diverged < len(trials):
             raise SettingError(
@@ -191,10 +194,10 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     run_folder.time("publish")
 
 
-def _write_report(report: Reporting, run_folder: RunFolder, output: Output) -> None:
-    """Write the report from the files in the run's folder. A run without a report is still a finished run."""
+def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFolder, output: Output) -> None:
+    """Record the report, which the function returns. A run without a report is still a finished run."""
     try:
-        path = report.write(run_folder.folder)
+        path = path_of_report()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         output.say(f"warning: there is no report ({reason}); nnsweep report run={run_folder.folder.name} tries again")

@@ -12,6 +12,9 @@ from pipeline.components.fields import STRICT, PositiveInt
 class Reporting(Protocol):
     """Settings that can write a report."""
 
+    def load(self) -> None:
+        """Import the libraries that `write` needs."""
+
     def write(self, folder: Path) -> Path | None:
         """Write the report of the run in `folder`, from the files there.
 
@@ -34,6 +37,10 @@ class Page:
 
     leaderboard: PositiveInt
 
+    def load(self) -> None:
+        """See Reporting."""
+        import pipeline.reports.report  # noqa: F401
+
     def write(self, folder: Path) -> Path:
         """See Reporting."""
         from pipeline.reports.report import write_report  # importing matplotlib takes half a second
@@ -44,6 +51,9 @@ class Page:
 @dataclass(frozen=True, config=STRICT)
 class NoPage:
     """No report."""
+
+    def load(self) -> None:
+        """See Reporting."""
 
     def write(self, folder: Path) -> None:
         """See Reporting."""

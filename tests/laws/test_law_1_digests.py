@@ -1,7 +1,17 @@
 """Law 1 for sweeps: the digest does not depend on how a sweep is executed and packed."""
 
 import pytest
-from running import FEW, compose, read_journal, read_summary, run_command, run_pipeline, run_sweep, slow_after_first
+from running import (
+    FEW,
+    compose,
+    nightly_after_first,
+    read_journal,
+    read_summary,
+    run_command,
+    run_pipeline,
+    run_sweep,
+    slow_after_first,
+)
 
 SETTINGS = ("training.epochs=3", "tracking=none")
 ALL_EPOCHS = ("tracking=none", "report=none")
@@ -130,7 +140,7 @@ SEARCHES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("search", nightly_after_first(SEARCHES))
 def test_law_1_a_search_makes_the_same_decisions_on_any_number_of_workers(search, tmp_path):
     settings = (*SETTINGS, *FOLDS_AND_SEEDS, *SEARCHES[search])
     local, on_ray = run_sweep(tmp_path / "here", *settings), run_sweep(tmp_path / "Ray", *settings, *ON_RAY)

@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from interrupted import count_slices, count_trained_epochs, run_and_kill, slices_by_session
 from mlflow import MlflowClient
-from running import FEW, processes, run_command, run_sweep, slow_after_first
+from running import FEW, nightly_after_first, processes, run_command, run_sweep, slow_after_first
 
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import events
@@ -24,6 +24,10 @@ LOCAL = ("tracking=none", "execution=local")
 
 def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def nightly(*values):
+    return pytest.param(*values, marks=pytest.mark.nightly)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,9 @@ def assert_equals_uninterrupted(summary, expected, journal):
     assert set(counts.values()) == {1}
 
 
-@pytest.mark.parametrize(("execution", "slices"), [("local", 1), slow("local", 3), slow("local", 5), slow("ray", 2)])
+@pytest.mark.parametrize(
+    ("execution", "slices"), [("local", 1), nightly("local", 3), nightly("local", 5), slow("ray", 2)]
+)
 def test_law_5_a_killed_run_continues_with_the_same_digest(execution, slices, expected, tmp_path):
     ours = set(processes("ray"))
     settings = (*SETTINGS, "tracking=none", f"execution={execution}")
@@ -73,7 +79,7 @@ def test_law_5_a_killed_run_continues_with_the_same_digest(execution, slices, ex
     assert summary["work"]["resumed_networks"] == len({key for event in before for key in event["networks"]})
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_law_5_a_run_that_is_killed_repeatedly_finishes(expected, tmp_path):
     """Each session is killed one slice later than the previous one."""
     settings, n_sessions = (*SETTINGS, *LOCAL), 0
@@ -123,7 +129,7 @@ KILLED_SEARCHES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("search", "slices"), [*zip(KILLED_SEARCHES, (6, 20, 12), strict=True)])
+@pytest.mark.parametrize(("search", "slices"), nightly_after_first(zip(KILLED_SEARCHES, (6, 20, 12), strict=True)))
 def test_law_5_a_killed_search_makes_the_same_decisions(search, slices, tmp_path):
     settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
     settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")

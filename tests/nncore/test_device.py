@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 from discovery import OPTIMIZERS, REGULARIZERS, short_name
-from running import slow_after_first
+from running import nightly_after_first
 from samples import BATCH_NORM, METRICS, make_architecture, make_data, make_network
 
 from nncore.kernels.elementwise import ElementwiseKernel
@@ -36,7 +36,7 @@ def peak_bytes(architecture, networks, data):
     return most - without + stack.parameters.nbytes + sum(array.nbytes for array in stack.state.values())
 
 
-@pytest.mark.parametrize("size", slow_after_first(SHAPES))
+@pytest.mark.parametrize("size", nightly_after_first(SHAPES))
 @pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short_name)
 def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):
     monkeypatch.setattr(ElementwiseKernel, "_run_compiled", lambda *_: False)  # as on a GPU: without compiled loops

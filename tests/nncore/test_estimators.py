@@ -57,8 +57,14 @@ def one_thread():
 
 
 @pytest.mark.slow
-@parametrize_with_checks([kind(**args) for args in ({}, *({**QUICK, **one} for one in SETTINGS)) for kind in KINDS])
+@parametrize_with_checks([kind() for kind in KINDS])
 def test_all_checks_of_scikit_learn_pass(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.nightly
+@parametrize_with_checks([kind(**QUICK | setting) for setting in SETTINGS for kind in KINDS])
+def test_all_checks_of_scikit_learn_pass_with_other_settings(estimator, check):
     check(estimator)
 
 

@@ -1,6 +1,7 @@
-"""Executors: warming up workers. Most other tests run tasks."""
+"""Executors: warming up workers, and their priority. Most other tests run tasks."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ def output_of_program(*arguments):
 def test_every_worker_of_a_ray_started_for_the_run_is_warmed_up():
     printed = output_of_program()
     assert printed["workers"] == 2
-    assert len({worker for worker, _ in printed["called"]}) == 2
+    assert len({worker for worker, _, _ in printed["called"]}) == 2
+    assert {int(niceness) for _, _, niceness in printed["called"]} == {os.nice(0)}, "workers have normal priority"
 
 
 @pytest.mark.slow
@@ -40,7 +42,7 @@ def test_every_worker_of_every_host_is_warmed_up():
     finally:
         nodes.shutdown()
     assert printed["workers"] == 4
-    assert sorted(int(raylet) for _, raylet in printed["called"]) == sorted([*raylets, raylets[-1]])
+    assert sorted(int(raylet) for _, raylet, _ in printed["called"]) == sorted([*raylets, raylets[-1]])
 
 
 def test_the_local_executor_warms_nothing_up():

@@ -13,7 +13,7 @@ from pathlib import Path
 import clusters
 import pytest
 from interrupted import count_slices
-from running import FEW, processes, read_summary, run_command, run_sweep
+from running import FEW, nightly_after_first, processes, read_summary, run_command, run_sweep
 from venom import settings as venomous
 
 SETTINGS = ("tracking=none", "report=none")
@@ -24,7 +24,7 @@ def n_slices(folder):
     return sum(map(count_slices, folder.glob("runs/*/*/journal.jsonl")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_law_5_a_driver_can_be_killed_at_20_random_moments(tmp_path):
     """Every other session is killed while it starts, the others soon after a slice."""
     settings = (*SETTINGS, "training.epochs=200", "stacks.slice_seconds=0.1", "execution=local")
@@ -61,7 +61,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("execution", ["local", "ray"])
+@pytest.mark.parametrize("execution", nightly_after_first(["local", "ray"]))
 def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_space(execution, small_disk, tmp_path):
     settings = (
         *SETTINGS,
@@ -86,7 +86,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
     assert summary["work"]["resumed_networks"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
     """The data are three times as large as the store."""
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")

@@ -139,6 +139,7 @@ def fuzz(examples=EACH):
     )
 
 
+@pytest.mark.nightly
 def test_hostile_configurations(tmp_path, monkeypatch):
     """Compose a configuration, change it, and check it as a command does."""
     monkeypatch.chdir(tmp_path)
@@ -160,6 +161,7 @@ def test_hostile_configurations(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_hostile_journals(run_folder, tmp_path):
     """Change lines and bytes of a journal; then read it as a resumed run and as a report."""
     lines = [json.loads(line) for line in (run_folder / "journal.jsonl").read_text().splitlines()]
@@ -197,6 +199,7 @@ def test_hostile_journals(run_folder, tmp_path):
     assert outside.read_text() == "not to be read"
 
 
+@pytest.mark.nightly
 def test_hostile_models(run_folder, tmp_path):
     """Change the JSON and correct the checksums, or change the file of arrays."""
     folder = tmp_path / "model"
@@ -224,6 +227,7 @@ def test_hostile_models(run_folder, tmp_path):
     assert sum(refused) > len(refused) / 4
 
 
+@pytest.mark.nightly
 def test_hostile_states_of_stacks(run_folder, tmp_path):
     """Change the header and correct the checksum, or change bytes."""
     (source, *_) = sorted((run_folder / "states").glob("0*"))

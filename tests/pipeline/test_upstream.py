@@ -169,6 +169,7 @@ def test_an_observer_is_told_what_the_stages_do_and_no_run_is_needed(tmp_path):
     calls = RecordingObserver()
     with settings.execution.start() as executor:
         data = DataPipeline(settings, executor, calls)
+        data.load_and_split()
         for reduction in (PcaReduction(2), PcaReduction(2), PcaReduction(3)):
             data.views([(settings.prepare, reduction)])
     stages = [("stage_finished", stage) for stage in ("load", "split", "prepare", "reduce")]

@@ -1,4 +1,4 @@
-"""Broadcast a function to all workers that records its process id and its parent's; print the records as JSON.
+"""Broadcast a function to all workers that records its process id, its parent's, and its niceness; print them as JSON.
 
 The optional argument is the address of a cluster; the default is a local Ray with two workers.
 """
@@ -18,7 +18,7 @@ def main() -> None:
     with TemporaryDirectory() as folder, execution.start() as executor:
 
         def record_process() -> None:
-            Path(folder, f"{os.getpid()} {os.getppid()}").touch()
+            Path(folder, f"{os.getpid()} {os.getppid()} {os.nice(0)}").touch()
             time.sleep(3)  # so that each worker runs it once
 
         executor.broadcast(record_process)

@@ -32,11 +32,17 @@ QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local")
 
 def slow_after_first(values: Iterable[Any]) -> list[Any]:
     """Mark all values but the first as slow, for parametrize."""
+    return _marked_after_first(values, pytest.mark.slow)
+
+
+def nightly_after_first(values: Iterable[Any]) -> list[Any]:
+    """Mark all values but the first as nightly, for parametrize."""
+    return _marked_after_first(values, pytest.mark.nightly)
+
+
+def _marked_after_first(values: Iterable[Any], mark: pytest.MarkDecorator) -> list[Any]:
     first, *rest = values
-    return [
-        first,
-        *(pytest.param(*value if isinstance(value, tuple) else [value], marks=pytest.mark.slow) for value in rest),
-    ]
+    return [first, *(pytest.param(*value if isinstance(value, tuple) else [value], marks=mark) for value in rest)]
 
 
 def compose(*overrides: str) -> tuple[Settings, dict[str, Any]]:

@@ -106,6 +106,8 @@ def data_pipeline(folder: Path, *overrides: str, **replaced: Any) -> Iterator[tu
     try:
         with settings.execution.start() as executor:
             context = RunContext(settings, executor, run_folder, output, Variants(configuration))
-            yield DataPipeline(settings, executor, context), context
+            data = DataPipeline(settings, executor, context)
+            data.load_and_split()
+            yield data, context
     finally:
         run_folder.close(lambda text: None)
