@@ -236,6 +236,9 @@ def test_a_report_that_fails_warns_and_the_run_finishes(tmp_path, capsys):
     settings, config = compose("tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}")
 
     class NoInk:
+        def load(self):
+            pass
+
         def write(self, folder):
             (folder / "plots").touch()  # a file in place of the folder of plots
             return write_report(folder)
