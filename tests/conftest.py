@@ -13,11 +13,14 @@ from main_job import MainJob
 from running import close_children, end_processes
 
 LONGEST = (  # these files run first, so that none of them is still running when the other workers have finished
-    "test_tracking_faults.py",
-    "test_law_5_nothing_lost.py",
     "test_interruption.py",
-    "test_law_1_digests.py",
+    "test_tracking_faults.py",
+    "test_cluster.py",
+    "test_law_5_nothing_lost.py",
+    "test_gpus.py",
+    "test_hosts.py",
     "test_commands.py",
+    "test_law_1_digests.py",
 )
 
 

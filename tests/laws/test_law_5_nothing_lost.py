@@ -236,7 +236,7 @@ def test_law_5_a_second_process_cannot_resume_a_running_run(copied):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("slices", [1, 6])
+@pytest.mark.parametrize("slices", nightly_after_first([6, 1]))
 def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
     """The writer of the killed session may still be running when the next session starts."""
     settings = (*SETTINGS, "execution=local")

@@ -137,7 +137,7 @@ def test_an_address_is_auto_or_host_and_port(address, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_cluster(cluster, expected, tmp_path):
     add_worker(cluster)
     run = ClusterRun(tmp_path, cluster)

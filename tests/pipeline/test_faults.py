@@ -115,7 +115,7 @@ def test_a_clock_that_runs_backwards_changes_no_result(tmp_path, monkeypatch):
     assert more["trials"]["finished"] == 7
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_slice_that_runs_out_of_memory_is_retried_with_fewer_networks(tmp_path, monkeypatch):
     """Ray's memory monitor kills the worker: each network needs 250 MB, and the limit is 2 GB for all."""
     lines = Path("/proc/meminfo").read_text().splitlines()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import clusters
 import pytest
-from running import read_journal, read_summary, run_command, run_sweep
+from running import nightly_after_first, read_journal, read_summary, run_command, run_sweep
 from test_cluster import ClusterRun
 
 pytestmark = pytest.mark.slow
@@ -33,14 +33,14 @@ def widths(folder):
     ]
 
 
-@pytest.mark.parametrize("devices", [("execution.gpus=1",), ("execution.gpus=1", "execution.gpu_fraction=0.5")])
-def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devices, standin, tmp_path):
+@pytest.mark.parametrize("n_per_gpu", nightly_after_first([1, 2]))
+def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(n_per_gpu, standin, tmp_path):
     larger = ("network.hidden=[128,64]",)  # two dozen of these networks fill a core
     expected = run_sweep(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
     (tmp_path / "here").mkdir()
+    devices = ("execution.gpus=1", f"execution.gpu_fraction={1 / n_per_gpu}")
     completed = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
-    n = len(devices)  # two tasks of half a GPU
-    assert f"workers: {3 - n} and {n} on GPUs" in completed.stdout
+    assert f"workers: {3 - n_per_gpu} and {n_per_gpu} on GPUs" in completed.stdout
     on_gpus, on_cores = widths(tmp_path / "here")
     assert len(on_gpus) > 2
     assert len(on_cores) > 2
@@ -51,6 +51,7 @@ def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(devi
     assert summary["work"]["widest_stack"] == max(on_gpus)
 
 
+@pytest.mark.nightly
 def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_BYTES", str(6_000_000))
     run_command(tmp_path, *SETTINGS, "execution.gpus=1")
@@ -61,7 +62,7 @@ def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
     assert summary["digest"] == expected["digest"]
 
 
-@pytest.mark.parametrize(("room", "at_most"), [(200_000, 40), (2_000, 0)])
+@pytest.mark.parametrize(("room", "at_most"), nightly_after_first([(200_000, 40), (2_000, 0)]))
 def test_a_gpu_without_enough_memory_gets_narrower_stacks_or_none(room, at_most, standin, expected, tmp_path):
     """A network has 1,226 parameters (4.9 kB): 40 of them fit, or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
@@ -75,6 +76,7 @@ def test_a_gpu_without_enough_memory_gets_narrower_stacks_or_none(room, at_most,
     assert summary["trials"]["finished"] == 112
 
 
+@pytest.mark.nightly
 def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_ROOM", "2000")
     run_command(tmp_path, *SETTINGS, "execution.gpus=1", "execution.cpus=1")
@@ -83,6 +85,7 @@ def test_one_core_does_all_the_work_of_a_gpu_without_memory(standin, expected, t
     assert summary["digest"] == expected["digest"]
 
 
+@pytest.mark.nightly
 def test_cores_continue_when_the_host_with_the_only_gpu_leaves(standin, expected, tmp_path):
     cluster = clusters.start_cluster(num_cpus=1)
     try:

@@ -10,7 +10,7 @@ from secrets import token_hex
 
 import pytest
 from hosts import RAY, can_make_namespaces, start_hosts
-from running import QUICK, run_sweep
+from running import QUICK, nightly_after_first, run_sweep
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,7 +99,7 @@ def test_a_job_is_submitted_to_a_cluster(expected, tmp_path):
     assert (result["status"], result["digest"]) == ("finished", expected["digest"])
 
 
-@pytest.mark.parametrize("address", ["auto", "explicit"])
+@pytest.mark.parametrize("address", nightly_after_first(["auto", "explicit"]))
 def test_a_head_that_requires_the_users_token_gets_it(address, tmp_path):
     """As in the guide to clusters, after an earlier sweep: Ray has created a token and requires it."""
     home = tmp_path / "home"
@@ -127,6 +127,7 @@ def test_a_head_that_requires_the_users_token_gets_it(address, tmp_path):
     assert sweep.returncode == 0, output
 
 
+@pytest.mark.nightly
 def test_a_host_loses_power(hosts, expected, tmp_path):
     sweep = Sweep(tmp_path, hosts)
     sweep.wait_for(lambda slices: slices and hosts[2].runs("ray::train_slice"))
@@ -137,6 +138,7 @@ def test_a_host_loses_power(hosts, expected, tmp_path):
     assert summary["trials"]["failed"] == 0
 
 
+@pytest.mark.nightly
 def test_a_host_is_disconnected_for_a_minute(hosts, expected, tmp_path):
     sweep = Sweep(tmp_path, hosts)
     sweep.wait_for(lambda slices: slices and hosts[2].runs("ray::train_slice"))

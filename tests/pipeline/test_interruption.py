@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from interrupted import count_slices
 from mlflow import MlflowClient
-from running import FEW, processes, read_journal, read_summary, run_command, wait_until
+from running import FEW, nightly_after_first, processes, read_journal, read_summary, run_command, wait_until
 
 LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
@@ -47,8 +47,8 @@ def tracked_runs(folder):
     [
         pytest.param("ray", signal.SIGINT, marks=pytest.mark.slow),
         pytest.param("local", signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.slow),
-        pytest.param("local", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("ray", signal.SIGTERM, marks=pytest.mark.nightly),
+        pytest.param("local", signal.SIGINT, marks=pytest.mark.nightly),
     ],
 )
 def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
@@ -139,7 +139,7 @@ def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("behaviour", ["refused", "mute"])
+@pytest.mark.parametrize("behaviour", nightly_after_first(["refused", "mute"]))
 def test_an_unreachable_server_is_one_warning_after_some_seconds(behaviour, silent_server, tmp_path):
     uri = silent_server if behaviour == "mute" else "http://127.0.0.1:9"
     start_time = time.monotonic()

@@ -257,7 +257,7 @@ def test_the_hash_depends_on_every_value(frame, files, dataset, tmp_path, change
     assert data_card(load(files, "csv.csv", f"data.path={tmp_path}/t.csv"))["digest"] != data_card(dataset)["digest"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_million_rows_take_at_most_three_times_their_float32_size(tmp_path):
     """In a separate process: the peak memory minus that after imports."""
     columns = {f"x{number}": np.random.default_rng(number).normal(size=1_000_000) for number in range(50)}

@@ -11,7 +11,7 @@ from contextlib import closing
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from running import FEW, read_summary, run_command, wait_until
+from running import FEW, nightly_after_first, read_summary, run_command, wait_until
 from servers import Server, delayed
 
 from pipeline.components.errors import SettingError
@@ -95,6 +95,7 @@ def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, tmp_p
     assert_complete(server.uri, tmp_path, 28)
 
 
+@pytest.mark.nightly
 def test_a_slow_server_does_not_slow_down_training(server, tmp_path):
     server.start()
     with delayed(server.port, 0.05) as uri:
@@ -126,6 +127,7 @@ def test_a_store_that_is_locked_for_a_while(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system of a known size can only be made by root")
+@pytest.mark.nightly
 def test_a_full_disk(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -186,7 +188,7 @@ def test_an_untracked_run_is_written_to_the_given_store(tmp_path):
     assert_complete(uri, tmp_path, 7)
 
 
-@pytest.mark.parametrize("event", ["run", "trial", "model"])
+@pytest.mark.parametrize("event", nightly_after_first(["model", "run", "trial"]))
 def test_a_writer_that_died_before_its_acknowledgement_leaves_one_model(event, tmp_path):
     """The acknowledgements after the last one of this kind are lost, although MLflow has their content."""
     run_command(tmp_path, *QUICK)
