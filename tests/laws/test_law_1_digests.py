@@ -115,9 +115,9 @@ def folds_and_seeds(tmp_path_factory):
     [
         ("stacks.width=1", "stacks.slice_seconds=0.001"),
         ("stacks.width=7", "stacks.slice_seconds=0.01"),
-        ("stacks.width=unlimited",),
+        pytest.param(("stacks.width=unlimited",), marks=pytest.mark.slow),
         pytest.param(("execution=ray", "execution.cpus=1", "stacks.width=auto"), marks=pytest.mark.slow),
-        ON_RAY,
+        pytest.param(ON_RAY, marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )

@@ -195,6 +195,7 @@ print(content_hash("split", settings.split), content_hash("prepare", settings.pr
 """
 
 
+@pytest.mark.slow
 def test_law_4_hashes_are_the_same_in_every_process_and_change_with_the_code(tmp_path):
     """Only code that the stages import counts; comments and docstrings do not."""
     for folder in ("nncore", "pipeline", "conf", "tests/support"):

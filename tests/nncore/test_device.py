@@ -36,6 +36,7 @@ def peak_bytes(architecture, networks, data):
     return most - without + stack.parameters.nbytes + sum(array.nbytes for array in stack.state.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", nightly_after_first(SHAPES))
 @pytest.mark.parametrize("component", [*OPTIMIZERS, *REGULARIZERS], ids=short_name)
 def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):

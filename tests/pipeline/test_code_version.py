@@ -4,7 +4,7 @@ import sys
 from importlib import import_module, metadata
 
 import pytest
-from running import clear_code_version_caches, compose
+from running import clear_code_version_caches, compose, slow_after_first
 
 from nncore.components import Component
 from pipeline.components.code_version import code_version
@@ -59,7 +59,7 @@ class Base:
     assert version(sounds, base=documented.replace("1", "2")) != before
 
 
-@pytest.mark.parametrize("module", ["start", "direct", "base", "later"])
+@pytest.mark.parametrize("module", slow_after_first(["base", "start", "direct", "later"]))
 def test_a_change_in_any_module_that_is_imported_counts(module, sounds):
     """Directly or by another module, at the top or inside a function."""
     before = version(sounds)

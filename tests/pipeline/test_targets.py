@@ -86,6 +86,7 @@ def test_weights_count_in_the_scores(path, tmp_path):
     assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_have_no_effect(frame, tmp_path):
     """Wrong labels with weight zero do not make the networks worse."""
     altered = frame.assign(w=(np.arange(N) % 2).astype(float))

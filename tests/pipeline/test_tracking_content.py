@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running import slow_after_first
 
 from pipeline.runs.records import thinned
 from pipeline.tracking import mlflow_bulk
@@ -112,7 +113,7 @@ DIFFERENCES = {
 }
 
 
-@pytest.mark.parametrize("which", DIFFERENCES)
+@pytest.mark.parametrize("which", slow_after_first(DIFFERENCES))
 def test_on_any_difference_runs_are_written_by_mlflows_own_calls(which, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(mlflow_bulk, "RUN_DEFAULTS", mlflow_bulk.RUN_DEFAULTS | dict([DIFFERENCES[which]]))
@@ -154,6 +155,7 @@ for at in range(20):
 """
 
 
+@pytest.mark.slow
 def test_several_processes_write_one_store_at_once(store):
     arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {number}"] for number in range(3)]
     for process in [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for command in arguments]:
@@ -175,6 +177,7 @@ def test_a_template_database_avoids_creating_tables(tmp_path, monkeypatch):
     assert len(tables[0]) > 60
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_to_is_not_needed(tmp_path, monkeypatch):
     (tmp_path / "cache").write_text("a file where the cache should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

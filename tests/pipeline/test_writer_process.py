@@ -67,6 +67,7 @@ def test_waiting_for_the_writer_is_announced_and_limited(journal, tmp_path, sile
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
 
 
+@pytest.mark.slow
 def test_a_failing_writer_reports_the_cause(journal, tmp_path):
     (tmp_path / "broken.db").write_text("this is no database" * 100)
     writer = WriterProcess(journal.path, tracking(tmp_path, f"sqlite:///{tmp_path}/broken.db"))
