@@ -63,6 +63,8 @@ class Dataset:
         Their order is the order in time.
     test : RawRows or None
         The official test part of the source, if it has one.
+    notes : tuple of str
+        What was decided while reading that a person should know, such as columns that were left out.
     """
 
     task: Task
@@ -71,6 +73,7 @@ class Dataset:
     groups: Array | None = None
     times: Array | None = None
     test: RawRows | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Fold(NamedTuple):

@@ -29,6 +29,7 @@ def data_card(dataset: Dataset) -> DataCard:
         - missing: share of missing values over all columns
         - classes: rows of each class, or rows with each label (multilabel); null for a regression
         - target_statistics: mean, standard deviation, minimum, median and maximum of each target; else null
+        - notes: what was decided while reading, such as columns that were left out, as texts
         - digest: SHA-256 of all rows, with the official test part: columns, values, targets, weights
     """
     rows = dataset.rows
@@ -44,12 +45,13 @@ def data_card(dataset: Dataset) -> DataCard:
         **_summary_of_targets(dataset),
         "weighted": rows.weights is not None,
         "n_groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
+        "notes": list(dataset.notes),
         "digest": _digest(dataset),
     }
 
 
 def print_card(console: Console, card: DataCard) -> None:
-    """Print the data card in a few lines."""
+    """Print the data card in a few lines, and its notes."""
     official = f" and {card['n_test_rows']:,} official test rows" if card["n_test_rows"] else ""
     groups = f", {card['n_groups']:,} groups" if card["n_groups"] else ""
     kinds = [column["kind"] for column in card["columns"]]
@@ -62,6 +64,8 @@ def print_card(console: Console, card: DataCard) -> None:
     ]
     for heading, line in zip(("data", "", ""), lines, strict=True):
         console.print(f"{heading:<11}{line}", soft_wrap=True)
+    for note in card["notes"]:
+        console.print(f"note: {note}", soft_wrap=True)
 
 
 def _missing(table: Table) -> list[float]:

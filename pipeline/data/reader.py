@@ -25,12 +25,15 @@ class RawTable(NamedTuple):
     n_rows : int
     chunks : callable
         The values of the column of this name, in parts.
+    notes : tuple of str, default ()
+        What was decided while the file was opened; see `Dataset`.
     """
 
     label: str
     schema: pa.Schema
     n_rows: int
     chunks: Callable[[str], Iterable[pa.Array]]
+    notes: tuple[str, ...] = ()
 
 
 class TableReader:
@@ -53,6 +56,8 @@ class TableReader:
         Number of each selected row in the source, counted from 1.
     targets : dict of str to array (N,)
         The targets as they are, by name.
+    notes : list of str
+        What was decided while reading; see `Dataset`.
 
     Raises
     ------
@@ -61,7 +66,7 @@ class TableReader:
     """
 
     def __init__(self, raw: RawTable, columns: list[Column], roles: Roles, is_training_data: bool = True) -> None:
-        self.label, self.roles = raw.label, roles
+        self.label, self.roles, self.notes = raw.label, roles, list(raw.notes)
         self._raw, self._is_training_data = raw, is_training_data
         if not raw.n_rows:
             raise SettingError(f"{self.label}: it has no rows, only a header")

@@ -12,6 +12,7 @@ from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import TaskSetting
 
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MAX_LISTED = 10  # columns in a message
 Value = str | int | float | bool
 
 
@@ -177,8 +178,14 @@ def drop_override(names: list[str]) -> str:
     return f'"data.drop=[{quoted}]"'
 
 
+def listed_columns(names: list[str]) -> str:
+    """The beginning of a note: how many columns, and the names of some."""
+    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
+    return f"{len(names)} {'column' if len(names) == 1 else 'columns'} ({listed})"
+
+
 def did_you_mean(name: str, names: list[str]) -> str:
     """The end of an error message: the most similar name, or some of those that exist."""
     close = difflib.get_close_matches(name, names, n=1)
-    listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
     return f"; did you mean {close[0]!r}?" if close else f"; it has {listed}"

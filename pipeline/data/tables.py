@@ -13,7 +13,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
 from pipeline.data.arrow_values import kind_of, spelled_number
 from pipeline.data.reader import RawTable, TableReader
-from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override
+from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed_columns
 from pipeline.data.targets import check_learnable, encoded_targets, task_of
 
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
@@ -29,13 +29,13 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
         Naming the table, the column or the row, and the cure.
     """
     reader = TableReader(raw, feature_columns(raw, roles), roles)
-    table = finish_columns(reader.label, reader.table, roles, reader.row_numbers)
+    table = finish_columns(reader)
     task = task_of(reader.targets, roles.task)
     groups, times = reader.special_column("group"), reader.special_column("time")
     y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
     check_learnable(reader.label, reader.targets, y, task, roles.max_classes)
     rows = RawRows(table, y, reader.special_column("weight"))
-    dataset = Dataset(task, roles.targets, rows, groups, times)
+    dataset = Dataset(task, roles.targets, rows, groups, times, notes=tuple(reader.notes))
     if test is None:
         return dataset
     require_columns(table.columns, test, roles)
@@ -65,8 +65,9 @@ def feature_columns(raw: RawTable, roles: Roles) -> list[Column]:
     return columns
 
 
-def finish_columns(label: str, table: Table, roles: Roles, row_numbers: Array) -> Table:
+def finish_columns(reader: TableReader) -> Table:
     """The table without useless columns, with sorted levels, and with the types that the values show."""
+    label, table, roles, row_numbers = reader.label, reader.table, reader.roles, reader.row_numbers
     columns, useless, codes = [], [], []
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
@@ -83,21 +84,29 @@ def finish_columns(label: str, table: Table, roles: Roles, row_numbers: Array) -
             column = replace(column, type=WHOLE_TYPES.get(column.type, column.type))
         columns.append(column)
     block = np.stack(codes, axis=1) if codes else table.codes
-    return _drop_useless(label, Table(tuple(columns), table.numbers, block), useless, roles)
+    return _drop_useless(reader, Table(tuple(columns), table.numbers, block), useless)
 
 
-def _drop_useless(label: str, table: Table, useless: list[tuple[Column, str]], roles: Roles) -> Table:
-    names = [column.name for column, _ in useless]
+def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column, str]]) -> Table:
+    """Leave out columns that hold nothing, or the same value in every row, and note it; or refuse them."""
+    label, roles, names = reader.label, reader.roles, [column.name for column, _ in useless]
     surprising = [name for name in names if name not in roles.where]  # data.where asks for columns with one value
     all_useless = len(useless) == len(table.columns)
     if (surprising and roles.constant == "refuse") or all_useless:
         which = "every column" if all_useless else f"column {surprising[0]!r}"
         others = f" (and {len(surprising) - 1} more columns)" if 1 < len(surprising) < len(table.columns) else ""
         reason = next(reason for column, reason in useless if column.name in (surprising or names))
-        cure = f"data.constant=drop, or {drop_override(surprising[:20] or names)}"
-        raise SettingError(f"{label}: {which} has {reason} in all {len(table)} rows{others}; leave out with {cure}")
+        cure = f"leave out with data.constant=drop, or {drop_override(surprising[:20])}"
+        cure = "there is nothing to learn from" if all_useless else cure
+        raise SettingError(f"{label}: {which} has {reason} in all {len(table)} rows{others}; {cure}")
     if not useless:
         return table
+    for reason in ("no value", "the same value"):
+        left_out = [column.name for column, why in useless if why == reason and column.name in surprising]
+        if left_out:
+            reader.notes.append(
+                f"{listed_columns(left_out)} left out: {reason} in all rows; data.constant=refuse makes it an error"
+            )
     kept = tuple(column for column in table.columns if column.name not in names)
     keep_numbers = [column.name not in names for column in table.columns if column.kind not in CODED]
     keep_codes = [column.name not in names for column in table.columns if column.kind in CODED]

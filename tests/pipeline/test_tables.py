@@ -1,6 +1,7 @@
 """Tables in files: kinds and roles of columns, what is read of them, the data card."""
 
 import datetime
+import io
 import json
 import subprocess
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from running import compose
 
 from nncore.inference.table import read_table
 from pipeline.components.errors import SettingError
-from pipeline.data.card import data_card
+from pipeline.data.card import data_card, print_card
 from pipeline.tracking.model_code import _values
 
 N = 400
@@ -222,13 +224,32 @@ def test_a_test_file_is_the_official_test_part(files, frame, tmp_path):
     assert (card["n_rows"], card["n_test_rows"]) == (N, 50)
 
 
-def test_constant_columns_are_dropped_on_request(frame, tmp_path):
+def test_constant_columns_are_left_out_with_a_note_or_refused(frame, tmp_path):
     frame.assign(one=1, none=None, same="x").to_csv(tmp_path / "t.csv", index=False)
-    loaded = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv", "data.constant=drop")
+    loaded = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv")
     assert len(loaded.rows.x.columns) == 9
     np.testing.assert_array_equal(loaded.rows.x.numbers[:, 0], frame.area)
+    empty, same = (note.partition(";")[0] for note in loaded.notes)
+    assert empty == "1 column (none) left out: no value in all rows"
+    assert same == "2 columns (one, same) left out: the same value in all rows"
     with pytest.raises(SettingError, match=r"column 'one' has the same value in all 400 rows \(and 2 more columns\)"):
-        load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv")
+        load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv", "data.constant=refuse")
+
+
+def test_notes_are_printed_and_on_the_data_card(frame, tmp_path):
+    frame.assign(one=1).to_csv(tmp_path / "t.csv", index=False)
+    loaded = load(tmp_path, "csv.csv", f"data.path={tmp_path}/t.csv")
+    card, terminal = data_card(loaded), io.StringIO()
+    assert card["notes"] == list(loaded.notes)
+    print_card(Console(file=terminal, width=60), card)
+    *_, last = terminal.getvalue().splitlines()
+    assert last == f"note: {card['notes'][0]}"
+
+
+def test_a_column_that_a_condition_makes_constant_needs_no_note(files):
+    loaded = load(files, "csv.csv", "+data.where.city=Bonn")
+    assert "city" not in [column.name for column in loaded.rows.x.columns]
+    assert loaded.notes == ()
 
 
 def test_the_data_card_describes_the_data(dataset, frame, files):

@@ -140,7 +140,7 @@ def test_suggested_overrides_work(tmp_path):
     data, _ = source(tmp_path, frame, ending="parquet")
     with pytest.raises(SettingError) as numbers:
         data()
-    data, _ = source(tmp_path, frame, pasted(numbers, "'+data.kinds"), ending="parquet")
+    data, _ = source(tmp_path, frame, pasted(numbers, "'+data.kinds"), "data.constant=refuse", ending="parquet")
     with pytest.raises(SettingError) as constant:
         data()
     both = pasted(numbers, "'+data.kinds"), pasted(constant, '"data.drop')

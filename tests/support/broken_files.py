@@ -205,14 +205,22 @@ BROKEN = {
     "no column left": broken_csv(valid_columns(), "data.drop=[age,income,city]", words=("no column left", "buys")),
     "duplicate column names": broken_csv("a,a,buys\n1,2,yes\n3,4,no\n", words=("2 columns with the name 'a'",)),
     "a column without a name": broken_csv(",a,buys\n0,1,yes\n1,2,no\n", words=("column 1 has no name",)),
-    "an all-missing column": broken_csv(columns_with(x=[None] * N), words=("column 'x' has no value", "data.drop=[x]")),
-    "an all-missing Parquet column": broken_parquet(columns_with(x=pa.nulls(N)), words=("column 'x' has no value",)),
-    "a constant column": broken_csv(
-        columns_with(x=[3] * N), words=("column 'x' has the same value", "data.constant=drop")
+    "an all-missing column": broken_csv(
+        columns_with(x=[None] * N), "data.constant=refuse", words=("column 'x' has no value", "data.drop=[x]")
     ),
-    "a constant text": broken_csv(columns_with(x=["so"] * N), words=("column 'x' has the same value",)),
+    "an all-missing Parquet column": broken_parquet(
+        columns_with(x=pa.nulls(N)), "data.constant=refuse", words=("column 'x' has no value",)
+    ),
+    "a constant column": broken_csv(
+        columns_with(x=[3] * N),
+        "data.constant=refuse",
+        words=("column 'x' has the same value", "data.constant=drop"),
+    ),
+    "a constant text": broken_csv(
+        columns_with(x=["so"] * N), "data.constant=refuse", words=("column 'x' has the same value",)
+    ),
     "constant columns only": broken_csv(
-        {"x": [1] * N, "y": [2] * N, "buys": valid_columns()["buys"]}, "data.constant=drop", words=("every column",)
+        {"x": [1] * N, "y": [2] * N, "buys": valid_columns()["buys"]}, words=("every column",)
     ),
     "text in a numeric column": broken_csv(
         columns_with_value("age", 17, "abc"), words=("column 'age'", "'abc' in row 17", "data.kinds.age")
