@@ -111,8 +111,8 @@ def below(*folders: str) -> set[str]:
         ("pandas", below("pipeline/tracking/")),
         ("optuna", below("pipeline/search/")),
         ("scipy", below("pipeline/search/") | {"pipeline/engine/statistics.py"}),
-        ("hydra", {"pipeline/config/compose.py"}),
-        ("omegaconf", {"pipeline/config/compose.py"}),
+        ("hydra", {"pipeline/config/compose.py", "pipeline/config/hydra_sources.py"}),
+        ("omegaconf", {"pipeline/config/compose.py", "pipeline/config/hydra_sources.py"}),
         ("sklearn", below("pipeline/data/", "pipeline/stages/", "nncore/sklearn/")),
     ],
 )

@@ -1,8 +1,8 @@
 """From overrides to a checked configuration: the only module that knows Hydra.
 
 Hydra composes the configuration from the files below `conf/`, and that is all that it does. It can also start jobs,
-and then calls whatever the `hydra` part of a configuration names; that part has no effect on our runs. DictConfig ends
-here: all other modules see `Configuration`.
+and then calls whatever the `hydra` part of a configuration names; that part must stay as it is (see `hydra_sources`).
+DictConfig ends here: all other modules see `Configuration`.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -37,11 +36,9 @@ from omegaconf.errors import (
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
 from pipeline.config.build import build_setting, build_settings
+from pipeline.config.hydra_sources import CONF, check_folder, check_hydra_part, check_overrides, read_folders_only
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
-
-ROOT = Path(__file__).parents[1]
-CONF = ROOT / "conf" if (ROOT / "conf").is_dir() else ROOT.parent / "conf"  # installed, or in a checkout
 
 
 def configurations(arguments: Sequence[str]) -> list[Configuration]:
@@ -129,18 +126,20 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         raise SettingError(f"{message} (settings are given as name=value)")
 
     parser.error = refuse  # type: ignore[method-assign]
-    return parser.parse_args(list(arguments))
+    options = parser.parse_args(list(arguments))
+    if options.config_path is not None:
+        options.config_path = str(check_folder("--config-path", options.config_path))
+    return options
 
 
 @contextmanager
 def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Iterator[None]:
     """Hydra, ready to compose from our folder (or `config_path`), and from the user's `config_dir`."""
     OmegaConf.register_new_resolver("stem", _stem, replace=True)
-    with hydra.initialize_config_dir(str(Path(config_path or CONF).absolute()), version_base="1.3"):
+    read_folders_only()
+    with hydra.initialize_config_dir(config_path or str(CONF), version_base="1.3"):
         if config_dir is not None:
-            folder = Path(config_dir).absolute()
-            if not folder.is_dir():
-                raise SettingError(f"--config-dir must be a folder, but there is none at {folder}")
+            folder = check_folder("--config-dir", config_dir)
             loader: Any = GlobalHydra.instance().config_loader()
             loader.get_search_path().prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
             loader.repository.initialize_sources(loader.get_search_path())  # no public function takes a second folder
@@ -156,14 +155,11 @@ def _stem(path: str) -> str:
 def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Let Hydra print the configuration, or complete a line. It sets up logging, so that must be its own."""
     if not options.shell_completion:
-        ours = hydra.compose("config", return_hydra_config=True)
-        given = hydra.compose(options.config_name or "config", options.overrides, return_hydra_config=True)
-        for name in ("callbacks", "hydra_logging", "job_logging", "launcher", "sweeper"):
-            if ours.hydra[name] != given.hydra[name]:
-                raise SettingError(f"hydra.{name} must stay as it is: it can name any code")
+        _compose(options.overrides, options.config_name or "config")
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
-    sys.argv[1:] = arguments  # which hydra.main reads
+    primary = [] if options.config_path is None else ["--config-path", options.config_path]
+    sys.argv[1:] = [*arguments, *primary]  # which hydra.main reads; for it, a relative path would begin at this file
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
 
 
@@ -172,13 +168,22 @@ def _compose(overrides: Sequence[str], name: str = "config") -> DictConfig:
     overrides = list(overrides)
     while True:
         try:
-            return hydra.compose(name, overrides)
+            check_overrides(_parsed(overrides))
+            config = hydra.compose(name, overrides, return_hydra_config=True)
+            check_hydra_part(config.hydra)
+            with open_dict(config):
+                del config["hydra"]
+            return config
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError, too
             clash = error.__cause__.full_key if isinstance(error.__cause__, ConfigTypeError) else None
             number = next((n for n, override in enumerate(overrides) if override.startswith(f"{clash}=")), None)
             if number is None or not str(clash).startswith("space."):
                 raise SettingError(_explanation(error, overrides)) from None
             overrides[number : number + 1] = [f"~{clash}", f"+{overrides[number]}"]  # it merges lists with nothing
+        except KeyError as error:
+            raise SettingError(f"hydra.job.env_copy must stay as it is: leave {error} out") from None
+        except RecursionError:
+            raise SettingError("a setting is nested too deeply; give it in a file, with fewer levels") from None
 
 
 def _checked(config: DictConfig) -> Configuration:
@@ -196,6 +201,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except MissingMandatoryValue as error:
         raise SettingError(f"{error.full_key} must be given: {error.full_key}=...") from None
     except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, SettingError):
+            raise error.__cause__ from None
         raise SettingError(" ".join(str(error).split())) from None
     return {str(name): value for name, value in plain.items()} if isinstance(plain, dict) else {}
 
