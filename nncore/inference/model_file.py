@@ -22,16 +22,17 @@ from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
 from nncore.serialization.codec import DECODING_ERRORS, Encoder, by_name, decode
 
-FORMAT = 4
+FORMAT = 5
 ARCHIVE_ERRORS = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # of zipfile and of NumPy's headers
 CLASSES = (
     *(Ensemble, Model, Architecture, Layer, Component),
-    *(Column, Preprocessing, Affine, Quantiles, Pca, Autoencoder),
+    *(Column, Spelling, Preprocessing, Affine, Quantiles, Pca, Autoencoder),
     *(ClassDecoder, LabelDecoder, ValueDecoder),
 )
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nncore.inference.scaling import Affine, Quantiles
-from nncore.inference.table import CODED, Column, Table
+from nncore.inference.table import CODED, Column, ColumnKind, Table
 from nncore.kernels.backend import Array
 
 NUMBERS_AT_A_TIME = 1 << 18  # 2 MB in float64; several such arrays exist at a time
 DAYS_PER_YEAR = 365.2425
+PERIODS: dict[ColumnKind, tuple[float, ...]] = {"date": (DAYS_PER_YEAR, 7, 1), "time": (1,)}  # in days
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ def features(table: Table, ranks: tuple[Array, ...]) -> Array:
     -------
     float64 array (N, M)
         NaN where missing. A date gives seven features: the days since 1970, and its positions in the year, the week
-        and the day as points on circles (sine and cosine).
+        and the day as points on circles (sine and cosine). A time of day gives three: its share of the day, and its
+        position in the day.
     """
-    if not any(column.kind in (*CODED, "date") for column in table.columns):
+    if not any(column.kind in (*CODED, *PERIODS) for column in table.columns):
         return table.numbers.astype(np.float64)
     ranks_of_column = iter(ranks)
     numbers: list[Array] = []
@@ -105,10 +107,9 @@ def features(table: Table, ranks: tuple[Array, ...]) -> Array:
             numbers.append(np.take_along_axis(next(ranks_of_column), values, axis=0))
         elif column.kind != "categorical":
             numbers.append(values)
-        if column.kind == "date":
-            for period in (DAYS_PER_YEAR, 7, 1):
-                angle = 2 * np.pi * (values / period % 1)
-                numbers += [np.sin(angle), np.cos(angle)]
+        for period in PERIODS.get(column.kind, ()):
+            angle = 2 * np.pi * (values / period % 1)
+            numbers += [np.sin(angle), np.cos(angle)]
     return np.stack(numbers, axis=1).astype(np.float64) if numbers else np.empty((len(table), 0))
 
 

@@ -6,22 +6,23 @@ codes; a model uses it for every prediction, in the same way as when it was fitt
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from nncore.inference.spelling import DAY_SECONDS, MISSING_WORDS, PLAIN, Spelling, day_share, is_missing
 from nncore.kernels.backend import Array
 
-ColumnKind = Literal["numeric", "boolean", "date", "categorical", "ordinal"]
+ColumnKind = Literal["numeric", "boolean", "date", "time", "categorical", "ordinal"]
 ColumnType = Literal["double", "long", "boolean", "string", "date", "datetime"]
 CODED: tuple[ColumnKind, ...] = ("categorical", "ordinal")
 MISSING = -1  # the code of a missing text
 TRUE, FALSE = ("true", "yes", "t", "y", "1"), ("false", "no", "f", "n", "0")
 LARGEST = 1e30  # larger numbers are refused: they are no measurements
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MOMENT = 86_399_999  # of a day, in milliseconds
 LAST_SECOND = 253_402_300_799  # of the year 9999
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
@@ -33,19 +34,23 @@ class Column:
     Parameters
     ----------
     name : str
-    kind : {"numeric", "boolean", "date", "categorical", "ordinal"}, default "numeric"
-        The meaning of its values: numbers, 0 or 1, days since 1970-01-01 (with fractions), categories, or ordered
-        categories.
+    kind : {"numeric", "boolean", "date", "time", "categorical", "ordinal"}, default "numeric"
+        The meaning of its values: numbers, 0 or 1, days since 1970-01-01 (with fractions), times of day as shares of
+        the day, categories, or ordered categories.
     type : {"double", "long", "boolean", "string", "date", "datetime"}, default "double"
         The type of its values in the source: numbers, integers, truth values, texts, dates, or dates with a time.
     levels : tuple of str (L,)
         The texts of a categorical or ordinal column that have a code, in the order of their codes.
+    spelling : Spelling
+        How texts spell the numbers or dates of the column. Columns with the same values are equal, however they were
+        spelled.
     """
 
     name: str
     kind: ColumnKind = "numeric"
     type: ColumnType = "double"
     levels: tuple[str, ...] = ()
+    spelling: Spelling = field(default=PLAIN, compare=False, repr=False)
 
     def read(self, values: Array) -> Array:
         """Convert raw values.
@@ -70,20 +75,37 @@ class Column:
             values = values.astype("M8[us]").astype(object)
         if self.kind in CODED:
             code_of = {level: code for code, level in enumerate(self.levels)} | {"": MISSING}
-            return np.array([code_of.get(as_text(value), len(self.levels)) for value in values.tolist()], np.int32)
+            return np.array([self.code(as_text(value), code_of) for value in values.tolist()], np.int32)
         if self.kind == "date" and values.dtype.kind == "M":
             days: Array = (values - np.datetime64(0, "D")) / np.timedelta64(1, "D")  # NaT becomes NaN
             return days
         if self.kind == "numeric" and values.dtype.kind in "fiub":
             return self._check_range(values.astype(np.float64))
-        convert = {"numeric": as_number, "boolean": as_truth, "date": as_days}[self.kind]
-        numbers = np.empty(len(values))
+        numbers, convert = np.empty(len(values)), self.convert
         for row, value in enumerate(values.tolist()):
             try:
                 numbers[row] = convert(value)
             except (ValueError, TypeError, OverflowError):
                 raise ValueError(f"column {self.name!r} is {self.kind}, but row {row} has {value!r}") from None
         return self._check_range(numbers)
+
+    @property
+    def convert(self) -> Callable[[Any], float]:
+        """The function that reads one value of a column that is not coded; it raises ValueError."""
+        readers: dict[str, Callable[[Any], float]] = {
+            "numeric": self.spelling.number,
+            "boolean": as_truth,
+            "date": self.spelling.days,
+            "time": day_share,
+        }
+        return readers[self.kind]
+
+    def code(self, text: str, code_of: Mapping[str, int]) -> int:
+        """The code of a text, as `as_text` returns it: the number of levels if it is none of them."""
+        known = code_of.get(text)
+        if known is None and self.kind == "ordinal" and text.lower() in MISSING_WORDS:
+            return MISSING
+        return len(self.levels) if known is None else known
 
     def _check_range(self, numbers: Array) -> Array:
         too_large = np.flatnonzero(np.abs(numbers) > LARGEST)
@@ -106,8 +128,12 @@ class Column:
         if self.kind == "date":
             shown = str(np.datetime64(min(round(value * 86_400), LAST_SECOND), "s"))
             return shown.partition("T")[0] if self.type == "date" else shown
+        if self.kind == "time":
+            return str(np.datetime64(min(round(value * DAY_SECONDS * 1000), LAST_MOMENT), "ms"))[11:].removesuffix(
+                ".000"
+            )
         if self.type == "string":
-            return ("false", "true")[int(value)] if self.kind == "boolean" else repr(value)
+            return ("false", "true")[int(value)] if self.kind == "boolean" else self.spelling.write(value)
         return {"long": int, "boolean": bool}.get(self.type, float)(value)
 
 
@@ -219,35 +245,9 @@ def as_text(value: Any) -> str:
     return text.lower() if text.lower() in ("true", "false") else text
 
 
-def as_number(value: Any) -> float:
-    """Return a number, or the number that a text spells; NaN for a missing value. Raises ValueError for others."""
-    if isinstance(value, str) and "_" in value:  # float() accepts Python's own notation
-        raise ValueError
-    return np.nan if is_missing(value) else float(value)
-
-
 def as_truth(value: Any) -> float:
     """Return 1 for true, yes, t, y and 1, 0 for their opposites, NaN for a missing value; else raise ValueError."""
     text = as_text(value).strip().lower()
     if text not in ("", *TRUE, *FALSE):
         raise ValueError
     return np.nan if not text else float(text in TRUE)
-
-
-def as_days(value: Any) -> float:
-    """Return the days since 1970-01-01 of a date or an ISO 8601 text, in UTC if it has a time zone; NaN if missing."""
-    if is_missing(value):
-        return np.nan
-    moment = value if isinstance(value, date) else datetime.fromisoformat(str(value))
-    if not isinstance(moment, datetime):
-        moment = datetime(moment.year, moment.month, moment.day)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return (moment - EPOCH) / timedelta(days=1)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, an empty text, NaN, NaT, or another value that does not equal itself (pandas' NA)."""
-    try:
-        return value is None or bool(value == "") or bool(value != value)
-    except TypeError:
-        return True

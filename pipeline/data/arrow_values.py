@@ -6,17 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nncore.inference.table import (
-    LARGEST,
-    MISSING,
-    Column,
-    ColumnKind,
-    ColumnType,
-    as_days,
-    as_number,
-    as_text,
-    as_truth,
-)
+from nncore.inference.spelling import DAY_SECONDS
+from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, as_text
 from nncore.kernels.backend import Array
 
 FITS_FLOAT32 = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.float16(), pa.float32(), pa.bool_())
@@ -48,6 +39,10 @@ def kind_of(arrow_type: pa.DataType) -> tuple[ColumnKind, ColumnType] | None:
         return "numeric", "double"
     if pa.types.is_date(arrow_type) or pa.types.is_timestamp(arrow_type):
         return "date", "datetime"
+    if pa.types.is_time(arrow_type):
+        return "time", "string"
+    if pa.types.is_duration(arrow_type):
+        return "numeric", "double"
     is_string = pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type)
     return ("categorical", "string") if is_string else None
 
@@ -63,21 +58,20 @@ def is_date(arrow_type: pa.DataType) -> bool:
     return bool(pa.types.is_date(arrow_type) or pa.types.is_timestamp(arrow_type))
 
 
-def numbers_of(values: pa.Array, column: Column, decimal: str = ".") -> Array:
+def numbers_of(values: pa.Array, column: Column) -> Array:
     """Read values as numbers.
 
     Parameters
     ----------
     values : pyarrow.Array, (N,)
     column : Column
-        Its kind says how they are read.
-    decimal : str
-        The decimal sign of numbers that are spelled as texts.
+        Its kind and its spelling say how they are read.
 
     Returns
     -------
     array, (N,), float32 or float64
-        NaN where missing; dates as days since 1970-01-01, whole numbers such as 20200131 among them.
+        NaN where missing; dates as days since 1970-01-01, whole numbers such as 20200131 among them; times of day as
+        shares of the day; lengths of time in seconds.
 
     Raises
     ------
@@ -87,8 +81,11 @@ def numbers_of(values: pa.Array, column: Column, decimal: str = ".") -> Array:
     if column.kind == "date" and not is_date(values.type):
         values = values.cast(pa.string())
     if is_text(values.type):
-        readers = {"numeric": lambda word: spelled_number(word, decimal), "boolean": as_truth, "date": as_days}
-        numbers = _convert_distinct(values, readers[column.kind])
+        numbers = _convert_distinct(values, column.convert)
+    elif pa.types.is_time(values.type):
+        numbers = _in_64_bits(values.cast(pa.time64("us"))) / (DAY_SECONDS * 1e6)
+    elif pa.types.is_duration(values.type):
+        numbers = _in_64_bits(values.cast(pa.duration("us"), safe=False)) / 1e6
     elif is_date(values.type):
         moments = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
         numbers = (moments - np.datetime64(0, "D")) / np.timedelta64(1, "D")  # NaT becomes NaN
@@ -102,15 +99,6 @@ def numbers_of(values: pa.Array, column: Column, decimal: str = ".") -> Array:
     if column.kind == "boolean":
         _refuse_first(numbers, ~(np.isnan(numbers) | (numbers == 0) | (numbers == 1)))
     return numbers
-
-
-def spelled_number(word: str, decimal: str) -> float:
-    """The number that a text spells. Raises ValueError if it spells none."""
-    if decimal != ".":
-        if "." in word:  # there it separates thousands
-            raise ValueError
-        word = word.replace(decimal, ".")
-    return as_number(word)
 
 
 def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
@@ -151,6 +139,10 @@ def plain_values(values: pa.Array) -> Array:
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     return values.to_numpy(zero_copy_only=False)
+
+
+def _in_64_bits(values: pa.Array) -> Array:
+    return values.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(np.float64)
 
 
 def _refuse_first(numbers: Array, bad: Array) -> None:

@@ -158,7 +158,7 @@ class TableReader:
 
     def _read_numbers(self, values: pa.Array, column: Column, row_numbers: Array) -> Array:
         try:
-            return numbers_of(values, column, self.roles.decimal_sign)
+            return numbers_of(values, column)
         except BadValueError as bad:
             raise SettingError(
                 f"{self.label}: column {column.name!r} is {column.kind}, but has {bad} in row {row_numbers[bad.row]}; "

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table, as_days
+from nncore.inference.spelling import PLAIN, Spelling
+from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
-from pipeline.data.arrow_values import kind_of, spelled_number
+from pipeline.data.arrow_values import kind_of
 from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed_columns
 from pipeline.data.targets import check_learnable, encoded_targets, task_of
@@ -61,7 +62,8 @@ def feature_columns(raw: RawTable, roles: Roles) -> list[Column]:
         if known is None:
             rule = f"column {name!r} holds {arrow_type}, but must hold numbers, texts, dates or truth values"
             raise SettingError(f"{raw.label}: {rule}; leave it out with {drop_override([name])}")
-        columns.append(roles.column(name, *known))
+        column = roles.column(name, *known)
+        columns.append(replace(column, spelling=Spelling(roles.decimal_sign)) if known[1] == "string" else column)
     return columns
 
 
@@ -117,8 +119,8 @@ def _refuse_misread_texts(label: str, column: Column, codes: Array, decimal: str
     """Refuse texts most of which are numbers or dates: all of them, all but some mistakes, or in an odd spelling."""
     counts = np.bincount(codes[codes >= 0], minlength=len(column.levels))
     meanings: tuple[tuple[ColumnKind, str, Callable[[str], Any]], ...] = (
-        ("numeric", "numbers", lambda level: spelled_number(level, decimal)),
-        ("date", "dates", as_days),
+        ("numeric", "numbers", Spelling(decimal).number),
+        ("date", "dates", PLAIN.days),
         ("categorical", "numbers or dates with other signs in them", _digits),
     )
     for kind, noun, convert in meanings:

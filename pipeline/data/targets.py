@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nncore.inference.table import LARGEST, as_number, as_text, is_missing
+from nncore.inference.spelling import PLAIN, is_missing
+from nncore.inference.table import LARGEST, as_text
 from nncore.kernels.backend import Array
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Task, TaskSetting
@@ -140,7 +141,7 @@ def _numbers(target: str, values: Array, task: Task, row_numbers: Array) -> Arra
     numbers = np.empty(len(values))
     for row, value in enumerate(values.tolist()):
         try:
-            numbers[row] = as_number(value)
+            numbers[row] = PLAIN.number(value)
         except (ValueError, TypeError):
             raise SettingError(
                 f"{target} must hold numbers for data.task=regression, but row {row_numbers[row]} has {value!r}; "
