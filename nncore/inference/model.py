@@ -134,7 +134,7 @@ class Model:
     Raises
     ------
     ValueError
-        If the parameters do not fit the architecture.
+        If the parameters do not fit the architecture, or one step's outputs the inputs of the next.
     """
 
     preprocessing: Preprocessing
@@ -145,6 +145,10 @@ class Model:
 
     def __post_init__(self) -> None:
         check_parameters(self.parameters, self.architecture)
+        given = [self.preprocessing.n_outputs, *(transform.n_outputs for transform in self.transforms)]
+        wanted = [*(transform.n_inputs for transform in self.transforms), self.architecture.inputs]
+        if given != wanted:
+            raise ValueError(f"the steps of a model must fit together, but have {given} outputs for {wanted} inputs")
 
     @property
     def loss(self) -> Loss:

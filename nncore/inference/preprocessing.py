@@ -33,6 +33,11 @@ class Preprocessing:
     slots : tuple of int array (L + 2,)
         For each categorical column with L levels: by code, which of its one-hot columns is 1, or -1 for none. In both
         `ranks` and `slots`, the last entry but one is for unknown texts and the last one for missing texts.
+
+    Raises
+    ------
+    ValueError
+        If the scaling is not one of M features.
     """
 
     columns: tuple[Column, ...]
@@ -41,6 +46,13 @@ class Preprocessing:
     scaling: Affine | Quantiles
     ranks: tuple[Array, ...]
     slots: tuple[Array, ...]
+
+    def __post_init__(self) -> None:
+        if self.fill.shape != (self.scaling.n_columns,):
+            raise ValueError(
+                f"the scaling must have a column for each of {self.fill.shape} features, but has "
+                f"{self.scaling.n_columns}"
+            )
 
     @property
     def n_outputs(self) -> int:

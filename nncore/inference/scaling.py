@@ -15,10 +15,26 @@ class Affine:
     ----------
     centre, scale : float64 array (I,)
         Such as mean and standard deviation, minimum and range, median and interquartile range; scale > 0.
+
+    Raises
+    ------
+    ValueError
+        If there is not one scale for each centre.
     """
 
     centre: Array
     scale: Array
+
+    def __post_init__(self) -> None:
+        if self.centre.ndim != 1 or self.scale.shape != self.centre.shape:
+            raise ValueError(
+                f"centre and scale must be of one shape (I,), but are {self.centre.shape} and {self.scale.shape}"
+            )
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns I."""
+        return len(self.centre)
 
     def __call__(self, x: Array) -> Array:
         """Scale rows x (N, I) of any number type; returns float64."""
@@ -48,6 +64,11 @@ class Quantiles:
 
     levels: Array
     boundaries: Array
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns I."""
+        return self.boundaries.shape[1]
 
     def __call__(self, x: Array) -> Array:
         """Scale rows x (N, I); returns float64. Where inner boundaries are equal, F is the middle of their levels."""

@@ -50,6 +50,16 @@ class Autoencoder:
         return self.architecture.functions.loss.predict(predict(self.parameters, self.architecture, x))[0]
 
     @property
+    def n_inputs(self) -> int:
+        """Number of columns of the rows."""
+        return self.architecture.inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Length of the code."""
+        return self.architecture.sizes[self._n_encoder_layers]
+
+    @property
     def encoder(self) -> tuple[list[LayerView], Architecture]:
         """The layers of the encoder, the last of which outputs the code, and their architecture."""
         return self._part(slice(0, self._n_encoder_layers))

@@ -34,6 +34,16 @@ class Pca:
         return (x - self.mean.astype(x.dtype)) @ self.components.T.astype(x.dtype)
 
     @property
+    def n_inputs(self) -> int:
+        """Number of columns I."""
+        return self.components.shape[1]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of components O."""
+        return len(self.components)
+
+    @property
     def explained_share(self) -> float:
         """The share of the total variance that the components explain, from 0 to 1; 1 if there is no variance."""
         return float(self.explained_variance.sum()) / self.total_variance if self.total_variance else 1.0

@@ -15,16 +15,19 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256 as new_sha256
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from nncore.kernels.backend import Array
 from nncore.serialization.codec import ARRAY_KINDS, DECODING_ERRORS, Encoder, by_name, decode
+from nncore.serialization.regular_file import open_regular
 
 MAGIC = b"NNCORE\x00\x02"
 ALIGNMENT = 64  # bytes of a cache line
 CHECKSUM_BYTES = 32
+LONGEST_HEADER = 1 << 30  # bytes
+CHANGED = "it was changed or truncated after it was written"
 
 
 def write(path: Path, value: Any, classes: Iterable[type]) -> str:
@@ -85,14 +88,14 @@ def read(path: Path, classes: Iterable[type], sha256: str | None = None) -> Any:
     Raises
     ------
     ValueError
-        Naming the path and the cause, if the file is damaged, of another format, not the expected one, or made of
-        other classes.
+        Naming the path and the cause, if the file is damaged, of another format, not the expected one, made of other
+        classes, not a regular file, or larger than the memory.
     OSError
         If the file cannot be opened.
     """
-    class_of, buffer = by_name(classes), _read_aligned(path)
+    class_of = by_name(classes)
     try:
-        header, content = _split(buffer, sha256)
+        header, content = _read_checked(path, sha256)
         arrays = [_array(content, **described) for described in header["arrays"]]
         return decode(header["value"], arrays, class_of)
     except DECODING_ERRORS as error:
@@ -124,38 +127,68 @@ def _padding(n_bytes: int) -> int:
     return -n_bytes % ALIGNMENT
 
 
-def _read_aligned(path: Path) -> Array:
-    """The bytes of the file, read-only and aligned."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-        first = _padding(memory.ctypes.data)
-        buffer = memory[first : first + size]
-        buffer = buffer[: file.readinto(buffer.data)]
-    buffer.flags.writeable = False
-    return buffer
+def _read_checked(path: Path, sha256: str | None) -> tuple[Any, Array]:
+    """The header and the bytes of the arrays, aligned and read-only, after format and checksums have been verified.
+
+    All sizes are compared with the file's before memory is allocated for its content.
+    """
+    with open_regular(path) as file:
+        size, start = os.fstat(file.fileno()).st_size, len(MAGIC) + 8
+        prefix = file.read(start)
+        _check_magic(prefix[: len(MAGIC)])
+        stop = start + int.from_bytes(prefix[len(MAGIC) :], "little")
+        if stop + CHECKSUM_BYTES > size:
+            raise ValueError("its header is longer than the file")
+        header = _decoded_header(file.read(min(stop - start, LONGEST_HEADER)))
+        if size > stop + _content_bytes(header) + ALIGNMENT + CHECKSUM_BYTES:
+            raise ValueError("it is longer than its header announces: it was changed after it was written")
+        file.seek(0)
+        buffer = _read_aligned(file, size)
+    checksum = new_sha256(buffer[:-CHECKSUM_BYTES].data)
+    if checksum.digest() != buffer[-CHECKSUM_BYTES:].tobytes():
+        raise ValueError(CHANGED)
+    checksum.update(buffer[-CHECKSUM_BYTES:].data)
+    if sha256 not in (None, checksum.hexdigest()):
+        raise ValueError(f"it is not the expected file: its SHA-256 is {checksum.hexdigest()}")
+    return header, buffer[stop:-CHECKSUM_BYTES]
 
 
-def _split(buffer: Array, sha256: str | None) -> tuple[Any, Array]:
-    """The decoded header and the bytes of the arrays, after the format and the checksums have been verified."""
-    body, start = buffer[:-CHECKSUM_BYTES], len(MAGIC) + 8
-    magic = body[: len(MAGIC)].tobytes()
+def _check_magic(magic: bytes) -> None:
     if magic[:-1] == MAGIC[:-1] and magic != MAGIC:
         raise ValueError(
             f"it has version {magic[-1]} of the format and this program reads version {MAGIC[-1]}; start a new run"
         )
     if magic != MAGIC:
         raise ValueError("it is not a file of this format")
-    checksum = new_sha256(body.data)
-    if checksum.digest() != buffer[-CHECKSUM_BYTES:].tobytes():
-        raise ValueError("it was changed or truncated after it was written")
-    checksum.update(buffer[-CHECKSUM_BYTES:].data)
-    if sha256 not in (None, checksum.hexdigest()):
-        raise ValueError(f"it is not the expected file: its SHA-256 is {checksum.hexdigest()}")
-    stop = start + int.from_bytes(body[len(MAGIC) : start].tobytes(), "little")
-    if stop > len(body):
-        raise ValueError("its header is longer than the file")
-    return json.loads(body[start:stop].tobytes()), body[stop:]
+
+
+def _decoded_header(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except DECODING_ERRORS:
+        raise ValueError(CHANGED) from None
+
+
+def _content_bytes(header: Any) -> int:
+    """The bytes up to the end of the last array, as the header announces them."""
+    try:
+        ends = [item["offset"] + prod(item["shape"]) * np.dtype(item["dtype"]).itemsize for item in header["arrays"]]
+        return int(max(ends, default=0))
+    except DECODING_ERRORS:
+        raise ValueError(CHANGED) from None
+
+
+def _read_aligned(file: BinaryIO, size: int) -> Array:
+    """The bytes of the file, read-only and aligned."""
+    try:
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+    except MemoryError:
+        raise ValueError(f"its {size:,} bytes do not fit into memory") from None
+    first = _padding(memory.ctypes.data)
+    buffer = memory[first : first + size]
+    buffer = buffer[: file.readinto(buffer.data)]  # type: ignore[attr-defined]
+    buffer.flags.writeable = False
+    return buffer
 
 
 def _array(content: Array, dtype: str, shape: list[int], offset: int) -> Array:

@@ -60,6 +60,8 @@ def load(path: Path, sha256: str | None = None) -> Stack:
     shape = (len(stack.networks), stack.architecture.buffer_size)
     if stack.parameters.shape != shape or stack.parameters.dtype != stack.architecture.dtype:
         raise ValueError(f"{path} cannot be read: its parameters are not {stack.architecture.dtype} of shape {shape}")
+    if not all(np.isfinite(weights).all() for weights in (stack.parameters, *stack.stopped.values())):
+        raise ValueError(f"{path} cannot be read: its parameters are not finite")
     return stack
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, to_host
 from nncore.metrics import Metric
 from nncore.stack.data import Data, check_views
 from nncore.stack.monitor import EpochMonitor
@@ -57,7 +58,8 @@ def train(
     metrics : mapping of str to Metric
         Metrics to compute on the validation rows after each epoch.
     loss_limit : float, default 1e6
-        A network diverges when its training or validation loss exceeds this limit or is not finite.
+        A network diverges when its training or validation loss exceeds this limit or is not finite, or when any of its
+        parameters is not finite: a saturated activation can hide that from the loss.
 
     Returns
     -------
@@ -127,12 +129,15 @@ def _record_epoch(
 ) -> list[int]:
     """Add one epoch to the reports; return the positions of the networks that continue."""
     remaining = []
+    finite = to_host(cast(Array, np.isfinite(stack.parameters).all(axis=1)))  # (K,)
     for position, network in enumerate(stack.networks):
         report, values = reports[network.key], {name: float(curve[position]) for name, curve in curves.items()}
         exceeding = [name for name in ("train/loss", "validation/loss") if not values[name] <= loss_limit]  # also NaN
-        if exceeding:
-            name = exceeding[0]
-            report.diverged = (stack.epoch, f"{name} was {values[name]:.3g} (limit {loss_limit:g})")
+        causes = [f"{name} was {values[name]:.3g} (limit {loss_limit:g})" for name in exceeding]
+        if not finite[position]:
+            causes.append("its weights were not finite")
+        if causes:
+            report.diverged = (stack.epoch, causes[0])
             continue
         for name, value in values.items():
             report.curves.setdefault(name, []).append(value)

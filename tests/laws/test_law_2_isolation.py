@@ -8,6 +8,7 @@ from discovery import OPTIMIZERS, short_name, with_arguments
 from samples import (
     BATCH_NORM,
     SQUARED,
+    TANH,
     can_be_combined,
     make_architecture,
     make_component,
@@ -59,6 +60,20 @@ def test_law_2_nan_parameters_do_not_spread_to_other_networks():
         assert reports == {key: report for key, report in undisturbed.items() if key != networks[4].key}
         assert networks[4] not in result.networks
         assert networks[4].key not in result.stopped
+
+
+@pytest.mark.parametrize("poison", [np.inf, -np.inf])
+def test_law_2_infinite_weights_behind_a_saturated_activation_count_as_divergence(poison):
+    """An infinite bias gives tanh(inf) = 1: the loss and all gradients stay finite, but the model could not be used."""
+    architecture, networks = make_architecture(activation=TANH), mixed_networks()[:4]
+    data = make_data(architecture)
+    _, undisturbed = train(start(architecture, networks), data, 3, {})
+    stack = start(architecture, networks)
+    stack.parameters[2, architecture.n_weights] = poison
+    result, reports = train(stack, data, 3, {})
+    assert reports.pop(networks[2].key).diverged == (1, "its weights were not finite")
+    assert reports == {key: report for key, report in undisturbed.items() if key != networks[2].key}
+    assert networks[2] not in result.networks
 
 
 def test_law_2_a_finite_loss_above_the_limit_counts_as_divergence():

@@ -1,6 +1,8 @@
 """Files of values and arrays: round trips, and files that are refused."""
 
 import json
+import os
+import tracemalloc
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -212,3 +214,54 @@ def test_a_file_is_replaced_atomically(tmp_path, monkeypatch):
         array_file.write(tmp_path / "it", {1}, ())
     assert array_file.read(tmp_path / "it", ()) == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_law_8_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer
+    (tmp_path / "zero").symlink_to("/dev/zero")  # reading it would never end
+    for name, kind in (("pipe", "a named pipe"), ("zero", "a device"), (".", "a folder")):
+        with pytest.raises(ValueError, match=f"cannot be read: .* must be a regular file, but is {kind}$"):
+            array_file.read(tmp_path / name, KINDS)
+    digest = array_file.write(tmp_path / "it", 1, ())
+    (tmp_path / "link").symlink_to("it")
+    assert array_file.read(tmp_path / "link", (), digest) == 1
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [b"", array_file.MAGIC, array_file.MAGIC + (1 << 42).to_bytes(8, "little"), b"complete"],
+    ids=["another format", "zeros", "a header of 4 TiB", "a complete file first"],
+)
+def test_a_huge_file_without_content_takes_no_memory(begins, tmp_path, monkeypatch):
+    """A sparse file: 8 TiB of zeros that take no space on the disk."""
+    monkeypatch.setattr(array_file, "LONGEST_HEADER", 100_000)
+    array_file.write(tmp_path / "it", (np.arange(9),), ())
+    with (tmp_path / "it").open("r+b") as file:
+        file.write(b"" if begins == b"complete" else begins + bytes(200))
+        try:
+            file.truncate(1 << 43)
+        except OSError:
+            pytest.skip("the file system has no sparse files of this size")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"it cannot be read: it (is not a file of|was changed|is longer)"):
+        array_file.read(tmp_path / "it", ())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        *(("<f8", [2**63]), ("<f8", [2**62, 4]), ("<f8", [9]), ("<f8", [-1, -8]), ("<U1073741824", [1])),
+        *(("<U0", [2**40]), ("|S0", [2**62, 2**62]), ("<f8", [0, 2**62])),
+    ],
+)
+def test_sizes_that_the_file_does_not_have_take_no_memory(dtype, shape, tmp_path):
+    forge(tmp_path / "it", header(dtype=dtype, shape=shape))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="it cannot be read: "):
+        array_file.read(tmp_path / "it", ())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6

@@ -1,7 +1,15 @@
 """Models: from a raw row to a prediction, and round trips through files."""
 
 import json
+import os
+import socket
+import struct
+import tracemalloc
+import zipfile
+from dataclasses import replace
 from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,3 +209,122 @@ def test_a_damaged_file_is_refused_with_its_folder_and_the_cause(saved, spoil, m
     spoil(saved)
     with pytest.raises(ValueError, match=f"{saved} does not contain a readable model: .*{message}"):
         model_file.load(saved)
+
+
+def sign_archive(folder):
+    """Correct the checksum of arrays.npz, so that its content is what is refused."""
+    document = json.loads((folder / "model.json").read_text())
+    document["arrays_sha256"] = sha256((folder / "arrays.npz").read_bytes()).hexdigest()
+    (folder / "model.json").write_text(json.dumps(document))
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("name", ["model.json", "arrays.npz"])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "a named pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "a device"),
+        (lambda path: path.symlink_to("/dev/tty"), "a device"),
+        (make_socket, "a socket"),
+        (Path.mkdir, "a folder"),
+    ],
+    ids=["fifo", "zero", "tty", "socket", "folder"],
+)
+def test_law_8_only_regular_files_are_read(saved, name, make, kind, monkeypatch):
+    (saved / name).unlink()
+    monkeypatch.chdir(saved)  # the path of a socket is short
+    make(Path(name))
+    with pytest.raises(ValueError, match=f"{name} must be a regular file, but is {kind}$"):
+        model_file.load(saved)
+
+
+def test_links_to_regular_files_are_followed(saved, tmp_path):
+    (tmp_path / "linked").mkdir()
+    for name in ("model.json", "arrays.npz"):
+        (tmp_path / "linked" / name).symlink_to(saved / name)
+    np.testing.assert_array_equal(model_file.load(tmp_path / "linked").parameters, MODELS["classes"].parameters)
+
+
+def announce(folder, header_shape, file_size=None):
+    """Replace the archive by one array of 8 numbers whose header and directory announce other sizes."""
+    array = BytesIO()
+    np.lib.format.write_array_header_1_0(array, {"descr": "<f8", "fortran_order": False, "shape": header_shape})
+    content = array.getvalue() + bytes(64)
+    with zipfile.ZipFile(folder / "arrays.npz", "w") as archive:
+        archive.writestr("arr_0.npy", content)
+    if file_size is not None:  # both sizes in the central directory, and in the file's own header
+        stored = (folder / "arrays.npz").read_bytes()
+        stored = stored.replace(struct.pack("<II", len(content), len(content)), struct.pack("<II", *file_size))
+        (folder / "arrays.npz").write_bytes(stored)
+    sign_archive(folder)
+
+
+LARGE = 1 << 31  # bytes; together with the header's 128 bytes
+
+
+@pytest.mark.parametrize(
+    ("shape", "file_size"),
+    [
+        ((LARGE // 8,), None),
+        ((LARGE // 8,), (LARGE + 128, LARGE + 128)),
+        ((LARGE // 8,), (192, LARGE + 128)),
+        ((-1, -8), None),
+        ((7,), None),
+        ((), None),
+    ],
+    ids=["header", "directory", "size in the directory", "negative", "too small", "no axis"],
+)
+def test_sizes_that_the_archive_does_not_have_are_refused_before_memory_is_allocated(saved, shape, file_size):
+    announce(saved, shape, file_size)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"does not contain a readable model: .*arrays.npz (announces|does not have)"):
+        model_file.load(saved)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6
+
+
+def test_entries_that_share_their_bytes_are_refused(saved):
+    """A small archive whose directory names the same large array a thousand times."""
+    with zipfile.ZipFile(saved / "arrays.npz", "w") as archive:
+        array = BytesIO()
+        np.lib.format.write_array(array, np.zeros(100_000))
+        archive.writestr("arr_0.npy", array.getvalue())
+        archive.filelist *= 1000
+    sign_archive(saved)
+    with pytest.raises(ValueError, match="announces more bytes than it has"):
+        model_file.load(saved)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(saved, value):
+    with np.load(saved / "arrays.npz", allow_pickle=False) as archive:
+        arrays = [archive[name] for name in archive.files]
+    for array in arrays:
+        if array.dtype.kind == "f":
+            before = array.flat[-1]
+            array.flat[-1] = value
+            np.savez(saved / "arrays.npz", *arrays)
+            sign_archive(saved)
+            with pytest.raises(ValueError, match="must hold finite numbers"):
+                model_file.load(saved)
+            array.flat[-1] = before
+    np.savez(saved / "arrays.npz", *arrays)
+    sign_archive(saved)
+    model_file.load(saved)
+
+
+def test_steps_of_a_model_that_do_not_fit_together_are_refused():
+    """One-hot columns that no network reads would take any amount of memory when a row is prepared."""
+    huge = replace(MIXED, slots=(np.array([0, 10**9, -1, -1]),))
+    with pytest.raises(ValueError, match=r"have \[1000000006\] outputs for \[7\] inputs"):
+        replace(MODELS["classes, mixed columns"], preprocessing=huge)
+    with pytest.raises(ValueError, match="one shape"):
+        Affine(np.zeros(3), np.ones((3, 1)))
+    with pytest.raises(ValueError, match="a column for each"):
+        replace(NUMBERS, fill=np.zeros(5))

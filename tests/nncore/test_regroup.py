@@ -142,6 +142,13 @@ def test_a_file_that_is_no_stack_is_refused(tmp_path):
     stack_file.save(replace(stack, parameters=stack.parameters[:1]), tmp_path / "stack")
     with pytest.raises(ValueError, match="parameters are not float32 of shape"):
         stack_file.load(tmp_path / "stack")
+    for changed in (
+        {"parameters": np.full_like(stack.parameters, np.nan)},
+        {"stopped": {"it": np.full(stack.parameters.shape[1], np.inf, np.float32)}},
+    ):
+        stack_file.save(replace(stack, **changed), tmp_path / "stack")
+        with pytest.raises(ValueError, match="parameters are not finite"):
+            stack_file.load(tmp_path / "stack")
     stack_file.array_file.write(tmp_path / "stack", stack.networks, stack_file.CLASSES)
     with pytest.raises(ValueError, match="does not hold a stack"):
         stack_file.load(tmp_path / "stack")
