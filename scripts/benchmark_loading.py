@@ -1,9 +1,9 @@
-"""How long loading takes, and how much memory.
+"""Measure the time and the memory of loading data.
 
 scripts/benchmark_loading.py [folder for the tables, 1.3 GB]
 
-Each source is loaded in a process of its own, three times; the peak is the process's largest resident memory less what
-it had after its imports.
+Each source is loaded three times, each time in a new process. The peak is the process's largest resident memory minus
+its memory after the imports.
 """
 
 import json
@@ -22,7 +22,7 @@ REPEATS = 3
 
 
 def write_table(path: Path, dtype: str, rows_per_group: int) -> None:
-    """Random numbers, 50 columns and the target."""
+    """Write a table of random numbers: 50 columns and the target."""
     random = np.random.default_rng(0)
     columns = {f"x{i}": random.normal(size=N_ROWS).astype(dtype) for i in range(N_COLUMNS)}
     table = pa.table(columns | {"y": random.normal(size=N_ROWS).astype(dtype)})
@@ -30,13 +30,13 @@ def write_table(path: Path, dtype: str, rows_per_group: int) -> None:
 
 
 def measure(*overrides: str) -> None:
-    """Load what the settings say, and print what it took."""
+    """Load the data that the settings name, and print rows, columns, seconds and megabytes as JSON."""
     from pipeline.config.compose import configuration
 
     settings = configuration(*overrides).settings
-    before, began = peak_mb(), time.monotonic()
+    mb_before, start = peak_mb(), time.monotonic()
     dataset = settings.data()
-    seconds, mb = time.monotonic() - began, peak_mb() - before
+    seconds, mb = time.monotonic() - start, peak_mb() - mb_before
     rows = len(dataset.rows) + (len(dataset.test) if dataset.test else 0)
     float32 = rows * len(dataset.rows.x.columns) * 4 / 1e6
     print(
@@ -47,7 +47,7 @@ def measure(*overrides: str) -> None:
 
 
 def peak_mb() -> float:
-    """Linux's own count; getrusage would include what the parent had when it forked."""
+    """Peak resident megabytes, as Linux counts them; getrusage would include the parent's at the time of the fork."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
@@ -64,15 +64,13 @@ def main(folder: Path) -> None:
     for name, overrides in loads.items():
         runs = []
         for _ in range(REPEATS):
-            done = subprocess.run(
-                [sys.executable, __file__, "--measure", *overrides], capture_output=True, text=True, check=True
-            )
-            runs.append(json.loads(done.stdout))
-        found = sorted(runs, key=lambda run: run["s"])[REPEATS // 2]
-        worst = max(run["mb"] for run in runs)
+            command = [sys.executable, __file__, "--measure", *overrides]
+            runs.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        middle = sorted(runs, key=lambda run: run["s"])[REPEATS // 2]
+        peak = max(run["mb"] for run in runs)
         print(
-            f"{name:<36}{found['rows']:>10,}{found['columns']:>9}{found['s']:>9.2f}{worst:>9.0f}"
-            f"{found['float32_mb']:>15.0f}{worst / found['float32_mb']:>7.2f}"
+            f"{name:<36}{middle['rows']:>10,}{middle['columns']:>9}{middle['s']:>9.2f}{peak:>9.0f}"
+            f"{middle['float32_mb']:>15.0f}{peak / middle['float32_mb']:>7.2f}"
         )
 
 

@@ -1,8 +1,8 @@
-"""How long the default sweep takes from the command to its first slice, its last one, and the end.
+"""Measure the default sweep: seconds from the command to its first slice, to its last slice, and to the end.
 
 .venv/bin/python scripts/benchmark_startup.py [--repeats 5] [--json FILE]
 
-Medians. The first run of each kind, which fills caches on disk, is shown apart.
+Prints medians. The first run of each kind, which fills the caches on disk, is shown separately.
 """
 
 import json
@@ -16,20 +16,20 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 KINDS = {"Ray": ("execution.cpus=2",), "local": ("execution=local",)}
-WHAT = ("first slice", "last slice", "end")
+MOMENTS = ("first slice", "last slice", "end")
 
 
 def timed(folder: Path, overrides: tuple[str, ...]) -> dict[str, float]:
     """Seconds from the command until the first slice began, the last one ended, and the process ended."""
     before = set(folder.glob("runs/*/*/journal.jsonl"))
-    began = time.time()
+    start = time.time()
     command = [sys.executable, "-m", "pipeline", "resume=never", *overrides]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    ended = time.time()
+    end = time.time()
     (journal,) = set(folder.glob("runs/*/*/journal.jsonl")) - before
     slices = [line for line in map(json.loads, journal.read_text().splitlines()) if line["event"] == "slice"]
     first, last = min(line["started"] for line in slices), max(line["time"] for line in slices)
-    return dict(zip(WHAT, (first / 1000 - began, last / 1000 - began, ended - began), strict=True))
+    return dict(zip(MOMENTS, (first / 1000 - start, last / 1000 - start, end - start), strict=True))
 
 
 def main() -> None:
@@ -38,17 +38,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    found: dict[str, dict[str, float]] = {}
+    seconds_of: dict[str, dict[str, float]] = {}
     for name, overrides in KINDS.items():
         with TemporaryDirectory() as folder:
             first, *rest = [timed(Path(folder), overrides) for _ in range(1 + arguments.repeats)]
-        found[f"{name}, first run"] = first
-        found[name] = {what: median(seconds[what] for seconds in rest) for what in WHAT}
-    print(f"{'seconds from the command to':30}" + "".join(f"{what:>14}" for what in WHAT))
-    for name, seconds in found.items():
-        print(f"{name:30}" + "".join(f"{seconds[what]:14.2f}" for what in WHAT))
+        seconds_of[f"{name}, first run"] = first
+        seconds_of[name] = {moment: median(seconds[moment] for seconds in rest) for moment in MOMENTS}
+    print(f"{'seconds from the command to':30}" + "".join(f"{moment:>14}" for moment in MOMENTS))
+    for name, seconds in seconds_of.items():
+        print(f"{name:30}" + "".join(f"{seconds[moment]:14.2f}" for moment in MOMENTS))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1))
+        arguments.json.write_text(json.dumps(seconds_of, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""How long a sweep takes, beside Ray Tune, plain Ray tasks with torch and scikit-learn's GridSearchCV, on 2 CPUs.
+"""Compare the time of a sweep with Ray Tune, plain Ray tasks with torch, and scikit-learn's GridSearchCV, on 2 CPUs.
 
     .venv/bin/python scripts/benchmark_sweep.py [--rivals FOLDER] [--only NAME] [--repeats 5] [--json FILE]
 
 digits     48 trials x 30 epochs: 4 optimizers x 3 rates x 4 penalties, PCA 32, 64 hidden units, batches of 32
-thousand   1,000 such trials of ours; beside Ray Tune's rate on 48, and the time of their steps alone, on as many cores
+thousand   1,000 such trials of ours; compare with Ray Tune's rate on 48, and with the time of the training steps alone
+           on the same number of cores
 large      60,000 rows x 784 columns, PCA 64, 128-64 hidden units, batches of 128, 12 trials x 5 epochs
-libraries  what a sweep waits for before it trains, each in a process of its own: the settings, as Hydra composes them;
-           Ray for two CPUs from its import to its stop, with one empty task; scikit-learn's split; Numba's first loop
+libraries  what a sweep waits for before it trains, each in a new process: composing the settings with Hydra; Ray with
+           two CPUs from its import to its shutdown, with one empty task; scikit-learn's split; Numba's first loop
 
-Seconds from the start of the process to its end, with tracking on for us and nothing tracked by the others; of the
-sweep alone, start-up and data excluded; medians of rounds in which everybody has a turn. Caches of upstream stages are
-emptied before each of our runs.
+"wall" is the time from the start of the process to its end, with tracking for us and without for the others; "sweep"
+excludes start-up and data. Medians of rounds in which all take turns. Our runs do not use the stage cache.
 """
 
 import json
@@ -25,11 +25,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from steps import alone
+from steps import seconds_per_step
 
 ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
-GRIDS = {  # rates, and strengths of each penalty beside none
+GRIDS = {  # by number of trials: learning rates, and strengths of each penalty (in addition to none)
     48: ("[0.003,0.01,0.03]", "[0.0001]"),
     12: ("[0.003,0.01,0.03]", ""),
     1000: ("[0.0003,0.0006,0.001,0.002,0.003,0.006,0.01,0.02,0.03,0.06]", "[1e-5,3e-5,1e-4,3e-4,1e-3,2e-3,3e-3,1e-2]"),
@@ -41,8 +41,8 @@ CASES: dict[str, dict[str, Any]] = {
 EXECUTIONS = {"ours, Ray": ["execution.cpus=2"], "ours, local": ["execution=local"]}
 
 
-def data(case: str, path: Path) -> None:
-    """The file that everybody reads."""
+def write_data(case: str, path: Path) -> None:
+    """Write the file that all of them read."""
     if case == "large":
         random = np.random.default_rng(0)
         y = random.integers(0, 10, 60_000)
@@ -55,7 +55,7 @@ def data(case: str, path: Path) -> None:
 
 
 def settings(case: dict[str, Any], path: Path) -> list[str]:
-    """Our command's."""
+    """The overrides of our command."""
     rates, strengths = GRIDS[case["trials"]]
     of_rates = [f"space.optimizer.{name}.learning_rate={rates}" for name in OPTIMIZERS]
     penalties = ("l1", "l2", "elastic_net")
@@ -68,7 +68,7 @@ def settings(case: dict[str, Any], path: Path) -> list[str]:
 
 def our_sweep(folder: Path, overrides: list[str]) -> dict[str, float]:
     before = set(folder.glob("runs/*/*/summary.json"))
-    began = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "pipeline", *overrides],
         cwd=folder,
@@ -76,7 +76,7 @@ def our_sweep(folder: Path, overrides: list[str]) -> dict[str, float]:
         stdout=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    wall = time.perf_counter() - began
+    wall = time.perf_counter() - start
     (path,) = set(folder.glob("runs/*/*/summary.json")) - before
     summary = json.loads(path.read_text())
     accuracy = summary["best"]["validation"]["accuracy"]["mean"]
@@ -89,43 +89,49 @@ def our_sweep(folder: Path, overrides: list[str]) -> dict[str, float]:
 def their_sweep(python: Path, rival: str, folder: Path, path: Path, case: dict[str, Any]) -> dict[str, float]:
     arguments = [json.dumps(case[name]) for name in ("trials", "epochs", "hidden", "batch", "components")]
     command = [python, ROOT / "scripts" / "rivals" / "sweeps.py", rival, path, *arguments]
-    began = time.perf_counter()
-    said = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return {"wall": time.perf_counter() - began} | json.loads(said.splitlines()[-1])
+    start = time.perf_counter()
+    output = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return {"wall": time.perf_counter() - start} | json.loads(output.splitlines()[-1])
 
 
 def medians(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    return {who: {what: median(one[who][what] for one in rounds) for what in rounds[0][who]} for who in rounds[0]}
+    """By program and quantity, the median over the rounds."""
+    return {
+        program: {quantity: median(results[program][quantity] for results in rounds) for quantity in quantities}
+        for program, quantities in rounds[0].items()
+    }
 
 
 def compared(name: str, python: Path, repeats: int) -> dict[str, dict[str, float]]:
     case = CASES[name]
     with TemporaryDirectory() as temporary:
         folder, path = Path(temporary), Path(temporary) / f"{name}.npz"
-        data(name, path)
-        everybody = {
-            who: lambda how=how: our_sweep(folder, [*settings(case, path), *how]) for who, how in EXECUTIONS.items()
+        write_data(name, path)
+        programs = {
+            program: lambda execution=execution: our_sweep(folder, [*settings(case, path), *execution])
+            for program, execution in EXECUTIONS.items()
         } | {
-            who: lambda who=who: their_sweep(python, who, folder, path, case) for who in ("tune", "tasks", "gridsearch")
+            program: lambda program=program: their_sweep(python, program, folder, path, case)
+            for program in ("tune", "tasks", "gridsearch")
         }
-        return medians([{who: work() for who, work in everybody.items()} for _ in range(repeats)])
+        return medians([{program: run() for program, run in programs.items()} for _ in range(repeats)])
 
 
 def thousand(repeats: int) -> dict[str, dict[str, float]]:
-    """With as many networks as one likes: what they take, and their steps by themselves, in the same minute."""
+    """Seconds of sweeps of 1,000 trials, and of their training steps alone, measured in the same minute."""
     case = CASES["digits"] | {"trials": 1000}
-    everybody = {who: (how, 2 if "Ray" in who else 1) for who, how in EXECUTIONS.items()}
-    everybody["no MLflow"] = ([*EXECUTIONS["ours, Ray"], "tracking=none"], 2)
+    programs = {program: (execution, 2 if "Ray" in program else 1) for program, execution in EXECUTIONS.items()}
+    programs["no MLflow"] = ([*EXECUTIONS["ours, Ray"], "tracking=none"], 2)
     with TemporaryDirectory() as temporary:
         folder, path = Path(temporary), Path(temporary) / "digits.npz"
-        data("digits", path)
+        write_data("digits", path)
 
-        def compared(how: list[str], workers: int) -> dict[str, float]:
-            found, step = our_sweep(folder, [*settings(case, path), *how]), alone(workers)
-            steps_alone = found["steps"] * step / workers
-            return found | {"step us": 1e6 * step, "steps alone": steps_alone, "ratio": found["sweep"] / steps_alone}
+        def with_steps_alone(execution: list[str], workers: int) -> dict[str, float]:
+            row, step = our_sweep(folder, [*settings(case, path), *execution]), seconds_per_step(workers)
+            steps_alone = row["steps"] * step / workers
+            return row | {"step us": 1e6 * step, "steps alone": steps_alone, "ratio": row["sweep"] / steps_alone}
 
-        return medians([{who: compared(*how) for who, how in everybody.items()} for _ in range(repeats)])
+        return medians([{program: with_steps_alone(*how) for program, how in programs.items()} for _ in range(repeats)])
 
 
 START_RAY = """
@@ -150,37 +156,37 @@ LIBRARIES = {
 
 def libraries(repeats: int) -> dict[str, dict[str, float]]:
     def seconds(program: str) -> float:
-        began = time.perf_counter()
+        start = time.perf_counter()
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL, env=environment)
-        return time.perf_counter() - began
+        return time.perf_counter() - start
 
-    return medians([{what: {"wall": seconds(program)} for what, program in LIBRARIES.items()} for _ in range(repeats)])
+    return medians([{name: {"wall": seconds(program)} for name, program in LIBRARIES.items()} for _ in range(repeats)])
 
 
-def show(name: str, found: dict[str, dict[str, float]]) -> None:
+def show(name: str, table: dict[str, dict[str, float]]) -> None:
     print(f"\n{name}")
-    for who, row in found.items():
-        print(f"  {who:12}" + "".join(f"  {what} {value:8.4g}" for what, value in row.items()), flush=True)
+    for program, row in table.items():
+        print(f"  {program:12}" + "".join(f"  {name} {value:8.4g}" for name, value in row.items()), flush=True)
 
 
 def main() -> None:
     parts = {"thousand": thousand, "libraries": libraries}
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals", help="their environment")
+    parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals", help="the environment of the other libraries")
     parser.add_argument("--only", choices=[*CASES, *parts])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     subprocess.run([ROOT / "scripts" / "rivals" / "install", arguments.rivals], check=True)
-    python, found = arguments.rivals.absolute() / "bin" / "python", {}
+    python, tables = arguments.rivals.absolute() / "bin" / "python", {}
     for name in (*CASES, *parts):
         if arguments.only in (None, name):
             part = parts.get(name) or (lambda repeats, name=name: compared(name, python, repeats))
-            found[name] = part(arguments.repeats)
-            show(name, found[name])
+            tables[name] = part(arguments.repeats)
+            show(name, tables[name])
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(tables, indent=1) + "\n")
 
 
 if __name__ == "__main__":

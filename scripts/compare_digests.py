@@ -1,9 +1,9 @@
-"""One sweep, done in many ways, and killed on the way: the digests must be the same.
+"""Compare the digests of one sweep that is executed in several ways, and of runs that were killed and resumed.
 
     .venv/bin/python scripts/compare_digests.py [setting=value ...]
 
-Runs it undisturbed on one and on two workers of Ray and without Ray, then kills a run with SIGKILL at five random
-moments of its sweep and gives the same command again each time, until it comes to its end.
+Runs it undisturbed on one and two Ray workers and without Ray. Then kills a run with SIGKILL at five random moments of
+its sweep, and resumes it by the same command each time until it has finished. All digests must be equal.
 """
 
 import json
@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ALWAYS = ["tracking=none", "stacks.slice_seconds=0.1"]
-WAYS = {
+ALEXECUTIONS = ["tracking=none", "stacks.slice_seconds=0.1"]
+EXECUTIONS = {
     "2 workers": ["execution.cpus=2"],
     "1 worker": ["execution.cpus=1"],
     "local": ["execution=local"],
@@ -25,8 +25,8 @@ WAYS = {
 }
 
 
-def started(folder: Path, settings: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pipeline", *ALWAYS, *settings]
+def start_run(folder: Path, settings: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pipeline", *ALEXECUTIONS, *settings]
     root = Path(__file__).parents[1]
     return subprocess.Popen(
         command,
@@ -47,40 +47,42 @@ def digest(folder: Path) -> tuple[str, dict[str, int]]:
     return summary["digest"], summary["work"]
 
 
-def killed(folder: Path, settings: list[str], n_total: int, times: int) -> str:
-    """Kill the run so many times, each after a random number of further slices; what happened."""
+def run_and_kill(folder: Path, settings: list[str], n_total: int, times: int) -> str:
+    """Kill the run several times, each after a random number of further slices; return a description."""
     moments = sorted(random.sample(range(max(1, n_total - 1)), min(times, max(1, n_total - 1))))
-    told = []
+    counts = []
     for moment in moments:
-        process = started(folder, settings)
+        process = start_run(folder, settings)
         while process.poll() is None and n_slices(folder) <= moment:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.2))
         if process.poll() is not None:
-            return f"killed after {', '.join(told)} slices, and came to its end before the next"
+            return f"killed after {', '.join(counts)} slices, finished before the next"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        time.sleep(4)  # what Ray leaves behind ends by itself
-        told.append(str(n_slices(folder)))
-    assert started(folder, settings).wait() == 0
-    return f"killed after {', '.join(told)} of {n_slices(folder)} slices"
+        time.sleep(4)  # until the processes of Ray have ended
+        counts.append(str(n_slices(folder)))
+    assert start_run(folder, settings).wait() == 0
+    return f"killed after {', '.join(counts)} of {n_slices(folder)} slices"
 
 
 def main() -> None:
     settings = sys.argv[1:]
-    found = {}
-    for name, way in WAYS.items():
+    digests = {}
+    for name, execution in EXECUTIONS.items():
         with TemporaryDirectory() as folder:
-            assert started(Path(folder), [*settings, *way]).wait() == 0
-            found[name], work = digest(Path(folder))
-            print(f"{found[name][:32]}  {name}, {work['slices']} slices", flush=True)
+            assert start_run(Path(folder), [*settings, *execution]).wait() == 0
+            digests[name], work = digest(Path(folder))
+            print(f"{digests[name][:32]}  {name}, {work['slices']} slices", flush=True)
     for name in ("2 workers", "local"):
         with TemporaryDirectory() as folder:
-            told = killed(Path(folder), [*settings, *WAYS[name]], work["slices"], 5)
-            found[f"{name}, killed"], last = digest(Path(folder))
+            description = run_and_kill(Path(folder), [*settings, *EXECUTIONS[name]], work["slices"], 5)
+            digests[f"{name}, killed"], last = digest(Path(folder))
             resumed = f"{last['resumed_networks']} networks resumed"
-            print(f"{found[f'{name}, killed'][:32]}  {name}, {told}; {resumed} in the last session", flush=True)
-    assert len(set(found.values())) == 1, "the digests differ"
+            print(
+                f"{digests[f'{name}, killed'][:32]}  {name}, {description}; {resumed} in the last session", flush=True
+            )
+    assert len(set(digests.values())) == 1, "the digests differ"
     print("all digests are equal")
 
 

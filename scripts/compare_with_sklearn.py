@@ -2,10 +2,10 @@
 
 scripts/compare_with_sklearn.py [file for the same numbers as JSON]
 
-Every score is of the test rows of the same split, which nothing has seen before; each seed is another split. Our
-champion is chosen among 112 settings by its validation rows and has learnt from the training rows alone. scikit-learn's
-MLPClassifier and MLPRegressor are one setting each, their defaults; they validate nothing, so they learn from the
-training and the validation rows. Both compute on one thread. Runs are kept in a temporary folder.
+All scores are computed on the same test rows, which are used for nothing else; each seed gives another split. Our
+champion is selected among 112 settings on the validation rows and trained on the training rows alone. scikit-learn's
+MLPClassifier and MLPRegressor have their default settings and are fitted on training and validation rows together. Both
+compute on one thread. Runs are kept in a temporary folder.
 """
 
 import json
@@ -33,7 +33,7 @@ from pipeline.driver.run import run
 SETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 SEEDS = (0, 1, 2)
 METRICS = {"classification": "accuracy", "regression": "r2"}  # also what scikit-learn's `score` gives
-COLUMNS = {  # what is compared, and how the table calls it
+COLUMNS = {  # the models, and the headings of their columns
     "ours": "our champion",
     "bare": "sklearn MLP",
     "scaled": "+ StandardScaler",
@@ -42,13 +42,13 @@ COLUMNS = {  # what is compared, and how the table calls it
 
 
 def our_champion(configured: Configuration) -> dict[str, Any]:
-    """Run the sweep in this process; what the champion is, and its score."""
-    began = time.monotonic()
-    summary = run(configured, QuietOutput(), began)
+    """Run the sweep in this process; return the champion and its score."""
+    start = time.monotonic()
+    summary = run(configured, QuietOutput(), start)
     best, metric = summary["best"], METRICS[configured.settings.data.task]
     return {
         "score": best["test"][metric],
-        "seconds": time.monotonic() - began,
+        "seconds": time.monotonic() - start,
         "validation": best["validation"][metric]["mean"],
         "trials": summary["trials"]["planned"],
         "champion": best["parameters"],
@@ -56,7 +56,7 @@ def our_champion(configured: Configuration) -> dict[str, Any]:
 
 
 def their_models(task: str, seed: int) -> dict[str, Any]:
-    """scikit-learn's networks with all their defaults, by column."""
+    """scikit-learn's networks with default settings, by column."""
     network = MLPClassifier if task == "classification" else MLPRegressor
     models: dict[str, Any] = {
         "bare": network(random_state=seed),
@@ -69,42 +69,42 @@ def their_models(task: str, seed: int) -> dict[str, Any]:
 
 
 def their_scores(settings: Settings) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each of scikit-learn's models on the split of these settings: its column, its score and the seconds."""
+    """Column, score and seconds of each of scikit-learn's models on the split of these settings."""
     development, test = settings.split(settings.data())
     train = development.rows  # training and validation rows
     one_column = development.task == "regression"  # (N, 1) to (N,)
     y, t = (rows.y[:, 0] if one_column else rows.y for rows in (train, test))
     for name, model in their_models(development.task, settings.seed).items():
-        began = time.monotonic()
+        start = time.monotonic()
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)
             score = float(model.fit(train.x.numbers, y).score(test.x.numbers, t))
-        yield name, {"score": score, "seconds": time.monotonic() - began}
+        yield name, {"score": score, "seconds": time.monotonic() - start}
 
 
 def compared(name: str, runs: Path) -> dict[str, Any]:
     """All scores on one set, in the order of the seeds."""
-    found: dict[str, Any] = {"set": name, "seeds": SEEDS}
+    result: dict[str, Any] = {"set": name, "seeds": SEEDS}
     scores: dict[str, list[dict[str, Any]]] = {}
     for seed in SEEDS:
         configured = configuration(f"data={name}", f"seed={seed}", f"runs={runs}", "execution=local", "tracking=none")
         settings = configured.settings
         development, test = settings.split(settings.data())
         train, validation = development.part(0)
-        found["rows"] = {"train": len(train), "validation": len(validation), "test": len(test)}
-        found["metric"] = METRICS[development.task]
+        result["rows"] = {"train": len(train), "validation": len(validation), "test": len(test)}
+        result["metric"] = METRICS[development.task]
         scores.setdefault("ours", []).append(our_champion(configured))
         for column, score in their_scores(settings):
             scores.setdefault(column, []).append(score)
-    return found | {"scores": scores}
+    return result | {"scores": scores}
 
 
-def line(found: dict[str, Any]) -> str:
-    """One set's line of the table: mean (lowest-highest) over the seeds, and mean seconds."""
-    rows = "/".join(map(str, found["rows"].values()))
-    text = f"{found['set']:<14}{rows:<14}{found['metric']:<9}"
+def line(result: dict[str, Any]) -> str:
+    """The table's line of one set: mean (minimum to maximum) over the seeds, and mean seconds."""
+    rows = "/".join(map(str, result["rows"].values()))
+    text = f"{result['set']:<14}{rows:<14}{result['metric']:<9}"
     for column in COLUMNS:
-        runs = found["scores"].get(column)
+        runs = result["scores"].get(column)
         if runs:
             scores, seconds = [run["score"] for run in runs], mean(run["seconds"] for run in runs)
             cell = f"{mean(scores):.3f} ({min(scores):.3f} to {max(scores):.3f}) {seconds:5.2f} s"
@@ -118,16 +118,16 @@ def main(report: Path | None) -> None:
     print(f"{'':<37}" + "".join(f"{title:>34}" for title in COLUMNS.values()))
     print(f"{'set':<14}{'rows':<14}{'metric':<9}" + f"{'mean (min to max) seconds':>34}" * len(COLUMNS))
     with tempfile.TemporaryDirectory() as runs:
-        found = []
+        results = []
         for name in SETS:
-            found.append(compared(name, Path(runs)))
-            print(line(found[-1]), flush=True)
-    trials = found[0]["scores"]["ours"][0]["trials"]
+            results.append(compared(name, Path(runs)))
+            print(line(results[-1]), flush=True)
+    trials = results[0]["scores"]["ours"][0]["trials"]
     print(f"\nrows: training/validation/test; test scores over the seeds {', '.join(map(str, SEEDS))}, mean seconds.")
-    print(f"Ours: the best of {trials} settings by its validation rows, whose seconds are those of the whole run.")
+    print(f"Ours: the best of {trials} settings on the validation rows; seconds are those of the whole run.")
     print("scikit-learn: one setting, its defaults, fitted on training and validation rows together.")
     if report:
-        report.write_text(json.dumps(found, indent=2) + "\n")
+        report.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ ONE_TRIAL = (
     "~space.regularizer.l2", "~space.regularizer.elastic_net", f"space.optimizer.adam.learning_rate=[{RATE}]",
     "training.epochs=2", "report=none", "execution=local", "cache=none", "select.ensemble=0", "output=quiet",
 )  # fmt: skip
-MOST_CALLS = 300  # of one function that are looked at
+MOST_CALLS = 300  # of one function that are examined
 DEEPEST = 14
 INNER = re.compile(r"(\.<locals>(\.<\w+>)+)+$")
 
@@ -102,13 +102,13 @@ class Walk:
             inner = list(vars(value).values()) if hasattr(value, "__dict__") else []
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             inner = [getattr(value, field.name) for field in dataclasses.fields(value)]
-        found = any(self._holds_somewhere(item, looked_at, depth + 1) for item in inner)
-        if found and type(value).__module__.startswith(("nncore", "pipeline")):
+        is_carrier = any(self._holds_somewhere(item, looked_at, depth + 1) for item in inner)
+        if is_carrier and type(value).__module__.startswith(("nncore", "pipeline")):
             self.carriers[type(value).__name__] = None
-        return found
+        return is_carrier
 
     def show(self, title: str) -> None:
-        """Print what was found."""
+        """Print the files, functions and carriers."""
         files = dict.fromkeys(file for file, _ in self.functions)
         print(f"{title}: {len(files)} files, {len(self.functions)} functions")
         print(f"  carriers: {', '.join(self.carriers)}")

@@ -89,7 +89,7 @@ class Option(NamedTuple):
     @property
     def settings(self) -> list[Setting]:
         """The settings, with dots in the names of nested ones; a comment stands above its setting or at its end."""
-        found: list[Setting] = []
+        settings: list[Setting] = []
         parents: list[tuple[int, str]] = []
         comment: list[str] = []
         for line in self.body:
@@ -101,13 +101,13 @@ class Option(NamedTuple):
                 is_setting = match[1] != "_target_" and parents[0][1] != "defaults"
                 if is_setting and (match[2] or comment):
                     name = ".".join(part for _, part in parents)
-                    found.append(Setting(name, match[2] or "", " ".join(comment)))
+                    settings.append(Setting(name, match[2] or "", " ".join(comment)))
                 comment = []
-            elif found and indent and not text.lstrip().startswith("- "):  # a value over several lines
-                found[-1] = found[-1]._replace(default=f"{found[-1].default} {text.strip()}".strip())
+            elif settings and indent and not text.lstrip().startswith("- "):  # a value over several lines
+                settings[-1] = settings[-1]._replace(default=f"{settings[-1].default} {text.strip()}".strip())
             elif text:
                 comment = []
-        return found
+        return settings
 
     @property
     def choices(self) -> list[str]:
@@ -157,7 +157,7 @@ def _table_of_options(options: list[Option]) -> str:
     rows = []
     for option, given in zip(options, arguments, strict=True):
         row = [f"`{option.name}`", _plain(option.summary), f"`{option.pick}`"]
-        rows.append([*row, ", ".join(f"`{one}`" for one in given)] if any(arguments) else row)
+        rows.append([*row, ", ".join(f"`{argument}`" for argument in given)] if any(arguments) else row)
     return _table(headings, rows)
 
 
@@ -188,7 +188,10 @@ def _details(folder: str, option: Option) -> str:
 
 
 def _table_of_settings(option: Option) -> str:
-    rows = [[f"`{one.name}`", one.default and f"`{one.default}`", _plain(one.comment)] for one in option.settings]
+    rows = [
+        [f"`{setting.name}`", setting.default and f"`{setting.default}`", _plain(setting.comment)]
+        for setting in option.settings
+    ]
     return _table(["setting", "default", "meaning"], rows)
 
 

@@ -1,9 +1,9 @@
-"""How fast a large grid is swept, what halving and Hyperband save, and how well a plan foresees the time.
+"""Measure the speed of a large grid, what halving and Hyperband save, and how well a plan estimates the time.
 
     .venv/bin/python scripts/measure_sweeps.py [setting=value ...]        # digits; for others data=... and so on
-    .venv/bin/python scripts/measure_sweeps.py --only searches data=wine  # a part of it: thousand, searches or plan
+    .venv/bin/python scripts/measure_sweeps.py --only searches data=wine  # one part: thousand, searches or plan
 
-Each sweep is a process of its own with 2 workers of Ray and without tracking; times are medians of REPEATS runs.
+Each sweep runs in a new process with 2 Ray workers and without tracking; times are medians of REPEATS runs.
 """
 
 import json
@@ -27,7 +27,7 @@ THOUSAND = [
 ]
 
 
-def command(folder: str, settings: list[str]) -> str:
+def run_command(folder: str, settings: list[str]) -> str:
     root = Path(__file__).parents[1]
     return subprocess.run(
         [sys.executable, "-m", "pipeline", *ALWAYS, *settings],
@@ -39,26 +39,26 @@ def command(folder: str, settings: list[str]) -> str:
     ).stdout
 
 
-def swept(folder: str, settings: list[str]) -> dict[str, Any]:
-    """The summary of a sweep."""
+def run_sweep(folder: str, settings: list[str]) -> dict[str, Any]:
+    """Run a sweep and return its summary."""
     before = set(Path(folder).glob("runs/*/*/summary.json"))
-    command(folder, settings)
+    run_command(folder, settings)
     (path,) = set(Path(folder).glob("runs/*/*/summary.json")) - before
     return json.loads(path.read_text())
 
 
 def network_epochs(folder: str) -> int:
-    """Those of the last run."""
+    """Network-epochs of the last run."""
     path = max(Path(folder).glob("runs/*/*/journal.jsonl"), key=os.path.getmtime)
     slices = [json.loads(line) for line in path.read_text().splitlines() if '"event": "slice"' in line]
-    return sum(len(one["networks"]) * (one["until"] - one["start"]) for one in slices)
+    return sum(len(event["networks"]) * (event["until"] - event["start"]) for event in slices)
 
 
 def thousand(folder: str, settings: list[str]) -> None:
-    """How fast a grid of 1,000 trials is."""
-    sweeps = [swept(folder, [*settings, *THOUSAND]) for _ in range(REPEATS)]
-    seconds, n_trials = median(one["timings"]["sweep_s"] for one in sweeps), sweeps[0]["trials"]["planned"]
-    steps = median(one["throughput"]["network_steps_per_s"] for one in sweeps)
+    """Print the speed of a grid of 1,000 trials."""
+    sweeps = [run_sweep(folder, [*settings, *THOUSAND]) for _ in range(REPEATS)]
+    seconds, n_trials = median(summary["timings"]["sweep_s"] for summary in sweeps), sweeps[0]["trials"]["planned"]
+    steps = median(summary["throughput"]["network_steps_per_s"] for summary in sweeps)
     print(
         f"grid of {n_trials} trials: {seconds:.1f} s, {n_trials / seconds:.1f} trials/s, {steps:,.0f} network-steps/s",
         flush=True,
@@ -66,25 +66,27 @@ def thousand(folder: str, settings: list[str]) -> None:
 
 
 def searches(folder: str, settings: list[str]) -> None:
-    """What searches over epochs save."""
+    """Print the network-epochs, seconds and result of searches that prune."""
     for search in ("grid", "halving", "hyperband"):
-        one = swept(folder, [*settings, f"search={search}"])
-        best = one["best"]
+        summary = run_sweep(folder, [*settings, f"search={search}"])
+        best = summary["best"]
         print(
-            f"{search:<10} {network_epochs(folder):>6} network-epochs, {one['timings']['sweep_s']:6.1f} s, "
+            f"{search:<10} {network_epochs(folder):>6} network-epochs, {summary['timings']['sweep_s']:6.1f} s, "
             f"trial {best['trial']}, validation loss {best['validation']['loss']['mean']:.4f}",
             flush=True,
         )
 
 
 def plan(folder: str, settings: list[str]) -> None:
-    """How well the time is foreseen."""
-    foreseen, took = [], []
+    """Compare the planned with the measured time."""
+    planned, measured = [], []
     for _ in range(REPEATS):
-        told = command(folder, [*settings, "plan=true"])
-        foreseen.append(float(re.search(r"^sweep\s+about ([\d.]+) s", told, re.MULTILINE)[1]))
-        took.append(swept(folder, settings)["timings"]["sweep_s"])
-    print(f"plan: {foreseen} s foreseen, {took} s taken, ratio {median(took) / median(foreseen):.2f}", flush=True)
+        output = run_command(folder, [*settings, "plan=true"])
+        planned.append(float(re.search(r"^sweep\s+about ([\d.]+) s", output, re.MULTILINE)[1]))
+        measured.append(run_sweep(folder, settings)["timings"]["sweep_s"])
+    print(
+        f"plan: {planned} s planned, {measured} s measured, ratio {median(measured) / median(planned):.2f}", flush=True
+    )
 
 
 PARTS = {"thousand": thousand, "searches": searches, "plan": plan}

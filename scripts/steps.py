@@ -1,4 +1,4 @@
-"""The time of training steps by themselves, on one core or on several at once: the least that a sweep could take.
+"""Measure training steps alone, on one core or on several at once: a lower bound of a sweep's time.
 
 .venv/bin/python scripts/steps.py CORE      seconds per network and step, on this core
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 from benchmark_training import N_BATCHES, seconds_of, trainer
 
 WIDTH, EPOCHS = 64, 200
-WARM_S = 2.0  # until the others are there, too
+WARM_UP_S = 2.0  # until the processes on the other cores have started
 
 
-def alone(n_cores: int) -> float:
-    """Seconds per network and step on each of so many cores at once, by processes that know nothing of each other."""
+def seconds_per_step(n_cores: int) -> float:
+    """Seconds per network and training step, with one independent process on each of `n_cores` cores."""
     command = [sys.executable, Path(__file__)]
     cores = sorted(os.sched_getaffinity(0))[:n_cores]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
@@ -29,8 +29,8 @@ def alone(n_cores: int) -> float:
 def main() -> None:
     os.sched_setaffinity(0, {int(sys.argv[1])})
     epoch = trainer("A", WIDTH, {})
-    ends = time.monotonic() + WARM_S
-    while time.monotonic() < ends:
+    end = time.monotonic() + WARM_UP_S
+    while time.monotonic() < end:
         epoch()
     print(seconds_of(lambda: [epoch() for _ in range(EPOCHS)]) / (EPOCHS * N_BATCHES * WIDTH))
 

@@ -29,9 +29,9 @@ def timed(epoch: Callable[[], Any], n_steps: int) -> float:
     epoch()
     seconds = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        start = time.perf_counter()
         epoch()
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - start)
     return median(seconds) / n_steps * 1e6
 
 
@@ -63,11 +63,11 @@ def jax_step(sizes: list[int], batch: int, n_batches: int, width: int) -> float:
         return layers, optimizer.init(layers)
 
     if width == 1:
-        carry, one = begin(0), step
+        carry, train_step = begin(0), step
     else:
         carry = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(begin, range(width)))
-        one = jax.vmap(step, in_axes=(0, None))
-    run = jax.jit(lambda carry, order: jax.lax.scan(one, carry, order))
+        train_step = jax.vmap(step, in_axes=(0, None))
+    run = jax.jit(lambda carry, order: jax.lax.scan(train_step, carry, order))
     random = np.random.default_rng(0)
 
     def epoch() -> None:
@@ -86,8 +86,8 @@ def torch_step(sizes: list[int], batch: int, n_batches: int, width: int) -> floa
     torch.set_num_threads(1)
     rows, labels = map(torch.from_numpy, data(sizes, batch, n_batches))
     layers: list[torch.nn.Module] = []
-    for one, other in pairwise(sizes):
-        layers += [torch.nn.Linear(one, other), torch.nn.ReLU()]
+    for n_inputs, n_outputs in pairwise(sizes):
+        layers += [torch.nn.Linear(n_inputs, n_outputs), torch.nn.ReLU()]
     model = torch.nn.Sequential(*layers[:-1])
     optimizer = torch.optim.Adam(model.parameters(), RATE, weight_decay=L2, fused=True)
 
@@ -117,14 +117,14 @@ STEPS = {"jax": jax_step, "torch": torch_step, "sklearn": sklearn_step}
 
 def main() -> None:
     library, shapes, n_batches, widths = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
-    found = {
+    results = {
         name: {
             width: STEPS[library](sizes, batch, n_batches, width)
             for width in (widths[name] if library == "jax" else [1])
         }
         for name, (sizes, batch) in shapes.items()
     }
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":
