@@ -84,7 +84,11 @@ class PcaReduction:
                 x, largest if self.n_components == "auto" else min(self.n_components, largest)
             )
         except ValueError as error:
-            raise SettingError(f"reduce.{error}") from None
+            if largest < 1:
+                raise SettingError(f"reduce.{error}") from None
+            raise SettingError(
+                f"reduce=pca: after preparation, {error}; choose another prepare.scaling, or reduce=none"
+            ) from None
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> nncore.reduction.pca.Pca:
         """Return the first components, as a copy: the last bits of a product may depend on the order in memory."""

@@ -1,5 +1,9 @@
 """PCA compared with scikit-learn; the autoencoder compared with PCA, and bounds on its errors."""
 
+import re
+import tracemalloc
+from time import perf_counter
+
 import numpy as np
 import pytest
 from samples import BATCH_NORM, RELU, SIGMOID, TANH, make_component, make_network
@@ -43,6 +47,83 @@ def test_pca_keeps_float32(digits):
 def test_pca_refuses_an_impossible_number(digits, n_components):
     with pytest.raises(ValueError, match=f"n_components must be from 1 to 64 .*, but is {n_components}"):
         fit_pca(digits, n_components)
+
+
+def with_deviations(n_rows, n_columns, deviations):
+    """Rows that vary along orthonormal directions (in rows) with these deviations, in this order."""
+    random, n = np.random.default_rng(0), len(deviations)
+    scores = np.linalg.qr(np.column_stack([np.ones(n_rows), random.normal(size=(n_rows, n))]))[0][:, 1:]
+    directions = np.linalg.qr(random.normal(size=(n_columns, n)))[0].T
+    return scores * np.sqrt(n_rows - 1) * deviations @ directions + 3.0, directions
+
+
+@pytest.mark.parametrize("svd_numbers", [0, 1 << 21])  # the largest table whose singular values are computed
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n_components", [1, 7, 35])
+def test_pca_of_few_rows_and_many_columns_is_sklearns(n_components, dtype, svd_numbers, monkeypatch):
+    monkeypatch.setattr("nncore.reduction.pca.SVD_NUMBERS", svd_numbers)
+    monkeypatch.setattr("nncore.reduction.pca.NUMBERS_AT_A_TIME", 36 * 100)
+    x = np.random.default_rng(0).normal(2.0, np.linspace(1, 3, 450), (36, 450)).astype(dtype)
+    ours, theirs = fit_pca(x, n_components), PCA(n_components, svd_solver="full").fit(x.astype(np.float64))
+    signs = np.sign((ours.components * theirs.components_).sum(axis=1))[:, None]
+    atol = 1e-9 if dtype == "float64" else 1e-6
+    np.testing.assert_allclose(ours.components, signs * theirs.components_, atol=atol)
+    np.testing.assert_allclose(ours.explained_variance, theirs.explained_variance_, rtol=1e-9)
+    np.testing.assert_allclose(ours(x), theirs.transform(x) * signs.T, atol=100 * atol)
+    assert ours.explained_share == pytest.approx(theirs.explained_variance_ratio_.sum())
+    assert ours.components.dtype == ours(x).dtype == np.dtype(dtype)
+    assert (np.take_along_axis(ours.components, np.abs(ours.components).argmax(axis=1)[:, None], axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(200, 6), (6000, 6), (7, 60)])
+def test_directions_of_tiny_deviation_are_found(shape):
+    deviations = np.array([1e3, 1.0, 1e-5, 1e-7, 1e-9])
+    x, directions = with_deviations(*shape, deviations)
+    pca = fit_pca(x - 3.0, 5)
+    np.testing.assert_allclose(np.sqrt(pca.explained_variance), deviations, rtol=1e-3)
+    np.testing.assert_allclose(np.abs((pca.components * directions).sum(axis=1)), 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_directions_that_are_lost_are_orthogonal_to_the_others(dtype, monkeypatch):
+    monkeypatch.setattr("nncore.reduction.pca.SVD_NUMBERS", 0)
+    x, directions = with_deviations(40, 90, np.array([1e2, 1.0, 1e-3, 1e-4, 1e-9]))
+    x = np.concatenate([x, x[:10]]).astype(dtype)  # 50 rows of rank 5
+    components = fit_pca(x, 49).components.astype(np.float64)
+    atol = 1e-12 if dtype == "float64" else 2e-6
+    np.testing.assert_allclose(components @ components.T, np.eye(49), atol=atol)
+    assert subspace_angles(components[:2].T, directions[:2].T).max() < 1e-4
+    constant = fit_pca(np.full((5, 90), 0.1, dtype), 4).components.astype(np.float64)
+    np.testing.assert_allclose(constant @ constant.T, np.eye(4), atol=atol)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_components", [10, 999])
+def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(n_components):
+    x = np.random.default_rng(0).random((1000, 50_000), np.float32)
+    tracemalloc.start()
+    fit_pca(x, n_components)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * x.nbytes
+
+
+@pytest.mark.parametrize("n_columns", [5_000, 20_000])
+def test_the_time_of_pca_does_not_grow_with_a_power_of_the_columns(n_columns):
+    x, start = np.random.default_rng(0).normal(size=(36, n_columns)), perf_counter()
+    fit_pca(x, 35)
+    assert perf_counter() - start < 10  # usually 0.2 s; by the covariance more than 30 s
+
+
+@pytest.mark.parametrize("shape", [(9, 4), (4, 9)])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e160])
+def test_pca_refuses_numbers_that_cannot_be_squared(value, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    x[2, 3] = value
+    with pytest.raises(ValueError, match=rf"x must hold finite numbers .* {re.escape(str(value))} in row 2, column 3"):
+        fit_pca(x, 2)
+    x[2, 3] = -1e149
+    assert np.abs(fit_pca(x, 2).components[0, 3]) == pytest.approx(1)
 
 
 def test_constant_rows_have_no_variance_to_lose():

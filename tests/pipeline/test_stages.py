@@ -118,6 +118,17 @@ def test_auto_is_all_columns_for_pca_half_of_them_for_the_autoencoder_and_at_mos
     assert settings.reduce(few).data.train.x.shape == (rows, of_autoencoder)
 
 
+def test_pca_of_infinite_numbers_is_refused_with_a_cure():
+    _, _, view = prepared()
+    x = view.data.train.x.copy()
+    x[5, 7] = np.inf
+    infinite = replace(view, data=view.data._replace(train=view.data.train._replace(x=x)))
+    with pytest.raises(
+        SettingError, match=r"^reduce=pca: after preparation, .* inf in row 5, column 7 .* reduce=none$"
+    ):
+        PcaReduction(4)(infinite)
+
+
 def test_pca_of_too_few_rows_is_refused():
     settings, development, _ = prepared()
     few = replace(development, folds=(Fold(np.arange(20), np.arange(20, 40)),))
