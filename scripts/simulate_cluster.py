@@ -158,9 +158,9 @@ def measured_costs(epochs: int) -> Costs:
             journal.append("rung", number=1, trials=trials, until={}, networks=opened)
             start = time.perf_counter()
             for _ in range(50):
-                networks = {key: vars(report) for key, report in reports.items()}
+                networks = {key: {"content_hash": key, **vars(report)} for key, report in reports.items()}
                 fields = {"stack": 0, "start": 0, "until": epochs, "gpu": False, "last": True, "started": 0}
-                journal.append("slice", **fields, worker="", file="", sha256="", held=[], networks=networks)
+                journal.append("slice", **fields, worker="", file="", sha256="", held={}, networks=networks)
                 add_slice(records, reports, 0, epochs, last=True)
             times[width] = (time.perf_counter() - start) / 50
             journal.close()

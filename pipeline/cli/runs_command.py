@@ -31,7 +31,7 @@ from pipeline.components.errors import SettingError
 from pipeline.console.closing import in_words
 from pipeline.console.terminal import plain_console
 from pipeline.runs.journal import last_session, process_at_work
-from pipeline.runs.replay import replayed
+from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import flat
 from pipeline.runs.summary import empty_summary
 
@@ -130,7 +130,7 @@ def _summary(folder: Path) -> dict[str, Any]:
         status = {"running": "interrupted", "killed": "interrupted"}.get(summary["status"], summary["status"])
     if not is_over:
         with suppress(SettingError):  # resuming the run says what is wrong with its journal
-            trials = replayed(folder).trials.values()
+            trials = salvaged(folder).trials.values()
             summary["trials"] = {
                 "planned": len(trials),
                 "finished": sum(trial.outcome == "finished" for trial in trials),

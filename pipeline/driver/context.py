@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.backends.base import Executor
 from pipeline.components.code_version import code_version
+from pipeline.components.errors import SettingError
 from pipeline.components.types import DataCard
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
@@ -42,7 +43,15 @@ def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]]
     """Say which run a configuration asks for."""
     settings = configuration.settings
     parent = settings.runs.absolute() / settings.name
-    return RunRequest(parent, settings.run, settings.resume, settings.training.epochs, configuration.plain, code_of)
+    return RunRequest(
+        parent=parent,
+        run=settings.run,
+        resume=settings.resume,
+        epochs=settings.training.epochs,
+        config=configuration.plain,
+        code_of=code_of,
+        content_of_data=settings.data.content,
+    )
 
 
 @dataclass(frozen=True)
@@ -59,11 +68,24 @@ class RunContext:
         """Print a line."""
         self.output.say(text)
 
-    def data_loaded(self, card: DataCard) -> None:
-        """Show the data card, and write it to the run's folder and to the journal."""
+    def data_loaded(self, card: DataCard, content: str | None) -> None:
+        """Show the data card, and write it to the run's folder and to the journal.
+
+        Raises
+        ------
+        SettingError
+            If an earlier session of the run has read other data.
+        """
+        digest = self.run_folder.history.data_digest
+        if digest not in (None, card["digest"]):
+            run = self.run_folder.folder.name
+            raise SettingError(
+                f"run={run} cannot be resumed, as it was made with other data: the digest of {card['source']} was "
+                f"{str(digest)[:12]}, is {card['digest'][:12]}; start a new run with resume=never"
+            )
         path = self.run_folder.folder / "data_card.json"
         path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-        self.run_folder.journal.append("data", card=card)
+        self.run_folder.journal.append("data", card=card, content=content)
         self.output.data(card)
 
     def stage_finished(self, stage: StageName) -> None:

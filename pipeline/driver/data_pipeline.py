@@ -23,8 +23,8 @@ class StageObserver(Protocol):
     def say(self, text: str) -> None:
         """A line for people."""
 
-    def data_loaded(self, card: DataCard) -> None:
-        """The data are loaded; the card describes them."""
+    def data_loaded(self, card: DataCard, content: str | None) -> None:
+        """The data are loaded; the card describes them, and the hash is that of what was read, if it is known."""
 
     def stage_finished(self, stage: StageName) -> None:
         """A stage has finished, for the views that were needed first."""
@@ -61,6 +61,7 @@ class DataPipeline:
         self._view_shapes: dict[str, ViewShape] = {}  # by content hash of the view
         settings.cache.begin()
         source, content = settings.data, settings.data.content()
+        self._content = content
         hashes = [
             None if content is None else content_hash("load", load_dataset, source, content, part)
             for part in ("dataset", "card")
@@ -77,7 +78,7 @@ class DataPipeline:
             "source": masked(source.address),
             **self._value("load", self._loaded_card),
         }
-        self._observer.data_loaded(self.card)
+        self._observer.data_loaded(self.card, self._content)
         self.task = self.card["task"]
         hashes = [
             content_hash("split", split_dataset, settings.split, self.card["digest"], part)

@@ -22,7 +22,7 @@ from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.probe import Probed, probe
 from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
-from pipeline.runs.replay import replayed
+from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import earlier_run, known_networks
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
@@ -48,7 +48,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
     """
     settings = configuration.settings
     earlier = earlier_run(run_request(configuration)).folder
-    known = known_networks(earlier, replayed(earlier)) if earlier else {}
+    known = known_networks(earlier, salvaged(earlier)) if earlier else {}
     variants = Variants(configuration)
     stages = StageTimer(output, began)
     with settings.execution.start() as executor:
@@ -96,7 +96,7 @@ class StageTimer:
         """Print a line."""
         self._output.say(text)
 
-    def data_loaded(self, card: DataCard) -> None:
+    def data_loaded(self, card: DataCard, content: str | None) -> None:
         """Show the data card."""
         self._output.data(card)
 

@@ -1,7 +1,14 @@
 """The events of a journal: what each holds. A journal may come from anywhere, so each event is checked when it is read.
 
-Every event also has the fields `event`, its kind (a key of `EVENTS`), and `time`, when it was written, in milliseconds
-since 1970. What is written is checked by the same rules, so that the two cannot drift apart.
+Every event also has the fields
+
+event     its kind, a key of `EVENTS`
+time      when it was written, in milliseconds since 1970; clocks may be set back, so that nothing is ordered by it
+session   the number of the session that wrote it, from 1
+line      its number in the journal, from 1; it increases from event to event
+crc32     at the end of the line: a checksum of all before it
+
+What is written is checked by the same rules, so that the two cannot drift apart.
 """
 
 from typing import Annotated, Any
@@ -9,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-FORMAT = 2  # of the journal; raise it when what is here changes so that old journals cannot be read
+FORMAT = 3  # of the journal; raise it when what is here changes so that old journals cannot be read
 
 Event = dict[str, Any]
 
@@ -23,6 +30,7 @@ File = Annotated[str, Field(pattern=r"^(\d{5,15}-\d{1,15})?$")]  # in the run's 
 EpochAndCause = tuple[Count, str]
 
 CLOSED = ConfigDict(extra="forbid")
+COMMON = ("event", "time", "session", "line")  # fields of every event
 
 
 @dataclass(config=CLOSED)
@@ -64,9 +72,12 @@ class DataEvent:
     ----------
     card : dict
         The data card: columns, targets, rows and the data's hash.
+    content : str or None
+        Hash of what the source read, such as a file; None if it is not known without reading it.
     """
 
     card: dict[str, Any]
+    content: str | None
 
 
 @dataclass(config=CLOSED)
@@ -129,6 +140,8 @@ class SliceReport:
 
     Parameters
     ----------
+    content_hash : str
+        Of the network, as the rung that asked for it says.
     curves : dict of str to list of float
         By metric, the value after each epoch of the slice.
     diverged : (int, str) or None
@@ -141,6 +154,7 @@ class SliceReport:
         SHA-256 of these weights.
     """
 
+    content_hash: str
     curves: dict[str, list[Number]]
     diverged: EpochAndCause | None
     stopped: EpochAndCause | None
@@ -170,8 +184,8 @@ class SliceEvent:
         The checkpoint of the stack, in the run's folder of checkpoints.
     sha256 : str
         Of the file's content.
-    held : list of str
-        Further networks whose state or selected weights are in the file.
+    held : dict of str to str
+        By key, the content hashes of further networks whose state or selected weights are in the file.
     networks : dict
         By key, what it reports of each network.
     """
@@ -185,7 +199,7 @@ class SliceEvent:
     worker: str
     file: File
     sha256: str
-    held: list[NetworkKey]
+    held: dict[NetworkKey, str]
     networks: dict[NetworkKey, SliceReport]
 
 
@@ -278,13 +292,13 @@ def check(event: Any) -> Event:
     ValueError
         Naming the field and what is wrong with it.
     """
-    time = event.get("time") if isinstance(event, dict) else None
-    if type(time) is not int or not 0 <= time < LARGEST:
+    common = [event.get(name) for name in COMMON[1:]] if isinstance(event, dict) else [None]
+    if any(type(number) is not int or not 0 <= number < LARGEST for number in common):
         raise ValueError("it is not an event")
     adapter = ADAPTERS.get(str(event.get("event")))
     if adapter is None:
         raise ValueError(f"there are no events {event.get('event')!r:.40}")
-    content = {name: value for name, value in event.items() if name not in ("event", "time")}
+    content = {name: value for name, value in event.items() if name not in COMMON}
     if event["event"] == "run" and content.get("format") != FORMAT:
         raise OtherFormatError("its journal was written by another version of nnsweep")
     try:

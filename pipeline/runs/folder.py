@@ -14,8 +14,8 @@ from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
 from pipeline.components.version import __version__
 from pipeline.runs.events import FORMAT
-from pipeline.runs.journal import JOURNAL, Journal
-from pipeline.runs.replay import replayed
+from pipeline.runs.journal import JOURNAL, Journal, damage_message
+from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import RunRequest, earlier_run
 from pipeline.runs.summary import empty_summary
 
@@ -69,11 +69,12 @@ class RunFolder:
         self.folder = earlier or _new_folder(request.parent)
         self.journal = Journal(self.folder / JOURNAL)
         try:
-            self.history = replayed(self.folder)
+            self.history = salvaged(self.folder)
         except SettingError:
             self.journal.close()
             raise
         self.resumed = bool(self.history.session)
+        self.message = self.message or damage_message(self.journal.path, self.history.damage)
         (self.folder / "config.yaml").write_text(masked(config_text), encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
 from pipeline.runs.events import Event
-from pipeline.runs.journal import JOURNAL, events, last_event, last_session, process_at_work
+from pipeline.runs.journal import JOURNAL, events, last_data, last_event, last_session, process_at_work
 from pipeline.runs.records import CHECKPOINTS, CheckpointRef, NetworkRecord
 from pipeline.runs.replay import RunHistory
 
@@ -50,6 +51,8 @@ class RunRequest:
         The whole configuration as plain values.
     code_of : callable
         From such a configuration, the hash of the code that computes its results.
+    content_of_data : callable
+        Returns the hash of what the run would read, such as a file, or None if it is not known.
     """
 
     parent: Path
@@ -58,6 +61,12 @@ class RunRequest:
     epochs: int
     config: dict[str, Any]
     code_of: Callable[[dict[str, Any]], str]
+    content_of_data: Callable[[], str | None]
+
+    @cached_property
+    def content(self) -> str | None:
+        """The hash of what the run would read."""
+        return self.content_of_data()
 
     @property
     def code(self) -> str:
@@ -88,9 +97,12 @@ def earlier_run(request: RunRequest) -> EarlierRun:
     for journal in sorted(request.parent.glob(f"*/{JOURNAL}"), reverse=True):
         folder, last, session = journal.parent, last_event(journal), last_session(journal.parent)
         is_finished = last["event"] == "end" and last["status"] == "FINISHED"
-        if is_finished or not session["settings"]:  # a run without settings was interrupted before it began
+        if is_finished:
             continue
-        if differences := _differences(session, request, FREE):
+        if not session["settings"]:
+            if last["line"]:  # else it was interrupted before it began
+                problem = problem or f"run {folder.name} was interrupted, but the line with its settings is damaged"
+        elif differences := _differences(folder, session, request, FREE):
             problem = problem or f"run {folder.name} was interrupted, but has other settings: {differences}"
         elif process := process_at_work(folder):
             problem = problem or f"run {folder.name} has the same settings and is in use by process {process}"
@@ -103,9 +115,15 @@ def earlier_run(request: RunRequest) -> EarlierRun:
 
 
 def known_networks(folder: Path, history: RunHistory) -> dict[str, NetworkRecord]:
-    """What is known of each network, by content hash, without the checkpoints whose files are missing or damaged."""
-    intact: dict[CheckpointRef, bool] = {}
-    for record in history.known.values():
+    """What is known of each network, by content hash, without the checkpoints whose files are missing or damaged.
+
+    A network that began as a copy of another cannot be trained again from its initial weights. If its state is lost,
+    neither it nor its origin is known any longer, so that the origin is trained again, and copied again.
+    """
+    if history.lost_copies:
+        return {}
+    known, intact = history.known, dict[CheckpointRef, bool]()
+    for record in known.values():
         if record.checkpoint:
             checkpoint = record.checkpoint._replace(key="")
             if checkpoint not in intact:
@@ -113,7 +131,16 @@ def known_networks(folder: Path, history: RunHistory) -> dict[str, NetworkRecord
                 intact[checkpoint] = path.is_file() and sha256(path.read_bytes()).hexdigest() == checkpoint.sha256
             if not intact[checkpoint]:
                 record.checkpoint = None
-    return history.known
+    lost = [
+        content_hash
+        for content_hash, record in known.items()
+        if record.inherited and not (record.checkpoint or record.diverged)
+    ]
+    for content_hash in lost:
+        known.pop(content_hash, None)
+        if (origin := history.origins.get(content_hash, "")) in known:
+            lost.append(origin)
+    return known
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -145,10 +172,10 @@ def _named_run(folder: Path, request: RunRequest) -> Path:
         raise SettingError(
             f"run={request.run}: its journal does not say with which settings it began; leave run=... out"
         )
-    if differences := _differences(session, request, (*FREE, *EXTENDABLE)):
+    if differences := _differences(folder, session, request, (*FREE, *EXTENDABLE)):
         raise SettingError(
             f"run={request.run} cannot be resumed, as it was made with other settings: {differences}; "
-            "use the same settings, or leave run=... out to start a new run"
+            "use the same settings and data, or leave run=... out to start a new run"
         )
     epochs = session["settings"]["training"]["epochs"]
     if request.epochs < epochs:
@@ -159,8 +186,8 @@ def _named_run(folder: Path, request: RunRequest) -> Path:
     return folder
 
 
-def _differences(session: Event, request: RunRequest, exempt: tuple[str, ...]) -> str:
-    """In words, which settings differ from those of an earlier session, and whether its code has changed since.
+def _differences(folder: Path, session: Event, request: RunRequest, exempt: tuple[str, ...]) -> str:
+    """In words, which settings differ from those of an earlier session, and whether its code or data have changed.
 
     An extension may name further components, whose code the earlier session did not need: what counts is whether the
     earlier session's own settings would be computed by the same code today.
@@ -172,5 +199,10 @@ def _differences(session: Event, request: RunRequest, exempt: tuple[str, ...]) -
         for name in dict.fromkeys([*then, *now])
         if then.get(name) != now.get(name) and not any(f"{name}.".startswith(f"{free}.") for free in exempt)
     ]
+    if not names:  # else there may be no such file
+        before = last_data(folder).get("content")
+        if before is not None and request.content not in (before, None):
+            then["the content of the data"], now["the content of the data"] = before[:12], str(request.content)[:12]
+            names = ["the content of the data"]
     shown = [f"{name} was {then.get(name, 'absent')}, is {now.get(name, 'absent')}" for name in names[:5]]
     return ", ".join(shown) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,7 +1,6 @@
 """The MLflow run of a whole pipeline run, the parent of the runs of its trials."""
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,8 @@ class ParentRun:
         self._log_file("leaderboard.csv")
         self._log_file("model.onnx")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in event[part].items()}
-        points, _ = fitting_points([Point(name, value, event["time"], 0) for name, value in scores.items()])
+        step = step_of(event)
+        points, _ = fitting_points([Point(name, value, event["time"], step) for name, value in scores.items()])
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": event["label"]}).items()]
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
         model_version = logged_model(self._client, self._folder / "model", self.run_id, name)
@@ -72,22 +72,22 @@ class ParentRun:
         self._log_file("report.html")
         self._log_file("plots")
 
-    def ended(self, status: str, ended: int, n_without: int) -> None:
-        """Log the run's results, its status, and when it ended, in milliseconds since 1970.
+    def ended(self, event: Event, n_without: int) -> None:
+        """Log the run's results, its status, and when it ended, as the journal's last event says.
 
         n_without   trials that have no run of their own
         """
-        tags = {"status": status.lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
+        tags = {"status": event["status"].lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
         if path.exists():  # else it was killed
             self._log_file(path.name)
             summary = json.loads(path.read_text(encoding="utf-8"))
             tags |= {"digest": summary["digest"] or ""}
             tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
-            self._client.log_batch(self.run_id, metrics=_numbers(summary))
+            self._client.log_batch(self.run_id, metrics=_numbers(summary, event))
         run_tags = [RunTag(name, value) for name, value in fitting_tags(tags).items()]
         self._client.log_batch(self.run_id, tags=run_tags)
-        self._client.set_terminated(self.run_id, status, ended)
+        self._client.set_terminated(self.run_id, event["status"], event["time"])
 
     def mark_failed(self) -> None:
         """Mark the run as failed: it cannot be written to its end, and must not look as if it were running."""
@@ -102,9 +102,17 @@ class ParentRun:
             self._client.log_artifact(self.run_id, str(path))
 
 
-def _numbers(summary: dict[str, Any]) -> list[Metric]:
+def step_of(event: Event) -> int:
+    """The step of the values that a session comes to: MLflow shows those of the highest step, then of the latest time.
+
+    The clock may have been set back since an earlier session, whose values must not be taken for the latest.
+    """
+    return max(0, event["session"] - 1)
+
+
+def _numbers(summary: dict[str, Any], event: Event) -> list[Metric]:
     """Durations of the stages, and the throughput of the sweep."""
     numbers = {f"seconds/{name.removesuffix('_s')}": value for name, value in summary["timings"].items()}
     numbers |= {f"throughput/{name}": value for name, value in summary["throughput"].items()}
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, 0) for name, value in numbers.items() if value is not None]
+    time, step = event["time"], step_of(event)
+    return [Metric(name, value, time, step) for name, value in numbers.items() if value is not None]

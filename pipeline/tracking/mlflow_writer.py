@@ -53,7 +53,7 @@ class MlflowWriter:
 
     def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
         self._folder, session = journal.parent, last_session(journal.parent)
-        self._settings, self._began = session["settings"], session["time"]
+        self._settings, self._session = session["settings"], session["session"]
         self._metric = self._settings["select"]["metric"]
         self._tracking = tracking
         self._log = WriteLog(self._folder / "tracking.jsonl", self._tracking["uri"])
@@ -70,7 +70,7 @@ class MlflowWriter:
 
     def handle(self, event: Event) -> None:
         """Add what one event says. Results of earlier sessions count only when this session comes to them, too."""
-        if event["time"] < self._began and event["event"] not in ("run", "data", "rung", "slice"):
+        if event["session"] < self._session and event["event"] not in ("run", "data", "rung", "slice"):
             return
         self._history.apply(event)
         handler = {
@@ -114,8 +114,8 @@ class MlflowWriter:
                 self._write_best_curves()
         if self._parent:
             n_without = len(self._history.trials) - len(self._selected.keys)
-            self._parent.ended(event["status"], event["time"], n_without)
-        self._log.add("end", status=event["status"], time=event["time"])
+            self._parent.ended(event, n_without)
+        self._log.add("end", status=event["status"], line=event["line"])
 
     def give_up(self) -> None:
         """The store fails for good."""
@@ -252,12 +252,14 @@ def bring_level(journal: Path, tracking: dict[str, Any], interrupted: Callable[[
 
 
 def _follow(writer: MlflowWriter, reader: JournalReader, interrupted: Callable[[], bool]) -> None:
-    time_of_last = 0
+    """Raises SettingError if a line of the last session is damaged: what MLflow would show is not what was computed."""
+    last: Event = {"time": 0, "session": 0, "line": 0}
     while True:
         is_interrupted = interrupted()
         new = list(reader.events())
+        reader.check()
         for event in new:
-            time_of_last = event["time"]
+            last = event
             if event["event"] != "end":
                 writer.handle(event)
             elif event is new[-1]:  # else a later session follows
@@ -265,7 +267,7 @@ def _follow(writer: MlflowWriter, reader: JournalReader, interrupted: Callable[[
                 return
         writer.write()
         if is_interrupted:
-            writer.end({"event": "end", "status": "KILLED", "time": time_of_last})
+            writer.end({**last, "event": "end", "status": "KILLED"})
             return
         time.sleep(0.1)
 
@@ -297,8 +299,10 @@ def _wait_for_driver(write_log: Path) -> None:
     while os.read(0, 1024):  # not sys.stdin, whose lock this thread would hold when the interpreter ends
         pass
     DRIVER_GONE.set()
-    gone = time.time()
-    while time.time() - max(gone, write_log.stat().st_mtime if write_log.exists() else 0) < SECONDS_TO_FINISH:
+    progress, size = time.monotonic(), -1  # the clock of the files may be set back
+    while time.monotonic() - progress < SECONDS_TO_FINISH:
+        if (now := write_log.stat().st_size if write_log.exists() else 0) != size:
+            progress, size = time.monotonic(), now
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)  # the main thread may wait for a server for minutes
 

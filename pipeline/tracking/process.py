@@ -21,7 +21,8 @@ from pydantic.dataclasses import dataclass
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, Name, PositiveInt
 from pipeline.components.secrets import is_masked, masked
-from pipeline.runs.journal import events, last_session, not_in_use
+from pipeline.runs.journal import last_session, not_in_use
+from pipeline.runs.replay import salvaged
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.write_log import read
 
@@ -205,8 +206,7 @@ class WriterProcess:
 
     def _n_trials(self) -> int:
         """Trials that have a run of their own in MLflow, unless later ones are among the best."""
-        keys = {key for event in events(self._journal) if event["event"] == "rung" for key in event["trials"]}
-        return min(len(keys), self._most_trials)
+        return min(len(salvaged(self._journal.parent).trials), self._most_trials)
 
 
 def _python_path() -> str:

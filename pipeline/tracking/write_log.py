@@ -1,14 +1,18 @@
-"""What the writer has written to MLflow, line by line in tracking.jsonl, so that no later writer writes it again."""
+"""What the writer has written to MLflow, line by line in tracking.jsonl, so that no later writer writes it again.
+
+A line that is damaged is left out: what it says was written is deleted from the store, and written again.
+"""
 
 import fcntl
-import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.components.secrets import masked
 from pipeline.runs.journal import JOURNAL, last_event, process_at_work
+from pipeline.runs.sealed_lines import sealed, unsealed
 
 
 class WrittenTrial(NamedTuple):
@@ -61,14 +65,17 @@ class WriteLog:
 
     def add(self, kind: str, **content: Any) -> None:
         """Record that something is written, with the time in milliseconds since 1970."""
-        self._file.write(json.dumps({"event": kind, "at": int(time.time() * 1000), **content}).encode() + b"\n")
+        self._file.write(sealed({"event": kind, "at": int(time.time() * 1000), **content}))
         self._file.flush()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All lines, without a last one that is incomplete."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """All lines that are not damaged, without a last one that is incomplete."""
+    records = []
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
+        with suppress(ValueError):
+            records.append(unsealed(line))
+    return records
 
 
 def runs_behind(journal: Path) -> Iterator[Path]:
@@ -77,5 +84,5 @@ def runs_behind(journal: Path) -> Iterator[Path]:
         path = other.with_name("tracking.jsonl")
         if other != journal and path.exists() and not process_at_work(other.parent):
             lines = read(path)
-            if not lines or lines[-1]["event"] != "end" or lines[-1].get("time", 0) < last_event(other)["time"]:
+            if not lines or lines[-1]["event"] != "end" or lines[-1]["line"] < last_event(other)["line"]:
                 yield other

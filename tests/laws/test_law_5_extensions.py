@@ -8,6 +8,7 @@ from interrupted import count_trained_epochs
 from running import FEW, run_command, run_sweep, slow_after_first
 
 from pipeline.components.errors import SettingError
+from pipeline.data.tabular_files import Csv
 
 ONLY_ADAM = tuple(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop"))
 EXTENSIONS = {  # settings, and the total of network-epochs; before, there are 7 trials of 3 epochs
@@ -95,6 +96,59 @@ def test_law_5_extending_with_other_data_or_networks_is_refused(change, message,
         run_sweep(runs, *FEW, change, f"run={name}")
 
 
+def write_flowers(path, *, last="2.0"):
+    """A table of 60 rows in which the length tells two kinds apart."""
+    rows = [f"{1 + number % 2 + number / 1000},{'ab'[number % 2]}" for number in range(59)]
+    path.write_text("\n".join(["length,kind", *rows, f"{last},b", ""]))
+
+
+FLOWERS = (*FEW[:3], "space.optimizer.adam.learning_rate=[0.01]", "data=csv", "data.target=kind", "name=flowers")
+
+
+def test_law_5_a_run_whose_file_has_changed_is_not_overwritten(tmp_path):
+    """The file belongs to the identity of a run: with other rows it is another run."""
+    path = tmp_path / "flowers.csv"
+    settings = (*FLOWERS, f"data.path={path}")
+    write_flowers(path)
+    finished = run_sweep(tmp_path, *settings)
+    folder = tmp_path / "flowers" / finished["run_id"]
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    write_flowers(path, last="2.5")
+    with pytest.raises(
+        SettingError, match=r"^run=\S+ cannot be resumed, .*: the content of the data was \w+, is \w+; "
+    ):
+        run_sweep(tmp_path, *settings, f"run={finished['run_id']}")
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    write_flowers(path)
+    assert run_sweep(tmp_path, *settings, f"run={finished['run_id']}")["digest"] == finished["digest"]
+
+
+def test_law_5_an_interrupted_run_whose_file_has_changed_is_not_resumed(tmp_path):
+    path = tmp_path / "flowers.csv"
+    settings = (*FLOWERS, f"data.path={path}")
+    write_flowers(path)
+    interrupted_run = run_sweep(tmp_path, *settings)["run_id"]
+    journal = tmp_path / "flowers" / interrupted_run / "journal.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-2]))
+    write_flowers(path, last="2.5")
+    with pytest.raises(SettingError, match=rf"run {interrupted_run} was interrupted, .*: the content of the data was"):
+        run_sweep(tmp_path, *settings, "resume=required")
+    assert run_sweep(tmp_path, *settings)["run_id"] != interrupted_run
+    write_flowers(path)
+    assert run_sweep(tmp_path, *settings)["run_id"] == interrupted_run
+
+
+def test_law_5_a_source_whose_content_is_not_known_is_compared_once_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "flowers.csv"
+    settings = (*FLOWERS, f"data.path={path}", "cache=none")
+    monkeypatch.setattr(Csv, "content", lambda _: None)
+    write_flowers(path)
+    finished = run_sweep(tmp_path, *settings)
+    write_flowers(path, last="2.5")
+    with pytest.raises(SettingError, match=r"cannot be resumed, as it was made with other data: the digest of .* was"):
+        run_sweep(tmp_path, *settings, f"run={finished['run_id']}")
+
+
 @pytest.mark.parametrize("extra", [("prepare.scaling=min_max",), ("resume=never",)])
 def test_law_5_a_run_that_cannot_be_continued_ends_with_exit_code_2(extra, copied_run):
     runs, name, _ = copied_run
@@ -131,15 +185,16 @@ def test_law_5_an_extended_search_decides_as_one_that_was_large_from_the_start(s
         assert summary["work"]["slices"] == 0
 
 
-def test_law_5_a_missing_checkpoint_of_a_copied_network_is_an_error(tmp_path):
-    """A copied network cannot be trained again from its own settings, since it was copied from another one."""
+def test_law_5_a_copied_network_without_its_checkpoint_is_trained_again_with_its_origin(tmp_path):
+    """It cannot be trained again from its own settings, since it was copied from another one."""
     settings = ("data=iris", *SEARCHED, "search=population", "search.size=6", "search.every=2")
-    folder = tmp_path / "iris" / run_sweep(tmp_path, *settings)["run_id"]
+    finished = run_sweep(tmp_path, *settings)
+    folder = tmp_path / "iris" / finished["run_id"]
     lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (folder / "journal.jsonl").write_bytes(b"".join(lines[: int(0.7 * len(lines))]))
     shutil.rmtree(folder / "states")
-    with pytest.raises(SettingError, match=r"no longer holds the state of trial \d{4}.*; begin a new run with resume"):
-        run_sweep(tmp_path, *settings, "resume=required")
+    summary = run_sweep(tmp_path, *settings, "resume=required")
+    assert (summary["run_id"], summary["digest"]) == (folder.name, finished["digest"])
 
 
 def test_law_5_fewer_epochs_than_trained_are_refused(copied_run):

@@ -13,6 +13,7 @@ from pathlib import Path
 import clusters
 import pytest
 from interrupted import count_slices
+from mlflow import MlflowClient
 from running import FEW, nightly_after_first, processes, read_summary, run_command, run_sweep
 from venom import settings as venomous
 
@@ -113,6 +114,38 @@ def test_a_clock_that_runs_backwards_changes_no_result(tmp_path, monkeypatch):
     more = run_sweep(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
     assert more["work"]["resumed_networks"] == 7
     assert more["trials"]["finished"] == 7
+
+
+@pytest.mark.slow
+def test_law_5_mlflow_has_all_of_a_run_whose_clock_was_set_back(tmp_path, monkeypatch):
+    """Also of a later session that seems to be an hour earlier: its values are the latest."""
+    backwards = iter(range(100_000))
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - next(backwards))
+    settings = (*FEW, "tracking=mlflow", "stacks.slice_seconds=0.001")
+    summary = run_sweep(tmp_path, *settings)
+    (folder,) = tmp_path.glob("digits/*")
+    assert_mlflow_agrees(tmp_path, summary)
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - 200_000 - next(backwards))
+    more = run_sweep(tmp_path, *settings, f"run={folder.name}", "training.epochs=6")
+    assert more["best"] != summary["best"]
+    assert_mlflow_agrees(tmp_path, more)
+
+
+def assert_mlflow_agrees(runs, summary):
+    """MLflow has each of the 7 trials, the model, and the values of this summary."""
+    client = MlflowClient(f"sqlite:///{runs}/mlflow.db")
+    experiment = summary["mlflow"]["experiment_id"]
+    tracked = client.search_runs([experiment], max_results=100)
+    parent = client.get_run(summary["mlflow"]["run_id"])
+    trials = [run for run in tracked if run.data.tags["kind"] == "trial"]
+    assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
+    assert {run.info.status for run in tracked} == {"FINISHED"}
+    assert summary["model"]["version"]
+    for name, value in summary["best"]["validation"].items():
+        assert parent.data.metrics[f"validation_{name}"] == value["mean"]
+    assert parent.data.metrics["seconds/load"] == summary["timings"]["load_s"]
+    best = next(run for run in trials if run.data.tags["trial_key"] == summary["best"]["trial"])
+    assert best.data.metrics["validation_loss"] == summary["best"]["validation"]["loss"]["mean"]
 
 
 @pytest.mark.nightly

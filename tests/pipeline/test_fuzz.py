@@ -21,8 +21,9 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.reports.contents import run_contents
 from pipeline.runs.journal import last_event, last_session
-from pipeline.runs.replay import replayed
+from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import known_networks
+from pipeline.runs.sealed_lines import sealed, unsealed
 
 pytestmark = pytest.mark.slow
 HANG_S = 20
@@ -164,15 +165,19 @@ def test_hostile_configurations(tmp_path, monkeypatch):
 @pytest.mark.nightly
 def test_hostile_journals(run_folder, tmp_path):
     """Change lines and bytes of a journal; then read it as a resumed run and as a report."""
-    lines = [json.loads(line) for line in (run_folder / "journal.jsonl").read_text().splitlines()]
+    lines = [unsealed(line) for line in (run_folder / "journal.jsonl").read_bytes().splitlines()]
     folder = tmp_path / "runs" / "digits" / run_folder.name
     shutil.copytree(run_folder, folder)
     path, outside = folder / "journal.jsonl", tmp_path / "secret"
     outside.write_text("not to be read")
     refused = []
 
+    def line_of(changed):
+        """With the checksum of what it holds, as an attacker would write it."""
+        return sealed(changed) if isinstance(changed, dict) else json.dumps(changed).encode() + b"\n"
+
     def read():
-        networks = known_networks(folder, replayed(folder))
+        networks = known_networks(folder, salvaged(folder))
         last_event(path), last_session(folder)
         assert all(
             not network.checkpoint or (folder / "states" / network.checkpoint.file).parent == folder / "states"
@@ -184,8 +189,7 @@ def test_hostile_journals(run_folder, tmp_path):
     @given(st.data())
     def check_example(data):
         changed = mutate(data, lines)
-        text = "\n".join(map(json.dumps, changed)) + "\n"
-        content = bytearray(text.encode())
+        content = bytearray(b"".join(map(line_of, changed if isinstance(changed, list) else [changed])))
         if data.draw(st.booleans()):
             for _ in range(data.draw(st.integers(1, 4))):
                 content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -13,11 +13,16 @@ from pipeline.runs.resume import known_networks
 FIRST, SECOND = "0000/1/0", "0001/2/3"
 
 
+HASHES = {FIRST: "a", SECOND: "b"}
+
+
 def rung(*networks, time=0):
     return {
         "event": "rung",
         "time": time,
+        "line": 1,
         "number": 1,
+        "until": {},
         "trials": {key[:4]: {"labels": ["sgd", "none", ""], "parameters": {}} for key, _, _ in networks},
         "networks": {key: [content_hash, origin] for key, content_hash, origin in networks},
     }
@@ -30,14 +35,17 @@ class RunFolderStub:
         self.path = path
         (path / "states").mkdir()
 
-    def slice(self, start, until, held=(), stack=0, time=0, **reports: Report):
+    def slice(self, start, until, held=(), stack=0, time=0, hashes=HASHES, **reports: Report):
         file = f"{stack:05d}-{until}"
         content = f"state {file}".encode()
         (self.path / "states" / file).write_bytes(content)
+        keys = {"first": FIRST, "second": SECOND}
         networks = {
-            {"first": FIRST, "second": SECOND}[name]: asdict(network_report) for name, network_report in reports.items()
+            keys[name]: {"content_hash": hashes[keys[name]], **asdict(network_report)}
+            for name, network_report in reports.items()
         }
-        event = {"event": "slice", "time": time, "stack": stack, "start": start, "until": until, "held": list(held)}
+        event = {"event": "slice", "time": time, "line": 2, "stack": stack, "start": start, "until": until}
+        event |= {"held": {key: hashes[key] for key in held}}
         return event | {"file": file, "sha256": sha256(content).hexdigest(), "networks": networks}
 
 
@@ -47,11 +55,11 @@ def folder(tmp_path):
 
 
 def networks_after(folder, recorded):
-    return known_networks(folder.path, history_of(folder.path / "journal.jsonl", recorded))
+    return known_networks(folder.path, history_of(recorded))
 
 
 def history(*recorded):
-    return history_of("journal.jsonl", recorded)
+    return history_of(recorded)
 
 
 BEGIN = rung((FIRST, "a", None), (SECOND, "b", None))
@@ -82,7 +90,7 @@ def test_a_copy_has_the_history_of_its_origin(folder):
         BEGIN,
         folder.slice(0, 1, first=report(0.5, selected_epoch=1), second=report(0.9, selected_epoch=1)),
         rung((FIRST, "a", None), (SECOND, "c", "a")),
-        folder.slice(1, 2, stack=1, second=report(0.1, selected_epoch=2)),
+        folder.slice(1, 2, stack=1, hashes=HASHES | {SECOND: "c"}, second=report(0.1, selected_epoch=2)),
     ]
     networks = networks_after(folder, recorded)
     assert list(networks["c"].curves["validation/loss"]) == [0.5, 0.1]

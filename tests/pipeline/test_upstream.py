@@ -153,7 +153,7 @@ class RecordingObserver(list):
     def say(self, text):
         self.append(("say", text))
 
-    def data_loaded(self, card):
+    def data_loaded(self, card, content):
         self.append(("data_loaded", card["name"]))
 
     def stage_finished(self, stage):

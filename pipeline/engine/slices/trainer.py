@@ -266,6 +266,7 @@ class RungTrainer:
 
     def _write_to_journal(self, ended: RunningSlice, outcome: SliceOutcome, held: Sequence[str]) -> None:
         """Append the event of a slice; `held` are further networks whose selected weights are in its checkpoint."""
+        hashes = {key: self._records.networks[key].content_hash for key in (*outcome.reports, *held)}
         self._journal.append(
             "slice",
             **asdict(ended.slice),
@@ -274,8 +275,8 @@ class RungTrainer:
             worker=outcome.worker,
             file=ended.file,
             sha256=outcome.sha256,
-            held=held,
-            networks={key: vars(report) for key, report in outcome.reports.items()},
+            held={key: hashes[key] for key in held},
+            networks={key: {"content_hash": hashes[key], **vars(report)} for key, report in outcome.reports.items()},
         )
 
     def _add_to_records(
