@@ -37,7 +37,7 @@ def examples(language: str) -> list[tuple[str, str]]:
 
 
 PYTHON = examples("python")
-LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code]
+LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code and "runs/" not in code]
 OF_A_RUN = [(name, code) for name, code in PYTHON if "runs/" in code]
 
 

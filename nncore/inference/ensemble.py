@@ -5,7 +5,7 @@ deviation d, the deviation of the ensemble is that of the mixture of its models'
 var = mean(d^2 + y^2) - mean(y)^2, so it grows where the models disagree.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -13,9 +13,16 @@ from typing import Any
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder, prediction_columns
+from nncore.inference.model import (
+    ClassDecoder,
+    Model,
+    TargetDecoder,
+    ValueDecoder,
+    prediction_columns,
+    predictions_in,
+)
 from nncore.inference.preprocessing import Preprocessing
-from nncore.inference.table import Column, Table, read_table
+from nncore.inference.table import Column, RowsLike, Table, read_table
 from nncore.kernels.backend import Array
 from nncore.losses import Loss
 
@@ -206,11 +213,11 @@ class Ensemble:
         )
         return mixture_logits(self.loss, mean).astype(self.models[0].architecture.dtype)
 
-    def predict(self, table: Table) -> Array:
-        """Return the mean prediction (N, O): probabilities, or values in the scale of `target_decoder`."""
-        return self.loss.predict(self.logits(table)[None])[0]
+    def predict(self, rows: RowsLike) -> Array:
+        """Predict raw rows; see Model.predict."""
+        return predictions_in(self.predict_columns(rows))
 
-    def predict_columns(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:
+    def predict_columns(self, rows: RowsLike) -> dict[str, Array]:
         """Predict columns by name for raw rows; see Model.predict_columns."""
         z = self.logits(read_table(self.preprocessing.columns, rows))
         return prediction_columns(self.target_decoder, self.loss, z)

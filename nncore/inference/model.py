@@ -1,6 +1,5 @@
 """A finished model: everything from a raw row to a prediction."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from nncore.architecture import Architecture, check_parameters
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine
-from nncore.inference.table import Table, read_table
+from nncore.inference.table import RowsLike, Table, read_table
 from nncore.kernels.backend import Array
 from nncore.losses import Loss
 from nncore.reduction.autoencoder import Autoencoder
@@ -24,9 +23,12 @@ class ClassDecoder:
     ----------
     labels : array (C,)
         The labels. The network has one output per class, or one output for two classes.
+    names : tuple of str (1,), or ()
+        The name of the target, if it has one.
     """
 
     labels: Array
+    names: tuple[str, ...] = ()
 
     def targets(self, y: Array) -> Array:
         """Return labels (N,) as float32 targets: one-hot (N, C), or for two classes (N, 1), 1 for the second."""
@@ -170,14 +172,36 @@ class Model:
         """Return the network's outputs z (N, outputs) for its inputs x (N, I)."""
         return predict(self.parameters, self.architecture, x)[0]
 
-    def predict_columns(self, rows: Mapping[str, Array] | Array) -> dict[str, Array]:
+    def predict(self, rows: RowsLike) -> Array:
+        """Predict raw rows.
+
+        Parameters
+        ----------
+        rows : data frame, mapping of str to array (N,), or array (N, I)
+            See `predict_columns`.
+
+        Returns
+        -------
+        array (N,) or (N, T)
+            The most probable label, or the value, of each row; with several targets, 0 or 1 for each label, or the
+            value of each target.
+
+        Raises
+        ------
+        ValueError
+            See `predict_columns`.
+        """
+        return predictions_in(self.predict_columns(rows))
+
+    def predict_columns(self, rows: RowsLike) -> dict[str, Array]:
         """Predict columns for raw rows.
 
         Parameters
         ----------
-        rows : mapping of str to array (N,), or array (N, I)
-            Arrays by the name of their column, in any order, or all columns in the order of the preprocessing. Missing
-            values (NaN, None) and unknown categories are allowed; they are treated as the preprocessing was fitted to.
+        rows : data frame, mapping of str to array (N,), or array (N, I)
+            A data frame (of pandas, Polars or Arrow) or arrays by the name of their column, in any order and possibly
+            with others; or a matrix with all columns in the order of the preprocessing. Missing values (NaN, None, NA)
+            and unknown categories are allowed; they are treated as the preprocessing was fitted to.
 
         Returns
         -------
@@ -188,7 +212,7 @@ class Model:
         Raises
         ------
         ValueError
-            Naming a column that is missing, or the column, the row and the value that cannot be read.
+            Naming the columns that are missing, or the column, the row and the value that cannot be read.
         """
         z = self.logits(read_table(self.preprocessing.columns, rows))
         return prediction_columns(self.target_decoder, self.loss, z)
@@ -198,3 +222,9 @@ def prediction_columns(target_decoder: TargetDecoder, loss: Loss, z: Array) -> d
     """Return the columns that outputs z (N, outputs) predict; see Model.predict_columns."""
     z = z[None]  # (1, N, outputs)
     return target_decoder.columns(loss.predict(z)[0], loss.deviation(z)[0] if loss.deviation else None)
+
+
+def predictions_in(columns: dict[str, Array]) -> Array:
+    """Return the predictions (N,), or (N, T) of T targets, among predicted columns; see Model.predict."""
+    predictions = [values for name, values in columns.items() if name.partition("_")[0] == "prediction"]
+    return predictions[0] if len(predictions) == 1 else np.stack(predictions, axis=1)

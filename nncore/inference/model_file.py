@@ -60,12 +60,12 @@ def save(model: Model | Ensemble, folder: Path) -> None:
     (folder / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
-def load(folder: Path) -> Model | Ensemble:
+def load(folder: str | Path) -> Model | Ensemble:
     """Read a model from its folder.
 
     Parameters
     ----------
-    folder : Path
+    folder : str or Path
 
     Returns
     -------
@@ -77,7 +77,7 @@ def load(folder: Path) -> Model | Ensemble:
         Naming the folder and the cause, if the model cannot be read.
     """
     try:
-        return _load(folder)
+        return _load(Path(folder))
     except (OSError, *ARCHIVE_ERRORS, *DECODING_ERRORS) as error:
         raise ValueError(f"{folder} does not contain a readable model: {' '.join(str(error).split())}") from None
 

@@ -5,11 +5,11 @@ codes; a model uses it for every prediction, in the same way as when it was fitt
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -181,14 +181,30 @@ def matrix_table(x: Array, names: tuple[str, ...]) -> Table:
     return Table(tuple(Column(name) for name in names), x, np.empty((len(x), 0), np.int32))
 
 
-def read_table(columns: tuple[Column, ...], rows: Mapping[str, Array] | Array) -> Table:
+class Frame(Protocol):
+    """A data frame of pandas, Polars or Arrow: `frame[name]` has a method `to_numpy`."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of its columns; an Arrow table has them as `column_names`."""
+
+    def __getitem__(self, name: Any) -> Any:
+        """The column of this name."""
+
+
+RowsLike = Mapping[str, Any] | Frame | Array
+MOST_NAMES = 20  # in a message
+
+
+def read_table(columns: tuple[Column, ...], rows: RowsLike) -> Table:
     """Convert raw rows to a table.
 
     Parameters
     ----------
     columns : tuple of Column
-    rows : mapping of str to array (N,), or array (N, I)
-        Arrays by the name of their column, in any order and possibly with others; or all columns in their order.
+    rows : data frame, mapping of str to array (N,), or array (N, I)
+        A data frame (of pandas, Polars or Arrow) or arrays by the name of their column, in any order and possibly with
+        others; a named index counts as a column. Or a matrix with all columns in their order.
 
     Returns
     -------
@@ -197,24 +213,67 @@ def read_table(columns: tuple[Column, ...], rows: Mapping[str, Array] | Array) -
     Raises
     ------
     ValueError
-        Naming the column or the shape, and the rule.
+        Naming the shape, all columns that are missing, or in each column the first value that cannot be read.
     """
-    if not isinstance(rows, Mapping):
-        if rows.ndim != 2 or rows.shape[1] != len(columns):
-            raise ValueError(f"rows must have {len(columns)} columns, but have shape {rows.shape}")
-        rows = {column.name: values for column, values in zip(columns, rows.T, strict=True)}
+    arrays = raw_arrays(columns, rows)
+    lengths = {column.name: len(arrays[column.name]) for column in columns}
+    n_rows = lengths[columns[0].name]
+    for name, length in lengths.items():
+        if length != n_rows:
+            raise ValueError(
+                f"columns must have one length, but {columns[0].name!r} has {n_rows} rows and {name!r} {length}"
+            )
+    numbers: list[Array] = []
+    codes: list[Array] = []
+    mistakes = []
     for column in columns:
-        if column.name not in rows:
-            raise ValueError(f"column {column.name!r} is missing; there are {', '.join(map(repr, rows)) or 'none'}")
-    n_rows = len(rows[columns[0].name])
-    converted = [(column.kind in CODED, column.read(rows[column.name])) for column in columns]
-    numbers = [values for coded, values in converted if not coded]
-    codes = [values for coded, values in converted if coded]
+        try:
+            (codes if column.kind in CODED else numbers).append(column.read(arrays[column.name]))
+        except ValueError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ValueError("; ".join(mistakes[:MOST_NAMES]))
     return Table(
         columns,
         np.stack(numbers, axis=1) if numbers else np.empty((n_rows, 0), np.float64),
         np.stack(codes, axis=1) if codes else np.empty((n_rows, 0), np.int32),
     )
+
+
+def raw_arrays(columns: tuple[Column, ...], rows: RowsLike) -> dict[str, Array]:
+    """Return the raw values (N,) of each of these columns; see `read_table`, which raises the same errors."""
+    if not isinstance(rows, Mapping) and not hasattr(rows, "columns"):
+        matrix = rows if isinstance(rows, np.ndarray) else np.array(rows, object)
+        if matrix.ndim != 2 or matrix.shape[1] != len(columns):
+            raise ValueError(f"rows must have {len(columns)} columns, but have shape {matrix.shape}")
+        return {column.name: values for column, values in zip(columns, matrix.T, strict=True)}
+    index: Any = getattr(rows, "index", None)  # of pandas
+    names = rows if isinstance(rows, Mapping) else getattr(rows, "column_names", rows.columns)
+    levels = (name for name in getattr(index, "names", ()) if name is not None)
+    values_of: dict[str, Callable[[], Any]] = {str(name): partial(index.get_level_values, name) for name in levels}
+    values_of |= {str(name): partial(rows.__getitem__, name) for name in names}
+    missing = [column.name for column in columns if column.name not in values_of]
+    if missing:
+        verb = "column {} is missing" if len(missing) == 1 else "columns {} are missing"
+        raise ValueError(f"{verb.format(_listed(missing))}; there are {_listed(values_of) or 'none'}")
+    arrays = {column.name: _as_array(values_of[column.name]()) for column in columns}
+    for name, values in arrays.items():
+        if values.ndim != 1:
+            raise ValueError(f"column {name!r} must be one column of one value per row, but has shape {values.shape}")
+    return arrays
+
+
+def _listed(names: Iterable[str]) -> str:
+    quoted = [repr(name) for name in names]
+    return ", ".join(quoted[:MOST_NAMES]) + (f" and {len(quoted) - MOST_NAMES} more" if quoted[MOST_NAMES:] else "")
+
+
+def _as_array(values: Any) -> Array:
+    """The values of a column of a data frame, an array, or a list, whose values keep their types."""
+    if hasattr(values, "to_pylist"):  # of Arrow, whose to_numpy gives missing texts of a dictionary a value
+        values = values.to_pylist()
+    values = values.to_numpy() if hasattr(values, "to_numpy") else values
+    return values if isinstance(values, np.ndarray) else np.array(values, object)
 
 
 def as_text(value: Any) -> str:

@@ -57,11 +57,12 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     settings = configuration.settings
     with _full_disk_reported(settings.runs):
         request = run_request(configuration)
+        warning = settings.tracking.check(settings.runs.absolute())
         run_folder = RunFolder(request, configuration.text, began, settings.tracking)
         try:
             with run_folder.ending(), ThreadPoolExecutor(1) as thread:
                 with settings.execution.start() as executor, run_folder.failing():
-                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)))
+                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)), warning)
                     report = thread.submit(settings.report.write, run_folder.folder)  # while the executor stops
                 _report_written(report.result, run_folder, output)
         finally:
@@ -70,11 +71,13 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     return run_folder.summary
 
 
-def _run_stages(context: RunContext) -> None:
-    """All stages in their order."""
+def _run_stages(context: RunContext, warning: str) -> None:
+    """All stages in their order; the warning is of the tracking store."""
     run_folder, output = context.run_folder, context.output
     output.begin(run_folder.folder)
     _check_stages(context.settings.stages, context.executor)
+    if warning:
+        output.say(f"warning: {warning}")
     if run_folder.message:
         output.say(run_folder.message)
     if run_folder.resumed:

@@ -134,7 +134,7 @@ class Prepare:
 
     def _target_decoder(self, development: Development, y: Array) -> ClassDecoder | LabelDecoder | ValueDecoder:
         if development.labels is not None:
-            return ClassDecoder(development.labels)
+            return ClassDecoder(development.labels, development.targets)
         if development.task == "multilabel":
             return LabelDecoder(development.targets)
         return ValueDecoder(development.targets, standard(y) if self.scale_targets else unscaled(y))

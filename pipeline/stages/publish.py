@@ -15,18 +15,9 @@ CHECKED_ROWS = 2000  # on which the ONNX file must predict what the model predic
 
 
 def example_rows(development: Development) -> dict[str, Any]:
-    """Return a few raw training rows as plain values.
-
-    Returns
-    -------
-    dict
-        "rows": by column, its values. "types": by column, "double", "string" or "boolean", or "any" where values of
-        several Python types are valid: integers become floats as soon as one is missing, and dates may be texts.
-    """
+    """Return a few raw training rows as plain values: {"rows": the values by column}."""
     rows = development.rows.x[development.folds[0].train[:EXAMPLE_ROWS]]
-    definite = {("numeric", "double"), ("boolean", "boolean"), ("categorical", "string"), ("ordinal", "string")}
-    types = {column.name: column.type if (column.kind, column.type) in definite else "any" for column in rows.columns}
-    return {"types": types, "rows": {column.name: column.show(values) for column, values in rows.column_values}}
+    return {"rows": {column.name: column.show(values) for column, values in rows.column_values}}
 
 
 def onnx_file(model: Model | Ensemble, development: Development) -> bytes:

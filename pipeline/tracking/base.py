@@ -31,6 +31,9 @@ class Tracking(Protocol):
     def describe(self, runs: Path) -> dict[str, Any] | None:
         """Return what the tracker must know, as plain values for the journal's first event."""
 
+    def check(self, runs: Path) -> str:
+        """Return a warning if the store cannot be used now, or "". Raises SettingError if the run must be tracked."""
+
     def start(self, journal: Path) -> Tracker:
         """Begin to follow the journal, whose first event has been written."""
 

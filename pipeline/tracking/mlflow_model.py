@@ -15,7 +15,6 @@ from mlflow.entities import Dataset
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
 import nncore
 from nncore.inference import model_file
@@ -39,21 +38,23 @@ def logged_model(client: MlflowClient, folder: Path, run_id: str, name: str) -> 
 
 
 def _log_model(folder: Path, run_id: str, name: str, checksum: str) -> str:
-    """The MLflow model contains the folder (arrays and JSON), nncore, and model_code.py: no pickle."""
-    content = json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))
-    example = pd.DataFrame(content["rows"])
-    any_type = AnyType()  # type: ignore[no-untyped-call]
-    types = {name: any_type if kind == "any" else DataType[kind] for name, kind in content["types"].items()}
-    inputs = Schema([ColSpec(type_, name) for name, type_ in types.items()])
-    outputs = mlflow.models.infer_signature(example, predict_frame(model_file.load(folder), example)).outputs
-    signature = ModelSignature(inputs, outputs)
+    """The MLflow model contains the folder (arrays and JSON), nncore, and model_code.py: no pickle.
+
+    Its signature has outputs only. With an input schema MLflow refuses frames that the model can read: integers where
+    it has floats, columns without a value, pandas' nullable and category types, and, as soon as one column has the
+    type "any", every request of text/csv.
+    """
+    example = pd.DataFrame(json.loads(folder.with_name("input_example.json").read_text(encoding="utf-8"))["rows"])
+    model = model_file.load(folder)
+    outputs = mlflow.models.infer_signature(example, predict_frame(model, example)).outputs
     with mlflow.start_run(run_id):
         info = mlflow.pyfunc.log_model(
             name="champion",
             python_model=model_code.__file__,
             artifacts={"model": str(folder)},
             code_paths=[str(Path(nncore.__file__).parent)],
-            signature=signature,
+            signature=ModelSignature(outputs=outputs),
+            metadata={"columns": {column.name: column.kind for column in model.preprocessing.columns}},
             input_example=example,
             pip_requirements=_packages(),
             registered_model_name=name,

@@ -34,7 +34,7 @@ from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.run_selector import TOP, RunSelector
 from pipeline.tracking.trial_content import mlflow_status, reduction, trial_content
 from pipeline.tracking.view import saved_view
-from pipeline.tracking.write_log import WriteLog, WrittenTrial, runs_behind
+from pipeline.tracking.write_log import WriteLog, WrittenTrial, add_failure, runs_behind
 
 SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last line of the log
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
@@ -219,11 +219,25 @@ def follow(journal: Path, tracking: dict[str, Any]) -> None:
         try:
             bring_level(journal, tracking, DRIVER_GONE.is_set, failures > 0)
             return
-        except Exception:
+        except Exception as error:
             failures += 1
-            if failures > 1 and (DRIVER_GONE.is_set() or last_event(journal)["event"] == "end"):
+            add_failure(journal.with_name("tracking.jsonl"), tracking["uri"], error)
+            if failures > 1 and (DRIVER_GONE.is_set() or has_ended(journal)):
                 raise
-            DRIVER_GONE.wait(min(LONGEST_PAUSE, 2.0**failures))
+            pause(journal, min(LONGEST_PAUSE, 2.0**failures))
+
+
+def pause(journal: Path, seconds: float) -> None:
+    """Wait so long, or until the journal ends or the driver is gone, as someone then waits for this process."""
+    had_ended, until = has_ended(journal), time.monotonic() + seconds
+    while time.monotonic() < until and not DRIVER_GONE.wait(0.5):
+        if has_ended(journal) and not had_ended:
+            return
+
+
+def has_ended(journal: Path) -> bool:
+    """Whether nothing will be added to a journal."""
+    return last_event(journal)["event"] == "end"
 
 
 def bring_level(journal: Path, tracking: dict[str, Any], interrupted: Callable[[], bool], last_try: bool) -> None:

@@ -6,29 +6,48 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel
 
 from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import Model
-from nncore.kernels.backend import Array
 
 
-def predict_frame(model: Model | Ensemble, rows: pd.DataFrame | Array) -> pd.DataFrame:
-    """Return one row per raw row, with its index: the prediction and, for classes, the probability of each."""
-    if not isinstance(rows, pd.DataFrame):
-        return pd.DataFrame(model.predict_columns(rows))
-    columns = {str(name): _values(rows[name]) for name in rows}
-    return pd.DataFrame(model.predict_columns(columns), index=rows.index)
+class InvalidRowsError(MlflowException, ValueError):
+    """Rows that the model cannot read; MLflow's server answers with the text and status 400."""
 
 
-def _values(column: "pd.Series[Any]") -> Array:
-    """A column as numbers or dates in UTC; whatever else it holds as plain objects, None where missing."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiubM":
-        return column.to_numpy()
-    return column.astype(object).where(column.notna(), None).to_numpy()
+def predict_frame(model: Model | Ensemble, rows: Any) -> pd.DataFrame:
+    """Return one row per raw row, with its index: the prediction and, for classes, the probability of each.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+    rows : data frame, mapping, matrix or list
+        A data frame, a matrix with all columns in their order, or what MLflow's server makes of JSON: arrays or single
+        values by column, or a list with one mapping or one list per row. Each value may be an array without dimensions.
+
+    Raises
+    ------
+    ValueError
+        See `Model.predict_columns`.
+    """
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+        rows = pd.DataFrame([{name: _plain(value) for name, value in row.items()} for row in rows])
+    elif isinstance(rows, dict):
+        rows = {name: _column(values) for name, values in rows.items()}
+    return pd.DataFrame(model.predict_columns(rows), index=rows.index if isinstance(rows, pd.DataFrame) else None)
+
+
+def _column(values: Any) -> Any:
+    array: Any = values if isinstance(values, list) else np.atleast_1d(values)
+    return list(map(_plain, array)) if isinstance(values, list) or array.dtype == object else array
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
 
 
 class ChampionModel(PythonModel):
@@ -40,7 +59,10 @@ class ChampionModel(PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """See `predict_frame`."""
-        return predict_frame(self._model, model_input)
+        try:
+            return predict_frame(self._model, model_input)
+        except ValueError as error:
+            raise InvalidRowsError(str(error), error_code=BAD_REQUEST) from None
 
 
 mlflow.models.set_model(ChampionModel())

@@ -15,6 +15,10 @@ class NoTracking:
     def describe(self, runs: Path) -> None:
         """See Tracking."""
 
+    def check(self, runs: Path) -> str:
+        """See Tracking."""
+        return ""
+
     def start(self, journal: Path) -> "NoTracker":
         """See Tracking."""
         return NoTracker()

@@ -6,6 +6,7 @@ ends the driver.
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,9 +25,13 @@ from pipeline.components.secrets import is_masked, masked
 from pipeline.runs.journal import last_session, not_in_use
 from pipeline.runs.replay import salvaged
 from pipeline.tracking.base import Tracker
+from pipeline.tracking.reachability import why_unusable
 from pipeline.tracking.write_log import read
 
-WRITER = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # an address may hold a password
+WRITER = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # an address may hold a password
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 SECONDS_SILENT, SECONDS_BETWEEN_MESSAGES = 2.0, 5.0  # while the driver waits for the writer
 SECONDS_WITHOUT_PROGRESS = 60.0  # after which it no longer waits
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -52,6 +57,8 @@ class MlflowTracking:
     ----------
     uri : str
         A tracking server (http://...) or a database (sqlite:///...); auto is a file in the folder of runs.
+    required : bool
+        Whether a store that cannot be used before the run is an error; if not, it is a warning.
     experiment : str
         The experiment's name.
     model : str
@@ -67,6 +74,7 @@ class MlflowTracking:
     """
 
     uri: Annotated[str, AfterValidator(_address)]
+    required: bool
     experiment: Name
     model: Name
     curves: Literal["all", "top", "none"]
@@ -87,6 +95,16 @@ class MlflowTracking:
             "most_trials": self.most_trials,
             "promote": self.promote,
         }
+
+    def check(self, runs: Path) -> str:
+        """See Tracking."""
+        problem = why_unusable(self._uri(runs))
+        if not problem:
+            return ""
+        text = f"tracking.uri={masked(self.uri)} cannot be used: {problem}"
+        if self.required:
+            raise SettingError(f"{text}; or set tracking.required=false to write to MLflow later")
+        return f"{text}. The sweep goes on without MLflow; nnsweep track writes the run to it later"
 
     def start(self, journal: Path) -> Tracker:
         """Start the writer."""
@@ -177,28 +195,35 @@ class WriterProcess:
     def _wait(self, say: Callable[[str], None]) -> str:
         """Wait until the journal's last event is acknowledged; why it never will be, or ""."""
         progress = time.monotonic()
-        next_message, size, n_written = progress + SECONDS_SILENT, -1, 0
+        next_message, size, n_written, said = progress + SECONDS_SILENT, -1, 0, ""
         while True:
             has_ended = self._process.poll() is not None  # asked first: its last line is in the file by then
             if (now := self._size_of_write_logs()) != size:
-                progress, size = time.monotonic(), now
-                lines = read(self._write_log)[self._n_before :]
+                size, lines = now, read(self._write_log)[self._n_before :]
+                cause = lines[-1]["reason"] if lines and lines[-1]["event"] == "failure" else ""
                 if lines and lines[-1]["event"] == "end":
                     return ""
+                if not cause:
+                    progress = time.monotonic()
                 n_written = sum(line["event"] == "trial" for line in lines)
             if has_ended:
-                log = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                return log[-1] if log else f"the writer ended with exit code {self._process.returncode}"
+                return cause or self._last_error()
             if time.monotonic() > progress + SECONDS_WITHOUT_PROGRESS:
                 self._process.terminate()
-                return f"no progress for {SECONDS_WITHOUT_PROGRESS:g} s"
-            if time.monotonic() > next_message:
-                next_message += SECONDS_BETWEEN_MESSAGES
-                say(
-                    f"waiting for MLflow: {n_written} of {self._n_trials()} trials written, at most "
-                    f"{SECONDS_WITHOUT_PROGRESS:g} s without progress"
-                )
+                return cause or f"no progress for {SECONDS_WITHOUT_PROGRESS:g} s"
+            text = f"waiting for MLflow: {n_written} of {self._n_trials()} trials written" + (
+                f"; {cause}" * bool(cause)
+            )
+            if time.monotonic() > next_message and text != said:
+                next_message, said = time.monotonic() + SECONDS_BETWEEN_MESSAGES, text
+                say(f"{text}, at most {SECONDS_WITHOUT_PROGRESS:g} s without progress")
             time.sleep(0.1)
+
+    def _last_error(self) -> str:
+        """The last exception in the writer's output, which holds other lines, too, such as progress bars."""
+        log = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in log if re.match(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt)\b", line)]
+        return errors[-1] if errors else f"the writer ended with exit code {self._process.returncode}"
 
     def _size_of_write_logs(self) -> int:
         """Bytes of all acknowledgements, also of earlier runs, which the writer completes first."""
@@ -235,18 +260,26 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     Raises
     ------
     SettingError
-        If a process works on the run, or the run was not tracked and `uri` is missing.
+        If a process works on the run, the run was not tracked and `uri` is missing, or the store cannot be used.
     """
     session = last_session(not_in_use(folder))
     tracking, name = session["tracking"], session["settings"].get("name", "")
     if uri is not None:
-        how: dict[str, Any] = {"curves": "all", "points": 100, "most_trials": 20_000, "promote": "better"}
+        how: dict[str, Any] = {
+            "required": True,
+            "curves": "all",
+            "points": 100,
+            "most_trials": 20_000,
+            "promote": "better",
+        }
         new = MlflowTracking(uri=uri, experiment=name, model=name, **how).describe(folder.parents[1])
         tracking = {**(tracking or new), "uri": new["uri"], "artifacts": new["artifacts"]}
     elif tracking is None:
         raise SettingError(f"run={folder.name} was not tracked; name a store with uri=sqlite:///... or uri=http://...")
     elif is_masked(tracking["uri"]):
         raise SettingError(f"run={folder.name}: the password of {tracking['uri']} is not kept; give it with uri=...")
+    if problem := why_unusable(tracking["uri"]):
+        raise SettingError(f"run={folder.name}: uri={masked(tracking['uri'])} cannot be used: {problem}")
     writer = WriterProcess(folder / "journal.jsonl", tracking)
     writer.close_input()
     return writer.finish(say)

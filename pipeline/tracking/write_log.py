@@ -6,13 +6,15 @@ A line that is damaged is left out: what it says was written is deleted from the
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.components.secrets import masked
 from pipeline.runs.journal import JOURNAL, last_event, process_at_work
 from pipeline.runs.sealed_lines import sealed, unsealed
+
+LONGEST_REASON = 300  # characters
 
 
 class WrittenTrial(NamedTuple):
@@ -67,6 +69,15 @@ class WriteLog:
         """Record that something is written, with the time in milliseconds since 1970."""
         self._file.write(sealed({"event": kind, "at": int(time.time() * 1000), **content}))
         self._file.flush()
+
+
+def add_failure(path: Path, uri: str, error: Exception) -> None:
+    """Record that the store failed, for the process that waits; unless the last line says the same."""
+    reason = " ".join(masked(f"{error}" or type(error).__name__).split())[:LONGEST_REASON]
+    lines = read(path)
+    if not lines or lines[-1].get("reason") != reason:
+        with closing(WriteLog(path, uri)) as log:
+            log.add("failure", reason=reason)
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, make_architecture, make_network
 
@@ -84,6 +85,7 @@ MODELS = {
 def test_a_loaded_model_gives_the_same_bits(fitted, tmp_path):
     model_file.save(fitted, tmp_path / "model")
     again = model_file.load(tmp_path / "model")
+    assert model_file.load(str(tmp_path / "model")).architecture == again.architecture
     for name, column in fitted.predict_columns(rows_for(fitted)).items():
         np.testing.assert_array_equal(again.predict_columns(rows_for(fitted))[name], column)
     assert again.preprocessing.columns == fitted.preprocessing.columns
@@ -137,6 +139,26 @@ def test_several_values_and_labels_have_a_column_each():
     predictions, z = labels.predict_columns(ROWS), labels.logits(read_table(MIXED.columns, ROWS))
     np.testing.assert_array_equal(predictions["prediction_blue"], z[:, 1] > 0)
     np.testing.assert_allclose(predictions["probability_red"], 1 / (1 + np.exp(-z[:, 0])), rtol=1e-5)
+
+
+def test_predict_gives_labels_values_or_one_column_per_target():
+    classes = MODELS["pca, text labels"]
+    most_probable = classes.target_decoder.labels[classes.logits(TABLE).argmax(axis=1)]
+    np.testing.assert_array_equal(classes.predict(X), most_probable, strict=True)
+    values = MODELS["values"]
+    np.testing.assert_allclose(values.predict(X), values.logits(TABLE)[:, 0] * 7 + 100, rtol=1e-6)
+    two = MODELS["two values"]
+    np.testing.assert_allclose(two.predict(X), two.logits(TABLE)[:, :2] * [7, 1] + [100, 0], rtol=1e-6)
+    labels = MODELS["labels, mixed columns"]
+    np.testing.assert_array_equal(labels.predict(ROWS), labels.logits(read_table(MIXED.columns, ROWS)) > 0)
+
+
+def test_a_data_frame_is_predicted_by_the_names_of_its_columns():
+    fitted = MODELS["classes, mixed columns"]
+    frame = pd.DataFrame(ROWS)[[*reversed(ROWS)]].assign(other="x")
+    np.testing.assert_array_equal(fitted.predict(frame), fitted.predict(ROWS), strict=True)
+    with pytest.raises(ValueError, match="columns 'a', 'd' are missing; there are 'e', 'c', 'b', 'other'"):
+        fitted.predict(frame.drop(columns=["d", "a"]))
 
 
 def test_reordered_columns_make_no_difference_and_missing_ones_are_named():

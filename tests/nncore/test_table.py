@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from nncore.inference.table import Column, matrix_table, read_table
@@ -109,11 +110,95 @@ def test_a_matrix_has_its_columns_in_order():
     np.testing.assert_array_equal(read_table(matrix_table(x, ("a", "b")).columns, x).numbers, x)
 
 
-def test_missing_columns_and_other_widths_are_refused():
-    with pytest.raises(ValueError, match="column 'size' is missing; there are 'city', 'age'"):
-        read_table(COLUMNS, {"city": RAW["city"], "age": RAW["age"], "member": RAW["member"]})
-    with pytest.raises(ValueError, match=r"rows must have 4 columns, but have shape \(2, 3\)"):
-        read_table(COLUMNS, np.zeros((2, 3)))
+FRAME = pd.DataFrame({name: values.tolist() for name, values in RAW.items()})
+
+
+class ForeignFrame:
+    """A frame of another library: names, columns by name, and `to_numpy` of a column."""
+
+    columns = tuple(RAW)
+
+    def __getitem__(self, name):
+        return pd.Series(RAW[name])
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        FRAME,
+        FRAME[["size", "member", "city", "age"]].assign(note="x"),
+        FRAME.convert_dtypes(),
+        FRAME.convert_dtypes(dtype_backend="pyarrow"),
+        FRAME.astype("category"),
+        FRAME.astype(object),
+        FRAME.astype({"member": int, "age": float}),
+        FRAME.set_index("size"),
+        FRAME.set_index(["age", "city"]),
+        FRAME.set_axis([7, 7, 7]),
+        pa.Table.from_pandas(FRAME),
+        pa.Table.from_pandas(FRAME.astype("category")),
+        ForeignFrame(),
+        FRAME.to_dict("list"),
+        {name: FRAME[name] for name in FRAME},
+        FRAME[["age", "city", "member", "size"]].to_numpy().tolist(),
+    ],
+)
+def test_a_table_is_the_same_whatever_holds_its_rows(rows):
+    table, expected = read_table(COLUMNS, rows), read_table(COLUMNS, RAW)
+    np.testing.assert_array_equal(table.numbers, expected.numbers)
+    np.testing.assert_array_equal(table.codes, expected.codes)
+
+
+@pytest.mark.parametrize("empty", [np.nan, None, pd.NA, ""])
+@pytest.mark.parametrize("dtype", [object, "category"])
+def test_a_column_without_any_value_is_missing_whatever_its_kind(empty, dtype):
+    frame = pd.DataFrame({column.name: pd.Series([empty] * 3, dtype=dtype) for column in (*COLUMNS, BORN, ZIP)})
+    table = read_table((*COLUMNS, BORN, ZIP), frame)
+    assert np.isnan(table.numbers).all()
+    assert (table.codes == -1).all()
+
+
+def test_dates_of_a_frame_are_read_whatever_their_type():
+    days = pd.Series(pd.to_datetime(["2020-01-31 12:00", None]))
+    expected = [18292.5, np.nan]
+    for values in (
+        days,
+        days.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+        days.astype("M8[s]"),
+        days.astype(object),
+        days.astype("category"),
+        days.convert_dtypes(dtype_backend="pyarrow"),
+        days.astype(str),
+    ):
+        np.testing.assert_array_equal(read_table((BORN,), pd.DataFrame({"born": values})).numbers[:, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (FRAME[["city", "age", "member"]], "column 'size' is missing; there are 'city', 'age', 'member'$"),
+        (FRAME[["age"]], "columns 'city', 'member', 'size' are missing; there are 'age'$"),
+        ({}, "columns 'age', 'city', 'member', 'size' are missing; there are none$"),
+        (np.zeros((2, 3)), r"rows must have 4 columns, but have shape \(2, 3\)"),
+        (np.zeros(4), r"rows must have 4 columns, but have shape \(4,\)"),
+        (pd.concat([FRAME, FRAME[["city"]]], axis=1), r"'city' must be one column of one value per row, but .* shape"),
+        (RAW | {"age": 3}, r"'age' must be one column of one value per row, but has shape \(\)"),
+        (RAW | {"member": [True]}, "columns must have one length, but 'age' has 3 rows and 'member' 1"),
+        (
+            FRAME.assign(age=["x", "y", 3], member=[0, 1, 2]),
+            "column 'age' is numeric, but row 0 has 'x'; column 'member' is boolean, but row 2 has 2$",
+        ),
+    ],
+)
+def test_whatever_is_wrong_with_rows_is_said_at_once(rows, words):
+    with pytest.raises(ValueError, match=words):
+        read_table(COLUMNS, rows)
+
+
+def test_a_long_list_of_missing_columns_is_cut():
+    columns = tuple(Column(f"c{number}") for number in range(50))
+    with pytest.raises(ValueError, match=r"'c0', .*'c19' and 30 more are missing; there are 'age'$"):
+        read_table(columns, FRAME[["age"]])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""MLflow's server as a real process, and a proxy that delays its responses."""
+"""MLflow's servers of runs and of models as real processes, and a proxy that delays responses."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,6 +59,58 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+class ModelServer:
+    """`mlflow models serve`, in this environment and for this machine only.
+
+    Parameters
+    ----------
+    folder : Path
+        For its log.
+    store : str
+        The tracking URI.
+    model : str
+        Such as models:/name@champion.
+    """
+
+    def __init__(self, folder: Path, store: str, model: str) -> None:
+        self.uri = f"http://127.0.0.1:{(port := free_port())}"
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", model, "--env-manager", "local"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        self._log = folder / "model_server.log"
+        with self._log.open("wb") as log:
+            programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+            environment = {"MLFLOW_TRACKING_URI": store, "PATH": programs, "PYTHONPATH": ""}  # the model brings nncore
+            self._process = subprocess.Popen(
+                command, cwd=folder, stdout=log, stderr=log, env=os.environ | environment, start_new_session=True
+            )
+
+    def wait(self, seconds: float = 120) -> None:
+        """Wait until it responds."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/ping", timeout=5):
+                return
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.2)
+
+    def post(self, content: str, kind: str = "application/json") -> tuple[int, str]:
+        """The status and the text of its response to rows."""
+        request = urllib.request.Request(f"{self.uri}/invocations", content.encode(), {"Content-Type": kind})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def kill(self) -> None:
+        """Kill the server and its children."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 @contextmanager
