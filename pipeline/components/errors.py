@@ -1,6 +1,7 @@
-"""Errors as one line for people, and an exit code."""
+"""Errors as lines for people, and an exit code."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -9,21 +10,69 @@ from typing import NoReturn
 
 from pipeline.components.secrets import masked
 
+MAX_LISTED = 20  # problems in one message
+UNPRINTABLE = re.compile(r"\s*[^\S ]\s*")  # white space other than single blanks, as in texts of several lines
+
 
 class SettingError(Exception):
-    """An invalid setting, or data that do not fit it.
+    """Invalid settings, or data that do not fit them.
 
-    The text is made one line of printable characters: the setting, its value, the rule, the cure.
+    Parameters
+    ----------
+    *problems : str
+        One or more. Each is made one line of printable characters: the setting, its value, the rule, the cure.
+
+    Attributes
+    ----------
+    problems : tuple of str
     """
 
-    def __init__(self, text: str) -> None:
-        printable = "".join(character if character.isprintable() else " " for character in text)
-        super().__init__(" ".join(printable.split()))
+    def __init__(self, *problems: str) -> None:
+        self.problems = tuple(map(_one_line, problems))
+        super().__init__(*self.problems)
+
+    def __str__(self) -> str:
+        """One line, or for several problems a heading and a line each, at most MAX_LISTED."""
+        if len(self.problems) == 1:
+            return self.problems[0]
+        place = "".join(self.problems[0].partition(": ")[:2])  # the setting that all of them begin with
+        place = place if all(problem.startswith(place) for problem in self.problems) else ""
+        lines = [f"{place}{len(self.problems)} things are wrong:"]
+        lines += [f"  {problem.removeprefix(place)}" for problem in self.problems[:MAX_LISTED]]
+        n_more = len(self.problems) - MAX_LISTED
+        return "\n".join([*lines, *([f"  and {n_more} more"] if n_more > 0 else [])])
+
+
+class Problems:
+    """Collects SettingErrors, so that all that is wrong is said at once."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._texts)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Collect the SettingError of the block, which ends there."""
+        try:
+            yield
+        except SettingError as error:
+            self.add(*error.problems)
+
+    def add(self, *problems: str) -> None:
+        """Add problems."""
+        self._texts += problems
+
+    def raise_all(self) -> None:
+        """Raise one SettingError with all problems, each once, if there are any."""
+        if self._texts:
+            raise SettingError(*dict.fromkeys(self._texts))
 
 
 @contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """End the process on an exception, with one line on standard error and an exit code.
+    """End the process on an exception, with a message on standard error and an exit code.
 
     2: invalid setting or data; 1: internal error; 130: Ctrl-C. With NNSWEEP_TRACEBACK=1 in the environment an internal
     error is printed with its traceback, too.
@@ -42,6 +91,12 @@ def errors_as_lines() -> Iterator[None]:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """End the process with a line on standard error."""
+    """End the process with a message on standard error."""
     sys.stderr.write(f"nnsweep: {masked(message)}\n")
     sys.exit(code)
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and control characters; blanks stay, as a name may have several of them."""
+    line = UNPRINTABLE.sub(" ", text)
+    return "".join(character if character.isprintable() else " " for character in line).strip()

@@ -13,9 +13,11 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+import yaml
 from hydra._internal.utils import (
     get_args_parser,  # private: hydra.main parses the same line by it, for --cfg and --info
 )
@@ -37,6 +39,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
 from pipeline.config.build import build_setting, build_settings
 from pipeline.config.hydra_sources import CONF, check_folder, check_hydra_part, check_overrides, read_folders_only
+from pipeline.config.overrides import Assignment, readable
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
@@ -63,12 +66,19 @@ def configurations(arguments: Sequence[str]) -> list[Configuration]:
     options = _options(arguments)
     if options.experimental_rerun is not None:
         raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
+    with _broken_files_named(options.config_dir, options.config_path):
+        return _composed(options, arguments)
+
+
+def _composed(options: argparse.Namespace, arguments: Sequence[str]) -> list[Configuration]:
+    """See `configurations`."""
     with _hydra(options.config_path, options.config_dir):
         if any((options.help, options.hydra_help, options.cfg, options.info, options.shell_completion)):
             _show(options, arguments)
             return []
-        name, overrides = options.config_name or "config", options.overrides
-        composed = [_compose(job, name) for job in (jobs(overrides) if options.multirun else [overrides])]
+        name = options.config_name or "config"
+        overrides, assignments = readable(options.overrides, _can_read)
+        composed = [_compose(job, assignments, name) for job in (jobs(overrides) if options.multirun else [overrides])]
     return [_checked(config) for config in composed]
 
 
@@ -91,7 +101,7 @@ def configuration(*overrides: str) -> Configuration:
     5
     """
     with _hydra():
-        composed = _compose(overrides)
+        composed = _compose(*readable(overrides, _can_read))
     return _checked(composed)
 
 
@@ -100,7 +110,9 @@ def source(overrides: Sequence[str]) -> Source:
     is_file = any(override in ("data=csv", "data=parquet") for override in overrides)
     has_target = any(override.startswith("data.target=") for override in overrides)
     with _hydra():
-        config = _compose([*overrides, *(["data.target=[]"] if is_file and not has_target else [])])
+        config = _compose(
+            *readable([*overrides, *(["data.target=[]"] if is_file and not has_target else [])], _can_read)
+        )
     built: Source = build_setting("data", _plain(config)["data"])
     return built
 
@@ -126,7 +138,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         raise SettingError(f"{message} (settings are given as name=value)")
 
     parser.error = refuse  # type: ignore[method-assign]
-    options = parser.parse_args(list(arguments))
+    options = parser.parse_intermixed_args(list(arguments))
     if options.config_path is not None:
         options.config_path = str(check_folder("--config-path", options.config_path))
     return options
@@ -155,7 +167,12 @@ def _stem(path: str) -> str:
 def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Let Hydra print the configuration, or complete a line. It sets up logging, so that must be its own."""
     if not options.shell_completion:
-        _compose(options.overrides, options.config_name or "config")
+        overrides, assignments = readable(options.overrides, _can_read)
+        composed = _compose(overrides, assignments, options.config_name or "config")
+        if assignments and options.cfg == "job":  # Hydra cannot read them
+            sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
+            return
+        arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
     primary = [] if options.config_path is None else ["--config-path", options.config_path]
@@ -163,17 +180,17 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
 
 
-def _compose(overrides: Sequence[str], name: str = "config") -> DictConfig:
+def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
     """Compose. Where an override puts a list in place of a mapping, or the reverse, it replaces what is there."""
     overrides = list(overrides)
     while True:
         try:
             check_overrides(_parsed(overrides))
-            config = hydra.compose(name, overrides, return_hydra_config=True)
-            check_hydra_part(config.hydra)
-            with open_dict(config):
-                del config["hydra"]
-            return config
+            composed = hydra.compose(name, overrides, return_hydra_config=True)
+            check_hydra_part(composed.hydra)
+            with open_dict(composed):
+                del composed["hydra"]
+            break
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError, too
             clash = error.__cause__.full_key if isinstance(error.__cause__, ConfigTypeError) else None
             number = next((n for n, override in enumerate(overrides) if override.startswith(f"{clash}=")), None)
@@ -184,6 +201,40 @@ def _compose(overrides: Sequence[str], name: str = "config") -> DictConfig:
             raise SettingError(f"hydra.job.env_copy must stay as it is: leave {error} out") from None
         except RecursionError:
             raise SettingError("a setting is nested too deeply; give it in a file, with fewer levels") from None
+    for assignment in assignments:
+        try:
+            OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
+        except (ConfigKeyError, ConfigAttributeError, ConfigTypeError):
+            raise SettingError(_unknown(assignment.name, overrides)) from None
+    return composed
+
+
+@contextmanager
+def _broken_files_named(*folders: str | None) -> Iterator[None]:
+    """If the block fails, and a file of the user's folders is not a mapping in YAML, name the file and the line."""
+    try:
+        yield
+    except (SettingError, yaml.YAMLError):
+        for folder in filter(None, folders):
+            for file in sorted(Path(folder).rglob("*.yaml")):
+                _check_file(file)
+        raise
+
+
+def _check_file(file: Path) -> None:
+    """Raise SettingError unless a file is a mapping in YAML."""
+    try:
+        content = OmegaConf.load(file)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        cure = "indent with blanks" if "\\t" in str(reason) else "correct it"
+        raise SettingError(f"{file}{line}: {reason}; {cure}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{file} cannot be read ({error}); save it as UTF-8 text") from None
+    if not OmegaConf.is_dict(content):
+        raise SettingError(f"{file} must hold settings as name: value, but does not; correct it")
 
 
 def _checked(config: DictConfig) -> Configuration:
@@ -209,6 +260,13 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
+
+
+def _can_read(override: str) -> bool:
+    try:
+        return bool(_parsed([override]))
+    except HydraException:
+        return False
 
 
 def _explanation(error: Exception, overrides: Sequence[str]) -> str:

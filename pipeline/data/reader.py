@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from nncore.inference.table import CODED, MISSING, Column, Table, as_text
 from nncore.kernels.backend import Array
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import Problems, SettingError
 from pipeline.data.arrow_values import FITS_FLOAT32, BadValueError, codes_of, kind_of, numbers_of, plain_values
 from pipeline.data.roles import Roles
 
@@ -45,6 +45,8 @@ class TableReader:
     columns : list of Column
         The features. Text columns get their levels as they are met.
     roles : Roles
+    problems : Problems
+        Gets what is wrong with the values.
     is_training_data : bool
         False for an official test part: its unknown texts do not become levels, and its groups and times are not read.
 
@@ -55,36 +57,44 @@ class TableReader:
     row_numbers : array, (N,)
         Number of each selected row in the source, counted from 1.
     targets : dict of str to array (N,)
-        The targets as they are, by name.
+        The targets as they are, by name, without those that cannot be read.
     notes : list of str
         What was decided while reading; see `Dataset`.
+    problems : Problems
+        What is wrong with the values.
 
     Raises
     ------
     SettingError
-        Naming the source, the column, the row and the cure.
+        With all problems, if there is no row.
     """
 
-    def __init__(self, raw: RawTable, columns: list[Column], roles: Roles, is_training_data: bool = True) -> None:
-        self.label, self.roles, self.notes = raw.label, roles, list(raw.notes)
+    def __init__(
+        self, raw: RawTable, columns: list[Column], roles: Roles, problems: Problems, is_training_data: bool = True
+    ) -> None:
+        self.label, self.roles, self.notes, self.problems = raw.label, roles, list(raw.notes), problems
         self._raw, self._is_training_data = raw, is_training_data
         if not raw.n_rows:
-            raise SettingError(f"{self.label}: it has no rows, only a header")
+            problems.add(f"{self.label}: it has no rows, only a header")
+            problems.raise_all()
         self._selected = self._select_rows()
         self.row_numbers = np.flatnonzero(self._selected) + 1
         if not len(self.row_numbers):
-            raise SettingError(
-                f"{self.label}: data.where={roles.where} selects none of {raw.n_rows} rows; see its values"
-            )
+            problems.add(f"{self.label}: data.where={roles.where} selects none of {raw.n_rows} rows; see its values")
+            problems.raise_all()
         self.table = self._read_features(columns)
         others = (*roles.targets, *roles.special.values()) if is_training_data else roles.needed_for_scoring
-        self._others = {name: self._read_other(name) for name in others}
-        self.targets = {name: self._others[name] for name in roles.targets}
+        self._others: dict[str, Array] = {}
+        for name in others:
+            if raw.schema.names.count(name) == 1:  # else this is a problem already
+                with problems.collected():
+                    self._others[name] = self._read_other(name)
+        self.targets = {name: self._others[name] for name in roles.targets if name in self._others}
 
     def special_column(self, role: Literal["weight", "group", "time"]) -> Array | None:
         """The numbers (N,) of the column with this role, in which no value may be missing; None without one."""
         name = self.roles.special.get(role)
-        if name is None:
+        if name not in self._others:
             return None
         values = self._others[name]
         has_sign = role in ("weight", "group")  # a missing group has the number -1
@@ -94,17 +104,17 @@ class TableReader:
             rule = "must be a number >= 0" if role == "weight" else "must have a value"
             value = values[bad_rows[0]]
             has = f"has {value:g}" if role == "weight" and value < 0 else "has none"
-            raise SettingError(
-                f"{label} {rule} in every row, but row {self.row_numbers[bad_rows[0]]} {has}; correct it"
-            )
-        if role == "weight" and not values.sum() > 0:
-            raise SettingError(f"{label} must be above 0 in some row; correct it, or leave data.weight out")
+            self.problems.add(f"{label} {rule} in every row, but row {self.row_numbers[bad_rows[0]]} {has}; correct it")
+        elif role == "weight" and not values.sum() > 0:
+            self.problems.add(f"{label} must be above 0 in some row; correct it, or leave data.weight out")
         return values
 
     def _select_rows(self) -> Array:
         """(rows of the source,) whether data.where selects each."""
         selected = np.ones(self._raw.n_rows, bool)
         for name, values in self.roles.where.items():
+            if self._raw.schema.names.count(name) != 1:  # a problem already
+                continue
             levels = list(dict.fromkeys(map(as_text, values if isinstance(values, tuple) else (values,))))
             index = {level: code for code, level in enumerate(level for level in levels if level)}
             codes = [codes_of(_decoded(part), index, grows=False) for part in self._raw.chunks(name)]
@@ -131,7 +141,15 @@ class TableReader:
             np.empty((n_rows, len(numeric)), np.float32 if fits_float32 else np.float64),
             np.empty((n_rows, n_coded), np.int32),
         )
-        return replace(table, columns=tuple(self._fill(column, values) for column, values in table.column_values))
+        filled, unreadable = [], []
+        for column, values in table.column_values:
+            filled.append(column)
+            try:
+                filled[-1] = self._fill(column, values)
+            except SettingError as error:
+                self.problems.add(*error.problems)
+                unreadable.append(column.name)
+        return without_columns(replace(table, columns=tuple(filled)), unreadable)
 
     def _fill(self, column: Column, destination: Array) -> Column:
         """Read a column into its place in the table; returns it with the levels that were met."""
@@ -184,6 +202,16 @@ class TableReader:
             return codes_of(values, groups, grows=True).astype(np.float64)
         is_date = name == self.roles.time and known[1] == "string"
         return self._read_numbers(values, Column(name, "date" if is_date else "numeric"), row_numbers)
+
+
+def without_columns(table: Table, names: list[str]) -> Table:
+    """The table without the columns of these names."""
+    if not names:
+        return table
+    kept = tuple(column for column in table.columns if column.name not in names)
+    keep_numbers = [column.name not in names for column in table.columns if column.kind not in CODED]
+    keep_codes = [column.name not in names for column in table.columns if column.kind in CODED]
+    return Table(kept, table.numbers[:, keep_numbers], table.codes[:, keep_codes])
 
 
 def _decoded(values: Any) -> pa.Array:

@@ -1,17 +1,17 @@
 """What the columns of a table are for, and what kind each one is."""
 
 import difflib
-import re
+from collections import Counter
 from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
 
 from nncore.inference.table import Column, ColumnKind, as_text
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, PositiveInt
+from pipeline.components.overrides import entry, override
 from pipeline.components.types import TaskSetting
 
-PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_LISTED = 10  # columns in a message
 Value = str | int | float | bool
 
@@ -83,7 +83,7 @@ class Roles:
         """The columns that an official test part needs besides the features."""
         return (*self.targets, *filter(None, [self.weight]))
 
-    def features(self, label: str, names: list[str]) -> list[str]:
+    def features(self, label: str, names: list[str], problems: Problems) -> list[str]:
         """Choose the columns to learn from.
 
         Parameters
@@ -92,29 +92,26 @@ class Roles:
             The table's setting and path, for error messages.
         names : list of str
             All columns of the table.
+        problems : Problems
+            Gets those that name a column that does not exist, or has no name, or two roles.
 
         Returns
         -------
         list of str
-            In the order of the table.
-
-        Raises
-        ------
-        SettingError
-            Naming the column that does not exist, or has no name, or two roles.
+            In the order of the table, without those whose name stands for several columns.
         """
-        self._check_header(label, names)
-        self._check_named_columns(label, names)
-        self._check_roles()
+        for check in (self._check_header, self._check_named_columns, self._check_roles):
+            with problems.collected():
+                check(label, names)
         taken = {*self.targets, *self.special.values()}
         for name in self.keep or ():
             if name in taken or name in self.drop:
-                raise SettingError(f"data.keep names {name!r}, which is a target, has another role or is in data.drop")
+                problems.add(f"data.keep names {name!r}, which is a target, has another role or is in data.drop")
         wanted = list(self.keep) if self.keep is not None else [name for name in names if name not in taken]
         features = [name for name in names if name in wanted and name not in self.drop]
-        if not features:
-            raise SettingError(f"{label} has no column left to learn from besides {', '.join(sorted(taken))}")
-        return features
+        if not features and not problems:
+            problems.add(f"{label} has no column left to learn from besides {', '.join(sorted(taken))}")
+        return [name for name in features if names.count(name) == 1]
 
     def column(self, name: str, kind: ColumnKind, type_: Any) -> Column:
         """A column of this kind by its values, or as it is declared."""
@@ -131,23 +128,29 @@ class Roles:
                 f"{label}: column {names.index('') + 1} has no name; name it in the header, or write the file without "
                 "its row numbers"
             )
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(names)
+        repeated = [
+            f"{label}: there are {count} columns with the name {name!r}; rename them"
+            for name, count in counts.items()
+            if count > 1
+        ]
         if repeated:
-            raise SettingError(
-                f"{label} has {names.count(repeated[0])} columns with the name {repeated[0]!r}; rename them"
-            )
+            raise SettingError(*repeated)
 
     def _check_named_columns(self, label: str, names: list[str]) -> None:
         named = {f"data.{role}": [name] for role, name in self.special.items()}
         named |= {"data.target": list(self.targets), "data.keep": list(self.keep or ()), "data.drop": list(self.drop)}
         named |= {"data.kinds": list(self.kinds), "data.where": list(self.where)}
-        for setting, wanted in named.items():
-            for name in wanted:
-                if name not in names:
-                    hint = did_you_mean(name, names)
-                    raise SettingError(f"{label} has no column {name!r}, which {setting} names{hint}")
+        missing = [
+            f"{label}: there is no column {name!r}, which {setting} names{did_you_mean(name, names)}"
+            for setting, wanted in named.items()
+            for name in wanted
+            if name not in names
+        ]
+        if missing:
+            raise SettingError(*missing)
 
-    def _check_roles(self) -> None:
+    def _check_roles(self, label: str, names: list[str]) -> None:
         """No column has two roles, and every order of an ordinal column lists different values."""
         if not self.targets:
             raise SettingError("data.target must name at least one column, but is []")
@@ -166,16 +169,13 @@ class Roles:
 
 
 def kinds_override(name: str, kind: str) -> str:
-    """The override that declares a column; names with other characters than letters, digits and _ need braces."""
-    return f"+data.kinds.{name}={kind}" if PLAIN_NAME.fullmatch(name) else f"'+data.kinds={{{name}: {kind}}}'"
+    """The override that declares the kind of a column, to be pasted."""
+    return entry("data.kinds", name, kind)
 
 
 def drop_override(names: list[str]) -> str:
     """The override that leaves columns out, to be pasted."""
-    if all(map(PLAIN_NAME.fullmatch, names)):
-        return f"data.drop=[{','.join(names)}]"
-    quoted = ",".join(f"'{name}'" for name in names)
-    return f'"data.drop=[{quoted}]"'
+    return override("data.drop", names)
 
 
 def listed_columns(names: list[str]) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 from nncore.inference.spelling import PLAIN, Spelling
 from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table
 from nncore.kernels.backend import Array
-from pipeline.components.errors import SettingError
-from pipeline.components.types import Dataset, RawRows
+from pipeline.components.errors import Problems, SettingError
+from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
-from pipeline.data.reader import RawTable, TableReader
+from pipeline.data.reader import RawTable, TableReader, without_columns
 from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed_columns
 from pipeline.data.targets import check_learnable, encoded_targets, task_of
 
@@ -27,43 +27,63 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
     Raises
     ------
     SettingError
-        Naming the table, the column or the row, and the cure.
+        Naming the table, the column or the row, and the cure: all that is wrong, in one error.
     """
-    reader = TableReader(raw, feature_columns(raw, roles), roles)
+    problems = Problems()
+    reader = TableReader(raw, feature_columns(raw, roles, problems), roles, problems)
     table = finish_columns(reader)
-    task = task_of(reader.targets, roles.task)
+    task, y = _read_targets(reader)
     groups, times = reader.special_column("group"), reader.special_column("time")
-    y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
-    check_learnable(reader.label, reader.targets, y, task, roles.max_classes)
     rows = RawRows(table, y, reader.special_column("weight"))
     dataset = Dataset(task, roles.targets, rows, groups, times, notes=tuple(reader.notes))
     if test is None:
+        problems.raise_all()
         return dataset
-    require_columns(table.columns, test, roles)
-    reader = TableReader(test, list(table.columns), roles, is_training_data=False)
-    y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
-    return replace(dataset, test=RawRows(reader.table, y, reader.special_column("weight")))
+    require_columns(table.columns, test, roles, problems)
+    columns = [column for column in table.columns if column.name in test.schema.names]
+    reader = TableReader(test, columns, roles, problems, is_training_data=False)
+    test_y = np.empty(0)
+    with problems.collected():
+        test_y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
+    test_rows = RawRows(reader.table, test_y, reader.special_column("weight"))
+    problems.raise_all()
+    return replace(dataset, test=test_rows)
 
 
-def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles) -> None:
-    """Raise SettingError unless the official test part has all columns."""
+def _read_targets(reader: TableReader) -> tuple[Task, Array]:
+    """The task, and the targets in its form; without rows if something is wrong with them."""
+    roles = reader.roles
+    task: Task = roles.task if roles.task != "auto" else "classification"
+    if reader.targets and len(reader.targets) == len(roles.targets):
+        with reader.problems.collected():
+            task = task_of(reader.targets, roles.task)
+            y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
+            check_learnable(reader.label, reader.targets, y, task, roles.max_classes)
+            return task, y
+    return task, np.empty(0)
+
+
+def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles, problems: Problems) -> None:
+    """Add a problem for each column that the official test part lacks."""
     for name in (*(column.name for column in columns), *roles.needed_for_scoring, *roles.where):
         if name not in test.schema.names:
             hint = did_you_mean(name, test.schema.names)
-            raise SettingError(f"{test.label} has no column {name!r}, which data.path has{hint}")
+            problems.add(f"{test.label}: there is no column {name!r}, which data.path has{hint}")
 
 
-def feature_columns(raw: RawTable, roles: Roles) -> list[Column]:
-    """The columns to learn from. Levels that are not declared are still unknown."""
+def feature_columns(raw: RawTable, roles: Roles, problems: Problems) -> list[Column]:
+    """The columns to learn from, without those that add a problem. Levels that are not declared are still unknown."""
     columns = []
-    for name in roles.features(raw.label, raw.schema.names):
+    for name in roles.features(raw.label, raw.schema.names, problems):
         arrow_type = raw.schema.field(name).type
         known = kind_of(arrow_type)
         if known is None:
             rule = f"column {name!r} holds {arrow_type}, but must hold numbers, texts, dates or truth values"
-            raise SettingError(f"{raw.label}: {rule}; leave it out with {drop_override([name])}")
-        column = roles.column(name, *known)
-        columns.append(replace(column, spelling=Spelling(roles.decimal_sign)) if known[1] == "string" else column)
+            problems.add(f"{raw.label}: {rule}; leave it out with {drop_override([name])}")
+            continue
+        with problems.collected():
+            column = roles.column(name, *known)
+            columns.append(replace(column, spelling=Spelling(roles.decimal_sign)) if known[1] == "string" else column)
     return columns
 
 
@@ -74,23 +94,30 @@ def finish_columns(reader: TableReader) -> Table:
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
         if column.kind in CODED and column.name not in roles.kinds:
-            _refuse_misread_texts(label, column, values, roles.decimal_sign, row_numbers)
+            with reader.problems.collected():
+                _refuse_misread_texts(label, column, values, roles.decimal_sign, row_numbers)
         if is_missing.all() or not (is_missing.any() or (values != values[0]).any()):
             useless.append((column, "no value" if is_missing.all() else "the same value"))
         if column.kind in CODED and not isinstance(roles.kinds.get(column.name), tuple):
             column, values = _sort_levels(column, values)
         if column.kind in CODED:
-            _check_n_levels(label, column, roles.max_levels)
+            with reader.problems.collected():
+                _check_n_levels(label, column, roles.max_levels)
             codes.append(values)
         elif (is_missing | (values % 1 == 0)).all():  # integers, or days without a time of day
             column = replace(column, type=WHOLE_TYPES.get(column.type, column.type))
         columns.append(column)
     block = np.stack(codes, axis=1) if codes else table.codes
-    return _drop_useless(reader, Table(tuple(columns), table.numbers, block), useless)
+    table = Table(tuple(columns), table.numbers, block)
+    with reader.problems.collected():
+        return _drop_useless(reader, table, useless)
+    return table
 
 
 def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column, str]]) -> Table:
     """Leave out columns that hold nothing, or the same value in every row, and note it; or refuse them."""
+    if not useless:
+        return table
     label, roles, names = reader.label, reader.roles, [column.name for column, _ in useless]
     surprising = [name for name in names if name not in roles.where]  # data.where asks for columns with one value
     all_useless = len(useless) == len(table.columns)
@@ -101,18 +128,13 @@ def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column,
         cure = f"leave out with data.constant=drop, or {drop_override(surprising[:20])}"
         cure = "there is nothing to learn from" if all_useless else cure
         raise SettingError(f"{label}: {which} has {reason} in all {len(table)} rows{others}; {cure}")
-    if not useless:
-        return table
     for reason in ("no value", "the same value"):
         left_out = [column.name for column, why in useless if why == reason and column.name in surprising]
         if left_out:
             reader.notes.append(
                 f"{listed_columns(left_out)} left out: {reason} in all rows; data.constant=refuse makes it an error"
             )
-    kept = tuple(column for column in table.columns if column.name not in names)
-    keep_numbers = [column.name not in names for column in table.columns if column.kind not in CODED]
-    keep_codes = [column.name not in names for column in table.columns if column.kind in CODED]
-    return Table(kept, table.numbers[:, keep_numbers], table.codes[:, keep_codes])
+    return without_columns(table, names)
 
 
 def _refuse_misread_texts(label: str, column: Column, codes: Array, decimal: str, row_numbers: Array) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
 from nncore.inference.table import Column, Table
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name
 from pipeline.components.types import Dataset
 from pipeline.data.files import FileAddress, content_of, one_line, opened
@@ -25,6 +26,7 @@ from pipeline.data.tables import dataset_of, feature_columns, require_columns
 BATCH_ROWS = 65_536  # of a Parquet file
 COLUMN_BUFFER_BYTES = 65_536
 PROBED_BYTES = 4096
+MAX_READ_TWICE = 1 << 26  # bytes of a file whose rows are read by `check`, too, if its header is wrong
 OTHER_DELIMITERS = (";", "\t", "|", ",")
 Character = Annotated[
     str, BeforeValidator(lambda text: "\t" if text in ("\\t", "tab") else text), Field(min_length=1, max_length=1)
@@ -62,12 +64,18 @@ class TabularFile(Roles):
         return self.path
 
     def check(self) -> None:
-        """See Source; reads the headers."""
-        with self._table("data.path", self.path, only_header=True) as table:
-            columns = feature_columns(table, self)
-        if self.test is not None:
-            with self._table("data.test", self.test, only_header=True) as test:
-                require_columns(columns, test, self)
+        """See Source; reads the headers, and the rows of small files if the headers are wrong: to say all at once."""
+        problems = Problems()
+        with problems.collected():
+            with self._table("data.path", self.path, only_header=True) as table:
+                columns = feature_columns(table, self, problems)
+            if self.test is not None:
+                with self._table("data.test", self.test, only_header=True) as test:
+                    require_columns(columns, test, self, problems)
+        if problems and _size_of_local_file(self.path) <= MAX_READ_TWICE:
+            with problems.collected():
+                self()
+        problems.raise_all()
 
     def content(self) -> str | None:
         """See Source."""
@@ -78,11 +86,15 @@ class TabularFile(Roles):
         roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
         with self._table("data.path", self.path) as rows:
             names = rows.schema.names
+            self._check_header(rows.label, names)
             for missing in (column.name for column in columns if column.name not in names):
                 raise SettingError(
                     f"{rows.label} has no column {missing!r}, which the model reads{did_you_mean(missing, names)}"
                 )
-            return TableReader(rows, list(columns), roles, is_training_data=False).table
+            problems = Problems()
+            table = TableReader(rows, list(columns), roles, problems, is_training_data=False).table
+            problems.raise_all()
+            return table
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""
@@ -140,7 +152,7 @@ class Csv(TabularFile):
                 raise SettingError(f"{label}: {self._described(error)}") from None
             except UnicodeDecodeError:
                 raise SettingError(f"{label}: its text is not {self.encoding}; {self._encoding_cure}") from None
-            self._check_header(label, names)
+            self._check_delimiter(label, names)
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
                 texts = [f.with_type(pa.string()) if pa.types.is_binary(f.type) else f for f in table.schema]
                 yield RawTable(label, pa.schema(texts), 0, lambda name: ())
@@ -179,14 +191,13 @@ class Csv(TabularFile):
             return f"its text is not {self.encoding} ({text}); {self._encoding_cure}"
         return f"it cannot be read as a CSV file ({text}); see data.delimiter, data.encoding and data.decimal"
 
-    def _check_header(self, label: str, names: list[str]) -> None:
+    def _check_delimiter(self, label: str, names: list[str]) -> None:
         others = [d for d in OTHER_DELIMITERS if d != self.delimiter and d in names[0]]
         if len(names) == 1 and others:
             raise SettingError(
                 f"{label} has one column, {names[0][:60]!r}, with data.delimiter={self.delimiter!r}; "
                 f"set data.delimiter={others[0]!r}"
             )
-        super()._check_header(label, names)
 
     def _check_text(self, label: str, table: pa.Table) -> None:
         """Raise SettingError unless every text is valid in the encoding."""
@@ -247,6 +258,14 @@ def _without_index(schema: pa.Schema) -> pa.Schema:
 def _may_turn_out_fractional(arrow_type: pa.DataType) -> bool:
     """Whether the values are integers or all missing: another file of the table may hold fractions."""
     return bool(pa.types.is_integer(arrow_type) or pa.types.is_null(arrow_type))
+
+
+def _size_of_local_file(path: str) -> float:
+    """Its bytes, or infinity if there is no such file."""
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):
+        return float("inf")
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -12,7 +12,7 @@ from nncore.components import Component
 from nncore.stack.data import Data
 from nncore.stack.state import Network, check_networks
 from pipeline.components.errors import SettingError
-from pipeline.components.fields import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline.components.protocols import Reduction
 from pipeline.components.resolver import ActivationSetting, LossSetting, RegularizerSetting
 from pipeline.components.types import PreparedView, Transform
@@ -58,31 +58,31 @@ class PcaReduction:
 
     Parameters
     ----------
-    n_components : int, > 0, or "auto"
-        auto: as many as there are columns, at most 32.
+    n_components : int, > 0, or float, in (0, 1), or "auto"
+        A fraction: as many as explain this share of the variance of the training rows. auto: as many as there are
+        columns, at most 32.
     """
 
-    n_components: Components
+    n_components: Components | Share
 
     def check(self, n_columns: int | None) -> None:
         """See Reduction.check."""
-        _check_components(self.n_components, n_columns)
+        if not isinstance(self.n_components, float):
+            _check_components(self.n_components, n_columns)
 
     @property
     def shared(self) -> "PcaReduction":
         """A PCA with more components, whose first ones are those of this one."""
-        return PcaReduction(
-            SHARED_COMPONENTS if self.n_components == "auto" else max(SHARED_COMPONENTS, self.n_components)
-        )
+        is_number = isinstance(self.n_components, int)
+        return PcaReduction(max(SHARED_COMPONENTS, self.n_components) if is_number else SHARED_COMPONENTS)
 
     def fit(self, view: PreparedView) -> nncore.reduction.pca.Pca:
         """Fit to the training rows: as many components as they allow, at most the setting."""
         x = view.data.train.x
         largest = min(len(x) - 1, x.shape[1])
         try:
-            return nncore.reduction.pca.fit_pca(
-                x, largest if self.n_components == "auto" else min(self.n_components, largest)
-            )
+            n_components = self.n_components if isinstance(self.n_components, int) else largest
+            return nncore.reduction.pca.fit_pca(x, min(n_components, largest))
         except ValueError as error:
             if largest < 1:
                 raise SettingError(f"reduce.{error}") from None
@@ -94,7 +94,10 @@ class PcaReduction:
         """Return the first components, as a copy: the last bits of a product may depend on the order in memory."""
         assert isinstance(fitted, nncore.reduction.pca.Pca)
         largest, (n_rows, n_columns) = len(fitted.components), view.data.train.x.shape
-        n = min(AUTO_COMPONENTS, largest) if self.n_components == "auto" else self.n_components
+        if isinstance(self.n_components, float):
+            n = _n_explaining(self.n_components, fitted)
+        else:
+            n = min(AUTO_COMPONENTS, largest) if self.n_components == "auto" else self.n_components
         if n > largest:
             raise SettingError(
                 f"reduce.n_components must be from 1 to {largest} ({n_rows} rows, {n_columns} columns), but is {n}"
@@ -108,6 +111,17 @@ class PcaReduction:
     def __call__(self, view: PreparedView) -> PreparedView:
         """Fit on the training rows, and apply to the training and the validation rows."""
         return apply_reduction(self, view, self.shared.fit(view))
+
+
+def _n_explaining(share: float, fitted: nncore.reduction.pca.Pca) -> int:
+    """How many components explain this share of the variance."""
+    n_below = int((np.cumsum(fitted.explained_variance) < share * fitted.total_variance).sum())
+    if n_below == len(fitted.components) == SHARED_COMPONENTS:
+        raise SettingError(
+            f"reduce.n_components={share:g}: {SHARED_COMPONENTS} components explain only {fitted.explained_share:.3f} "
+            "of the variance; choose a smaller share, or a number of components"
+        )
+    return min(n_below + 1, len(fitted.components))
 
 
 @dataclass(frozen=True, config=STRICT)

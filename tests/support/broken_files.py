@@ -203,8 +203,10 @@ BROKEN = {
     ),
     "a target that is also kept": broken_csv(valid_columns(), "data.keep=[age,buys]", words=("data.keep", "'buys'")),
     "no column left": broken_csv(valid_columns(), "data.drop=[age,income,city]", words=("no column left", "buys")),
-    "duplicate column names": broken_csv("a,a,buys\n1,2,yes\n3,4,no\n", words=("2 columns with the name 'a'",)),
-    "a column without a name": broken_csv(",a,buys\n0,1,yes\n1,2,no\n", words=("column 1 has no name",)),
+    "duplicate column names": broken_csv(
+        "a,a,buys\n" + "1,2,yes\n3,4,no\n" * 9, words=("2 columns with the name 'a'",)
+    ),
+    "a column without a name": broken_csv(",a,buys\n" + "0,1,yes\n1,2,no\n" * 9, words=("column 1 has no name",)),
     "an all-missing column": broken_csv(
         columns_with(x=[None] * N), "data.constant=refuse", words=("column 'x' has no value", "data.drop=[x]")
     ),
