@@ -59,6 +59,12 @@ class Preprocessing:
         """Number of columns of the result."""
         return len(self.fill) + len(self.indicators) + sum(_n_one_hot(slots) for slots in self.slots)
 
+    @property
+    def constant_columns(self) -> tuple[str, ...]:
+        """The categorical columns that have one one-hot column, which is 1 in all rows of the fit."""
+        categorical = [column.name for column in self.columns if column.kind == "categorical"]
+        return tuple(name for name, slots in zip(categorical, self.slots, strict=True) if _n_one_hot(slots) == 1)
+
     def __call__(self, table: Table, rows: Array | None = None) -> Array:
         """Preprocess rows of a table.
 

@@ -111,6 +111,20 @@ class Development:
         return self.rows.take(train), self.rows.take(validation)
 
 
+class SplitReport(NamedTuple):
+    """What the driver is told of a split.
+
+    Attributes
+    ----------
+    n_folds : int
+    warnings : tuple of str
+        See `pipeline.data.quality.data_warnings`.
+    """
+
+    n_folds: int
+    warnings: tuple[str, ...]
+
+
 Transform = Pca | Autoencoder
 
 
@@ -125,18 +139,20 @@ class PreparedView:
 
 
 class ViewShape(NamedTuple):
-    """The sizes of a view, which planning needs."""
+    """The sizes of a view, which planning needs, and the names of raw columns that became constant."""
 
     n_inputs: int
     n_outputs: int
     n_train: int
     n_validation: int
+    constant_columns: tuple[str, ...] = ()
 
 
 def view_shape(view: PreparedView) -> ViewShape:
     """The sizes of a view."""
     train, validation = view.data
-    return ViewShape(train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
+    sizes = (train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
+    return ViewShape(*sizes, view.preprocessing.constant_columns)
 
 
 class PreparedFold(NamedTuple):

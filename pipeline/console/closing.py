@@ -29,6 +29,8 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'])} ({who})"
+    for number, warning in enumerate(summary["data_warnings"], start=1):
+        lines[f"warning {number}"] = warning.partition("; ")[0]
     lines["folder"] = str(folder)
     return lines
 

@@ -30,6 +30,7 @@ def data_card(dataset: Dataset) -> DataCard:
         - classes: rows of each class, or rows with each label (multilabel); null for a regression
         - target_statistics: mean, standard deviation, minimum, median and maximum of each target; else null
         - notes: what was decided while reading, such as columns that were left out, as texts
+        - warnings: what should make a person look twice; added by the run, when the rows are split and prepared
         - digest: SHA-256 of all rows, with the official test part: columns, values, targets, weights
     """
     rows = dataset.rows
@@ -46,6 +47,7 @@ def data_card(dataset: Dataset) -> DataCard:
         "weighted": rows.weights is not None,
         "n_groups": None if dataset.groups is None else len(np.unique(dataset.groups)),
         "notes": list(dataset.notes),
+        "warnings": [],
         "digest": _digest(dataset),
     }
 

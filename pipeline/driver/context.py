@@ -1,7 +1,7 @@
 """What the stages of a run work with, and how their progress is shown and recorded."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,10 +83,20 @@ class RunContext:
                 f"run={run} cannot be resumed, as it was made with other data: the digest of {card['source']} was "
                 f"{str(digest)[:12]}, is {card['digest'][:12]}; start a new run with resume=never"
             )
-        path = self.run_folder.folder / "data_card.json"
-        path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        self._write_card(card)
         self.run_folder.journal.append("data", card=card, content=content)
         self.output.data(card)
+
+    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+        """Show warnings about the data, and write them to the card's file and to the summary."""
+        for text in warnings:
+            self.output.say(f"warning: {text}")
+        self.run_folder.summary["data_warnings"] = card["warnings"]
+        self._write_card(card)
+
+    def _write_card(self, card: DataCard) -> None:
+        path = self.run_folder.folder / "data_card.json"
+        path.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
     def stage_finished(self, stage: StageName) -> None:
         """Show and record the seconds of a stage."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.backends.base import Executor, Future
 from pipeline.components.fingerprints import content_hash, settings_hash
+from pipeline.components.overrides import override
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.secrets import masked
 from pipeline.components.types import DataCard, PreparedFold, ViewShape, view_shape
@@ -25,6 +26,9 @@ class StageObserver(Protocol):
 
     def data_loaded(self, card: DataCard, content: str | None) -> None:
         """The data are loaded; the card describes them, and the hash is that of what was read, if it is known."""
+
+    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+        """Something about the data should make a person look twice; the card contains it."""
 
     def stage_finished(self, stage: StageName) -> None:
         """A stage has finished, for the views that were needed first."""
@@ -82,12 +86,13 @@ class DataPipeline:
         self.task = self.card["task"]
         hashes = [
             content_hash("split", split_dataset, settings.split, self.card["digest"], part)
-            for part in ("development", "test", "folds")
+            for part in ("development", "test", "report")
         ]
-        self._development, self._test, n_folds = self._graph.call(
+        self._development, self._test, split_report = self._graph.call(
             "split", hashes, split_dataset, settings.split, self._dataset
         )
-        self.n_folds: int = self._value("split", n_folds)
+        self.n_folds, warnings = self._value("split", split_report)
+        self._warn(warnings)
         self._dataset.future = None  # frees the data set, which may be large
 
     @property
@@ -145,6 +150,7 @@ class DataPipeline:
         self._graph.release({needed for view in reduced for needed in view.call.inputs} - {*views})
         if first:
             self._observer.say(self._summary([*distinct.values()]))
+            self._warn(self._constant_columns(pairs[0][0]))
         elif self.n_computed > n_computed:
             self._observer.views_added(len(views), time.monotonic() - start)
         return [tuple(prepared[view] for view in folds[key]) for key in keys]
@@ -172,6 +178,24 @@ class DataPipeline:
             self._view_shapes[str(view.content_hash)] = self._executor.fetch(shape)
         hashes = {view: str(view.content_hash) for view in views}
         return {view: PreparedFold(view.future, self._view_shapes[key], key) for view, key in hashes.items()}
+
+    def _constant_columns(self, prepare: Preprocessor) -> list[str]:
+        """Warnings about text columns of which nothing is left after preparation."""
+        names = dict.fromkeys(chain(*(shape.constant_columns for shape in self._view_shapes.values())))
+        n_levels = {column["name"]: column.get("levels") for column in self.card["columns"]}
+        min_frequency = getattr(prepare, "min_frequency", None)
+        rule = "" if min_frequency is None else f", as each is in fewer rows than prepare.min_frequency={min_frequency}"
+        return [
+            f"column {name!r} says nothing after preparation: all its {n_levels[name]:,} texts share one input{rule}; "
+            f"leave it out with {override('data.drop', [name])}, or lower prepare.min_frequency"
+            for name in names
+        ]
+
+    def _warn(self, warnings: Sequence[str]) -> None:
+        """Report warnings, and add them to the card."""
+        if warnings:
+            self.card["warnings"] = [*self.card["warnings"], *warnings]
+            self._observer.data_warned(self.card, warnings)
 
     def _value(self, stage: StageName, result: StageResult) -> Any:
         """Fetch a small result of a stage, when the whole stage has finished."""

@@ -100,6 +100,11 @@ class StageTimer:
         """Show the data card."""
         self._output.data(card)
 
+    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+        """Print them."""
+        for text in warnings:
+            self._output.say(f"warning: {text}")
+
     def stage_finished(self, stage: StageName | str) -> None:
         """Show the seconds since the stage before it finished."""
         now = time.monotonic()

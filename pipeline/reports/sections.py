@@ -65,6 +65,7 @@ def _result(contents: RunContents) -> Section:
         section.texts.append(
             f"Data: {card['name']}, {card['n_rows']:,} rows, {len(card['columns']):,} columns, {card['task']}."
         )
+        section.texts += [f"Warning: {text}." for text in card.get("warnings", [])]
     if not best:
         section.texts.append(
             "No trial has a result, so there is no champion. The leaderboard's status column gives the reasons."

@@ -30,6 +30,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         trials, networks : their numbers: planned; finished; stopped, early or pruned; diverged; failed.
         best : the champion; see `pipeline.driver.summary.best_summary`.
         ensemble : the ensemble's networks and scores.
+        data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
         work : what the sweep was made of, and driver_cpu_s, the CPU seconds of the driver.
@@ -45,6 +46,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "networks": counts,
         "best": None,
         "ensemble": None,
+        "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),
         "work": dict.fromkeys(WORK),

@@ -1,8 +1,10 @@
 """Load and split as tasks: what a worker needs for them, and no more of the pipeline."""
 
 from pipeline.components.protocols import Source, Splitter
-from pipeline.components.types import DataCard, Dataset, Development, RawRows
+from pipeline.components.types import DataCard, Dataset, Development, RawRows, SplitReport
 from pipeline.data.card import data_card
+from pipeline.data.quality import data_warnings
+from pipeline.stages.split import Holdout
 
 
 def load_dataset(source: Source) -> tuple[Dataset, DataCard]:
@@ -11,7 +13,8 @@ def load_dataset(source: Source) -> tuple[Dataset, DataCard]:
     return dataset, data_card(dataset)
 
 
-def split_dataset(splitter: Splitter, dataset: Dataset) -> tuple[Development, RawRows, int]:
-    """Split the rows; return the development rows, the test rows and the number of folds."""
+def split_dataset(splitter: Splitter, dataset: Dataset) -> tuple[Development, RawRows, SplitReport]:
+    """Split the rows; return the development rows, the test rows and the report."""
     development, test = splitter(dataset)
-    return development, test, len(development.folds)
+    warnings = data_warnings(dataset, development, test, isinstance(splitter, Holdout))
+    return development, test, SplitReport(len(development.folds), warnings)

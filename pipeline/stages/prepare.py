@@ -18,6 +18,7 @@ from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import MISSING, Column, Table
 from nncore.kernels.backend import Array
 from nncore.stack.data import Data, Rows
+from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import Development, PreparedView, Task
 
@@ -77,6 +78,13 @@ class Prepare:
                 _float32(validation.weights),
             ),
         )
+        if not any((row != data.train.x[0]).any() for row in data.train.x[1:]):
+            names = list(preprocessing.constant_columns) or [column.name for column in table.columns]
+            raise SettingError(
+                f"prepare.min_frequency={self.min_frequency}: after preparation all training rows are equal, so "
+                f"nothing is left to learn from (the columns were {', '.join(map(repr, names[:10]))}); keep rarer "
+                "texts with prepare.min_frequency=1, or choose other columns"
+            )
         return PreparedView(preprocessing, (), target_decoder, data)
 
     def _fit(self, table: Table, rows: Array) -> Preprocessing:

@@ -50,6 +50,7 @@ class ParentRun:
 
         promote, attributes   see mlflow_model.move_alias; the value of the metric is added
         """
+        self._log_file("data_card.json")  # with the warnings that came later than the card
         self._log_file("leaderboard.csv")
         self._log_file("model.onnx")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in event[part].items()}
