@@ -15,6 +15,7 @@ from pipeline.console.output import Output
 from pipeline.driver.context import run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import network_factory
+from pipeline.driver.summary import repeated_message
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
 from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
 from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, plan
@@ -81,6 +82,8 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         "workers": workers,
         "sweep_seconds": sweep.seconds,
     }
+    if message := repeated_message(variants.sampler):
+        output.say(message)
     output.plan(figures, _lines(figures))
     return figures
 

@@ -23,7 +23,7 @@ from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import network_factory
-from pipeline.driver.summary import best_summary, sweep_summary, work_summary
+from pipeline.driver.summary import best_summary, repeated_message, sweep_summary, work_summary
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
@@ -152,6 +152,8 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         summary |= sweep_summary(records, trainer, context.run_folder.time("sweep"))
         cpu_seconds = round(time.process_time() - cpu_start, 3)
         summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
+    if message := repeated_message(context.variants.sampler):
+        context.output.say(message)
 
 
 def _select(context: RunContext, engine: Engine) -> Ranking:

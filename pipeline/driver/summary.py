@@ -8,6 +8,7 @@ from pipeline.engine.ranking import Ranking
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.records import NetworkRecord, TrialRecord
+from pipeline.search.base import Sampler
 
 
 def sweep_summary(records: SweepRecords, trainer: RungTrainer, seconds: float) -> dict[str, Any]:
@@ -33,6 +34,13 @@ def work_summary(records: SweepRecords, trainer: RungTrainer) -> dict[str, int]:
         "retried_slices": trainer.n_retried,
         "resumed_networks": records.n_resumed,
     }
+
+
+def repeated_message(sampler: Sampler) -> str:
+    """What people should know of trials that a search suggests more than once; "" if there are none."""
+    n = getattr(sampler, "n_repeated", 0)  # a search of the user's own may not count them
+    suggestions = "1 suggestion of the search equals" if n == 1 else f"{n} suggestions of the search equal"
+    return f"{suggestions} an earlier trial: equal trials are trained and listed once" if n else ""
 
 
 def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, Any]:

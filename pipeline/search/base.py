@@ -1,6 +1,7 @@
 """What a search is: settings that start a sampler. A sampler is asked for trials and told their scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import PlainValidator
@@ -28,7 +29,17 @@ class TrainRequest(NamedTuple):
 
 
 class Sampler(Protocol):
-    """A search that has begun. Equal scores lead to equal trials, whatever the number of workers."""
+    """A search that has begun. Equal scores lead to equal trials, whatever the number of workers.
+
+    A sampler asks for each trial once: what is suggested again is not trained again.
+
+    Attributes
+    ----------
+    n_repeated : int
+        How many suggestions were equal to an earlier one.
+    """
+
+    n_repeated: int
 
     def ask(self) -> list[TrainRequest]:
         """The requests of the current rung, which do not depend on each other; [] at the end of the search.
@@ -77,10 +88,11 @@ class EnumerableSearch(Protocol):
 
 
 class SingleRungSampler:
-    """Asks once, for trials that are known in advance, to the last epoch."""
+    """Asks once, for the distinct ones of trials that are known in advance, to the last epoch."""
 
     def __init__(self, trials: list[Trial], epochs: int) -> None:
-        self._requests = [TrainRequest(trial, epochs) for trial in trials]
+        self._requests = [TrainRequest(trial, epochs) for trial in distinct(trials)]
+        self.n_repeated = len(trials) - len(self._requests)
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""
@@ -89,6 +101,14 @@ class SingleRungSampler:
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
         """End the search: nothing depends on the scores."""
         self._requests = []
+
+
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials without those that equal an earlier one, numbered from 0."""
+    firsts: dict[tuple[object, ...], Trial] = {}
+    for trial in trials:
+        firsts.setdefault(trial.identity, trial)
+    return [replace(trial, number=number) for number, trial in enumerate(firsts.values())]
 
 
 def require_one_objective(search: str, n_objectives: int) -> None:

@@ -15,7 +15,7 @@ MOST_TRIALS = 100_000
 
 @dataclass(frozen=True, config=STRICT)
 class Grid:
-    """Every combination; of a range, as many points as it says."""
+    """Every combination, equal ones once; of a range, as many points as it says."""
 
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""

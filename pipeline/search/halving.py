@@ -8,7 +8,7 @@ from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, require_one_objective
+from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, distinct, require_one_objective
 from pipeline.search.space import Space
 from pipeline.search.trial import Trial
 
@@ -58,11 +58,12 @@ class Halving:
     def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         require_one_objective("halving", n_objectives)
-        trials, rungs = self.candidates.list_trials(space), rung_epochs(self.first, self.factor, epochs)
+        candidates, rungs = self.candidates.list_trials(space), rung_epochs(self.first, self.factor, epochs)
+        trials = distinct(candidates)
         sizes = [len(trials)]
         while len(sizes) < len(rungs):
             sizes.append(ceil(sizes[-1] / self.factor))
-        return HalvingSampler([Bracket(trials, list(zip(sizes, rungs, strict=True)))])
+        return HalvingSampler([Bracket(trials, list(zip(sizes, rungs, strict=True)))], len(candidates) - len(trials))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,7 +99,9 @@ class Hyperband:
         rungs = rung_epochs(self.first, self.factor, epochs)
         dealt: list[list[Trial]] = [[] for _ in rungs]
         wanted = [ceil(len(rungs) / (s + 1) * self.factor**s) for s in reversed(range(len(rungs)))]
-        for trial in self.candidates.list_trials(space):
+        candidates = self.candidates.list_trials(space)
+        distinct_trials = distinct(candidates)
+        for trial in distinct_trials:
             behind = min(range(len(rungs)), key=lambda bracket: (len(dealt[bracket]) + 1) / wanted[bracket])
             dealt[behind].append(trial)
         brackets = []
@@ -106,7 +109,7 @@ class Hyperband:
             sizes = [max(1, len(trials) // self.factor**rung) for rung in range(len(rungs) - skipped)]
             if trials:
                 brackets.append(Bracket(trials, list(zip(sizes, rungs[skipped:], strict=True))))
-        return HalvingSampler(brackets)
+        return HalvingSampler(brackets, len(candidates) - len(distinct_trials))
 
 
 def rung_epochs(first: int, factor: int, epochs: int) -> list[int]:
@@ -133,8 +136,8 @@ def rung_epochs(first: int, factor: int, epochs: int) -> list[int]:
 class HalvingSampler:
     """Brackets that advance together, a rung at a time."""
 
-    def __init__(self, brackets: list[Bracket]) -> None:
-        self._brackets = brackets
+    def __init__(self, brackets: list[Bracket], n_repeated: int) -> None:
+        self._brackets, self.n_repeated = brackets, n_repeated
         self._rung = 0
 
     def ask(self) -> list[TrainRequest]:

@@ -22,7 +22,7 @@ class Tpe:
     Parameters
     ----------
     trials : int, > 0
-        In all; the first 10 are random.
+        Suggestions in all; the first 10 are random. What is suggested again is not trained again.
     batch_size : int, > 0
         Trials that are asked for before their scores are told; while they are trained they count as bad.
     seed : int, >= 0
@@ -50,7 +50,7 @@ class GaussianProcess:
     Parameters
     ----------
     trials : int, > 0
-        In all; the first 10 are random.
+        Suggestions in all; the first 10 are random. What is suggested again is not trained again.
     batch_size : int, > 0
         Trials that are asked for before their scores are told.
     seed : int, >= 0
@@ -124,7 +124,10 @@ def _seed(seed: int) -> int:
 
 
 class OptunaSampler:
-    """An Optuna study in memory: the same scores in the same batches lead to the same trials."""
+    """An Optuna study in memory: the same scores in the same batches lead to the same trials.
+
+    What Optuna suggests again is told the scores of the trial that it equals.
+    """
 
     def __init__(
         self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: Space, epochs: int, n_objectives: int
@@ -134,36 +137,50 @@ class OptunaSampler:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._study = optuna.create_study(directions=["minimize"] * n_objectives, sampler=sampler)
         self._settings, self._space, self._epochs = settings, space, epochs
-        self._asked: dict[str, optuna.Trial] = {}
+        self._keys: dict[tuple[object, ...], str] = {}  # by identity, of all trials
+        self._scores: dict[str, tuple[float, ...]] = {}  # by key
+        self._asked: list[tuple[optuna.Trial, str]] = []  # suggestions of this rung, and the keys of their trials
         self._requests: list[TrainRequest] = []
-        self._n_asked = 0
+        self._n_asked = self.n_repeated = 0
         self._worst = [-inf] * n_objectives  # by objective, of trials that did not diverge
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""
-        if not self._requests:
+        while not self._requests and self._n_asked < self._settings.trials:
             end = min(self._n_asked + self._settings.batch_size, self._settings.trials)
-            for number in range(self._n_asked, end):
+            for _ in range(self._n_asked, end):
                 optuna_trial = self._study.ask()
-                trial = self._space.suggest(number, OptunaSuggester(optuna_trial))
-                self._asked[trial.key] = optuna_trial
-                self._requests.append(TrainRequest(trial, self._epochs))
+                trial = self._space.suggest(len(self._keys), OptunaSuggester(optuna_trial))
+                if trial.identity in self._keys:
+                    self.n_repeated += 1
+                else:
+                    self._keys[trial.identity] = trial.key
+                    self._requests.append(TrainRequest(trial, self._epochs))
+                self._asked.append((optuna_trial, self._keys[trial.identity]))
             self._n_asked = end
+            if not self._requests:
+                self._tell_study()
         return self._requests
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
         """Tell the study. A diverged trial counts as the worst so far: a failure would teach the model nothing."""
+        self._scores |= scores
+        self._tell_study()
+        self._requests = []
+
+    def _tell_study(self) -> None:
         import optuna
 
-        finite = [scores[key] for key in self._asked if all(map(isfinite, scores[key]))]
+        rung = [self._scores[key] for _, key in self._asked]
+        finite = [scores for scores in rung if all(map(isfinite, scores))]
         self._worst = [max(column) for column in zip(self._worst, *finite, strict=True)]
-        for key, optuna_trial in self._asked.items():
-            values = scores[key] if all(map(isfinite, scores[key])) else self._worst
+        for (optuna_trial, _), scores in zip(self._asked, rung, strict=True):
+            values = scores if all(map(isfinite, scores)) else self._worst
             if all(map(isfinite, values)):
                 self._study.tell(optuna_trial, list(values))
             else:
                 self._study.tell(optuna_trial, state=optuna.trial.TrialState.FAIL)
-        self._asked, self._requests = {}, []
+        self._asked = []
 
 
 class OptunaSuggester:

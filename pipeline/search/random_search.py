@@ -43,13 +43,13 @@ class Random:
 
     def list_trials(self, space: Space) -> list[Trial]:
         """The trials, in the order in which they are drawn."""
-        trials: dict[str, Trial] = {}
+        trials: dict[object, Trial] = {}
         while len(trials) < self.trials:
             for attempt in range(ATTEMPTS):
                 random = generator(self.seed, "search", len(trials), attempt)
                 trial = space.suggest(len(trials), RandomSuggester(random))
-                if str(trial.parameters) not in trials:
-                    trials[str(trial.parameters)] = trial
+                if trial.identity not in trials:
+                    trials[trial.identity] = trial
                     break
             else:
                 break
@@ -104,10 +104,10 @@ class Sobol:
         axes = {name: axis for axis, name in enumerate(space.decisions)}
         sequence = qmc.Sobol(max(1, len(axes)), rng=generator(self.seed, "sobol"))
         points = sequence.random_base2(ceil(log2(self.trials)))[: self.trials]  # (trials, decisions)
-        trials: dict[str, Trial] = {}
+        trials: dict[object, Trial] = {}
         for point in points.tolist():
             trial = space.suggest(len(trials), PointSuggester(axes, point))
-            trials.setdefault(str(trial.parameters), trial)
+            trials.setdefault(trial.identity, trial)
         return list(trials.values())
 
 

@@ -41,6 +41,11 @@ class Trial:
         return f"{self.number:04d}"
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for trials with equal settings, whatever their numbers: they would have equal results."""
+        return self.optimizer_name, self.optimizer, self.regularizer_name, self.regularizer, repr(self.overrides)
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """Flat, with dotted names: {"optimizer": "adam", "optimizer.learning_rate": 0.001, ...}."""
         return (

@@ -315,3 +315,26 @@ def test_law_7_a_search_that_contradicts_other_settings_is_refused(begin, messag
 def test_law_7_wrong_settings_are_refused(settings, message):
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(Halving).validate_python(settings)
+
+
+REPEATED = space([0.01, 0.01, 1e-2, 1, 1.0, 0.02])
+
+
+@pytest.mark.parametrize("search", [Grid(), Halving(Grid(), 3, 1), Hyperband(Grid(), 3, 1)], ids=repr)
+def test_equal_combinations_of_a_grid_are_trained_once(search):
+    sampler = search.begin(REPEATED, 9, 1)
+    trials = [request.trial for request in sampler.ask()]
+    assert sorted(trial.parameters["optimizer.learning_rate"] for trial in trials) == [0.01, 0.02, 1]
+    assert sorted(trial.number for trial in trials) == [0, 1, 2]
+    assert sampler.n_repeated == 3
+
+
+def test_settings_of_different_meaning_are_not_equal():
+    """1 component is not 100 % of the variance."""
+    swept = space([0.01], reduce={"n_components": [1, 1.0, 1]})
+    assert [
+        trial.parameters["reduce.n_components"] for trial in (r.trial for r in Grid().begin(swept, 9, 1).ask())
+    ] == [
+        1,
+        1.0,
+    ]

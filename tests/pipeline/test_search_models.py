@@ -12,7 +12,7 @@ from statistics import fmean
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.search.optuna_samplers import CmaEs, GaussianProcess, Tpe
+from pipeline.search.optuna_samplers import CmaEs, GaussianProcess, OptunaSuggester, Tpe, _seed
 from pipeline.search.random_search import Random
 from pipeline.search.space import Space
 
@@ -162,3 +162,53 @@ def test_a_gaussian_process_finds_better_trials_than_random_search():
 def test_optuna_is_not_loaded_before_it_is_needed():
     code = "import sys, pipeline.search.optuna_samplers; assert not {'optuna', 'scipy', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, check=True)
+
+
+FEW = space(
+    {"adam": {"_target_": ADAM, "learning_rate": [0.1, 0.01, 0.001]}},
+    training={"batch_size": [8, 64]},
+)
+
+
+def score_of_few(trial):
+    return log10(trial.parameters["optimizer.learning_rate"]) ** 2 + trial.parameters["training.batch_size"] / 64
+
+
+def study_of(sampler):
+    """The scores of each combination in Optuna's study, as often as it was suggested."""
+    told = {}
+    for trial in sampler._study.trials:
+        told.setdefault(tuple(trial.params.values()), []).append(trial.value)
+    return told
+
+
+def test_what_is_suggested_again_is_told_its_score_and_not_trained_again():
+    sampler, trained = Tpe(40, 4, 3).begin(FEW, 5, 1), []
+    while requests := sampler.ask():
+        assert sampler.ask() == requests
+        trained += [request.trial for request in requests]
+        sampler.tell({request.trial.key: (score_of_few(request.trial),) for request in requests})
+    assert len({str(trial.parameters) for trial in trained}) == len(trained) <= 6
+    assert [trial.key for trial in trained] == [f"{number:04d}" for number in range(len(trained))]
+    assert sampler.n_repeated == 40 - len(trained)
+    told = study_of(sampler)
+    assert sum(map(len, told.values())) == 40
+    assert {len(set(scores)) for scores in told.values()} == {1}
+    assert {scores[0] for scores in told.values()} == {score_of_few(trial) for trial in trained}
+
+
+def test_the_search_goes_on_as_if_every_suggestion_had_been_trained():
+    """As a study that is asked and told by hand, without regard to equal suggestions."""
+    sampler = Tpe(24, 4, 1).begin(FEW, 5, 1)
+    while requests := sampler.ask():
+        sampler.tell({request.trial.key: (score_of_few(request.trial),) for request in requests})
+    import optuna
+
+    by_hand = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=_seed(1)))
+    for _ in range(6):
+        batch = [by_hand.ask() for _ in range(4)]
+        trials = [FEW.suggest(trial.number, OptunaSuggester(trial)) for trial in batch]
+        for trial, suggested in zip(batch, trials, strict=True):
+            by_hand.tell(trial, score_of_few(suggested))
+    assert [trial.params for trial in by_hand.trials] == [trial.params for trial in sampler._study.trials]
+    assert [trial.value for trial in by_hand.trials] == [trial.value for trial in sampler._study.trials]

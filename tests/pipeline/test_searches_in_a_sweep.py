@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import compose, requested_trials, run_pipeline, run_sweep, slow_after_first
+from running import FEW, QUICK, compose, requested_trials, run_command, run_pipeline, run_sweep, slow_after_first
 
 from nncore.inference import model_file
 from nncore.stack.regroup import collect
@@ -299,3 +299,30 @@ def test_law_2_a_diverged_trial_is_dropped_by_the_search(tmp_path):
     assert summary["trials"]["diverged"] == 1
     assert len(rungs[1]["until"]) == 1
     assert "0002" not in rungs[1]["until"]
+
+
+REPEATS = {
+    "grid": ("space.optimizer.adam.learning_rate=[0.01,0.01,1e-2]",),
+    "tpe": ("space.optimizer.adam.learning_rate=[0.01,0.003]", "search=tpe", "search.trials=30", "search.batch_size=4"),
+}
+
+
+@pytest.mark.parametrize("search", REPEATS)
+def test_law_5_equal_trials_are_trained_and_listed_once(search, tmp_path):
+    """Also when the run is resumed."""
+    settings = (*IRIS, *FEW[:3], *REPEATS[search], "~space.regularizer.l1")
+    summary = run_sweep(tmp_path, *settings)
+    n = len(read_leaderboard(tmp_path))
+    rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
+    hashes = {key: content_hash for rung in rungs for key, (content_hash, _) in rung["networks"].items()}
+    assert len(hashes) == len({*hashes.values()}) == n == summary["trials"]["planned"] == summary["trials"]["finished"]
+    again = run_sweep(tmp_path, *settings, f"run={summary['run_id']}")
+    assert (again["digest"], again["work"]["slices"]) == (summary["digest"], 0)
+
+
+@pytest.mark.slow
+def test_equal_trials_are_named_in_the_output(tmp_path):
+    settings = (*IRIS, *FEW[:3], *REPEATS["grid"], *QUICK)
+    expected = "14 suggestions of the search equal an earlier trial: equal trials are trained and listed once"
+    assert expected in run_command(tmp_path, "plan", *settings).stdout
+    assert expected in run_command(tmp_path, *settings).stdout
