@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
+import numpy as np
+
 from nncore.architecture import Architecture
 from nncore.kernels.backend import Array
 from nncore.stack.data import Data, Rows
@@ -12,10 +14,13 @@ from nncore.stack.state import Network, Stack, start
 
 # At most so many arrays exist at a time; tests/nncore/test_device.py compares them with NumPy's own count.
 PER_PARAMETER = 9  # parameters and a copy, gradient, the optimizer's working arrays, selected weights
+LEAST_PER_PARAMETER = 4  # parameters and a copy, gradient, selected weights: all that compiled loops need
 PER_STATE = 2  # state and a copy
 PER_ACTIVATION = 8  # of a batch, forward and backward
 PER_VALIDATED = 4  # activations of the validation rows, ROWS_AT_ONCE at a time
 PER_OUTPUT = 3  # outputs for all validation rows, loss and metrics
+
+SMALL = 32  # largest width of a network from which the state's size is extrapolated; even, as some losses require
 
 
 def to_device(stack: Stack, move: Callable[[Array], Array]) -> Stack:
@@ -45,23 +50,36 @@ def views_to_device(views: Sequence[Data], move: Callable[[Array], Array]) -> tu
     )
 
 
-def network_bytes(architecture: Architecture, network: Network, n_validation: int) -> int:
-    """Estimate the memory that one network of a stack needs in training.
+def network_bytes(
+    architecture: Architecture, network: Network, n_train: int, n_validation: int, per_parameter: int = PER_PARAMETER
+) -> int:
+    """Estimate the memory that one network of a stack needs in training; allocates none of it.
 
     Parameters
     ----------
     architecture : Architecture
     network : Network
-    n_validation : int
-        Number of validation rows.
+    n_train, n_validation : int
+        Numbers of rows.
+    per_parameter : int, default PER_PARAMETER
+        Arrays of the parameters' size that exist at a time. With LEAST_PER_PARAMETER the estimate is what training on a
+        core takes at least.
 
     Returns
     -------
     int
         An upper bound in bytes, without the data.
     """
-    stack, n_rows = start(architecture, [network]), min(n_validation, ROWS_AT_ONCE)
-    n_numbers = PER_PARAMETER * architecture.buffer_size + PER_STATE * sum(a.size for a in stack.state.values())
-    n_numbers += (PER_ACTIVATION * architecture.batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes)
+    batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, ROWS_AT_ONCE)
+    n_numbers = per_parameter * architecture.buffer_size + PER_STATE * _state_size(architecture, network)
+    n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes)
     n_numbers += PER_OUTPUT * n_validation * architecture.sizes[-1]
-    return ceil(n_numbers * stack.parameters.itemsize)
+    return ceil(n_numbers * np.dtype(architecture.dtype).itemsize)
+
+
+def _state_size(architecture: Architecture, network: Network) -> float:
+    """Numbers in a network's state: per parameter as many as in that of a small network of the same kind."""
+    layers = tuple(replace(layer, outputs=min(layer.outputs, SMALL)) for layer in architecture.layers)
+    small = replace(architecture, inputs=min(architecture.inputs, SMALL), layers=layers)
+    n_numbers = sum(array.size for array in start(small, [network]).state.values())
+    return n_numbers / small.n_parameters * architecture.buffer_size

@@ -41,7 +41,7 @@ class TaskLostError(Exception):
     """
 
 
-class TaskMemoryError(TaskLostError):
+class TaskMemoryError(TaskLostError, MemoryError):
     """The task ran out of memory; with less work per task it may succeed."""
 
 
@@ -66,6 +66,21 @@ class GpuCapacity(NamedTuple):
 NO_GPUS = GpuCapacity(0, 0)
 
 
+class HostMemory(NamedTuple):
+    """The memory of the hosts, in bytes.
+
+    Parameters
+    ----------
+    per_worker : int
+        What a worker can use if all workers train; on the host that has the least.
+    largest : int
+        What a single worker can use on the host that has the most.
+    """
+
+    per_worker: int
+    largest: int
+
+
 class Executor(Protocol):
     """Runs functions as tasks."""
 
@@ -82,6 +97,10 @@ class Executor(Protocol):
         SettingError
             If the settings ask for GPUs and these cannot be used.
         """
+
+    @property
+    def memory(self) -> HostMemory:
+        """Memory that the workers can use, at the moment; meaningful while no task runs."""
 
     def check(self, options: TaskOptions) -> None:
         """Raise ValueError if no host has the resources for such a task."""

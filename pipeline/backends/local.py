@@ -8,7 +8,8 @@ from typing import Any
 
 import pydantic.dataclasses
 
-from pipeline.backends.base import NO_GPUS, Future, TaskOptions
+from pipeline.backends.base import NO_GPUS, Future, HostMemory, TaskOptions
+from pipeline.backends.memory import available_memory
 from pipeline.backends.tasks import run_task
 from pipeline.components.fields import STRICT
 
@@ -48,6 +49,12 @@ class LocalExecutor:
     """Runs a task when its result is first fetched."""
 
     workers, gpus = 1, NO_GPUS
+
+    @property
+    def memory(self) -> HostMemory:
+        """See Executor."""
+        available = available_memory()
+        return HostMemory(available, available)
 
     def check(self, options: TaskOptions) -> None:
         """Accept any task."""

@@ -10,8 +10,9 @@ from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nncore.kernels.backend import probe_gpu, select_gpu
-from pipeline.backends.base import Future, GpuCapacity, TaskLostError, TaskMemoryError, TaskOptions
+from pipeline.backends.base import Future, GpuCapacity, HostMemory, TaskLostError, TaskMemoryError, TaskOptions
 from pipeline.backends.gpu import GpuCount, GpuShares
+from pipeline.backends.memory import UNKNOWN, available_memory
 from pipeline.backends.ray_head import RESPONSE_S, HeadMonitor, NodeInfo
 from pipeline.backends.tasks import run_task
 
@@ -77,6 +78,18 @@ class RayExecutor:
     def gpus(self) -> GpuCapacity:
         """See Executor."""
         return self._shares.capacity(self._hosts())
+
+    @property
+    def memory(self) -> HostMemory:
+        """See Executor. Of a cluster's hosts, what Ray may give to tasks."""
+        if self._single_host:
+            available = available_memory()
+            return HostMemory(available // self.workers, available)
+        hosts = [host for host in self._hosts() if host.get("CPU", 0) >= 1]
+        return HostMemory(
+            min((int(host.get("memory", UNKNOWN) / host["CPU"]) for host in hosts), default=UNKNOWN),
+            max((int(host.get("memory", UNKNOWN)) for host in hosts), default=UNKNOWN),
+        )
 
     def check(self, options: TaskOptions) -> None:
         """Raise ValueError if no host has the resources; Ray would wait forever. No hosts yet: accept any task."""

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from pipeline.components.errors import SettingError, errors_as_lines
 from pipeline.components.version import __version__
+from pipeline.console.standard_output import checked_standard_output
 
 SUFFIX = "_command"
 USAGE = """nnsweep: find the optimizer and the regularization that suit your data.
@@ -53,7 +54,7 @@ def dispatch(arguments: list[str], began: float) -> None:
         When the process started, on the monotonic clock.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what is finished is kept
-    with errors_as_lines():
+    with errors_as_lines(), checked_standard_output():
         first = arguments[0] if arguments else ""
         is_command = bool(first) and "=" not in first and first[0] not in "-+~"
         name, rest = (first, arguments[1:]) if is_command else ("sweep", arguments)

@@ -5,13 +5,17 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from pipeline.components.secrets import masked
 
 MAX_LISTED = 20  # problems in one message
 UNPRINTABLE = re.compile(r"\s*[^\S ]\s*")  # white space other than single blanks, as in texts of several lines
+MEMORY_CURES = (
+    "take fewer rows or columns (data.where, data.drop), smaller networks (network.hidden, training.batch_size), "
+    "or fewer workers (execution.cpus)"
+)
 
 
 class SettingError(Exception):
@@ -74,13 +78,15 @@ class Problems:
 def errors_as_lines() -> Iterator[None]:
     """End the process on an exception, with a message on standard error and an exit code.
 
-    2: invalid setting or data; 1: internal error; 130: Ctrl-C. With NNSWEEP_TRACEBACK=1 in the environment an internal
-    error is printed with its traceback, too.
+    2: invalid setting or data, or too little memory; 1: internal error; 130: Ctrl-C. With NNSWEEP_TRACEBACK=1 in the
+    environment an internal error is printed with its traceback, too.
     """
     try:
         yield
     except SettingError as error:
         fail(str(error), 2)
+    except MemoryError as error:
+        fail(f"out of memory ({' '.join(str(error).split()) or 'no details'}); {MEMORY_CURES}", 2)
     except KeyboardInterrupt:
         fail("interrupted; what is finished is kept", 130)
     except Exception as error:
@@ -92,7 +98,9 @@ def errors_as_lines() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the process with a message on standard error."""
-    sys.stderr.write(f"nnsweep: {masked(message)}\n")
+    with suppress(OSError):  # where standard error cannot be written to, the exit code says it alone
+        sys.stderr.write(f"nnsweep: {masked(message)}\n")
+        sys.stderr.flush()
     sys.exit(code)
 
 

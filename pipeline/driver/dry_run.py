@@ -18,6 +18,7 @@ from pipeline.driver.networks import network_factory
 from pipeline.driver.summary import repeated_message
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
 from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
+from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
@@ -201,8 +202,10 @@ class SweepPlan:
 
     def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor, task: Task) -> None:
         """Plan the stacks of a rung, time an epoch of each kind of stack, and simulate how workers train them."""
-        packing, workers = settings.stacks, executor.workers
-        stacks = [self._timed(stack, settings, executor, task) for stack in plan(networks, workers, packing)]
+        packing, needs = settings.stacks, MemoryNeeds(networks, executor.memory)
+        workers = needs.workers(executor.workers)
+        planned = needs.narrowed(plan(networks, executor.workers, packing))
+        stacks = [self._timed(stack, settings, executor, task) for stack in planned]
         seconds, n_slices = simulate(stacks, workers, packing.slice_seconds)
         self.rungs += 1
         self.stacks += len(stacks)

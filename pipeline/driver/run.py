@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from errno import ENOSPC
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from typing import Any
 
 from pipeline.backends.base import Executor, TaskOptions
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import MEMORY_CURES, SettingError
 from pipeline.config.schema import Configuration, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
@@ -165,6 +167,12 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
         run_folder.write_summary()
         _report_written(lambda: context.settings.report.write(run_folder.folder), run_folder, context.output)
         n_diverged = sum(trial.diverged for trial in trials)
+        failed = [trial.reason for trial in trials if trial.failed]
+        if failed:
+            raise SettingError(
+                f"no trial has a result: of {len(trials)} trials {len(failed)} failed, the first of them {failed[0]}; "
+                f"where memory is the reason, {MEMORY_CURES}"
+            )
         if n_diverged < len(trials):
             raise SettingError(
                 f"budget.seconds={context.settings.budget.seconds}: no trial has a result, as {n_diverged} of "
@@ -214,13 +222,23 @@ def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFo
 
 @contextmanager
 def _full_disk_reported(runs: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one that names the setting."""
+    """Turn the error of a full disk into one that names the folder: that of the runs, or of temporary files."""
     try:
         yield
     except OSError as error:
-        if error.errno != ENOSPC:
+        if error.errno not in (ENOSPC, EDQUOT):
             raise
+        temporary = Path(gettempdir())
+        folders = {f"runs={runs}": runs.absolute(), f"TMPDIR={temporary}": temporary}
+        if error.filename and not any(Path(error.filename).is_relative_to(folder) for folder in folders.values()):
+            folders = {str(error.filename): Path(error.filename)}
+        fullest = min(folders, key=lambda name: _free_bytes(folders[name]))
         raise SettingError(
-            f"runs={runs}: its disk must have free space, but is full; free some and give the same command again: "
+            f"{fullest}: its disk must have free space, but is full; free some and give the same command again: "
             "finished work is kept"
         ) from None
+
+
+def _free_bytes(path: Path) -> int:
+    """Free bytes on the disk of a path that may not exist yet."""
+    return disk_usage(next(parent for parent in (path, *path.parents) if parent.exists())).free

@@ -9,7 +9,7 @@ from running import nightly_after_first
 from samples import BATCH_NORM, METRICS, make_architecture, make_data, make_network
 
 from nncore.kernels.elementwise import ElementwiseKernel
-from nncore.stack.device import network_bytes
+from nncore.stack.device import LEAST_PER_PARAMETER, network_bytes
 from nncore.stack.state import start
 from nncore.stack.training import train
 
@@ -47,5 +47,27 @@ def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):
     data = make_data(architecture, 260, n_validation)
     optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
     networks = [make_network(str(seed), seed, optimizer, *regularizers) for seed in range(WIDTH)]
-    estimated_bytes = WIDTH * network_bytes(architecture, networks[0], n_validation)
+    estimated_bytes = WIDTH * network_bytes(architecture, networks[0], 260, n_validation)
     assert estimated_bytes / 4 < peak_bytes(architecture, networks, data) < estimated_bytes
+
+
+@pytest.mark.parametrize("component", nightly_after_first([*OPTIMIZERS, *REGULARIZERS]), ids=short_name)
+def test_the_least_memory_is_not_more_than_a_core_takes(component):
+    """A network is refused if it needs more, so the estimate must not exaggerate, nor be too low to refuse any."""
+    architecture = make_architecture((50, 1000, 1000, 10), batch_size=16)
+    optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
+    network = make_network("", 0, optimizer, *regularizers)
+    estimated_bytes = network_bytes(architecture, network, 64, 30, LEAST_PER_PARAMETER)
+    measured_bytes = peak_bytes(architecture, [network], make_data(architecture, 64, 30))
+    assert measured_bytes / 2 < estimated_bytes < 1.15 * measured_bytes
+
+
+def test_estimating_the_memory_of_a_huge_network_takes_none():
+    """4 TB of parameters."""
+    architecture = make_architecture((10, 10**6, 10**6, 2))
+    tracemalloc.start()
+    estimated_bytes = network_bytes(architecture, make_network("", 0), 100, 100)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert estimated_bytes > 3 * 4e12
+    assert peak < 1e6

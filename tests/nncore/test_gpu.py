@@ -113,7 +113,8 @@ def test_a_thousand_networks_on_digits_agree_with_the_cpu(capsys):
         seconds[name], curves[name] = sorted(times)[1], [reports[network.key].curves for network in networks]
 
     timed("core", lambda array: array)
-    with_gpu_memory_limit(max(1000 * network_bytes(architecture, networks[0], 397), 10**9), timed, "GPU", to_gpu)
+    limit = max(1000 * network_bytes(architecture, networks[0], 1400, 397), 10**9)
+    with_gpu_memory_limit(limit, timed, "GPU", to_gpu)
     for on_core, on_gpu in zip(curves["core"], curves["GPU"], strict=True):
         np.testing.assert_allclose(on_gpu["train/loss"], on_core["train/loss"], rtol=1e-3)
         np.testing.assert_allclose(on_gpu["validation/accuracy"], on_core["validation/accuracy"], atol=0.02)

@@ -105,8 +105,8 @@ def gpu_width(
     n_rows = view_shape.n_train + view_shape.n_validation
     itemsize = np.dtype(architecture.dtype).itemsize
     views = n_views * n_rows * (view_shape.n_inputs + view_shape.n_outputs + 1) * itemsize
-    examples = {network.kinds: network for network in networks}.values()
-    largest = max(network_bytes(architecture, network, view_shape.n_validation) for network in examples)
+    kinds = {network.kinds: network for network in networks}.values()
+    largest = max(network_bytes(architecture, net, view_shape.n_train, view_shape.n_validation) for net in kinds)
     return max(1, int(memory * GPU_SHARE - views) // largest)
 
 

@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from nncore.stack.training import Report
-from pipeline.backends.base import Executor, Future, GpuCapacity, TaskLostError, TaskMemoryError, TaskOptions
+from pipeline.backends.base import Executor, Future, GpuCapacity, TaskLostError, TaskOptions
 from pipeline.components.types import Task
 from pipeline.engine.packing.cost_model import gpu_width, steps_per_epoch
+from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import RungProgress, SweepRecords
@@ -134,9 +135,15 @@ class RungTrainer:
         networks : sequence of TrialNetwork
         report : callable
             Called with the keys of the networks that slices have reported.
+
+        Raises
+        ------
+        SettingError
+            If a network does not fit into memory; no slice is started then.
         """
         executor, packing = self._context.executor, self._context.packing
-        planned = plan(networks, executor.workers + executor.gpus.n, packing)
+        needs = MemoryNeeds(networks, executor.memory)
+        planned = self._planned(networks, needs)
         epochs = sorted({network.until for network in networks}) or [0]
         goals = f"{epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else str(epochs[0])
         if planned:
@@ -145,14 +152,15 @@ class RungTrainer:
         n_views = len({network.fold.content_hash for network in networks})
         first, fits = self.checkpoints.next_stack, partial(self._width_on_gpu, n_views)
         retries = self._context.options.retries
-        scheduler = Scheduler(planned, executor.workers, packing.slice_seconds, retries, first, fits)
+        scheduler = Scheduler(planned, needs.workers(executor.workers), packing.slice_seconds, retries, first, fits)
         n_epochs = sum(network.until - network.start for network in networks)
         self._records.rungs.append(RungProgress(goals, len(networks), n_epochs, n_epochs))
         running: dict[Future, RunningSlice] = {}
         reported: list[str] = []
         while True:
-            scheduler.resize(executor.workers, executor.gpus.n)
-            for gpu, n in ((True, executor.gpus.n), (False, executor.workers)):
+            n_cores = needs.workers(executor.workers)
+            scheduler.resize(n_cores, executor.gpus.n)
+            for gpu, n in ((True, executor.gpus.n), (False, n_cores)):
                 while not self.late and self._training[gpu] < n and (chosen := scheduler.next(gpu)):
                     outcome, running_slice = self._start(chosen, scheduler.stacks[chosen.stack])
                     running[outcome] = running_slice
@@ -166,6 +174,18 @@ class RungTrainer:
         self.checkpoints.reserve(len(scheduler.stacks))
         self.n_stacks += len(planned)
         self.widest_stack = max([self.widest_stack, *(len(stack.networks) for stack in scheduler.stacks.values())])
+
+    def _planned(self, networks: Sequence[TrialNetwork], needs: MemoryNeeds) -> list[PlannedStack]:
+        """The stacks, no wider than memory allows; says so if it makes a difference."""
+        executor, say = self._context.executor, self._context.say
+        wanted = plan(networks, executor.workers + executor.gpus.n, self._context.packing)
+        planned = needs.narrowed(wanted)
+        if len(planned) > len(wanted):
+            before, now = (max(len(stack.networks) for stack in stacks) for stacks in (wanted, planned))
+            say(f"stacks.width={self._context.packing.width}: {now} instead of {before} networks, for lack of memory")
+        if (n_cores := needs.workers(executor.workers)) < executor.workers:
+            say(f"warning: {n_cores} of {executor.workers} workers train at a time, for lack of memory")
+        return planned
 
     def _width_on_gpu(self, n_views: int, stack: PlannedStack) -> int:
         """How many networks like those of the stack a GPU trains at a time."""
@@ -245,7 +265,7 @@ class RungTrainer:
         """Let a slice be repeated; the key of the network, if any, that is given up instead."""
         self.n_retried += 1
         self.checkpoints.forget_memory()
-        key = scheduler.lost(lost.slice, isinstance(error, TaskMemoryError | MemoryError))
+        key = scheduler.lost(lost.slice, isinstance(error, MemoryError))
         if key is None:
             return []
         cause = f"{CRASHED} ({str(error) or 'out of memory'})"
