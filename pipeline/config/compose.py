@@ -158,10 +158,15 @@ def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Ite
         yield
 
 
-def _stem(path: str) -> str:
-    """For ${stem:some/path/file.csv.gz}: "file", with only the characters that a name may have."""
-    name = re.sub("[^A-Za-z0-9_.-]+", "_", path.rstrip("/").rpartition("/")[2].partition(".")[0])
-    return name.strip("_.-")[:100] or "data"
+def _stem(path: str | Sequence[str]) -> str:
+    """For ${stem:some/path/file.csv.gz}: "file", with only the characters that a name may have.
+
+    Of several paths the first counts, and of a pattern such as folder/*.csv the folder.
+    """
+    first = path if isinstance(path, str) else "".join(path[:1])
+    parts = first.rstrip("/").rsplit("/", 2)[-2:]
+    names = (re.sub("[^A-Za-z0-9_.-]+", "_", part.partition(".")[0]).strip("_.-")[:100] for part in reversed(parts))
+    return next(filter(None, names), "data")
 
 
 def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from nncore.inference.spelling import DAY_SECONDS
 from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, as_text
@@ -29,6 +30,7 @@ class BadValueError(ValueError):
 
 def kind_of(arrow_type: pa.DataType) -> tuple[ColumnKind, ColumnType] | None:
     """Kind and type of the column that values of an Arrow type make; None for lists, bytes and the like."""
+    arrow_type = storage_type(arrow_type)
     if pa.types.is_dictionary(arrow_type):
         return kind_of(arrow_type.value_type)
     if pa.types.is_boolean(arrow_type):
@@ -45,6 +47,32 @@ def kind_of(arrow_type: pa.DataType) -> tuple[ColumnKind, ColumnType] | None:
         return "numeric", "double"
     is_string = pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type)
     return ("categorical", "string") if is_string else None
+
+
+def storage_type(arrow_type: pa.DataType) -> pa.DataType:
+    """The type in which `stored_values` returns values of a type."""
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        return storage_type(arrow_type.storage_type)
+    if pa.types.is_run_end_encoded(arrow_type):
+        return storage_type(arrow_type.value_type)
+    if pa.types.is_dictionary(arrow_type):
+        return pa.dictionary(pa.int64(), storage_type(arrow_type.value_type))
+    return pa.large_string() if pa.types.is_string_view(arrow_type) else arrow_type
+
+
+def stored_values(values: pa.Array) -> pa.Array:
+    """The values in a form that all of Arrow's functions take.
+
+    Extension types and run-length encoding are removed, string views become strings, and the indices of dictionaries
+    are signed integers, whatever the writer has chosen.
+    """
+    if isinstance(values, pa.ExtensionArray):
+        return stored_values(values.storage)
+    if pa.types.is_run_end_encoded(values.type):
+        return stored_values(pyarrow.compute.run_end_decode(values))
+    if pa.types.is_dictionary(values.type):
+        return pa.DictionaryArray.from_arrays(values.indices.cast(pa.int64()), stored_values(values.dictionary))
+    return values.cast(pa.large_string()) if pa.types.is_string_view(values.type) else values
 
 
 def is_text(arrow_type: pa.DataType) -> bool:
@@ -83,7 +111,7 @@ def numbers_of(values: pa.Array, column: Column) -> Array:
     if is_text(values.type):
         numbers = _convert_distinct(values, column.convert)
     elif pa.types.is_time(values.type):
-        numbers = _in_64_bits(values.cast(pa.time64("us"))) / (DAY_SECONDS * 1e6)
+        numbers = _in_64_bits(values.cast(pa.time64("us"), safe=False)) / (DAY_SECONDS * 1e6)
     elif pa.types.is_duration(values.type):
         numbers = _in_64_bits(values.cast(pa.duration("us"), safe=False)) / 1e6
     elif is_date(values.type):

@@ -24,7 +24,7 @@ FileAddress = Annotated[str, AfterValidator(_absolute)]  # of a file or folder, 
 
 
 @contextmanager
-def opened(setting: str, path: str, compression: str | None = None) -> Iterator[IO[bytes]]:
+def opened(setting: str, path: str, compression: str | None = None, was_checked: bool = False) -> Iterator[IO[bytes]]:
     """Open a file for reading, for the `with` block.
 
     Parameters
@@ -35,6 +35,8 @@ def opened(setting: str, path: str, compression: str | None = None) -> Iterator[
         Local, or any address that fsspec knows.
     compression : {"infer"} or None
         "infer": from the extension (.gz, .bz2, .zst, ...).
+    was_checked : bool, default False
+        Whether the file has been opened before, so that a server need not be asked again whether it is one.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def opened(setting: str, path: str, compression: str | None = None) -> Iterator[
     label = f"{setting}={path}"
     try:
         system, place = fsspec.core.url_to_fs(path)
-        _check(label, setting, path, system, place)
+        if not was_checked:
+            _check(label, setting, path, system, place)
         file = fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)).open()
     except ImportError as error:
         raise SettingError(f"{label}: {one_line(error)}, to read from such an address") from None

@@ -1,7 +1,8 @@
 """Read a table column by column, each once, into the blocks of a `Table`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,7 +11,15 @@ import pyarrow as pa
 from nncore.inference.table import CODED, MISSING, Column, Table, as_text
 from nncore.kernels.backend import Array
 from pipeline.components.errors import Problems, SettingError
-from pipeline.data.arrow_values import FITS_FLOAT32, BadValueError, codes_of, kind_of, numbers_of, plain_values
+from pipeline.data.arrow_values import (
+    FITS_FLOAT32,
+    BadValueError,
+    codes_of,
+    kind_of,
+    numbers_of,
+    plain_values,
+    stored_values,
+)
 from pipeline.data.roles import Roles
 
 
@@ -27,6 +36,8 @@ class RawTable(NamedTuple):
         The values of the column of this name, in parts.
     notes : tuple of str, default ()
         What was decided while the file was opened; see `Dataset`.
+    sources : mapping of str to str, default {}
+        By column, the column of the file that contains it, where that has another name.
     """
 
     label: str
@@ -34,6 +45,7 @@ class RawTable(NamedTuple):
     n_rows: int
     chunks: Callable[[str], Iterable[pa.Array]]
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = MappingProxyType({})
 
 
 class TableReader:
@@ -127,8 +139,9 @@ class TableReader:
         all_selected, n_read, n_selected = self._selected.all(), 0, 0
         for part in self._raw.chunks(name):
             mask = self._selected[n_read : n_read + len(part)]
-            values = part if all_selected else part.filter(pa.array(mask))
-            yield slice(n_selected, n_selected + len(values)), _decoded(values)
+            decoded = _decoded(part)
+            values = decoded if all_selected else decoded.filter(pa.array(mask))
+            yield slice(n_selected, n_selected + len(values)), values
             n_read, n_selected = n_read + len(part), n_selected + len(values)
 
     def _read_features(self, columns: list[Column]) -> Table:
@@ -204,7 +217,7 @@ class TableReader:
         return self._read_numbers(values, Column(name, "date" if is_date else "numeric"), row_numbers)
 
 
-def without_columns(table: Table, names: list[str]) -> Table:
+def without_columns(table: Table, names: Sequence[str]) -> Table:
     """The table without the columns of these names."""
     if not names:
         return table
@@ -215,7 +228,8 @@ def without_columns(table: Table, names: list[str]) -> Table:
 
 
 def _decoded(values: Any) -> pa.Array:
-    """The values that a dictionary encodes, unless they are texts."""
+    """The values in a form that Arrow's functions take, without a dictionary unless they are texts."""
+    values = stored_values(values)
     if pa.types.is_dictionary(values.type) and kind_of(values.type) != ("categorical", "string"):
         return values.cast(values.type.value_type)
     return values

@@ -2,6 +2,8 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic.dataclasses import dataclass
@@ -38,6 +40,8 @@ class Roles:
         The columns with the weight of a row, with the group it belongs to, and with its time (a date or a number).
     constant : {"refuse", "drop"}
         What to do with columns that hold the same value in every row.
+    index : {"drop", "keep"}
+        What to do with a column without a name that numbers the rows, such as the index of pandas.
     max_classes : int, > 0
         More classes are taken for a mistake.
     max_levels : int, > 0
@@ -54,6 +58,7 @@ class Roles:
     group: str | None
     time: str | None
     constant: Literal["refuse", "drop"]
+    index: Literal["drop", "keep"]
     max_classes: PositiveInt
     max_levels: PositiveInt
 
@@ -83,7 +88,9 @@ class Roles:
         """The columns that an official test part needs besides the features."""
         return (*self.targets, *filter(None, [self.weight]))
 
-    def features(self, label: str, names: list[str], problems: Problems) -> list[str]:
+    def features(
+        self, label: str, names: list[str], problems: Problems, sources: Mapping[str, str] = MappingProxyType({})
+    ) -> list[str]:
         """Choose the columns to learn from.
 
         Parameters
@@ -93,25 +100,31 @@ class Roles:
         names : list of str
             All columns of the table.
         problems : Problems
-            Gets those that name a column that does not exist, or has no name, or two roles.
+            Gets those that name a column that does not exist, or two roles.
+        sources : mapping of str to str, default {}
+            By column, the column of lists or structs that contains it, by which it may also be kept or left out.
 
         Returns
         -------
         list of str
             In the order of the table, without those whose name stands for several columns.
         """
-        for check in (self._check_header, self._check_named_columns, self._check_roles):
-            with problems.collected():
-                check(label, names)
+        with problems.collected():
+            self._check_header(label, names)
+        with problems.collected():
+            self._check_named_columns(label, names, [*dict.fromkeys(sources.values())])
+        with problems.collected():
+            self._check_roles()
         taken = {*self.targets, *self.special.values()}
         for name in self.keep or ():
             if name in taken or name in self.drop:
                 problems.add(f"data.keep names {name!r}, which is a target, has another role or is in data.drop")
-        wanted = list(self.keep) if self.keep is not None else [name for name in names if name not in taken]
-        features = [name for name in names if name in wanted and name not in self.drop]
+        wanted = {*(self.keep if self.keep is not None else (name for name in names if name not in taken))}
+        features = [name for name in names if (name in wanted or sources.get(name) in wanted) and name not in self.drop]
         if not features and not problems:
             problems.add(f"{label} has no column left to learn from besides {', '.join(sorted(taken))}")
-        return [name for name in features if names.count(name) == 1]
+        counts = Counter(names)
+        return [name for name in features if counts[name] == 1]
 
     def column(self, name: str, kind: ColumnKind, type_: Any) -> Column:
         """A column of this kind by its values, or as it is declared."""
@@ -123,21 +136,15 @@ class Roles:
         return Column(name, declared, "datetime" if declared == "date" else type_)
 
     def _check_header(self, label: str, names: list[str]) -> None:
-        if "" in names:
-            raise SettingError(
-                f"{label}: column {names.index('') + 1} has no name; name it in the header, or write the file without "
-                "its row numbers"
-            )
-        counts = Counter(names)
         repeated = [
             f"{label}: there are {count} columns with the name {name!r}; rename them"
-            for name, count in counts.items()
+            for name, count in Counter(names).items()
             if count > 1
         ]
         if repeated:
             raise SettingError(*repeated)
 
-    def _check_named_columns(self, label: str, names: list[str]) -> None:
+    def _check_named_columns(self, label: str, names: list[str], sources: list[str]) -> None:
         named = {f"data.{role}": [name] for role, name in self.special.items()}
         named |= {"data.target": list(self.targets), "data.keep": list(self.keep or ()), "data.drop": list(self.drop)}
         named |= {"data.kinds": list(self.kinds), "data.where": list(self.where)}
@@ -145,12 +152,12 @@ class Roles:
             f"{label}: there is no column {name!r}, which {setting} names{did_you_mean(name, names)}"
             for setting, wanted in named.items()
             for name in wanted
-            if name not in names
+            if name not in names and not (setting == "data.keep" and name in sources)
         ]
         if missing:
             raise SettingError(*missing)
 
-    def _check_roles(self, label: str, names: list[str]) -> None:
+    def _check_roles(self) -> None:
         """No column has two roles, and every order of an ordinal column lists different values."""
         if not self.targets:
             raise SettingError("data.target must name at least one column, but is []")

@@ -18,6 +18,8 @@ from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_overri
 from pipeline.data.targets import check_learnable, encoded_targets, task_of
 
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
+UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
+INDEX_NAMES = ("index", "level_0", "rownames", "row.names", "row_names")
 MOST_OF_A_COLUMN = 0.5  # if more than this share of a column's texts are numbers, the others are taken for mistakes
 
 
@@ -74,7 +76,7 @@ def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles, pro
 def feature_columns(raw: RawTable, roles: Roles, problems: Problems) -> list[Column]:
     """The columns to learn from, without those that add a problem. Levels that are not declared are still unknown."""
     columns = []
-    for name in roles.features(raw.label, raw.schema.names, problems):
+    for name in roles.features(raw.label, raw.schema.names, problems, raw.sources):
         arrow_type = raw.schema.field(name).type
         known = kind_of(arrow_type)
         if known is None:
@@ -89,7 +91,8 @@ def feature_columns(raw: RawTable, roles: Roles, problems: Problems) -> list[Col
 
 def finish_columns(reader: TableReader) -> Table:
     """The table without useless columns, with sorted levels, and with the types that the values show."""
-    label, table, roles, row_numbers = reader.label, reader.table, reader.roles, reader.row_numbers
+    label, roles, row_numbers = reader.label, reader.roles, reader.row_numbers
+    table = _drop_row_numbers(reader)
     columns, useless, codes = [], [], []
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
@@ -112,6 +115,37 @@ def finish_columns(reader: TableReader) -> Table:
     with reader.problems.collected():
         return _drop_useless(reader, table, useless)
     return table
+
+
+def _drop_row_numbers(reader: TableReader) -> Table:
+    """Leave out columns that number the rows, as the index of pandas and the row names of R do, and note it."""
+    roles, table = reader.roles, reader.table
+    if roles.index == "keep":
+        return table
+    asked_for = {*roles.kinds, *(roles.keep or ())}
+    names = [
+        column.name
+        for column, values in table.column_values
+        if column.name not in asked_for and _numbers_rows(column, values, reader.row_numbers)
+    ]
+    if len(names) == len(table.columns):
+        reader.problems.add(f"{reader.label} has no column left to learn from besides row numbers; see data.index=keep")
+        return table
+    if names:
+        reader.notes.append(f"{listed_columns(names)} left out: it numbers the rows; data.index=keep learns from it")
+    return without_columns(table, names)
+
+
+def _numbers_rows(column: Column, values: Array, row_numbers: Array) -> bool:
+    """Whether a column has no name, or the name of an index, and its values only tell rows apart."""
+    has_no_name = UNNAMED_COLUMN.fullmatch(column.name)
+    if not has_no_name and column.name.lower() not in INDEX_NAMES:
+        return False
+    if column.kind in CODED:
+        return len(values) > 1 and MISSING not in values and len(np.unique(values)) == len(values)
+    if has_no_name:
+        return bool((values % 1 == 0).all()) and len(np.unique(values)) == len(values)
+    return np.array_equal(values, row_numbers) or np.array_equal(values, row_numbers - 1)
 
 
 def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column, str]]) -> Table:

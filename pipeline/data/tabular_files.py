@@ -1,16 +1,16 @@
-"""Tables in files: CSV and Parquet, read by Arrow."""
+"""Tables in files: what all formats have in common, and CSV."""
 
 import codecs
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
@@ -18,13 +18,13 @@ from nncore.inference.table import Column, Table
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name
 from pipeline.components.types import Dataset
+from pipeline.data.data_files import FORMATS, data_files, partition_columns
 from pipeline.data.files import FileAddress, content_of, one_line, opened
+from pipeline.data.parts import conflicting_columns, flattened, stacked
 from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, did_you_mean
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 
-BATCH_ROWS = 65_536  # of a Parquet file
-COLUMN_BUFFER_BYTES = 65_536
 PROBED_BYTES = 4096
 MAX_READ_TWICE = 1 << 26  # bytes of a file whose rows are read by `check`, too, if its header is wrong
 OTHER_DELIMITERS = (";", "\t", "|", ",")
@@ -42,49 +42,59 @@ def _codec(name: str) -> str:
 
 @dataclass(frozen=True, config=STRICT)
 class TabularFile(Roles):
-    """A table in a file.
+    """A table in a file, or in several files with the same columns.
 
     Parameters
     ----------
-    path : str
-        A local path, relative to the current directory, or any address that fsspec knows.
-    test : str or None
+    path : str or tuple of str
+        A local path, relative to the current directory, or any address that fsspec knows: of a file, of a folder with
+        all files below it, or a pattern such as data/*.csv. Folders named as by Hive, year=2020, add columns.
+    test : str, tuple of str or None
         The same for a separate table with the official test rows.
     name : str
         Name of the data set.
     """
 
-    path: FileAddress
-    test: FileAddress | None
+    path: FileAddress | tuple[FileAddress, ...]
+    test: FileAddress | tuple[FileAddress, ...] | None
     name: Name
+
+    endings: ClassVar[tuple[str, ...]] = ()  # of the names of such files
+    infers_types: ClassVar[bool] = False  # whether the types of columns depend on the values of a file
 
     @property
     def address(self) -> str:
         """Where the table is."""
-        return self.path
+        return self.path if isinstance(self.path, str) else ", ".join(self.path)
 
     def check(self) -> None:
         """See Source; reads the headers, and the rows of small files if the headers are wrong: to say all at once."""
         problems = Problems()
         with problems.collected():
-            with self._table("data.path", self.path, only_header=True) as table:
+            with self._rows("data.path", self.path, only_header=True) as table:
                 columns = feature_columns(table, self, problems)
             if self.test is not None:
-                with self._table("data.test", self.test, only_header=True) as test:
+                with self._rows("data.test", self.test, only_header=True) as test:
                     require_columns(columns, test, self, problems)
-        if problems and _size_of_local_file(self.path) <= MAX_READ_TWICE:
+        if problems and isinstance(self.path, str) and _size_of_local_file(self.path) <= MAX_READ_TWICE:
             with problems.collected():
                 self()
         problems.raise_all()
 
     def content(self) -> str | None:
-        """See Source."""
-        return content_of("data.path", *filter(None, [self.path, self.test]))
+        """See Source; the names of folders count where they give columns."""
+        parts = {"data.path": self.path} | ({} if self.test is None else {"data.test": self.test})
+        files = [file for setting, path in parts.items() for file in data_files(setting, path, self.endings)]
+        content = content_of("data.path", *(file.path for file in files))
+        partitions = [file.partitions for file in files]
+        if content is None or not any(partitions):
+            return content
+        return sha256(repr((content, partitions)).encode()).hexdigest()
 
     def rows_for(self, columns: tuple[Column, ...]) -> Table:
         """Read all rows in the columns of a model; other columns are not read."""
         roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
-        with self._table("data.path", self.path) as rows:
+        with self._rows("data.path", self.path) as rows:
             names = rows.schema.names
             self._check_header(rows.label, names)
             for missing in (column.name for column in columns if column.name not in names):
@@ -98,14 +108,35 @@ class TabularFile(Roles):
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""
-        with self._table("data.path", self.path) as rows:
+        with self._rows("data.path", self.path) as rows:
             if self.test is None:
                 return dataset_of(rows, self)
-            with self._table("data.test", self.test, rows.schema) as test:
+            with self._rows("data.test", self.test, rows.schema) as test:
                 return dataset_of(rows, self, test)
 
+    @contextmanager
+    def _rows(
+        self, setting: str, path: str | tuple[str, ...], like: pa.Schema | None = None, only_header: bool = False
+    ) -> Iterator[RawTable]:
+        """A context in which the rows of all files can be read. Types that have to be inferred are those of `like`."""
+        label = f"{setting}={path if isinstance(path, str) else ','.join(path)}"
+        files = data_files(setting, path, self.endings)
+        partitions = partition_columns(files)
+        with ExitStack() as stack:
+
+            def tables(like: pa.Schema | None) -> list[RawTable]:
+                some = files[:1] if only_header else files
+                return [stack.enter_context(self._table(setting, file.path, like, only_header)) for file in some]
+
+            parts = tables(like)
+            if self.infers_types and (names := conflicting_columns(parts)):  # texts in one file, numbers in another
+                parts = tables(pa.schema([*(like or ()), *(pa.field(name, pa.string()) for name in names)]))
+            first = {name: values[: len(parts)] for name, values in partitions.items()}
+            rows = parts[0] if len(parts) == 1 and not first else stacked(label, parts, first)
+            yield flattened(rows, self.drop)
+
     def _table(self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False) -> Any:
-        """A context in which the table can be read. Types that have to be inferred are those of `like`."""
+        """A context in which the table in one file can be read."""
         raise NotImplementedError
 
 
@@ -130,6 +161,9 @@ class Csv(TabularFile):
     encoding: Annotated[str, AfterValidator(_codec)]
     missing: tuple[str, ...]
 
+    endings: ClassVar[tuple[str, ...]] = FORMATS["csv"]
+    infers_types: ClassVar[bool] = True
+
     @property
     def decimal_sign(self) -> str:
         """See Roles."""
@@ -147,16 +181,17 @@ class Csv(TabularFile):
             try:
                 read = pyarrow.csv.open_csv if only_header else pyarrow.csv.read_csv
                 table = read(file, *self._options(like))
-                names = table.schema.names
+                names = names_as_pandas(table.schema.names)
             except pa.ArrowInvalid as error:
                 raise SettingError(f"{label}: {self._described(error)}") from None
             except UnicodeDecodeError:
                 raise SettingError(f"{label}: its text is not {self.encoding}; {self._encoding_cure}") from None
             self._check_delimiter(label, names)
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
-                texts = [f.with_type(pa.string()) if pa.types.is_binary(f.type) else f for f in table.schema]
-                yield RawTable(label, pa.schema(texts), 0, lambda name: ())
+                types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in table.schema.types]
+                yield RawTable(label, pa.schema(list(zip(names, types, strict=True))), 0, lambda name: ())
             else:
+                table = table.rename_columns(names)
                 self._check_text(label, table)
                 yield RawTable(label, table.schema, table.num_rows, lambda name: table[name].chunks)
 
@@ -214,45 +249,9 @@ class Csv(TabularFile):
         return "set data.encoding, such as latin-1 or utf-16"
 
 
-@dataclass(frozen=True, config=STRICT)
-class Parquet(TabularFile):
-    """A table in a Parquet file."""
-
-    @contextmanager
-    def _table(
-        self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False
-    ) -> Iterator[RawTable]:
-        label = f"{setting}={path}"
-        with opened(setting, path) as file:
-            with _damage_reported(label):
-                table = pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=COLUMN_BUFFER_BYTES)
-                schema = _without_index(table.schema_arrow)
-
-            def chunks(name: str) -> Iterator[pa.Array]:
-                parts = table.iter_batches(BATCH_ROWS, columns=[name], use_threads=False)
-                while True:
-                    with _damage_reported(label):
-                        part = next(parts, None)
-                    if part is None:
-                        return
-                    yield part[0]
-
-            yield RawTable(label, schema, table.metadata.num_rows, chunks)
-
-
-@contextmanager
-def _damage_reported(label: str) -> Iterator[None]:
-    """Report errors of the block as a damaged Parquet file."""
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        raise SettingError(f"{label} is not a complete Parquet file ({one_line(error)}); write it again") from None
-
-
-def _without_index(schema: pa.Schema) -> pa.Schema:
-    """Leave out the columns that hold a pandas index: it numbers the rows and is not a column of the frame."""
-    index = (schema.pandas_metadata or {}).get("index_columns", [])
-    return pa.schema([field for field in schema if field.name not in [name for name in index if isinstance(name, str)]])
+def names_as_pandas(names: Sequence[str]) -> list[str]:
+    """The names of columns, with those that pandas gives to columns without one: "Unnamed: 0" for the first column."""
+    return [name or f"Unnamed: {number}" for number, name in enumerate(names)]
 
 
 def _may_turn_out_fractional(arrow_type: pa.DataType) -> bool:
@@ -261,9 +260,9 @@ def _may_turn_out_fractional(arrow_type: pa.DataType) -> bool:
 
 
 def _size_of_local_file(path: str) -> float:
-    """Its bytes, or infinity if there is no such file."""
+    """Its bytes, or infinity if there is no such file, or a folder."""
     try:
-        return Path(path).stat().st_size
+        return Path(path).stat().st_size if Path(path).is_file() else float("inf")
     except (OSError, ValueError):
         return float("inf")
 

@@ -101,14 +101,17 @@ BROKEN = {
         Path.exists, "data=parquet", "data.target=buys", "data.path={}/no.parquet", words=("no.parquet", "no such file")
     ),
     "a folder instead of a file": broken(
-        lambda folder: (folder / "t.csv").mkdir(), *CSV_SETTINGS, "data.path={}/t.csv", words=("t.csv", "is a folder")
+        lambda folder: (folder / "t.csv").mkdir(),
+        *CSV_SETTINGS,
+        "data.path={}/t.csv",
+        words=("t.csv", "is a folder without files"),
     ),
     "a folder instead of a Parquet file": broken(
         lambda folder: (folder / "t.parquet").mkdir(),
         "data=parquet",
         "data.target=buys",
         "data.path={}/t.parquet",
-        words=("t.parquet", "is a folder"),
+        words=("t.parquet", "is a folder without files"),
     ),
     "a link to itself": broken(
         lambda folder: (folder / "loop").symlink_to("loop"),
@@ -206,7 +209,6 @@ BROKEN = {
     "duplicate column names": broken_csv(
         "a,a,buys\n" + "1,2,yes\n3,4,no\n" * 9, words=("2 columns with the name 'a'",)
     ),
-    "a column without a name": broken_csv(",a,buys\n" + "0,1,yes\n1,2,no\n" * 9, words=("column 1 has no name",)),
     "an all-missing column": broken_csv(
         columns_with(x=[None] * N), "data.constant=refuse", words=("column 'x' has no value", "data.drop=[x]")
     ),
@@ -256,7 +258,12 @@ BROKEN = {
         {"id": [f"u{i}" for i in range(100_000)], "buys": ["yes", "no"] * 50_000},
         words=("column 'id' has 100000 different texts", "data.max_levels=1000", "data.drop=[id]"),
     ),
-    "lists in a column": broken_parquet(columns_with(x=[[1, 2]] * N), words=("column 'x' holds list", "data.drop=[x]")),
+    "bytes in a column": broken_parquet(
+        columns_with(x=[b"\0"] * N), words=("column 'x' holds binary", "data.drop=[x]")
+    ),
+    "lists of different lengths": broken_parquet(
+        columns_with(x=[[1, 2]] * (N - 1) + [[3]]), words=("column 'x' holds lists", f"1 in row {N}", "data.drop=[x]")
+    ),
     # the target
     "a target with one class": broken_csv(columns_with(buys=["yes"] * N), words=("'buys' has one class, yes",)),
     "a class with one row": broken_csv(
