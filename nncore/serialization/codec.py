@@ -3,13 +3,14 @@
     None, bool, int, float, str     themselves
     a tuple                         [...]
     a list, a dict with str keys    {"list": [...]}, {"dict": {...}}
-    an array                        {"array": its index}; an array that occurs twice has one index
+    an array                        {"array": its index}; arrays of equal type, shape and bytes have one index
     a dataclass, a NamedTuple       {"class": its name, and each field by its own name}
 
 A NumPy scalar becomes a plain Python value. A class is identified by its name alone, so files stay readable when the
 class moves to another module.
 """
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from nncore.kernels.backend import Array
 
 ARRAY_KINDS = "biufcUSMm"  # dtype kinds without Python objects
+SAMPLE = 64  # bytes that are compared first
 # What decoding a damaged file can raise.
 DECODING_ERRORS = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
 
@@ -35,6 +37,9 @@ def by_name(classes: Iterable[type]) -> dict[str, type]:
 class Encoder:
     """Encodes values as plain JSON and collects their arrays.
 
+    Equal values have equal encodings, whether their equal arrays are one object or several, and whatever the order of
+    their elements in memory.
+
     Parameters
     ----------
     classes : mapping of str to type
@@ -43,12 +48,13 @@ class Encoder:
     Attributes
     ----------
     arrays : list of array
-        The arrays of all values encoded so far; the JSON refers to them by their index.
+        The distinct arrays of all values encoded so far, in C order; the JSON refers to them by their index.
     """
 
     def __init__(self, classes: Mapping[str, type]) -> None:
         self._classes = classes
-        self._index_of: dict[int, int] = {}  # by id; `arrays` keeps them alive
+        self._alike: dict[tuple[object, ...], int] = {}  # by type, shape and a sample; -1: see _equal instead
+        self._equal: dict[tuple[object, ...], int] = {}  # by the same and a checksum
         self.arrays: list[Array] = []
 
     def encode(self, value: Any) -> Any:
@@ -87,13 +93,29 @@ class Encoder:
         raise ValueError(f"a file cannot store a {type(value).__name__}: {value!r:.80}")
 
     def _add(self, array: Array) -> int:
-        """The index of the array, which is added unless it occurred before."""
+        """The index of the array, which is added unless an equal one occurred before."""
         if array.dtype.kind not in ARRAY_KINDS:
             raise ValueError(f"a file cannot store an array of {array.dtype}")
-        if id(array) not in self._index_of:
-            self._index_of[id(array)] = len(self.arrays)
+        array = np.asarray(array, order="C")
+        content = _bytes_of(array)
+        key = array.dtype.str, array.shape, content[:: max(1, len(content) // SAMPLE)].tobytes()
+        first = self._alike.setdefault(key, len(self.arrays))
+        if first == len(self.arrays):  # most arrays differ in the sample already
             self.arrays.append(array)
-        return self._index_of[id(array)]
+            return first
+        if first >= 0:
+            self._equal[*key, zlib.crc32(_bytes_of(self.arrays[first]))] = first
+            self._alike[key] = -1
+        index = self._equal.setdefault((*key, zlib.crc32(content)), len(self.arrays))
+        if index < len(self.arrays) and _bytes_of(self.arrays[index]) == content:
+            return index
+        self.arrays.append(array)
+        return len(self.arrays) - 1
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The bytes of an array in C order."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def decode(content: Any, arrays: Sequence[Array], classes: Mapping[str, type]) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import tracemalloc
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -89,6 +90,46 @@ def test_an_array_that_occurs_twice_is_stored_once(tmp_path):
     first, second = round_trip(Pair(large, large), tmp_path)
     assert first is second
     assert (tmp_path / "it").stat().st_size < 1.1 * large.nbytes
+
+
+def test_equal_content_has_equal_bytes(tmp_path):
+    """Whether equal arrays are one object or several, and in whatever order their elements are in memory."""
+    array, other = np.arange(2000.0).reshape(40, 50), np.arange(2000.0).reshape(40, 50)
+    other[-1, -2] += 1  # not in the sample that is compared first
+    values = {
+        "shared": [array, array, other, array],
+        "copies": [array, array.copy(), other.copy(), array.copy()],
+        "orders": [np.asfortranarray(array), array, np.asfortranarray(other), np.repeat(array, 2, axis=0)[::2]],
+    }
+    for name, value in values.items():
+        array_file.write(tmp_path / name, value, ())
+    contents = [(tmp_path / name).read_bytes() for name in values]
+    assert contents[0] == contents[1] == contents[2]
+    assert 2 * array.nbytes < len(contents[0]) < 2.1 * array.nbytes
+
+
+@pytest.mark.parametrize(
+    "others",
+    [[np.zeros(4, np.float32)], [np.zeros((2, 2))], [np.zeros(4, np.int64)], [-np.zeros(4)], [np.zeros(4, ">f8")]],
+    ids=repr,
+)
+def test_arrays_that_differ_in_type_shape_or_a_bit_are_not_merged(others, tmp_path):
+    first, *rest = round_trip([np.zeros(4), *others], tmp_path)
+    assert [(array.dtype.str, array.shape, array.tobytes()) for array in rest] == [
+        (array.dtype.str, array.shape, array.tobytes()) for array in others
+    ]
+    assert first.tobytes() == bytes(32)
+
+
+def test_many_alike_arrays_take_no_longer_than_as_many_others(tmp_path):
+    """Columns that are mostly 0 differ in a few places: they are not compared with each other."""
+    columns = [np.zeros(1000) for _ in range(4000)]
+    for number, column in enumerate(columns):
+        column[[number // 900 + 1, 500 + number % 450]] = 1.0 + number
+    start = time.perf_counter()
+    back = round_trip(columns, tmp_path)
+    assert time.perf_counter() - start < 20  # a comparison of each pair takes minutes
+    assert all(np.array_equal(a, b) for a, b in zip(back, columns, strict=True))
 
 
 def test_numpy_scalars_become_numbers(tmp_path):

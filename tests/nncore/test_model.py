@@ -204,7 +204,7 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "truncated"),
         (
             lambda folder: edit(folder, lambda d: d.update(format=1)),
-            "it has format 1 and this version reads format 4; publish the model again",
+            "it has format 1 and this version reads format 5; publish the model again",
         ),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),

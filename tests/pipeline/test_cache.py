@@ -1,5 +1,6 @@
 """The stage cache: round trips, damage, size limit, clearing, concurrent writers; and what content hashes depend on."""
 
+import csv
 import multiprocessing
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import compose
+from running import compose, run_sweep
 
 from nncore.components import Component
 from pipeline.components.errors import SettingError
@@ -216,3 +217,24 @@ def test_the_content_of_a_file_is_hashed_where_it_is_local(tmp_path):
     assert content_of("data.path", "memory://content/a") is None
     with pytest.raises(SettingError, match=r"data\.path=.*there is no such file"):
         content_of("data.path", str(tmp_path / "three"))
+
+
+@pytest.mark.slow
+def test_law_1_a_published_ensemble_has_the_same_bytes_with_a_cold_and_a_warm_cache(tmp_path):
+    """With a cold cache two reductions share the arrays of one preparation; read from the cache, they have copies."""
+    others = (*(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "adam")), "~space.regularizer.l1")
+    settings = (*others, "+space.reduce.n_components=[30,32]", "select.publish=ensemble", "select.ensemble=8")
+    settings = (*settings, "resume=never", f"cache.folder={tmp_path}/cache", "training.epochs=3")
+    runs = [run_sweep(tmp_path, *settings) for _ in range(2)]
+    assert [run["work"]["cached_stages"] > 0 for run in runs] == [False, True]
+    reductions = {reduction_of(tmp_path, runs[0], key) for key in runs[0]["ensemble"]["networks"]}
+    assert len(reductions) == 2
+    contents = [{path.name: path.read_bytes() for path in Path(run["model"]["path"]).iterdir()} for run in runs]
+    assert contents[0] == contents[1]
+
+
+def reduction_of(runs, summary, network):
+    """How many components a network of the leaderboard has."""
+    with (runs / "digits" / summary["run_id"] / "leaderboard.csv").open(newline="") as file:
+        rows = {row["trial"]: row for row in csv.DictReader(file)}
+    return rows[network[:4]]["reduce.n_components"]
