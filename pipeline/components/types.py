@@ -46,6 +46,30 @@ class RawRows:
         return replace(self, x=self.x.select_columns(slice(0, 0)))
 
 
+class RowsToPredict(NamedTuple):
+    """Rows for which a finished model predicts.
+
+    Attributes
+    ----------
+    table : Table
+        The columns of the model.
+    kept : dict of str to list
+        By name, further columns that are written beside the predictions.
+    targets : dict of str to array (N,)
+        The model's targets as they are in the source; empty unless it has them all.
+    weights : array (N,) or None
+        Weights of the rows.
+    obstacle : str
+        Why the targets cannot be read, or "".
+    """
+
+    table: Table
+    kept: dict[str, list[Any]]
+    targets: dict[str, Array]
+    weights: Array | None = None
+    obstacle: str = ""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """All rows of a source.

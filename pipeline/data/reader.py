@@ -121,6 +121,10 @@ class TableReader:
             self.problems.add(f"{label} must be above 0 in some row; correct it, or leave data.weight out")
         return values
 
+    def plain(self, name: str) -> list[Any]:
+        """The values of any column of the file as plain Python values, None where missing."""
+        return [value for _, values in self._selected_chunks(name) for value in values.to_pylist()]
+
     def _select_rows(self) -> Array:
         """(rows of the source,) whether data.where selects each."""
         selected = np.ones(self._raw.n_rows, bool)

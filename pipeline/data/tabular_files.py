@@ -14,15 +14,15 @@ import pyarrow.csv
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from nncore.inference.table import Column, Table
+from nncore.inference.table import Column, ColumnKind
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name
-from pipeline.components.types import Dataset
+from pipeline.components.types import Dataset, RowsToPredict
 from pipeline.data.data_files import FORMATS, data_files, partition_columns
 from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.parts import conflicting_columns, flattened, stacked
 from pipeline.data.reader import RawTable, TableReader
-from pipeline.data.roles import Roles, did_you_mean
+from pipeline.data.roles import Roles, Value, did_you_mean
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 
 PROBED_BYTES = 4096
@@ -91,20 +91,53 @@ class TabularFile(Roles):
             return content
         return sha256(repr((content, partitions)).encode()).hexdigest()
 
-    def rows_for(self, columns: tuple[Column, ...]) -> Table:
-        """Read all rows in the columns of a model; other columns are not read."""
+    def rows_for(
+        self, columns: tuple[Column, ...], keep: tuple[str, ...] = (), targets: tuple[str, ...] = ()
+    ) -> RowsToPredict:
+        """Read all rows in the columns of a model.
+
+        Parameters
+        ----------
+        columns : tuple of Column
+            Those that the model reads.
+        keep : tuple of str, default ()
+            Columns whose values are returned as they are, too.
+        targets : tuple of str, default ()
+            The model's targets, which are read if the file has them all, and then data.weight, too.
+
+        Raises
+        ------
+        SettingError
+            With all that is wrong with the file.
+        """
         roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
-        with self._rows("data.path", self.path) as rows:
-            names = rows.schema.names
+        texts: dict[str, ColumnKind | tuple[Value, ...]] = {
+            name: "categorical" for name in keep if name not in [column.name for column in columns]
+        }
+        with replace(self, kinds={**self.kinds, **texts})._rows("data.path", self.path) as rows:
+            names, problems = rows.schema.names, Problems()
             self._check_header(rows.label, names)
-            for missing in (column.name for column in columns if column.name not in names):
-                raise SettingError(
-                    f"{rows.label} has no column {missing!r}, which the model reads{did_you_mean(missing, names)}"
-                )
-            problems = Problems()
-            table = TableReader(rows, list(columns), roles, problems, is_training_data=False).table
+            wanted = {column.name: "the model reads" for column in columns} | dict.fromkeys(keep, "keep names")
+            for name, reason in wanted.items():
+                if name not in names:
+                    problems.add(
+                        f"{rows.label}: there is no column {name!r}, which {reason}{did_you_mean(name, names)}"
+                    )
             problems.raise_all()
-            return table
+            reader = TableReader(rows, list(columns), roles, problems, is_training_data=False)
+            problems.raise_all()
+            read = RowsToPredict(reader.table, {name: reader.plain(name) for name in keep}, {})
+            if not targets or not {*targets} <= {*names}:
+                return read
+            weight = self.weight if self.weight in names else None
+            reader = TableReader(rows, [], replace(roles, target=targets, weight=weight), problems, False)
+            weights = reader.special_column("weight")
+            obstacle = ""
+            try:
+                problems.raise_all()
+            except SettingError as error:
+                obstacle = "; ".join(error.problems)
+            return read._replace(targets=reader.targets, weights=weights, obstacle=obstacle)
 
     def __call__(self) -> Dataset:
         """Load all rows, in one pass."""

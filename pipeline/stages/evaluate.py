@@ -7,6 +7,7 @@ import numpy as np
 from nncore.architecture import Architecture
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import Model, ValueDecoder
+from nncore.kernels.backend import Array
 from nncore.losses import mean_value
 from pipeline.components.types import PreparedView, RawRows, Task
 from pipeline.engine.slices.task import METRICS, NetworkSelector
@@ -29,7 +30,12 @@ def assemble(view: PreparedView, architecture: Architecture, selector: NetworkSe
 
 def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, float]:
     """Return loss and metrics on the test rows; of a regression also the RMSE in the target's unit."""
-    z = model.logits(test.x)[None]  # (1, N, O)
+    return scores_of(model, model.logits(test.x), test, task)
+
+
+def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task) -> dict[str, float]:
+    """Return the scores of the model's outputs (N, O) for these rows; see `evaluate`."""
+    z = logits[None]  # (1, N, O)
     t = model.target_decoder.targets(test.y)[None]
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
     loss = model.loss

@@ -6,9 +6,11 @@ import random
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from running import FEW, run_command, run_sweep
+from running import FEW, run_command, run_sweep, slow_after_first
+from sklearn.datasets import load_iris
 
 from nncore.inference import model_file
 from pipeline.cli import dispatch
@@ -59,6 +61,97 @@ def test_new_rows_need_no_target_and_may_have_other_columns(houses, tmp_path, ca
     expected = model_file.load(run / "model").predict_columns(arrays)["prediction"]
     assert [float(row["prediction"]) for row in predictions] == expected.tolist()
     assert [int(row["row"]) for row in predictions] == list(range(1, 121))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_kept_columns_are_written_as_they_are(ending, houses, tmp_path, capsys):
+    _, run, rows = houses
+    ids = ["007", "90071992547409931", "a, b", "", "ü"]
+    table = pd.DataFrame(rows[:5], columns=["area", "city", "sold", "price"]).drop(columns="price")
+    table = table.assign(area=pd.to_numeric(table.area), id=ids, number=[2**53 + 1, 2, 3, 4, 5])
+    path = tmp_path / f"new.{ending}"
+    table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path)
+    source = (f"model={run}", f"data={ending}", f"data.path={path}")
+    predictions = predict_rows(capsys, tmp_path, *source, "keep=[id,number,city]")
+    assert [*predictions[0]] == ["row", "id", "number", "city", "prediction"]
+    assert [row["id"] for row in predictions] == ids
+    assert [row["number"] for row in predictions] == ["9007199254740993", "2", "3", "4", "5"]
+    assert [row["city"] for row in predictions] == [row[1] for row in rows[:5]]
+    (tmp_path / "answers.csv").unlink()
+    without = predict_rows(capsys, tmp_path, *source)
+    assert [row["prediction"] for row in without] == [row["prediction"] for row in predictions]
+    with pytest.raises(SystemExit, match="2"):
+        dispatch.dispatch(["predict", *source, "keep=[ident,numbr]", f"out={tmp_path}/b.csv"], 0.0)
+    message = capsys.readouterr().err
+    assert "there is no column 'ident', which keep names" in message
+    assert "there is no column 'numbr', which keep names; did you mean 'number'?" in message
+
+
+def scores_line(capsys, folder, *arguments):
+    """The scores that the command prints."""
+    dispatch.dispatch(["predict", *arguments, f"out={folder}/{len(list(folder.iterdir()))}.csv"], 0.0)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("scores ")]
+    return lines[0].removeprefix("scores     ") if lines else ""
+
+
+def in_words(scores):
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())
+
+
+@pytest.mark.parametrize("target", slow_after_first(["price", "city", "sizes", "[area,price]"]))
+def test_a_file_with_the_target_is_scored_as_the_test_rows_of_the_run(target, houses, tmp_path, capsys):
+    """The table has cities as texts and sizes as integers; with a weight, and with two values."""
+    table = pd.DataFrame(houses[2], columns=["area", "city", "sold", "price"])
+    table["area"] = pd.to_numeric(table.area).fillna(50.0)
+    table["city"] = table.city.replace("", "Ulm")
+    table = table.assign(sizes=(table.area // 60).astype(int), id=range(120), weight=[1, 2, 3] * 40)
+    table[:80].to_csv(tmp_path / "t.csv", index=False)
+    table[80:].to_csv(tmp_path / "new.csv", index=False)
+    weight = ("data.weight=weight",) if target == "price" else ("data.drop=[weight]",)
+    settings = ("data=csv", f"data.path={tmp_path}/t.csv", f"data.test={tmp_path}/new.csv", f"data.target={target}")
+    summary = run_sweep(tmp_path, *FEW, *settings, *weight, "training.epochs=3", "report=none")
+    test, run = summary["best"]["test"], f"model={tmp_path}/t/{summary['run_id']}"
+    source = (run, "data=csv", f"data.path={tmp_path}/new.csv", *weight)
+    assert (
+        scores_line(capsys, tmp_path, *source)
+        == f"{in_words(test)} ({target.strip('[]').replace(',', ', ')} of 40 rows)"
+    )
+    assert len(test) >= 2
+    names = target.strip("[]").split(",")
+    table[80:].drop(columns=names[0]).to_csv(tmp_path / "without.csv", index=False)
+    if names == ["price"]:
+        assert scores_line(capsys, tmp_path, run, "data=csv", f"data.path={tmp_path}/without.csv") == ""
+
+
+@pytest.mark.slow
+def test_rows_without_a_known_target_are_predicted_and_not_scored(tmp_path, capsys):
+    iris = load_iris(as_frame=True).frame.assign(target=[name for name in ("a", "b", "c") for _ in range(50)])
+    iris.to_csv(tmp_path / "iris.csv", index=False)
+    summary = run_sweep(
+        tmp_path, *FEW, "data=csv", f"data.path={tmp_path}/iris.csv", "data.target=target", "report=none"
+    )
+    source = (f"model={tmp_path}/iris/{summary['run_id']}", "data=csv", f"data.path={tmp_path}/new.csv")
+    iris.loc[[0, 60], "target"], iris.loc[[1, 61, 121], "target"] = None, "z"
+    iris.to_csv(tmp_path / "new.csv", index=False)
+    line = scores_line(capsys, tmp_path, *source)
+    assert line.endswith(" (target of 145 rows, without 2 rows without target, without 3 rows of other classes)")
+    known = iris[iris.target.isin(["a", "b", "c"])]
+    right = model_file.load(summary["model"]["path"]).predict(known) == known.target
+    assert f"accuracy {right.mean():.4f}" in line
+    iris.assign(target="z").to_csv(tmp_path / "new.csv", index=False)
+    assert scores_line(capsys, tmp_path, *source) == "none: no row has a target that the model knows"
+
+
+def test_a_target_that_cannot_be_read_does_not_prevent_predictions(houses, tmp_path, capsys):
+    folder, run, _ = houses
+    table = pd.read_csv(folder / "houses.csv", dtype=str)
+    table.assign(price="much").to_csv(tmp_path / "new.csv", index=False)
+    line = scores_line(capsys, tmp_path, f"model={run}", "data=csv", f"data.path={tmp_path}/new.csv")
+    assert line.startswith("none: ")
+    assert "'much'" in line
+    table[:1].to_csv(tmp_path / "new.csv", index=False)
+    line = scores_line(capsys, tmp_path, f"model={run}", "data=csv", f"data.path={tmp_path}/new.csv")
+    assert line == "none: r2 needs targets that differ"
 
 
 def test_a_bundled_set_is_predicted_with_classes_and_probabilities(tmp_path, capsys):

@@ -16,7 +16,6 @@ from running import compose
 from nncore.inference.table import read_table
 from pipeline.components.errors import SettingError
 from pipeline.data.card import data_card, print_card
-from pipeline.tracking.model_code import _values
 
 N = 400
 
@@ -158,7 +157,7 @@ def test_relative_paths_are_relative_to_the_working_directory(files, monkeypatch
 def test_a_model_reads_a_data_frame_as_the_file_was_read(dataset, frame):
     """`Column.read` of pandas' values, as in a served model, gives the values read for training."""
     columns = dataset.rows.x.columns
-    table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
+    table = read_table(columns, frame)
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
     np.testing.assert_array_equal(table.codes, dataset.rows.x.codes)
     shown = {

@@ -11,7 +11,7 @@ from running import FEW, compose, run_sweep
 from nncore.inference import model_file
 from nncore.inference.table import read_table
 from pipeline.components.errors import SettingError
-from pipeline.tracking.model_code import _values, predict_frame
+from pipeline.tracking.model_code import predict_frame
 
 N = 240
 RANDOM = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def source(folder, content, *overrides, ending="csv"):
 def assert_read_alike(dataset, frame):
     """A model reads the table of the source from what pandas reads."""
     columns = dataset.rows.x.columns
-    table = read_table(columns, {column.name: _values(frame[column.name]) for column in columns})
+    table = read_table(columns, frame)
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
     np.testing.assert_array_equal(table.codes, dataset.rows.x.codes)
 
