@@ -5,7 +5,7 @@ one is drawn, always the same: 100,000 rows with 50 columns take about half a se
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,11 +17,12 @@ from pipeline.components.types import Dataset, Development, RawRows, Task
 
 MIN_ROWS = 20  # in smaller tables everything may be a coincidence
 MIN_DUPLICATES, DUPLICATE_SHARE = 3, 0.01
-LEAK_SCORE, FAR = 0.98, 3  # accuracy or R2 of a tree on one column; its error is so many times below the next one's
+LEAK_SCORE = 0.98  # accuracy or R2 of a tree on one column
+FAR, MIN_GAP = 3, 0.05  # the next column's error is so many times larger, and by this share of a guess's error
 MIN_LEAVES, LEAVES_PER_CLASS, MIN_LEAF_ROWS = 64, 4, 5
 LEAK_ROWS = 10_000  # that are sorted by each column
 TREE_ROWS, MAX_TREES = 3000, 12
-N_FOLDS = 3
+N_FOLDS = 5
 SHIFT_ROWS, SHIFT_AUC = 1000, 0.8
 IDENTIFIER = re.compile(r"(^|[ _.-])(id|ids|uuid|guid|key|index|idx|rownum|row number|serial)$|[a-z]ID$|Id$", re.ASCII)
 CODE = re.compile(
@@ -67,22 +68,22 @@ def identifiers(table: Table) -> Iterator[str]:
         if column.kind not in ("categorical", "numeric") or not _is_whole(column, values):
             continue
         n_different, drop = len(np.unique(values)), override("data.drop", [column.name])
-        as_text = entry("data.kinds", column.name, "categorical")
-        if n_different == len(values):
-            noun = "text" if column.kind == "categorical" else "whole number"
-            yield (
-                f"column {column.name!r} has a different {noun} in each of {len(values):,} rows, as an identifier has; "
-                f"a model cannot learn from one: leave it out with {drop}"
-            )
-        elif column.kind == "numeric" and n_different > 2 and IDENTIFIER.search(column.name):
-            yield (
-                f"column {column.name!r} looks like an identifier, with {n_different:,} different numbers; leave it "
-                f"out with {drop}, or keep its rows together with {override('data.group', column.name)} split=grouped"
-            )
-        elif column.kind == "numeric" and n_different > 2 and CODE.search(column.name):
+        is_number = column.kind == "numeric"
+        if is_number and n_different > 2 and CODE.search(column.name):
+            as_text = entry("data.kinds", column.name, "categorical")
             yield (
                 f"column {column.name!r} looks like a code, but its {n_different:,} different numbers are read as "
                 f"amounts; declare it with {as_text}, or leave it out with {drop}"
+            )
+        elif n_different == len(values):
+            yield (
+                f"column {column.name!r} has a different {'whole number' if is_number else 'text'} in each of "
+                f"{len(values):,} rows, as an identifier has; a model cannot learn from one: leave it out with {drop}"
+            )
+        elif is_number and n_different > 2 and IDENTIFIER.search(column.name):
+            yield (
+                f"column {column.name!r} looks like an identifier, with {n_different:,} different numbers; leave it "
+                f"out with {drop}, or keep its rows together with {override('data.group', column.name)} split=grouped"
             )
 
 
@@ -99,7 +100,9 @@ def leaks(task: Task, table: Table, y: Array) -> Iterator[str]:
     suspects: dict[int, float] = {}
     for target in y.T[:MAX_TREES]:
         t = np.unique(target[rows], return_inverse=True)[1] if is_classes else target[rows].astype(np.float64)
-        suspects = _outstanding_scores(x, t, is_classes) | suspects
+        suspects |= _outstanding_scores(x, t, is_classes)
+        if not is_classes:  # leaves of 5 rows are too wide for the tails of a few hundred values
+            suspects = _outstanding_scores(x, _ranks(t), is_classes) | suspects
     measure = "accuracy" if is_classes else "R2"
     for number, score in suspects.items():
         name = table.columns[number].name
@@ -132,12 +135,18 @@ def _outstanding_scores(x: Array, t: Array, is_classes: bool) -> dict[int, float
         for number in candidates
     }
     order = sorted(scores, key=lambda number: -scores[number])
-    majority = float(np.bincount(t).max() / len(t)) if is_classes else 0.0
+    largest_error = 1 - float(np.bincount(t).max() / len(t)) if is_classes else 1.0  # that of guessing
     for n_suspects in range(min(len(order) - 1, x.shape[1] // 2), 0, -1):
-        worst, next_best = scores[order[n_suspects - 1]], max(scores[order[n_suspects]], majority)
-        if worst > LEAK_SCORE and 1 - worst <= (1 - next_best) / FAR:
+        error, next_error = 1 - scores[order[n_suspects - 1]], min(1 - scores[order[n_suspects]], largest_error)
+        if 1 - error > LEAK_SCORE and error <= next_error / FAR and next_error - error >= MIN_GAP * largest_error:
             return {number: scores[number] for number in order[:n_suspects]}
     return {}
+
+
+def _ranks(values: Array) -> Array:
+    """The rank of each value (N,), equal values with equal ranks."""
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[position]
 
 
 def _roughness(x: Array, t: Array, is_classes: bool) -> Array:
@@ -152,7 +161,7 @@ def duplicates(table: Table, y: Array) -> Iterator[str]:
     for target in y.reshape(len(y), -1).T:
         hashes = _mixed(hashes + np.unique(target, return_inverse=True)[1].astype(np.uint64))
     n = len(hashes) - len(np.unique(hashes))
-    if _is_many(n, len(table), len(table) ** 2 / 2 * _chance_of_equal_rows(table)):
+    if _is_many(n, len(table), lambda: len(table) ** 2 / 2 * _chance_of_equal_rows(table, hashes)):
         yield (
             f"{n:,} of {len(table):,} development rows ({n / len(table):.1%}) repeat an earlier row, target included; "
             "scores count them several times: leave them out of the file unless they are separate observations"
@@ -161,8 +170,9 @@ def duplicates(table: Table, y: Array) -> Iterator[str]:
 
 def duplicates_across(development: Table, test: Table) -> Iterator[str]:
     """Test rows whose columns all equal those of a development row, if they are more than is likely by chance."""
-    n = int(np.isin(_row_hashes(test), _row_hashes(development)).sum())
-    if _is_many(n, len(test), len(test) * len(development) * _chance_of_equal_rows(development)):
+    hashes = _row_hashes(development)
+    n = int(np.isin(_row_hashes(test), hashes).sum())
+    if _is_many(n, len(test), lambda: len(test) * len(development) * _chance_of_equal_rows(development, hashes)):
         yield (
             f"{n:,} of {len(test):,} test rows ({n / len(test):.1%}) have the same columns as a development row, so "
             "the test scores are too good; leave duplicates out of the file, or name the column whose rows belong "
@@ -217,8 +227,9 @@ def _is_whole(column: Column, values: Array) -> bool:
     return bool((values >= 0).all() if column.kind in CODED else (values % 1 == 0).all())
 
 
-def _is_many(n: int, n_rows: int, expected: float) -> bool:
-    return n >= max(MIN_DUPLICATES, DUPLICATE_SHARE * n_rows) and n > 3 * expected + 2
+def _is_many(n: int, n_rows: int, expected: Callable[[], float]) -> bool:
+    """Whether so many rows are duplicates for another reason than chance."""
+    return n >= max(MIN_DUPLICATES, DUPLICATE_SHARE * n_rows) and n > 3 * expected() + 2
 
 
 def _sample(n_rows: int, n: int) -> Array:
@@ -233,9 +244,10 @@ def _matrix(table: Table) -> Array:
     return np.stack([values.astype(np.float64) for _, values in table.column_values], axis=1)
 
 
-def _chance_of_equal_rows(table: Table) -> float:
-    """How likely two rows are equal, if the columns were independent of each other."""
-    rows, chance = table[_sample(len(table), TREE_ROWS)], 1.0
+def _chance_of_equal_rows(table: Table, hashes: Array) -> float:
+    """How likely two rows are equal, if the columns were independent of each other; duplicates do not count."""
+    distinct, chance = np.unique(hashes, return_index=True)[1], 1.0
+    rows = table[distinct[_sample(len(distinct), TREE_ROWS)]]
     for _, values in rows.column_values:
         counts = np.unique(values, return_counts=True)[1].astype(np.float64)
         chance *= (counts * (counts - 1)).sum() / max(len(rows) * (len(rows) - 1), 1)
