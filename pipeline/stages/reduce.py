@@ -8,9 +8,12 @@ from pydantic.dataclasses import dataclass
 
 import nncore.reduction.autoencoder
 import nncore.reduction.pca
+from nncore.architecture import Architecture
 from nncore.components import Component
 from nncore.stack.data import Data
+from nncore.stack.device import LEAST_PER_PARAMETER, network_bytes
 from nncore.stack.state import Network, check_networks
+from pipeline.backends.memory import available_memory
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline.components.protocols import Reduction
@@ -188,14 +191,35 @@ class AutoencoderReduction:
             raise SettingError(str(error)) from None
         half = min(AUTO_COMPONENTS, max(1, x.shape[1] // 2))
         n_code = half if self.n_components == "auto" else self.n_components
-        architecture = nncore.reduction.autoencoder.autoencoder_architecture(
-            x.shape[1], self.hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
-        )
+        architecture = self._architecture(x.shape[1], self.hidden, n_code)
+        self._check_memory(architecture, len(x))
         try:
             trained, _ = nncore.reduction.autoencoder.train_autoencoder(architecture, self._network(), x, self.epochs)
         except ValueError as error:
             raise SettingError(f"reduce.learning_rate={self.learning_rate:g}: {error}") from None
         return trained
+
+    def _architecture(self, n_inputs: int, hidden: tuple[int, ...], n_code: int) -> Architecture:
+        return nncore.reduction.autoencoder.autoencoder_architecture(
+            n_inputs, hidden, n_code, self.activation, loss=self.loss, tied=self.tied, batch_size=self.batch_size
+        )
+
+    def _check_memory(self, architecture: Architecture, n_rows: int) -> None:
+        """Refuse widths that do not fit into memory, with widths that do."""
+
+        def needed(hidden: tuple[int, ...]) -> int:
+            smaller = self._architecture(architecture.inputs, hidden, architecture.sizes[len(self.hidden) + 1])
+            return network_bytes(smaller, self._network(), n_rows, n_rows, LEAST_PER_PARAMETER)
+
+        available, hidden = available_memory(), self.hidden
+        while needed(hidden) > available and max(hidden, default=1) > 1:
+            hidden = tuple(max(1, width // 2) for width in hidden)
+        if hidden != self.hidden:
+            before, fitting = (f"reduce.hidden=[{','.join(map(str, widths))}]" for widths in (self.hidden, hidden))
+            raise SettingError(
+                f"{before}: to train this autoencoder takes at least {needed(self.hidden) / 1e9:,.1f} GB of memory, "
+                f"but {available / 1e9:,.1f} GB are available; give '{fitting}'"
+            )
 
     def narrowed(self, fitted: Transform, view: PreparedView) -> Transform:
         """Return the fit unchanged."""

@@ -137,6 +137,15 @@ def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path):
     assert planned.stderr.partition(" but ")[0] == completed.stderr.partition(" but ")[0]
 
 
+def test_an_autoencoder_that_is_too_large_is_refused_with_a_cure_that_works(tmp_path):
+    settings = (*FEW, "data=iris", "reduce=autoencoder", "reduce.epochs=1", *QUICK)
+    completed = run_command(tmp_path, *settings, "reduce.hidden=[2000000,2000000]", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
+    assert line.startswith("nnsweep: reduce.hidden=[2000000,2000000]: to train this autoencoder takes at least ")
+    assert line.rpartition("give ")[2].startswith("'reduce.hidden=[")
+
+
 def test_law_1_stacks_that_memory_narrows_give_the_same_digest(tmp_path, monkeypatch, capsys):
     expected = run_sweep(tmp_path / "wide", *IRIS, "stacks.width=unlimited")
     assert expected["work"]["widest_stack"] == 7
