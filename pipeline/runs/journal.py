@@ -99,16 +99,17 @@ class Journal:
 
 
 def heal(path: Path) -> None:
-    """Remove a last line that a crash has left incomplete."""
+    """Remove a last line that a crash has left incomplete, or with a block of zeros, as some file systems do.
+
+    Any other damaged line stays, so that it is noticed and named.
+    """
     if not path.exists():
         return
     with path.open("rb+") as file:
         content = file.read()
         end = content.rfind(b"\n") + 1
         last = content[:end].rstrip(b"\n").rpartition(b"\n")[2]
-        try:
-            json.loads(last or b"null")
-        except ValueError:
+        if b"\0" in last:
             end -= len(last) + 1
         if end < len(content):
             file.truncate(end)

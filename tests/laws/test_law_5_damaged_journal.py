@@ -101,6 +101,16 @@ def test_law_5_a_flipped_digit_of_a_slice_is_trained_again(digit, grid, tmp_path
     assert grid.check(tmp_path / "runs", lines, capsys) == "resumed"
 
 
+@pytest.mark.parametrize("place", [b"{", b'"networks"', b'"crc32"'])
+def test_law_5_a_flipped_bit_of_the_last_line_is_said(place, grid, tmp_path, capsys):
+    """Unlike a line that a crash has cut off, which was never finished."""
+    index = grid.places(b"slice")[-1]
+    line = grid.lines[index]
+    changed = flipped(line, line.index(place), 2)
+    assert grid.check(tmp_path / "runs", [*grid.lines[:index], changed], capsys) == "resumed"
+    assert grid.check(tmp_path / "cut", [*grid.lines[:index], line[:-9]], capsys, is_lost=False) == "resumed"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_law_5_a_lost_line_is_trained_again(kind, grid, tmp_path, capsys):
     index = grid.places(kind)[0]
