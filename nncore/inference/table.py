@@ -69,6 +69,8 @@ class Column:
         ValueError
             Naming the column, the row (from 0), the value and the rule.
         """
+        if values.dtype.kind == "m":
+            values = values.astype("m8[us]").astype(object)  # nanoseconds would become integers
         if values.dtype.kind == "M" and self.kind != "date":
             if self.kind not in CODED:
                 raise ValueError(f"column {self.name!r} is {self.kind}, but holds dates")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.components.errors import SettingError
+from pipeline.components.secrets import masked
+from pipeline.tracking.reachability import why_unusable
 
 
 def read(arguments: list[str], defaults: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
@@ -68,8 +70,10 @@ def find_run(runs: Path, run: str) -> Path:
 
 
 def tracking_uri(runs: Path, uri: str, cure: str) -> str:
-    """The URI of the MLflow store; auto: mlflow.db in the folder of runs. Raises SettingError if it does not exist."""
+    """The URI of the MLflow store; auto: mlflow.db in the folder of runs. Raises SettingError if it cannot be used."""
     if uri != "auto":
+        if problem := why_unusable(uri):
+            raise SettingError(f"uri={masked(uri)} cannot be used: {problem}")
         return uri
     database = runs.absolute() / "mlflow.db"
     if not database.exists():

@@ -107,7 +107,7 @@ def configuration(*overrides: str) -> Configuration:
 
 def source(overrides: Sequence[str]) -> Source:
     """The data source that overrides describe; a table in a file needs no target here."""
-    is_file = any(override in ("data=csv", "data=parquet") for override in overrides)
+    is_file = any(override in ("data=csv", "data=parquet", "data=arrow", "data=excel") for override in overrides)
     has_target = any(override.startswith("data.target=") for override in overrides)
     with _hydra():
         config = _compose(

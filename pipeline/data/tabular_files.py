@@ -14,7 +14,7 @@ import pyarrow.csv
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 
-from nncore.inference.table import Column, ColumnKind
+from nncore.inference.table import CODED, Column, ColumnKind
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name
 from pipeline.components.types import Dataset, RowsToPredict
@@ -111,9 +111,8 @@ class TabularFile(Roles):
             With all that is wrong with the file.
         """
         roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
-        texts: dict[str, ColumnKind | tuple[Value, ...]] = {
-            name: "categorical" for name in keep if name not in [column.name for column in columns]
-        }
+        as_numbers = [column.name for column in columns if column.kind not in CODED]
+        texts: dict[str, ColumnKind | tuple[Value, ...]] = {n: "categorical" for n in keep if n not in as_numbers}
         with replace(self, kinds={**self.kinds, **texts})._rows("data.path", self.path) as rows:
             names, problems = rows.schema.names, Problems()
             self._check_header(rows.label, names)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Engine
 
 from nncore.kernels.compiled import user_cache
 from pipeline.tracking.content import RunContent
+from pipeline.tracking.reachability import why_unusable
 
 PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
@@ -37,6 +38,8 @@ def open_store(uri: str) -> MlflowClient:
         If the store does not answer.
     """
     if not uri.startswith(SQLITE):
+        if problem := why_unusable(uri):  # MLflow itself tries for a minute to reach a database
+            raise MlflowException(problem)
         requests = {name: os.environ.get(name, value) for name, value in REQUESTS.items()}
         os.environ |= PROBE  # a server that is down is noticed within seconds
         client = MlflowClient(uri)

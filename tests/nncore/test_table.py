@@ -173,6 +173,14 @@ def test_dates_of_a_frame_are_read_whatever_their_type():
         np.testing.assert_array_equal(read_table((BORN,), pd.DataFrame({"born": values})).numbers[:, 0], expected)
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_lengths_of_time_are_read_whatever_their_unit(unit):
+    values = pd.DataFrame({"age": pd.to_timedelta(["01:00:00", None]).astype(f"m8[{unit}]")})
+    np.testing.assert_array_equal(read_table((AGE,), values).numbers[:, 0], [3600, np.nan])
+    time = read_table((Column("age", "time"),), values).numbers[:, 0]
+    np.testing.assert_allclose(time, [1 / 24, np.nan])
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -87,6 +87,18 @@ def test_kept_columns_are_written_as_they_are(ending, houses, tmp_path, capsys):
     assert "there is no column 'numbr', which keep names; did you mean 'number'?" in message
 
 
+@pytest.mark.slow
+def test_a_kept_code_has_its_zeros_although_the_model_reads_it(tmp_path, capsys):
+    codes = ["01067", "10115", "80331"] * 20
+    table = pd.DataFrame({"zip": codes, "x": range(60), "y": [1.5 * number for number in range(60)]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    settings = ("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y", "+data.kinds.zip=categorical")
+    summary = run_sweep(tmp_path, *FEW, *settings, "report=none")
+    source = (f"model={tmp_path}/t/{summary['run_id']}", "data=csv", f"data.path={tmp_path}/t.csv")
+    predictions = predict_rows(capsys, tmp_path, *source, "keep=zip")
+    assert [row["zip"] for row in predictions] == codes
+
+
 def scores_line(capsys, folder, *arguments):
     """The scores that the command prints."""
     dispatch.dispatch(["predict", *arguments, f"out={folder}/{len(list(folder.iterdir()))}.csv"], 0.0)

@@ -138,7 +138,7 @@ def test_a_store_that_is_away_is_said_before_training_and_once_at_the_end_with_i
     assert "geheim" not in completed.stdout + completed.stderr
     (before, after) = (number for number, line in enumerate(lines) if "warning: " in line)
     assert "cannot be used: " in lines[before]
-    assert before < next(number for number, line in enumerate(lines) if line.startswith("sweep "))
+    assert before < next(number for number, line in enumerate(lines) if " networks to epoch " in line)
     cause = "No module named 'psycopg'" if "it needs the package" in lines[before] else "refused"
     assert "MLflow was not written to the end (" in lines[after]
     assert cause in lines[after]
