@@ -1,9 +1,10 @@
 """A penalty on the outputs of hidden layers."""
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.kernels.backend import Array
-from nncore.kernels.hyperparameters import checked
+from nncore.kernels.hyperparameters import checked, column
 from nncore.regularizers.base import ActivityRegularizer
 from nncore.regularizers.penalties import l1_gradient
 
@@ -33,4 +34,7 @@ def activity(strength: ArrayLike) -> ActivityRegularizer:
     def add_gradient(y: Array, dy: Array) -> None:
         l1_gradient(dy, y, strength=strength / y.shape[1])
 
-    return ActivityRegularizer(add_gradient)
+    def value(y: Array) -> Array:
+        return column(strength, y)[:, 0, 0] * np.abs(y).sum(axis=2).mean(axis=1)
+
+    return ActivityRegularizer(add_gradient, value)

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from nncore.architecture import LayerView
 from nncore.kernels.backend import Array, State
 from nncore.optimizers.base import Step
 from nncore.random_streams import NetworkStreams
+
+OBJECTIVE = "train/objective"  # the curve of what training minimises, computed only where it is needed
 
 
 class Penalty(NamedTuple):
@@ -91,9 +95,12 @@ class ActivityRegularizer(NamedTuple):
     ----------
     add_gradient : callable
         add_gradient(y, dy) adds its derivative by a layer's y (K, N, O) to dy, in place.
+    value : callable, default 0
+        value(y) returns the penalty (K,), which early stopping may watch as a part of the objective.
     """
 
     add_gradient: Callable[[Array, Array], None]
+    value: Callable[[Array], Array] = lambda y: np.zeros_like(y, shape=len(y))
 
 
 class WeightAverage(NamedTuple):

@@ -5,11 +5,15 @@ from numpy.typing import ArrayLike
 
 from nncore.kernels.backend import Array, State, as_array_like
 from nncore.kernels.hyperparameters import checked
-from nncore.regularizers.base import EarlyStopping
+from nncore.regularizers.base import OBJECTIVE, EarlyStopping
 
 
 def early_stopping(
-    patience: ArrayLike = 5, min_delta: ArrayLike = 0.0, watch: str = "validation/loss", restore: bool = True
+    patience: ArrayLike = 5,
+    min_delta: ArrayLike = 0.0,
+    watch: str = "validation/loss",
+    restore: bool = True,
+    relative: bool = False,
 ) -> EarlyStopping:
     """Stop a network when its curve has not improved for `patience` epochs, and select its best weights.
 
@@ -19,11 +23,13 @@ def early_stopping(
         In epochs.
     min_delta : float or array (K,), >= 0, default 0
         In units of the curve: only a fall by more than this counts as an improvement.
-    watch : {"validation/loss", "train/loss"}
-        The curve.
+    watch : {"validation/loss", "train/loss", "train/objective"}
+        The curve. The objective is what training minimises: the loss on the training rows plus all penalties.
     restore : bool, default True
         Whether the weights of the epoch with the lowest value are selected in the end; also for a network that is never
         stopped.
+    relative : bool, default False
+        Whether min_delta is a fraction of the curve's value at the last improvement.
 
     Raises
     ------
@@ -40,8 +46,11 @@ def early_stopping(
     """
     patience = checked("early_stopping", "patience", patience, at_least=1, integer=True)
     min_delta = checked("early_stopping", "min_delta", min_delta, at_least=0)
-    if watch not in ("validation/loss", "train/loss"):
-        raise ValueError(f"watch must be validation/loss or train/loss, but is {watch!r} (early_stopping)")
+    if watch not in ("validation/loss", "train/loss", OBJECTIVE):
+        raise ValueError(
+            f"watch must be validation/loss or train/loss, but is {watch!r} (early_stopping); "
+            f"{OBJECTIVE} is the training loss with its penalties"
+        )
 
     def init(W: Array) -> State:
         zeros = np.zeros(len(W))
@@ -54,7 +63,8 @@ def early_stopping(
         np.copyto(state["epoch"], epoch, where=is_best)
         if restore:
             np.copyto(state["weights"], W, where=as_array_like(is_best[:, None], W))
-        has_improved = value < state["reference"] - min_delta
+        size = np.where(np.isfinite(state["reference"]), np.abs(state["reference"]), 0) if relative else 1
+        has_improved = value < state["reference"] - min_delta * size
         np.copyto(state["reference"], value, where=has_improved)
         state["bad"][...] = np.where(has_improved, 0, state["bad"] + 1)
         return state["bad"] >= patience

@@ -1,19 +1,23 @@
 """The common base of the scikit-learn estimators: their parameters, and the training of one network."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Self
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils.parallel import _threadpool_controller_decorator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from nncore.activations import Activation
 from nncore.architecture import Architecture, Layer, layer_views
-from nncore.components import Component
+from nncore.components import Component, component_kind
 from nncore.kernels.backend import Array
 from nncore.kernels.hyperparameters import checked
 from nncore.losses import Loss, mean_value
@@ -21,7 +25,7 @@ from nncore.metrics import Metric
 from nncore.normalisations import Normalisation
 from nncore.optimizers.base import Optimizer
 from nncore.random_streams import generator
-from nncore.regularizers.base import Regularizer
+from nncore.regularizers.base import OBJECTIVE, Regularizer
 from nncore.schedules import Schedule
 from nncore.stack.data import Data, Rows
 from nncore.stack.state import CONSTANT, Network, Stack, start
@@ -44,6 +48,13 @@ REGULARIZER_PARAMETERS = (
     ("noise", "augmentation.input_noise", "deviation"),
     ("sparsity", "activity.activity", "strength"),
 )
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def on_one_thread(method: Method) -> Method:
+    """Limit linear algebra to one thread while a method runs, as more threads may round otherwise."""
+    return cast(Method, _threadpool_controller_decorator(limits=1, user_api="blas")(method))
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -71,7 +82,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     random_state : int, RandomState or None, default None
         Source of every random draw.
     tol : float, >= 0, default 1e-4
-        Training ends when the loss has not fallen by `tol` for `n_iter_no_change` epochs.
+        Training ends when the loss with its penalties has not fallen by `tol` for `n_iter_no_change` epochs; with the
+        solver "lbfgs", which converges fast, by the fraction `tol` of itself.
     warm_start : bool, default False
         Whether `fit` starts from the fitted weights. All other state starts anew.
     momentum : float, in [0, 1), default 0.9
@@ -108,7 +120,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     loss_, best_loss_ : float
         Last and lowest value of `loss_curve_`.
     loss_curve_ : list of float
-        Loss on the training rows in each epoch.
+        What training minimises: the loss on the training rows, with its penalties, in each epoch.
     validation_loss_curve_, validation_scores_ : list of float or None
         Loss and score on the rows held out, in each epoch.
     best_validation_score_ : float or None
@@ -116,7 +128,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     feature_names_in_ : array of str
         Only if X has column names.
     coefs_, intercepts_ : list of array
-        W (I, O) and b (O,) of each layer.
+        W (I, O) and b (O,) of each layer; with batch normalisation b is 0.
 
     Raises
     ------
@@ -132,9 +144,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     duplicate rows are merged into one with the sum of their weights, so that this holds to the last bit and for any
     order of the rows.
 
-    Differences from scikit-learn's MLP: the loss that is monitored and reported excludes its penalty, and with early
-    stopping it is monitored instead of the score; decreases below `tol` add up; a smaller last batch has the penalty
-    of a full one; epsilon is placed as in Adam's paper; reaching max_iter gives no warning; X cannot be sparse.
+    While an estimator trains or predicts, the linear algebra of the whole process is limited to one thread: a result is
+    the same to the last bit on any number of cores, and a search trains several estimators at a time with `n_jobs`.
+
+    Differences from scikit-learn's MLP: with early stopping the loss on the rows held out is monitored instead of the
+    score; decreases below `tol` add up; a smaller last batch has the penalty of a full one; epsilon is placed as in
+    Adam's paper; reaching max_iter gives no warning; X cannot be sparse.
     """
 
     solver: str | Component = "adam"
@@ -161,7 +176,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
     dtype: str = "auto"
 
     # What an estimator defines: _rows(fresh, *data) checks the arguments of fit, _loss() is the component of the loss,
-    # _metric() what validation_scores_ holds, and _hidden_layers how the layers are put together.
+    # _metric() what validation_scores_ holds, _hidden_layers how the layers are put together, and _fit_targets(rows)
+    # and _scaled(rows) which targets the network learns instead of those of _rows.
 
     def _metric(self) -> Metric | None:
         return None
@@ -207,11 +223,12 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         for given in self.regularizers:
             regularizers.append(component_from("regularizers", given, "regularizers", Regularizer))
         if stops:
-            arguments = {
+            arguments: dict[str, Any] = {
                 "patience": int(self.n_iter_no_change),
                 "min_delta": float(self.tol),
-                "watch": "validation/loss" if self.early_stopping else "train/loss",
+                "watch": "validation/loss" if self.early_stopping else OBJECTIVE,
                 "restore": bool(self.early_stopping),
+                "relative": self._solver().short_name == "lbfgs",
             }
             function = "nncore.regularizers.early_stopping.early_stopping"
             regularizers.append(Component(function, tuple(arguments.items())))
@@ -220,19 +237,33 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             schedule = component_from("schedule", self.schedule, "schedules", Schedule)
         return Network(KEY, self._seed, self._solver(), tuple(regularizers), schedule)
 
+    def _fit_targets(self, rows: Rows) -> None:
+        """Fit the scale of the targets to the training rows."""
+
+    def _scaled(self, rows: Rows) -> Rows:
+        """The rows with the targets that the network learns."""
+        return rows
+
+    @on_one_thread
     def _fit(self, partial: bool, *data: Any) -> Self:
         """Train for up to max_iter epochs, or, if `partial`, for one more epoch."""
+        if partial and self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True: it holds out no rows")
         fresh = not (hasattr(self, "_stack") and (partial or self.warm_start))
         rows = self._rows(fresh, *data)
         batch_size = self._n_rows_of_batch(len(rows.x))
+        loss = self._loss().build()
         if len(rows.x) <= batch_size:
             rows = merge_duplicates(rows)
         if fresh or not partial:
             self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         validation = None
-        if self.early_stopping and not partial:
-            held = held_out(rows.t, self._loss().build(), float(self.validation_fraction), self._seed)
+        if self.early_stopping:
+            held = held_out(rows.t, loss, float(self.validation_fraction), self._seed)
             rows, validation = select_rows(rows, ~held), select_rows(rows, held)
+        if fresh:
+            self._fit_targets(rows)
+        rows, validation = self._scaled(rows), validation and self._scaled(validation)
         stack = self._initial_stack(rows, batch_size, fresh, partial)
         until = stack.epoch + (1 if partial else int(self.max_iter))
         architecture, metric = stack.architecture, self._metric() if validation else None
@@ -240,7 +271,8 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         limit = DIVERGENCE_FACTOR * max(1.0, float(mean_value(architecture.functions.loss, zero, rows.t[None])[0]))
         # Without validation rows, one training row takes their place: `train` requires some.
         data_view = Data(with_plain_weights(rows), with_plain_weights(validation or select_rows(rows, slice(1))))
-        stack, reports = train(stack, data_view, until, {"score": metric} if metric else {}, limit)
+        metrics = {"score": metric} if metric else {}
+        stack, reports = train(stack, data_view, until, metrics, limit, objective=True)
         curves, diverged = reports[KEY].curves, reports[KEY].diverged
         if diverged:
             raise ValueError(
@@ -249,7 +281,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
             )
         self._stack, self._parameters = stack, stack.selected_weights_of(KEY)
         self.n_layers_, self.n_iter_ = len(architecture.sizes), len(curves["train/loss"])
-        self.loss_curve_: list[float] = ([] if fresh else self.loss_curve_) + curves["train/loss"]
+        self.loss_curve_: list[float] = ([] if fresh else self.loss_curve_) + curves[OBJECTIVE]
         self.loss_, self.best_loss_ = self.loss_curve_[-1], min(self.loss_curve_)
         self.validation_loss_curve_ = curves["validation/loss"] if validation else None
         self.validation_scores_ = curves.get("validation/score")
@@ -325,8 +357,9 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
 
     @property
     def intercepts_(self) -> list[Array]:
-        """b (O,) of each layer."""
-        return [view.b[0, 0] for view in layer_views(self._parameters, self._stack.architecture)]
+        """b (O,) of each layer; zeros where batch normalisation takes the place of a bias."""
+        views = layer_views(self._parameters, self._stack.architecture)
+        return [view.b[0, 0] if view.b.size else np.zeros_like(view.shift[0, 0]) for view in views]
 
 
 def component_from(
@@ -360,7 +393,21 @@ def component_from(
         raise ValueError(f"{component.name} is of another kind")
     except (TypeError, ValueError) as error:
         package = module.partition(".")[0]
-        raise ValueError(f"{parameter}={value!r} is not a component of nncore.{package}: {error}") from None
+        raise ValueError(
+            f"{parameter}={value!r} is not a component of nncore.{package}{_suggestion(value, package) or f': {error}'}"
+        ) from None
+
+
+def _suggestion(value: object, package: str) -> str:
+    """The name that a misspelt name may stand for, or all names; "" if it is no name or not misspelt."""
+    home = import_module(f"nncore.{package}")
+    modules = [home, *(import_module(f"{home.__name__}.{m.name}") for m in iter_modules(getattr(home, "__path__", ())))]
+    names = {name for m in modules for name, target in vars(m).items() if component_kind(target)}
+    names |= {"logistic"} if package == "activations" else set()
+    if not isinstance(value, str) or value in names:
+        return ""
+    near = difflib.get_close_matches(value.lower(), names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(names))}"
 
 
 def merge_duplicates(rows: Rows) -> Rows:
@@ -413,8 +460,11 @@ def held_out(t: Array, loss: Loss, fraction: float, seed: int) -> Array:
     order = order[np.argsort(classes[order], kind="stable")]
     candidates = order[1:][np.diff(classes[order]) == 0]
     n_held_out = min(int(np.ceil(fraction * len(t))), len(candidates))
-    if n_held_out == 0:
-        raise ValueError(f"early_stopping must hold out a row and keep one of each class, but n_samples={len(t)}")
+    if n_held_out < 2:
+        raise ValueError(
+            f"early_stopping must hold out two rows and keep one of each class, but n_samples={len(t)} and "
+            f"validation_fraction={fraction:g}"
+        )
     positions = ((np.arange(n_held_out) + 0.5) * len(candidates) / n_held_out).astype(int)  # evenly spaced
     return np.isin(np.arange(len(t)), candidates[positions])
 

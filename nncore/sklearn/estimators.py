@@ -26,11 +26,12 @@ from sklearn.utils.validation import check_is_fitted
 from nncore.architecture import Architecture
 from nncore.components import Component
 from nncore.inference.model import ClassDecoder
+from nncore.inference.scaling import Affine
 from nncore.kernels.backend import Array
 from nncore.losses import mean_value
 from nncore.metrics import Metric, accuracy, subset_accuracy
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
-from nncore.sklearn.base import DTYPES, NetworkEstimator
+from nncore.sklearn.base import DTYPES, NetworkEstimator, on_one_thread
 from nncore.stack.data import Rows
 from nncore.stack.passes import predict
 
@@ -123,8 +124,15 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
             raise ValueError(f"classes must stay {self.classes_}, but are {classes}")
         if multilabel != self._multilabel or not np.isin(present, self.classes_).all():
             raise ValueError(f"y must be of the classes {self.classes_}, but has {present}")
+        if self.warm_start and (not fresh or classes is not None) and len(present) < len(self.classes_):
+            raise ValueError(f"warm_start needs y to have the same classes, {self.classes_}, but it has {present}")
         if len(self.classes_) < 2 and not multilabel:
             raise ValueError(f"y must have more than one class, but all rows are of class {self.classes_[0]}")
+        two_classes = len(self.classes_) == 2 and not multilabel
+        if self.early_stopping and two_classes and np.unique(y, return_counts=True)[1].min() < 2:
+            raise ValueError(
+                "early_stopping holds out rows of both classes, but the least populated class in y has only 1 member"
+            )
         t = y if multilabel else ClassDecoder(self.classes_).targets(y)
         return Rows(x, t.astype(x.dtype), weights)
 
@@ -135,6 +143,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     def _metric(self) -> Metric:
         return subset_accuracy if self._multilabel else accuracy
 
+    @on_one_thread
     def decision_function(self, X: Any) -> Array:
         """Return the logits (N, C) or (N, L); for two classes (N,), above 0 for the second class."""
         x = self._check_inputs(X)
@@ -179,8 +188,16 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
         Number of outputs of each hidden layer.
     activation : str or Component, default "relu"
         Activation of the hidden layers.
+    scale_targets : bool, default True
+        Whether the network learns each target minus its mean, divided by its standard deviation. Predictions are in
+        the unit of y. Targets of a loss for counts, such as "poisson", are never scaled.
     **parameters
         All other parameters are those of NetworkEstimator.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : float64 array (O,)
+        Mean and standard deviation of each target, weighted by sample_weight; 0 and 1 if targets are not scaled.
 
     Raises
     ------
@@ -189,14 +206,15 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
 
     Notes
     -----
-    Targets are not scaled. If they are far from 0 or from variance 1, scale them with
-    ``sklearn.compose.TransformedTargetRegressor(regressor, transformer=StandardScaler())``, and X with
-    ``StandardScaler``.
+    With scaled targets the losses of `loss_curve_` and the arguments of a loss (the delta of huber), too, are in units
+    of a standard deviation. Mean and standard deviation are those of the training rows of the first call of fit or
+    partial_fit; they stay the same with warm_start. X is not scaled: use ``StandardScaler``.
     """
 
     loss: str | Component = "squared_error"
     hidden_layer_sizes: int | Sequence[int] = (100,)
     activation: str | Component = "relu"
+    scale_targets: bool = field(default=True, kw_only=True)
 
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """Train the network.
@@ -224,7 +242,24 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         if self._loss().build().targets == "count" and y.min() < 0:
             raise ValueError(f"y must be >= 0 for loss={self.loss!r}, but has {y.min()}")
-        return Rows(x, y.reshape(len(y), -1).astype(x.dtype), weights)
+        return Rows(x, y.reshape(len(y), -1).astype(np.float64), weights)
+
+    def _fit_targets(self, rows: Rows) -> None:
+        self.target_mean_, self.target_scale_ = np.zeros(rows.t.shape[1]), np.ones(rows.t.shape[1])
+        if self.scale_targets and self._loss().build().targets == "real":
+            varies = rows.t.min(axis=0) < rows.t.max(axis=0)
+            self.target_mean_ = np.where(varies, np.average(rows.t, axis=0, weights=rows.weights), rows.t[0])
+            deviation = rows.t - self.target_mean_
+            largest = np.where(varies, np.abs(deviation).max(axis=0), 1)  # squares of the deviation may overflow
+            variance = np.average((deviation / largest) ** 2, axis=0, weights=rows.weights)
+            self.target_scale_ = np.where(varies, largest * np.sqrt(variance), 1)
+
+    def _scaled(self, rows: Rows) -> Rows:
+        return rows._replace(t=self._scaling(rows.t).astype(rows.x.dtype))
+
+    @property
+    def _scaling(self) -> Affine:
+        return Affine(self.target_mean_, self.target_scale_)
 
     def _loss(self) -> Component:
         return self._loss_for("real", "count")
@@ -232,6 +267,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
     def _metric(self) -> Metric:
         return _r2
 
+    @on_one_thread
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
         """Predict the values of rows.
 
@@ -252,13 +288,14 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
         """
         x, architecture = self._check_inputs(X), self._stack.architecture
         loss, z = architecture.functions.loss, predict(self._parameters, architecture, x)
-        values = loss.predict(z)[0]  # (N, O)
+        values = self._scaling.undo(loss.predict(z)[0]).astype(z.dtype)  # (N, O)
         shape = values.shape if values.shape[1] > 1 else len(values)
         if not return_std:
             return values.reshape(shape)
         if loss.deviation is None:
             raise ValueError(f"return_std needs a loss with a deviation, such as gaussian, but loss is {self.loss!r}")
-        return values.reshape(shape), loss.deviation(z)[0].reshape(shape)
+        deviation = (loss.deviation(z)[0] * self.target_scale_).astype(z.dtype)
+        return values.reshape(shape), deviation.reshape(shape)
 
 
 @dataclass(eq=False, repr=False)
@@ -343,16 +380,19 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netw
             tied=bool(self.tied),
         )
 
+    @on_one_thread
     def transform(self, X: Any) -> Array:
         """Return the codes (N, n_components) of rows X (N, I)."""
         x = self._check_inputs(X)
         return Autoencoder(self._stack.architecture, self._parameters)(x)
 
+    @on_one_thread
     def reconstruct(self, X: Any) -> Array:
         """Return the reconstructions (N, I) of rows X (N, I)."""
         x = self._check_inputs(X)
         return Autoencoder(self._stack.architecture, self._parameters).reconstruct(x)
 
+    @on_one_thread
     def inverse_transform(self, X: Any) -> Array:
         """Return the rows (N, I) that the decoder makes of codes X (N, n_components)."""
         check_is_fitted(self)
@@ -361,6 +401,7 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netw
             raise ValueError(f"X must have {self._n_features_out} columns, those of a code, but has {codes.shape[1]}")
         return Autoencoder(self._stack.architecture, self._parameters).decode(codes)
 
+    @on_one_thread
     def score(self, X: Any, y: None = None) -> float:
         """Return minus the mean loss of the reconstructions of X (N, I): the higher, the better."""
         x, architecture = self._check_inputs(X), self._stack.architecture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, to_host
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
 from nncore.regularizers.base import ActivityRegularizer, Dropout
@@ -27,6 +27,8 @@ class DropoutHooks:
         Each with the networks that it applies to.
     streams : RandomStreams
         Source of the dropout masks.
+    sums_activity : bool, default False
+        Whether to sum the activity penalties over the rows of all batches, into `activity_sum` (K,).
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class DropoutHooks:
         dropouts: Sequence[tuple[slice, Dropout]],
         activities: Sequence[tuple[slice, ActivityRegularizer]],
         streams: RandomStreams,
+        sums_activity: bool = False,
     ) -> None:
         self._n_networks = n_networks
         self._penalised = [layer.activity_penalty for layer in architecture.layers[:-1]]
@@ -45,6 +48,7 @@ class DropoutHooks:
         self._activities = activities
         self._streams = streams
         self._masks: dict[int, Array] = {}
+        self._sums_activity, self.activity_sum = sums_activity, np.zeros(n_networks)
 
     def dropout(self, layer: int, x: Array) -> Array:
         """Apply dropout to the input of a layer.
@@ -87,3 +91,5 @@ class DropoutHooks:
         if layer < len(self._penalised) and self._penalised[layer]:
             for rows, activity in self._activities:
                 activity.add_gradient(y[rows], dy[rows])
+                if self._sums_activity:
+                    self.activity_sum[rows] += to_host(activity.value(y[rows])) * y.shape[1]

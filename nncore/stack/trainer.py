@@ -12,11 +12,13 @@ from nncore.losses import mean_value
 from nncore.optimizers.base import Optimizer, Step
 from nncore.random_streams import RandomStreams, generator
 from nncore.regularizers.base import (
+    OBJECTIVE,
     ActivityRegularizer,
     Augmentation,
     Clipping,
     Constraint,
     Dropout,
+    EarlyStopping,
     Penalty,
     WeightAverage,
 )
@@ -35,9 +37,11 @@ class StackTrainer:
     Parameters
     ----------
     stack : Stack
+    objective : bool, default False
+        Whether to compute the objective of each epoch, even if no network's early stopping watches it.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, objective: bool = False) -> None:
         self._architecture = stack.architecture
         self._seeds = [network.seed for network in stack.networks]
         self._view_runs = stack.view_runs()
@@ -57,8 +61,10 @@ class StackTrainer:
         self._dropouts = [(group.rows, group.built) for group in _of_kind(Dropout, groups)]
         self._activities = [(group.rows, group.built) for group in _of_kind(ActivityRegularizer, groups)]
         self._full_batch_rows = [group.rows for group in self._optimizers if group.full_batch]
+        watched = [group.built.watch for group in _of_kind(EarlyStopping, groups)]
+        self._computes_objective = objective or OBJECTIVE in watched
 
-    def train_epoch(self, views: Sequence[Rows], epoch: int) -> Array:
+    def train_epoch(self, views: Sequence[Rows], epoch: int) -> dict[str, Array]:
         """Train every network on all rows of its view once.
 
         Parameters
@@ -70,8 +76,9 @@ class StackTrainer:
 
         Returns
         -------
-        array (K,)
-            Mean loss over the rows, each batch with the parameters before its step, without penalties.
+        dict of array (K,)
+            "train/loss": mean loss over the rows, each batch with the parameters before its step, without penalties;
+            where it is needed, "train/objective": likewise, with all penalties.
 
         Notes
         -----
@@ -84,9 +91,11 @@ class StackTrainer:
         hooks = None
         if self._dropouts or self._activities:
             hooks = DropoutHooks(
-                len(self._seeds), architecture, self._workspace, self._dropouts, self._activities, streams
+                *(len(self._seeds), architecture, self._workspace, self._dropouts, self._activities, streams),
+                sums_activity=self._computes_objective,
             )
-        targets, total_loss = architecture.functions.loss.targets, np.zeros(len(self._seeds))
+        targets = architecture.functions.loss.targets
+        total_loss, total_penalty = np.zeros((2, len(self._seeds)))
         for index in range(batches.n):
             streams.next_step()
             x, t, weights = batches[index]
@@ -94,9 +103,24 @@ class StackTrainer:
                 group.built.augment(x[group.rows], t[group.rows], targets, streams.of(group.rows))
             loss = gradient(self._layers, self._gradients, architecture, x, t, self._workspace, weights, hooks)
             total_loss += to_host(loss) * x.shape[1]
+            if self._computes_objective:
+                penalty = np.zeros(len(self._seeds))
+                self._add_penalties(penalty, self._parameters, slice(0, len(self._seeds)))
+                total_penalty += penalty * x.shape[1]
             self._accumulate_full_batch(batches, index)
             self._take_step(batches, index, epoch)
-        return total_loss / n_rows
+        curves = {"train/loss": total_loss / n_rows}
+        if self._computes_objective:
+            total_penalty += hooks.activity_sum if hooks else 0
+            curves[OBJECTIVE] = (total_loss + total_penalty) / n_rows
+        return curves
+
+    def _add_penalties(self, total: Array, parameters: Array, networks: slice) -> None:
+        """Add the penalties of the parameters (K, buffer_size) to `total` (K,), at least for these networks."""
+        for penalty in self._penalties:
+            if penalty.rows.start < networks.stop and networks.start < penalty.rows.stop:
+                stop = self._architecture.n_parameters if penalty.built.biases else self._architecture.n_weights
+                total[penalty.rows] += to_host(penalty.built.value(parameters[penalty.rows, :stop]))
 
     def _order_of_rows(self, n_rows: int, epoch: int) -> Array:
         """The order of the rows for each network, (K, N), or (1, N) if all networks get the same batches."""
@@ -165,10 +189,7 @@ class StackTrainer:
                 weights = None if weights is None else weights[rows]
                 loss = mean_value(architecture.functions.loss, z, t[rows], weights)
                 total[networks] += to_host(loss) * batches.fraction(index)
-            for penalty in self._penalties:
-                if penalty.rows.start < networks.stop and networks.start < penalty.rows.stop:
-                    stop = architecture.n_parameters if penalty.built.biases else architecture.n_weights
-                    total[penalty.rows] += to_host(penalty.built.value(parameters[penalty.rows, :stop]))
+            self._add_penalties(total, parameters, networks)
             return total[networks]
 
         return objective

@@ -8,6 +8,7 @@ import numpy as np
 
 from nncore.kernels.backend import Array, to_host
 from nncore.metrics import Metric
+from nncore.regularizers.base import OBJECTIVE
 from nncore.stack.data import Data, check_views
 from nncore.stack.monitor import EpochMonitor
 from nncore.stack.state import Stack, fingerprint
@@ -40,7 +41,12 @@ class Report:
 
 
 def train(
-    stack: Stack, data: Data | tuple[Data, ...], until: int, metrics: Mapping[str, Metric], loss_limit: float = 1e6
+    stack: Stack,
+    data: Data | tuple[Data, ...],
+    until: int,
+    metrics: Mapping[str, Metric],
+    loss_limit: float = 1e6,
+    objective: bool = False,
 ) -> tuple[Stack, dict[str, Report]]:
     """Train the networks of a stack from its current epoch to the epoch `until`.
 
@@ -60,6 +66,8 @@ def train(
     loss_limit : float, default 1e6
         A network diverges when its training or validation loss exceeds this limit or is not finite, or when any of its
         parameters is not finite: a saturated activation can hide that from the loss.
+    objective : bool, default False
+        Whether the reports have the curve "train/objective", too: the loss with all penalties.
 
     Returns
     -------
@@ -104,18 +112,20 @@ def train(
     train_rows, validation_rows = [view.train for view in checked], [view.validation for view in checked]
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; its loss reveals it
-        trainer, monitor = StackTrainer(stack), EpochMonitor(stack, validation_rows, metrics)
+        trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics)
         while stack.epoch < until and stack.networks:
-            train_loss = trainer.train_epoch(train_rows, stack.epoch)
+            curves = trainer.train_epoch(train_rows, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
             weights = monitor.selected_weights()
-            curves = {"train/loss": train_loss} | monitor.validate(weights)
+            curves |= monitor.validate(weights)
             stop_causes = monitor.observe(weights, curves, stack.epoch)
+            if not objective:  # computed only because a network of this stack watches it
+                curves.pop(OBJECTIVE, None)
             remaining = _record_epoch(reports, stack, curves, stop_causes, loss_limit)
             if len(remaining) < len(stack.networks):
                 _record_weights(reports, stack, monitor)
                 stack = stack.take(remaining)
-                trainer, monitor = StackTrainer(stack), EpochMonitor(stack, validation_rows, metrics)
+                trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics)
         _record_weights(reports, stack, monitor)
     return stack, reports
 

@@ -18,11 +18,13 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, minmax_scale, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nncore.components import Component
 from nncore.sklearn.base import held_out
 from nncore.sklearn.estimators import AutoencoderReducer, NetworkClassifier, NetworkRegressor
+from nncore.stack.passes import predict
+from nncore.stack.training import train
 
 ANSWERS = {NetworkClassifier: "predict_proba", NetworkRegressor: "predict", AutoencoderReducer: "transform"}
 KINDS = tuple(ANSWERS)
@@ -62,8 +64,17 @@ def test_all_checks_of_scikit_learn_pass(estimator, check):
     check(estimator)
 
 
+def expected_failures(estimator):
+    """What these settings cannot do, neither in scikit-learn."""
+    if not estimator.early_stopping:
+        return {}
+    return {"check_estimators_partial_fit_n_features": "partial_fit does not support early_stopping=True"}
+
+
 @pytest.mark.nightly
-@parametrize_with_checks([kind(**QUICK | setting) for setting in SETTINGS for kind in KINDS])
+@parametrize_with_checks(
+    [kind(**QUICK | setting) for setting in SETTINGS for kind in KINDS], expected_failed_checks=expected_failures
+)
 def test_all_checks_of_scikit_learn_pass_with_other_settings(estimator, check):
     check(estimator)
 
@@ -81,7 +92,8 @@ def test_the_array_api_check_that_needs_an_environment_variable_passes():
 def test_arguments_have_the_names_order_and_defaults_of_scikit_learn(ours, theirs):
     signatures = (inspect.signature(kind).parameters.values() for kind in (ours, theirs))
     mine, its = ({p.name: (p.default, p.kind) for p in signature} for signature in signatures)
-    assert mine.keys() - its.keys() == {"dropout", "normalisation", "schedule", "regularizers", "initializer", "dtype"}
+    more = {"dropout", "normalisation", "schedule", "regularizers", "initializer", "dtype"}
+    assert mine.keys() - its.keys() == more | ({"scale_targets"} if ours is NetworkRegressor else set())
     assert its.keys() - mine.keys() == {"learning_rate", "power_t", "shuffle", "verbose", "max_fun"}
     assert all(mine[name] == its[name] for name in mine.keys() & its.keys())
     assert [*mine][:4] == [*its][:4]
@@ -111,12 +123,14 @@ def test_training_equals_scikit_learn_step_by_step(task, how, activation):
     ours, theirs = kinds or (NetworkRegressor, MLPRegressor)
     how = {**how, "activation": activation, "hidden_layer_sizes": (6, 5), "alpha": 20.0, "n_iter_no_change": 99}
     network = ours(**how, learning_rate_init=0.02, max_iter=15, random_state=0)
-    network.set_params(**{"loss": "poisson"} if task == "counts" else {})
+    network.set_params(**{"counts": {"loss": "poisson"}, "values": {"scale_targets": False}}.get(task, {}))
     twin = twin_of(network, theirs, X, y, weights)
     network.fit(X, y, weights)
     for a, b in zip(network.coefs_ + network.intercepts_, twin.coefs_ + twin.intercepts_, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(getattr(network, ANSWERS[ours])(X), getattr(twin, ANSWERS[ours])(X), rtol=1e-8)
+    if kinds:  # losses of values and counts are defined up to a constant or a factor
+        assert network.loss_curve_ == pytest.approx(twin.loss_curve_[-15:], rel=1e-8)  # with the penalty
     assert network.predict(X).dtype == twin.predict(X).dtype
     assert network.score(X, y) == pytest.approx(twin.score(X, y), abs=1e-8)
 
@@ -138,6 +152,49 @@ def test_lbfgs_without_a_hidden_layer_finds_the_linear_model(network, oracle, lo
     np.testing.assert_allclose(
         *(getattr(estimator, ANSWERS[type(network)])(X) for estimator in (network, oracle)), 1e-3, 1e-4
     )
+
+
+def objective(network, X, y):
+    """The cross-entropy and the penalty that scikit-learn's documentation defines, of any fitted classifier."""
+    coefs = getattr(network, "coefs_", None) or [network.coef_]
+    loss = -np.log(network.predict_proba(X)[np.arange(len(y)), y]).mean()
+    return loss + network.alpha / 2 / len(y) * sum((W**2).sum() for W in coefs)
+
+
+@pytest.mark.parametrize(
+    ("load", "alpha", "solver"),
+    [
+        *[(load_iris, alpha, solver) for alpha in (1.0, 10.0, 100.0) for solver in ("lbfgs", "adam")],
+        pytest.param(load_digits, 0.001, "lbfgs", marks=pytest.mark.slow),
+    ],
+)
+def test_training_ends_at_the_lowest_loss_with_its_penalty(load, alpha, solver):
+    X, y = load(return_X_y=True)
+    X = scale(X) if load is load_iris else X / 16
+    network = NetworkClassifier((), solver=solver, alpha=alpha, learning_rate_init=0.03, max_iter=600, random_state=0)
+    network.fit(X, y)
+    best = LogisticRegression(C=1 / alpha, tol=1e-10, max_iter=5000).fit(X, y)
+    best.alpha = alpha
+    assert objective(network, X, y) == pytest.approx(objective(best, X, y), rel=0.005 if solver == "lbfgs" else 0.03)
+    assert network.loss_ == pytest.approx(objective(network, X, y), rel=0.01)
+
+
+@NO_CONVERGENCE
+@pytest.mark.parametrize("alpha", [1.0, 10.0])
+def test_lbfgs_with_a_hidden_layer_ends_where_scipy_finds_no_better(alpha):
+    network = NetworkClassifier((10,), solver="lbfgs", alpha=alpha, max_iter=1000, random_state=0).fit(FLOWERS, SPECIES)
+    twin = MLPClassifier((10,), solver="lbfgs", alpha=alpha, max_iter=1, warm_start=True).fit(FLOWERS, SPECIES)
+    twin.coefs_, twin.intercepts_ = network.coefs_, network.intercepts_
+    twin.set_params(max_iter=5000, max_fun=100_000, tol=1e-8).fit(FLOWERS, SPECIES)
+    assert objective(network, FLOWERS, SPECIES) < 1.005 * objective(twin, FLOWERS, SPECIES)
+
+
+def test_a_sparsity_penalty_belongs_to_what_is_monitored():
+    one_epoch = {"max_iter": 1, "learning_rate_init": 1e-30, "alpha": 0.0, "random_state": 0}
+    X = FLOWERS[:100]  # without duplicate rows
+    reducer = AutoencoderReducer(2, **one_epoch, sparsity=0.7).fit(X)
+    penalty = 0.7 * np.abs(reducer.transform(X)).sum(axis=1).mean()
+    assert reducer.loss_ == pytest.approx(penalty - reducer.score(X))
 
 
 @pytest.mark.slow
@@ -191,6 +248,29 @@ def test_partial_fit_must_know_all_classes_and_no_others():
         network.partial_fit(FLOWERS, SPECIES + 1)
 
 
+@NO_CONVERGENCE
+@pytest.mark.parametrize("kind", [NetworkClassifier, MLPClassifier])
+def test_what_scikit_learn_refuses_is_refused(kind):
+    """The same for its network and for ours."""
+    how = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
+    warm = kind(warm_start=True, **how).fit(FLOWERS, SPECIES)
+    with pytest.raises(ValueError, match="same classes"):
+        warm.fit(FLOWERS[:100], SPECIES[:100])
+    with pytest.raises(ValueError, match="same classes"):
+        warm.partial_fit(FLOWERS[:100], SPECIES[:100])
+    with pytest.raises(ValueError, match="same classes"):
+        kind(warm_start=True, **how).partial_fit(FLOWERS[:100], SPECIES[:100], classes=[0, 1, 2])
+    stopping = kind(early_stopping=True, **how)
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        stopping.partial_fit(FLOWERS, SPECIES, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"least populated class.* in y ha.* only 1 member"):
+        stopping.fit(FLOWERS[:51], SPECIES[:51])
+    stopping.fit(FLOWERS[:101], SPECIES[:101])  # three classes: the class of one row is no obstacle
+    assert stopping.predict_proba(FLOWERS).shape == (150, 3)
+    with pytest.raises(ValueError, match=r"n_samples=12|validation set is too small"):
+        stopping.set_params(validation_fraction=0.05).fit(FLOWERS[44:56], SPECIES[44:56] + 2 * (np.arange(12) > 8))
+
+
 @pytest.mark.parametrize("solver", [SGD, Component(LOOKAHEAD.name, (("optimizer", SGD), ("alpha", 0.9)))])
 def test_warm_start_begins_at_the_fitted_weights(solver):
     network = NetworkRegressor(solver=solver, max_iter=20, tol=0, random_state=0, warm_start=True)
@@ -229,6 +309,57 @@ def test_training_ends_when_the_loss_no_longer_falls_or_rises_too_far():
     assert NetworkRegressor(tol=0, max_iter=30).fit(FLOWERS, 1e5 * SPECIES).n_iter_ == 30
     with pytest.raises(ValueError, match=r"diverged in epoch \d+: .* learning_rate_init=50"):
         NetworkRegressor(solver="sgd", learning_rate_init=50).fit(FLOWERS, SPECIES)
+
+
+@pytest.mark.parametrize("how", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"loss": "gaussian"}])
+def test_targets_are_scaled_by_default_and_predicted_in_their_unit(how):
+    X, y = scale(load_diabetes().data), load_diabetes().target
+    y = np.column_stack([y, 1e6 + 1e-3 * y, np.full(len(y), 7.3)])
+    scaled = NetworkRegressor(**{**QUICK, "batch_size": 64} | how).fit(X, y)
+    assert scaled.predict(X).std(axis=0)[:2] == pytest.approx(y.std(axis=0)[:2], rel=0.5)
+    assert clone(scaled).fit(X, y[:, 1]).score(X, y[:, 1]) > 0.3  # varies by less than a millionth of its mean
+    assert np.abs(scaled.predict(X)[:, 2] - 7.3).max() < 0.5
+    by_hand = clone(scaled).set_params(scale_targets=False)
+    if "early_stopping" not in how:  # the scale is that of the rows that are not held out
+        scaler = StandardScaler().fit(y)
+        by_hand.fit(X, scaler.transform(y))
+        np.testing.assert_allclose(by_hand.predict(X), scaler.transform(scaled.predict(X)), atol=1e-4)
+        np.testing.assert_allclose(scaled.target_scale_[:2], y.std(axis=0)[:2])
+        np.testing.assert_allclose(scaled.target_mean_, y.mean(axis=0))
+    if "loss" in how:
+        deviations = [network.predict(X, return_std=True)[1] for network in (scaled, by_hand)]
+        np.testing.assert_allclose(deviations[0][:, :2], deviations[1][:, :2] * y.std(axis=0)[:2], rtol=1e-4)
+    assert by_hand.fit(X, y[:, 0]).target_scale_.tolist() == [1]
+    counts = NetworkRegressor("poisson", **QUICK).fit(X, y[:, 0])
+    assert (counts.target_mean_.tolist(), counts.target_scale_.tolist()) == ([0], [1])
+
+
+def test_the_scale_of_targets_stays_after_the_first_fit():
+    network = NetworkRegressor(**QUICK | {"max_iter": 2}, warm_start=True).fit(FLOWERS, 5 * SPECIES)
+    first = network.predict(FLOWERS)
+    network.set_params(learning_rate_init=1e-30).fit(FLOWERS[:75], SPECIES[:75]).partial_fit(FLOWERS, 100 * SPECIES)
+    np.testing.assert_allclose(network.predict(FLOWERS), first)
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_linear_algebra_runs_on_one_thread_meanwhile(kind, monkeypatch):
+    seen = []
+
+    def observed(function):
+        return lambda *arguments, **options: seen.append(blas_threads()) or function(*arguments, **options)
+
+    monkeypatch.setattr("nncore.sklearn.base.train", observed(train))
+    monkeypatch.setattr("nncore.sklearn.estimators.predict", observed(predict))
+    with threadpool_limits(3):
+        before = blas_threads()
+        network = kind(**QUICK | {"max_iter": 2}).fit(FLOWERS, SPECIES)
+        network.score(FLOWERS, SPECIES)
+        assert blas_threads() == before
+    assert seen == [{1}, {1}]
 
 
 @pytest.mark.slow
@@ -299,7 +430,16 @@ def test_an_autoencoder_may_be_tied_noisy_sparse_and_of_another_loss():
     [
         (NetworkClassifier(alpha=[-1]), r"alpha must be a number, but is \[-1\]"),
         (NetworkRegressor(hidden_layer_sizes=(5, 0)), r"hidden_layer_sizes must be .* >= 1, but is \(5, 0\)"),
-        (NetworkRegressor(solver="adamm"), "solver='adamm' is not a component of nncore.optimizers"),
+        (
+            NetworkRegressor(solver="adamm"),
+            "solver='adamm' is not a component of nncore.optimizers; did you mean 'adam",
+        ),
+        (NetworkClassifier(solver="L-BFGS"), "solver='L-BFGS' .*; did you mean 'lbfgs'"),
+        (NetworkClassifier(solver="SGD"), "solver='SGD' .*; did you mean 'sgd'"),
+        (NetworkClassifier(activation="logisitc"), "activation='logisitc' .*; did you mean 'logistic'"),
+        (NetworkRegressor("absolute"), "loss='absolute' .*; did you mean 'absolute_error'"),
+        (AutoencoderReducer(normalisation="batchnorm"), "normalisation='batchnorm' .*; did you mean 'batch_norm'"),
+        (NetworkRegressor(initializer="xyz"), "initializer='xyz' .*; there are .*glorot_uniform"),
         (NetworkRegressor(solver=EMA), "solver=.*ema.* is not a component of nncore.optimizers"),
         (NetworkRegressor(schedule="cosine"), "schedule='cosine' is not a component of nncore.schedules: .*'epochs'"),
         (NetworkRegressor("softmax_cross_entropy"), "loss must be for real or count targets"),

@@ -259,6 +259,49 @@ def test_early_stopping_without_restoring_and_by_the_training_loss():
         make_component("early_stopping", watch="loss").build()
 
 
+@pytest.mark.parametrize("batch_size", [5, 13, 37])
+def test_the_objective_is_the_loss_with_its_penalties(batch_size):
+    """At weights that hardly move, every batch has the same penalty."""
+    architecture = make_architecture(dtype="float64", batch_size=batch_size)
+    penalties = make_component("l2", strength=0.3), make_component("l1", strength=0.2, biases=True)
+    rates = {"sgd": "sgd", "full batch": "gradient_descent"}
+    networks = [
+        make_network(key, 0, make_component(name, learning_rate=1e-30), *penalties) for key, name in rates.items()
+    ]
+    networks.append(make_network("free", 0, make_component("sgd", learning_rate=1e-30)))
+    stack = start(architecture, networks)
+    stack.parameters[...] += 0.01  # biases
+    W, P = stack.parameters[0, : architecture.n_weights], stack.parameters[0, : architecture.n_parameters]
+    _, reports = train(stack, make_data(architecture), 2, {}, objective=True)
+    for key, penalty in {key: 0.15 * (W**2).sum() + 0.2 * np.abs(P).sum() for key in rates}.items() | {("free", 0.0)}:
+        curves = reports[key].curves
+        assert np.subtract(curves["train/objective"], curves["train/loss"]) == pytest.approx([penalty] * 2)
+
+
+def test_early_stopping_by_the_objective_outlasts_a_rising_loss_and_leaves_others_alone():
+    architecture, how = make_architecture(dtype="float64"), {"patience": 2, "min_delta": 1e-3, "restore": False}
+    sgd, penalty = make_component("sgd", learning_rate=0.01), make_component("l2", strength=2.0)
+    networks = [
+        make_network(watch, 0, sgd, penalty, make_component("early_stopping", watch=watch, **how))
+        for watch in ("train/loss", "train/objective")
+    ]
+    networks.append(make_network("free", 1, sgd))
+    reports = train_reports(architecture, networks, 60)
+    early, late = (reports[network.key].stopped[0] for network in networks[:2])
+    assert early < late < 60  # the penalty shrinks weights that reduce the loss
+    for network in networks:
+        assert train_reports(architecture, [network], 60)[network.key] == reports[network.key]
+        assert set(reports[network.key].curves) == set(reports["free"].curves)
+
+
+def test_a_relative_improvement_is_a_fraction_of_the_curve():
+    stop = make_component("early_stopping", patience=1, min_delta=0.1, relative=True, restore=False).build()
+    state = stop.init(np.zeros((2, 1)))
+    curves = [[100, 1e-3], [89, 8.9e-4], [81, 8e-4]]
+    stops = [stop.observe(None, state, np.array(values), epoch).tolist() for epoch, values in enumerate(curves, 1)]
+    assert stops == [[False, False], [False, False], [True, False]]
+
+
 def test_each_network_stops_at_its_own_epoch():
     architecture = make_architecture()
     networks = [
