@@ -78,6 +78,7 @@ class RunContext:
         """
         digest = self.run_folder.history.data_digest
         if digest not in (None, card["digest"]):
+            self.run_folder.keep_summary()
             run = self.run_folder.folder.name
             raise SettingError(
                 f"run={run} cannot be resumed, as it was made with other data: the digest of {card['source']} was "

@@ -1,12 +1,12 @@
 """The events of a journal: what each holds. A journal may come from anywhere, so each event is checked when it is read.
 
-Every event also has the fields
+Every event also has these fields:
 
-event     its kind, a key of `EVENTS`
-time      when it was written, in milliseconds since 1970; clocks may be set back, so that nothing is ordered by it
-session   the number of the session that wrote it, from 1
-line      its number in the journal, from 1; it increases from event to event
-crc32     at the end of the line: a checksum of all before it
+- `event`: its kind, a key of `EVENTS`
+- `time`: when it was written, in milliseconds since 1970; clocks may be set back, so that nothing is ordered by it
+- `session`: the number of the session that wrote it, from 1
+- `line`: its number in the journal, from 1, which increases from event to event
+- `crc32`: at the end of the line, a checksum of all before it
 
 What is written is checked by the same rules, so that the two cannot drift apart.
 """

@@ -78,6 +78,7 @@ class RunFolder:
         (self.folder / "config.yaml").write_text(masked(config_text), encoding="utf-8")
         self.summary = empty_summary(self.folder.name)
         self._status = ""
+        self._keeps_summary = False
         self.journal.append(
             "run",
             format=FORMAT,
@@ -132,8 +133,14 @@ class RunFolder:
                 self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias", "alias_note")}
         self.write_summary()
 
+    def keep_summary(self) -> None:
+        """Leave summary.json as an earlier session has written it: this one does not continue the run."""
+        self._keeps_summary = True
+
     def write_summary(self) -> None:
         """Write summary.json with what is known so far."""
+        if self._keeps_summary:
+            return
         self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
         replace_file(self.folder / "summary.json", json.dumps(self.summary, indent=1) + "\n")
 

@@ -147,6 +147,10 @@ def test_law_5_a_source_whose_content_is_not_known_is_compared_once_it_is_read(t
     write_flowers(path, last="2.5")
     with pytest.raises(SettingError, match=r"cannot be resumed, as it was made with other data: the digest of .* was"):
         run_sweep(tmp_path, *settings, f"run={finished['run_id']}")
+    summary = json.loads((tmp_path / "flowers" / finished["run_id"] / "summary.json").read_text())
+    assert (summary["status"], summary["digest"]) == ("finished", finished["digest"])
+    write_flowers(path)
+    assert run_sweep(tmp_path, *settings, f"run={finished['run_id']}")["digest"] == finished["digest"]
 
 
 @pytest.mark.parametrize("extra", [("prepare.scaling=min_max",), ("resume=never",)])
