@@ -32,10 +32,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Restore the default signal handlers for the processes that tests start.
 
-    A suite started in the background (`nohup ... &`, some CI runners) ignores SIGINT, and child processes inherit
-    that: they would ignore the Ctrl-C that a test sends.
+    A suite started in the background (`nohup ... &`, some CI runners) ignores SIGINT and SIGHUP, and child processes
+    inherit that: they would ignore the Ctrl-C that a test sends.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +19,7 @@ from pipeline.backends.ray_head import connection_error
 from pipeline.components.code_version import package_folder
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, PositiveInt
+from pipeline.components.interrupts import deferred_signals, hangup_blocked
 
 CONNECT_S = 10.0  # for the head of a cluster to respond
 VARIABLES = {  # for every Ray; what is set in the environment already has precedence
@@ -164,23 +163,28 @@ def _no_cluster(address: str, reason: str) -> SettingError:
 
 @contextmanager
 def _ray(variables: dict[str, str], gpus: GpuCount, fraction: float, arguments: dict[str, Any]) -> Iterator[Executor]:
-    """Call ray.init, and ray.shutdown at the end of the block."""
+    """Call ray.init, and ray.shutdown at the end of the block.
+
+    If Ray is interrupted while it starts or stops, it leaves processes behind for a minute; signals wait until it has.
+    """
     with _environment(VARIABLES | variables):
-        with _deferred_signals():  # an import that is interrupted cannot be undone
+        with deferred_signals():  # an import that is interrupted cannot be undone
             import ray
 
             from pipeline.backends.ray_executor import RayExecutor
         try:
-            with _deferred_signals():
+            with deferred_signals(), hangup_blocked():
                 try:
                     ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
                 except ConnectionError as error:
                     raise _no_cluster(arguments["address"], str(error)) from None
+                except SystemExit:  # of a handler of SIGTERM that Ray installs while it starts
+                    raise KeyboardInterrupt from None
             executor = RayExecutor(gpus, fraction, single_host=arguments["address"] == "local")
             _ = executor.gpus  # raises at once if a GPU is asked for that cannot be used
             yield executor
         finally:
-            with _deferred_signals():
+            with deferred_signals():
                 ray.shutdown()
 
 
@@ -194,25 +198,3 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
     finally:
         for name in new:
             os.environ.pop(name, None)
-
-
-@contextmanager
-def _deferred_signals() -> Iterator[None]:
-    """Defer SIGINT and SIGTERM to the end of the block, and raise KeyboardInterrupt there.
-
-    If Ray is interrupted while it starts or stops, it leaves processes behind for a minute. While it starts it also
-    installs a handler of SIGTERM of its own, so a SIGTERM in these seconds still ends the process without a message.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
-        yield
-        return
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if received:
-        raise KeyboardInterrupt

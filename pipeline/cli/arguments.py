@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
+from pipeline.runs.names import named_run, run_folders
 from pipeline.tracking.reachability import why_unusable
 
 
@@ -50,23 +51,12 @@ def no_words(words: list[str]) -> None:
         raise SettingError(f"{words[0]} is not name=value; --help shows examples")
 
 
-def run_folders(runs: Path) -> list[Path]:
-    """The folders of all runs below a folder, the oldest first."""
-    return sorted((path.parent for path in runs.glob("*/*/journal.jsonl")), key=lambda folder: folder.name)
-
-
 def find_run(runs: Path, run: str) -> Path:
-    """The folder of a run by its id, or of the most recent run for "last". Raises SettingError if there is none."""
-    folders = {folder.name: folder for folder in run_folders(runs)}
+    """The folder of a run below a folder, by its id, last or last~N. Raises SettingError if there is none."""
+    folders = run_folders(runs)
     if not folders:
         raise SettingError(f"runs={runs}: there is no run in this folder; name another with runs=...")
-    if run == "last":
-        return list(folders.values())[-1]
-    if run not in folders:
-        near = difflib.get_close_matches(run, folders, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]}?" if near else "nnsweep runs list shows them"
-        raise SettingError(f"run={run}: there is no such run below {runs}; {hint}")
-    return folders[run]
+    return named_run(folders, run, f"below {runs}; nnsweep runs list shows them")
 
 
 def tracking_uri(runs: Path, uri: str, cure: str) -> str:

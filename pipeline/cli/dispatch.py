@@ -1,18 +1,19 @@
 """Finds the command that the command line names, and runs it; without one it is `sweep`.
 
 A command is a module of this package whose name ends in `_command`. Its docstring is its help, and its function
-`run(arguments, began)` does the work. Exit codes: 0 success; 1 internal error; 2 invalid setting or data; 130 Ctrl-C.
+`run(arguments, began)` does the work. Exit codes: 0 success; 1 internal error; 2 invalid setting or data; 130 Ctrl-C,
+SIGTERM or SIGHUP.
 """
 
 import difflib
 import pkgutil
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 from pipeline.components.errors import SettingError, errors_as_lines
+from pipeline.components.interrupts import handle_signals
 from pipeline.components.version import __version__
 from pipeline.console.standard_output import checked_standard_output
 
@@ -53,8 +54,9 @@ def dispatch(arguments: list[str], began: float) -> None:
     began : float
         When the process started, on the monotonic clock.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: what is finished is kept
+    handle_signals()
     with errors_as_lines(), checked_standard_output():
+        _check_working_folder()
         first = arguments[0] if arguments else ""
         is_command = bool(first) and "=" not in first and first[0] not in "-+~"
         name, rest = (first, arguments[1:]) if is_command else ("sweep", arguments)
@@ -66,6 +68,13 @@ def dispatch(arguments: list[str], began: float) -> None:
             sys.stdout.write(f"{(command(name).__doc__ or '').strip()}\n")
         else:
             command(name).run(rest, began)
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise SettingError("the current folder was deleted; change to one that exists, such as: cd ~") from None
 
 
 def _summary(name: str) -> str:

@@ -8,12 +8,14 @@ list      each run with its status, its trials and its scores
 show      the results of one run, and its best trials
 compare   the settings in which runs differ, and their scores; whether their results are equal to the last bit
 
-A run is running, finished, interrupted (the same command resumes it) or failed.
+A run is named by its id, or by last (the latest that has trained something), last~1 (the one before), and so on. It is
+running, finished, interrupted (the same command resumes it) or failed.
 
 Examples:
   nnsweep runs
   nnsweep runs show run=20261123-222301-54c4
   nnsweep runs compare 20261123-222301-54c4 20261124-071737-cb02
+  nnsweep runs compare last~1 last
 
 """
 
@@ -26,16 +28,18 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from pipeline.cli.arguments import find_run, no_words, read, run_folders
+from pipeline.cli.arguments import find_run, no_words, read
 from pipeline.components.errors import SettingError
 from pipeline.console.closing import in_words
 from pipeline.console.terminal import plain_console
 from pipeline.runs.journal import last_session, process_at_work
+from pipeline.runs.names import run_folders
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import flat
 from pipeline.runs.summary import empty_summary
 
 BEST = 10  # trials that are shown
+ID_LENGTH = 20  # characters of a run's id, which can be copied as one word
 
 
 def run(arguments: list[str], began: float) -> None:
@@ -60,7 +64,7 @@ def _list(runs: Path) -> None:
     folders = run_folders(runs)
     if not folders:
         raise SettingError(f"runs={runs}: there is no run in this folder; name another with runs=...")
-    table = _table("run", "name", "status", "trials", "validation", "test", "seconds")
+    table = _table("run", "name", "status", "trials", "validation", "test", "seconds", whole=1)
     for folder in folders:
         summary = _summary(folder)
         best = summary["best"]
@@ -73,7 +77,7 @@ def _list(runs: Path) -> None:
             in_words(best["test"]) if best else "",
             _number(summary["timings"]["total_s"], ".1f"),
         )
-    plain_console().print(table)
+    plain_console().print(table, crop=False)
 
 
 def _show(folder: Path) -> None:
@@ -104,7 +108,7 @@ def _show(folder: Path) -> None:
 def _compare(folders: list[Path]) -> None:
     console, summaries = plain_console(), [_summary(folder) for folder in folders]
     settings = [dict(flat(last_session(folder)["settings"])) for folder in folders]
-    table = _table("", *(folder.name for folder in folders))
+    table = _table("", *(folder.name for folder in folders), whole=len(folders) + 1)
     for name in dict.fromkeys(name for of_run in settings for name in of_run):
         values = [str(of_run.get(name, "absent")) for of_run in settings]
         if len(set(values)) > 1:
@@ -113,7 +117,7 @@ def _compare(folders: list[Path]) -> None:
         bests = [summary["best"] and summary["best"][part] for summary in summaries]
         for name in dict.fromkeys(name for best in bests if best for name in best):
             table.add_row(f"{part} {name}", *(_score(best, name) for best in bests))
-    console.print(table)
+    console.print(table, crop=False)
     digests = {summary["digest"] for summary in summaries}
     equal = len(digests) == 1 and None not in digests
     console.print("the results are equal to the last bit" if equal else "the results are not the same")
@@ -141,10 +145,11 @@ def _summary(folder: Path) -> dict[str, Any]:
     return summary | {"status": status}
 
 
-def _table(*headings: str) -> Table:
+def _table(*headings: str, whole: int = 0) -> Table:
+    """A table; its first `whole` columns, which contain ids, are as wide as these in a narrow terminal, too."""
     table = Table(box=SIMPLE)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", min_width=ID_LENGTH if number < whole and heading else None)
     return table
 
 

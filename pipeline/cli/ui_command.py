@@ -17,12 +17,16 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cli.arguments import no_words, read, tracking_uri
 from pipeline.components.errors import SettingError
+from pipeline.components.interrupts import deferred_signals
 from pipeline.console.terminal import plain_console
 from pipeline.tracking.process import server_command, server_environment
+
+SECONDS_TO_END = 3.0  # after SIGTERM, before SIGKILL
 
 
 def run(arguments: list[str], began: float) -> None:
@@ -33,15 +37,27 @@ def run(arguments: list[str], began: float) -> None:
     port = _free_port(settings["port"])
     plain_console().print(f"http://127.0.0.1:{port} is ready in about ten seconds; Ctrl-C ends it", soft_wrap=True)
     command = [sys.executable, *server_command(port)]
-    server = subprocess.Popen(command, env=server_environment(uri), start_new_session=True)
+    with deferred_signals():
+        server = subprocess.Popen(
+            command, env=server_environment(uri), stdin=subprocess.PIPE, start_new_session=True
+        )  # it ends when its standard input is closed, also if this process is killed
     try:
         code = server.wait()
     except KeyboardInterrupt:
-        os.killpg(server.pid, signal.SIGTERM)  # also its workers
-        server.wait()
+        _end(server)
         return
     if code:
         raise SettingError(f"uri={uri}: MLflow's server ended with code {code}; its last lines above say why")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the processes that it has started."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(SECONDS_TO_END)
+            return
 
 
 def _free_port(port: str) -> int:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from pipeline.components.interrupts import announce
+from pipeline.components.printable import printable
 from pipeline.components.secrets import masked
 
 MAX_LISTED = 20  # problems in one message
@@ -78,8 +80,8 @@ class Problems:
 def errors_as_lines() -> Iterator[None]:
     """End the process on an exception, with a message on standard error and an exit code.
 
-    2: invalid setting or data, or too little memory; 1: internal error; 130: Ctrl-C. With NNSWEEP_TRACEBACK=1 in the
-    environment an internal error is printed with its traceback, too.
+    2: invalid setting or data, or too little memory; 1: internal error; 130: Ctrl-C, SIGTERM or SIGHUP. With
+    NNSWEEP_TRACEBACK=1 in the environment an internal error is printed with its traceback, too.
     """
     try:
         yield
@@ -88,7 +90,8 @@ def errors_as_lines() -> Iterator[None]:
     except MemoryError as error:
         fail(f"out of memory ({' '.join(str(error).split()) or 'no details'}); {MEMORY_CURES}", 2)
     except KeyboardInterrupt:
-        fail("interrupted; what is finished is kept", 130)
+        announce()
+        sys.exit(130)
     except Exception as error:
         if os.environ.get("NNSWEEP_TRACEBACK"):
             traceback.print_exc()
@@ -98,8 +101,8 @@ def errors_as_lines() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the process with a message on standard error."""
-    with suppress(OSError):  # where standard error cannot be written to, the exit code says it alone
-        sys.stderr.write(f"nnsweep: {masked(message)}\n")
+    with suppress(OSError, AttributeError):  # where standard error cannot be written to, the exit code says it alone
+        sys.stderr.write(f"nnsweep: {printable(masked(message))}\n")
         sys.stderr.flush()
     sys.exit(code)
 

@@ -21,6 +21,11 @@ def _plain_name(name: str) -> str:
     return name
 
 
+def _run(name: str) -> str:
+    return name if re.fullmatch(r"last~[0-9]+", name) else _plain_name(name)
+
+
+RunName = Annotated[str, AfterValidator(_run)]  # an id of a run, last, or last~1
 Name = Annotated[str, AfterValidator(_plain_name)]  # valid as the name of a folder, an experiment and a model
 
 

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from nncore.components import Component
 from pipeline.backends.base import Backend, TaskOptions
-from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode, PositiveFloat, PositiveInt
+from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode, PositiveFloat, PositiveInt, RunName
 from pipeline.components.protocols import PreprocessorSetting, ReductionSetting, SourceSetting, SplitterSetting
 from pipeline.components.resolver import (
     ActivationSetting,
@@ -139,7 +139,7 @@ class Settings:
     report: Reporting
     tracking: Tracking
     resume: Literal["auto", "never", "required"]
-    run: Name | None
+    run: RunName | None
     onnx: bool
     plan: bool
     output: OutputMode

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from pipeline.components.fields import OutputMode
+from pipeline.components.printable import printable
 from pipeline.components.types import DataCard
 from pipeline.console.closing import champion_lines, print_champion, print_tracked
 from pipeline.console.json_lines import JsonOutput
@@ -109,7 +110,7 @@ class QuietOutput:
     def say(self, text: str) -> None:
         """See Output."""
         if text.startswith("warning:"):
-            sys.stderr.write(f"{text}\n")
+            sys.stderr.write(f"{printable(text)}\n")
 
     def stage(self, name: str, seconds: float) -> None:
         """See Output."""
@@ -119,7 +120,7 @@ class QuietOutput:
 
     def plan(self, figures: dict[str, Any], lines: list[str]) -> None:
         """See Output."""
-        sys.stdout.write("\n".join([*lines, ""]))
+        sys.stdout.write(printable("\n".join([*lines, ""])))
 
     def sweeping(self, progress: SweepProgress) -> None:
         """See Output."""
@@ -133,7 +134,7 @@ class QuietOutput:
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
         lines = champion_lines(summary, folder)
-        sys.stdout.write(f"{lines['champion']}; test {lines['test']}; {lines['folder']}\n")
+        sys.stdout.write(printable(f"{lines['champion']}; test {lines['test']}; {lines['folder']}\n"))
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
         """See Output."""

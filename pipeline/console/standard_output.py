@@ -1,5 +1,6 @@
 """Standard output that a full disk or a closed pipe ends with a message that says so."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from pipeline.components.errors import SettingError
+from pipeline.components.interrupts import is_announced
 
 
 class StandardOutput:
@@ -47,6 +49,8 @@ class StandardOutput:
         except (OSError, ValueError) as error:
             self._failed = True
             self._discard()
+            if is_announced():  # a signal ends the command anyway; the terminal may be gone
+                return
             reason = getattr(error, "strerror", None) or str(error)
             raise SettingError(
                 f"standard output must take what the command prints, but does not: {reason}; finished work is kept: "
@@ -69,8 +73,11 @@ def checked_standard_output() -> Iterator[None]:
     would take its place, and receive what is printed.
     """
     before = sys.stdout
+    _occupy_descriptors()
     if before is None:
         raise SettingError("standard output must be open, but is closed; to print nothing give > /dev/null")
+    if isinstance(before, io.TextIOWrapper):
+        before.reconfigure(errors="backslashreplace")  # for labels with characters that its encoding lacks
     checked = StandardOutput(before)
     sys.stdout = checked
     try:
@@ -80,3 +87,12 @@ def checked_standard_output() -> Iterator[None]:
         with suppress(SettingError):
             checked.flush()
         sys.stdout = before
+
+
+def _occupy_descriptors() -> None:
+    """Open standard streams that are closed as /dev/null: a file would take their numbers, and receive other output."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number

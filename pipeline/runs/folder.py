@@ -23,8 +23,8 @@ from pipeline.runs.summary import empty_summary
 class JournalFollower(Protocol):
     """Follows a run's journal until its last event."""
 
-    def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """Wait until it has followed to the end; what it did, for summary.json, or None."""
+    def finish(self, say: Callable[[str], None], interrupted: bool = False) -> dict[str, Any] | None:
+        """Wait until it has followed to the end, not long if interrupted; what it did, for summary.json, or None."""
 
 
 class FollowerSettings(Protocol):
@@ -124,7 +124,7 @@ class RunFolder:
         self.journal.close()
         self.write_summary()  # before waiting for a server, as that may be interrupted
         self._mark = time.monotonic()
-        tracked = self._follower.finish(say)
+        tracked = self._follower.finish(say, interrupted=self._status == "KILLED")
         self.time("tracking")
         if tracked:
             model = tracked.pop("model")

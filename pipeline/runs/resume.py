@@ -11,6 +11,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
 from pipeline.runs.events import Event
 from pipeline.runs.journal import JOURNAL, events, last_data, last_event, last_session, process_at_work
+from pipeline.runs.names import failed_before_training, has_trained, named_run
 from pipeline.runs.records import CHECKPOINTS, CheckpointRef, NetworkRecord
 from pipeline.runs.replay import RunHistory
 
@@ -42,7 +43,7 @@ class RunRequest:
     parent : Path
         The folder of all runs of the same name.
     run : str or None
-        The id of the run to continue or extend; None: decide by `resume`.
+        The run to continue or extend, as `pipeline.runs.names.named_run` takes it; None: decide by `resume`.
     resume : {"auto", "never", "required"}
         Whether an interrupted run of the same settings and code is continued.
     epochs : int
@@ -90,20 +91,18 @@ def earlier_run(request: RunRequest) -> EarlierRun:
         If one is required and there is none, or if the one that is named does not fit, with the differences.
     """
     if request.run is not None:
-        return EarlierRun(_named_run(request.parent / request.run, request))
+        return EarlierRun(_named_run(request))
     if request.resume == "never":
         return EarlierRun(None)
     problem = ""  # of the latest run that was interrupted
-    for journal in sorted(request.parent.glob(f"*/{JOURNAL}"), reverse=True):
-        folder, last, session = journal.parent, last_event(journal), last_session(journal.parent)
-        is_finished = last["event"] == "end" and last["status"] == "FINISHED"
-        if is_finished:
-            continue
+    for folder in _unfinished(request.parent):
+        session = last_session(folder)
         if not session["settings"]:
-            if last["line"]:  # else it was interrupted before it began
+            if last_event(folder / JOURNAL)["line"]:  # else it was interrupted before it began
                 problem = problem or f"run {folder.name} was interrupted, but the line with its settings is damaged"
         elif differences := _differences(folder, session, request, FREE):
-            problem = problem or f"run {folder.name} was interrupted, but has other settings: {differences}"
+            if has_trained(folder):
+                problem = problem or f"run {folder.name} was interrupted, but has other settings: {differences}"
         elif process := process_at_work(folder):
             problem = problem or f"run {folder.name} has the same settings and is in use by process {process}"
         else:
@@ -112,6 +111,15 @@ def earlier_run(request: RunRequest) -> EarlierRun:
         problem = problem or f"there is no interrupted run in {request.parent}"
         raise SettingError(f"resume=required: {problem}; start a new run with resume=auto")
     return EarlierRun(None, problem and f"{problem}; this is a new run")
+
+
+def _unfinished(parent: Path) -> Iterator[Path]:
+    """The folders of the runs that can be resumed: neither finished nor failed before training; the latest first."""
+    for journal in sorted(parent.glob(f"*/{JOURNAL}"), reverse=True):
+        last = last_event(journal)
+        is_finished = last["event"] == "end" and last["status"] == "FINISHED"
+        if not is_finished and not failed_before_training(journal.parent):
+            yield journal.parent
 
 
 def known_networks(folder: Path, history: RunHistory) -> dict[str, NetworkRecord]:
@@ -158,29 +166,27 @@ def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield prefix + name, value
 
 
-def _named_run(folder: Path, request: RunRequest) -> Path:
+def _named_run(request: RunRequest) -> Path:
     """The folder of the run that is named by run=...; its space, its search and its epochs may be extended."""
     if request.resume == "never":
         raise SettingError(f"resume=never and run={request.run} exclude each other; leave one of them out")
-    if not (folder / JOURNAL).is_file():
-        raise SettingError(
-            f"run={request.run}: there is no such run in {folder.parent}; the names of its folders are the ids"
-        )
+    folders = sorted(journal.parent for journal in request.parent.glob(f"*/{JOURNAL}"))
+    folder = named_run(folders, str(request.run), f"in {request.parent}; the names of its folders are the ids")
     session = last_session(folder)
     if not session["settings"]:
         events(folder / JOURNAL)  # raises if it is damaged or of another version
         raise SettingError(
-            f"run={request.run}: its journal does not say with which settings it began; leave run=... out"
+            f"run={folder.name}: its journal does not say with which settings it began; leave run=... out"
         )
     if differences := _differences(folder, session, request, (*FREE, *EXTENDABLE)):
         raise SettingError(
-            f"run={request.run} cannot be resumed, as it was made with other settings: {differences}; "
+            f"run={folder.name} cannot be resumed, as it was made with other settings: {differences}; "
             "use the same settings and data, or leave run=... out to start a new run"
         )
     epochs = session["settings"]["training"]["epochs"]
     if request.epochs < epochs:
         raise SettingError(
-            f"training.epochs={request.epochs} must be at least {epochs}, to which the networks of run={request.run} "
+            f"training.epochs={request.epochs} must be at least {epochs}, to which the networks of run={folder.name} "
             "are trained; or leave run=... out to start a new run"
         )
     return folder

@@ -8,13 +8,15 @@ from typing import Any, Protocol, runtime_checkable
 class Tracker(Protocol):
     """Tracks one run while it works."""
 
-    def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def finish(self, say: Callable[[str], None], interrupted: bool = False) -> dict[str, Any] | None:
         """Wait until everything is written; called after the journal's last event.
 
         Parameters
         ----------
         say : callable
             Receives messages while the caller waits for more than 2 s, and a warning if something is not written.
+        interrupted : bool, default False
+            Whether the command ends by a signal, and waits for some seconds at most.
 
         Returns
         -------

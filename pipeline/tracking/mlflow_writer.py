@@ -36,7 +36,7 @@ from pipeline.tracking.trial_content import mlflow_status, reduction, trial_cont
 from pipeline.tracking.view import saved_view
 from pipeline.tracking.write_log import WriteLog, WrittenTrial, add_failure, runs_behind
 
-SECONDS_TO_FINISH = 30  # after the driver is gone, and since the last line of the log
+SECONDS_TO_FINISH = 15  # after the driver is gone, and since the last line of the log
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
 DRIVER_GONE = threading.Event()
 

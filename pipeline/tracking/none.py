@@ -30,5 +30,5 @@ class NoTracking:
 class NoTracker:
     """Does nothing."""
 
-    def finish(self, say: Callable[[str], None]) -> None:
+    def finish(self, say: Callable[[str], None], interrupted: bool = False) -> None:
         """See Tracker."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,7 @@ WRITER = {
 }
 SECONDS_SILENT, SECONDS_BETWEEN_MESSAGES = 2.0, 5.0  # while the driver waits for the writer
 SECONDS_WITHOUT_PROGRESS = 60.0  # after which it no longer waits
+SECONDS_AFTER_INTERRUPT = 3.0  # the longest wait; the writer goes on by itself
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -126,12 +128,14 @@ class MlflowTracking:
 
 def server_command(port: int) -> list[str]:
     """Python's arguments for an MLflow server that only this machine can reach."""
-    return ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    module = "pipeline.tracking.mlflow_server"
+    return ["-P", "-m", module, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
 
 
 def server_environment(uri: str) -> dict[str, str]:
     """The server's environment: the store, whose URI may contain a password; no background jobs, which start slowly."""
-    return os.environ | {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return os.environ | jobs | {"MLFLOW_BACKEND_STORE_URI": uri, "PYTHONPATH": _python_path()}
 
 
 class WriterProcess:
@@ -168,9 +172,9 @@ class WriterProcess:
         self._process.stdin.write(json.dumps(tracking).encode() + b"\n")
         self._process.stdin.flush()
 
-    def finish(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def finish(self, say: Callable[[str], None], interrupted: bool = False) -> dict[str, Any] | None:
         """See Tracker.finish."""
-        problem = self._wait(say)
+        problem = self._wait(say, SECONDS_AFTER_INTERRUPT if interrupted else inf)
         self.close_input()
         threading.Thread(target=self._process.wait, daemon=True).start()  # Python takes a second to unload MLflow
         lines = read(self._write_log)
@@ -192,9 +196,9 @@ class WriterProcess:
         if self._process.stdin:
             self._process.stdin.close()
 
-    def _wait(self, say: Callable[[str], None]) -> str:
-        """Wait until the journal's last event is acknowledged; why it never will be, or ""."""
-        progress = time.monotonic()
+    def _wait(self, say: Callable[[str], None], longest: float) -> str:
+        """Wait until the journal's last event is acknowledged; why it is not, or ""."""
+        start = progress = time.monotonic()
         next_message, size, n_written, said = progress + SECONDS_SILENT, -1, 0, ""
         while True:
             has_ended = self._process.poll() is not None  # asked first: its last line is in the file by then
@@ -211,6 +215,8 @@ class WriterProcess:
             if time.monotonic() > progress + SECONDS_WITHOUT_PROGRESS:
                 self._process.terminate()
                 return cause or f"no progress for {SECONDS_WITHOUT_PROGRESS:g} s"
+            if time.monotonic() > start + longest:
+                return "interrupted; the writer goes on for some seconds"
             text = f"waiting for MLflow: {n_written} of {self._n_trials()} trials written" + (
                 f"; {cause}" * bool(cause)
             )

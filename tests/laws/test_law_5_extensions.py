@@ -73,6 +73,15 @@ def test_law_5_resuming_a_finished_run_trains_nothing(copied_run, finished_run):
     assert (summary["work"]["slices"], summary["work"]["resumed_networks"]) == (0, 7)
 
 
+@pytest.mark.parametrize("last", ["last", "'last~0'"])
+def test_law_5_the_last_run_is_extended_by_that_name(last, copied_run):
+    runs, name, _ = copied_run
+    with pytest.raises(SettingError, match=r"split\.validation"):  # a run that fails on its data is not the last one
+        run_sweep(runs, *FEW, "split.validation=0.0001", "resume=never")
+    summary = run_sweep(runs, *FEW, "training.epochs=4", f"run={last}")
+    assert (summary["run_id"], summary["work"]["resumed_networks"]) == (name, 7)
+
+
 def test_law_5_a_different_schedule_trains_all_networks_from_scratch(copied_run, tmp_path):
     """The cosine schedule depends on the last epoch: weights trained at other rates cannot be used."""
     runs, name, _ = copied_run

@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM, SIGKILL and a failing writer: finished work is kept, and no process is left running."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from running import FEW, nightly_after_first, processes, read_journal, read_summ
 LONG = ("training.epochs=400", "report=none", "stacks.slice_seconds=0.3")
 
 
-def start_run(folder, *overrides):
+def start_run(folder, *overrides, **options):
     """Start the command in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *LONG, *overrides],
@@ -24,6 +25,7 @@ def start_run(folder, *overrides):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        **options,
     )
 
 
@@ -49,6 +51,8 @@ def tracked_runs(folder):
         pytest.param("local", signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param("ray", signal.SIGTERM, marks=pytest.mark.nightly),
         pytest.param("local", signal.SIGINT, marks=pytest.mark.nightly),
+        pytest.param("ray", signal.SIGHUP, marks=pytest.mark.nightly),
+        pytest.param("local", signal.SIGHUP, marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
@@ -56,7 +60,11 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
     process = start_run(tmp_path, f"execution={execution}")
     wait_for_slices(tmp_path, 4)
     process.send_signal(sent)
-    output, errors = process.communicate(timeout=30)
+    sent_time = time.monotonic()
+    line = process.stderr.readline()
+    assert time.monotonic() - sent_time < 2  # at once
+    output, errors = process.communicate(timeout=20)
+    errors = line + errors
     assert process.returncode == 130
     assert errors == "nnsweep: interrupted; what is finished is kept\n"
     assert "Traceback" not in output
@@ -87,6 +95,50 @@ def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
     assert process.returncode == 130
     assert errors == "nnsweep: interrupted; what is finished is kept\n"
     wait_until(lambda: not set(processes("ray")) - ours, seconds=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("started", [False, True])
+def test_a_closed_terminal_ends_the_run_and_all_its_processes(started, tmp_path):
+    """The shell sends SIGHUP to every process of the job, also while Ray starts."""
+    ours = set(processes("ray"))
+    process = start_run(tmp_path)
+    if started:
+        wait_for_slices(tmp_path)
+    else:
+        wait_until(lambda: set(processes("gcs_server")) - ours)
+    os.killpg(process.pid, signal.SIGHUP)
+    process.stdout.close()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors == "nnsweep: interrupted; what is finished is kept\n"
+    assert read_summary(tmp_path)["status"] == "killed"
+    wait_until(lambda: not set(processes("ray")) - ours, seconds=8)
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), seconds=20)
+
+
+@pytest.mark.slow
+def test_under_nohup_a_closed_terminal_does_not_matter(tmp_path):
+    settings = (*FEW, "execution=local", "tracking=none")
+    process = start_run(tmp_path, *settings, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    wait_for_slices(tmp_path, 1)
+    process.send_signal(signal.SIGHUP)
+    _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert read_summary(tmp_path)["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_an_interrupt_waits_for_a_silent_server_only_for_seconds(silent_server, tmp_path):
+    process = start_run(tmp_path, "execution=local", f"tracking.uri={silent_server}")
+    wait_for_slices(tmp_path)
+    process.send_signal(signal.SIGTERM)
+    sent_time = time.monotonic()
+    output, _ = process.communicate(timeout=20)
+    assert time.monotonic() - sent_time < 10
+    assert "(interrupted; the writer goes on for some seconds; see " in output
+    assert f"nnsweep track run={read_summary(tmp_path)['run_id']} writes the rest" in output
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), seconds=40)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What a run prints: a live table, plain lines, one line, or JSON."""
 
+import io
 import json
 import os
 import pty
@@ -11,15 +12,20 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from running import FEW, compose, read_summary, requested_trials
 from sweeps import add_slice, open_records
 from sweeps import report as reported
 
+from pipeline.cli.dispatch import dispatch
 from pipeline.config.schema import Configuration
 from pipeline.console.json_lines import JsonOutput
 from pipeline.console.live import LiveTable, picture
 from pipeline.console.output import LineOutput, QuietOutput, output_of
 from pipeline.console.progress import Pace, PlainProgress, SweepProgress, duration
+from pipeline.console.standard_output import checked_standard_output
+from pipeline.console.terminal import PlainConsole, plain_console
 from pipeline.driver.run import run
 from pipeline.engine.records import RungProgress
 
@@ -160,6 +166,57 @@ def test_quiet_is_one_line(tmp_path, capsys):
     QuietOutput().say("warning: look out")
     QuietOutput().say("nothing to see")
     assert capsys.readouterr().err == "warning: look out\n"
+
+
+ESCAPES = {  # texts of data or files, and what a terminal may show of them
+    "\x1b[31mred": "\\x1b[31mred",
+    "\x1b]0;title\x07": "\\x1b]0;title\\x07",
+    "\x9b2J": "\\x9b2J",
+    "one\rtwo": "one\\rtwo",
+    "\u202egnp": "\\u202egnp",
+    "\udc80": "\\udc80",
+    "größe 🙂 [bold]": "größe 🙂 [bold]",
+}
+
+
+@pytest.mark.parametrize("text", ESCAPES)
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_no_escape_sequence_of_a_text_reaches_the_terminal(text, is_terminal):
+    """In lines, cells, titles and headings, with and without styles."""
+    console = PlainConsole(
+        file=StringIO(), markup=False, highlight=False, force_terminal=is_terminal, width=60, legacy_windows=False
+    )
+    table = Table(title=text)
+    table.add_column(text)
+    table.add_row(text)
+    table.add_row(Text(text))
+    for renderable in (text, Text(text, style="red"), table):
+        console.print(renderable)
+    printed = re.sub("\x1b\\[[0-9;]*m", "", console.file.getvalue())
+    assert printed.count(ESCAPES[text]) == (4 if "\x07" in text or "\r" in text else 6)  # which Text leaves out
+    assert not {character for character in printed if not (character.isprintable() or character == "\n")}
+
+
+def test_a_label_with_an_escape_sequence_is_shown_as_text(tmp_path, capsys):
+    """As a class, a category and a column's name, in each mode."""
+    evil = "\x1b[31mred"
+    rows = [f"{number % 7},{evil if number % 2 else 'blue'},{evil if number % 3 else 'b'}" for number in range(90)]
+    (tmp_path / "t.csv").write_text("\n".join([f"a,{evil}x,y", *rows]), encoding="utf-8")
+    settings = ("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y", *FEW, *SETTINGS[-4:], f"runs={tmp_path}")
+    for mode in ("plain", "quiet"):
+        dispatch([*settings, f"output={mode}", "resume=never"], time.monotonic())
+    printed = "".join(capsys.readouterr())
+    assert "\x1b" not in printed
+    assert "\\x1b[31mred" in printed
+
+
+def test_a_label_that_the_terminals_encoding_lacks_is_shown_as_text():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", file)
+        with checked_standard_output():
+            plain_console().print("größe")
+    assert file.buffer.getvalue() == b"gr\\xf6\\xdfe\n"
 
 
 def test_a_plan_is_printed_in_each_mode(tmp_path, capsys):

@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,13 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from running import FEW, processes, run_command, run_sweep
+from running import FEW, processes, run_command, run_sweep, wait_until
 from servers import free_port
 
 import pipeline
 from pipeline.cli import dispatch
-from pipeline.cli.arguments import find_run, read, run_folders
+from pipeline.cli.arguments import find_run, read
 from pipeline.components.errors import SettingError
+from pipeline.runs.names import run_folders
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
 COMMANDS = ("completion", "plan", "runs", "sweep", "track", "ui")
@@ -93,6 +95,11 @@ def test_runs_are_found_by_id_or_by_last(runs):
     first, second, third = run_folders(runs)
     assert find_run(runs, "last") == third
     assert find_run(runs, second.name) == second
+    assert [find_run(runs, f"last~{number}") for number in range(3)] == [third, second, first]
+    with pytest.raises(
+        SettingError, match=r"^run=last~3: there are only 3 runs below .*; nnsweep runs list shows them"
+    ):
+        find_run(runs, "last~3")
     with pytest.raises(SettingError, match=f"^run={first.name}x: there is no such run below .*; did you mean"):
         find_run(runs, first.name + "x")
     with pytest.raises(SettingError, match="there is no run in this folder; name another with runs="):
@@ -106,6 +113,32 @@ def test_runs_list_has_a_line_for_each(runs, capsys):
         (line,) = (line for line in lines if folder.name in line)
         assert f"loss {summary['best']['test']['loss']:.4f}" in line
         assert "finished" in line
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 100])
+@pytest.mark.parametrize("command", [("list",), ("compare", "last", "last~1", "last~2")])
+def test_ids_are_not_wrapped_in_a_narrow_terminal(columns, command, runs, capsys, monkeypatch):
+    monkeypatch.setattr("pipeline.console.terminal.WIDTH_OF_PIPES", columns)
+    words = output_of(capsys, "runs", *command, f"runs={runs}").split()
+    assert {folder.name for folder in run_folders(runs)} <= {*words}
+
+
+def test_a_run_that_failed_on_its_data_is_not_the_last_one(runs, tmp_path, capsys):
+    """Nor is it resumed, nor mentioned by the next run."""
+    shutil.copytree(runs, tmp_path / "runs")
+    last = run_folders(runs)[-1].name
+    with pytest.raises(SettingError, match=r"split\.validation"):
+        run_sweep(tmp_path / "runs", *FEW, "split.validation=0.0001", "training.epochs=1", "resume=never")
+    failed = run_folders(tmp_path / "runs")[-1].name
+    assert failed > last
+    assert find_run(tmp_path / "runs", "last").name == last
+    assert f"{failed}  digits" in re.sub(" +", "  ", output_of(capsys, "runs", f"runs={tmp_path / 'runs'}"))
+    for _ in range(2):
+        with pytest.raises(SettingError, match=r"split\.validation"):
+            run_sweep(tmp_path / "runs", *FEW, "split.validation=0.0001", "training.epochs=1")
+    assert len(run_folders(tmp_path / "runs")) == 6  # none of them was resumed
+    command = ("execution=local", "tracking=none", "report=none", "training.epochs=4", f"runs={tmp_path / 'runs'}")
+    assert failed not in output_of(capsys, *FEW, *command)
 
 
 def test_an_interrupted_run_is_listed_as_such_with_the_counts_of_its_journal(runs, tmp_path, capsys):
@@ -190,6 +223,30 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
         assert server.wait(timeout=30) == 0
         server.stdout.close()
     assert processes("mlflow", str(port)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+def test_no_server_outlives_ui(sent, tmp_path):
+    port = free_port()
+    arguments = [str(NNSWEEP), "ui", f"port={port}", f"uri=sqlite:///{tmp_path}/store.db"]
+    ui = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: is_open(port), seconds=90)
+    ui.send_signal(sent)
+    sent_time = time.monotonic()
+    _, errors = ui.communicate(timeout=30)
+    assert time.monotonic() - sent_time < 20
+    if sent != signal.SIGKILL:
+        assert ui.returncode == 0
+        assert "nnsweep: interrupted" in errors
+    wait_until(lambda: not processes(str(port)), seconds=20)
+    assert not is_open(port)
+
+
+def is_open(port):
+    """Whether a server accepts connections on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.slow
