@@ -42,6 +42,7 @@ from pipeline.config.hydra_sources import CONF, check_folder, check_hydra_part, 
 from pipeline.config.overrides import Assignment, readable
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
+from pipeline.data.targets import min_class_rows
 
 
 def configurations(arguments: Sequence[str]) -> list[Configuration]:
@@ -148,6 +149,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Iterator[None]:
     """Hydra, ready to compose from our folder (or `config_path`), and from the user's `config_dir`."""
     OmegaConf.register_new_resolver("stem", _stem, replace=True)
+    OmegaConf.register_new_resolver("min_class_rows", min_class_rows, replace=True)
     read_folders_only()
     with hydra.initialize_config_dir(config_path or str(CONF), version_base="1.3"):
         if config_dir is not None:

@@ -120,6 +120,8 @@ def numbers_of(values: pa.Array, column: Column) -> Array:
     else:
         if pa.types.is_boolean(values.type):  # Arrow does not cast them to floating point
             values = values.cast(pa.int8())
+        if pa.types.is_decimal(values.type):  # a cast to floating point is not to the nearest number
+            values = values.cast(pa.string())
         target_type = pa.float32() if values.type in FITS_FLOAT32 else pa.float64()
         numbers = values.cast(target_type, safe=False).to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
@@ -161,12 +163,19 @@ def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
 
 
 def plain_values(values: pa.Array) -> Array:
-    """Values (N,) as NumPy's own types: integers with missing values in float64, texts as objects."""
+    """Values (N,) as NumPy's own types: integers with missing values in float64 or as objects, texts as objects."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
+        values = values.cast(pa.string()).cast(pa.float64())  # by way of texts to the nearest number, as float() does
+    if pa.types.is_integer(values.type) and values.null_count and not _fits_float64(values):
+        return np.array(values.to_pylist(), dtype=object)
     return values.to_numpy(zero_copy_only=False)
+
+
+def _fits_float64(integers: pa.Array) -> bool:
+    bounds = pyarrow.compute.min_max(integers)
+    return all(abs(bounds[end].as_py() or 0) <= 1 << 53 for end in ("min", "max"))
 
 
 def _in_64_bits(values: pa.Array) -> Array:

@@ -47,8 +47,15 @@ def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.A
             for values in part.chunks(name):
                 yield values.cast(schema.field(name).type) if pa.types.is_null(values.type) else values
 
+    def exact(name: str) -> Iterator[pa.Array]:
+        if name in added:
+            yield from chunks(name)
+            return
+        for part in parts:
+            yield from (part.exact or part.chunks)(name)
+
     notes = dict.fromkeys(note for part in parts for note in part.notes)
-    return RawTable(label, schema, sum(part.n_rows for part in parts), chunks, tuple(notes))
+    return RawTable(label, schema, sum(part.n_rows for part in parts), chunks, tuple(notes), exact)
 
 
 def conflicting_columns(parts: Sequence[RawTable]) -> list[str]:
@@ -91,6 +98,7 @@ def flattened(raw: RawTable, whole: Collection[str]) -> RawTable:
         yield from reader.parts(column, steps) if steps else raw.chunks(column)
 
     return raw._replace(
+        exact=lambda name: (raw.exact or raw.chunks)(name) if name in raw.schema.names else chunks(name),
         schema=pa.schema([pa.field(name, type_) for name, (_, type_, _) in leaves.items()]),
         chunks=chunks,
         sources={name: column for name, (column, _, steps) in leaves.items() if steps},

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from nncore.inference.table import CODED, MISSING, Column, Table, as_text
+from nncore.inference.table import CODED, MISSING, Column, Table
 from nncore.kernels.backend import Array
 from pipeline.components.errors import Problems, SettingError
 from pipeline.data.arrow_values import (
@@ -20,6 +20,7 @@ from pipeline.data.arrow_values import (
     plain_values,
     stored_values,
 )
+from pipeline.data.identities import identity_codes, identity_text, ranks
 from pipeline.data.roles import Roles
 
 
@@ -36,6 +37,8 @@ class RawTable(NamedTuple):
         The values of the column of this name, in parts.
     notes : tuple of str, default ()
         What was decided while the file was opened; see `Dataset`.
+    exact : callable or None, default None
+        The values as texts, of a column of numbers that may have lost digits in `chunks`.
     sources : mapping of str to str, default {}
         By column, the column of the file that contains it, where that has another name.
     """
@@ -45,6 +48,7 @@ class RawTable(NamedTuple):
     n_rows: int
     chunks: Callable[[str], Iterable[pa.Array]]
     notes: tuple[str, ...] = ()
+    exact: Callable[[str], Iterable[pa.Array]] | None = None
     sources: Mapping[str, str] = MappingProxyType({})
 
 
@@ -74,6 +78,7 @@ class TableReader:
         What was decided while reading; see `Dataset`.
     problems : Problems
         What is wrong with the values.
+    is_training_data : bool
 
     Raises
     ------
@@ -85,7 +90,7 @@ class TableReader:
         self, raw: RawTable, columns: list[Column], roles: Roles, problems: Problems, is_training_data: bool = True
     ) -> None:
         self.label, self.roles, self.notes, self.problems = raw.label, roles, list(raw.notes), problems
-        self._raw, self._is_training_data = raw, is_training_data
+        self._raw, self.is_training_data = raw, is_training_data
         if not raw.n_rows:
             problems.add(f"{self.label}: it has no rows, only a header")
             problems.raise_all()
@@ -103,14 +108,24 @@ class TableReader:
                     self._others[name] = self._read_other(name)
         self.targets = {name: self._others[name] for name in roles.targets if name in self._others}
 
+    def keep_rows(self, keep: Array) -> None:
+        """Leave out the rows for which `keep` (N,) is False, in place and column by column, to need little memory."""
+        n_rows = np.count_nonzero(keep)
+        for block in (self.table.numbers, self.table.codes):
+            for values in block.T:
+                values[:n_rows] = values[keep]
+        self.table = replace(self.table, numbers=self.table.numbers[:n_rows], codes=self.table.codes[:n_rows])
+        self.row_numbers = self.row_numbers[keep]
+        self._others = {name: values[keep] for name, values in self._others.items()}
+        self.targets = {name: self._others[name] for name in self.targets}
+
     def special_column(self, role: Literal["weight", "group", "time"]) -> Array | None:
-        """The numbers (N,) of the column with this role, in which no value may be missing; None without one."""
+        """The weights, or the numbers of the groups or times (N,), of which none may be missing; None without one."""
         name = self.roles.special.get(role)
         if name not in self._others:
             return None
         values = self._others[name]
-        has_sign = role in ("weight", "group")  # a missing group has the number -1
-        bad_rows = np.flatnonzero(np.isnan(values) | (values < 0) if has_sign else np.isnan(values))
+        bad_rows = np.flatnonzero(np.isnan(values) | (values < 0))  # a missing group or time has the number -1
         label = f"{self.label}: column {name!r}, data.{role},"
         if len(bad_rows):
             rule = "must be a number >= 0" if role == "weight" else "must have a value"
@@ -131,9 +146,10 @@ class TableReader:
         for name, values in self.roles.where.items():
             if self._raw.schema.names.count(name) != 1:  # a problem already
                 continue
-            levels = list(dict.fromkeys(map(as_text, values if isinstance(values, tuple) else (values,))))
+            levels = list(dict.fromkeys(map(identity_text, values if isinstance(values, tuple) else (values,))))
             index = {level: code for code, level in enumerate(level for level in levels if level)}
-            codes = [codes_of(_decoded(part), index, grows=False) for part in self._raw.chunks(name)]
+            chunks = self._raw.exact or self._raw.chunks
+            codes = [identity_codes(_decoded(part), index, grows=False) for part in chunks(name)]
             wanted = [*index.values(), *([MISSING] if "" in levels else [])]
             selected &= np.isin(np.concatenate(codes), wanted)
         return selected
@@ -180,8 +196,8 @@ class TableReader:
         return replace(column, levels=tuple(index))
 
     def _read_codes(self, values: pa.Array, column: Column, index: dict[str, int], row_numbers: Array) -> Array:
-        has_declared_levels = bool(column.levels) and self._is_training_data
-        codes = codes_of(values, index, grows=self._is_training_data and not has_declared_levels)
+        has_declared_levels = bool(column.levels) and self.is_training_data
+        codes = codes_of(values, index, grows=self.is_training_data and not has_declared_levels)
         unknown = np.flatnonzero(codes == len(column.levels))
         if has_declared_levels and len(unknown):
             raise SettingError(
@@ -201,6 +217,8 @@ class TableReader:
             ) from None
 
     def _read_other(self, name: str) -> Array:
+        if name == self.roles.time:
+            return self._read_times(name)
         groups: dict[str, int] = {}
         return np.concatenate(
             [
@@ -210,15 +228,27 @@ class TableReader:
         )
 
     def _other_values(self, values: pa.Array, name: str, groups: dict[str, int], row_numbers: Array) -> Array:
+        if name == self.roles.group:
+            return identity_codes(values, groups, grows=True)
         known = kind_of(values.type)
-        if known is None or (known[0] == "date" and name in (*self.roles.targets, self.roles.weight)):
+        if known is None or known[0] == "date":
             raise SettingError(f"{self.label}: column {name!r} holds {values.type}; choose another for this role")
         if name in self.roles.targets:
             return plain_values(values)
-        if name == self.roles.group:
-            return codes_of(values, groups, grows=True).astype(np.float64)
-        is_date = name == self.roles.time and known[1] == "string"
-        return self._read_numbers(values, Column(name, "date" if is_date else "numeric"), row_numbers)
+        return self._read_numbers(values, Column(name, "numeric"), row_numbers).astype(np.float64)
+
+    def _read_times(self, name: str) -> Array:
+        """The position of each row's time among all times."""
+        parts = [values for _, values in self._selected_chunks(name)]
+        if kind_of(parts[0].type) is None:
+            raise SettingError(f"{self.label}: column {name!r} holds {parts[0].type}; choose another for this role")
+        try:
+            return ranks(parts, Column(name, "date").convert)
+        except BadValueError as bad:
+            raise SettingError(
+                f"{self.label}: column {name!r}, data.time, has {bad} in row {self.row_numbers[bad.row]}, which is "
+                "neither a number nor a date; correct it"
+            ) from None
 
 
 def without_columns(table: Table, names: Sequence[str]) -> Table:

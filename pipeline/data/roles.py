@@ -42,6 +42,12 @@ class Roles:
         What to do with columns that hold the same value in every row.
     index : {"drop", "keep"}
         What to do with a column without a name that numbers the rows, such as the index of pandas.
+    missing_target : {"drop", "refuse"}
+        What to do with rows without a target.
+    rare_classes : {"drop", "join", "refuse"}
+        What to do with the rows of classes that have fewer than `min_class_rows` rows; "join": they become one class.
+    min_class_rows : int, > 0
+        The number of rows that a class needs, so that each part of the split can have one.
     max_classes : int, > 0
         More classes are taken for a mistake.
     max_levels : int, > 0
@@ -59,6 +65,9 @@ class Roles:
     time: str | None
     constant: Literal["refuse", "drop"]
     index: Literal["drop", "keep"]
+    missing_target: Literal["drop", "refuse"]
+    rare_classes: Literal["drop", "join", "refuse"]
+    min_class_rows: PositiveInt
     max_classes: PositiveInt
     max_levels: PositiveInt
 
@@ -185,10 +194,15 @@ def drop_override(names: list[str]) -> str:
     return override("data.drop", names)
 
 
+def listed(names: list[str], noun: str) -> str:
+    """How many there are, and the names of some: "2 columns (a, b)"."""
+    plural = noun if len(names) == 1 else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{len(names)} {plural} ({', '.join(names[:MAX_LISTED])}{', ...' if len(names) > MAX_LISTED else ''})"
+
+
 def listed_columns(names: list[str]) -> str:
-    """The beginning of a note: how many columns, and the names of some."""
-    listed = ", ".join(names[:MAX_LISTED]) + (", ..." if len(names) > MAX_LISTED else "")
-    return f"{len(names)} {'column' if len(names) == 1 else 'columns'} ({listed})"
+    """The beginning of a note on columns."""
+    return listed(names, "column")
 
 
 def did_you_mean(name: str, names: list[str]) -> str:

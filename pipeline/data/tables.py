@@ -14,8 +14,15 @@ from pipeline.components.errors import Problems, SettingError
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
 from pipeline.data.reader import RawTable, TableReader, without_columns
-from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed_columns
-from pipeline.data.targets import check_learnable, encoded_targets, task_of
+from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed, listed_columns
+from pipeline.data.targets import (
+    JOINED_CLASS,
+    are_counts,
+    check_learnable,
+    encoded_targets,
+    missing_rows,
+    task_of,
+)
 
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
@@ -33,8 +40,9 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
     """
     problems = Problems()
     reader = TableReader(raw, feature_columns(raw, roles, problems), roles, problems)
+    _leave_out_rows_without_target(reader)
+    task, y, rare_classes = _read_targets(reader)
     table = finish_columns(reader)
-    task, y = _read_targets(reader)
     groups, times = reader.special_column("group"), reader.special_column("time")
     rows = RawRows(table, y, reader.special_column("weight"))
     dataset = Dataset(task, roles.targets, rows, groups, times, notes=tuple(reader.notes))
@@ -44,25 +52,91 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
     require_columns(table.columns, test, roles, problems)
     columns = [column for column in table.columns if column.name in test.schema.names]
     reader = TableReader(test, columns, roles, problems, is_training_data=False)
+    _leave_out_rows_without_target(reader)
     test_y = np.empty(0)
     with problems.collected():
         test_y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
+        test_y = _treat_rare_classes(reader, test_y, rare_classes)
     test_rows = RawRows(reader.table, test_y, reader.special_column("weight"))
     problems.raise_all()
-    return replace(dataset, test=test_rows)
+    return replace(dataset, test=test_rows, notes=(*dataset.notes, *reader.notes))
 
 
-def _read_targets(reader: TableReader) -> tuple[Task, Array]:
-    """The task, and the targets in its form; without rows if something is wrong with them."""
+def _leave_out_rows_without_target(reader: TableReader) -> None:
+    """Leave out the rows in which a target is missing, and note it."""
+    if reader.roles.missing_target == "refuse" or not reader.targets:
+        return
+    missing = missing_rows(reader.targets.values())
+    if missing.all():
+        names = ", ".join(map(repr, reader.targets))
+        reader.problems.add(f"{reader.label}: the target {names} has no value in any row; choose another target")
+    elif missing.any():
+        first, n_missing = reader.row_numbers[missing][0], np.count_nonzero(missing)
+        reader.keep_rows(~missing)
+        reader.targets = {
+            name: values if values.dtype.kind != "O" or any(isinstance(value, str) for value in values)
+            else np.array(values.tolist())
+            for name, values in reader.targets.items()
+        }  # fmt: skip
+        which = "" if reader.is_training_data else " of the test file"
+        such = "1 row" if n_missing == 1 else f"{n_missing:,} rows"
+        reader.notes.append(
+            f"{such}{which} without a target left out, the first is row {first}; data.missing_target=refuse makes it "
+            "an error"
+        )
+
+
+def _read_targets(reader: TableReader) -> tuple[Task, Array, Array]:
+    """The task, the targets in its form, without rows if something is wrong with them, and the rare classes."""
     roles = reader.roles
     task: Task = roles.task if roles.task != "auto" else "classification"
     if reader.targets and len(reader.targets) == len(roles.targets):
         with reader.problems.collected():
             task = task_of(reader.targets, roles.task)
             y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
-            check_learnable(reader.label, reader.targets, y, task, roles.max_classes)
-            return task, y
-    return task, np.empty(0)
+            _note_counts(reader)
+            rare = _rare_classes(y, roles) if task == "classification" else np.empty(0)
+            y = _treat_rare_classes(reader, y, rare)
+            min_rows = roles.min_class_rows if roles.rare_classes == "refuse" else 1
+            check_learnable(reader.label, reader.targets, y, task, roles.max_classes, min_rows)
+            return task, y, rare
+    return task, np.empty(0), np.empty(0)
+
+
+def _note_counts(reader: TableReader) -> None:
+    name, *others = reader.targets
+    if reader.roles.task == "auto" and not others and are_counts(reader.targets[name]):
+        reader.notes.append(
+            f"the target {name!r} holds whole numbers of which many are rare, so they are counts, not classes: a "
+            "regression; data.task=classification makes them classes"
+        )
+
+
+def _rare_classes(y: Array, roles: Roles) -> Array:
+    """The classes that have too few rows for the split; none if that is an error, or if there is nothing else."""
+    classes, n_rows = np.unique(y, return_counts=True)
+    rare = classes[n_rows < roles.min_class_rows]
+    is_error = roles.rare_classes == "refuse" or len(classes) > roles.max_classes or len(classes) - len(rare) < 2
+    return rare[:0] if is_error else rare
+
+
+def _treat_rare_classes(reader: TableReader, y: Array, rare: Array) -> Array:
+    """Leave out the rows of rare classes, or join the classes if together they are not rare, and note it."""
+    roles, is_rare = reader.roles, np.isin(y, rare) if len(rare) else np.zeros(len(y), bool)
+    n_rows = np.count_nonzero(is_rare)
+    if not n_rows:
+        return y
+    which = "" if reader.is_training_data else " of the test file"
+    what = f"{n_rows:,} {'row' if n_rows == 1 else 'rows'}{which} of {listed(list(map(str, rare)), 'rare class')}"
+    reason = f"fewer than {roles.min_class_rows} rows each"
+    is_number = y.dtype.kind in "iuf" and roles.task == "auto"
+    other_task = "; data.task=regression if it is a number to predict" if is_number else ""
+    if roles.rare_classes == "join" and (n_rows >= roles.min_class_rows or not reader.is_training_data):
+        reader.notes.append(f"{what} joined into the class {JOINED_CLASS!r}: {reason}{other_task}")
+        return np.where(is_rare, JOINED_CLASS, y.astype(str))
+    reader.keep_rows(~is_rare)
+    reader.notes.append(f"{what} left out: {reason}; data.rare_classes=join or refuse, or other folds{other_task}")
+    return y[~is_rare]
 
 
 def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles, problems: Problems) -> None:

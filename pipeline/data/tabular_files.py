@@ -225,13 +225,23 @@ class Csv(TabularFile):
             else:
                 table = table.rename_columns(names)
                 self._check_text(label, table)
-                yield RawTable(label, table.schema, table.num_rows, lambda name: table[name].chunks)
+
+                def exact(name: str) -> Iterator[pa.Array]:
+                    if not pa.types.is_floating(table.schema.field(name).type):
+                        yield from table[name].chunks
+                        return
+                    as_texts = replace(self, kinds={**self.kinds, name: "categorical"})
+                    with as_texts._table(setting, path, like) as again:
+                        yield from again.chunks(name)
+
+                yield RawTable(label, table.schema, table.num_rows, lambda name: table[name].chunks, exact=exact)
 
     def _options(self, like: pa.Schema | None) -> tuple[Any, ...]:
         types = {
             field.name: pa.float64() if _may_turn_out_fractional(field.type) else field.type for field in like or ()
         }
         types |= {name: pa.string() for name, kind in self.kinds.items() if kind != "numeric"}
+        types |= {name: pa.string() for name in (self.group, self.time) if name}  # Arrow reads long ids as float64
         return (
             pyarrow.csv.ReadOptions(
                 use_threads=False, encoding=self.encoding

@@ -1,6 +1,8 @@
 """What there is to predict: the task that the targets' values suggest, and the targets in the form that it needs."""
 
+import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,10 @@ from pipeline.components.errors import SettingError
 from pipeline.components.types import Task, TaskSetting
 
 MIN_ROWS_PER_CLASS = 3  # one for training, one for validation, one for testing
-MAX_AUTO_CLASSES = 20  # integers with at most this many different values are classes
+MAX_AUTO_CLASSES = 20  # integers with at most this many different values are classes, unless they are counts
+MIN_COUNTS = 5  # different values of counts
+RARE_COUNT = 5  # a value with fewer rows is rare if it also has less than a quarter of the rows of the most frequent
+JOINED_CLASS = "other"
 
 
 def task_of(targets: dict[str, Array], setting: TaskSetting) -> Task:
@@ -27,8 +32,8 @@ def task_of(targets: dict[str, Array], setting: TaskSetting) -> Task:
     -------
     str
         The setting, unless it is "auto". Then one target is a classification if it holds texts, true and false, or at
-        most MAX_AUTO_CLASSES different integers, else a regression; several targets are a multilabel task if they all
-        hold nothing but 0 and 1, or true and false, else a regression.
+        most MAX_AUTO_CLASSES different integers that are no counts (see `are_counts`), else a regression; several
+        targets are a multilabel task if they all hold nothing but 0 and 1, or true and false, else a regression.
     """
     if setting != "auto":
         return setting
@@ -37,8 +42,69 @@ def task_of(targets: dict[str, Array], setting: TaskSetting) -> Task:
     (values,) = targets.values()
     if values.dtype.kind not in "iuf":
         return "classification"
-    few_integers = len(np.unique(values)) <= MAX_AUTO_CLASSES and bool((values == np.round(values)).all())
-    return "classification" if few_integers else "regression"
+    return "classification" if _are_few_integers(values) and not are_counts(values) else "regression"
+
+
+def are_counts(values: Array) -> bool:
+    """Whether up to MAX_AUTO_CLASSES different integers look like counts rather than like classes.
+
+    Parameters
+    ----------
+    values : array (N,)
+
+    Returns
+    -------
+    bool
+        True for at least MIN_COUNTS different integers that have fewer than RARE_COUNT rows each on average, or of
+        which at least two and more than a quarter are rare, or of which the largest is rare and neither it nor the
+        second largest has more rows than the third largest.
+    """
+    if values.dtype.kind not in "iuf" or not _are_few_integers(values):
+        return False
+    n_rows = np.unique(values, return_counts=True)[1]
+    if len(n_rows) < MIN_COUNTS:
+        return False
+    rare = (n_rows < RARE_COUNT) & (4 * n_rows < n_rows.max())
+    many_are_rare = rare.sum() >= 2 and 4 * rare.sum() > len(rare)
+    end_falls = rare[-1] and n_rows[-2:].max() <= n_rows[-3]
+    return bool(many_are_rare or end_falls or n_rows.mean() < RARE_COUNT)
+
+
+def missing_rows(targets: Iterable[Array]) -> Array:
+    """(N,) whether a row has no value of a target."""
+    missing = [
+        np.isnan(values) if values.dtype.kind == "f"
+        else np.array([is_missing(value) for value in values.tolist()], bool) if values.dtype.kind == "O"
+        else np.zeros(len(values), bool)
+        for values in targets
+    ]  # fmt: skip
+    return np.logical_or.reduce(missing)
+
+
+def min_class_rows(official_test: Any, test: float, folds: int) -> int:
+    """The number of rows that a class needs so that each part of a split can have one.
+
+    Parameters
+    ----------
+    official_test : str, list or None
+        The table of the official test part; with one, no test rows are taken from the others.
+    test : float, in [0, 1)
+        Share of the rows for the test part.
+    folds : int, >= 1
+
+    Returns
+    -------
+    int
+        At least MIN_ROWS_PER_CLASS.
+    """
+    if not (isinstance(folds, int) and folds > 1 and isinstance(test, int | float) and 0 <= test < 1):
+        return MIN_ROWS_PER_CLASS  # what is no share or number of folds is refused elsewhere
+    if official_test is not None or not test:
+        return max(folds, MIN_ROWS_PER_CLASS)
+    n_rows = math.floor(folds / (1 - test))
+    while n_rows - math.floor(test * n_rows) - 1 < folds:  # the test part may take one row more than its share
+        n_rows += 1
+    return max(n_rows, MIN_ROWS_PER_CLASS)
 
 
 def encoded_targets(label: str, targets: dict[str, Array], task: Task, row_numbers: Array | None = None) -> Array:
@@ -78,11 +144,13 @@ def encoded_targets(label: str, targets: dict[str, Array], task: Task, row_numbe
     return encoded[0] if task == "classification" else np.stack(encoded, axis=1)
 
 
-def check_learnable(label: str, targets: Iterable[str], y: Array, task: Task, max_classes: int) -> None:
+def check_learnable(
+    label: str, targets: Iterable[str], y: Array, task: Task, max_classes: int, min_rows: int = MIN_ROWS_PER_CLASS
+) -> None:
     """Raise SettingError unless the targets show something to learn: several classes, or values that differ."""
     if task == "classification":
         (name,) = targets
-        _check_classes(f"{label}: the target {name!r}", y, max_classes)
+        _check_classes(f"{label}: the target {name!r}", y, max_classes, min_rows)
         return
     for name, values in zip(targets, y.T, strict=True):
         if len(values) and np.ptp(values) == 0:
@@ -99,7 +167,11 @@ def _labels(values: Array) -> Array:
     return np.array([value if isinstance(value, str) else as_text(value) for value in values.tolist()])
 
 
-def _check_classes(target: str, y: Array, max_classes: int) -> None:
+def _are_few_integers(values: Array) -> bool:
+    return len(np.unique(values)) <= MAX_AUTO_CLASSES and bool((values == np.round(values)).all())
+
+
+def _check_classes(target: str, y: Array, max_classes: int, min_rows: int) -> None:
     labels, counts = np.unique(y, return_counts=True)
     if len(labels) < 2:
         classes = f"has one class, {labels[0]}, in all {len(y)} rows" if len(labels) else "has no rows"
@@ -109,11 +181,12 @@ def _check_classes(target: str, y: Array, max_classes: int) -> None:
             f"{target} has {len(labels)} classes, but data.max_classes={max_classes}; if it is a number to predict, "
             "set data.task=regression, else raise data.max_classes"
         )
-    rare = labels[counts < MIN_ROWS_PER_CLASS]
+    rare = labels[counts < min_rows]
     if len(rare):
         raise SettingError(
-            f"{target} has fewer than {MIN_ROWS_PER_CLASS} rows of class {rare[0]}, too few for training, "
-            "validation and test; leave such rows out of the file, or merge rare classes"
+            f"{target} has fewer than {min_rows} rows of class {rare[0]}, too few for training, validation and test; "
+            "leave such rows out with data.rare_classes=drop or join them with data.rare_classes=join, or set "
+            "data.task=regression if it is a number to predict"
         )
 
 
@@ -129,7 +202,8 @@ def _check_values(target: str, values: Array, row_numbers: Array) -> None:
     if len(rows):
         what = "has no value" if is_missing(values[rows[0]]) else f"is {values[rows[0]]}"
         raise SettingError(
-            f"{target} {what} in row {row_numbers[rows[0]]} ({len(rows)} such rows); leave out rows without one"
+            f"{target} {what} in row {row_numbers[rows[0]]} ({len(rows)} such rows); "
+            + ("set data.missing_target=drop" if is_missing(values[rows[0]]) else "correct it")
         )
 
 

@@ -267,15 +267,21 @@ BROKEN = {
     # the target
     "a target with one class": broken_csv(columns_with(buys=["yes"] * N), words=("'buys' has one class, yes",)),
     "a class with one row": broken_csv(
-        columns_with_value("buys", 5, "maybe"), words=("'buys'", "class maybe", "3 rows")
+        columns_with_value("buys", 5, "maybe"), "data.rare_classes=refuse", words=("'buys'", "class maybe", "3 rows")
     ),
     "10,000 classes": broken_csv(
         {"a": list(range(20_000)), "buys": [f"c{i % 10_000}" for i in range(20_000)]},
         words=("'buys' has 10000 classes", "data.max_classes=1000"),
     ),
-    "a missing target": broken_csv(columns_with_value("buys", 4, None), words=("'buys' has no value in row 4",)),
+    "a missing target": broken_csv(
+        columns_with_value("buys", 4, None), "data.missing_target=refuse", words=("'buys' has no value in row 4",)
+    ),
+    "no target in any row": broken_csv(columns_with(buys=[None] * N), words=("'buys' has no value in any row",)),
     "NaN in the target": broken_csv(
-        columns_with_value("income", 8, "NaN"), "data.target=income", words=("'income' has no value in row 8",)
+        columns_with_value("income", 8, "NaN"),
+        "data.target=income",
+        "data.missing_target=refuse",
+        words=("'income' has no value in row 8",),
     ),
     "infinity in the target": broken_csv(
         columns_with_value("income", 8, "-inf"), "data.target=income", words=("'income' is -inf in row 8",)
