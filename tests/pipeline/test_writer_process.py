@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from running import FEW, compose, processes, run_pipeline, wait_until
 from pipeline.runs.events import FORMAT
 from pipeline.runs.journal import Journal
 from pipeline.tracking import process
+from pipeline.tracking.mlflow_writer import pause
 from pipeline.tracking.process import WriterProcess
 
 
@@ -43,6 +45,8 @@ def test_the_writer_runs_at_the_drivers_priority_in_its_own_session(journal, tmp
     assert os.getpriority(os.PRIO_PROCESS, number) == os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getsid(number) == number != os.getsid(0)
     os.kill(number, signal.SIGTERM)
+    with journal.path.with_name("tracking.log").open("a") as log:  # a progress bar is no cause
+        log.write("Downloading artifacts: 100%|##########| 7/7 [00:01<00:00]\r")
     messages = []
     assert writer.finish(messages.append) is None
     assert messages[-1].startswith(
@@ -53,6 +57,7 @@ def test_the_writer_runs_at_the_drivers_priority_in_its_own_session(journal, tmp
 def test_waiting_for_the_writer_is_announced_and_limited(journal, tmp_path, silent_server, monkeypatch):
     monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 2.0)
     monkeypatch.setattr(process, "SECONDS_SILENT", 0.5)
+    monkeypatch.setattr(process, "SECONDS_BETWEEN_MESSAGES", 0.1)  # an unchanged message is not repeated
     writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
     trials = {key: {"labels": ["adam", "none", ""], "parameters": {}} for key in ("0000", "0001")}
     journal.append("rung", number=1, until={}, trials=trials, networks={})
@@ -75,6 +80,18 @@ def test_a_failing_writer_reports_the_cause(journal, tmp_path):
     messages = []
     assert writer.finish(messages.append) is None
     assert "file is not a database" in messages[-1]
+
+
+def test_a_store_that_fails_is_tried_again_as_soon_as_the_run_ends(journal):
+    timer = threading.Timer(0.5, lambda: journal.append("end", status="KILLED"))
+    timer.start()
+    start = time.monotonic()
+    pause(journal.path, 60)
+    assert 0.4 < time.monotonic() - start < 20
+    timer.join()
+    start = time.monotonic()
+    pause(journal.path, 0.6)  # it has ended already
+    assert time.monotonic() - start >= 0.6
 
 
 @pytest.mark.slow
