@@ -4,11 +4,12 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from pipeline.components.interrupts import announce
+from pipeline.components.overrides import override
 from pipeline.components.printable import printable
 from pipeline.components.secrets import masked
 
@@ -50,10 +51,17 @@ class SettingError(Exception):
 
 
 class Problems:
-    """Collects SettingErrors, so that all that is wrong is said at once."""
+    """Collects SettingErrors, so that all that is wrong is said at once.
+
+    Attributes
+    ----------
+    dropped : list of str
+        The columns that data.drop leaves out, and those that it should leave out by the cures of earlier problems.
+    """
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self.dropped: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self._texts)
@@ -69,6 +77,11 @@ class Problems:
     def add(self, *problems: str) -> None:
         """Add problems."""
         self._texts += problems
+
+    def leave_out(self, names: Iterable[str]) -> str:
+        """The override that leaves out columns, and those of earlier problems: an override replaces the whole list."""
+        self.dropped = list(dict.fromkeys([*self.dropped, *names]))
+        return override("data.drop", self.dropped)
 
     def raise_all(self) -> None:
         """Raise one SettingError with all problems, each once, if there are any."""

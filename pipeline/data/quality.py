@@ -5,7 +5,7 @@ one is drawn, always the same: 100,000 rows with 50 columns take about half a se
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -30,7 +30,9 @@ CODE = re.compile(
 )
 
 
-def data_warnings(dataset: Dataset, development: Development, test: RawRows, is_random_split: bool) -> tuple[str, ...]:
+def data_warnings(
+    dataset: Dataset, development: Development, test: RawRows, is_random_split: bool, dropped: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Describe what should make a person look twice.
 
     Parameters
@@ -42,6 +44,8 @@ def data_warnings(dataset: Dataset, development: Development, test: RawRows, is_
         Its test rows, of which only the inputs are looked at.
     is_random_split : bool
         Whether the parts are drawn at random.
+    dropped : sequence of str
+        The columns that data.drop leaves out already, which an override must repeat.
 
     Returns
     -------
@@ -51,23 +55,23 @@ def data_warnings(dataset: Dataset, development: Development, test: RawRows, is_
     is_official = dataset.test is not None
     y = development.rows.y
     return (
-        *identifiers(dataset.rows.x),
-        *leaks(development.task, development.rows.x, y.reshape(len(y), -1)),
+        *identifiers(dataset.rows.x, dropped),
+        *leaks(development.task, development.rows.x, y.reshape(len(y), -1), dropped),
         *duplicates(development.rows.x, y),
         *duplicates_across(development.rows.x, test.x),
         *(dates(dataset) if is_random_split and not is_official else ()),
-        *(shift(development.rows.x, test.x) if is_official else ()),
+        *(shift(development.rows.x, test.x, dropped) if is_official else ()),
     )
 
 
-def identifiers(table: Table) -> Iterator[str]:
+def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
     """Columns that are unique per row, texts and whole numbers, and columns whose name says that they are a code."""
     if len(table) < MIN_ROWS:
         return
     for column, values in table.column_values:
         if column.kind not in ("categorical", "numeric") or not _is_whole(column, values):
             continue
-        n_different, drop = len(np.unique(values)), override("data.drop", [column.name])
+        n_different, drop = len(np.unique(values)), override("data.drop", [*dropped, column.name])
         is_number = column.kind == "numeric"
         if is_number and n_different > 2 and CODE.search(column.name):
             as_text = entry("data.kinds", column.name, "categorical")
@@ -87,7 +91,7 @@ def identifiers(table: Table) -> Iterator[str]:
             )
 
 
-def leaks(task: Task, table: Table, y: Array) -> Iterator[str]:
+def leaks(task: Task, table: Table, y: Array, dropped: Sequence[str] = ()) -> Iterator[str]:
     """Columns that alone predict a target almost perfectly, and far better than every other column.
 
     A tree of at least 64 leaves, 4 for each class, with at least 5 rows each, is cross-validated on each column. Only
@@ -109,7 +113,7 @@ def leaks(task: Task, table: Table, y: Array) -> Iterator[str]:
         yield (
             f"column {name!r} alone predicts the target almost perfectly ({measure} {score:.3f}), far better than the "
             f"other columns; if its value is not known before the target is, leave it out with "
-            f"{override('data.drop', [name])}"
+            f"{override('data.drop', [*dropped, name])}"
         )
 
 
@@ -196,7 +200,7 @@ def dates(dataset: Dataset) -> Iterator[str]:
         )
 
 
-def shift(development: Table, test: Table) -> Iterator[str]:
+def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
     """An official test part with another distribution: a classifier tells its rows from the development rows."""
     if min(len(development), len(test)) < MIN_ROWS:
         return
@@ -218,7 +222,7 @@ def shift(development: Table, test: Table) -> Iterator[str]:
     yield (
         f"the test file differs from the training file: a classifier tells their rows apart (AUC {auc:.2f}), most "
         f"clearly by column {name!r}; the test scores may not be those of new rows like the training rows: see whether "
-        f"both files were made in the same way, or leave the column out with {override('data.drop', [name])}"
+        f"both files were made in the same way, or leave the column out with {override('data.drop', [*dropped, name])}"
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.components.errors import Problems, SettingError
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
 from pipeline.data.reader import RawTable, TableReader, without_columns
-from pipeline.data.roles import Roles, did_you_mean, drop_override, kinds_override, listed, listed_columns
+from pipeline.data.roles import Roles, did_you_mean, kinds_override, listed, listed_columns
 from pipeline.data.targets import (
     JOINED_CLASS,
     are_counts,
@@ -149,13 +149,14 @@ def require_columns(columns: Iterable[Column], test: RawTable, roles: Roles, pro
 
 def feature_columns(raw: RawTable, roles: Roles, problems: Problems) -> list[Column]:
     """The columns to learn from, without those that add a problem. Levels that are not declared are still unknown."""
+    problems.dropped = [name for name in roles.drop if name in raw.schema.names]
     columns = []
     for name in roles.features(raw.label, raw.schema.names, problems, raw.sources):
         arrow_type = raw.schema.field(name).type
         known = kind_of(arrow_type)
         if known is None:
             rule = f"column {name!r} holds {arrow_type}, but must hold numbers, texts, dates or truth values"
-            problems.add(f"{raw.label}: {rule}; leave it out with {drop_override([name])}")
+            problems.add(f"{raw.label}: {rule}; leave it out with {problems.leave_out([name])}")
             continue
         with problems.collected():
             column = roles.column(name, *known)
@@ -170,16 +171,15 @@ def finish_columns(reader: TableReader) -> Table:
     columns, useless, codes = [], [], []
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
-        if column.kind in CODED and column.name not in roles.kinds:
-            with reader.problems.collected():
+        with reader.problems.collected():
+            if column.kind in CODED and column.name not in roles.kinds:
                 _refuse_misread_texts(label, column, values, roles.decimal_sign, row_numbers)
+            _check_n_levels(reader, column)
         if is_missing.all() or not (is_missing.any() or (values != values[0]).any()):
             useless.append((column, "no value" if is_missing.all() else "the same value"))
         if column.kind in CODED and not isinstance(roles.kinds.get(column.name), tuple):
             column, values = _sort_levels(column, values)
         if column.kind in CODED:
-            with reader.problems.collected():
-                _check_n_levels(label, column, roles.max_levels)
             codes.append(values)
         elif (is_missing | (values % 1 == 0)).all():  # integers, or days without a time of day
             column = replace(column, type=WHOLE_TYPES.get(column.type, column.type))
@@ -233,7 +233,7 @@ def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column,
         which = "every column" if all_useless else f"column {surprising[0]!r}"
         others = f" (and {len(surprising) - 1} more columns)" if 1 < len(surprising) < len(table.columns) else ""
         reason = next(reason for column, reason in useless if column.name in (surprising or names))
-        cure = f"leave out with data.constant=drop, or {drop_override(surprising[:20])}"
+        cure = f"leave out with data.constant=drop, or {reader.problems.leave_out(surprising)}"
         cure = "there is nothing to learn from" if all_useless else cure
         raise SettingError(f"{label}: {which} has {reason} in all {len(table)} rows{others}; {cure}")
     for reason in ("no value", "the same value"):
@@ -288,11 +288,13 @@ def _digits(level: str) -> float:
     return float(re.sub(r"[.,:/'$€£% -]", "", level) if any(map(str.isdigit, level)) else "none")
 
 
-def _check_n_levels(label: str, column: Column, max_levels: int) -> None:
-    if len(column.levels) > max_levels:
+def _check_n_levels(reader: TableReader, column: Column) -> None:
+    n_levels, max_levels = len(column.levels), reader.roles.max_levels
+    if n_levels > max_levels:
         raise SettingError(
-            f"{label}: column {column.name!r} has {len(column.levels)} different texts, but "
-            f"data.max_levels={max_levels}; leave it out with {drop_override([column.name])}, or raise data.max_levels"
+            f"{reader.label}: column {column.name!r} has {n_levels} different texts, but data.max_levels is "
+            f"{max_levels}; leave it out with {reader.problems.leave_out([column.name])}, or set "
+            f"data.max_levels={n_levels}"
         )
 
 

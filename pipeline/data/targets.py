@@ -178,8 +178,8 @@ def _check_classes(target: str, y: Array, max_classes: int, min_rows: int) -> No
         raise SettingError(f"{target} {classes}, so there is nothing to learn; choose another target")
     if len(labels) > max_classes:
         raise SettingError(
-            f"{target} has {len(labels)} classes, but data.max_classes={max_classes}; if it is a number to predict, "
-            "set data.task=regression, else raise data.max_classes"
+            f"{target} has {len(labels)} classes, but data.max_classes is {max_classes}; if it is a number to predict, "
+            f"set data.task=regression, else data.max_classes={len(labels)}"
         )
     rare = labels[counts < min_rows]
     if len(rare):

@@ -63,6 +63,7 @@ class DataPipeline:
         self._settings, self._executor, self._observer = settings, executor, observer
         self._graph = StageGraph(executor, settings.cache, settings.stages)
         self._view_shapes: dict[str, ViewShape] = {}  # by content hash of the view
+        self._dropped = tuple(getattr(settings.data, "drop", ()))
         settings.cache.begin()
         source, content = settings.data, settings.data.content()
         self._content = content
@@ -85,11 +86,11 @@ class DataPipeline:
         self._observer.data_loaded(self.card, self._content)
         self.task = self.card["task"]
         hashes = [
-            content_hash("split", split_dataset, settings.split, self.card["digest"], part)
+            content_hash("split", split_dataset, settings.split, self.card["digest"], self._dropped, part)
             for part in ("development", "test", "report")
         ]
         self._development, self._test, split_report = self._graph.call(
-            "split", hashes, split_dataset, settings.split, self._dataset
+            "split", hashes, split_dataset, settings.split, self._dataset, self._dropped
         )
         self.n_folds, warnings = self._value("split", split_report)
         self._warn(warnings)
@@ -187,7 +188,7 @@ class DataPipeline:
         rule = "" if min_frequency is None else f", as each is in fewer rows than prepare.min_frequency={min_frequency}"
         return [
             f"column {name!r} says nothing after preparation: all its {n_levels[name]:,} texts share one input{rule}; "
-            f"leave it out with {override('data.drop', [name])}, or lower prepare.min_frequency"
+            f"leave it out with {override('data.drop', [*self._dropped, name])}, or lower prepare.min_frequency"
             for name in names
         ]
 

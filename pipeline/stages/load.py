@@ -13,8 +13,10 @@ def load_dataset(source: Source) -> tuple[Dataset, DataCard]:
     return dataset, data_card(dataset)
 
 
-def split_dataset(splitter: Splitter, dataset: Dataset) -> tuple[Development, RawRows, SplitReport]:
-    """Split the rows; return the development rows, the test rows and the report."""
+def split_dataset(
+    splitter: Splitter, dataset: Dataset, dropped: tuple[str, ...] = ()
+) -> tuple[Development, RawRows, SplitReport]:
+    """Split the rows; return the development rows, the test rows and the report. `dropped`: see `data_warnings`."""
     development, test = splitter(dataset)
-    warnings = data_warnings(dataset, development, test, isinstance(splitter, Holdout))
+    warnings = data_warnings(dataset, development, test, isinstance(splitter, Holdout), dropped)
     return development, test, SplitReport(len(development.folds), warnings)

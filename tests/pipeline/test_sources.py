@@ -216,7 +216,7 @@ BAD_ARRAYS = {
     "a cube of targets": ({"y": np.ones((6, 2, 2))}, {}, ("'y' must have 2 dimension(s)", "(6, 2, 2)")),
     "no targets": ({"y": np.ones((6, 0))}, {}, ("'y'", "(6, 0)")),
     "one class": ({"y": np.full(6, "a")}, {}, ("'y'", "one class, a")),
-    "many classes": ({"y": np.repeat([1, 2], 3)}, {"max_classes": 1}, ("2 classes", "data.max_classes=1")),
+    "many classes": ({"y": np.repeat([1, 2], 3)}, {"max_classes": 1}, ("2 classes", "data.max_classes is 1")),
     "0 rows": ({"x": ROWS[:0], "y": WELL["y"][:0]}, {}, ("'x' has shape (0, 2, 2)",)),
     "0 columns": ({"x": np.ones((6, 0))}, {}, ("'x' has shape (6, 0)",)),
     "one number": ({"x": np.array(3.0)}, {}, ("'x' is not an array with rows",)),

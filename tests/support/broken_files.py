@@ -256,7 +256,7 @@ BROKEN = {
     "an unknown kind": broken_csv(valid_columns(), "+data.kinds.age=number", words=("data.kinds.age", "numeric")),
     "100,000 levels": broken_csv(
         {"id": [f"u{i}" for i in range(100_000)], "buys": ["yes", "no"] * 50_000},
-        words=("column 'id' has 100000 different texts", "data.max_levels=1000", "data.drop=[id]"),
+        words=("column 'id' has 100000 different texts", "data.max_levels is 1000", "data.drop=[id]"),
     ),
     "bytes in a column": broken_parquet(
         columns_with(x=[b"\0"] * N), words=("column 'x' holds binary", "data.drop=[x]")
@@ -271,7 +271,7 @@ BROKEN = {
     ),
     "10,000 classes": broken_csv(
         {"a": list(range(20_000)), "buys": [f"c{i % 10_000}" for i in range(20_000)]},
-        words=("'buys' has 10000 classes", "data.max_classes=1000"),
+        words=("'buys' has 10000 classes", "data.max_classes is 1000"),
     ),
     "a missing target": broken_csv(
         columns_with_value("buys", 4, None), "data.missing_target=refuse", words=("'buys' has no value in row 4",)
