@@ -199,7 +199,7 @@ class WriterProcess:
     def _wait(self, say: Callable[[str], None], longest: float) -> str:
         """Wait until the journal's last event is acknowledged; why it is not, or ""."""
         start = progress = time.monotonic()
-        next_message, size, n_written, said = progress + SECONDS_SILENT, -1, 0, ""
+        next_message, size, n_written, said = progress + SECONDS_SILENT, -1, 0, (-1, "")
         while True:
             has_ended = self._process.poll() is not None  # asked first: its last line is in the file by then
             if (now := self._size_of_write_logs()) != size:
@@ -217,12 +217,14 @@ class WriterProcess:
                 return cause or f"no progress for {SECONDS_WITHOUT_PROGRESS:g} s"
             if time.monotonic() > start + longest:
                 return "interrupted; the writer goes on for some seconds"
-            text = f"waiting for MLflow: {n_written} of {self._n_trials()} trials written" + (
-                f"; {cause}" * bool(cause)
-            )
-            if time.monotonic() > next_message and text != said:
-                next_message, said = time.monotonic() + SECONDS_BETWEEN_MESSAGES, text
-                say(f"{text}, at most {SECONDS_WITHOUT_PROGRESS:g} s without progress")
+            if time.monotonic() > next_message:
+                next_message, before, said = time.monotonic() + SECONDS_BETWEEN_MESSAGES, said, (n_written, cause)
+                if said != before:
+                    reason = f"; {cause}" if cause else ""
+                    say(
+                        f"waiting for MLflow: {n_written} of {self._n_trials()} trials written{reason}, at most "
+                        f"{SECONDS_WITHOUT_PROGRESS:g} s without progress"
+                    )
             time.sleep(0.1)
 
     def _last_error(self) -> str:
