@@ -5,6 +5,7 @@ column of the model, so that a model reads raw texts as they were read for train
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
@@ -143,10 +144,9 @@ class Spelling:
             return np.nan
         if self.format == DURATION and (":" in text or not text[-1].isdigit()):
             return seconds(text)
-        if self.is_plain or self.format == DURATION:
-            if "_" in text:  # float() accepts Python's own notation
-                raise ValueError(f"{text!r} is not a number")
-            return float(text)
+        if (self.is_plain or self.format == DURATION) and "_" not in text:  # float() accepts 1_000
+            with suppress(ValueError):
+                return float(text)
         match = self._number.fullmatch(text)
         if not match:
             raise ValueError(f"{text!r} is not a number")

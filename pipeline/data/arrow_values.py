@@ -1,16 +1,16 @@
 """Arrow arrays as numbers, codes and plain values, by the same rules as `Column.read` applies to raw values."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
 
-from nncore.inference.spelling import DAY_SECONDS
+from nncore.inference.spelling import DAY_SECONDS, GROUP_SIGNS, MINUS, Spelling
 from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, as_text
 from nncore.kernels.backend import Array
 
+MANY_TEXTS = 10_000  # that are read in bulk
 FITS_FLOAT32 = (pa.int8(), pa.int16(), pa.uint8(), pa.uint16(), pa.float16(), pa.float32(), pa.bool_())
 
 
@@ -69,7 +69,7 @@ def stored_values(values: pa.Array) -> pa.Array:
     if isinstance(values, pa.ExtensionArray):
         return stored_values(values.storage)
     if pa.types.is_run_end_encoded(values.type):
-        return stored_values(pyarrow.compute.run_end_decode(values))
+        return stored_values(pc.run_end_decode(values))
     if pa.types.is_dictionary(values.type):
         return pa.DictionaryArray.from_arrays(values.indices.cast(pa.int64()), stored_values(values.dictionary))
     return values.cast(pa.large_string()) if pa.types.is_string_view(values.type) else values
@@ -109,7 +109,7 @@ def numbers_of(values: pa.Array, column: Column) -> Array:
     if column.kind == "date" and not is_date(values.type):
         values = values.cast(pa.string())
     if is_text(values.type):
-        numbers = _convert_distinct(values, column.convert)
+        numbers = _convert_distinct(values, column)
     elif pa.types.is_time(values.type):
         numbers = _in_64_bits(values.cast(pa.time64("us"), safe=False)) / (DAY_SECONDS * 1e6)
     elif pa.types.is_duration(values.type):
@@ -131,7 +131,46 @@ def numbers_of(values: pa.Array, column: Column) -> Array:
     return numbers
 
 
-def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
+def numbers_in_bulk(texts: pa.Array, spelling: Spelling) -> Array:
+    """Read many texts as `spelling.number` reads one.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array of strings, (L,)
+    spelling : Spelling
+
+    Returns
+    -------
+    float64 array (L,)
+        NaN for texts without a number, and for those that only `spelling.number` reads.
+    """
+    parts = pc.extract_regex(texts, spelling.number_pattern)
+    group = {field.name: pc.struct_field(parts, field.name) for field in parts.type}
+    powers = dict(spelling.units)
+    exponents = pc.replace_substring_regex(group["exponent"], "^[eE][+]?", "")
+    power = pc.if_else(pc.equal(exponents, ""), "0", exponents).cast(pa.int64()).fill_null(0).to_numpy()
+    for name in (name for name in group if name.startswith("unit")):
+        units = group[name].fill_null("").dictionary_encode()
+        power = (
+            power + np.array([powers.get(unit, 0) for unit in units.dictionary.to_pylist()])[units.indices.to_numpy()]
+        )
+    digits = group["digits"]
+    if spelling.thousands:
+        digits = pc.replace_substring_regex(digits, GROUP_SIGNS[spelling.thousands], "")
+    digits = pc.replace_substring(digits, spelling.decimal, ".")
+    sizes = pc.binary_join_element_wise(digits, pa.array(power).cast(pa.string()), "e").cast(pa.float64())
+    signs = pc.binary_join_element_wise(group["sign0"], group["sign1"], group["sign2"], "")
+    brackets = pc.binary_join_element_wise(group["open"], group["close"], "")
+    is_negative = pc.or_(pc.equal(brackets, "()"), pc.is_in(signs, pa.array(list(MINUS))))
+    is_clear = pc.or_(
+        pc.and_(pc.equal(brackets, ""), pc.less_equal(pc.utf8_length(signs), 1)),
+        pc.and_(pc.equal(brackets, "()"), pc.equal(signs, "")),
+    )
+    numbers = pc.if_else(is_clear, pc.if_else(is_negative, pc.negate(sizes), sizes), None)
+    return numbers.to_numpy(zero_copy_only=False)
+
+
+def codes_of(values: pa.Array, index: dict[str, int], grows: bool, missing: frozenset[str] = frozenset()) -> Array:
     """Encode texts as integers.
 
     Parameters
@@ -141,6 +180,8 @@ def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
         The code of each known text.
     grows : bool
         Whether new texts are added to `index`. If not, a new text gets the code len(index).
+    missing : frozenset of str
+        Texts, in lower case, that are missing values unless they are in `index`.
 
     Returns
     -------
@@ -153,7 +194,7 @@ def codes_of(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
     codes[-1] = MISSING
     for position, value in enumerate(encoded.dictionary.to_pylist()):
         level = as_text(value)
-        if not level:
+        if not level or (missing and level not in index and level.lower() in missing):
             codes[position] = MISSING
         elif grows:
             codes[position] = index.setdefault(level, len(index))
@@ -174,7 +215,7 @@ def plain_values(values: pa.Array) -> Array:
 
 
 def _fits_float64(integers: pa.Array) -> bool:
-    bounds = pyarrow.compute.min_max(integers)
+    bounds = pc.min_max(integers)
     return all(abs(bounds[end].as_py() or 0) <= 1 << 53 for end in ("min", "max"))
 
 
@@ -188,14 +229,19 @@ def _refuse_first(numbers: Array, bad: Array) -> None:
         raise BadValueError(int(rows[0]), float(numbers[rows[0]]))
 
 
-def _convert_distinct(values: pa.Array, convert: Callable[[Any], float]) -> Array:
+def _convert_distinct(values: pa.Array, column: Column) -> Array:
     """Convert each distinct text once."""
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
     positions = _dictionary_positions(encoded)
     converted = np.full(len(encoded.dictionary) + 1, np.nan)
-    for position, value in enumerate(encoded.dictionary.to_pylist()):
+    remaining = list(range(len(encoded.dictionary)))
+    if column.kind == "numeric" and len(encoded.dictionary) > MANY_TEXTS:
+        converted[:-1] = numbers_in_bulk(encoded.dictionary.cast(pa.string()), column.spelling)
+        remaining = np.flatnonzero(np.isnan(converted[:-1])).tolist()
+    texts = encoded.dictionary.take(pa.array(remaining, pa.int64())).to_pylist()
+    for position, value in zip(remaining, texts, strict=True):
         try:
-            converted[position] = convert(value)
+            converted[position] = column.convert(value)
         except (ValueError, TypeError):
             rows = np.flatnonzero(positions == position)
             if len(rows):  # a dictionary may hold texts that no row has

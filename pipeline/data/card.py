@@ -9,6 +9,7 @@ from rich.console import Console
 from nncore.inference.table import CODED, MISSING, Column, Table
 from nncore.kernels.backend import Array
 from pipeline.components.types import DataCard, Dataset
+from pipeline.data.spellings import bounds_of
 
 MAX_LISTED = 12  # classes and targets in the terminal
 BLOCK_BYTES = 1 << 20  # the digest copies one block at a time
@@ -25,7 +26,8 @@ def data_card(dataset: Dataset) -> DataCard:
 
         - name, source: of the data set; added by the run, because only its settings know them
         - n_rows, n_test_rows: rows to split; rows of the official test part, 0 without one
-        - columns: name, kind and share of missing values (0 to 1) of each; for texts the number of levels
+        - columns: name, kind and share of missing values (0 to 1) of each; for texts the number of levels; the reading:
+          how its texts are read, "" if they are read as they are
         - missing: share of missing values over all columns
         - classes: rows of each class, or rows with each label (multilabel); null for a regression
         - target_statistics: mean, standard deviation, minimum, median and maximum of each target; else null
@@ -66,6 +68,12 @@ def print_card(console: Console, card: DataCard) -> None:
     ]
     for heading, line in zip(("data", "", ""), lines, strict=True):
         console.print(f"{heading:<11}{line}", soft_wrap=True)
+    names_of: dict[str, list[str]] = {}
+    for column in card["columns"]:
+        names_of.setdefault(column["reading"], []).append(column["name"])
+    readings = [f"{_listed(names)} ({reading})" for reading, names in names_of.items() if reading]
+    if readings:
+        console.print(f"{'read as':<11}{'; '.join(readings)}", soft_wrap=True, markup=False)
     for note in card["notes"]:
         console.print(f"note: {note}", soft_wrap=True)
 
@@ -80,8 +88,18 @@ def _missing(table: Table) -> list[float]:
     return [float(count[0]) / len(table) for _, count in counted.column_values]
 
 
+def reading_of_column(column: Column) -> str:
+    """How the texts of a column are read, in a few words; "" if they are read as they are."""
+    if column.kind == "time":
+        return "times of day"
+    if column.kind == "ordinal" and all(map(bounds_of, column.levels)):
+        return f"ordered: {' < '.join(column.levels[:MAX_LISTED])}" + (" < ..." if column.levels[MAX_LISTED:] else "")
+    return "" if column.kind in (*CODED, "boolean") else column.spelling.describe()
+
+
 def _column(column: Column, missing: float) -> dict[str, Any]:
     summary: dict[str, Any] = {"name": column.name, "kind": column.kind, "missing": missing}
+    summary["reading"] = reading_of_column(column)
     return summary | ({"levels": len(column.levels)} if column.kind in CODED else {})
 
 

@@ -55,7 +55,10 @@ def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.A
             yield from (part.exact or part.chunks)(name)
 
     notes = dict.fromkeys(note for part in parts for note in part.notes)
-    return RawTable(label, schema, sum(part.n_rows for part in parts), chunks, tuple(notes), exact)
+    decimals = {part.decimal for part in parts}
+    decimal = decimals.pop() if len(decimals) == 1 else ""
+    n_rows = sum(part.n_rows for part in parts)
+    return RawTable(label, schema, n_rows, chunks, tuple(notes), exact, decimal=decimal)
 
 
 def conflicting_columns(parts: Sequence[RawTable]) -> list[str]:

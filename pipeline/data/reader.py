@@ -8,20 +8,34 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from nncore.inference.table import CODED, MISSING, Column, Table
+from nncore.inference.spelling import MISSING_WORDS, Spelling
+from nncore.inference.table import CODED, MISSING, Column, ColumnType, Table
 from nncore.kernels.backend import Array
 from pipeline.components.errors import Problems, SettingError
 from pipeline.data.arrow_values import (
     FITS_FLOAT32,
     BadValueError,
     codes_of,
+    is_text,
     kind_of,
     numbers_of,
     plain_values,
     stored_values,
 )
 from pipeline.data.identities import identity_codes, identity_text, ranks
-from pipeline.data.roles import Roles
+from pipeline.data.roles import Roles, kinds_override
+from pipeline.data.spellings import (
+    AmbiguousError,
+    Reading,
+    begin_with_digits,
+    mistake_among,
+    notes_on,
+    reading_of,
+    without_missing_words,
+)
+from pipeline.data.targets import MAX_AUTO_CLASSES
+
+DECIDED_KINDS = ("numeric", "date", "time")  # the kinds whose texts have a spelling that has to be seen
 
 
 class RawTable(NamedTuple):
@@ -41,6 +55,8 @@ class RawTable(NamedTuple):
         The values as texts, of a column of numbers that may have lost digits in `chunks`.
     sources : mapping of str to str, default {}
         By column, the column of the file that contains it, where that has another name.
+    decimal : str, default ""
+        The decimal sign of the file's numbers, if it is known.
     """
 
     label: str
@@ -50,6 +66,7 @@ class RawTable(NamedTuple):
     notes: tuple[str, ...] = ()
     exact: Callable[[str], Iterable[pa.Array]] | None = None
     sources: Mapping[str, str] = MappingProxyType({})
+    decimal: str = ""
 
 
 class TableReader:
@@ -65,6 +82,8 @@ class TableReader:
         Gets what is wrong with the values.
     is_training_data : bool
         False for an official test part: its unknown texts do not become levels, and its groups and times are not read.
+    spelled_columns : mapping of str to Column or None
+        The attribute of the reader of the training data; None: their own texts decide.
 
     Attributes
     ----------
@@ -74,6 +93,8 @@ class TableReader:
         Number of each selected row in the source, counted from 1.
     targets : dict of str to array (N,)
         The targets as they are, by name, without those that cannot be read.
+    spelled_columns : dict of str to Column
+        The columns with other roles whose texts are read as numbers or dates.
     notes : list of str
         What was decided while reading; see `Dataset`.
     problems : Problems
@@ -87,10 +108,17 @@ class TableReader:
     """
 
     def __init__(
-        self, raw: RawTable, columns: list[Column], roles: Roles, problems: Problems, is_training_data: bool = True
+        self,
+        raw: RawTable,
+        columns: list[Column],
+        roles: Roles,
+        problems: Problems,
+        is_training_data: bool = True,
+        spelled_columns: Mapping[str, Column] | None = None,
     ) -> None:
         self.label, self.roles, self.notes, self.problems = raw.label, roles, list(raw.notes), problems
         self._raw, self.is_training_data = raw, is_training_data
+        self._hints = roles.hints._replace(decimal=raw.decimal or roles.decimal_sign)
         if not raw.n_rows:
             problems.add(f"{self.label}: it has no rows, only a header")
             problems.raise_all()
@@ -99,7 +127,8 @@ class TableReader:
         if not len(self.row_numbers):
             problems.add(f"{self.label}: data.where={roles.where} selects none of {raw.n_rows} rows; see its values")
             problems.raise_all()
-        self.table = self._read_features(columns)
+        self._decides, self.spelled_columns = spelled_columns is None, dict(spelled_columns or {})
+        self.table = self._read_features(self._with_readings(columns))
         others = (*roles.targets, *roles.special.values()) if is_training_data else roles.needed_for_scoring
         self._others: dict[str, Array] = {}
         for name in others:
@@ -184,6 +213,91 @@ class TableReader:
                 unreadable.append(column.name)
         return without_columns(replace(table, columns=tuple(filled)), unreadable)
 
+    def _with_readings(self, columns: list[Column]) -> list[Column]:
+        """The columns with the kinds and the spellings that their texts show, without those that add a problem."""
+        if not self.is_training_data:
+            return columns
+        readable = []
+        for column in columns:
+            with self.problems.collected():
+                readable.append(self._with_reading(column))
+        return readable
+
+    def _with_reading(self, column: Column) -> Column:
+        declared = self.roles.kinds.get(column.name)
+        if not (declared is None or declared in DECIDED_KINDS):
+            return column
+        if column.type == "double" and self._hints.decimal:  # a model may get as texts what Arrow reads as numbers
+            return replace(column, spelling=Spelling(self._hints.decimal))
+        reading = self._reading(column.name, declared)
+        if reading is None:
+            return column
+        column_type: ColumnType = "datetime" if reading.kind == "date" else "string"
+        return replace(column, kind=reading.kind, type=column_type, spelling=reading.spelling)
+
+    def _spelled(self, name: str) -> Column | None:
+        """A column with another role whose texts are read as numbers or dates; None for other columns."""
+        if name in self.spelled_columns or not self._decides or name == self.roles.group:
+            return self.spelled_columns.get(name)
+        reading = self._reading(name, None if name == self.roles.time else "numeric")
+        if reading is None or reading.kind == "ordinal":
+            return None
+        if name in self.roles.targets and self.roles.task != "regression" and self._has_classes(name, reading):
+            return None
+        self.spelled_columns[name] = Column(name, reading.kind, spelling=reading.spelling)
+        return self.spelled_columns[name]
+
+    def _has_classes(self, name: str, reading: Reading) -> bool:
+        """Whether a target's texts are classes although they spell numbers: few, or plain ones that are texts."""
+        texts = self._distinct_texts(name)[0]
+        n_missing = len(texts) - len(without_missing_words(texts))
+        return not n_missing and (reading.spelling.is_plain or len(texts) <= MAX_AUTO_CLASSES)
+
+    def _reading(self, name: str, declared: Any = None) -> Reading | None:
+        """How the texts of a column are read; None if they are no texts, or categories."""
+        if not is_text(self._raw.schema.field(name).type):
+            return None
+        texts, counts = self._distinct_texts(name)
+        try:
+            reading = reading_of(texts, self._hints, declared)
+        except AmbiguousError as error:
+            raise SettingError(f"{self.label}: column {name!r} {error}") from None
+        if reading is None:
+            if declared is None and name not in (*self.roles.targets, *self.roles.special.values()):
+                self._refuse_mistakes(name, texts, counts)
+            return None
+        self.notes += notes_on(name, texts, counts, reading)
+        return reading
+
+    def _distinct_texts(self, name: str) -> tuple[pa.Array, pa.Array]:
+        """The different texts of a column (L,), and how many values each is."""
+        counted = [values.cast(pa.string()).value_counts() for _, values in self._selected_chunks(name)]
+        parts = [pa.table([part.field("values"), part.field("counts")], ["text", "count"]) for part in counted]
+        total = pa.concat_tables(parts).group_by("text", use_threads=False).aggregate([("count", "sum")])
+        total = total.filter(total["text"].is_valid()).combine_chunks()
+        return total["text"].combine_chunks(), total["count_sum"].combine_chunks()
+
+    def _refuse_mistakes(self, name: str, texts: pa.Array, counts: pa.Array) -> None:
+        """Refuse numbers or dates with some other texts among them; note digits that are read as categories."""
+        mistake = mistake_among(texts, counts, self._hints)
+        if mistake is not None:
+            raise SettingError(
+                f"{self.label}: column {name!r} holds {mistake.noun}, but {mistake.text!r} in row "
+                f"{self._row_of(name, mistake.text)}; correct it, leave it empty if it is missing, or set "
+                f"{kinds_override(name, 'categorical')}"
+            )
+        if begin_with_digits(texts, counts):
+            example = texts[0].as_py()
+            self.notes.append(f"column {name!r} holds texts such as {example!r}, which are read as categories")
+
+    def _row_of(self, name: str, text: str) -> int:
+        """Number of the first row with a text."""
+        for rows, values in self._selected_chunks(name):
+            position = values.cast(pa.string()).index(text).as_py()
+            if position >= 0:
+                return int(self.row_numbers[rows][position])
+        raise ValueError(text)
+
     def _fill(self, column: Column, destination: Array) -> Column:
         """Read a column into its place in the table; returns it with the levels that were met."""
         index = {level: code for code, level in enumerate(column.levels)}
@@ -197,7 +311,8 @@ class TableReader:
 
     def _read_codes(self, values: pa.Array, column: Column, index: dict[str, int], row_numbers: Array) -> Array:
         has_declared_levels = bool(column.levels) and self.is_training_data
-        codes = codes_of(values, index, grows=self.is_training_data and not has_declared_levels)
+        words = MISSING_WORDS if column.kind == "ordinal" else frozenset()
+        codes = codes_of(values, index, self.is_training_data and not has_declared_levels, words)
         unknown = np.flatnonzero(codes == len(column.levels))
         if has_declared_levels and len(unknown):
             raise SettingError(
@@ -219,6 +334,7 @@ class TableReader:
     def _read_other(self, name: str) -> Array:
         if name == self.roles.time:
             return self._read_times(name)
+        self._spelled(name)
         groups: dict[str, int] = {}
         return np.concatenate(
             [
@@ -233,6 +349,8 @@ class TableReader:
         known = kind_of(values.type)
         if known is None or known[0] == "date":
             raise SettingError(f"{self.label}: column {name!r} holds {values.type}; choose another for this role")
+        if name in self.spelled_columns:
+            return self._read_numbers(values, self.spelled_columns[name], row_numbers)
         if name in self.roles.targets:
             return plain_values(values)
         return self._read_numbers(values, Column(name, "numeric"), row_numbers).astype(np.float64)
@@ -243,7 +361,7 @@ class TableReader:
         if kind_of(parts[0].type) is None:
             raise SettingError(f"{self.label}: column {name!r} holds {parts[0].type}; choose another for this role")
         try:
-            return ranks(parts, Column(name, "date").convert)
+            return ranks(parts, (self._spelled(name) or Column(name, "date")).convert)
         except BadValueError as bad:
             raise SettingError(
                 f"{self.label}: column {name!r}, data.time, has {bad} in row {self.row_numbers[bad.row]}, which is "

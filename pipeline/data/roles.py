@@ -4,18 +4,29 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, BeforeValidator
 from pydantic.dataclasses import dataclass
 
+from nncore.inference.spelling import date_pattern
 from nncore.inference.table import Column, ColumnKind, as_text
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.overrides import entry, override
 from pipeline.components.types import TaskSetting
+from pipeline.data.spellings import SIGNS, Hints
 
 MAX_LISTED = 10  # columns in a message
 Value = str | int | float | bool
+
+
+def _date_format(text: str) -> str:
+    date_pattern(text)
+    return text
+
+
+DateFormat = Annotated[str, AfterValidator(_date_format)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,6 +49,10 @@ class Roles:
         By column, the values of the rows to use.
     weight, group, time : str or None
         The columns with the weight of a row, with the group it belongs to, and with its time (a date or a number).
+    date_format : str or None
+        The format of dates that could be read in two ways, with strftime's codes.
+    thousands : {",", ".", " ", "'", ""} or None
+        The sign between groups of digits where a text could be read in two ways.
     constant : {"refuse", "drop"}
         What to do with columns that hold the same value in every row.
     index : {"drop", "keep"}
@@ -63,6 +78,8 @@ class Roles:
     weight: str | None
     group: str | None
     time: str | None
+    date_format: DateFormat | None
+    thousands: Annotated[Literal["", ",", ".", "'", " "], BeforeValidator(lambda sign: SIGNS.get(sign, sign))] | None
     constant: Literal["refuse", "drop"]
     index: Literal["drop", "keep"]
     missing_target: Literal["drop", "refuse"]
@@ -73,8 +90,13 @@ class Roles:
 
     @property
     def decimal_sign(self) -> str:
-        """The decimal sign of numbers that are spelled as texts."""
-        return "."
+        """The decimal sign of numbers that are spelled as texts; "" if the texts show it."""
+        return ""
+
+    @property
+    def hints(self) -> Hints:
+        """What the settings say about the spelling of texts."""
+        return Hints(self.decimal_sign, self.thousands, self.date_format)
 
     @property
     def n_columns(self) -> None:

@@ -1,20 +1,19 @@
 """From a table to a data set: what its columns are, what is wrong with them, and what there is to predict."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from nncore.inference.spelling import PLAIN, Spelling
-from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnKind, ColumnType, Table
+from nncore.inference.table import CODED, MISSING, PLAIN_NUMBER, Column, ColumnType, Table
 from nncore.kernels.backend import Array
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
 from pipeline.data.reader import RawTable, TableReader, without_columns
-from pipeline.data.roles import Roles, did_you_mean, kinds_override, listed, listed_columns
+from pipeline.data.roles import Roles, did_you_mean, listed, listed_columns
+from pipeline.data.spellings import bounds_of
 from pipeline.data.targets import (
     JOINED_CLASS,
     are_counts,
@@ -27,7 +26,6 @@ from pipeline.data.targets import (
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
 INDEX_NAMES = ("index", "level_0", "rownames", "row.names", "row_names")
-MOST_OF_A_COLUMN = 0.5  # if more than this share of a column's texts are numbers, the others are taken for mistakes
 
 
 def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dataset:
@@ -51,7 +49,7 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
         return dataset
     require_columns(table.columns, test, roles, problems)
     columns = [column for column in table.columns if column.name in test.schema.names]
-    reader = TableReader(test, columns, roles, problems, is_training_data=False)
+    reader = TableReader(test, columns, roles, problems, False, reader.spelled_columns)
     _leave_out_rows_without_target(reader)
     test_y = np.empty(0)
     with problems.collected():
@@ -159,21 +157,18 @@ def feature_columns(raw: RawTable, roles: Roles, problems: Problems) -> list[Col
             problems.add(f"{raw.label}: {rule}; leave it out with {problems.leave_out([name])}")
             continue
         with problems.collected():
-            column = roles.column(name, *known)
-            columns.append(replace(column, spelling=Spelling(roles.decimal_sign)) if known[1] == "string" else column)
+            columns.append(roles.column(name, *known))
     return columns
 
 
 def finish_columns(reader: TableReader) -> Table:
     """The table without useless columns, with sorted levels, and with the types that the values show."""
-    label, roles, row_numbers = reader.label, reader.roles, reader.row_numbers
+    roles = reader.roles
     table = _drop_row_numbers(reader)
     columns, useless, codes = [], [], []
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
         with reader.problems.collected():
-            if column.kind in CODED and column.name not in roles.kinds:
-                _refuse_misread_texts(label, column, values, roles.decimal_sign, row_numbers)
             _check_n_levels(reader, column)
         if is_missing.all() or not (is_missing.any() or (values != values[0]).any()):
             useless.append((column, "no value" if is_missing.all() else "the same value"))
@@ -245,49 +240,6 @@ def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column,
     return without_columns(table, names)
 
 
-def _refuse_misread_texts(label: str, column: Column, codes: Array, decimal: str, row_numbers: Array) -> None:
-    """Refuse texts most of which are numbers or dates: all of them, all but some mistakes, or in an odd spelling."""
-    counts = np.bincount(codes[codes >= 0], minlength=len(column.levels))
-    meanings: tuple[tuple[ColumnKind, str, Callable[[str], Any]], ...] = (
-        ("numeric", "numbers", Spelling(decimal).number),
-        ("date", "dates", PLAIN.days),
-        ("categorical", "numbers or dates with other signs in them", _digits),
-    )
-    for kind, noun, convert in meanings:
-        readable = np.array([_can_be_read(convert, level) for level in column.levels], bool)
-        if not len(counts) or counts[readable].sum() <= MOST_OF_A_COLUMN * counts.sum():
-            continue
-        as_text = kinds_override(column.name, "categorical")
-        if kind == "categorical":
-            row = int(np.flatnonzero((codes >= 0) & readable[codes])[0])
-            cure = f"write them plainly, see data.decimal, or set {as_text}"
-        elif readable.all():
-            raise SettingError(
-                f"{label}: column {column.name!r} holds texts that all are {noun}; declare it with "
-                f"{kinds_override(column.name, kind)} or {as_text}"
-            )
-        else:
-            row = int(np.flatnonzero((codes >= 0) & ~readable[codes])[0])
-            cure = f"correct it, leave it empty if it is missing, or set {as_text}"
-        link = "such as" if kind == "categorical" else "but"
-        level = column.levels[codes[row]]
-        raise SettingError(
-            f"{label}: column {column.name!r} holds {noun}, {link} {level!r} in row {row_numbers[row]}; {cure}"
-        )
-
-
-def _can_be_read(convert: Callable[[str], Any], level: str) -> bool:
-    try:
-        return bool(np.isfinite(convert(level)))
-    except (ValueError, OverflowError):
-        return False
-
-
-def _digits(level: str) -> float:
-    """The digits of "1.234,56", "$12.50" or "31.12.2020" as one number; ValueError if there is more to it."""
-    return float(re.sub(r"[.,:/'$€£% -]", "", level) if any(map(str.isdigit, level)) else "none")
-
-
 def _check_n_levels(reader: TableReader, column: Column) -> None:
     n_levels, max_levels = len(column.levels), reader.roles.max_levels
     if n_levels > max_levels:
@@ -299,11 +251,12 @@ def _check_n_levels(reader: TableReader, column: Column) -> None:
 
 
 def _sort_levels(column: Column, codes: Array) -> tuple[Column, Array]:
-    """Sort levels: numbers by value, then texts. So the position of a level depends on no row order."""
+    """Sort levels: numbers and ranges by value, then texts. So the position of a level depends on no row order."""
 
-    def sort_key(code: int) -> tuple[int, float, str]:
+    def sort_key(code: int) -> tuple[int, float, float, str]:
         level = column.levels[code]
-        return (0, float(level), level) if PLAIN_NUMBER.fullmatch(level) else (1, 0.0, level)
+        bounds = bounds_of(level) if column.kind == "ordinal" or PLAIN_NUMBER.fullmatch(level) else None
+        return (0, *bounds, level) if bounds else (1, 0.0, 0.0, level)
 
     order = sorted(range(len(column.levels)), key=sort_key)
     rank = np.empty(len(order) + 1, np.int32)

@@ -7,17 +7,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import IO, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic.dataclasses import dataclass
 
 from nncore.inference.table import CODED, Column, ColumnKind
 from pipeline.components.errors import Problems, SettingError
-from pipeline.components.fields import STRICT, Name
+from pipeline.components.fields import STRICT, Name, NonNegativeInt
 from pipeline.components.types import Dataset, RowsToPredict
+from pipeline.data.csv_layout import (
+    AUTO,
+    DECIMAL_WORDS,
+    DELIMITER_WORDS,
+    DELIMITERS,
+    SAMPLE_BYTES,
+    CsvLayout,
+    CsvSettings,
+    layout_of,
+    word_for,
+)
 from pipeline.data.data_files import FORMATS, data_files, partition_columns
 from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.parts import conflicting_columns, flattened, stacked
@@ -25,15 +38,18 @@ from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, Value, did_you_mean
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 
-PROBED_BYTES = 4096
 MAX_READ_TWICE = 1 << 26  # bytes of a file whose rows are read by `check`, too, if its header is wrong
-OTHER_DELIMITERS = (";", "\t", "|", ",")
-Character = Annotated[
-    str, BeforeValidator(lambda text: "\t" if text in ("\\t", "tab") else text), Field(min_length=1, max_length=1)
+ENCODING_CURE = "set data.encoding, such as latin-1 or utf-16"
+Delimiter = Annotated[
+    Literal["auto"] | Annotated[str, Field(min_length=1, max_length=1)],
+    BeforeValidator(lambda text: DELIMITER_WORDS.get(text, text)),
 ]
+Decimal = Annotated[Literal["auto", ".", ","], BeforeValidator(lambda text: DECIMAL_WORDS.get(text, text))]
 
 
 def _codec(name: str) -> str:
+    if name == AUTO:
+        return name
     try:
         return codecs.lookup(name).name
     except LookupError:
@@ -113,7 +129,9 @@ class TabularFile(Roles):
         roles = replace(self, target=(), keep=None, drop=(), where={}, weight=None, group=None, time=None)
         as_numbers = [column.name for column in columns if column.kind not in CODED]
         texts: dict[str, ColumnKind | tuple[Value, ...]] = {n: "categorical" for n in keep if n not in as_numbers}
-        with replace(self, kinds={**self.kinds, **texts})._rows("data.path", self.path) as rows:
+        named = (*(column.name for column in columns), *keep)  # they show which line is the header
+        source = replace(self, target=(), keep=named, drop=(), where={}, kinds={**self.kinds, **texts})
+        with source._rows("data.path", self.path) as rows:
             names, problems = rows.schema.names, Problems()
             self._check_header(rows.label, names)
             wanted = {column.name: "the model reads" for column in columns} | dict.fromkeys(keep, "keep names")
@@ -174,23 +192,29 @@ class TabularFile(Roles):
 
 @dataclass(frozen=True, config=STRICT)
 class Csv(TabularFile):
-    """A table in a CSV file, plain or compressed, with a header.
+    """A table in a CSV file, plain or compressed.
 
     Parameters
     ----------
     delimiter : str
-        One character between values.
-    decimal : str
+        One character between values; "auto": seen from the file, as the other settings.
+    decimal : {"auto", ".", ","}
         The decimal sign of numbers.
     encoding : str
-        Of the text, such as utf-8 or latin-1.
+        Of the text, such as utf-8 or latin-1; or "auto".
+    skip_rows : int >= 0 or "auto"
+        Lines before the header.
+    header : bool, tuple of str or "auto"
+        Whether the first row names the columns, or their names if the file does not have them.
     missing : tuple of str
         Texts that stand for a missing value.
     """
 
-    delimiter: Character
-    decimal: Character
+    delimiter: Delimiter
+    decimal: Decimal
     encoding: Annotated[str, AfterValidator(_codec)]
+    skip_rows: Literal["auto"] | NonNegativeInt
+    header: Literal["auto"] | Annotated[bool, Strict()] | tuple[str, ...]
     missing: tuple[str, ...]
 
     endings: ClassVar[tuple[str, ...]] = FORMATS["csv"]
@@ -199,32 +223,45 @@ class Csv(TabularFile):
     @property
     def decimal_sign(self) -> str:
         """See Roles."""
-        return self.decimal
+        return "" if self.decimal == AUTO else self.decimal
 
     @contextmanager
     def _table(
         self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False
     ) -> Iterator[RawTable]:
         label = f"{setting}={path}"
+        wanted = [*self.targets, *self.special.values(), *(self.keep or ())] if like is None else like.names
+        given = CsvSettings(self.delimiter, self.decimal, self.encoding, self.skip_rows, self.header)
         with opened(setting, path, compression="infer") as file:
-            if b"\0" in file.read(PROBED_BYTES) and not self.encoding.startswith(("utf-16", "utf-32")):
-                raise SettingError(f"{label}: its text is not {self.encoding}; {self._encoding_cure}")
+            layout = layout_of(file.read(SAMPLE_BYTES), given, wanted)
             file.seek(0)
+            scanned = ScannedFile(file, layout.delimiter)
             try:
-                read = pyarrow.csv.open_csv if only_header else pyarrow.csv.read_csv
-                table = read(file, *self._options(like))
-                names = names_as_pandas(table.schema.names)
+                table = self._read(scanned, layout, like, only_header)
+                if self.encoding == AUTO and layout.encoding == "utf-8" and _has_bytes(table):
+                    file.seek(0)
+                    layout = layout._replace(encoding="cp1252")
+                    table = self._read(file, layout, like, only_header)
+                texts = [] if like else self._misread_texts(table, scanned.has_leading_zeros)
+                if texts and not only_header:
+                    file.seek(0)
+                    table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
             except pa.ArrowInvalid as error:
-                raise SettingError(f"{label}: {self._described(error)}") from None
+                scanned.check(label, layout.encoding)
+                raise SettingError(f"{label}: {self._described(error, layout)}") from None
             except UnicodeDecodeError:
-                raise SettingError(f"{label}: its text is not {self.encoding}; {self._encoding_cure}") from None
+                raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
+            scanned.check(label, layout.encoding)
+            names = names_as_pandas(table.schema.names)
             self._check_delimiter(label, names)
+            notes, decimal = layout.notes(given), layout.decimal if layout.decimal != "." else self.decimal_sign
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
                 types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in table.schema.types]
-                yield RawTable(label, pa.schema(list(zip(names, types, strict=True))), 0, lambda name: ())
+                schema = pa.schema(list(zip(names, types, strict=True)))
+                yield RawTable(label, schema, 0, lambda name: (), notes, decimal=decimal)
             else:
                 table = table.rename_columns(names)
-                self._check_text(label, table)
+                self._check_text(label, table, layout.encoding)
 
                 def exact(name: str) -> Iterator[pa.Array]:
                     if not pa.types.is_floating(table.schema.field(name).type):
@@ -234,61 +271,137 @@ class Csv(TabularFile):
                     with as_texts._table(setting, path, like) as again:
                         yield from again.chunks(name)
 
-                yield RawTable(label, table.schema, table.num_rows, lambda name: table[name].chunks, exact=exact)
+                yield RawTable(
+                    *(label, table.schema, table.num_rows, lambda name: table[name].chunks, notes),
+                    exact=exact,
+                    decimal=decimal,
+                )
 
-    def _options(self, like: pa.Schema | None) -> tuple[Any, ...]:
+    def _misread_texts(self, table: Any, has_leading_zeros: bool) -> list[str]:
+        """Columns of which Arrow makes another thing than they may be: codes with leading zeros, lengths of time."""
+        integers = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.name not in self.kinds]
+        lengths = [f.name for f in table.schema if pa.types.is_time(f.type) and self.kinds.get(f.name) == "numeric"]
+        return [*(integers if has_leading_zeros else ()), *lengths]
+
+    def _with_texts(self, table: Any, texts: Any, names: list[str]) -> Any:
+        """The table with those columns as texts that are lengths of time, or have leading zeros."""
+        for name in names:
+            values = texts[name]
+            has_zeros = pyarrow.compute.any(pyarrow.compute.match_substring_regex(values, "^\\s*0[0-9]")).as_py()
+            is_code = has_zeros and pyarrow.compute.count_distinct(values).as_py() <= self.max_levels
+            if is_code or pa.types.is_time(table.schema.field(name).type):
+                table = table.set_column(table.schema.get_field_index(name), name, values)
+        return table
+
+    def _read(
+        self, file: Any, layout: CsvLayout, like: pa.Schema | None, only_header: bool, texts: Sequence[str] = ()
+    ) -> Any:
+        """The whole table, or only its first rows; with some columns as texts, or only those."""
         types = {
             field.name: pa.float64() if _may_turn_out_fractional(field.type) else field.type for field in like or ()
         }
         types |= {name: pa.string() for name, kind in self.kinds.items() if kind != "numeric"}
         types |= {name: pa.string() for name in (self.group, self.time) if name}  # Arrow reads long ids as float64
-        return (
+        types |= dict.fromkeys(texts, pa.string())
+        encoding = "utf8" if layout.encoding in ("utf-8", "utf-8-sig") else layout.encoding  # Arrow skips the mark
+        read = pyarrow.csv.open_csv if only_header else pyarrow.csv.read_csv
+        return read(
+            file,
             pyarrow.csv.ReadOptions(
-                use_threads=False, encoding=self.encoding
-            ),  # with one thread errors name the right row
-            pyarrow.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                use_threads=False,  # with one thread errors name the right row
+                encoding=encoding,
+                skip_rows=layout.skip_rows,
+                column_names=layout.names,
+            ),
+            pyarrow.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(
                 column_types=types,
+                include_columns=list(texts) or None,
                 null_values=list(self.missing),
                 strings_can_be_null=True,
-                decimal_point=self.decimal,
+                decimal_point=layout.decimal,
             ),
         )
 
-    def _described(self, error: Exception) -> str:
+    def _described(self, error: Exception, layout: CsvLayout) -> str:
         text = one_line(error)
         ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", text)
         if ragged:
             line, expected, found = map(int, ragged.groups())
+            row = line - layout.skip_rows - (layout.names is None)
             return (
-                f"row {line - 1} has {found} values, but the header has {expected} columns; correct the row, or see "
-                f"whether data.delimiter={self.delimiter!r} is right"
+                f"row {row} has {found} values, but the header has {expected} columns; correct the row, or see "
+                f"whether data.delimiter={word_for(layout.delimiter, DELIMITER_WORDS)} is right"
             )
         if "invalid UTF8" in text:
-            return f"its text is not {self.encoding} ({text}); {self._encoding_cure}"
+            return f"its text is not {layout.encoding} ({text}); {ENCODING_CURE}"
         return f"it cannot be read as a CSV file ({text}); see data.delimiter, data.encoding and data.decimal"
 
     def _check_delimiter(self, label: str, names: list[str]) -> None:
-        others = [d for d in OTHER_DELIMITERS if d != self.delimiter and d in names[0]]
-        if len(names) == 1 and others:
+        others = [sign for sign in DELIMITERS if sign not in (self.delimiter, " ") and sign in names[0]]
+        if len(names) == 1 and others and self.delimiter != AUTO:
+            given, other = (word_for(sign, DELIMITER_WORDS) for sign in (self.delimiter, others[0]))
             raise SettingError(
-                f"{label} has one column, {names[0][:60]!r}, with data.delimiter={self.delimiter!r}; "
-                f"set data.delimiter={others[0]!r}"
+                f"{label} has one column, {names[0][:60]!r}, with data.delimiter={given}; set data.delimiter={other}"
             )
 
-    def _check_text(self, label: str, table: pa.Table) -> None:
+    @staticmethod
+    def _check_text(label: str, table: pa.Table, encoding: str) -> None:
         """Raise SettingError unless every text is valid in the encoding."""
         for field in table.schema:
             if pa.types.is_binary(field.type):
                 row, value = next(
                     (i, v) for i, v in enumerate(table[field.name].to_pylist(), 1) if v and not _is_utf8(v)
                 )
-                found = f"column {field.name!r} in row {row} is not {self.encoding} ({value[:20]!r})"
-                raise SettingError(f"{label}: {found}; {self._encoding_cure}")
+                found = f"column {field.name!r} in row {row} is not {encoding} ({value[:20]!r})"
+                raise SettingError(f"{label}: {found}; {ENCODING_CURE}")
 
-    @property
-    def _encoding_cure(self) -> str:
-        return "set data.encoding, such as latin-1 or utf-16"
+
+class ScannedFile:
+    """A file for Arrow to read that looks for bytes on which Arrow says nothing.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Attributes
+    ----------
+    has_leading_zeros : bool
+        Whether a value begins with a zero and another digit. Arrow reads 01234 as the number 1234.
+    """
+
+    closed = False
+
+    def __init__(self, file: IO[bytes], delimiter: str) -> None:
+        self._file, self._before = file, np.frombuffer(f'\n"{delimiter}'.encode(), np.uint8)
+        self._n_read, self._nul = 0, -1
+        self._end = b"\n"  # of the part before
+        self.has_leading_zeros = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes."""
+        part = self._file.read(size)
+        if self._nul < 0 <= (position := part.find(b"\0")):
+            self._nul = self._n_read + position
+        self._n_read += len(part)
+        if not self.has_leading_zeros and part:
+            scanned = np.frombuffer(self._end + part, np.uint8)
+            is_zero = (scanned[1:-1] == ord("0")) & (scanned[2:] >= ord("0")) & (scanned[2:] <= ord("9"))
+            self.has_leading_zeros = bool(np.isin(scanned[:-2][is_zero], self._before).any())
+            self._end = (self._end + part)[-2:]
+        return part
+
+    def check(self, label: str, encoding: str) -> None:
+        """Raise SettingError if a text with one byte for most characters has a NUL byte."""
+        if self._nul < 0 or encoding.startswith(("utf-16", "utf-32")):
+            return
+        self._file.seek(0)
+        line = self._file.read(self._nul).count(b"\n") + 1
+        row = f"row {line - 1}" if line > 1 else "the header"
+        raise SettingError(
+            f"{label}: {row} (line {line} of the file) has a NUL byte, which is no text; remove it, or set "
+            "data.encoding=utf-16 if the file is UTF-16"
+        )
 
 
 def names_as_pandas(names: Sequence[str]) -> list[str]:
@@ -307,6 +420,11 @@ def _size_of_local_file(path: str) -> float:
         return Path(path).stat().st_size if Path(path).is_file() else float("inf")
     except (OSError, ValueError):
         return float("inf")
+
+
+def _has_bytes(table: Any) -> bool:
+    """Whether a column of texts is not valid in the encoding: Arrow takes it for bytes."""
+    return any(pa.types.is_binary(field.type) for field in table.schema)
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -41,8 +41,8 @@ class DataPipeline:
     """Runs the stages before the sweep. Each result is computed once, when it is first needed, and kept by reference.
 
     Loading begins at once, and meanwhile the workers load what they need to train; `load_and_split` waits for the data.
-    The content hash of a data set is the digest on its card, whatever file it came from, so the stages after it do not
-    depend on the file.
+    The content hash of a data set is the digest on its card, with the readings of its texts. So the stages after it do
+    not depend on the file that it came from.
 
     Parameters
     ----------
@@ -85,8 +85,9 @@ class DataPipeline:
         }
         self._observer.data_loaded(self.card, self._content)
         self.task = self.card["task"]
+        readings = [column["reading"] for column in self.card["columns"]]  # are in the model, but not in the digest
         hashes = [
-            content_hash("split", split_dataset, settings.split, self.card["digest"], self._dropped, part)
+            content_hash("split", split_dataset, settings.split, self.card["digest"], readings, self._dropped, part)
             for part in ("development", "test", "report")
         ]
         self._development, self._test, split_report = self._graph.call(

@@ -111,9 +111,9 @@ def test_an_index_of_pandas_is_no_column(tmp_path):
     ("content", "overrides", "words"),
     [
         ("1,5\n2,5\nabc\n", ("data.decimal=','", "data.delimiter=';'"), ("holds numbers, but 'abc' in row 3",)),
-        ("1.234,5\n2.234,5\n", ("data.decimal=','", "data.delimiter=';'"), ("other signs", "'1.234,5' in row 1")),
-        ("$12.50\n$13.50\n", ("data.delimiter=';'",), ("other signs", "'$12.50' in row 1")),
-        ("31.12.2020\n01.01.2021\n", ("data.delimiter=';'",), ("other signs", "'31.12.2020' in row 1")),
+        ("1.234,5\n2.234,5\n1.2,3\n", ("data.decimal=','", "data.delimiter=';'"), ("numbers", "'1.2,3' in row 3")),
+        ("$12.50\n$13.50\ntwo\n", ("data.delimiter=';'",), ("numbers", "'two' in row 3")),
+        ("31.12.2020\n01.01.2021\n32.1.2021\n", ("data.delimiter=';'",), ("dates", "'32.1.2021' in row 3")),
         ("2020-01-01\n2020-01-02\nlater\n", ("data.delimiter=';'",), ("holds dates, but 'later' in row 3",)),
     ],
 )  # fmt: skip
@@ -136,16 +136,16 @@ def test_numbers_with_a_decimal_comma_may_be_declared(tmp_path):
 
 
 def test_suggested_overrides_work(tmp_path):
-    frame = pd.DataFrame({"my col": [str(n) for n in CHOICE], "a.b": "same", "y": Y})
+    frame = pd.DataFrame({"my col": ["x", *map(str, CHOICE[1:])], "a.b": "same", "y": Y})
     data, _ = source(tmp_path, frame, ending="parquet")
     with pytest.raises(SettingError) as numbers:
         data()
     data, _ = source(tmp_path, frame, pasted(numbers, "'+data.kinds"), "data.constant=refuse", ending="parquet")
     with pytest.raises(SettingError) as constant:
         data()
-    both = pasted(numbers, "'+data.kinds"), pasted(constant, '"data.drop')
+    both = pasted(numbers, "'+data.kinds"), pasted(constant, "'data.drop")
     data, _ = source(tmp_path, frame, *both, ending="parquet")
-    assert [(column.name, column.kind) for column in data().rows.x.columns] == [("my col", "numeric")]
+    assert [(column.name, column.kind) for column in data().rows.x.columns] == [("my col", "categorical")]
 
 
 def pasted(error, beginning):

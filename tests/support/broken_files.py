@@ -173,8 +173,12 @@ BROKEN = {
     ),
     "bytes instead of CSV": broken_csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
     # the text of the file
-    "wrong delimiter": broken_csv(as_csv(valid_columns(), ";"), words=("one column", "set data.delimiter=';'")),
-    "tabs": broken_csv(as_csv(valid_columns(), "\t"), words=("one column", "data.delimiter='\\t'")),
+    "wrong delimiter": broken_csv(
+        as_csv(valid_columns(), ";"), "data.delimiter=comma", words=("one column", "set data.delimiter=semicolon")
+    ),
+    "tabs": broken_csv(
+        as_csv(valid_columns(), "\t"), "data.delimiter=semicolon", words=("one column", "set data.delimiter=tab")
+    ),
     "a delimiter of two characters": broken_csv(
         valid_columns(), "data.delimiter='::'", words=("data.delimiter", "at most 1")
     ),
@@ -183,12 +187,21 @@ BROKEN = {
     ),
     "a row too short": broken_csv(as_csv(valid_columns()) + "7,8\n", words=(f"row {N + 1} has 2 values", "4 columns")),
     "wrong encoding": broken_csv(
-        as_csv(columns_with_value("city", 7, "Köln")).encode("latin-1"), words=("'city' in row 7", "data.encoding")
+        as_csv(columns_with_value("city", 7, "Köln")).encode("latin-1"),
+        "data.encoding=utf-8",
+        words=("'city' in row 7", "data.encoding"),
     ),
     "wrong encoding in the header": broken_csv(
-        as_csv({"größe": [1, 2] * 60} | valid_columns()).encode("latin-1"), words=("not utf-8", "data.encoding")
+        as_csv({"größe": [1, 2] * 60} | valid_columns()).encode("latin-1"),
+        "data.encoding=utf-8",
+        words=("not utf-8", "data.encoding"),
     ),
-    "UTF-16": broken_csv(as_csv(valid_columns()).encode("utf-16"), words=("data.encoding",)),
+    "UTF-16": broken_csv(
+        as_csv(valid_columns()).encode("utf-16"), "data.encoding=utf-8", words=("NUL byte", "data.encoding=utf-16")
+    ),
+    "a NUL byte": broken_csv(
+        as_csv(columns_with_value("city", 7, "Bo\0nn")), words=("row 7 (line 8 of the file) has a NUL byte",)
+    ),
     "an unknown encoding": broken_csv(valid_columns(), "data.encoding=klingon", words=("data.encoding", "klingon")),
     # the columns
     "no such column": broken_csv(
@@ -237,8 +250,9 @@ BROKEN = {
     "text in a numeric Parquet column": broken_parquet(
         columns_with(age=[str(a) for a in valid_columns()["age"][:-1]] + ["old"]), words=("'age'", f"'old' in row {N}")
     ),
-    "numbers as texts": broken_parquet(
-        columns_with(age=[str(a) for a in valid_columns()["age"]]), words=("'age'", "data.kinds.age=numeric")
+    "numbers that can be read in two ways": broken_parquet(
+        columns_with(age=[f"{a},000" for a in valid_columns()["age"]]),
+        words=("'age'", "data.thousands=comma for 20000"),
     ),
     "infinity in a column": broken_csv(
         columns_with_value("income", 9, "inf"), words=("column 'income'", "inf in row 9")

@@ -1,0 +1,240 @@
+"""How a CSV file is laid out: encoding, delimiter, decimal sign, lines before the header, and the header itself.
+
+What the settings leave open is seen from the beginning of the file.
+"""
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from nncore.inference.spelling import PLAIN
+
+AUTO = "auto"
+SAMPLE_BYTES = 1 << 18
+N_LINES = 100  # that are looked at
+DELIMITERS = (",", ";", "\t", "|", " ")
+DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
+DECIMAL_WORDS = {"point": ".", "comma": ","}
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+COMMA_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*),(?:[0-9]{1,2}|[0-9]{4,})")
+POINT_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)\.(?:[0-9]{1,2}|[0-9]{4,})")
+ZERO_NUMBER = re.compile(r"[+-]?0([.,])[0-9]+")
+
+
+class CsvSettings(NamedTuple):
+    """The settings of a CSV file; "auto" where the file shows it.
+
+    Attributes
+    ----------
+    delimiter, decimal, encoding : str
+    skip_rows : int or "auto"
+    header : bool, tuple of str or "auto"
+        Whether the first row names the columns, or their names.
+    """
+
+    delimiter: str
+    decimal: str
+    encoding: str
+    skip_rows: int | str
+    header: bool | tuple[str, ...] | str
+
+
+class CsvLayout(NamedTuple):
+    """How a CSV file is read.
+
+    Attributes
+    ----------
+    encoding, delimiter, decimal : str
+    skip_rows : int
+        Lines before the header, or before the first row if there is no header.
+    names : tuple of str or None
+        The names of the columns if the file has no header.
+    """
+
+    encoding: str
+    delimiter: str
+    decimal: str
+    skip_rows: int
+    names: tuple[str, ...] | None
+
+    def notes(self, settings: CsvSettings) -> tuple[str, ...]:
+        """What was seen from the file and is not what one would expect, as sentences."""
+        seen = []
+        if settings.encoding == AUTO and self.encoding not in ("utf-8", "utf-8-sig"):
+            seen.append(f"data.encoding={self.encoding}")
+        if settings.delimiter == AUTO and self.delimiter != ",":
+            seen.append(f"data.delimiter={word_for(self.delimiter, DELIMITER_WORDS)}")
+        if settings.decimal == AUTO and self.decimal != ".":
+            seen.append(f"data.decimal={word_for(self.decimal, DECIMAL_WORDS)}")
+        if settings.skip_rows == AUTO and self.skip_rows:
+            seen.append(f"data.skip_rows={self.skip_rows}")
+        if settings.header == AUTO and self.names is not None:
+            seen.append("data.header=false")
+        if not seen:
+            return ()
+        named = (
+            f"; its columns are {self.names[0]} to {self.names[-1]}"
+            if self.names and seen[-1].endswith("false")
+            else ""
+        )
+        return (f"the file is read with {' '.join(seen)}, as its beginning shows{named}",)
+
+
+def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> CsvLayout:
+    """See how a file is laid out.
+
+    Parameters
+    ----------
+    sample : bytes
+        The beginning of the file.
+    settings : CsvSettings
+    wanted : iterable of str
+        Names of columns that settings name: the first line with all of them is the header.
+
+    Returns
+    -------
+    CsvLayout
+    """
+    encoding = _encoding(sample) if settings.encoding == AUTO else settings.encoding
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
+    lines = text.splitlines()
+    if len(sample) >= SAMPLE_BYTES:
+        lines = lines[:-1]  # it may be cut
+    lines, names = lines[:N_LINES], set(wanted)
+    delimiter = _delimiter(lines, names) if settings.delimiter == AUTO else settings.delimiter
+    rows = [_fields(line, delimiter) for line in lines]
+    skip_rows = _n_before_header(rows, names) if settings.skip_rows == AUTO else int(settings.skip_rows)
+    body = [row for row in rows[skip_rows:] if row]
+    decimal = _decimal(body, delimiter) if settings.decimal == AUTO else settings.decimal
+    return CsvLayout(encoding, delimiter, decimal, skip_rows, _names(body, settings.header, names))
+
+
+def word_for(sign: str, words: dict[str, str]) -> str:
+    """The word that stands for a sign in settings, as it needs no quotes in a shell."""
+    return next((word for word, meaning in words.items() if meaning == sign), sign)
+
+
+def _encoding(sample: bytes) -> str:
+    for mark, name in BYTE_ORDER_MARKS:
+        if sample.startswith(mark):
+            return name
+    if len(sample) > 1 and sample[1::2].count(0) > len(sample) // 4:
+        return "utf-16-le"
+    if len(sample) > 1 and sample[::2].count(0) > len(sample) // 4:
+        return "utf-16-be"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut
+    except UnicodeDecodeError:
+        return single_byte_encoding(sample)
+    return "utf-8"
+
+
+def single_byte_encoding(sample: bytes) -> str:
+    """The encoding of a text that is not UTF-8: Windows' Western European one, or latin-1 with what that lacks."""
+    try:
+        sample.decode("cp1252")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "cp1252"
+
+
+def _fields(line: str, delimiter: str) -> list[str]:
+    """The values of a line; a line that is no valid CSV has one."""
+    try:
+        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+    except csv.Error:
+        return [line]
+
+
+def _delimiter(lines: list[str], wanted: set[str]) -> str:
+    """The delimiter that gives most lines the same number of values, two at least."""
+    best, best_score = ",", (False, 0.0, 0)
+    for delimiter in DELIMITERS:
+        rows = [_fields(line, delimiter) for line in lines]
+        counts = Counter(len(row) for row in rows if row)
+        if not counts:
+            continue
+        n_fields, n_lines = max(counts.items(), key=lambda item: (item[1], item[0]))
+        if n_fields < 2 or (delimiter == " " and best_score[1] > 0):
+            continue
+        has_names = bool(wanted) and any(wanted <= set(row) for row in rows)
+        score = (has_names, n_lines / counts.total(), n_fields)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _n_before_header(rows: list[list[str]], wanted: set[str]) -> int:
+    """The number of lines before the first one that is like those that follow, or that has the wanted names."""
+    named = [number for number, row in enumerate(rows) if wanted and wanted <= set(row)]
+    if named:
+        return named[0]
+    counts = Counter(len(row) for row in rows if row)
+    if not counts:
+        return 0
+    n_fields = max(counts.items(), key=lambda item: (item[1], item[0]))[0]
+    first = next(number for number, row in enumerate(rows) if len(row) == n_fields)
+    is_preamble = n_fields > 1 and all(len(row) < n_fields for row in rows[:first])
+    return first if is_preamble else 0
+
+
+def _decimal(rows: list[list[str]], delimiter: str) -> str:
+    """The decimal sign of the file; a point if its numbers have both, as columns are then looked at one by one."""
+    if delimiter == ",":
+        return "."
+    signs = set()
+    for field in (field for row in rows for field in row):
+        zero = ZERO_NUMBER.fullmatch(field)
+        signs |= {zero[1]} if zero else set()
+        signs |= {","} if COMMA_NUMBER.fullmatch(field) else set()
+        signs |= {"."} if POINT_NUMBER.fullmatch(field) else set()
+    return "," if signs == {","} else "."
+
+
+def _names(rows: list[list[str]], header: bool | tuple[str, ...] | str, wanted: set[str]) -> tuple[str, ...] | None:
+    """The names of the columns of a file without a header; None if the first of these rows names them."""
+    if isinstance(header, tuple):
+        return header
+    first, *others = rows or [[]]
+    numbered = tuple(f"column_{number}" for number in range(1, len(first) + 1))
+    if header == AUTO:
+        is_named = bool(wanted & set(first))
+        header = is_named or not (wanted & set(numbered) or _is_data(first, others))
+    return None if header else numbered
+
+
+def _is_data(first: list[str], others: list[list[str]]) -> bool:
+    """Whether a row has numbers where the others have them and is no list of years or the like."""
+    numbers, has_known_text = [], False
+    for position, value in enumerate(first):
+        column = [row[position] for row in others if position < len(row) and row[position]]
+        if column and all(map(_is_number, column)):
+            if value and not _is_number(value):
+                return False
+            numbers += [value] if value else []
+        else:
+            has_known_text |= value in column
+    if not numbers or len(others) < 2:
+        return False
+    if has_known_text or not all(map(str.isdigit, numbers)):
+        return True
+    steps = {int(following) - int(value) for value, following in pairwise(numbers)}
+    return len(numbers) > 1 and not (len(steps) == 1 and min(steps) > 0)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        PLAIN.number(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,188 @@
+"""The layout of CSV files: delimiter, decimal sign, encoding, lines before the header, the header."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from running import compose
+
+from nncore.inference.table import Column
+from pipeline.components.errors import SettingError
+from pipeline.data.card import data_card
+
+N = 60
+RANDOM = np.random.default_rng(1)
+FRAME = pd.DataFrame(
+    {
+        "area": RANDOM.normal(90, 20, N).round(2),
+        "rooms": RANDOM.integers(1, 9, N),
+        "city": RANDOM.choice(["Bonn", "Köln", "Ulm, Donau"], N),
+        "price": RANDOM.normal(500, 100, N).round(1),
+    }
+)
+
+
+def written(**options):
+    return FRAME.to_csv(index=False, **options)
+
+
+def source(folder, content, *overrides, target="price", name="t.csv"):
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    configured, _ = compose("data=csv", f"data.path={folder}/{name}", f"data.target={target}", *overrides)
+    return configured.data
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    return source(tmp_path_factory.mktemp("plain"), written())()
+
+
+def assert_same(dataset, expected):
+    np.testing.assert_array_equal(dataset.rows.x.numbers, expected.rows.x.numbers)
+    np.testing.assert_array_equal(dataset.rows.x.codes, expected.rows.x.codes)
+    np.testing.assert_array_equal(dataset.rows.y, expected.rows.y)
+
+
+PREAMBLE = "Report of sales\nprinted 2024-01-31, by Bo\n\n"
+# the content of a file, and the note on it; "" for none
+LAYOUTS = {
+    "plain": (written(), ""),
+    "semicolons": (written(sep=";"), "data.delimiter=semicolon"),
+    "tabs": (written(sep="\t"), "data.delimiter=tab"),
+    "bars": (written(sep="|"), "data.delimiter=pipe"),
+    "semicolons and decimal commas": (written(sep=";", decimal=","), "data.delimiter=semicolon data.decimal=comma"),
+    "tabs and decimal commas": (written(sep="\t", decimal=","), "data.delimiter=tab data.decimal=comma"),
+    "Windows' encoding": (written().encode("cp1252"), "data.encoding=cp1252"),
+    "UTF-8 with a mark": (written().encode("utf-8-sig"), ""),
+    "UTF-16": (written().encode("utf-16"), "data.encoding=utf-16"),
+    "UTF-16 without a mark": (written().encode("utf-16-le"), "data.encoding=utf-16-le"),
+    "Excel in German": (
+        written(sep=";", decimal=",").encode("cp1252"),
+        "data.encoding=cp1252 data.delimiter=semicolon data.decimal=comma",
+    ),
+    "lines before the header": (PREAMBLE + written(), "data.skip_rows=3"),
+    "lines with other delimiters": ("a;b;c;d;e\n" + written(), "data.skip_rows=1"),
+    "comments": ("# made by hand\n#\n" + written(), "data.skip_rows=2"),
+    "carriage returns": (written(lineterminator="\r\n"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_the_layout_is_seen_and_said(case, expected, tmp_path):
+    content, note = LAYOUTS[case]
+    dataset = source(tmp_path, content)()
+    assert_same(dataset, expected)
+    notes = [text for text in data_card(dataset)["notes"] if "the file is read" in text]
+    assert notes == ([f"the file is read with {note}, as its beginning shows"] if note else [])
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides"),
+    [
+        (written(sep=";", decimal=","), ("data.delimiter=semicolon", "data.decimal=comma")),
+        (written(sep=";", decimal=","), ("data.delimiter=';'", "data.decimal=','")),
+        (written(sep="~"), ("data.delimiter='~'",)),
+        (written().encode("cp1252"), ("data.encoding=latin-1",)),
+        ("1,2,3,4\n" + written(), ("data.skip_rows=1",)),
+        (written(header=False), ("data.header=[area,rooms,city,price]",)),
+        ("a,b,c,d\n" + written(header=False), ("data.skip_rows=1", "data.header=[area,rooms,city,price]")),
+    ],
+)
+def test_settings_say_what_cannot_be_seen(content, overrides, expected, tmp_path):
+    assert_same(source(tmp_path, content, *overrides)(), expected)
+
+
+@pytest.mark.parametrize("header", ["auto", "false"])
+def test_a_file_without_a_header_has_numbered_columns(header, expected, tmp_path):
+    dataset = source(tmp_path, written(header=False), f"data.header={header}", target="column_4")()
+    assert [column.name for column in dataset.rows.x.columns] == ["column_1", "column_2", "column_3"]
+    assert_same(dataset, expected)
+    said = "the file is read with data.header=false, as its beginning shows; its columns are column_1 to column_4"
+    assert (said in data_card(dataset)["notes"]) == (header == "auto")
+
+
+NO_HEADER = {
+    "flowers": "5.1,3.5,1.4,0.2,setosa\n4.9,3.0,1.3,0.1,virginica\n7.0,3.2,4.7,1.4,setosa\n",
+    "people": "39,State-gov,77516,Bachelors\n50,Self,83311,Masters\n38,State-gov,21564,Bachelors\n",
+    "whole numbers": "3,0,22,1\n1,1,38,0\n2,1,26,0\n",
+}
+HEADER = {
+    "years": "country,2019,2020,2021\nDE,1,2,3\nFR,2,3,4\nIT,5,6,7\n",
+    "numbered columns": "0,1,2,3\n5,6,1,2\n3,4,5,1\n7,1,2,9\n",
+    "texts only": "a,b,c,d\nx,y,z,w\nx,z,z,w\ny,y,z,w\n",
+}
+
+
+@pytest.mark.parametrize("case", [*NO_HEADER, *HEADER])
+def test_the_first_row_shows_whether_it_is_a_header(case, tmp_path):
+    content = NO_HEADER.get(case) or HEADER[case]
+    (tmp_path / "t.csv").write_text(content)
+    first = content.split("\n")[0].split(",")
+    names = [f"column_{number}" for number in range(1, len(first) + 1)] if case in NO_HEADER else first
+    with pytest.raises(SettingError, match=f"it has {', '.join(names)}"):
+        compose("data=csv", f"data.path={tmp_path}/t.csv", "data.target=none_of_them")
+
+
+def test_the_target_shows_which_line_is_the_header(tmp_path):
+    """The lines before it have as many values."""
+    dataset = source(tmp_path, "x,y,z,w\n1,2,3,4\n" + written())()
+    assert [column.name for column in dataset.rows.x.columns] == ["area", "rooms", "city"]
+
+
+def test_rows_are_counted_from_the_header(tmp_path):
+    lines = (PREAMBLE + written()).splitlines()
+    lines[3 + 5] += ",1"  # row 5 below the header
+    with pytest.raises(SettingError, match="row 5 has 5 values, but the header has 4 columns"):
+        source(tmp_path, "\n".join(lines) + "\n")()
+    lines = written(header=False).splitlines()
+    lines[4] += ",1"
+    with pytest.raises(SettingError, match="row 5 has 5 values"):
+        source(tmp_path, "\n".join(lines) + "\n", "data.header=false", target="column_4")()
+
+
+def test_a_nul_byte_is_named_with_its_row(tmp_path):
+    content = written().encode().split(b"\n")
+    content[7] = content[7].replace(b".", b"\0", 1)
+    with pytest.raises(SettingError, match=r"row 7 \(line 8 of the file\) has a NUL byte"):
+        source(tmp_path, b"\n".join(content))()
+
+
+def test_a_file_that_is_not_utf_8_after_its_beginning_is_read(tmp_path):
+    """The first 256 kB have ASCII characters only."""
+    long = pd.concat([FRAME.assign(city="Bonn")] * 400 + [FRAME])
+    dataset = source(tmp_path, long.to_csv(index=False).encode("cp1252"))()
+    assert {column.levels for column in dataset.rows.x.columns if column.levels} == {("Bonn", "Köln", "Ulm, Donau")}
+
+
+def test_numbers_of_a_decimal_comma_file_and_texts_with_them_are_read_by_the_model(tmp_path):
+    """Whatever pandas makes of the file."""
+    content = written(sep=";", decimal=",")
+    dataset = source(tmp_path, content)()
+    area = next(column for column in dataset.rows.x.columns if column.name == "area")
+    for frame in (pd.read_csv(io.StringIO(content), sep=";", decimal=","), pd.read_csv(io.StringIO(content), sep=";")):
+        np.testing.assert_array_equal(area.read(frame.area.to_numpy(object)), FRAME.area)
+
+
+def test_codes_with_leading_zeros_are_categories(tmp_path):
+    zips = [f"{n:05}" for n in RANDOM.integers(400, 403, N)] + ["51000"] * N
+    frame = pd.concat([FRAME, FRAME]).assign(zip=zips)
+    dataset = source(tmp_path, frame.to_csv(index=False))()
+    column = next(column for column in dataset.rows.x.columns if column.name == "zip")
+    assert (column.kind, column.levels) == ("categorical", ("400", "401", "402", "51000"))
+    assert column.read(np.array(["00402", 402, 51000.0], object)).tolist() == [2, 2, 3]
+    assert any("'00" in note and "read as categories" in note for note in data_card(dataset)["notes"])
+    rooms = next(column for column in dataset.rows.x.columns if column.name == "rooms")
+    assert rooms == Column("rooms", "numeric", "long")
+    declared = source(tmp_path, frame.to_csv(index=False), "+data.kinds.zip=numeric")()
+    assert next(column.kind for column in declared.rows.x.columns if column.name == "zip") == "numeric"
+    many = frame.assign(zip=[f"{n:05}" for n in range(2 * N)]).to_csv(index=False)
+    numbers = source(tmp_path, many, "data.max_levels=10")()
+    assert next(column.kind for column in numbers.rows.x.columns if column.name == "zip") == "numeric"
+
+
+def test_declared_lengths_of_time_are_seconds_however_arrow_reads_them(tmp_path):
+    content = FRAME.assign(t=["01:30", "00:45"] * (N // 2)).to_csv(index=False)
+    dataset = source(tmp_path, content, "+data.kinds.t=numeric")()
+    values = next(values for column, values in dataset.rows.x.column_values if column.name == "t")
+    assert values[:2].tolist() == [90, 45]
