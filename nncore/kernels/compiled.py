@@ -75,7 +75,7 @@ def compiled_loop(formula: Formula, dtype: str) -> Loop | None:
         import numba
     except ImportError:
         return None
-    scalar_source = formula.scalar_source(dtype)
+    scalar_source = None if is_disabled() else formula.scalar_source(dtype)
     if scalar_source is None:
         return None
     source = _loop_source(formula, scalar_source)
@@ -90,6 +90,11 @@ def compiled_loop(formula: Formula, dtype: str) -> Loop | None:
         return _load_or_compile(source, name, signature)
     except numba.core.errors.NumbaError:
         return None
+
+
+def is_disabled() -> bool:
+    """Whether NUMBA_DISABLE_JIT is set: Numba's functions would then be loops in Python, slower than NumPy's."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 def _loop_source(formula: Formula, scalar_source: str) -> str:

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,8 +24,11 @@ from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.interrupts import deferred_signals, hangup_blocked
 
 CONNECT_S = 10.0  # for the head of a cluster to respond
+STARTS = 2  # Ray gives up a start after 30 s, which is too soon where other programs are busy
+SOCKET_BYTES = 107  # that the path of a socket has at most
 VARIABLES = {  # for every Ray; what is set in the environment already has precedence
     "RAY_USAGE_STATS_ENABLED": "0",  # send no usage statistics
+    "RAY_gcs_server_port_wait_time_s": "120",  # its 30 s are too few where other programs are busy
     "RAY_worker_niceness": "0",  # the run waits for the workers; Ray's 15 starves them where other programs are busy
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # the driver fetches one of a task's results, and reports its error itself
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # do not hide the GPUs from tasks without num_gpus; Ray warns if unset
@@ -63,7 +68,14 @@ class RayBackend:
 
     @contextmanager
     def start(self) -> Iterator[Executor]:
-        """Start Ray, and stop it at the end of the block."""
+        """Start Ray, and stop it at the end of the block.
+
+        Raises
+        ------
+        SettingError
+            If Ray does not start, with what to do.
+        """
+        _check_temporary_folder()
         arguments = {
             "address": "local",
             "num_cpus": None if self.cpus == "auto" else self.cpus,
@@ -172,20 +184,64 @@ def _ray(variables: dict[str, str], gpus: GpuCount, fraction: float, arguments: 
             import ray
 
             from pipeline.backends.ray_executor import RayExecutor
+        session = None
         try:
             with deferred_signals(), hangup_blocked():
-                try:
-                    ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
-                except ConnectionError as error:
-                    raise _no_cluster(arguments["address"], str(error)) from None
-                except SystemExit:  # of a handler of SIGTERM that Ray installs while it starts
-                    raise KeyboardInterrupt from None
+                session = _start(arguments)
             executor = RayExecutor(gpus, fraction, single_host=arguments["address"] == "local")
             _ = executor.gpus  # raises at once if a GPU is asked for that cannot be used
             yield executor
         finally:
             with deferred_signals():
                 ray.shutdown()
+                if session and arguments["address"] == "local":
+                    _remove_session(Path(session))
+
+
+def _start(arguments: dict[str, Any]) -> str | None:
+    """Start Ray, or join a cluster; the folder of the session."""
+    import ray
+
+    for remaining in reversed(range(STARTS)):
+        try:
+            context: Any = ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+            return str(context.address_info["session_dir"])
+        except ConnectionError as error:
+            raise _no_cluster(arguments["address"], str(error)) from None
+        except SystemExit:  # of a handler of SIGTERM that Ray installs while it starts
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            if arguments["address"] != "local":
+                raise
+            ray.shutdown()
+            if not remaining:
+                reason = " ".join(str(error).split())[:300]
+                raise SettingError(
+                    f"execution=ray: Ray must start on this machine, but does not ({reason}); give the same command "
+                    "again when the machine is less busy, or execution=local"
+                ) from None
+    return None
+
+
+def _check_temporary_folder() -> None:
+    """Raise SettingError if the path of Ray's sockets would be longer than the system allows."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "TMPDIR")
+    folder = os.environ.get(name) or tempfile.gettempdir()
+    longest = SOCKET_BYTES - len(f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store")
+    if len(os.fsencode(folder)) > longest:
+        raise SettingError(
+            f"{name}={folder}: Ray's sockets need a path of at most {longest} bytes, but it has "
+            f"{len(os.fsencode(folder))}; give the same command after: export {name}=/tmp, or give execution=local"
+        )
+
+
+def _remove_session(session: Path) -> None:
+    """Remove the folder that a Ray of our own leaves behind, and the link to it; those of other Rays stay."""
+    latest = session.with_name("session_latest")
+    with suppress(OSError):
+        if latest.is_symlink() and latest.resolve() == session.resolve():
+            latest.unlink()
+    shutil.rmtree(session, ignore_errors=True)
 
 
 @contextmanager

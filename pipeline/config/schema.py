@@ -95,7 +95,7 @@ class TrainingSettings:
         Rows per step.
     seed : int, >= 0
         Determines the initial weights, the order of the rows and every other random draw.
-    seeds : int, > 0
+    seeds : int, from 1 to 10,000
         Networks per trial and fold, with seed, seed + 1, ...
     loss_limit : float, > 0
         A network whose loss exceeds it has diverged and is stopped.
@@ -108,7 +108,7 @@ class TrainingSettings:
     epochs: PositiveInt
     batch_size: PositiveInt
     seed: NonNegativeInt
-    seeds: PositiveInt
+    seeds: Annotated[int, Strict(), Field(gt=0, le=10_000)]
     loss_limit: PositiveFloat
     schedule: ScheduleSetting
     regularizers: dict[str, RegularizerSetting]

@@ -8,6 +8,7 @@ from typing import Any
 
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor
+from pipeline.components.errors import SettingError
 from pipeline.components.types import DataCard, Task
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
@@ -29,6 +30,7 @@ from pipeline.runs.resume import earlier_run, known_networks
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
 MEGABYTE, TERA = 1e6, 1e12
+MOST_EPOCHS = 20_000_000  # of all networks of a rung; their scores are numbers in memory
 
 
 def show_plan(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
@@ -141,6 +143,12 @@ def planned_rungs(
         return networks[records.trials[trial].networks[0].key].architecture.n_parameters
 
     def train(needed: Sequence[tuple[NetworkRecord, int]]) -> Iterator[list[TrialNetwork]]:
+        n_epochs = sum(until - record.epochs_trained for record, until in needed)
+        if n_epochs > MOST_EPOCHS:
+            raise SettingError(
+                f"training.epochs={epochs}: a plan can have at most {MOST_EPOCHS:,} network-epochs in a rung, but "
+                f"has {n_epochs:,}; plan with fewer epochs: the time of the sweep is proportional to them"
+            )
         rung = [_continued(networks[record.key], record, until) for record, until in needed]
         yield rung
         for network in rung:

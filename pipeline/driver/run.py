@@ -4,6 +4,7 @@ With several networks per trial the champion is the trial with the best mean ove
 network, that of the first fold and the first seed.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from shutil import disk_usage
 from tempfile import gettempdir
 from typing import Any
 
+from nncore.kernels.compiled import is_disabled
 from pipeline.backends.base import Executor, TaskOptions
 from pipeline.components.errors import MEMORY_CURES, SettingError
 from pipeline.config.schema import Configuration, StageName
@@ -57,7 +59,7 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
         If the settings do not fit the data or the machine, or if no trial can be ranked.
     """
     settings = configuration.settings
-    with _full_disk_reported(settings.runs):
+    with _disk_errors_reported(settings.runs):
         request = run_request(configuration)
         warning = settings.tracking.check(settings.runs.absolute())
         run_folder = RunFolder(request, configuration.text, began, settings.tracking)
@@ -80,6 +82,8 @@ def _run_stages(context: RunContext, warning: str) -> None:
     _check_stages(context.settings.stages, context.executor)
     if warning:
         output.say(f"warning: {warning}")
+    if is_disabled():
+        output.say("NUMBA_DISABLE_JIT is set: NumPy computes all formulas, which takes longer")
     if run_folder.message:
         output.say(run_folder.message)
     if run_folder.resumed:
@@ -221,12 +225,17 @@ def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFo
 
 
 @contextmanager
-def _full_disk_reported(runs: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one that names the folder: that of the runs, or of temporary files."""
+def _disk_errors_reported(runs: Path) -> Iterator[None]:
+    """Turn the error of a full disk, or of a file below the folder of runs, into one that names the folder."""
     try:
         yield
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
+            if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(runs.absolute()):
+                raise SettingError(
+                    f"runs={runs}: {os.fsdecode(error.filename)} cannot be used ({error.strerror}); make it available, "
+                    "choose another folder with runs=..., or start a new run with resume=never"
+                ) from None
             raise
         temporary = Path(gettempdir())
         folders = {f"runs={runs}": runs.absolute(), f"TMPDIR={temporary}": temporary}

@@ -1,6 +1,7 @@
 """Runs by their names: an id, last, or last~N."""
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from pipeline.runs.journal import JOURNAL, last_event
 LAST = re.compile(r"last(?:~([0-9]+))?")
 
 
-def run_folders(runs: Path) -> list[Path]:
-    """The folders of all runs below a folder, the oldest first."""
-    return sorted((path.parent for path in runs.glob(f"*/*/{JOURNAL}")), key=lambda folder: folder.name)
+def run_folders(runs: Path, pattern: str = "*/*") -> list[Path]:
+    """The folders of all runs below a folder that this user can read, the oldest first."""
+    journals = (path for path in runs.glob(f"{pattern}/{JOURNAL}") if path.is_file() and os.access(path, os.R_OK))
+    return sorted((path.parent for path in journals), key=lambda folder: folder.name)
 
 
 def named_run(folders: Sequence[Path], run: str, where: str) -> Path:
@@ -57,3 +59,10 @@ def has_trained(folder: Path) -> bool:
     """Whether any network of a run was trained for some epochs."""
     with (folder / JOURNAL).open("rb") as journal:
         return any(b'"event": "slice"' in line for line in journal)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether this user can write to a run."""
+    files = [path for path in (folder / JOURNAL, folder / "lock") if path.exists()]
+    may_enter = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    return may_enter and all(path.is_file() and os.access(path, os.R_OK | os.W_OK) for path in files)

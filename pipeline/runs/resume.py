@@ -11,7 +11,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.secrets import masked
 from pipeline.runs.events import Event
 from pipeline.runs.journal import JOURNAL, events, last_data, last_event, last_session, process_at_work
-from pipeline.runs.names import failed_before_training, has_trained, named_run
+from pipeline.runs.names import failed_before_training, has_trained, is_ours, named_run, run_folders
 from pipeline.runs.records import CHECKPOINTS, CheckpointRef, NetworkRecord
 from pipeline.runs.replay import RunHistory
 
@@ -116,6 +116,8 @@ def earlier_run(request: RunRequest) -> EarlierRun:
 def _unfinished(parent: Path) -> Iterator[Path]:
     """The folders of the runs that can be resumed: neither finished nor failed before training; the latest first."""
     for journal in sorted(parent.glob(f"*/{JOURNAL}"), reverse=True):
+        if not is_ours(journal.parent):  # that of another user is not resumed
+            continue
         last = last_event(journal)
         is_finished = last["event"] == "end" and last["status"] == "FINISHED"
         if not is_finished and not failed_before_training(journal.parent):
@@ -170,8 +172,13 @@ def _named_run(request: RunRequest) -> Path:
     """The folder of the run that is named by run=...; its space, its search and its epochs may be extended."""
     if request.resume == "never":
         raise SettingError(f"resume=never and run={request.run} exclude each other; leave one of them out")
-    folders = sorted(journal.parent for journal in request.parent.glob(f"*/{JOURNAL}"))
+    folders = run_folders(request.parent, "*")
     folder = named_run(folders, str(request.run), f"in {request.parent}; the names of its folders are the ids")
+    if not is_ours(folder):
+        raise SettingError(
+            f"run={request.run}: {folder} must be writable, but belongs to another user; copy it, "
+            "or leave run=... out to start a new run"
+        )
     session = last_session(folder)
     if not session["settings"]:
         events(folder / JOURNAL)  # raises if it is damaged or of another version

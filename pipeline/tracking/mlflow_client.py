@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import WeakSet
 
 import mlflow
 from mlflow import MlflowClient
@@ -15,7 +16,7 @@ from mlflow.db import upgrade
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from nncore.kernels.compiled import user_cache
 from pipeline.tracking.content import RunContent
@@ -25,6 +26,7 @@ PARAMETERS_PER_BATCH = 100  # MLflow's limits for one request
 METRICS_PER_BATCH = 1000
 SQLITE = "sqlite:///"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another process that writes to the file
+ENGINES: WeakSet[Engine] = WeakSet()  # which MLflow has opened in this process
 PROBE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 REQUESTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
 
@@ -56,9 +58,20 @@ def open_store(uri: str) -> MlflowClient:
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers do not block the writer
         if not event.contains(Engine, "connect", _commit_without_fsync):
             event.listen(Engine, "connect", _commit_without_fsync)
+            event.listen(Engine, "engine_connect", _note_engine)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # opens the store; MLflow migrates the tables of an older version
     return client
+
+
+def close_stores() -> None:
+    """Close all connections to local stores: SQLite then moves its log (mlflow.db-wal) into the file."""
+    for engine in [*ENGINES]:
+        engine.dispose()
+
+
+def _note_engine(connection: Connection) -> None:
+    ENGINES.add(connection.engine)
 
 
 def _commit_without_fsync(connection: Any, _: object) -> None:

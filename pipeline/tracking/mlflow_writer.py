@@ -28,7 +28,7 @@ from pipeline.runs.events import Event
 from pipeline.runs.journal import JournalReader, last_event, last_session
 from pipeline.runs.records import TrialRecord, smaller_is_better
 from pipeline.runs.replay import RunHistory
-from pipeline.tracking.mlflow_client import log
+from pipeline.tracking.mlflow_client import close_stores, log
 from pipeline.tracking.mlflow_parent import ParentRun
 from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.run_selector import TOP, RunSelector
@@ -305,7 +305,10 @@ def _write(journal: Path, tracking: dict[str, Any]) -> None:
                 bring_level(behind, earlier | {"uri": tracking["uri"]}, lambda: True, last_try=False)
             elif not is_masked(earlier["uri"]):
                 bring_level(behind, earlier, lambda: True, last_try=False)
-    follow(journal, tracking)
+    try:
+        follow(journal, tracking)
+    finally:
+        close_stores()
 
 
 def _wait_for_driver(write_log: Path) -> None:

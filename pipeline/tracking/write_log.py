@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pipeline.components.secrets import masked
 from pipeline.runs.journal import JOURNAL, last_event, process_at_work
+from pipeline.runs.names import is_ours
 from pipeline.runs.sealed_lines import sealed, unsealed
 
 LONGEST_REASON = 300  # characters
@@ -93,7 +94,9 @@ def runs_behind(journal: Path) -> Iterator[Path]:
     """The journals of other runs of the same name on which no process works, and which MLflow does not know wholly."""
     for other in sorted(journal.parent.parent.glob(f"*/{JOURNAL}")):
         path = other.with_name("tracking.jsonl")
-        if other != journal and path.exists() and not process_at_work(other.parent):
+        if other == journal or not path.exists() or not is_ours(other.parent):
+            continue
+        if not process_at_work(other.parent):
             lines = read(path)
             if not lines or lines[-1]["event"] != "end" or lines[-1]["line"] < last_event(other)["line"]:
                 yield other

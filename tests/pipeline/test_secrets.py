@@ -40,6 +40,15 @@ def test_passwords_become_dots(text, shown):
     assert is_masked(shown) == (text != shown)
 
 
+@pytest.mark.parametrize(
+    "part", ["://a:", "://", "://a:b@", "?password=", "&token", "@", ":", "a", "http://a:b@c?key=x&"]
+)
+def test_masking_takes_time_in_proportion_to_the_length(part):
+    began = time.monotonic()
+    masked(part * 200_000)
+    assert time.monotonic() - began < 5
+
+
 def written(folder: Path) -> str:
     """The content of all files of a folder."""
     return "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
