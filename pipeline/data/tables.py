@@ -53,6 +53,8 @@ def dataset_of(raw: RawTable, roles: Roles, test: RawTable | None = None) -> Dat
     _leave_out_rows_without_target(reader)
     test_y = np.empty(0)
     with problems.collected():
+        if len(reader.targets) < len(roles.targets):  # a problem already
+            problems.raise_all()
         test_y = encoded_targets(reader.label, reader.targets, task, reader.row_numbers)
         test_y = _treat_rare_classes(reader, test_y, rare_classes)
     test_rows = RawRows(reader.table, test_y, reader.special_column("weight"))
@@ -68,6 +70,7 @@ def _leave_out_rows_without_target(reader: TableReader) -> None:
     if missing.all():
         names = ", ".join(map(repr, reader.targets))
         reader.problems.add(f"{reader.label}: the target {names} has no value in any row; choose another target")
+        reader.targets = {}  # there is nothing more to say about them
     elif missing.any():
         first, n_missing = reader.row_numbers[missing][0], np.count_nonzero(missing)
         reader.keep_rows(~missing)

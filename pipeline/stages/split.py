@@ -84,7 +84,7 @@ class Split:
         taken = dataset.rows.take(rows)
         labels = np.unique(taken.y) if dataset.task == "classification" else None
         development = Development(dataset.task, dataset.targets, labels, taken, tuple(folds))
-        self._check_parts(replace(development, rows=taken.bare()), test)
+        self._check_parts(replace(development, rows=taken.bare()), test, is_official=dataset.test is not None)
         return development, test
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
@@ -121,7 +121,7 @@ class Split:
         setting = f"folds={self.folds}" if self.folds > 1 else f"validation={self.validation:g}"
         return f"split.{setting} with split.test={self.test:g}"
 
-    def _check_parts(self, development: Development, test: RawRows) -> None:
+    def _check_parts(self, development: Development, test: RawRows, is_official: bool) -> None:
         """Check that training covers every class, and that no part is empty, constant or without weight."""
         parts = {"the test part": test}
         for number in range(len(development.folds)):
@@ -140,9 +140,9 @@ class Split:
                     f"{self._setting} leaves {name} with no row whose weight is above 0: choose other shares"
                 )
             if development.labels is not None:
-                self._check_classes(development.labels, name, part.y)
+                self._check_classes(development.labels, name, part.y, is_official)
 
-    def _check_classes(self, labels: Array, name: str, y: Array) -> None:
+    def _check_classes(self, labels: Array, name: str, y: Array, is_official: bool) -> None:
         missing = np.setdiff1d(labels, y)
         if name.startswith("the training part") and len(missing):
             raise SettingError(
@@ -151,10 +151,8 @@ class Split:
             )
         unknown = np.setdiff1d(y, labels)
         if len(unknown):
-            raise SettingError(
-                f"{name} has class {unknown[0]}, which no development row has: leave its rows out, or choose "
-                "split=stratified if they are from one file"
-            )
+            cure = "leave its rows out of the file" if is_official else "choose split=stratified, or leave its rows out"
+            raise SettingError(f"{name} has class {unknown[0]}, which no development row has: {cure}")
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -36,7 +36,7 @@ def pasted(line):
 
 def cures_of(settings, problem):
     """The command lines with each cure that the problem's text offers."""
-    for cure in CURES.findall(problem):
+    for cure in CURES.findall(problem.rpartition(" does not fit the data: ")[2]):
         words = [] if NO_CURE.match(cure) or problem.startswith(cure) else pasted(cure)
         if set(words) <= {*settings}:  # the setting as it is
             continue

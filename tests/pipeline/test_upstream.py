@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import compose
+from running import FEW, compose, run_sweep
 from upstreams import CountedSource, data_pipeline, take_lines
 
 import nncore.reduction.pca
@@ -177,3 +177,20 @@ def test_an_observer_is_told_what_the_stages_do_and_no_run_is_needed(tmp_path):
     expected = [stages[0], ("data_loaded", "iris"), *stages[1:], ("say", text), ("views_added", 2)]
     assert calls == expected
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_share_of_the_variance_chooses_the_number_of_components(share):
+    from sklearn.decomposition import PCA
+
+    view = prepared()
+    reduced = PcaReduction(share)(view)
+    theirs = PCA(share, svd_solver="full").fit(view.data.train.x.astype(float))
+    assert reduced.data.train.x.shape[1] == theirs.n_components_
+    assert reduced.transforms[-1].explained_share >= share
+    assert PcaReduction(share).shared == PcaReduction("auto").shared
+
+
+def test_a_share_may_take_other_numbers_of_components_on_other_folds(tmp_path):
+    summary = run_sweep(tmp_path, "data=wine", *FEW, "split.folds=3", "reduce.n_components=0.8")
+    assert summary["networks"]["finished"] == 21

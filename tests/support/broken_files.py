@@ -364,6 +364,14 @@ BROKEN = {
         (*CSV_SETTINGS, "data.path={}/t.csv", "data.test={}/test.csv"),
         ("test.csv", "'age'"),
     ),
+    "a test file without the target": Broken(
+        lambda folder: [
+            (folder / "t.csv").write_text(as_csv(valid_columns())),
+            (folder / "test.csv").write_text(as_csv({k: v for k, v in valid_columns().items() if k != "buys"})),
+        ],
+        (*CSV_SETTINGS, "data.path={}/t.csv", "data.test={}/test.csv"),
+        ("test.csv", "no column 'buys'"),
+    ),
     "a test file with a class of its own": Broken(
         lambda folder: [
             (folder / "t.csv").write_text(as_csv(valid_columns())),
