@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.components.errors import SettingError, errors_as_lines
+from pipeline.components.file_words import names_file
 from pipeline.components.interrupts import handle_signals
 from pipeline.components.version import __version__
 from pipeline.console.standard_output import checked_standard_output
@@ -20,7 +21,7 @@ from pipeline.console.standard_output import checked_standard_output
 SUFFIX = "_command"
 USAGE = """nnsweep: find the optimizer and the regularization that suit your data.
 
-Usage: nnsweep [command] [name=value ...]
+Usage: nnsweep [command] [file] [name=value ...]
 
 {commands}
 
@@ -58,7 +59,8 @@ def dispatch(arguments: list[str], began: float) -> None:
     with errors_as_lines(), checked_standard_output():
         _check_working_folder()
         first = arguments[0] if arguments else ""
-        is_command = bool(first) and "=" not in first and first[0] not in "-+~"
+        is_word = bool(first) and "=" not in first and first[0] not in "-+~"
+        is_command = is_word and (first in names() or not names_file(first))
         name, rest = (first, arguments[1:]) if is_command else ("sweep", arguments)
         if "--version" in arguments:
             sys.stdout.write(f"nnsweep {__version__}\n")

@@ -4,7 +4,8 @@ Usage: nnsweep predict model=<model> data=<source> [data.path=<file>] [out=predi
                        [uri=auto] [runs=runs]
 
 model   the folder of a run, a folder with model.json, or a model URI of MLflow such as models:/digits@champion
-data    the source of the rows, as for a sweep; a target is not needed, but if there is one, the model is scored
+data    the source of the rows, as for a sweep, or the name of a file; a target is not needed, but if there is one,
+        the model is scored
 out     the file to write, with the number of each row and its prediction
 keep    columns of the source that are written beside the predictions: one, or [several,of,them]
 uri     the MLflow store; auto: mlflow.db in the folder of runs
@@ -14,7 +15,7 @@ Rows without a target, or of a class that the model does not know, are predicted
 the scores are weighted as in training.
 
 Examples:
-  nnsweep predict model=models:/houses@champion data=csv data.path=new_houses.csv
+  nnsweep predict model=models:/houses@champion new_houses.csv
   nnsweep predict model=models:/houses@champion data=csv data.path=sold_houses.csv 'keep=[id,street]'
   nnsweep predict model=runs/digits/20261123-222301-54c4 data=digits out=digits.csv
 
@@ -34,6 +35,7 @@ from nncore.inference.model import Model, prediction_columns
 from nncore.kernels.backend import Array
 from pipeline.cli.arguments import no_words, tracking_uri
 from pipeline.components.errors import SettingError
+from pipeline.components.file_words import names_file
 from pipeline.components.types import RowsToPredict
 from pipeline.console.closing import in_words
 from pipeline.console.terminal import plain_console
@@ -49,8 +51,8 @@ OPTIONS = {
 
 def run(arguments: list[str], began: float) -> None:
     """See the module."""
-    no_words([argument for argument in arguments if "=" not in argument])
-    given = dict(argument.split("=", 1) for argument in arguments)
+    no_words([argument for argument in arguments if "=" not in argument and not names_file(argument)])
+    given = dict(argument.split("=", 1) for argument in arguments if not names_file(argument))
     options = OPTIONS | {name: value for name, value in given.items() if name in OPTIONS}
     out = Path(options["out"])
     if not options["model"]:

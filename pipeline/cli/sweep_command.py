@@ -1,13 +1,16 @@
 """Sweep a space of hyperparameters; nnsweep without a command does this.
 
-Usage: nnsweep [sweep] [name=value ...] [--cfg job] [-m]
+Usage: nnsweep [sweep] [file ...] [name=value ...] [--cfg job] [-m]
+
+A table is named by its file, a folder, a pattern or an address, and the column to predict by target=...; the settings
+below data may then be given without data. before them.
 
 Everything is a setting: --cfg job prints all of them with their values, and the first line of each file below conf/
 describes it. +name=value adds an entry, ~name removes one, and -m makes one run per value of a list.
 
 Examples:
   nnsweep                                            the digits, 112 trials
-  nnsweep data=csv data.path=houses.csv data.target=price
+  nnsweep houses.csv target=price                    the same as data=csv data.path=houses.csv data.target=price
   nnsweep reduce=none 'network.hidden=[128,64]' training.epochs=60
   nnsweep search=tpe search.trials=64 split.folds=5
   nnsweep experiment=wine execution=local tracking=none

@@ -32,7 +32,7 @@ def override(name: str, value: Any) -> str:
     >>> print(override("data.drop", ["living area", "it's"]))
     'data.drop=["living area","it'"'"'s"]'
     """
-    return shell_quoted(f"{name}={_expression(value)}")
+    return shell_quoted(f"{name}={expression(value)}")
 
 
 def entry(name: str, key: str, value: Any) -> str:
@@ -66,13 +66,23 @@ def quoted(text: str) -> str:
     return '"' + re.sub(r'(\\*)("|\Z)', lambda match: 2 * match[1] + ('\\"' if match[2] else ""), text) + '"'
 
 
-def _expression(value: Any) -> str:
-    """A value in Hydra's grammar; a mapping in JSON, as that grammar has no quotes for keys."""
+def expression(value: Any) -> str:
+    """Return a value in Hydra's grammar; a mapping in JSON, as that grammar has no quotes for keys.
+
+    Parameters
+    ----------
+    value : str, number, bool, None, list or dict
+        With keys that are strings.
+
+    Returns
+    -------
+    str
+    """
     if isinstance(value, dict):
         text = json.dumps(_without_references(value), ensure_ascii=False)
         return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(_expression, value)) + "]"
+        return "[" + ",".join(map(expression, value)) + "]"
     if isinstance(value, str):
         is_word = WORD.fullmatch(value) and value.lower() not in KEYWORDS
         return value if is_word else quoted(_without_references(value))

@@ -38,6 +38,7 @@ from omegaconf.errors import (
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
 from pipeline.config.build import build_setting, build_settings
+from pipeline.config.file_arguments import with_files
 from pipeline.config.hydra_sources import CONF, check_folder, check_hydra_part, check_overrides, read_folders_only
 from pipeline.config.overrides import Assignment, readable
 from pipeline.config.schema import Configuration
@@ -65,6 +66,10 @@ def configurations(arguments: Sequence[str]) -> list[Configuration]:
         Naming the setting, its value, the rule and the cure.
     """
     options = _options(arguments)
+    if not options.shell_completion:
+        overrides = with_files(options.overrides)
+        arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
+        options.overrides = overrides
     if options.experimental_rerun is not None:
         raise SettingError("--experimental-rerun is not offered: it unpickles a file; give the command again")
     with _broken_files_named(options.config_dir, options.config_path):
@@ -102,12 +107,13 @@ def configuration(*overrides: str) -> Configuration:
     5
     """
     with _hydra():
-        composed = _compose(*readable(overrides, _can_read))
+        composed = _compose(*readable(with_files(overrides), _can_read))
     return _checked(composed)
 
 
 def source(overrides: Sequence[str]) -> Source:
     """The data source that overrides describe; a table in a file needs no target here."""
+    overrides = with_files(overrides)
     is_file = any(override in ("data=csv", "data=parquet", "data=arrow", "data=excel") for override in overrides)
     has_target = any(override.startswith("data.target=") for override in overrides)
     with _hydra():

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT
-from pipeline.data.data_files import FORMATS
+from pipeline.components.file_words import FORMATS
 from pipeline.data.files import one_line, opened
 from pipeline.data.reader import RawTable
 from pipeline.data.roles import drop_override

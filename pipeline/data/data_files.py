@@ -3,27 +3,19 @@
 import datetime
 import re
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from pipeline.components.errors import SettingError
+from pipeline.components.file_words import PATTERN, ending_of
 from pipeline.data.files import one_line
 
-PATTERN = re.compile(r"[*?\[]")
 HIVE_FOLDER = re.compile(r"([^=/]+)=([^/]*)")
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 Paths = str | tuple[str, ...]
-FORMATS = {  # the endings of the names of files, by the choice of data=... that reads them
-    "csv": (".csv", ".tsv", ".tab", ".txt"),
-    "parquet": (".parquet", ".parq", ".pq"),
-    "arrow": (".arrow", ".feather", ".ipc", ".arrows"),
-    "excel": (".xlsx", ".xlsm"),
-    "npz": (".npz",),
-}
 
 
 class DataFile(NamedTuple):
@@ -81,7 +73,7 @@ def data_files(setting: str, paths: Paths, endings: Sequence[str]) -> list[DataF
     if found is None:
         return [DataFile(paths, {})]
     visible = [name for name in sorted(found) if not _is_hidden(name[len(root) :])]
-    suitable = [name for name in visible if _ending(name) in endings] or visible
+    suitable = [name for name in visible if ending_of(name) in endings] or visible
     if not suitable:
         what = "matches no file" if PATTERN.search(paths) else "is a folder without files"
         raise SettingError(f"{setting}={paths} {what}; name another")
@@ -90,11 +82,6 @@ def data_files(setting: str, paths: Paths, endings: Sequence[str]) -> list[DataF
         DataFile(system.unstrip_protocol(name) if has_scheme else name, _partitions(name[len(root) :]))
         for name in suitable
     ]
-
-
-def ending_of(path: str) -> str:
-    """The ending of a file's name, in lower case, without that of its compression: ".csv" for data/A.CSV.gz."""
-    return _ending(re.split(r"[?#]", path)[0] if "://" in path else path)
 
 
 def partition_columns(files: Sequence[DataFile]) -> dict[str, pa.Array]:
@@ -130,13 +117,6 @@ def _search(system: Any, place: str) -> tuple[str, list[str] | None]:
 def _is_hidden(relative: str) -> bool:
     """Whether a part of the path marks it as no data: .crc, _SUCCESS, _temporary; but _year=2020 is a partition."""
     return any(part[:1] == "." or (part[:1] == "_" and "=" not in part) for part in relative.split("/"))
-
-
-def _ending(name: str) -> str:
-    from fsspec.utils import infer_compression
-
-    path = PurePosixPath(name.lower())
-    return PurePosixPath(path.stem).suffix if infer_compression(path.name) else path.suffix
 
 
 def _partitions(relative: str) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from nncore.inference.table import as_text
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
-from pipeline.data.data_files import FORMATS
+from pipeline.components.file_words import FORMATS
 from pipeline.data.files import one_line, opened
 from pipeline.data.reader import RawTable
 from pipeline.data.tabular_files import TabularFile, names_as_pandas

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from pipeline.components.errors import SettingError
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """Make local paths absolute: they are relative to the user's current directory, not to a worker's."""
     return path if "://" in path or "::" in path or not path else str(Path(path).expanduser().absolute())
 
@@ -20,7 +20,7 @@ def _absolute(path: str) -> str:
 CHUNK_BYTES = 1 << 20
 # names under which the file systems of fsspec report a checksum, where the server gives one
 CHECKSUMS = ("ETag", "etag", "Content-MD5", "Digest", "md5Hash", "crc32c")
-FileAddress = Annotated[str, AfterValidator(_absolute)]  # of a file or folder, local or anywhere that fsspec knows
+FileAddress = Annotated[str, AfterValidator(absolute)]  # of a file or folder, local or anywhere that fsspec knows
 
 
 @contextmanager

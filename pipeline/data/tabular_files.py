@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 from nncore.inference.table import CODED, Column, ColumnKind
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name, NonNegativeInt
+from pipeline.components.file_words import FORMATS
 from pipeline.components.types import Dataset, RowsToPredict
 from pipeline.data.csv_layout import (
     AUTO,
@@ -31,7 +32,7 @@ from pipeline.data.csv_layout import (
     layout_of,
     word_for,
 )
-from pipeline.data.data_files import FORMATS, data_files, partition_columns
+from pipeline.data.data_files import data_files, partition_columns
 from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.parts import conflicting_columns, flattened, stacked
 from pipeline.data.reader import RawTable, TableReader

@@ -14,7 +14,8 @@ import pytest
 from running import compose
 
 from pipeline.components.errors import SettingError
-from pipeline.data.data_files import data_files, ending_of
+from pipeline.components.file_words import ending_of
+from pipeline.data.data_files import data_files
 
 N = 60
 RANDOM = np.random.default_rng(0)
