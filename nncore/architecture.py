@@ -31,6 +31,8 @@ HE_NORMAL = Component("nncore.initializers.he_normal")
 class Layer:
     """A dense layer, y = f(norm(x W + b)), or y = f(norm(x W + b)) + x if it is residual.
 
+    With batch normalisation a layer has no bias b.
+
     Parameters
     ----------
     outputs : int, >= 1
@@ -177,7 +179,9 @@ class Architecture:
             return normalisation.has_scale_and_shift
         if name in ("mean", "variance"):
             return normalisation.has_running_statistics
-        return name == "b" or self.layers[index].tied_to is None
+        if name == "b":
+            return normalisation.has_bias
+        return self.layers[index].tied_to is None
 
     @cached_property
     def n_weights(self) -> int:
@@ -224,7 +228,7 @@ class LayerView(NamedTuple):
     """Views into a buffer for one layer: W (K, I, O), the others (K, 1, O), or empty if the layer has no such array."""
 
     W: Array
-    b: Array
+    b: Array = np.empty(0)
     scale: Array = np.empty(0)
     shift: Array = np.empty(0)
     mean: Array = np.empty(0)

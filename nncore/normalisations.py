@@ -4,8 +4,8 @@
     y = scale n + shift
 
 Each public function returns a `Normalisation`. Its functions take x W (K, N, O), to which b has not been added, and a
-view of one layer's parameters: b, scale, shift and, for batch normalisation, the running mean and variance, each
-(K, 1, O):
+view of one layer's parameters: b, scale, shift and, for batch normalisation, the running mean and variance but no b,
+each (K, 1, O):
 
     train(xW, layer, workspace) -> (y, shift, cache)     in training; may update the running statistics
     infer(xW, layer) -> (y, shift)                       in inference: no row depends on another
@@ -53,6 +53,9 @@ class Normalisation(NamedTuple):
     has_running_statistics : bool
         Whether the layer keeps a running mean and variance.
     train, infer, backward : callable
+    has_bias : bool, default True
+        Whether the layer learns a bias b. It must not where the normalisation subtracts b again: its derivative would
+        be a rounding error, which some optimizers turn into steps of full length.
     """
 
     has_scale_and_shift: bool
@@ -60,6 +63,7 @@ class Normalisation(NamedTuple):
     train: Callable[[Array, NormalisationParameters, Workspace], tuple[Array, Array, Any]]
     infer: Callable[[Array, NormalisationParameters], tuple[Array, Array]]
     backward: Callable[[Array, Any, NormalisationParameters, NormalisationParameters, Workspace], Array]
+    has_bias: bool = True
 
 
 def none() -> Normalisation:
@@ -91,7 +95,8 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     Notes
     -----
     running <- running + momentum (batch - running), with N - 1 in the denominator of the batch's variance. A batch of
-    one row leaves the running statistics as they are. All rows count equally, whatever their weights.
+    one row leaves the running statistics as they are. All rows count equally, whatever their weights. The layer has no
+    bias, as the mean that is subtracted would contain it; the shift takes its place.
 
     References
     ----------
@@ -101,20 +106,20 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
     epsilon = checked("batch_norm", "epsilon", epsilon, above=0)
 
     def train(xW: Array, layer: NormalisationParameters, workspace: Workspace) -> tuple[Array, Array, Any]:
-        """The bias only moves the mean; c = z - mean, so that n = c / sqrt(variance + epsilon)."""
+        """With c = x W - mean, n = c / sqrt(variance + epsilon)."""
         n_rows, ones = xW.shape[1], np.ones_like(xW, shape=(1, 1, xW.shape[1]))
         mean = sum_rows(xW, ones) / n_rows
         square = centred(xW, mean, workspace("square", xW))
         variance = sum_rows(square, ones) / n_rows
         inverse = 1 / np.sqrt(variance + column(epsilon, xW))
         if n_rows > 1:  # one row has no variance
-            running_mean(layer.mean, mean + layer.b, momentum=momentum)
+            running_mean(layer.mean, mean, momentum=momentum)
             running_mean(layer.variance, variance * (n_rows / (n_rows - 1)), momentum=momentum)
         return product(xW, layer.scale * inverse, square), layer.shift, (xW, inverse)
 
     def infer(xW: Array, layer: NormalisationParameters) -> tuple[Array, Array]:
         slope = layer.scale / np.sqrt(layer.variance + column(epsilon, xW))
-        return (xW - (layer.mean - layer.b)) * slope, layer.shift
+        return (xW - layer.mean) * slope, layer.shift
 
     def backward(
         dy: Array, cache: Any, layer: NormalisationParameters, d: NormalisationParameters, workspace: Workspace
@@ -126,7 +131,7 @@ def batch_norm(momentum: ArrayLike = 0.1, epsilon: ArrayLike = 1e-5) -> Normalis
         d.scale[...] *= inverse
         return batch_norm_dz(dy, c, d.shift / n_rows, d.scale * inverse / n_rows, layer.scale * inverse)
 
-    return Normalisation(True, True, train, infer, backward)
+    return Normalisation(True, True, train, infer, backward, has_bias=False)
 
 
 @elementwise("c", "square")

@@ -144,7 +144,8 @@ def backward(
         dn = architecture.functions.activations[index].backward(dy, n, y, workspace(("dn", index), n))
         normalisation = architecture.functions.normalisations[index]
         dz = normalisation.backward(dn, norm_cache, view, gradients[index], workspace.part(index))
-        dense.sum_rows(dz, ones, gradients[index].b)
+        if normalisation.has_bias:
+            dense.sum_rows(dz, ones, gradients[index].b)
         if layer.tied_to is None:
             dense.backward_weights(x, dz, gradients[index].W)
             if index in tied_dW:

@@ -390,6 +390,13 @@ def test_an_estimator_can_be_pickled_after_predicting(kind):
     assert {W.dtype for W in copy.coefs_} == {before.dtype} == {np.dtype(np.float32)}
 
 
+def test_no_bias_walks_before_batch_normalisation():
+    network = NetworkRegressor(**QUICK, normalisation="batch_norm", solver="lion").fit(FLOWERS, SPECIES)
+    assert [b.tolist() for b in network.intercepts_[:-1]] == [[0] * 10]
+    assert network.intercepts_[-1] != 0
+    assert network.score(FLOWERS, SPECIES) > 0.8
+
+
 def test_probabilities_near_0_are_not_0():
     network = NetworkClassifier((), solver="lbfgs", alpha=0, random_state=0).fit([[0.0], [1.0]], [0, 1])
     log_p = network.predict_log_proba([[-99.0], [99.0]])

@@ -6,7 +6,7 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short_name
 from references import assert_close_to_reference, read_reference
 from samples import make_component, make_step
 
-from nncore.architecture import LayerView
+from nncore.architecture import Architecture, Layer, LayerView, layer_views
 from nncore.components import Component
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient, mean_value
@@ -78,7 +78,8 @@ def test_normalisation_is_torchs(kind, name):
     case = REFERENCE["normalisations"][kind]
     norm = Component(f"nncore.normalisations.{name}", tuple(case["arguments"].items())).build()
     scale, shift = (np.array(case[key])[None, None] for key in ("scale", "shift"))
-    none, b, scratch = np.empty(0), np.linspace(-1, 1, scale.size).reshape(scale.shape), Workspace()
+    b = np.linspace(-1, 1, scale.size).reshape(scale.shape) if norm.has_bias else np.zeros_like(scale)
+    none, scratch = np.empty(0), Workspace()
     layer = LayerView(none, b, scale, shift, np.zeros_like(scale), np.ones_like(scale))
     for batch in case["batches"]:
         y, added, cache = norm.train(np.array(batch["x"])[None] - b, layer, scratch)
@@ -95,6 +96,29 @@ def test_normalisation_is_torchs(kind, name):
     assert_close_to_reference(
         np.add(*norm.infer(np.array(case["inference"]["x"])[None] - b, layer))[0], case["inference"]["outputs"]
     )
+
+
+@pytest.mark.parametrize("component", NORMALISATIONS, ids=lambda component: component.short_name)
+def test_a_layer_has_a_bias_exactly_where_it_matters(component):
+    """A bias that the normalisation subtracts again would be moved by rounding errors alone."""
+    norm, random = component.build(), np.random.default_rng(0)
+    xW, shape = random.normal(size=(1, 8, 5)), (1, 1, 5)
+    outputs = []
+    for bias in (np.zeros(shape), random.normal(size=shape)):
+        layer = LayerView(
+            np.empty(0), np.zeros(shape), np.ones(shape), np.zeros(shape), np.zeros(shape), np.ones(shape)
+        )
+        y, shift, _ = norm.train(xW + bias, layer, Workspace())
+        outputs.append(y + shift)
+    assert norm.has_bias == (not np.allclose(*outputs))
+    architecture = Architecture(
+        5, (Layer(7, normalisation=component), Layer(3)), Component("nncore.losses.squared_error")
+    )
+    (first, last), biases = layer_views(np.zeros((1, architecture.buffer_size)), architecture), 7 * norm.has_bias + 3
+    assert (first.b.size + last.b.size, last.b.shape) == (biases, (1, 1, 3))
+    others = 2 * 7 * norm.has_scale_and_shift
+    assert architecture.n_parameters == architecture.n_weights + biases + others
+    assert architecture.n_weights == 5 * 7 + 7 * 3
 
 
 def schedule(name, arguments):

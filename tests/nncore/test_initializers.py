@@ -85,9 +85,11 @@ def test_biases_start_at_zero_scales_at_one_and_layers_differ():
     architecture = make_architecture(
         (6, 6, 6, 6), normalisation=BATCH_NORM, initializer=Component("nncore.initializers.glorot_uniform")
     )
-    first, second, _ = layer_views(initial_parameters(architecture, 3)[None], architecture)
-    for layer in (first, second):
+    first, second, last = layer_views(initial_parameters(architecture, 3)[None], architecture)
+    assert last.b.shape == (1, 1, 6)
+    for layer in (first, second, last):
         assert not layer.b.any()
+    for layer in (first, second):
         assert not layer.shift.any()
         assert not layer.mean.any()
         assert (layer.scale == 1).all()
