@@ -39,7 +39,14 @@ from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Source
 from pipeline.config.build import build_setting, build_settings
 from pipeline.config.file_arguments import with_files
-from pipeline.config.hydra_sources import CONF, check_folder, check_hydra_part, check_overrides, read_folders_only
+from pipeline.config.hydra_sources import (
+    CONF,
+    check_content,
+    check_folder,
+    check_hydra_part,
+    check_overrides,
+    read_folders_only,
+)
 from pipeline.config.overrides import Assignment, readable
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
@@ -237,6 +244,7 @@ def _broken_files_named(*folders: str | None) -> Iterator[None]:
 def _check_file(file: Path) -> None:
     """Raise SettingError unless a file is a mapping in YAML."""
     try:
+        check_content(file)  # first, because OmegaConf expands aliases without end
         content = OmegaConf.load(file)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
@@ -244,7 +252,7 @@ def _check_file(file: Path) -> None:
         reason = getattr(error, "problem", None) or getattr(error, "reason", None) or error
         cure = "indent with blanks" if "\\t" in str(reason) else "correct it"
         raise SettingError(f"{file}{line}: {reason}; {cure}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError(f"{file} cannot be read ({error}); save it as UTF-8 text") from None
     if not OmegaConf.is_dict(content):
         raise SettingError(f"{file} must hold settings as name: value, but does not; correct it")

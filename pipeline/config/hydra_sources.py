@@ -146,7 +146,7 @@ class Folder(FileConfigSource):
         is_ours = file.is_relative_to(CONF.resolve())
         try:
             if not is_ours:
-                _check_content(file)
+                check_content(file)
             loaded = super().load_config(config_path)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -156,7 +156,7 @@ class Folder(FileConfigSource):
         return loaded
 
 
-def _check_content(file: Path) -> None:
+def check_content(file: Path) -> None:
     """Raise SettingError if a file is no mapping, is too large, or stands for too many values through its aliases."""
     if file.stat().st_size > LARGEST_FILE:
         raise SettingError(f"{file} must be at most {LARGEST_FILE / 1e6:g} MB to be a file of settings")
