@@ -156,7 +156,10 @@ def with_dictionaries(table: pd.DataFrame, path: Path) -> None:
 def in_parts(column: str) -> Callable[[pd.DataFrame, Path], Any]:
     """A folder of Parquet files, one for each value of a column, as Spark and Hive write them."""
     return lambda table, path: pa.parquet.write_to_dataset(
-        pa.Table.from_pandas(table, preserve_index=False), path, partition_cols=[column]
+        pa.Table.from_pandas(table, preserve_index=False),
+        path,
+        partition_cols=[column],
+        existing_data_behavior="delete_matching",  # of an earlier call
     )
 
 
