@@ -66,7 +66,9 @@ class Roles:
     max_classes : int, > 0
         More classes are taken for a mistake.
     max_levels : int, > 0
-        More different texts in one categorical column are taken for a mistake.
+        Different texts that one categorical column may have.
+    many_levels : {"drop", "refuse"}
+        What to do with columns that have more.
     """
 
     target: str | tuple[str, ...]
@@ -87,6 +89,7 @@ class Roles:
     min_class_rows: PositiveInt
     max_classes: PositiveInt
     max_levels: PositiveInt
+    many_levels: Literal["drop", "refuse"]
 
     @property
     def decimal_sign(self) -> str:

@@ -1,7 +1,7 @@
 """From a table to a data set: what its columns are, what is wrong with them, and what there is to predict."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from pipeline.data.targets import (
 
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
 UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
+MANY_LEVELS = "too many different texts"
 INDEX_NAMES = ("index", "level_0", "rownames", "row.names", "row_names")
 
 
@@ -171,10 +172,13 @@ def finish_columns(reader: TableReader) -> Table:
     columns, useless, codes = [], [], []
     for column, values in table.column_values:
         is_missing = values == MISSING if column.kind in CODED else np.isnan(values)
-        with reader.problems.collected():
-            _check_n_levels(reader, column)
+        has_many_levels = len(column.levels) > roles.max_levels
+        if has_many_levels and roles.many_levels == "refuse":
+            reader.problems.add(_many_levels(reader, column))
         if is_missing.all() or not (is_missing.any() or (values != values[0]).any()):
             useless.append((column, "no value" if is_missing.all() else "the same value"))
+        elif has_many_levels and roles.many_levels == "drop":
+            useless.append((column, MANY_LEVELS))
         if column.kind in CODED and not isinstance(roles.kinds.get(column.name), tuple):
             column, values = _sort_levels(column, values)
         if column.kind in CODED:
@@ -224,6 +228,12 @@ def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column,
     """Leave out columns that hold nothing, or the same value in every row, and note it; or refuse them."""
     if not useless:
         return table
+    many = [column for column, reason in useless if reason == MANY_LEVELS]
+    if many and len(useless) == len(table.columns):
+        raise SettingError(*(_many_levels(reader, column) for column in many))
+    table, useless = _drop_many_levels(reader, table, many), [pair for pair in useless if pair[1] != MANY_LEVELS]
+    if not useless:
+        return table
     label, roles, names = reader.label, reader.roles, [column.name for column, _ in useless]
     surprising = [name for name in names if name not in roles.where]  # data.where asks for columns with one value
     all_useless = len(useless) == len(table.columns)
@@ -243,14 +253,27 @@ def _drop_useless(reader: TableReader, table: Table, useless: list[tuple[Column,
     return without_columns(table, names)
 
 
-def _check_n_levels(reader: TableReader, column: Column) -> None:
-    n_levels, max_levels = len(column.levels), reader.roles.max_levels
-    if n_levels > max_levels:
-        raise SettingError(
-            f"{reader.label}: column {column.name!r} has {n_levels} different texts, but data.max_levels is "
-            f"{max_levels}; leave it out with {reader.problems.leave_out([column.name])}, or set "
-            f"data.max_levels={n_levels}"
-        )
+def _drop_many_levels(reader: TableReader, table: Table, columns: Sequence[Column]) -> Table:
+    """Leave out columns with more different texts than data.max_levels, and note it."""
+    if not columns:
+        return table
+    names = [column.name for column in columns]
+    reader.notes.append(
+        f"{listed_columns(names)} left out: more than data.max_levels={reader.roles.max_levels} different texts; "
+        f"data.max_levels={max(len(column.levels) for column in columns)} learns from it, data.many_levels=refuse "
+        "makes it an error"
+    )
+    return without_columns(table, names)
+
+
+def _many_levels(reader: TableReader, column: Column) -> str:
+    """What is wrong with a column of too many different texts."""
+    n_levels = len(column.levels)
+    return (
+        f"{reader.label}: column {column.name!r} has {n_levels} different texts, but data.max_levels is "
+        f"{reader.roles.max_levels}; leave it out with {reader.problems.leave_out([column.name])}, or set "
+        f"data.max_levels={n_levels}"
+    )
 
 
 def _sort_levels(column: Column, codes: Array) -> tuple[Column, Array]:

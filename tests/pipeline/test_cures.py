@@ -59,6 +59,7 @@ def test_the_cures_for_every_broken_file_work(tmp_path):
     assert n_cures > 15
 
 
+FEW_LEVELS = ("data.max_levels=50", "data.many_levels=refuse")
 ODD_NAMES = ("two words", "it's", 'a "quoted" one', "größe", "$HOME", "back\\slash", "a=b", "n#1", "~", "a;b", "{a}",
              "[a]", "a,b", "three  blanks", "no\u00a0break", "${seed}", "*")  # fmt: skip
 
@@ -71,7 +72,13 @@ def test_cures_name_columns_of_any_name(name, tmp_path):
         "y": ["a", "b"] * 45,
     })  # fmt: skip
     frame.to_parquet(tmp_path / "t.parquet")
-    settings = ["data=parquet", f"data.path={tmp_path}/t.parquet", "data.target=y", "data.max_levels=50"]
+    settings = [
+        "data=parquet",
+        f"data.path={tmp_path}/t.parquet",
+        "data.target=y",
+        "data.max_levels=50",
+        "data.many_levels=refuse",
+    ]
     (problem,) = problems(*settings)
     assert "has 90 different texts" in problem
     cures = list(cures_of(settings, problem))
@@ -106,7 +113,13 @@ def test_everything_that_is_wrong_is_said_at_once_and_all_cures_together_work(tm
         "y": ["a", "b"] * (n // 2),
     })  # fmt: skip
     frame.to_parquet(tmp_path / "t.parquet")
-    file = ["data=parquet", f"data.path={tmp_path}/t.parquet", "data.target=y", "data.max_levels=50"]
+    file = [
+        "data=parquet",
+        f"data.path={tmp_path}/t.parquet",
+        "data.target=y",
+        "data.max_levels=50",
+        "data.many_levels=refuse",
+    ]
     settings = [*file, "data.weight=weight", "data.constant=refuse", "data.drop=[gonne]", "+data.kinds.fin=numeric"]
     with pytest.raises(SettingError) as error:  # by composing: the header is wrong, and so the rows are read, too
         compose(*settings)

@@ -291,3 +291,19 @@ def test_counts_are_a_regression_with_a_note(tmp_path):
     declared = load(path, "data.task=classification")
     assert (declared.task, len(declared.rows)) == ("classification", 57)
     assert load(path, "data.task=regression").notes == ()
+
+
+def test_a_column_of_too_many_texts_is_left_out_with_a_note_and_a_setting(tmp_path):
+    rows = [f"job {i},{i % 7},{'ab'[i % 2]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["title,n,y", *rows]))
+    few = (tmp_path / "t.csv", "data.max_levels=50")
+    dataset = load(*few)
+    assert [column.name for column in dataset.rows.x.columns] == ["n"]
+    (note,) = [note for note in dataset.notes if "title" in note]
+    assert "1 column (title) left out: more than data.max_levels=50 different texts; data.max_levels=60 learns" in note
+    with pytest.raises(SettingError, match=r"'title' has 60 different texts, but data.max_levels is 50"):
+        load(*few, "data.many_levels=refuse")
+    kept = load(tmp_path / "t.csv", "data.max_levels=60")
+    assert [column.name for column in kept.rows.x.columns] == ["title", "n"]
+    with pytest.raises(SettingError, match="'title' has 60 different texts"):
+        load(*few, "data.drop=[n]")  # nothing else is left
