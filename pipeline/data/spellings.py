@@ -240,7 +240,10 @@ def _numbers(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
             raise AmbiguousError(_two_readings(text, candidates))
         thousands, decimal = settled or candidates[0]
     spelling = Spelling(decimal, thousands, units)
-    return None if np.isnan(numbers_in_bulk(texts, spelling)).any() else Reading("numeric", spelling)
+    if not _all_match(texts, spelling):
+        return None
+    signed = texts.filter(pc.match_substring_regex(texts, rf"[()+{MINUS}]"))  # two signs, or half a pair of brackets?
+    return None if np.isnan(numbers_in_bulk(signed, spelling)).any() else Reading("numeric", spelling)
 
 
 def _sign_candidates(cores: pa.Array, hints: Hints) -> list[tuple[str, str]]:
