@@ -176,9 +176,11 @@ def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Ite
 def _stem(path: str | Sequence[str]) -> str:
     """For ${stem:some/path/file.csv.gz}: "file", with only the characters that a name may have.
 
-    Of several paths the first counts, and of a pattern such as folder/*.csv the folder.
+    Of several paths their folder counts, or else the first, and of a pattern such as folder/*.csv the folder.
     """
-    first = path if isinstance(path, str) else "".join(path[:1])
+    paths = [path] if isinstance(path, str) else list(path)
+    folders = {text.rpartition("/")[0] for text in paths} if len(paths) > 1 else set()
+    first = (folders.pop() if len(folders) == 1 else "") or "".join(paths[:1])
     parts = first.rstrip("/").rsplit("/", 2)[-2:]
     names = (re.sub("[^A-Za-z0-9_.-]+", "_", part.partition(".")[0]).strip("_.-")[:100] for part in reversed(parts))
     return next(filter(None, names), "data")

@@ -73,6 +73,7 @@ def test_a_pattern_that_the_shell_has_expanded_is_several_words(files):
     (config,) = configurations(["parts/0.csv", "parts/1.csv", "target=wage", "parts/2.csv", "training.epochs=7"])
     np.testing.assert_array_equal(config.settings.data().rows.y[:, 0], FRAME.wage)
     assert config.settings.training.epochs == 7
+    assert config.settings.name == "parts"
 
 
 def test_settings_of_the_table_may_be_short(files):
