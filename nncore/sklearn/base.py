@@ -460,11 +460,8 @@ def held_out(t: Array, loss: Loss, fraction: float, seed: int) -> Array:
     order = order[np.argsort(classes[order], kind="stable")]
     candidates = order[1:][np.diff(classes[order]) == 0]
     n_held_out = min(int(np.ceil(fraction * len(t))), len(candidates))
-    if n_held_out < 2:
-        raise ValueError(
-            f"early_stopping must hold out two rows and keep one of each class, but n_samples={len(t)} and "
-            f"validation_fraction={fraction:g}"
-        )
+    if n_held_out == 0:
+        raise ValueError(f"early_stopping must hold out a row and keep one of each class, but n_samples={len(t)}")
     positions = ((np.arange(n_held_out) + 0.5) * len(candidates) / n_held_out).astype(int)  # evenly spaced
     return np.isin(np.arange(len(t)), candidates[positions])
 
