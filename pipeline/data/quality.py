@@ -227,7 +227,9 @@ def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Itera
 
 
 def _is_whole(column: Column, values: Array) -> bool:
-    """Whether all values are there, and are texts or whole numbers."""
+    """Whether all values are there, and are texts or whole numbers; amounts with a unit or thousands signs are not."""
+    if column.spelling.units or column.spelling.thousands:
+        return False
     return bool((values >= 0).all() if column.kind in CODED else (values % 1 == 0).all())
 
 

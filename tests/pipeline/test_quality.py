@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from running import FEW, compose, read_summary, run_command, run_sweep
 
+from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column, Table, matrix_table
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
@@ -100,6 +101,15 @@ def test_identifiers_and_codes_are_named(case):
 )
 def test_columns_that_are_no_identifiers_are_not_named(name, make):
     assert warned(dataset(*drawn(**{name: make}))) == ()
+
+
+@pytest.mark.parametrize("spelling", [Spelling(units=(("$", 0),)), Spelling(thousands=",")])
+def test_amounts_with_a_unit_or_thousands_signs_are_no_identifiers(spelling):
+    data = dataset(*drawn(price=lambda random, y: random.permutation(10**6)[:N]))
+    assert "'price'" in warned(data)[0]
+    *others, price = data.rows.x.columns
+    table = replace(data.rows.x, columns=(*others, replace(price, spelling=spelling)))
+    assert warned(replace(data, rows=replace(data.rows, x=table))) == ()
 
 
 LEAKS = {
