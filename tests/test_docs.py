@@ -178,6 +178,7 @@ def test_the_mathematics_table_leads_to_every_file_of_mathematics():
         "model",
         "model_file",
         "array_file",
+        "regular_file",
         "checkpoint",
         "codec",
         "estimators",
