@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from inspect import isfunction
+from pkgutil import iter_modules
 from types import UnionType
 from typing import Any, Union, get_args, get_type_hints
 
@@ -207,6 +208,23 @@ def component_function(name: str) -> Any:
     if component_kind(function) is None:
         raise ValueError(f"{name} does not return a component; annotate it, such as -> Optimizer or -> Loss")
     return function
+
+
+def component_names(package: str) -> set[str]:
+    """The short names of all components of a module or package of nncore.
+
+    Parameters
+    ----------
+    package : str
+        Its name inside nncore, such as "activations" or "optimizers".
+
+    Returns
+    -------
+    set of str
+    """
+    home = import_module(f"nncore.{package}")
+    inner = [import_module(f"{home.__name__}.{module.name}") for module in iter_modules(getattr(home, "__path__", ()))]
+    return {name for module in (home, *inner) for name, target in vars(module).items() if component_kind(target)}
 
 
 def component_kind(target: Any) -> str | None:

@@ -4,8 +4,6 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -17,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from nncore.activations import Activation
 from nncore.architecture import Architecture, Layer, layer_views
-from nncore.components import Component, component_kind
+from nncore.components import Component, component_names
 from nncore.kernels.backend import Array
 from nncore.kernels.hyperparameters import checked
 from nncore.losses import Loss, mean_value
@@ -400,10 +398,7 @@ def component_from(
 
 def _suggestion(value: object, package: str) -> str:
     """The name that a misspelt name may stand for, or all names; "" if it is no name or not misspelt."""
-    home = import_module(f"nncore.{package}")
-    modules = [home, *(import_module(f"{home.__name__}.{m.name}") for m in iter_modules(getattr(home, "__path__", ())))]
-    names = {name for m in modules for name, target in vars(m).items() if component_kind(target)}
-    names |= {"logistic"} if package == "activations" else set()
+    names = component_names(package) | ({"logistic"} if package == "activations" else set())
     if not isinstance(value, str) or value in names:
         return ""
     near = difflib.get_close_matches(value.lower(), names, n=1)
