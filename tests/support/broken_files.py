@@ -171,7 +171,7 @@ BROKEN = {
         "data.path={}/t.parquet",
         words=("t.parquet", "not a complete Parquet file"),
     ),
-    "bytes instead of CSV": broken_csv(bytes(range(256)) * 20, words=("t.csv", "not utf-8", "data.encoding")),
+    "bytes instead of CSV": broken_csv(bytes(range(256)) * 20, words=("t.csv", "NUL byte", "data.encoding")),
     # the text of the file
     "wrong delimiter": broken_csv(
         as_csv(valid_columns(), ";"), "data.delimiter=comma", words=("one column", "set data.delimiter=semicolon")
