@@ -204,7 +204,7 @@ def _drop_row_numbers(reader: TableReader) -> Table:
         for column, values in table.column_values
         if column.name not in asked_for and _numbers_rows(column, values, reader.row_numbers)
     ]
-    if len(names) == len(table.columns):
+    if names and len(names) == len(table.columns):
         reader.problems.add(f"{reader.label} has no column left to learn from besides row numbers; see data.index=keep")
         return table
     if names:
