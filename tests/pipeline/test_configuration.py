@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow
+import pyarrow.feather
 import pyarrow.parquet
 import pytest
 import yaml
@@ -63,6 +65,8 @@ def sample_files(tmp_path, monkeypatch):
     for name in ("file.csv", "houses.csv", "new_houses.csv"):
         (tmp_path / name).write_text("\n".join(lines))
     pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "file.parquet")
+    pyarrow.feather.write_feather(pyarrow.table(columns), tmp_path / "file.feather")
+    pd.DataFrame(columns).to_excel(tmp_path / "file.xlsx", index=False)
     np.savez(tmp_path / "file.npz", x=np.ones((9, 2)), y=np.arange(9))
     (tmp_path / "mypackage").mkdir()
     (tmp_path / "mypackage" / "__init__.py").write_text(
