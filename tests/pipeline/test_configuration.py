@@ -62,11 +62,14 @@ def sample_files(tmp_path, monkeypatch):
         "country": ["DE", "AT"] * 30,
     }
     lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
-    for name in ("file.csv", "houses.csv", "new_houses.csv"):
+    (tmp_path / "sales").mkdir()
+    months = ("january.csv", "february.csv", "sales/2020-01.csv", "sales/2020-02.csv")
+    for name in ("file.csv", "houses.csv", "new_houses.csv", *months):
         (tmp_path / name).write_text("\n".join(lines))
-    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "file.parquet")
     pyarrow.feather.write_feather(pyarrow.table(columns), tmp_path / "file.feather")
-    pd.DataFrame(columns).to_excel(tmp_path / "file.xlsx", index=False)
+    for name in ("file", "houses"):
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
+        pd.DataFrame(columns).to_excel(tmp_path / f"{name}.xlsx", sheet_name="2020", index=False)
     np.savez(tmp_path / "file.npz", x=np.ones((9, 2)), y=np.arange(9))
     (tmp_path / "mypackage").mkdir()
     (tmp_path / "mypackage" / "__init__.py").write_text(
