@@ -332,7 +332,7 @@ class Csv(TabularFile):
             row = line - layout.skip_rows - (layout.names is None)
             return (
                 f"row {row} has {found} values, but the header has {expected} columns; correct the row, or see "
-                f"whether data.delimiter={word_for(layout.delimiter, DELIMITER_WORDS)} is right"
+                f"whether the delimiter, {word_for(layout.delimiter, DELIMITER_WORDS)}, is right (data.delimiter)"
             )
         if "invalid UTF8" in text:
             return f"its text is not {layout.encoding} ({text}); {ENCODING_CURE}"

@@ -181,7 +181,14 @@ ROLES = {
     "weight": None,
     "group": None,
     "time": None,
+    "date_format": None,
+    "thousands": None,
     "constant": "refuse",
+    "index": "drop",
+    "missing_target": "refuse",
+    "rare_classes": "refuse",
+    "min_class_rows": 3,
+    "many_levels": "refuse",
     "max_classes": 1000,
     "max_levels": 1000,
 }
@@ -269,7 +276,7 @@ def test_another_target_of_a_set_of_openml(cache):
     assert "data.id=7" in message
     assert "missing values" in message
     assert error_message(OpenMl(name="flowers", id=7, cache=cache, **ROLES | {"drop": ("age",)})).startswith(
-        "data.id=7 has no"
+        "data.id=7: there is no column 'age', which data.drop names"
     )
 
 
