@@ -253,9 +253,9 @@ def test_a_full_disk_is_named_by_its_folder(number, filename, free, named, tmp_p
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(driver, "gettempdir", lambda: str(tmp_path / "temporary"))
     monkeypatch.setattr(driver, "_free_bytes", lambda path: free.get(path.name, 0))
-    with pytest.raises(SettingError) as refused, driver._full_disk_reported(tmp_path / "runs"):
+    with pytest.raises(SettingError) as refused, driver._disk_errors_reported(tmp_path / "runs"):
         raise OSError(number, os.strerror(number), filename and str(tmp_path / filename))
     assert named in str(refused.value)
     assert "must have free space, but is full" in str(refused.value)
-    with pytest.raises(PermissionError), driver._full_disk_reported(tmp_path):
+    with pytest.raises(PermissionError), driver._disk_errors_reported(tmp_path):
         raise PermissionError(errno.EACCES, "no")

@@ -204,7 +204,7 @@ def test_the_registered_champion_predicts_raw_rows(main_job, client, test_rows):
 
 def test_the_champion_names_its_inputs_and_outputs(main_job):
     info = mlflow.models.get_model_info("models:/digits@champion")
-    assert info.signature.inputs.input_names() == load_digits().feature_names
+    assert [*info.metadata["columns"]] == load_digits().feature_names
     assert info.signature.outputs.input_names() == ["prediction", *(f"probability_{digit}" for digit in range(10))]
     model = mlflow.pyfunc.load_model("models:/digits@champion")
     rows = pd.DataFrame(load_digits().data[:2], columns=load_digits().feature_names)
