@@ -195,7 +195,7 @@ def test_track_writes_a_run_to_the_store_that_is_named(runs, tmp_path, capsys):
     assert f"is in MLflow at {uri}" in output_of(capsys, "track", f"runs={runs}", f"uri={uri}")
     (tmp_path / "broken.db").write_text("no database" * 100)
     line = error_line(capsys, "track", f"runs={runs}", f"uri=sqlite:///{tmp_path}/broken.db")
-    assert "MLflow was not written to the end (" in line
+    assert "broken.db cannot be used: file is not a database" in line
 
 
 @pytest.mark.slow
