@@ -272,6 +272,7 @@ def header(shape, dtype="<f8"):
         (zipfile.ZIP_STORED, header((-1, 8)) + b"0" * 64, "does not have the size that its header announces"),
         (zipfile.ZIP_STORED, header((8,), "|O") + b"0" * 64, "does not have the size that its header announces"),
         (zipfile.ZIP_DEFLATED, header((2**27,)) + bytes(2**30), "announces more bytes than it has"),
+        (zipfile.ZIP_DEFLATED, header((8,)) + bytes(range(64)), "is compressed"),
     ],
 )
 def test_arrays_larger_than_their_file_are_refused_before_memory_is_allocated(

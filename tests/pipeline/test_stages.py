@@ -43,7 +43,7 @@ def test_prepare_is_sklearns_scaler_on_the_training_rows(name):
         expected = (y[:, None] == development.labels)[:, 1 if two_classes else 0 :]
         np.testing.assert_array_equal(view.data.train.t, expected)
     n_outputs = {"digits": 10}.get(name, 1)
-    assert view_shape(view)[:4] == (SIZES[name][1], n_outputs, len(y), len(parts[1].y))
+    assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y), ())
 
 
 def test_balanced_class_weights_give_all_classes_equal_weight():
