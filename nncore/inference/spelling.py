@@ -140,7 +140,7 @@ class Spelling:
         if not isinstance(value, str):
             return np.nan if is_missing(value) else float(value)
         text = value.strip()
-        if not text or text.lower() in MISSING_WORDS:
+        if is_missing_word(text):
             return np.nan
         if self.format == DURATION and (":" in text or not text[-1].isdigit()):
             return seconds(text)
@@ -187,7 +187,7 @@ class Spelling:
         else:
             is_whole = isinstance(value, float) and value.is_integer()  # 20200131.0, an integer among missing ones
             text = str(int(value) if is_whole else value).strip()
-            if not text or text.lower() in MISSING_WORDS:
+            if is_missing_word(text):
                 return np.nan
             match = self._date.fullmatch(text) if self.format else None
             moment = _moment(match.groupdict()) if match else datetime.fromisoformat(text)
@@ -278,7 +278,7 @@ def day_share(value: Any) -> float:
         )
         return since_midnight / timedelta(days=1)
     text = str(value).strip()
-    if not text or text.lower() in MISSING_WORDS:
+    if is_missing_word(text):
         return np.nan
     match = TIME_OF_DAY.fullmatch(text)
     if not match or match["z"] or not (match["M"] or match["p"]):
@@ -312,6 +312,11 @@ def seconds(text: str) -> float:
         for amount, factor in zip(amounts, (DAY_SECONDS, 3600, 60, 1), strict=True)
     )
     return -total if sign else total
+
+
+def is_missing_word(text: str) -> bool:
+    """Whether a text without blanks at its ends is empty, or stands for a missing value among numbers or dates."""
+    return not text or text.lower() in MISSING_WORDS
 
 
 def is_missing(value: Any) -> bool:

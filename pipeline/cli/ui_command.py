@@ -12,12 +12,9 @@ Examples:
 
 """
 
-import os
-import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cli.arguments import no_words, read, tracking_uri
@@ -25,8 +22,6 @@ from pipeline.components.errors import SettingError
 from pipeline.components.interrupts import deferred_signals
 from pipeline.console.terminal import plain_console
 from pipeline.tracking.process import server_command, server_environment
-
-SECONDS_TO_END = 3.0  # after SIGTERM, before SIGKILL
 
 
 def run(arguments: list[str], began: float) -> None:
@@ -44,20 +39,10 @@ def run(arguments: list[str], began: float) -> None:
     try:
         code = server.wait()
     except KeyboardInterrupt:
-        _end(server)
+        server.communicate()  # closes its standard input
         return
     if code:
         raise SettingError(f"uri={uri}: MLflow's server ended with code {code}; its last lines above say why")
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server and the processes that it has started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(SECONDS_TO_END)
-            return
 
 
 def _free_port(port: str) -> int:

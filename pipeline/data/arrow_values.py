@@ -1,5 +1,6 @@
 """Arrow arrays as numbers, codes and plain values, by the same rules as `Column.read` applies to raw values."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -170,18 +171,26 @@ def numbers_in_bulk(texts: pa.Array, spelling: Spelling) -> Array:
     return numbers.to_numpy(zero_copy_only=False)
 
 
-def codes_of(values: pa.Array, index: dict[str, int], grows: bool, missing: frozenset[str] = frozenset()) -> Array:
-    """Encode texts as integers.
+def codes_of(
+    values: pa.Array,
+    index: dict[str, int],
+    grows: bool,
+    missing: frozenset[str] = frozenset(),
+    name_of: Callable[[Any], str] = as_text,
+) -> Array:
+    """Encode values as integers by their names.
 
     Parameters
     ----------
     values : pyarrow.Array, (N,)
     index : dict
-        The code of each known text.
+        The code of each known name.
     grows : bool
-        Whether new texts are added to `index`. If not, a new text gets the code len(index).
+        Whether new names are added to `index`. If not, a new name gets the code len(index).
     missing : frozenset of str
-        Texts, in lower case, that are missing values unless they are in `index`.
+        Names, in lower case, that are missing values unless they are in `index`.
+    name_of : callable, default as_text
+        The name of a value, equal for equal values; empty if it is missing.
 
     Returns
     -------
@@ -193,14 +202,14 @@ def codes_of(values: pa.Array, index: dict[str, int], grows: bool, missing: froz
     codes = np.empty(len(encoded.dictionary) + 1, np.int32)  # by position in Arrow's dictionary
     codes[-1] = MISSING
     for position, value in enumerate(encoded.dictionary.to_pylist()):
-        level = as_text(value)
+        level = name_of(value)
         if not level or (missing and level not in index and level.lower() in missing):
             codes[position] = MISSING
         elif grows:
             codes[position] = index.setdefault(level, len(index))
         else:
             codes[position] = index.get(level, unknown)
-    return codes[_dictionary_positions(encoded)]
+    return codes[dictionary_positions(encoded)]
 
 
 def plain_values(values: pa.Array) -> Array:
@@ -232,7 +241,7 @@ def _refuse_first(numbers: Array, bad: Array) -> None:
 def _convert_distinct(values: pa.Array, column: Column) -> Array:
     """Convert each distinct text once."""
     encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    positions = _dictionary_positions(encoded)
+    positions = dictionary_positions(encoded)
     converted = np.full(len(encoded.dictionary) + 1, np.nan)
     remaining = list(range(len(encoded.dictionary)))
     if column.kind == "numeric" and len(encoded.dictionary) > MANY_TEXTS:
@@ -249,6 +258,6 @@ def _convert_distinct(values: pa.Array, column: Column) -> Array:
     return converted[positions]
 
 
-def _dictionary_positions(encoded: pa.DictionaryArray) -> Array:
+def dictionary_positions(encoded: pa.DictionaryArray) -> Array:
     """Position of each value in the dictionary; -1 where it is missing."""
     return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.intp)

@@ -14,7 +14,7 @@ import pyarrow.compute
 
 from nncore.inference.table import MISSING, PLAIN_NUMBER, as_text
 from nncore.kernels.backend import Array
-from pipeline.data.arrow_values import BadValueError, is_text
+from pipeline.data.arrow_values import BadValueError, dictionary_positions, is_text
 
 # with the point or the sign that programs write; 12e4 without them may be an id
 WITH_EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*[eE][+-]?|[eE][+-])[0-9]{1,3}")
@@ -43,36 +43,6 @@ def identity_text(value: Any) -> str:
     exact = f"{sign}{digits}.{fraction}"
     short = repr(float(exact))
     return short if Decimal(short) == Decimal(exact) else exact
-
-
-def identity_codes(values: pa.Array, index: dict[str, int], grows: bool) -> Array:
-    """Number values by their identity.
-
-    Parameters
-    ----------
-    values : pyarrow.Array, (N,)
-        Of any type that Arrow can compare.
-    index : dict
-        The number of each known `identity_text`.
-    grows : bool
-        Whether new ones are added to `index`. If not, they get the number len(index).
-
-    Returns
-    -------
-    array, (N,), int64
-        -1 where missing.
-    """
-    encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    unknown = len(index)
-    codes = np.empty(len(encoded.dictionary) + 1, np.int64)  # by position in Arrow's dictionary; the last is missing
-    codes[-1] = MISSING
-    for position, value in enumerate(encoded.dictionary.to_pylist()):
-        text = identity_text(value)
-        if not text:
-            codes[position] = MISSING
-        else:
-            codes[position] = index.setdefault(text, len(index)) if grows else index.get(text, unknown)
-    return codes[encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
 
 
 def ranks(parts: Sequence[pa.Array], days: Callable[[str], float]) -> Array:
@@ -112,7 +82,7 @@ def ranks(parts: Sequence[pa.Array], days: Callable[[str], float]) -> Array:
 
 def _ranks_of_texts(values: pa.Array, days: Callable[[str], float]) -> Array:
     encoded = values.dictionary_encode()
-    positions = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    positions = dictionary_positions(encoded)
     texts = [text.strip() for text in encoded.dictionary.to_pylist()]
     are_numbers = all(PLAIN_NUMBER.fullmatch(text) or WITH_EXPONENT.fullmatch(text) for text in texts if text)
     keys: list[Any] = []

@@ -22,7 +22,7 @@ from pipeline.data.arrow_values import (
     plain_values,
     stored_values,
 )
-from pipeline.data.identities import identity_codes, identity_text, ranks
+from pipeline.data.identities import identity_text, ranks
 from pipeline.data.roles import Roles, kinds_override
 from pipeline.data.spellings import (
     AmbiguousError,
@@ -178,7 +178,7 @@ class TableReader:
             levels = list(dict.fromkeys(map(identity_text, values if isinstance(values, tuple) else (values,))))
             index = {level: code for code, level in enumerate(level for level in levels if level)}
             chunks = self._raw.exact or self._raw.chunks
-            codes = [identity_codes(_decoded(part), index, grows=False) for part in chunks(name)]
+            codes = [codes_of(_decoded(part), index, grows=False, name_of=identity_text) for part in chunks(name)]
             wanted = [*index.values(), *([MISSING] if "" in levels else [])]
             selected &= np.isin(np.concatenate(codes), wanted)
         return selected
@@ -345,7 +345,7 @@ class TableReader:
 
     def _other_values(self, values: pa.Array, name: str, groups: dict[str, int], row_numbers: Array) -> Array:
         if name == self.roles.group:
-            return identity_codes(values, groups, grows=True)
+            return codes_of(values, groups, grows=True, name_of=identity_text)
         known = kind_of(values.type)
         if known is None or known[0] == "date":
             raise SettingError(f"{self.label}: column {name!r} holds {values.type}; choose another for this role")

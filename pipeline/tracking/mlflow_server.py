@@ -11,8 +11,6 @@ import threading
 import time
 from contextlib import suppress
 
-from mlflow.cli import cli
-
 SECONDS_TO_END = 3.0  # after SIGTERM, before SIGKILL
 
 
@@ -28,4 +26,6 @@ def end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with_parent, daemon=True).start()
+    from mlflow.cli import cli  # takes seconds, in which the parent may end
+
     cli.main(["server", *sys.argv[1:]])
