@@ -59,6 +59,10 @@ class CsvLayout(NamedTuple):
         Lines before the header, or before the first row if there is no header.
     names : tuple of str or None
         The names of the columns if the file has no header.
+    corrected_header : tuple of str or None
+        The names of the columns if some are equal in the header.
+    corrections : tuple of str
+        A note on them, or none.
     """
 
     encoding: str
@@ -66,6 +70,8 @@ class CsvLayout(NamedTuple):
     decimal: str
     skip_rows: int
     names: tuple[str, ...] | None
+    corrected_header: tuple[str, ...] | None
+    corrections: tuple[str, ...]
 
     def notes(self, settings: CsvSettings) -> tuple[str, ...]:
         """What was seen from the file and is not what one would expect, as sentences."""
@@ -81,13 +87,13 @@ class CsvLayout(NamedTuple):
         if settings.header == AUTO and self.names is not None:
             seen.append("data.header=false")
         if not seen:
-            return ()
+            return self.corrections
         named = (
             f"; its columns are {self.names[0]} to {self.names[-1]}"
             if self.names and seen[-1].endswith("false")
             else ""
         )
-        return (f"the file is read with {' '.join(seen)}, as its beginning shows{named}",)
+        return (f"the file is read with {' '.join(seen)}, as its beginning shows{named}", *self.corrections)
 
 
 def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> CsvLayout:
@@ -116,7 +122,41 @@ def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> Cs
     skip_rows = _n_before_header(rows, names) if settings.skip_rows == AUTO else int(settings.skip_rows)
     body = [row for row in rows[skip_rows:] if row]
     decimal = _decimal(body, delimiter) if settings.decimal == AUTO else settings.decimal
-    return CsvLayout(encoding, delimiter, decimal, skip_rows, _names(body, settings.header, names))
+    column_names = _names(body, settings.header, names)
+    corrected, corrections = _corrected_header(lines[skip_rows:], delimiter) if column_names is None else (None, ())
+    return CsvLayout(encoding, delimiter, decimal, skip_rows, column_names, corrected, corrections)
+
+
+def names_as_pandas(names: Iterable[str]) -> list[str]:
+    """Tell the columns of a table apart as pandas does.
+
+    Parameters
+    ----------
+    names : iterable of str
+        As they are in the file.
+
+    Returns
+    -------
+    list of str
+        "Unnamed: 0" for the first column if it has none; "x.1" for the second of two with the name "x".
+    """
+    taken = set(filter(None, names := list(names)))
+    unique: list[str] = []
+    for position, name in enumerate(names):
+        candidate, number = name or f"Unnamed: {position}", 0
+        while candidate in unique or (number and candidate in taken):
+            number += 1
+            candidate = f"{name}.{number}"
+        unique.append(candidate)
+    return unique
+
+
+def note_on_names(names: Iterable[str], unique: Iterable[str]) -> tuple[str, ...]:
+    """Say which columns `names_as_pandas` has given another name because it occurs twice."""
+    renamed = [new for name, new in zip(names, unique, strict=True) if name and name != new]
+    if not renamed:
+        return ()
+    return (f"names of columns that occur twice are told apart by a number, as pandas does: {', '.join(renamed)}",)
 
 
 def word_for(sign: str, words: dict[str, str]) -> str:
@@ -211,6 +251,17 @@ def _names(rows: list[list[str]], header: bool | tuple[str, ...] | str, wanted: 
         is_named = bool(wanted & set(first))
         header = is_named or not (wanted & set(numbered) or _is_data(first, others))
     return None if header else numbered
+
+
+def _corrected_header(lines: list[str], delimiter: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The names in the first line, told apart if some are equal, and a note; None if they are different."""
+    try:
+        header = next(csv.reader(lines[:1], delimiter=delimiter), [])
+    except csv.Error:
+        return None, ()
+    names = names_as_pandas(header)
+    notes = note_on_names(header, names)
+    return (tuple(names) if notes else None), notes
 
 
 def _is_data(first: list[str], others: list[list[str]]) -> bool:

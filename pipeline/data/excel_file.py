@@ -15,9 +15,10 @@ from nncore.inference.table import as_text
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
 from pipeline.components.file_words import FORMATS
+from pipeline.data.csv_layout import names_as_pandas, note_on_names
 from pipeline.data.files import one_line, opened
 from pipeline.data.reader import RawTable
-from pipeline.data.tabular_files import TabularFile, names_as_pandas
+from pipeline.data.tabular_files import TabularFile
 
 PROBED_ROWS = 50  # among which the header is searched
 TYPES: tuple[tuple[tuple[type, ...], pa.DataType], ...] = (
@@ -62,7 +63,8 @@ class Excel(TabularFile):
             if n_skipped and self.skip_rows is None:
                 notes.append(f"row {n_skipped + 1} of the sheet is the header; data.skip_rows={n_skipped}")
             header, *body = first[n_skipped:]
-            columns = self._columns(header, body if only_header else list(chain(body, rows)))
+            columns, renamed = self._columns(header, body if only_header else list(chain(body, rows)))
+            notes += renamed
         texts = [column.name for column in like or () if pa.types.is_string(column.type)]
         arrays = [_arrow_array(values, name in texts) for name, values in columns]
         table = pa.Table.from_arrays(arrays, names=[name for name, _ in columns])
@@ -93,12 +95,13 @@ class Excel(TabularFile):
             raise SettingError(f"data.skip_rows={self.skip_rows}: {label} has no row after these; choose fewer")
         return self.skip_rows
 
-    def _columns(self, header: Row, rows: list[Row]) -> list[tuple[str, list[Any]]]:
-        """Name and values of the columns, without empty rows, and without empty columns that have no name."""
+    def _columns(self, header: Row, rows: list[Row]) -> tuple[list[tuple[str, list[Any]]], tuple[str, ...]]:
+        """Name and values of the columns without empty rows and empty columns that have no name; notes on names."""
         missing = {*self.missing, "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"}
         rows = [row for row in rows if not all(map(_is_empty, row))]
         width = max(map(len, [header, *rows]))
-        names = names_as_pandas([*map(as_text, header), *[""] * (width - len(header))])
+        given = [*map(as_text, header), *[""] * (width - len(header))]
+        names = names_as_pandas(given)
         columns = []
         for number, name in enumerate(names):
             cells = (row[number] if number < len(row) else None for row in rows)
@@ -106,7 +109,7 @@ class Excel(TabularFile):
             is_named = number < len(header) and not _is_empty(header[number])
             if is_named or any(value is not None for value in values):
                 columns.append((name, values))
-        return columns
+        return columns, note_on_names(given, names)
 
 
 @contextmanager

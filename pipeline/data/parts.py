@@ -58,7 +58,8 @@ def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.A
     decimals = {part.decimal for part in parts}
     decimal = decimals.pop() if len(decimals) == 1 else ""
     n_rows = sum(part.n_rows for part in parts)
-    return RawTable(label, schema, n_rows, chunks, tuple(notes), exact, decimal=decimal)
+    has_points = any(part.has_points for part in parts)
+    return RawTable(label, schema, n_rows, chunks, tuple(notes), exact, decimal=decimal, has_points=has_points)
 
 
 def conflicting_columns(parts: Sequence[RawTable]) -> list[str]:

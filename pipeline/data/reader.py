@@ -57,6 +57,8 @@ class RawTable(NamedTuple):
         By column, the column of the file that contains it, where that has another name.
     decimal : str, default ""
         The decimal sign of the file's numbers, if it is known.
+    has_points : bool, default False
+        Whether texts of the file have decimal points.
     """
 
     label: str
@@ -67,6 +69,7 @@ class RawTable(NamedTuple):
     exact: Callable[[str], Iterable[pa.Array]] | None = None
     sources: Mapping[str, str] = MappingProxyType({})
     decimal: str = ""
+    has_points: bool = False
 
 
 class TableReader:
@@ -118,7 +121,7 @@ class TableReader:
     ) -> None:
         self.label, self.roles, self.notes, self.problems = raw.label, roles, list(raw.notes), problems
         self._raw, self.is_training_data = raw, is_training_data
-        self._hints = roles.hints._replace(decimal=raw.decimal or roles.decimal_sign)
+        self._hints = roles.hints._replace(decimal=raw.decimal or roles.decimal_sign, has_points=raw.has_points)
         if not raw.n_rows:
             problems.add(f"{self.label}: it has no rows, only a header")
             problems.raise_all()
@@ -280,6 +283,12 @@ class TableReader:
     def _refuse_mistakes(self, name: str, texts: pa.Array, counts: pa.Array) -> None:
         """Refuse numbers or dates with some other texts among them; note digits that are read as categories."""
         mistake = mistake_among(texts, counts, self._hints)
+        if mistake is not None and mistake.among_levels:
+            self.notes.append(
+                f"column {name!r} holds {len(texts)} different values, numbers and {mistake.text!r} in row "
+                f"{self._row_of(name, mistake.text)}, which are read as categories; if it is a mistake, correct it"
+            )
+            return
         if mistake is not None:
             raise SettingError(
                 f"{self.label}: column {name!r} holds {mistake.noun}, but {mistake.text!r} in row "

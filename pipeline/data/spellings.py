@@ -33,6 +33,7 @@ from pipeline.data.arrow_values import numbers_in_bulk
 SIGNS = {"comma": ",", "point": ".", "space": " ", "apostrophe": "'", "none": ""}
 N_PROBED = 500  # texts that show whether a column can hold numbers, dates or ranges at all
 MAX_RANGES = 100
+MAX_WHOLE_LEVELS = 20  # whole numbers and a word may be levels: 4, 6 and 8 cylinders, or a rotary engine
 FIRST_DAY, LAST_DAY = -172_000, 120_000  # from 1499 to 2298
 LONGEST_UNIT = 20
 MOST_DIGITS = 15  # of an integer that float64 holds exactly
@@ -90,18 +91,22 @@ class Hints(NamedTuple):
         The sign between groups of digits where texts can be read in two ways; None if that is not known.
     date_format : str or None
         The format of dates that can be read in two ways.
+    has_points : bool
+        Whether other columns of the file have decimal points.
     """
 
     decimal: str = ""
     thousands: str | None = None
     date_format: str | None = None
+    has_points: bool = False
 
 
 class Reading(NamedTuple):
-    """The kind of a column of texts, and how its texts are read."""
+    """The kind of a column of texts, and how its texts are read; why so, if each could be read in another way."""
 
     kind: ColumnKind
     spelling: Spelling
+    reason: str = ""
 
 
 class AmbiguousError(ValueError):
@@ -150,17 +155,23 @@ def notes_on(name: str, texts: pa.Array, counts: pa.Array, reading: Reading) -> 
         listed = ", ".join(map(repr, words))
         notes.append(f"column {name!r}: {listed} read as missing in {n_values} {'row' if n_values == 1 else 'rows'}")
     is_odd = pc.match_substring_regex(texts, rf"[0-9][^0-9]*[){MINUS}]\s*$")
-    if reading == Reading("numeric", reading.spelling) and pc.any(is_odd).as_py():
+    if reading.kind == "numeric" and reading.spelling.format != DURATION and pc.any(is_odd).as_py():
         example = texts.filter(is_odd)[0].as_py()
         notes.append(f"column {name!r}: {example!r} read as {reading.spelling.number(example):.12g}")
+    if reading.reason:
+        example = texts.filter(pc.match_substring_regex(texts, r"[0-9][-., /][0-9]"))[0].as_py()
+        number = f"{reading.spelling.number(example):.12g}" if reading.kind == "numeric" else ""
+        value = number or np.datetime64(int(reading.spelling.days(example)), "D")
+        notes.append(f"column {name!r}: {example!r} read as {value}, as {reading.reason}")
     return notes
 
 
 class Mistake(NamedTuple):
-    """What most values of a column are, and a text that is not."""
+    """What most values of a column are, a text that is not, and whether the values are so few that they are levels."""
 
     noun: str
     text: str
+    among_levels: bool
 
 
 def mistake_among(texts: pa.Array, counts: pa.Array, hints: Hints) -> Mistake | None:
@@ -175,7 +186,9 @@ def mistake_among(texts: pa.Array, counts: pa.Array, hints: Hints) -> Mistake | 
                 continue
             readable = list(map(partial(_is_readable, convert), words))
             if 2 * np.dot(readable, numbers) > sum(numbers) and not all(readable):
-                return Mistake(noun, words[readable.index(False)])
+                are_whole = all(word.isdecimal() for word, is_read in zip(words, readable, strict=True) if is_read)
+                among_levels = are_whole and len(words) <= MAX_WHOLE_LEVELS and sum(numbers) >= 5 * len(words)
+                return Mistake(noun, words[readable.index(False)], among_levels)
     return None
 
 
@@ -231,10 +244,13 @@ def _numbers(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     candidates = [pair for pair in _sign_candidates(cores, hints) if _all_match(cores, Spelling(pair[1], pair[0]))]
     if not candidates:
         return None
-    thousands, decimal = candidates[0]
+    (thousands, decimal), reason = candidates[0], ""
     if len(candidates) > 1:
         fronts = set(map(_bare_front, before.unique().to_pylist()))
         settled = _settled(candidates, cores, fronts, bool(units), hints)
+        if settled is None and hints.has_points:
+            settled = next((pair for pair in candidates if pair[0] == ","), None)
+            reason = "other columns of the file have decimal points" if settled else ""
         if settled is None and decide:
             text = next(text for text in texts.to_pylist() if re.search(r"[.,]", text))
             raise AmbiguousError(_two_readings(text, candidates))
@@ -243,7 +259,7 @@ def _numbers(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     if not _all_match(texts, spelling):
         return None
     signed = texts.filter(pc.match_substring_regex(texts, rf"[()+{MINUS}]"))  # two signs, or half a pair of brackets?
-    return None if np.isnan(numbers_in_bulk(signed, spelling)).any() else Reading("numeric", spelling)
+    return None if np.isnan(numbers_in_bulk(signed, spelling)).any() else Reading("numeric", spelling, reason)
 
 
 def _sign_candidates(cores: pa.Array, hints: Hints) -> list[tuple[str, str]]:
@@ -369,11 +385,14 @@ def _dates(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     for format_ in (*formats, ""):
         if _all_readable(Spelling(format=format_).days, texts):
             return Reading("date", Spelling(format=format_))
-    candidates = [format_ for format_ in FORMATS if _all_readable(_recent_days(format_), texts)]
+    candidates, reason = [format_ for format_ in FORMATS if _all_readable(_recent_days(format_), texts)], ""
     if len(candidates) > 1 and decide:
         days = [[Spelling(format=format_).days(text) for text in texts.to_pylist()] for format_ in candidates]
+        monthly = [format_ for format_, moments in zip(candidates, days, strict=True) if _are_first_days(moments)]
         if candidates[0].startswith("%d") and pc.all(pc.match_substring(texts, ".")).as_py():
             candidates = candidates[:1]  # only days stand before months with a point between them
+        elif len(monthly) == 1:
+            candidates, reason = monthly, "every date is then the first day of a month"
         elif any(other != days[0] for other in days[1:]):
             row = next(row for row, moments in enumerate(zip(*days, strict=True)) if len(set(moments)) > 1)
             meanings = " or ".join(str(np.datetime64(int(moments[row]), "D")) for moments in days)
@@ -382,7 +401,13 @@ def _dates(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
             raise AmbiguousError(
                 f"could hold {meanings} where it has {text!r}, and no text of the column decides; set {cures}"
             )
-    return Reading("date", Spelling(format=candidates[0])) if candidates else None
+    return Reading("date", Spelling(format=candidates[0]), reason) if candidates else None
+
+
+def _are_first_days(days: list[float]) -> bool:
+    """Whether dates are more than a year's first days of months; in another order, they are all in Januaries."""
+    dates = np.array(days, np.int64).astype("datetime64[D]")
+    return len(set(days)) > 12 and bool((dates == dates.astype("datetime64[M]")).all())
 
 
 def _ranges(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:

@@ -30,6 +30,7 @@ from pipeline.data.csv_layout import (
     CsvLayout,
     CsvSettings,
     layout_of,
+    names_as_pandas,
     word_for,
 )
 from pipeline.data.data_files import data_files, partition_columns
@@ -39,6 +40,7 @@ from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, Value, did_you_mean
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 
+BLOCK_BYTES = 1 << 20  # of a CSV file that Arrow reads at once; the first block shows the types of the columns
 MAX_READ_TWICE = 1 << 26  # bytes of a file whose rows are read by `check`, too, if its header is wrong
 ENCODING_CURE = "set data.encoding, such as latin-1 or utf-16"
 Delimiter = Annotated[
@@ -243,8 +245,8 @@ class Csv(TabularFile):
                     file.seek(0)
                     layout = layout._replace(encoding="cp1252")
                     table = self._read(file, layout, like, only_header)
-                texts = [] if like else self._misread_texts(table, scanned.has_leading_zeros)
-                if texts and not only_header:
+                texts = [] if like or only_header else self._misread_texts(table, scanned.has_leading_zeros)
+                if texts:
                     file.seek(0)
                     table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
             except pa.ArrowInvalid as error:
@@ -272,25 +274,37 @@ class Csv(TabularFile):
                     with as_texts._table(setting, path, like) as again:
                         yield from again.chunks(name)
 
+                has_points = layout.decimal == "." and any(map(pa.types.is_floating, table.schema.types))
                 yield RawTable(
                     *(label, table.schema, table.num_rows, lambda name: table[name].chunks, notes),
                     exact=exact,
                     decimal=decimal,
+                    has_points=has_points,
                 )
 
     def _misread_texts(self, table: Any, has_leading_zeros: bool) -> list[str]:
-        """Columns of which Arrow makes another thing than they may be: codes with leading zeros, lengths of time."""
+        """Columns of which Arrow makes another thing than they may be.
+
+        Codes with leading zeros, lengths of time, and integers of so many digits that float64 loses some.
+        """
         integers = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.name not in self.kinds]
         lengths = [f.name for f in table.schema if pa.types.is_time(f.type) and self.kinds.get(f.name) == "numeric"]
-        return [*(integers if has_leading_zeros else ()), *lengths]
+        numbers = {*self.kinds, *(self.targets if self.task == "regression" else ())}
+        floats = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.name not in numbers]
+        long_integers = [name for name in floats if _has_lost_digits(table[name])]
+        return [*(integers if has_leading_zeros else ()), *lengths, *long_integers]
 
     def _with_texts(self, table: Any, texts: Any, names: list[str]) -> Any:
-        """The table with those columns as texts that are lengths of time, or have leading zeros."""
+        """The table with those columns as texts that are lengths of time, codes with leading zeros or long integers."""
+        matches = pyarrow.compute.match_substring_regex
         for name in names:
-            values = texts[name]
-            has_zeros = pyarrow.compute.any(pyarrow.compute.match_substring_regex(values, "^\\s*0[0-9]")).as_py()
-            is_code = has_zeros and pyarrow.compute.count_distinct(values).as_py() <= self.max_levels
-            if is_code or pa.types.is_time(table.schema.field(name).type):
+            values, type_ = texts[name], table.schema.field(name).type
+            if pa.types.is_integer(type_):
+                has_zeros = pyarrow.compute.any(matches(values, "^\\s*0[0-9]")).as_py()
+                is_text = has_zeros and pyarrow.compute.count_distinct(values).as_py() <= self.max_levels
+            else:
+                is_text = pa.types.is_time(type_) or pyarrow.compute.all(matches(values, "^\\s*[0-9]+\\s*$")).as_py()
+            if is_text:
                 table = table.set_column(table.schema.get_field_index(name), name, values)
         return table
 
@@ -305,14 +319,17 @@ class Csv(TabularFile):
         types |= {name: pa.string() for name in (self.group, self.time) if name}  # Arrow reads long ids as float64
         types |= dict.fromkeys(texts, pa.string())
         encoding = "utf8" if layout.encoding in ("utf-8", "utf-8-sig") else layout.encoding  # Arrow skips the mark
-        read = pyarrow.csv.open_csv if only_header else pyarrow.csv.read_csv
+        read = pyarrow.csv.read_csv
+        if only_header:  # Arrow reads ahead in threads, which must not call Python when the program ends
+            read, file, encoding = pyarrow.csv.open_csv, _beginning(file, encoding), "utf8"
         return read(
             file,
             pyarrow.csv.ReadOptions(
                 use_threads=False,  # with one thread errors name the right row
                 encoding=encoding,
-                skip_rows=layout.skip_rows,
-                column_names=layout.names,
+                skip_rows=layout.skip_rows + (layout.corrected_header is not None),
+                column_names=layout.names or layout.corrected_header,
+                block_size=BLOCK_BYTES,
             ),
             pyarrow.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(
@@ -405,9 +422,18 @@ class ScannedFile:
         )
 
 
-def names_as_pandas(names: Sequence[str]) -> list[str]:
-    """The names of columns, with those that pandas gives to columns without one: "Unnamed: 0" for the first column."""
-    return [name or f"Unnamed: {number}" for number, name in enumerate(names)]
+def _beginning(file: IO[bytes], encoding: str) -> pa.BufferReader:
+    """The first block of a CSV file and what follows up to the next one, as UTF-8."""
+    beginning = file.read(2 * BLOCK_BYTES)
+    if encoding != "utf8":
+        beginning = codecs.getincrementaldecoder(encoding)().decode(beginning).encode()
+    return pa.BufferReader(beginning)
+
+
+def _has_lost_digits(values: pa.ChunkedArray) -> bool:
+    """Whether all values are so large that float64 does not tell an integer from the next one."""
+    smallest = pyarrow.compute.min(pyarrow.compute.abs(values)).as_py()
+    return smallest is not None and smallest >= 2**53
 
 
 def _may_turn_out_fractional(arrow_type: pa.DataType) -> bool:

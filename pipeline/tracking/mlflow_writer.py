@@ -36,7 +36,8 @@ from pipeline.tracking.trial_content import mlflow_status, reduction, trial_cont
 from pipeline.tracking.view import saved_view
 from pipeline.tracking.write_log import WriteLog, WrittenTrial, add_failure, runs_behind
 
-SECONDS_TO_FINISH = 15  # after the driver is gone, and since the last line of the log
+SECONDS_TO_FINISH = 15  # without work, after the driver is gone
+WORK = 0.1  # seconds of CPU time; a process that only waits for its server uses less
 LONGEST_PAUSE = 30.0  # seconds before a store is tried again
 DRIVER_GONE = threading.Event()
 
@@ -296,8 +297,7 @@ def main(journal: str) -> None:
 
 def _write(journal: Path, tracking: dict[str, Any]) -> None:
     """Follow a journal; before, write what earlier runs of the same name could not."""
-    write_log = journal.with_name("tracking.jsonl")
-    threading.Thread(target=_wait_for_driver, args=(write_log,), daemon=True).start()
+    threading.Thread(target=_wait_for_driver, daemon=True).start()
     for behind in runs_behind(journal):
         with suppress(Exception):  # the next run tries again
             earlier = last_session(behind.parent)["tracking"]
@@ -311,15 +311,18 @@ def _write(journal: Path, tracking: dict[str, Any]) -> None:
         close_stores()
 
 
-def _wait_for_driver(write_log: Path) -> None:
-    """Wait until standard input, a pipe from the driver, is closed; end this process if it then makes no progress."""
+def _wait_for_driver() -> None:
+    """Wait until standard input, a pipe from the driver, is closed; end this process if it then only waits.
+
+    On a busy machine the process may take long between two lines of its log, but not without working.
+    """
     while os.read(0, 1024):  # not sys.stdin, whose lock this thread would hold when the interpreter ends
         pass
     DRIVER_GONE.set()
-    progress, size = time.monotonic(), -1  # the clock of the files may be set back
-    while time.monotonic() - progress < SECONDS_TO_FINISH:
-        if (now := write_log.stat().st_size if write_log.exists() else 0) != size:
-            progress, size = time.monotonic(), now
+    worked, cpu_time = time.monotonic(), time.process_time()
+    while time.monotonic() - worked < SECONDS_TO_FINISH:
+        if time.process_time() > cpu_time + WORK:
+            worked, cpu_time = time.monotonic(), time.process_time()
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)  # the main thread may wait for a server for minutes
 

@@ -10,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from pipeline.components.secrets import masked
@@ -58,10 +59,12 @@ def _why_no_file(path: Path) -> str:
 
 
 def _why_no_server(uri: str) -> str:
-    """Any answer will do: whether it asks for a password, MLflow knows."""
+    """Any answer will do: whether it asks for a password, MLflow knows. So none is sent; urlopen does not take one."""
     cure = "start the server, or correct the address"
+    address = urlsplit(uri)
+    without_password = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
     try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=SECONDS):  # noqa: S310 - http or https
+        with urlopen(f"{without_password.rstrip('/')}/health", timeout=SECONDS):  # noqa: S310 - http or https
             return ""
     except HTTPError as error:
         return f"it answers {error.code} {error.reason}; {cure}" if error.code in SERVER_UNAVAILABLE else ""

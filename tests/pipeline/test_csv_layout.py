@@ -181,6 +181,28 @@ def test_codes_with_leading_zeros_are_categories(tmp_path):
     assert next(column.kind for column in numbers.rows.x.columns if column.name == "zip") == "numeric"
 
 
+def test_integers_of_many_digits_are_told_apart(tmp_path):
+    """They are no numbers of float64, in which 12345678901234567890 and ...891 are equal."""
+    labels = ["12345678901234567890", "12345678901234567891", "12345678901234567892"]
+    frame = FRAME.assign(price=(labels * N)[:N], code=(labels[::-1] * N)[:N])
+    dataset = source(tmp_path, frame.to_csv(index=False))()
+    assert dataset.task == "classification"
+    assert dataset.rows.y[:3].tolist() == labels
+    code = next(column for column in dataset.rows.x.columns if column.name == "code")
+    assert (code.kind, code.levels) == ("categorical", tuple(labels))
+    sizes = FRAME.assign(price=[f"{1 + n / 7}e20" for n in range(N)])
+    assert source(tmp_path, sizes.to_csv(index=False))().rows.y[::7, 0].tolist() == [(1 + n) * 1e20 for n in range(9)]
+
+
+def test_columns_with_one_name_are_told_apart_as_pandas_does(tmp_path):
+    content = written(header=["area", "area.1", "area", "price"])
+    dataset = source(tmp_path, content)()
+    names = list(pd.read_csv(io.StringIO(content)).columns)
+    assert names == ["area", "area.1", "area.2", "price"]
+    assert [column.name for column in dataset.rows.x.columns] == names[:3]
+    assert any(note.endswith("as pandas does: area.2") for note in data_card(dataset)["notes"])
+
+
 def test_declared_lengths_of_time_are_seconds_however_arrow_reads_them(tmp_path):
     content = FRAME.assign(t=["01:30", "00:45"] * (N // 2)).to_csv(index=False)
     dataset = source(tmp_path, content, "+data.kinds.t=numeric")()

@@ -39,6 +39,7 @@ def answering(status):
 def test_a_server_that_answers_can_be_used(status):
     with answering(status) as uri:
         assert why_unusable(uri) == ""
+        assert why_unusable(uri.replace("://", "://me:geheim@")) == ""
 
 
 def test_a_proxy_without_its_server_is_told_from_a_server():

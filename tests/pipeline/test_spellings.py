@@ -26,9 +26,9 @@ RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=N).round(3)
 
 
-def dataset_with(folder, texts, *overrides, target="y"):
+def dataset_with(folder, texts, *overrides, target="y", x=X):
     """The data set of a CSV file with a column of these texts, repeated."""
-    frame = pd.DataFrame({"c": (list(texts) * N)[:N], "x": X, "y": np.where(X > 0, "yes", "no")})
+    frame = pd.DataFrame({"c": (list(texts) * N)[:N], "x": x, "y": np.where(X > 0, "yes", "no")})
     frame.to_csv(folder / "t.csv", index=False)
     if overrides:
         configured, _ = compose("data=csv", f"data.path={folder}/t.csv", f"data.target={target}", *overrides)
@@ -227,13 +227,35 @@ AMBIGUOUS = {
 def test_texts_with_two_readings_are_refused_with_the_settings_that_decide(case, tmp_path):
     texts, cures = AMBIGUOUS[case]
     with pytest.raises(SettingError) as error:
-        dataset_with(tmp_path, texts)
+        dataset_with(tmp_path, texts, x=range(N))  # decimal points would decide, too
     named = [word.strip(",") for word in shlex.split(str(error.value)) if word.startswith("data.") and "=" in word]
     assert named[1:] == list(cures)  # after data.path
     assert repr(texts[0]) in str(error.value)
     for cure, expected in cures.items():
         _, values, _, _ = column_with(tmp_path, texts, cure)
         np.testing.assert_array_equal(values, expected)
+
+
+def test_decimal_points_of_other_columns_show_that_commas_separate_thousands(tmp_path):
+    column, values, _, notes = column_with(tmp_path, ["1,234", "2,345"])
+    assert values.tolist() == [1234, 2345]
+    assert "column 'c': '1,234' read as 1234, as other columns of the file have decimal points" in notes
+    assert column_with(tmp_path, ["1,2345", "2,3"])[1].tolist() == [1.2345, 2.3]  # this comma cannot
+
+
+def test_first_days_of_months_over_years_show_the_order_of_day_and_month(tmp_path):
+    texts = [f"{month:02}/01/{year}" for year in range(2001, 2006) for month in range(1, 13)]
+    _, values, _, notes = column_with(tmp_path, texts)
+    assert values[[0, 13]].tolist() == [days(2001, 1, 1), days(2002, 2, 1)]
+    assert "column 'c': '01/01/2001' read as 2001-01-01, as every date is then the first day of a month" in notes
+    with pytest.raises(SettingError, match="no text of the column decides"):
+        dataset_with(tmp_path, texts[:12])  # may be days of one January
+
+
+def test_a_word_among_few_whole_numbers_makes_them_categories(tmp_path):
+    column, values, _, notes = column_with(tmp_path, ["4", "6", "8", "8", "rotary"])
+    assert (column.kind, column.levels, values.tolist()) == ("categorical", ("4", "6", "8", "rotary"), [0, 1, 2, 2, 3])
+    assert any("4 different values, numbers and 'rotary' in row 5, which are read as categories" in n for n in notes)
 
 
 def test_a_setting_decides_only_what_the_column_leaves_open(tmp_path):
@@ -267,7 +289,8 @@ def test_settings_that_no_text_has_are_refused(override, words, tmp_path):
         (["$5", "$6", "$7", "€8"], "holds numbers, but '€8' in row 4"),
         (["5%", "6%", "7%", "8"], "holds numbers, but '8' in row 4"),
         (["5/22/2019", "12/23/2011", "1/1/2011", "later"], "holds dates, but 'later' in row 4"),
-        (["1", "2", "3", "?", "x"], "holds numbers, but 'x' in row 5"),
+        (["1.5", "2.5", "3", "?", "x"], "holds numbers, but 'x' in row 5"),
+        ([*map(str, range(20)), "x"], "holds numbers, but 'x' in row 21"),
     ],
 )
 def test_a_text_among_numbers_is_a_mistake(texts, words, tmp_path):

@@ -91,9 +91,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """Read the journal of the only run in a folder."""
+    """Read the journal of the only run in a folder; the run may be writing its last line."""
     (path,) = folder.glob("runs/*/*/journal.jsonl")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def processes(*words: str) -> dict[int, str]:
