@@ -237,7 +237,7 @@ def test_texts_with_two_readings_are_refused_with_the_settings_that_decide(case,
 
 
 def test_decimal_points_of_other_columns_show_that_commas_separate_thousands(tmp_path):
-    column, values, _, notes = column_with(tmp_path, ["1,234", "2,345"])
+    _, values, _, notes = column_with(tmp_path, ["1,234", "2,345"])
     assert values.tolist() == [1234, 2345]
     assert "column 'c': '1,234' read as 1234, as other columns of the file have decimal points" in notes
     assert column_with(tmp_path, ["1,2345", "2,3"])[1].tolist() == [1.2345, 2.3]  # this comma cannot
