@@ -12,7 +12,10 @@ from pathlib import Path
 from secrets import token_hex
 from tempfile import mkdtemp
 
-FAST_FAILURE_DETECTION = {  # a disconnected host is detected after seconds instead of minutes
+RAY_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # else tests that run at the same time starve the workers
+    # a disconnected host is detected after seconds instead of minutes
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
@@ -45,7 +48,7 @@ class Host:
             ["ip", "netns", "exec", self.name, "unshare", "--uts", "sh", "-c",
              f"hostname {self.name} && {mount}exec \"$@\"", "sh", *command],
             cwd="/",
-            env={**os.environ, **FAST_FAILURE_DETECTION, **TOKEN, "RAY_USAGE_STATS_ENABLED": "0", **environment},
+            env={**os.environ, **RAY_SETTINGS, **TOKEN, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
