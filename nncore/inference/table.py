@@ -25,6 +25,7 @@ LARGEST = 1e30  # larger numbers are refused: they are no measurements
 LAST_MOMENT = 86_399_999  # of a day, in milliseconds
 LAST_SECOND = 253_402_300_799  # of the year 9999
 PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
+STEP = re.compile(r"_(?P<place>[0-9]+)|\.")  # from a list or a struct to one of its values
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,8 @@ def read_table(columns: tuple[Column, ...], rows: RowsLike) -> Table:
     columns : tuple of Column
     rows : data frame, mapping of str to array (N,), or array (N, I)
         A data frame (of pandas, Polars or Arrow) or arrays by the name of their column, in any order and possibly with
-        others; a named index counts as a column. Or a matrix with all columns in their order.
+        others; a named index counts as a column. The values of a column v of lists are the columns v_0, v_1, ..., and
+        the field a of a column s of structs is s.a. Or a matrix with all columns in their order.
 
     Returns
     -------
@@ -254,15 +256,49 @@ def raw_arrays(columns: tuple[Column, ...], rows: RowsLike) -> dict[str, Array]:
     levels = (name for name in getattr(index, "names", ()) if name is not None)
     values_of: dict[str, Callable[[], Any]] = {str(name): partial(index.get_level_values, name) for name in levels}
     values_of |= {str(name): partial(rows.__getitem__, name) for name in names}
-    missing = [column.name for column in columns if column.name not in values_of]
+    values_of = {name.strip(): values for name, values in values_of.items()} | values_of
+    found = {column.name: _values_in(values_of, column.name) for column in columns}
+    arrays = {name: values for name, values in found.items() if values is not None}
+    missing = [name for name in found if name not in arrays]
     if missing:
         verb = "column {} is missing" if len(missing) == 1 else "columns {} are missing"
         raise ValueError(f"{verb.format(_listed(missing))}; there are {_listed(values_of) or 'none'}")
-    arrays = {column.name: _as_array(values_of[column.name]()) for column in columns}
     for name, values in arrays.items():
         if values.ndim != 1:
             raise ValueError(f"column {name!r} must be one column of one value per row, but has shape {values.shape}")
     return arrays
+
+
+def _values_in(values_of: Mapping[str, Callable[[], Any]], name: str) -> Array | None:
+    """The values (N,) of a column, possibly within lists or structs of another one; None if there are none."""
+    if name in values_of:
+        return _as_array(values_of[name]())
+    for outer in sorted((outer for outer in values_of if outer and name.startswith(outer)), key=len, reverse=True):
+        steps = name[len(outer) :]
+        values = _as_array(values_of[outer]()) if STEP.match(steps) else np.empty(0)
+        if values.ndim == 2 or any(isinstance(value, list | tuple | np.ndarray | Mapping) for value in values):
+            parts = np.empty(len(values), object)
+            for row, value in enumerate(values):
+                try:
+                    parts[row] = _part_of(value, steps)
+                except (LookupError, ValueError):
+                    raise ValueError(f"column {outer!r} has no value {name!r} in row {row}, but {value!r}") from None
+            return parts
+    return None
+
+
+def _part_of(value: Any, steps: str) -> Any:
+    """The part of a value that a name such as "", "_0", ".a" or "_0.a" leads to; None if a list on the way is None."""
+    if isinstance(value, Mapping):
+        fields = [name for name in value if re.match(re.escape(f".{name}") + r"(_[0-9]|\.|$)", steps)]
+        name = max(fields, key=len)  # ValueError if there is none
+        return _part_of(value[name], steps[len(name) + 1 :])
+    step = STEP.match(steps)
+    if isinstance(value, list | tuple | np.ndarray) and step and step["place"]:
+        return _part_of(value[int(step["place"])], steps[step.end() :])
+    if not steps or is_missing(value):
+        return None if steps else value
+    raise ValueError
 
 
 def _listed(names: Iterable[str]) -> str:

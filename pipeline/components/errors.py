@@ -50,8 +50,33 @@ class SettingError(Exception):
         return "\n".join([*lines, *([f"  and {n_more} more"] if n_more > 0 else [])])
 
 
+class ColumnError(SettingError):
+    """A column that cannot be read, with data.drop as the cure.
+
+    Parameters
+    ----------
+    column : str
+    problem : str
+        The message up to the cure.
+    dropped : iterable of str, default ()
+        The columns that data.drop leaves out already.
+
+    Attributes
+    ----------
+    column, problem : str
+    """
+
+    def __init__(self, column: str, problem: str, dropped: Iterable[str] = ()) -> None:
+        self.column, self.problem = column, problem
+        super().__init__(f"{problem} {override('data.drop', [*dropped, column])}")
+
+
 class Problems:
     """Collects SettingErrors, so that all that is wrong is said at once.
+
+    Parameters
+    ----------
+    dropped : iterable of str, default ()
 
     Attributes
     ----------
@@ -59,9 +84,9 @@ class Problems:
         The columns that data.drop leaves out, and those that it should leave out by the cures of earlier problems.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Iterable[str] = ()) -> None:
         self._texts: list[str] = []
-        self.dropped: list[str] = []
+        self.dropped: list[str] = list(dropped)
 
     def __bool__(self) -> bool:
         return bool(self._texts)
@@ -71,6 +96,8 @@ class Problems:
         """Collect the SettingError of the block, which ends there."""
         try:
             yield
+        except ColumnError as error:
+            self.add(f"{error.problem} {self.leave_out([error.column])}")
         except SettingError as error:
             self.add(*error.problems)
 

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet
 from pydantic.dataclasses import dataclass
 
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import ColumnError, SettingError
 from pipeline.components.fields import STRICT
 from pipeline.components.file_words import FORMATS
 from pipeline.data.files import one_line, opened
 from pipeline.data.reader import RawTable
-from pipeline.data.roles import drop_override
 from pipeline.data.tabular_files import TabularFile
 
 BATCH_ROWS = 65_536  # of a Parquet file
@@ -36,7 +35,7 @@ class Parquet(TabularFile):
         label = f"{setting}={path}"
 
         def chunks(name: str) -> Iterator[pa.Array]:
-            with opened(setting, path, was_checked=True) as file, _damage_reported(label, "Parquet", name):
+            with opened(setting, path, was_checked=True) as file, _damage_reported(label, "Parquet", name, self.drop):
                 table = pyarrow.parquet.ParquetFile(
                     file, metadata=metadata, pre_buffer=False, buffer_size=COLUMN_BUFFER_BYTES
                 )
@@ -86,17 +85,18 @@ class Arrow(TabularFile):
 
 
 @contextmanager
-def _damage_reported(label: str, format_: str, column: str = "") -> Iterator[None]:
+def _damage_reported(label: str, format_: str, column: str = "", dropped: tuple[str, ...] = ()) -> Iterator[None]:
     """Report errors of the block as a damaged file."""
     try:
         yield
     except pa.ArrowInvalid as error:
         if "Expected all lists to be of size" not in str(error):
             raise SettingError(_damaged(label, format_, error)) from None
-        raise SettingError(
+        problem = (
             f"{label}: column {column!r} has a row without a list, which Arrow cannot read from Parquet files if the "
-            f"lists are declared as of fixed size; write it as lists, or leave it out with {drop_override([column])}"
-        ) from None
+            "lists are declared as of fixed size; write it as lists, or leave it out with"
+        )
+        raise ColumnError(column, problem, dropped) from None
     except (pa.ArrowException, OSError) as error:
         raise SettingError(_damaged(label, format_, error)) from None
 

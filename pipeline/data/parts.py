@@ -6,15 +6,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import ColumnError, Problems, SettingError
 from pipeline.data.arrow_values import kind_of, storage_type, stored_values
 from pipeline.data.reader import RawTable
-from pipeline.data.roles import drop_override, listed_columns
+from pipeline.data.roles import listed_columns
 
 Steps = tuple[str | int, ...]  # from a column to a part of its values: names of struct fields and places in lists
 
 
-def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.Array]) -> RawTable:
+def stacked(
+    label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.Array], dropped: Collection[str]
+) -> RawTable:
     """The rows of several tables, one below the other.
 
     Parameters
@@ -25,6 +27,8 @@ def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.A
         With the same columns, in any order.
     partitions : mapping of str to array (P,)
         Columns with one value for all rows of a part. A column of the parts with the same name takes precedence.
+    dropped : collection of str
+        Columns that nothing reads: their types may differ.
 
     Raises
     ------
@@ -34,10 +38,13 @@ def stacked(label: str, parts: Sequence[RawTable], partitions: Mapping[str, pa.A
     for part in parts:
         _check_names(parts[0], part)
     added = {name: values for name, values in partitions.items() if name not in parts[0].schema.names}
-    schema = pa.schema(
-        [pa.field(name, _common_type(label, name, parts)) for name in dict.fromkeys(parts[0].schema.names)]
-        + [pa.field(name, _repeated(values[0], 0).type) for name, values in added.items()]
-    )
+    problems, fields = Problems(dropped), []
+    for name in dict.fromkeys(parts[0].schema.names):
+        with problems.collected():
+            fields.append(pa.field(name, _common_type(label, name, parts, dropped)))
+    problems.raise_all()
+    fields += [pa.field(name, _repeated(values[0], 0).type) for name, values in added.items()]
+    schema = pa.schema(fields)
 
     def chunks(name: str) -> Iterator[pa.Array]:
         if name in added:
@@ -90,7 +97,7 @@ def flattened(raw: RawTable, whole: Collection[str]) -> RawTable:
     nested = [column.name for column in raw.schema if column.name not in whole and _is_nested(column.type)]
     if not nested or len(set(raw.schema.names)) < len(raw.schema.names):  # equal names are refused later
         return raw
-    reader = _NestedReader(raw)
+    reader = _NestedReader(raw, whole)
     leaves: dict[str, tuple[str, pa.DataType, Steps]] = {}
     for column in raw.schema:
         is_nested = column.name in nested
@@ -112,8 +119,8 @@ def flattened(raw: RawTable, whole: Collection[str]) -> RawTable:
 class _NestedReader:
     """Reads parts of columns of lists and structs. The last column is kept, as its parts are read one by one."""
 
-    def __init__(self, raw: RawTable) -> None:
-        self._raw, self._name = raw, ""
+    def __init__(self, raw: RawTable, dropped: Collection[str]) -> None:
+        self._raw, self._dropped, self._name = raw, dropped, ""
         self._chunks: list[pa.Array] = []
         self._lengths: dict[tuple[str, Steps], int] = {}  # of lists, by column and place
 
@@ -171,10 +178,11 @@ class _NestedReader:
         differ = pyarrow.compute.not_equal(lengths, expected).fill_null(False)
         if differ.true_count:
             row = differ.index(True).as_py()
-            raise SettingError(
+            problem = (
                 f"{self._raw.label}: column {column!r} holds lists of different lengths, {lengths[row].as_py()} in row "
-                f"{n_read + row + 1} and {expected} in others; leave it out with {drop_override([column])}"
+                f"{n_read + row + 1} and {expected} in others; leave it out with"
             )
+            raise ColumnError(column, problem, self._dropped)
 
 
 def _is_list(type_: pa.DataType) -> bool:
@@ -201,7 +209,7 @@ def _check_names(first: RawTable, part: RawTable) -> None:
         )
 
 
-def _common_type(label: str, name: str, parts: Sequence[RawTable]) -> pa.DataType:
+def _common_type(label: str, name: str, parts: Sequence[RawTable], dropped: Collection[str]) -> pa.DataType:
     """The type that holds the values of a column in all parts."""
     types = {part.label: part.schema.field(name).type for part in parts}
     distinct = list(dict.fromkeys(type_ for type_ in types.values() if not pa.types.is_null(type_)))
@@ -213,12 +221,12 @@ def _common_type(label: str, name: str, parts: Sequence[RawTable]) -> pa.DataTyp
         schemas = [pa.schema([pa.field(name, type_)]) for type_ in plain]
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except pa.ArrowException:
+        if name in dropped:
+            return pa.null()
         pairs = [(place, type_) for place, type_ in types.items() if type_ in distinct[:2]]
         (place, type_), (other_place, other) = pairs[0], next(pair for pair in pairs if pair[1] != pairs[0][1])
-        raise SettingError(
-            f"{label}: column {name!r} holds {type_} in {place}, but {other} in {other_place}; write one type, or "
-            f"leave it out with {drop_override([name])}"
-        ) from None
+        problem = f"{label}: column {name!r} holds {type_} in {place}, but {other} in {other_place}; write one type, or"
+        raise ColumnError(name, f"{problem} leave it out with", dropped) from None
 
 
 def _repeated(value: pa.Scalar, n_rows: int) -> pa.Array:

@@ -209,11 +209,10 @@ class TableReader:
         filled, unreadable = [], []
         for column, values in table.column_values:
             filled.append(column)
-            try:
+            unreadable.append(column.name)
+            with self.problems.collected():
                 filled[-1] = self._fill(column, values)
-            except SettingError as error:
-                self.problems.add(*error.problems)
-                unreadable.append(column.name)
+                unreadable.pop()
         return without_columns(replace(table, columns=tuple(filled)), unreadable)
 
     def _with_readings(self, columns: list[Column]) -> list[Column]:

@@ -13,7 +13,7 @@ from nncore.inference.spelling import date_pattern
 from nncore.inference.table import Column, ColumnKind, as_text
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, PositiveInt
-from pipeline.components.overrides import entry, override
+from pipeline.components.overrides import entry
 from pipeline.components.types import TaskSetting
 from pipeline.data.spellings import SIGNS, Hints
 
@@ -212,11 +212,6 @@ class Roles:
 def kinds_override(name: str, kind: str) -> str:
     """The override that declares the kind of a column, to be pasted."""
     return entry("data.kinds", name, kind)
-
-
-def drop_override(names: list[str]) -> str:
-    """The override that leaves columns out, to be pasted."""
-    return override("data.drop", names)
 
 
 def listed(names: list[str], noun: str) -> str:

@@ -185,7 +185,7 @@ class TabularFile(Roles):
             if self.infers_types and (names := conflicting_columns(parts)):  # texts in one file, numbers in another
                 parts = tables(pa.schema([*(like or ()), *(pa.field(name, pa.string()) for name in names)]))
             first = {name: values[: len(parts)] for name, values in partitions.items()}
-            rows = parts[0] if len(parts) == 1 and not first else stacked(label, parts, first)
+            rows = parts[0] if len(parts) == 1 and not first else stacked(label, parts, first, self.drop)
             yield flattened(rows, self.drop)
 
     def _table(self, setting: str, path: str, like: pa.Schema | None = None, only_header: bool = False) -> Any:

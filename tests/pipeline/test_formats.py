@@ -1,6 +1,7 @@
 """Tables as other programs write them: Parquet, Arrow and Excel files, folders, patterns and lists of files."""
 
 import datetime
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.parquet
 import pytest
 from running import compose
 
+from nncore.inference.table import Column, read_table
 from pipeline.components.errors import SettingError
 from pipeline.components.file_words import ending_of
 from pipeline.data.data_files import data_files
@@ -234,6 +236,58 @@ def test_lists_of_different_lengths_are_refused_with_the_row(tmp_path):
     with pytest.raises(SettingError, match=r"'v' holds lists of different lengths, 3 in row 41 .* 'data.drop=\[v\]'"):
         load("parquet", path)
     assert names_of(load("parquet", path, "data.drop=[v]")) == ["a"]
+
+
+def test_the_cures_of_several_unreadable_columns_leave_all_of_them_out(tmp_path):
+    def ragged(long_row):
+        return pa.array([[1] * (2 + (row == long_row)) for row in range(N)])
+
+    path = write(tmp_path, u=ragged(3), v=ragged(40), w=ragged(9))
+    with pytest.raises(SettingError) as refused:
+        load("parquet", path, "data.drop=[u]")
+    assert len(refused.value.problems) == 2
+    assert refused.value.problems[-1].endswith("'data.drop=[u,v,w]'")
+    assert names_of(load("parquet", path, "data.drop=[u,v,w]")) == ["a"]
+
+
+def test_columns_of_several_types_are_all_named_and_can_be_left_out(tmp_path):
+    for part, values in enumerate([[1.5] * N, ["x"] * N]):
+        table = pa.table({"a": A, "b": values, "c": values, "d": values, "y": Y})
+        pa.parquet.write_table(table, tmp_path / f"{part}.parquet")
+    with pytest.raises(SettingError) as refused:
+        load("parquet", tmp_path, "data.drop=[b]")
+    assert len(refused.value.problems) == 2
+    assert refused.value.problems[-1].endswith("'data.drop=[b,c,d]'")
+    assert names_of(load("parquet", tmp_path, "data.drop=[b,c,d]")) == ["a"]
+
+
+def test_a_model_reads_lists_and_structs_from_frames_as_from_files(tmp_path):
+    lists = [None if row == 4 else [row % 7, row / 2] for row in range(N)]
+    structs = [None if row == 5 else {"p": row, "p.q": row % 3, "l": [row % 5, None]} for row in range(N)]
+    dataset = load("parquet", write(tmp_path, v=pa.array(lists), s=pa.array(structs)), "data.drop=[s.l_1]")
+    columns = dataset.rows.x.columns
+    assert names_of(dataset) == ["a", "v_0", "v_1", "s.p", "s.p.q", "s.l_0"]
+    frame = pd.read_parquet(tmp_path / "t.parquet")
+    arrow_types = pd.read_parquet(tmp_path / "t.parquet", dtype_backend="pyarrow")
+    by_name = {"a": A, "v": lists, "s": structs}
+    for rows in (frame, arrow_types, pa.parquet.read_table(tmp_path / "t.parquet"), by_name):
+        np.testing.assert_array_equal(read_table(columns, rows).numbers, dataset.rows.x.numbers)
+    arrays = {"a": A[:2], "v": np.array([[0, 0], [1, 0.5]]), "s": structs[:2]}
+    np.testing.assert_array_equal(read_table(columns, arrays).numbers, dataset.rows.x.numbers[:2])
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"v": [[1, 2], [3]]}, "column 'v' has no value 'v_1' in row 1, but [3]"),
+        ({"v": [1.5, None]}, "columns 'v_0', 'v_1' are missing; there are 'v'"),
+        ({"v": [None, None]}, "columns 'v_0', 'v_1' are missing"),
+        ({"v_": [[1, 2], [3, 4]]}, "columns 'v_0', 'v_1' are missing"),
+    ],
+)
+def test_a_frame_whose_lists_are_too_short_or_no_lists_is_refused(rows, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_table((Column("v_0"), Column("v_1")), rows)
 
 
 def test_an_array_may_be_the_target_of_a_regression(tmp_path):
