@@ -241,3 +241,19 @@ def test_every_command_of_the_documentation_is_valid(overrides, sample_files):
 
 def test_the_documentation_has_commands():
     assert len(documented_commands()) >= 25
+
+
+def test_files_that_were_merged_before_are_as_new():
+    """Our files are merged once per process: overrides of one configuration do not show in the next."""
+    first = compose("data=iris")[1]
+    changed = compose("data=iris", "training.epochs=7", "~space.optimizer.sgd", "+space.optimizer.adam.beta1=[0.8]")[1]
+    assert changed["training"]["epochs"] == 7
+    assert set(first["space"]["optimizer"]) - set(changed["space"]["optimizer"]) == {"sgd"}
+    assert compose("data=iris")[1] == first
+
+
+def test_a_users_file_is_read_again(tmp_path):
+    for epochs in (3, 4):
+        (tmp_path / "short.yaml").write_text(f"defaults: [config, _self_]\ntraining: {{epochs: {epochs}}}\n")
+        (configuration,) = configurations(["--config-dir", str(tmp_path), "--config-name", "short"])
+        assert configuration.settings.training.epochs == epochs
