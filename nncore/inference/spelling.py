@@ -18,6 +18,7 @@ DAY_SECONDS = 86_400
 DURATION = "duration"  # the format of lengths of time, in seconds
 SPACE = "[ \\t\u00a0\u2009\u202f]"
 MINUS = "\u2212\u2013-"  # the last one last, as it stands in character classes
+DASHES = f"\u2014{MINUS}"  # in place of decimals: "12,-" is 12
 GROUP_SIGNS = {"": "", ",": ",", ".": r"\.", "'": "['\u2019]", " ": SPACE}  # thousands sign, as a regular expression
 # Texts that stand for a missing value where they are among numbers, dates or ordered categories; compared in lower case
 MISSING_WORDS = frozenset(
@@ -36,7 +37,7 @@ CLOCK = (
     r"(?P<H>[0-9]{1,2})(?::(?P<M>[0-5][0-9])(?::(?P<S>[0-5][0-9](?:[.,][0-9]+)?))?)?"
     r" *(?P<p>[AaPp]\.?[Mm]\.?)? *(?P<z>Z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?"
 )
-TIME_OF_DAY = re.compile(CLOCK)
+TIME_OF_DAY = re.compile(CLOCK + "(?: *(?:Uhr|h))?")
 CODES = {
     "d": "(?P<d>[0-9]{1,2})",
     "m": "(?P<m>[0-9]{1,2})",
@@ -59,7 +60,8 @@ COLONS = re.compile(
 )
 AMOUNT = r"([0-9]+(?:\.[0-9]+)?) *"
 LETTERS = re.compile(
-    rf"([{MINUS}])?P?(?:{AMOUNT}d(?:ays?)?)?[ ,T]*(?:{AMOUNT}h(?:(?:ou)?rs?)?)?[ ,]*(?:{AMOUNT}m(?:in(?:ute)?s?)?)?"
+    rf"([{MINUS}])?P?(?:{AMOUNT}w(?:eeks?)?)?[ ,]*(?:{AMOUNT}d(?:ays?)?)?"
+    rf"[ ,T]*(?:{AMOUNT}h(?:(?:ou)?rs?)?)?[ ,]*(?:{AMOUNT}m(?:in(?:ute)?s?)?)?"
     rf"[ ,]*(?:{AMOUNT}s(?:ec(?:ond)?s?)?)?",
     re.IGNORECASE,
 )
@@ -99,7 +101,7 @@ class Spelling:
         """The regular expression of a whole number text, for Python's re and for RE2."""
         group, point = GROUP_SIGNS[self.thousands], re.escape(self.decimal)
         grouped = rf"[1-9][0-9]{{0,2}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}}|" if group else ""
-        digits = rf"(?:{grouped}[0-9]+)(?:{point}[0-9]*)?|{point}[0-9]+"
+        digits = rf"(?:{grouped}[0-9]+)(?:{point}(?:[0-9]+|[{DASHES}]{{1,2}})?)?|{point}[0-9]+"
         by_length = sorted(self.units, key=lambda unit: -len(unit[0]))
         names = "|".join(re.escape(name) for name, _ in by_length)
         unit = [rf"(?P<unit{place}>{names})?{SPACE}*" if names else "" for place in range(4)]
@@ -161,7 +163,7 @@ class Spelling:
         power = sum(powers.get(parts.get(f"unit{place}", ""), 0) for place in range(4))
         power += int(parts["exponent"][1:] or 0)
         digits = re.sub(GROUP_SIGNS[self.thousands], "", parts["digits"]) if self.thousands else parts["digits"]
-        size = float(f"{digits.replace(self.decimal, '.')}e{power}")
+        size = float(f"{digits.replace(self.decimal, '.').rstrip(DASHES)}e{power}")
         return -size if parts["open"] or (signs and signs != "+") else size
 
     def days(self, value: Any) -> float:
@@ -185,8 +187,9 @@ class Spelling:
         if isinstance(value, date):
             moment = value
         else:
-            is_whole = isinstance(value, float) and value.is_integer()  # 20200131.0, an integer among missing ones
-            text = str(int(value) if is_whole else value).strip()
+            text = str(value).strip()
+            if isinstance(value, float):  # 20200131.0, an integer among missing ones; or 1.202, which was 01.2020
+                text = str(int(value)) if value.is_integer() else f"{value:.4f}"
             if is_missing_word(text):
                 return np.nan
             match = self._date.fullmatch(text) if self.format else None
@@ -287,7 +290,7 @@ def day_share(value: Any) -> float:
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a length of time: "36:10:00", "4:05.2", "1 days 02:00:00", "1h 30m", "PT1H30M".
+    """Return the seconds of a length of time, such as "36:10:00", "1 days 02:00:00", "2 weeks", "1h 30m", "PT1H30M".
 
     Parameters
     ----------
@@ -307,9 +310,9 @@ def seconds(text: str) -> float:
     if not match or not any(match.groups()[1:]):
         raise ValueError(f"{text!r} is not a length of time")
     sign, *amounts = match.groups()
+    factors = (7 * DAY_SECONDS, DAY_SECONDS, 3600, 60, 1)[-len(amounts) :]
     total = sum(
-        float((amount or "0").replace(",", ".")) * factor
-        for amount, factor in zip(amounts, (DAY_SECONDS, 3600, 60, 1), strict=True)
+        float((amount or "0").replace(",", ".")) * factor for amount, factor in zip(amounts, factors, strict=True)
     )
     return -total if sign else total
 

@@ -324,8 +324,9 @@ def as_text(value: Any) -> str:
     Returns
     -------
     str
-        A text as it is, unless it spells a number or a truth value: 3, 3.0, "3.0" and "03" are "3", True and "TRUE"
-        are "true". A date is "2020-01-31", with a time of day if it has one, in UTC. A missing value is "".
+        A text without blanks around it, unless it spells a number or a truth value: 3, 3.0, "3.0" and "03" are "3",
+        True and "TRUE" are "true". A date is "2020-01-31", with a time of day if it has one, in UTC. A missing value
+        is "".
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -336,7 +337,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, datetime):
         value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         return str(value).removesuffix(" 00:00:00")
-    text = str(value)
+    text = str(value).strip()
     if PLAIN_NUMBER.fullmatch(text):
         return as_text(float(text)) if "." in text else str(int(text))
     return text.lower() if text.lower() in ("true", "false") else text

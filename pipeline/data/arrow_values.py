@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nncore.inference.spelling import DAY_SECONDS, GROUP_SIGNS, MINUS, Spelling
+from nncore.inference.spelling import DASHES, DAY_SECONDS, GROUP_SIGNS, MINUS, Spelling
 from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, as_text
 from nncore.kernels.backend import Array
 
@@ -158,7 +158,7 @@ def numbers_in_bulk(texts: pa.Array, spelling: Spelling) -> Array:
     digits = group["digits"]
     if spelling.thousands:
         digits = pc.replace_substring_regex(digits, GROUP_SIGNS[spelling.thousands], "")
-    digits = pc.replace_substring(digits, spelling.decimal, ".")
+    digits = pc.replace_substring_regex(pc.replace_substring(digits, spelling.decimal, "."), f"[{DASHES}]", "")
     sizes = pc.binary_join_element_wise(digits, pa.array(power).cast(pa.string()), "e").cast(pa.float64())
     signs = pc.binary_join_element_wise(group["sign0"], group["sign1"], group["sign2"], "")
     brackets = pc.binary_join_element_wise(group["open"], group["close"], "")

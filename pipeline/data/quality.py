@@ -18,6 +18,9 @@ from pipeline.components.types import Dataset, Development, RawRows, Task
 MIN_ROWS = 20  # in smaller tables everything may be a coincidence
 MIN_DUPLICATES, DUPLICATE_SHARE = 3, 0.01
 LEAK_SCORE = 0.98  # accuracy or R2 of a tree on one column
+MISSING_CODE = re.compile("-?(9+|8+|7+|9+[678])")
+MIN_CODE_ROWS = 3
+MAX_NAMED = 10  # columns in one warning
 FAR, MIN_GAP = 3, 0.05  # the next column's error is so many times larger, and by this share of a guess's error
 MIN_LEAVES, LEAVES_PER_CLASS, MIN_LEAF_ROWS = 64, 4, 5
 LEAK_ROWS = 10_000  # that are sorted by each column
@@ -56,6 +59,7 @@ def data_warnings(
     y = development.rows.y
     return (
         *identifiers(dataset.rows.x, dropped),
+        *missing_codes(dataset.rows.x),
         *leaks(development.task, development.rows.x, y.reshape(len(y), -1), dropped),
         *duplicates(development.rows.x, y),
         *duplicates_across(development.rows.x, test.x),
@@ -68,6 +72,7 @@ def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
     """Columns that are unique per row, texts and whole numbers, and columns whose name says that they are a code."""
     if len(table) < MIN_ROWS:
         return
+    unique_numbers = []
     for column, values in table.column_values:
         if column.kind not in ("categorical", "numeric") or not _is_whole(column, values):
             continue
@@ -79,16 +84,25 @@ def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
                 f"column {column.name!r} looks like a code, but its {n_different:,} different numbers are read as "
                 f"amounts; declare it with {as_text}, or leave it out with {drop}"
             )
+        elif n_different == len(values) and is_number:
+            unique_numbers += [column.name] if values.min() >= 0 else []
         elif n_different == len(values):
             yield (
-                f"column {column.name!r} has a different {'whole number' if is_number else 'text'} in each of "
-                f"{len(values):,} rows, as an identifier has; a model cannot learn from one: leave it out with {drop}"
+                f"column {column.name!r} has a different text in each of {len(values):,} rows, as an identifier has; a "
+                f"model cannot learn from one: leave it out with {drop}"
             )
         elif is_number and n_different > 2 and IDENTIFIER.search(column.name):
             yield (
                 f"column {column.name!r} looks like an identifier, with {n_different:,} different numbers; leave it "
                 f"out with {drop}, or keep its rows together with {override('data.group', column.name)} split=grouped"
             )
+    if unique_numbers:
+        several, drop = len(unique_numbers) > 1, override("data.drop", [*dropped, *unique_numbers])
+        yield (
+            f"{'columns' if several else 'column'} {_named(unique_numbers)} {'have' if several else 'has'} a different "
+            f"whole number in each of {len(table):,} rows, as identifiers have, and amounts may have; a model cannot "
+            f"learn from identifiers: leave them out with {drop}"
+        )
 
 
 def leaks(task: Task, table: Table, y: Array, dropped: Sequence[str] = ()) -> Iterator[str]:
@@ -224,6 +238,29 @@ def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Itera
         f"clearly by column {name!r}; the test scores may not be those of new rows like the training rows: see whether "
         f"both files were made in the same way, or leave the column out with {override('data.drop', [*dropped, name])}"
     )
+
+
+def missing_codes(table: Table) -> Iterator[str]:
+    """Columns in which a number such as 999 or -99 stands far from all others, as codes for missing values do."""
+    for column, values in table.column_values:
+        if column.kind != "numeric" or column.spelling.units:
+            continue
+        different, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+        for place, inner in ((-1, different[:-1]), (0, different[1:])):
+            if len(inner) < 2 or counts[place] < MIN_CODE_ROWS or not MISSING_CODE.fullmatch(f"{different[place]:.0f}"):
+                continue
+            code, others = float(different[place]), inner.astype(np.float64)
+            if code.is_integer() and np.abs(others - code).min() > np.ptp(others):
+                cure = override("data.missing", ["", "NA", f"{code:.0f}"])
+                yield (
+                    f"column {column.name!r} has {code:.0f} in {counts[place]:,} rows, and else numbers from "
+                    f"{others.min():g} to {others.max():g}; if it stands for missing values, leave such cells empty, "
+                    f"or, for a CSV file, set {cure}"
+                )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
 
 
 def _is_whole(column: Column, values: Array) -> bool:

@@ -28,6 +28,8 @@ from pipeline.data.spellings import (
     AmbiguousError,
     Reading,
     begin_with_digits,
+    differ_in_case,
+    format_of_whole_dates,
     mistake_among,
     notes_on,
     reading_of,
@@ -229,6 +231,8 @@ class TableReader:
         declared = self.roles.kinds.get(column.name)
         if not (declared is None or declared in DECIDED_KINDS):
             return column
+        if column.type == "long" and declared is None and (format_ := self._whole_dates(column.name)) is not None:
+            return replace(column, kind="date", type="datetime", spelling=Spelling(format=format_))
         if column.type == "double" and self._hints.decimal:  # a model may get as texts what Arrow reads as numbers
             return replace(column, spelling=Spelling(self._hints.decimal))
         reading = self._reading(column.name, declared)
@@ -236,6 +240,20 @@ class TableReader:
             return column
         column_type: ColumnType = "datetime" if reading.kind == "date" else "string"
         return replace(column, kind=reading.kind, type=column_type, spelling=reading.spelling)
+
+    def _whole_dates(self, name: str) -> str | None:
+        """The format of dates that are whole numbers, such as 20200131 or 202001; None if these are numbers."""
+        if not pa.types.is_integer(self._raw.schema.field(name).type):
+            return None
+        parts = [values.unique().drop_null() for _, values in self._selected_chunks(name)]
+        numbers = np.unique(np.concatenate([part.to_numpy(zero_copy_only=False) for part in parts]))
+        format_ = format_of_whole_dates(numbers)
+        if format_ is not None:
+            day = np.datetime64(int(Spelling(format=format_).days(int(numbers[0]))), "D")
+            self.notes.append(
+                f"column {name!r}: {numbers[0]} read as {day}; {kinds_override(name, 'numeric')} reads a number"
+            )
+        return format_
 
     def _spelled(self, name: str) -> Column | None:
         """A column with another role whose texts are read as numbers or dates; None for other columns."""
@@ -293,6 +311,11 @@ class TableReader:
                 f"{self.label}: column {name!r} holds {mistake.noun}, but {mistake.text!r} in row "
                 f"{self._row_of(name, mistake.text)}; correct it, leave it empty if it is missing, or set "
                 f"{kinds_override(name, 'categorical')}"
+            )
+        if pair := differ_in_case(texts):
+            self.notes.append(
+                f"column {name!r} holds texts that differ in capital letters only, such as {pair[0]!r} and "
+                f"{pair[1]!r}, which are different categories; write them alike if they are the same"
             )
         if begin_with_digits(texts, counts):
             example = texts[0].as_py()

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nncore.inference.spelling import (
+    DASHES,
     DURATION,
     GROUP_SIGNS,
     MINUS,
@@ -26,7 +27,8 @@ from nncore.inference.spelling import (
     day_share,
     seconds,
 )
-from nncore.inference.table import ColumnKind
+from nncore.inference.table import ColumnKind, as_text
+from nncore.kernels.backend import Array
 from pipeline.data.arrow_values import numbers_in_bulk
 
 # the words that stand for signs in settings, as they need no quotes in a shell
@@ -35,6 +37,8 @@ N_PROBED = 500  # texts that show whether a column can hold numbers, dates or ra
 MAX_RANGES = 100
 MAX_WHOLE_LEVELS = 20  # whole numbers and a word may be levels: 4, 6 and 8 cylinders, or a rotary engine
 FIRST_DAY, LAST_DAY = -172_000, 120_000  # from 1499 to 2298
+FIRST_WHOLE_DATE, LAST_WHOLE_DATE = 19_000_101, 21_001_231  # of dates that are written as whole numbers
+MIN_WHOLE_DATES, MIN_WHOLE_MONTHS = 3, 13  # different ones; with fewer it may be chance
 LONGEST_UNIT = 20
 MOST_DIGITS = 15  # of an integer that float64 holds exactly
 CURRENCIES = re.compile(
@@ -48,6 +52,13 @@ POWERS = {
     **dict.fromkeys(("b", "bn", "mrd", "billion", "billions"), 9),
     **dict.fromkeys(("t", "tn", "trillion"), 12),
 }
+FAMILIES = (  # of units that may stand in one column, with powers of ten
+    {"b": 0, "byte": 0, "bytes": 0, "kb": 3, "mb": 6, "gb": 9, "tb": 12},
+    {"mg": -3, "g": 0, "kg": 3, "t": 6},
+    {"mm": -3, "cm": -2, "dm": -1, "m": 0, "km": 3},
+    {"ml": -3, "cl": -2, "dl": -1, "l": 0},
+    {"hz": 0, "khz": 3, "mhz": 6, "ghz": 9},
+)
 PERCENT = {"%": -2, "\uff05": -2, "\u2030": -3}
 # before, the digits with their signs, after
 SEPARATORS = "|".join(("[0-9.,]", GROUP_SIGNS["'"], GROUP_SIGNS[" "]))
@@ -57,6 +68,8 @@ NUMBER = (
     r"(?P<after>(?:[^0-9].*)?)$"
 )
 FIRST_DIGIT = r"^[^\pL]*[0-9]"
+MONTH_AND_YEAR = r"^(0[1-9]|[1-9]|1[0-2])[.](19|20)[0-9]{2}$"
+FISCAL_YEAR = re.compile(r"(?:FY ?)?(19[0-9]{2}|20[0-9]{2}) ?[-/\u2013] ?([0-9]{2})", re.IGNORECASE)
 UNIT = re.compile(r"[^0-9:()]*[^0-9:()\s]|[a-z]{1,2}[23]|/ ?(5|10|100)", re.IGNORECASE)
 FORMATS = (
     *("%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%b %d %Y", "%Y %b %d", "%d %b %y"),
@@ -198,6 +211,38 @@ def begin_with_digits(texts: pa.Array, counts: pa.Array) -> bool:
     return bool(2 * n_digits > (pc.sum(counts).as_py() or 0))
 
 
+def differ_in_case(texts: pa.Array) -> tuple[str, str] | None:
+    """Two texts that differ in capital letters only; truth values are one however they are written."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    first: dict[str, str] = {}
+    if pc.count_distinct(pc.utf8_lower(trimmed)).as_py() < pc.count_distinct(trimmed).as_py():
+        for text in trimmed.to_pylist():
+            other = first.setdefault(text.lower(), text)
+            if other != text and as_text(other) != as_text(text):
+                return other, text
+    return None
+
+
+def format_of_whole_dates(numbers: Array) -> str | None:
+    """The format of whole numbers that are all dates such as 20200131 ("") or months such as 202001; else None.
+
+    Parameters
+    ----------
+    numbers : array (L,)
+        All different numbers of a column, ascending.
+    """
+    for format_, n_least, scale in (("", MIN_WHOLE_DATES, 1), ("%Y%m", MIN_WHOLE_MONTHS, 100)):
+        days = numbers.astype(np.int64) * scale + (scale > 1)
+        if len(days) >= n_least and days[0] >= FIRST_WHOLE_DATE and days[-1] <= LAST_WHOLE_DATE:
+            year, month, day = days // 10_000, days // 100 % 100, days % 100
+            if ((month >= 1) & (month <= 12) & (day >= 1)).all():
+                months = (year - 1970).astype("M8[Y]").astype("M8[M]") + (month - 1)
+                n_days = ((months + 1).astype("M8[D]") - months.astype("M8[D]")).astype(np.int64)
+                if (day <= n_days).all():
+                    return format_
+    return None
+
+
 def without_missing_words(texts: pa.Array) -> pa.Array:
     """The texts that are neither blank nor in MISSING_WORDS."""
     return texts.filter(pc.invert(_is_missing_word(texts)))
@@ -206,6 +251,8 @@ def without_missing_words(texts: pa.Array) -> pa.Array:
 def bounds_of(text: str) -> tuple[float, float] | None:
     """The bounds of a range such as "18-24", "<18" or "65+", or of a single number; None for other texts."""
     text = text.strip()
+    if first_year := _first_fiscal_year(text):
+        return first_year, first_year + 1
     for pattern, n_bounds in ((RANGE, 2), (BELOW, -1), (ABOVE, 1), (SINGLE, 0)):
         match = pattern.fullmatch(text)
         if match:
@@ -218,6 +265,12 @@ def bounds_of(text: str) -> tuple[float, float] | None:
             low, high = values[0], values[-1]
             return (low, high) if n_bounds in (0, 2) else (-np.inf, high) if n_bounds < 0 else (low, np.inf)
     return None
+
+
+def _first_fiscal_year(text: str) -> int:
+    """2019 of "2019/20"; 0 for texts that are no two years in a row."""
+    match = FISCAL_YEAR.fullmatch(text.strip())
+    return int(match[1]) if match and (int(match[1]) + 1) % 100 == int(match[2]) else 0
 
 
 def _is_missing_word(texts: pa.Array) -> pa.Array:
@@ -239,7 +292,7 @@ def _numbers(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     before, cores, after = (pc.struct_field(parts, name) for name in ("before", "core", "after"))
     has_zero = pc.match_substring_regex(cores, "^[0.,]+$")
     units = _units(before, after, has_zero)
-    if units is None or (not units and pc.any(pc.match_substring_regex(cores, "^(0[0-9]+|[0-9]{16,})$")).as_py()):
+    if units is None or (not units and _are_no_amounts(cores)):
         return None
     candidates = [pair for pair in _sign_candidates(cores, hints) if _all_match(cores, Spelling(pair[1], pair[0]))]
     if not candidates:
@@ -262,13 +315,24 @@ def _numbers(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     return None if np.isnan(numbers_in_bulk(signed, spelling)).any() else Reading("numeric", spelling, reason)
 
 
+def _are_no_amounts(cores: pa.Array) -> bool:
+    """Whether digits are codes with leading zeros or of very many digits, or months and years such as 01.2020."""
+    if pc.any(pc.match_substring_regex(cores, "^(0[0-9]+|[0-9]{16,})$")).as_py():
+        return True
+    are_months = pc.all(pc.match_substring_regex(cores, MONTH_AND_YEAR)).as_py()
+    return bool(are_months and pc.any(pc.starts_with(cores, "0")).as_py())
+
+
 def _sign_candidates(cores: pa.Array, hints: Hints) -> list[tuple[str, str]]:
     """Pairs of a thousands and a decimal sign that differ for these numbers."""
+    with_exponent = cores.filter(pc.match_substring_regex(cores, "[eE]"))  # whose digits are not in groups
     occurring = [
         sign for sign in GROUP_SIGNS if sign and pc.any(pc.match_substring_regex(cores, GROUP_SIGNS[sign])).as_py()
     ]
     pairs: dict[tuple[str, str], tuple[str, str]] = {}
     for thousands in ("", *occurring):
+        if thousands and pc.any(pc.match_substring_regex(with_exponent, GROUP_SIGNS[thousands])).as_py():
+            continue
         for decimal in hints.decimal or ".,":
             if thousands != decimal:
                 effective = (thousands, decimal if decimal in occurring else "")
@@ -327,7 +391,7 @@ def _units(before: pa.Array, after: pa.Array, is_zero: pa.Array) -> tuple[tuple[
     plain_rows = pc.and_(pc.invert(is_zero), pc.equal(pc.utf8_trim_whitespace(after), ""))
     some_plain = bool(pc.any(plain_rows).as_py())
     currencies = fronts | {back for back in backs if _is_currency(back)}
-    powers = _power_units(backs - {""}, currencies, some_plain)
+    powers = _power_units(backs - {""}, currencies, some_plain) or _family_units(backs - {""}, some_plain)
     rest = backs - {""} - currencies - set(powers)
     if len({name.casefold().rstrip(".") for name in currencies}) > 1:
         return None
@@ -350,9 +414,17 @@ def _power_units(backs: set[str], currencies: set[str], some_plain: bool) -> dic
     return dict(sorted(powers.items())) if currencies or beside_others else {}
 
 
+def _family_units(backs: set[str], some_plain: bool) -> dict[str, int]:
+    """Different units of one family, such as KB and MB, with their powers of ten."""
+    if some_plain or len(backs) < 2:
+        return {}
+    families = [family for family in FAMILIES if all(back.casefold() in family for back in backs)]
+    return {back: families[0][back.casefold()] for back in sorted(backs)} if families else {}
+
+
 def _bare(text: str) -> str:
     """A unit behind a number without blanks, minus signs and brackets."""
-    return text.strip().strip("()").strip().strip(MINUS).strip()
+    return text.strip().strip("()").strip().strip(DASHES).strip()
 
 
 def _bare_front(text: str) -> str:
@@ -381,6 +453,8 @@ def _durations(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
 
 
 def _dates(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
+    if len(texts) > 1 and all(map(_first_fiscal_year, texts.to_pylist())):
+        return None
     formats = [hints.date_format] if hints.date_format is not None else []
     for format_ in (*formats, ""):
         if _all_readable(Spelling(format=format_).days, texts):

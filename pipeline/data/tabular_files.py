@@ -38,6 +38,7 @@ from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.parts import conflicting_columns, flattened, stacked
 from pipeline.data.reader import RawTable, TableReader
 from pipeline.data.roles import Roles, Value, did_you_mean
+from pipeline.data.spellings import MONTH_AND_YEAR
 from pipeline.data.tables import dataset_of, feature_columns, require_columns
 
 BLOCK_BYTES = 1 << 20  # of a CSV file that Arrow reads at once; the first block shows the types of the columns
@@ -285,17 +286,19 @@ class Csv(TabularFile):
     def _misread_texts(self, table: Any, has_leading_zeros: bool) -> list[str]:
         """Columns of which Arrow makes another thing than they may be.
 
-        Codes with leading zeros, lengths of time, and integers of so many digits that float64 loses some.
+        Codes with leading zeros, lengths of time, integers of so many digits that float64 loses some, and months such
+        as 01.2020.
         """
         integers = [f.name for f in table.schema if pa.types.is_integer(f.type) and f.name not in self.kinds]
         lengths = [f.name for f in table.schema if pa.types.is_time(f.type) and self.kinds.get(f.name) == "numeric"]
         numbers = {*self.kinds, *(self.targets if self.task == "regression" else ())}
         floats = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.name not in numbers]
         long_integers = [name for name in floats if _has_lost_digits(table[name])]
-        return [*(integers if has_leading_zeros else ()), *lengths, *long_integers]
+        months = [name for name in floats if has_leading_zeros and _may_be_months(table[name])]
+        return [*(integers if has_leading_zeros else ()), *lengths, *long_integers, *months]
 
     def _with_texts(self, table: Any, texts: Any, names: list[str]) -> Any:
-        """The table with those columns as texts that are lengths of time, codes with leading zeros or long integers."""
+        """The table with those columns as texts that are what `_misread_texts` names."""
         matches = pyarrow.compute.match_substring_regex
         for name in names:
             values, type_ = texts[name], table.schema.field(name).type
@@ -303,7 +306,10 @@ class Csv(TabularFile):
                 has_zeros = pyarrow.compute.any(matches(values, "^\\s*0[0-9]")).as_py()
                 is_text = has_zeros and pyarrow.compute.count_distinct(values).as_py() <= self.max_levels
             else:
-                is_text = pa.types.is_time(type_) or pyarrow.compute.all(matches(values, "^\\s*[0-9]+\\s*$")).as_py()
+                is_text = pa.types.is_time(type_) or any(
+                    pyarrow.compute.all(matches(pyarrow.compute.utf8_trim_whitespace(values), pattern)).as_py()
+                    for pattern in ("^[0-9]+$", MONTH_AND_YEAR)
+                )
             if is_text:
                 table = table.set_column(table.schema.get_field_index(name), name, values)
         return table
@@ -434,6 +440,13 @@ def _has_lost_digits(values: pa.ChunkedArray) -> bool:
     """Whether all values are so large that float64 does not tell an integer from the next one."""
     smallest = pyarrow.compute.min(pyarrow.compute.abs(values)).as_py()
     return smallest is not None and smallest >= 2**53
+
+
+def _may_be_months(values: pa.ChunkedArray) -> bool:
+    """Whether all values are months and years such as 1.2020, by their numbers."""
+    bounds = pyarrow.compute.min_max(values)
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    return low is not None and low >= 1.19 and high < 12.21
 
 
 def _may_turn_out_fractional(arrow_type: pa.DataType) -> bool:

@@ -164,7 +164,7 @@ def _labels(values: Array) -> Array:
         return values
     if values.dtype.kind == "f" and bool((values == np.round(values)).all()):
         return values.astype(np.int64)
-    return np.array([value if isinstance(value, str) else as_text(value) for value in values.tolist()])
+    return np.array([value.strip() if isinstance(value, str) else as_text(value) for value in values.tolist()])
 
 
 def _are_few_integers(values: Array) -> bool:

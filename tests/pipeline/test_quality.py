@@ -103,6 +103,42 @@ def test_columns_that_are_no_identifiers_are_not_named(name, make):
     assert warned(dataset(*drawn(**{name: make}))) == ()
 
 
+def test_several_columns_of_different_whole_numbers_have_one_warning():
+    data = dataset(
+        *drawn(
+            ids=lambda random, y: np.arange(N),
+            births=lambda random, y: random.permutation(10**6)[:N],
+            change=lambda random, y: random.permutation(10**6)[:N] - 500_000,  # identifiers are not negative
+        )
+    )
+    (text,) = warned(data)
+    assert text.startswith("columns 'ids', 'births' have a different whole number in each of 400 rows")
+    assert text.endswith("'data.drop=[ids,births]'")
+
+
+@pytest.mark.parametrize("code", [999, -99, 9, 98])
+def test_codes_for_missing_values_are_named(code):
+    def answers(random, y):
+        return np.where(np.arange(N) < 7, code, random.integers(1, 4, N))
+
+    (text,) = warned(dataset(*drawn(q=answers)))
+    assert text.startswith(f"column 'q' has {code} in 7 rows, and else numbers from 1 to 3; ")
+    assert text.endswith(f"""'data.missing=["",NA,"{code}"]'""")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda random, y: np.where(np.arange(N) < 2, 999, random.integers(1, 4, N)),  # in too few rows
+        lambda random, y: np.where(np.arange(N) < 7, 99, random.integers(1, 99, N)),  # in line with others
+        lambda random, y: np.where(np.arange(N) < 7, 1000, random.integers(1, 4, N)),  # no code
+        lambda random, y: np.where(np.arange(N) < 7, 9, 1),  # a choice of two
+    ],
+)
+def test_numbers_that_are_no_codes_for_missing_values_are_not_named(make):
+    assert warned(dataset(*drawn(q=make))) == ()
+
+
 @pytest.mark.parametrize("spelling", [Spelling(units=(("$", 0),)), Spelling(thousands=",")])
 def test_amounts_with_a_unit_or_thousands_signs_are_no_identifiers(spelling):
     data = dataset(*drawn(price=lambda random, y: random.permutation(10**6)[:N]))

@@ -90,6 +90,13 @@ NUMBERS = {
     "degrees": (["-5 °C", "20.5 °C", "7 °C"], [-5, 20.5, 7], "°C"),
     "out of ten": (["7/10", "8.5/10", "10/10"], [7, 8.5, 10], "/10"),
     "and more": (["1,000+", "10,000+", "500+"], [1000, 10000, 500], "+"),
+    "decimal commas and exponents": (["1,177e-05", "2,866e+01", "1,582E2"], [1.177e-5, 28.66, 158.2], "1234,5"),
+    "dashes for no cents": (["12,-", "1.234,--", "7,50"], [12, 1234, 7.5], "1.234,5"),
+    "dashes for no cents, in Swiss francs": (["Fr. 1'234.\u2014", "Fr. 12.50"], [1234, 12.5], ""),
+    "a minus behind whole numbers": (["12-", "1,234-", "7"], [-12, -1234, 7], ""),
+    "sizes of files": (["1.2 MB", "300 KB", "12 B"], [1.2e6, 3e5, 12], "1MB is 1000000"),
+    "weights": (["5 kg", "500 g", "2.5kg"], [5000, 500, 2500], "1kg is 1000"),
+    "weeks and days": (["3 days", "2 weeks", "1 day"], [259200, 1209600, 86400], "seconds"),
     "thousands and millions in letters": (["$1.5M", "$20K", "$500"], [1.5e6, 2e4, 500], "1M is 1000000"),
     "question marks": (["?", "1", "2", "3.5"], [np.nan, 1, 2, 3.5], ""),
     "words for missing": (["unknown", "1", "-", "N.A."], [np.nan, 1, np.nan, np.nan], ""),
@@ -126,11 +133,45 @@ DATES = {
     ),
     "years and months": (["2019-05", "2011-12"], [(2019, 5, 1), (2011, 12, 1)]),
     "months and years": (["05/2019", "12/2011"], [(2019, 5, 1), (2011, 12, 1)]),
+    "months and years with points": (["05.2019", "12.2011"], [(2019, 5, 1), (2011, 12, 1)]),
+    "whole numbers": (["20190522", "20111203", "20120229"], [(2019, 5, 22), (2011, 12, 3), (2012, 2, 29)]),
+    "years and months as whole numbers": (
+        [f"{year}{month:02}" for year in (2019, 2021) for month in range(1, 13)],
+        [(year, month, 1) for year in (2019, 2021) for month in range(1, 13)],
+    ),
     "months in letters": (["May-2019", "Dec-2011"], [(2019, 5, 1), (2011, 12, 1)]),
     "quarters": (["2019Q2", "2011Q4", "2011 Q1"], [(2019, 4, 1), (2011, 10, 1), (2011, 1, 1)]),
     "quarters first": (["Q2 2019", "Q4 2011"], [(2019, 4, 1), (2011, 10, 1)]),
     "with words for missing": (["2019-05-22", "unknown", "2011-12-03"], [(2019, 5, 22), None, (2011, 12, 3)]),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [20190522, 20111203, 20120230],  # no such day
+        [20190522, 20111203],  # too few
+        range(200001, 200013),  # which may be numbers in order
+        range(200001, 200030),
+        [10100101, 10100102, 10100103],
+    ],
+)
+def test_whole_numbers_that_are_not_all_dates_are_numbers(numbers, tmp_path):
+    column, values, _, _ = column_with(tmp_path, numbers)
+    assert (column.kind, values.tolist()) == ("numeric", [*numbers])
+
+
+def test_whole_numbers_that_are_dates_are_noted_and_may_be_declared_numbers(tmp_path):
+    dates = ["20190522", "20111203", "20120229"]
+    assert column_with(tmp_path, dates)[3] == [
+        "column 'c': 20111203 read as 2011-12-03; +data.kinds.c=numeric reads a number"
+    ]
+    column, values, _, notes = column_with(tmp_path, dates, "+data.kinds.c=numeric")
+    assert (column.kind, values.tolist(), notes) == ("numeric", [*map(int, dates)], [])
+
+
+def test_fractions_like_months_without_a_zero_in_front_are_numbers(tmp_path):
+    assert column_with(tmp_path, ["1.2019", "2.2031", "7.1999"])[1].tolist() == [1.2019, 2.2031, 7.1999]
 
 
 @pytest.mark.parametrize("case", DATES)
@@ -142,7 +183,13 @@ def test_texts_are_read_as_dates(case, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "texts", [["20:06", "23:04", "03:15"], ["8:06 PM", "11:04 pm", "3:15 am"], ["20:06:00", "23:04:00", "?"]]
+    "texts",
+    [
+        ["20:06 Uhr", "23:04 Uhr", "03:15 Uhr"],
+        ["20:06", "23:04", "03:15"],
+        ["8:06 PM", "11:04 pm", "3:15 am"],
+        ["20:06:00", "23:04:00", "?"],
+    ],
 )
 def test_times_of_day_are_their_place_in_the_day(texts, tmp_path):
     column, values, entry, _ = column_with(tmp_path, texts)
@@ -157,6 +204,8 @@ RANGES = {
     "intervals of pandas": ["(0, 10]", "(10, 20]", "(20, 30]", "(30.5, 100.0]"],
     "incomes": ["<$10,000", "$10,000 - $19,999", "$20,000-$49,999", "$50,000+"],
     "years": ["< 1 year", "1 - 2 years", "3 - 9 years", "10+ years"],
+    "fiscal years": ["2009/10", "2010/11", "2011/12", "2012/13"],
+    "fiscal years that could be months": ["2001-02", "2002-03", "2003-04", "2004-05"],
     "dashes": ["1\u20135", "6\u201310", "11\u201320", ">20"],
 }
 
@@ -256,6 +305,19 @@ def test_a_word_among_few_whole_numbers_makes_them_categories(tmp_path):
     column, values, _, notes = column_with(tmp_path, ["4", "6", "8", "8", "rotary"])
     assert (column.kind, column.levels, values.tolist()) == ("categorical", ("4", "6", "8", "rotary"), [0, 1, 2, 2, 3])
     assert any("4 different values, numbers and 'rotary' in row 5, which are read as categories" in n for n in notes)
+
+
+def test_blanks_around_texts_do_not_count(tmp_path):
+    column, codes, _, _ = column_with(tmp_path, ["red", " red", "green ", "green"])
+    assert (column.levels, codes.tolist()) == (("green", "red"), [1, 1, 0, 0])
+    classes = dataset_with(tmp_path, [" yes", "no ", "yes", "no"], target="c").rows.y
+    assert classes[:4].tolist() == ["yes", "no", "yes", "no"]
+
+
+def test_texts_that_differ_in_capital_letters_only_are_noted(tmp_path):
+    *_, notes = column_with(tmp_path, ["ja", "nein", "Ja"])
+    assert any("differ in capital letters only, such as 'ja' and 'Ja'" in note for note in notes)
+    assert column_with(tmp_path, ["ja", "nein", "vielleicht"])[3] == []
 
 
 def test_a_setting_decides_only_what_the_column_leaves_open(tmp_path):
