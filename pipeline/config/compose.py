@@ -48,6 +48,7 @@ from pipeline.config.hydra_sources import (
     check_folder,
     check_hydra_part,
     check_overrides,
+    few_references,
     read_folders_only,
 )
 from pipeline.config.overrides import Assignment, readable
@@ -195,14 +196,19 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         overrides, assignments = readable(options.overrides, _can_read)
         composed = _compose(overrides, assignments, options.config_name or "config")
         if assignments and options.cfg == "job":  # Hydra cannot read them
-            sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
+            with few_references():
+                sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
             return
         arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
     primary = [] if options.config_path is None else ["--config-path", options.config_path]
     sys.argv[1:] = [*arguments, *primary]  # which hydra.main reads; for it, a relative path would begin at this file
-    hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
+    try:
+        with few_references():
+            hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
+    except OmegaConfBaseException as error:
+        raise SettingError(" ".join(str(error).split())) from None
 
 
 def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
@@ -210,7 +216,8 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
     overrides = list(overrides)
     while True:
         try:
-            composed = _merged(name, overrides)
+            with few_references():
+                composed = _merged(name, overrides)
             break
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError, too
             clash = error.__cause__.full_key if isinstance(error.__cause__, ConfigTypeError) else None
@@ -284,6 +291,8 @@ def _check_file(file: Path) -> None:
         raise SettingError(f"{file}{line}: {reason}; {cure}") from None
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError(f"{file} cannot be read ({error}); save it as UTF-8 text") from None
+    except OmegaConfBaseException as error:
+        raise SettingError(f"{file} cannot be read: {' '.join(str(error).split())}; correct it") from None
     if not OmegaConf.is_dict(content):
         raise SettingError(f"{file} must hold settings as name: value, but does not; correct it")
 
@@ -299,7 +308,8 @@ def _checked(config: DictConfig) -> Configuration:
 def _plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values, with all references resolved."""
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        with few_references():
+            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise SettingError(f"{error.full_key} must be given: {error.full_key}=...") from None
     except OmegaConfBaseException as error:

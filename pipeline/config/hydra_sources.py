@@ -8,7 +8,8 @@ folders, and its own part stays as it is.
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.base import Container
 from omegaconf.resolvers import oc
 
 from pipeline.components.errors import SettingError
@@ -39,6 +41,9 @@ INSTEAD = {
 }
 LARGEST_FILE = 4_000_000  # bytes of a configuration file
 MOST_VALUES = 100_000  # of a configuration file, counted where they are used
+LONGEST_WITH_REFERENCES = 100_000  # characters of a text, for each of which parsing takes half a kilobyte
+MOST_REFERENCES = 10_000  # of a configuration, counted where they are used
+REFERENCE = LARGEST_FILE // MOST_REFERENCES  # characters that take as long as a reference
 
 
 def read_folders_only() -> None:
@@ -164,6 +169,12 @@ def check_content(file: Path) -> None:
 
     def count(node: yaml.Node | None) -> int:
         if not isinstance(node, yaml.CollectionNode):
+            if node and "${" in node.value and len(node.value) > LONGEST_WITH_REFERENCES:
+                line = node.start_mark.line + 1
+                raise SettingError(
+                    f"{file}, line {line}: a text with references (${{name}}) must have at most "
+                    f"{LONGEST_WITH_REFERENCES:,} characters, but has {len(node.value):,}; shorten it"
+                )
             return 1
         if id(node) not in counted:
             counted[id(node)] = MOST_VALUES + 1  # for an alias inside the node that it stands for
@@ -180,6 +191,49 @@ def check_content(file: Path) -> None:
         raise SettingError(
             f"{file} must have at most {MOST_VALUES:,} values, but has more, counted where its aliases (*name) use them"
         )
+
+
+@contextmanager
+def few_references() -> Iterator[None]:
+    """Raise SettingError, within the block, where references such as ${name} stand for too much, as when each doubles.
+
+    OmegaConf resolves a reference anew wherever it is met, and has no limit. Both methods that resolve one are counted.
+    """
+    total, refusal = 0, None
+
+    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def resolve(container: Container, *arguments: Any, **options: Any) -> Any:
+            nonlocal total, refusal
+            value = method(container, *arguments, **options)
+            if isinstance(value, DictConfig | ListConfig):
+                length = 10 * len(str(OmegaConf.to_container(value)))  # because each of its values is resolved, too
+            else:
+                length = len(str(value))
+            total += REFERENCE + length
+            if total > LARGEST_FILE:
+                name = options.get("inter_key") or options.get("key")
+                refusal = SettingError(
+                    f"{name}: the references (${{name}}) of all settings must be at most {MOST_REFERENCES:,} and stand "
+                    f"for at most {MOST_VALUES:,} values, counted where they are used, but are more; use fewer"
+                )
+                raise refusal
+            return value
+
+        return resolve
+
+    methods = {name: getattr(Container, name) for name in ("_resolve_node_interpolation", "_evaluate_custom_resolver")}
+    try:
+        for name, method in methods.items():
+            setattr(Container, name, counted(method))
+        yield
+    except Exception:
+        if refusal:
+            raise refusal from None  # without what OmegaConf and Hydra put around it
+        raise
+    finally:
+        for name, method in methods.items():
+            setattr(Container, name, method)
 
 
 def _other_owner(file: Path) -> Path | None:

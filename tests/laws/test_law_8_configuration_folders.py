@@ -143,6 +143,8 @@ BOMBS = {
     "no YAML": "a: [1\nb: {",
     "text": "some words\n",
     "another encoding": "name: größe\n",
+    "a long text with a reference": "x: ${seed}" + "a" * 1_000_000,
+    "a reference without an end": "x: '${oc.create:{'",
 }
 
 
@@ -154,6 +156,53 @@ def test_law_8_a_file_that_cannot_be_settings_is_named_within_seconds(content, t
     with pytest.raises(SettingError, match=r"mine\.yaml(, line \d+:| must | cannot be read)"):
         configurations(["--config-dir", str(tmp_path), "space=mine"])
     assert time.monotonic() - began < 10
+
+
+def doubling(first, line):
+    """Settings of which each of 30 stands for the one before it twice."""
+    return [f"x0: {first}", *(line.format(f"x{number + 1}", f"x{number}") for number in range(30))]
+
+
+REFERENCES = {
+    "texts": doubling("ab", "{0}: ${{{1}}}${{{1}}}"),
+    "the last one first": doubling("ab", "{0}: ${{{1}}}${{{1}}}")[::-1],
+    "mappings": doubling("{a: 1}", "{0}: {{a: '${{{1}}}', b: '${{{1}}}'}}"),
+    "selected texts": doubling("ab", "{0}: ${{oc.select:{1}}}${{oc.select:{1}}}"),
+    "decoded texts": doubling("ab", "{0}: \"${{oc.decode:'${{{1}}}${{{1}}}'}}\""),
+    "values of mappings": doubling("{a: 1}", "{0}: {{a: '${{oc.dict.values:{1}}}', b: '${{oc.dict.values:{1}}}'}}"),
+    "names in names": doubling(
+        "{y: ab, next: y}", "{0}: {{y: '${{{1}.${{{1}.next}}}}${{{1}.${{{1}.next}}}}', next: y}}"
+    ),
+    "one text very often": ["x0: " + "a" * 100_000, "x1: '" + "${x0}" * 10_000 + "'"],
+    "one list very often": [f"x0: {[1] * 10_000}", f"x1: {['${x0}'] * 9_000}"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", REFERENCES)
+def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(content, tmp_path):
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "mine.yaml").write_text("\n".join(["# @package _global_", *REFERENCES[content]]))
+    began = time.process_time()
+    with pytest.raises(
+        SettingError, match=r"^\S+: the references \(\$\{name\}\) of all settings must be at most 10,000"
+    ):
+        configurations(["--config-dir", str(tmp_path), "+space@_global_=mine"])
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("option", [(), ("--cfg", "job", "--resolve"), ("--multirun", "seed=1,2")])
+def test_law_8_references_on_the_command_line_are_limited(option, monkeypatch, capsys):
+    line = [f"+x{number + 1}=${{x{number}}}${{x{number}}}" for number in range(30)]
+    assert "the references (${name})" in error_line(["+x0=ab", *line, *option], monkeypatch, capsys)
+
+
+def test_law_8_ordinary_references_are_resolved(tmp_path):
+    names = [f"c{number}" for number in range(500)]
+    (tmp_path / "x.csv").write_text(f"{','.join(names)},y\n" + "1," * 500 + "2\n")
+    kinds = (f"+data.kinds.{name}=${{data.kinds.c0}}" for name in names[1:])
+    settings, _ = compose(f"data.path={tmp_path / 'x.csv'}", "data.target=y", "+data.kinds.c0=numeric", *kinds)
+    assert settings.data.kinds == dict.fromkeys(names, "numeric")
 
 
 @pytest.fixture
