@@ -11,7 +11,7 @@ from pipeline.components.file_words import FORMATS, PATTERN, format_of, names_fi
 from pipeline.components.overrides import expression
 from pipeline.data.roles import Roles
 
-OF_FILES = ("test", "delimiter", "decimal", "encoding", "header", "skip_rows", "sheet", "missing")
+OF_FILES = ("test", "bad_lines", "delimiter", "decimal", "encoding", "header", "skip_rows", "sheet", "missing")
 SHORT_NAME = re.compile(
     rf"(\+{{0,2}}|~)({'|'.join((*(field.name for field in dataclasses.fields(Roles)), *OF_FILES))})\b"
 )

@@ -17,7 +17,12 @@ AUTO = "auto"
 SAMPLE_BYTES = 1 << 18
 N_LINES = 100  # that are looked at
 DELIMITERS = (",", ";", "\t", "|", " ")
-DELIMITER_WORDS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
+RARE_DELIMITERS = ("~", "^", "\x01", ":")  # only where they show the names that settings name
+DELIMITER_WORDS = {
+    **{"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "},
+    **{"tilde": "~", "caret": "^", "ctrl_a": "\x01", "colon": ":"},
+}
+UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
 DECIMAL_WORDS = {"point": ".", "comma": ","}
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -60,9 +65,12 @@ class CsvLayout(NamedTuple):
     names : tuple of str or None
         The names of the columns if the file has no header.
     corrected_header : tuple of str or None
-        The names of the columns if some are equal in the header.
+        The names of the columns if they are not those of the header, as some are equal, have blanks around them, or the
+        rows have one value more.
     corrections : tuple of str
         A note on them, or none.
+    is_aligned : bool
+        Whether several blanks, or blanks at the beginning of a line, stand for one delimiter.
     """
 
     encoding: str
@@ -72,6 +80,7 @@ class CsvLayout(NamedTuple):
     names: tuple[str, ...] | None
     corrected_header: tuple[str, ...] | None
     corrections: tuple[str, ...]
+    is_aligned: bool
 
     def notes(self, settings: CsvSettings) -> tuple[str, ...]:
         """What was seen from the file and is not what one would expect, as sentences."""
@@ -116,15 +125,19 @@ def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> Cs
     lines = text.splitlines()
     if len(sample) >= SAMPLE_BYTES:
         lines = lines[:-1]  # it may be cut
-    lines, names = lines[:N_LINES], set(wanted)
+    lines, names = lines[:N_LINES], {name for name in wanted if not UNNAMED_COLUMN.fullmatch(name)}
     delimiter = _delimiter(lines, names) if settings.delimiter == AUTO else settings.delimiter
+    is_aligned = delimiter == " " and encoding[:6] not in ("utf-16", "utf-32") and list(map(_squeezed, lines)) != lines
+    lines = list(map(_squeezed, lines)) if is_aligned else lines
     rows = [_fields(line, delimiter) for line in lines]
     skip_rows = _n_before_header(rows, names) if settings.skip_rows == AUTO else int(settings.skip_rows)
     body = [row for row in rows[skip_rows:] if row]
     decimal = _decimal(body, delimiter) if settings.decimal == AUTO else settings.decimal
     column_names = _names(body, settings.header, names)
-    corrected, corrections = _corrected_header(lines[skip_rows:], delimiter) if column_names is None else (None, ())
-    return CsvLayout(encoding, delimiter, decimal, skip_rows, column_names, corrected, corrections)
+    corrected, corrections = (
+        _corrected_header(lines[skip_rows:], body, delimiter) if column_names is None else (None, ())
+    )
+    return CsvLayout(encoding, delimiter, decimal, skip_rows, column_names, corrected, corrections, is_aligned)
 
 
 def names_as_pandas(names: Iterable[str]) -> list[str]:
@@ -199,8 +212,8 @@ def _fields(line: str, delimiter: str) -> list[str]:
 def _delimiter(lines: list[str], wanted: set[str]) -> str:
     """The delimiter that gives most lines the same number of values, two at least."""
     best, best_score = ",", (False, 0.0, 0)
-    for delimiter in DELIMITERS:
-        rows = [_fields(line, delimiter) for line in lines]
+    for delimiter in (*DELIMITERS, *RARE_DELIMITERS):
+        rows = [_fields(_squeezed(line) if delimiter == " " else line, delimiter) for line in lines]
         counts = Counter(len(row) for row in rows if row)
         if not counts:
             continue
@@ -208,10 +221,17 @@ def _delimiter(lines: list[str], wanted: set[str]) -> str:
         if n_fields < 2 or (delimiter == " " and best_score[1] > 0):
             continue
         has_names = bool(wanted) and any(wanted <= set(row) for row in rows)
+        if delimiter in RARE_DELIMITERS and (best_score[0] or not has_names):
+            continue
         score = (has_names, n_lines / counts.total(), n_fields)
         if score > best_score:
             best, best_score = delimiter, score
     return best
+
+
+def _squeezed(line: str) -> str:
+    """A line whose values are aligned by blanks, with one blank between them."""
+    return re.sub(" +", " ", line.strip(" "))
 
 
 def _n_before_header(rows: list[list[str]], wanted: set[str]) -> int:
@@ -253,15 +273,25 @@ def _names(rows: list[list[str]], header: bool | tuple[str, ...] | str, wanted: 
     return None if header else numbered
 
 
-def _corrected_header(lines: list[str], delimiter: str) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The names in the first line, told apart if some are equal, and a note; None if they are different."""
+def _corrected_header(
+    lines: list[str], rows: list[list[str]], delimiter: str
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """The names in the first line, if they have to be changed, and a note on those that are equal.
+
+    If all rows have one value more, it is the first, as R writes row names, or the last if it is empty everywhere.
+    """
     try:
         header = next(csv.reader(lines[:1], delimiter=delimiter), [])
     except csv.Error:
         return None, ()
-    names = names_as_pandas(header)
-    notes = note_on_names(header, names)
-    return (tuple(names) if notes else None), notes
+    given, following = [name.strip() for name in header], [row for row in rows[1:] if any(row)]
+    if following and all(len(row) == len(header) + 1 for row in following):
+        given = ["", *given] if any(row[-1] for row in following) else [*given, ""]
+    names = names_as_pandas(given)
+    notes = note_on_names(given, names)
+    is_complete = not following or len(given) in map(len, following)  # a name may have several lines
+    is_changed = bool(notes) or given != header
+    return (tuple(names) if is_changed and is_complete else None), notes
 
 
 def _is_data(first: list[str], others: list[list[str]]) -> bool:

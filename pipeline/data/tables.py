@@ -1,6 +1,5 @@
 """From a table to a data set: what its columns are, what is wrong with them, and what there is to predict."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from nncore.kernels.backend import Array
 from pipeline.components.errors import Problems, SettingError
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.arrow_values import kind_of
+from pipeline.data.csv_layout import UNNAMED_COLUMN
 from pipeline.data.reader import RawTable, TableReader, without_columns
 from pipeline.data.roles import Roles, did_you_mean, listed, listed_columns
 from pipeline.data.spellings import bounds_of
@@ -24,7 +24,6 @@ from pipeline.data.targets import (
 )
 
 WHOLE_TYPES: dict[ColumnType, ColumnType] = {"double": "long", "datetime": "date"}
-UNNAMED_COLUMN = re.compile(r"Unnamed: \d+(\.\d+)*")  # in pandas' words
 MANY_LEVELS = "too many different texts"
 INDEX_NAMES = ("index", "level_0", "rownames", "row.names", "row_names")
 

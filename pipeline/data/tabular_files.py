@@ -1,7 +1,6 @@
 """Tables in files: what all formats have in common, and CSV."""
 
 import codecs
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -33,6 +32,7 @@ from pipeline.data.csv_layout import (
     names_as_pandas,
     word_for,
 )
+from pipeline.data.csv_lines import BadLines, OddLines, SqueezedFile, without_odd_rows
 from pipeline.data.data_files import data_files, partition_columns
 from pipeline.data.files import FileAddress, content_of, one_line, opened
 from pipeline.data.parts import conflicting_columns, flattened, stacked
@@ -212,6 +212,9 @@ class Csv(TabularFile):
         Whether the first row names the columns, or their names if the file does not have them.
     missing : tuple of str
         Texts that stand for a missing value.
+    bad_lines : {"auto", "skip", "refuse"}
+        What to do with lines that are no rows: comments, totals, repeated headers, ...; see csv_lines.py. skip: leave
+        out also every line with another number of values than the header.
     """
 
     delimiter: Delimiter
@@ -220,6 +223,7 @@ class Csv(TabularFile):
     skip_rows: Literal["auto"] | NonNegativeInt
     header: Literal["auto"] | Annotated[bool, Strict()] | tuple[str, ...]
     missing: tuple[str, ...]
+    bad_lines: BadLines
 
     endings: ClassVar[tuple[str, ...]] = FORMATS["csv"]
     infers_types: ClassVar[bool] = True
@@ -240,8 +244,9 @@ class Csv(TabularFile):
             layout = layout_of(file.read(SAMPLE_BYTES), given, wanted)
             file.seek(0)
             scanned = ScannedFile(file, layout.delimiter)
+            odd_lines = self._odd_lines(layout)
             try:
-                table = self._read(scanned, layout, like, only_header)
+                table = self._read(scanned, layout, like, only_header, odd_lines=odd_lines)
                 if self.encoding == AUTO and layout.encoding == "utf-8" and _has_bytes(table):
                     file.seek(0)
                     layout = layout._replace(encoding="cp1252")
@@ -252,6 +257,7 @@ class Csv(TabularFile):
                     table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
             except pa.ArrowInvalid as error:
                 scanned.check(label, layout.encoding)
+                self._check_lines(label, odd_lines, layout, None)
                 raise SettingError(f"{label}: {self._described(error, layout)}") from None
             except UnicodeDecodeError:
                 raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
@@ -259,13 +265,19 @@ class Csv(TabularFile):
             names = names_as_pandas(table.schema.names)
             self._check_delimiter(label, names)
             notes, decimal = layout.notes(given), layout.decimal if layout.decimal != "." else self.decimal_sign
+            notes = (*notes, *odd_lines.notes())
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
                 types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in table.schema.types]
                 schema = pa.schema(list(zip(names, types, strict=True)))
                 yield RawTable(label, schema, 0, lambda name: (), notes, decimal=decimal)
             else:
                 table = table.rename_columns(names)
+                self._check_lines(label, odd_lines, layout, table)
                 self._check_text(label, table, layout.encoding)
+                if self.bad_lines != "refuse" and not like:
+                    table, more = without_odd_rows(table)
+                    notes = (*notes, *more)
+                    table = self._inferred_again(table, layout, scanned.has_leading_zeros) if more else table
 
                 def exact(name: str) -> Iterator[pa.Array]:
                     if not pa.types.is_floating(table.schema.field(name).type):
@@ -314,16 +326,54 @@ class Csv(TabularFile):
                 table = table.set_column(table.schema.get_field_index(name), name, values)
         return table
 
+    def _inferred_again(self, table: pa.Table, layout: CsvLayout, has_leading_zeros: bool) -> pa.Table:
+        """The table with the types that its columns of texts have without the rows that were left out."""
+        names = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        texts, content = table.select(names), pa.BufferOutputStream()
+        pyarrow.csv.write_csv(texts, content)
+        inferred = pyarrow.csv.read_csv(
+            pa.BufferReader(content.getvalue()),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=self._conversion(layout, self._declared_types(), names),
+        )
+        inferred = self._with_texts(inferred, texts, self._misread_texts(inferred, has_leading_zeros))
+        for name in names:
+            table = table.set_column(table.schema.get_field_index(name), name, inferred[name])
+        return table
+
+    def _declared_types(self) -> dict[str, pa.DataType]:
+        """The types of columns that settings name."""
+        exact = [name for name in (self.group, self.time) if name]  # Arrow reads long ids as float64
+        return dict.fromkeys((name for name, kind in self.kinds.items() if kind != "numeric"), pa.string()) | (
+            dict.fromkeys(exact, pa.string())
+        )
+
+    def _conversion(
+        self, layout: CsvLayout, types: dict[str, pa.DataType], names: Sequence[str]
+    ) -> pyarrow.csv.ConvertOptions:
+        return pyarrow.csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(names) or None,
+            null_values=list(self.missing),
+            strings_can_be_null=True,
+            decimal_point=layout.decimal,
+        )
+
     def _read(
-        self, file: Any, layout: CsvLayout, like: pa.Schema | None, only_header: bool, texts: Sequence[str] = ()
+        self,
+        file: Any,
+        layout: CsvLayout,
+        like: pa.Schema | None,
+        only_header: bool,
+        texts: Sequence[str] = (),
+        odd_lines: OddLines | None = None,
     ) -> Any:
         """The whole table, or only its first rows; with some columns as texts, or only those."""
+        file = SqueezedFile(file) if layout.is_aligned else file
         types = {
             field.name: pa.float64() if _may_turn_out_fractional(field.type) else field.type for field in like or ()
         }
-        types |= {name: pa.string() for name, kind in self.kinds.items() if kind != "numeric"}
-        types |= {name: pa.string() for name in (self.group, self.time) if name}  # Arrow reads long ids as float64
-        types |= dict.fromkeys(texts, pa.string())
+        types |= self._declared_types() | dict.fromkeys(texts, pa.string())
         encoding = "utf8" if layout.encoding in ("utf-8", "utf-8-sig") else layout.encoding  # Arrow skips the mark
         read = pyarrow.csv.read_csv
         if only_header:  # Arrow reads ahead in threads, which must not call Python when the program ends
@@ -337,26 +387,29 @@ class Csv(TabularFile):
                 column_names=layout.names or layout.corrected_header,
                 block_size=BLOCK_BYTES,
             ),
-            pyarrow.csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
-            pyarrow.csv.ConvertOptions(
-                column_types=types,
-                include_columns=list(texts) or None,
-                null_values=list(self.missing),
-                strings_can_be_null=True,
-                decimal_point=layout.decimal,
+            pyarrow.csv.ParseOptions(
+                delimiter=layout.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=odd_lines or self._odd_lines(layout),
             ),
+            self._conversion(layout, types, texts),
         )
+
+    def _odd_lines(self, layout: CsvLayout) -> OddLines:
+        return OddLines(self.bad_lines, layout.skip_rows + (layout.names is None))
+
+    def _check_lines(self, label: str, odd_lines: OddLines, layout: CsvLayout, table: pa.Table | None) -> None:
+        """Raise SettingError if a line has another number of values and is not left out."""
+        if mistake := odd_lines.mistake(table):
+            (row, found), expected = mistake, odd_lines.lines[0].expected_columns
+            raise SettingError(
+                f"{label}: row {row} has {found} values, but the header has {expected} columns; correct the row, leave "
+                f"such rows out with data.bad_lines=skip, or see whether the delimiter, "
+                f"{word_for(layout.delimiter, DELIMITER_WORDS)}, is right (data.delimiter)"
+            )
 
     def _described(self, error: Exception, layout: CsvLayout) -> str:
         text = one_line(error)
-        ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", text)
-        if ragged:
-            line, expected, found = map(int, ragged.groups())
-            row = line - layout.skip_rows - (layout.names is None)
-            return (
-                f"row {row} has {found} values, but the header has {expected} columns; correct the row, or see "
-                f"whether the delimiter, {word_for(layout.delimiter, DELIMITER_WORDS)}, is right (data.delimiter)"
-            )
         if "invalid UTF8" in text:
             return f"its text is not {layout.encoding} ({text}); {ENCODING_CURE}"
         return f"it cannot be read as a CSV file ({text}); see data.delimiter, data.encoding and data.decimal"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from running import compose
 
-from nncore.inference.table import Column
+from nncore.inference.table import Column, read_table
 from pipeline.components.errors import SettingError
 from pipeline.data.card import data_card
 
@@ -66,6 +66,111 @@ LAYOUTS = {
     "comments": ("# made by hand\n#\n" + written(), "data.skip_rows=2"),
     "carriage returns": (written(lineterminator="\r\n"), ""),
 }  # fmt: skip
+
+
+def lines_of(content, ends=("", "", "")):
+    """The lines of a file, each with these texts before, between and behind its values."""
+    before, between, behind = ends
+    return [before + between.join(line.split(",")) + behind for line in content.splitlines()]
+
+
+PLAIN = written().replace('"Ulm, Donau"', "Ulm")  # without quotes
+HEADER, *BODY = TABLE = PLAIN.splitlines()
+FIRST, *OTHERS = lines_of(PLAIN, ("| ", " | ", " |"))
+RULED = "|----|---|----|---|"
+
+
+def file_of(*lines):
+    return "\n".join([*lines, ""])
+
+
+# files in which other programs write lines that are no rows, and the note on each; "" for none
+ODD_LINES = {
+    "blanks behind commas": (PLAIN.replace(",", ", "), ""),
+    "blanks around names": (file_of(HEADER.replace(",", " , "), *BODY), ""),
+    "columns aligned by blanks": (
+        file_of(*lines_of(PLAIN, (" ", "   ", " "))),
+        "data.delimiter=space",
+    ),
+    "row names without a header": (
+        file_of(HEADER, *(f'"{row}",{line}' for row, line in enumerate(BODY, 1))),
+        "1 column (Unnamed: 0) left out",
+    ),
+    "a delimiter behind each row": (file_of(HEADER, *(f"{line}," for line in BODY)), "1 column (Unnamed: 4) left out"),
+    "tildes": (written(sep="~"), "data.delimiter=tilde"),
+    "carets": (written(sep="^"), "data.delimiter=caret"),
+    "colons": (written(sep=":"), "data.delimiter=colon"),
+    "Hive's delimiter": (written(sep="\1"), "data.delimiter=ctrl_a"),
+    "a table of Markdown": (file_of(FIRST, RULED, *OTHERS), "row 1 left out, as it is a ruled line"),
+    "a list of SAP": (
+        file_of("Report", "", "-" * 20, FIRST, "-" * 20, *OTHERS, "-" * 20),
+        "2 lines left out, as they have another number of values than the header, the first is '----",
+    ),
+    "comments at the end": (file_of(*TABLE, "# 60 rows", "# end"), "2 lines left out, as they have another number"),
+    "a comment in the middle": (file_of(*TABLE[:9], "# restart", *TABLE[9:]), "1 line left out, as it has another"),
+    "a source below": (file_of(*TABLE, "", "Source: Office, 2024"), "the first is 'Source: Office, 2024'"),
+    "a source in quotes below": (file_of(*TABLE, '"Source: Office, 2024"'), "1 line left out"),
+    "another table below": (file_of(*TABLE, "", "name,size", "a,1", "b,2"), "3 lines left out"),
+    "DOS's end of file": (PLAIN + "\x1a", "1 line left out"),
+    "the header twice": (file_of(*TABLE[:30], HEADER, *TABLE[30:]), "row 30 left out, as it repeats the header"),
+    "units": (file_of(HEADER, "m2,-,text,EUR", *BODY), "row 1 left out, as it holds titles or units"),
+    "questions and keys": (
+        file_of(HEADER, "How large?,How many?,Where?,How much?", "{Q1},{Q2},{Q3},{Q4}", *BODY),
+        "2 rows left out, the first is row 1, as they hold titles or units",
+    ),
+    "totals": (file_of(*TABLE, ",,,", "Total:,180,,9"), "row 62 left out, as it holds totals"),
+    "totals in German": (file_of(*TABLE, "Gesamtsumme,180,,9"), "row 61 left out, as it holds totals"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_LINES)
+def test_lines_that_are_no_rows_are_left_out_and_said(case, expected, tmp_path):
+    content, words = ODD_LINES[case]
+    dataset = source(tmp_path, content)()
+    assert [column.name for column in dataset.rows.x.columns] == ["area", "rooms", "city"]
+    assert_same(dataset, expected)
+    notes = [note for note in dataset.notes if "without a target" not in note]
+    assert len(notes) >= bool(words)
+    assert any(words in note for note in notes) == bool(words)
+
+
+@pytest.mark.parametrize("case", [name for name, (_, words) in ODD_LINES.items() if "left out, as" in words])
+def test_lines_that_are_no_rows_may_be_refused(case, tmp_path):
+    with pytest.raises(SettingError, match=r"values, but the header has|holds numbers, but|must hold numbers"):
+        source(tmp_path, ODD_LINES[case][0], "data.bad_lines=refuse", "data.task=regression")()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        file_of(*TABLE[:9], "1,2", *TABLE[9:]),  # not at the end
+        file_of(*TABLE, "1,2"),  # a file that is cut
+        file_of(*TABLE, "1,2,3,4,5"),
+        file_of(*TABLE[:9], "Source: Office", *TABLE[9:]),
+    ],
+)
+def test_rows_with_another_number_of_values_are_refused_with_a_cure(content, expected, tmp_path):
+    with pytest.raises(SettingError, match=r"row \d+ has \d values, but the header has 4 .* data.bad_lines=skip, or"):
+        source(tmp_path, content)()
+    dataset = source(tmp_path, content, "data.bad_lines=skip")()
+    assert_same(dataset, expected)
+    assert "1 line left out, as it has another number of values than the header" in dataset.notes[0]
+
+
+def test_rows_that_only_look_odd_are_kept(tmp_path):
+    rows = [f"{name},{number},{number % 7}" for number, name in enumerate(["x", "Total", "low", "---", "total"] * 12)]
+    assert len(source(tmp_path, file_of("name,size,price", *rows))().rows.y) == 60
+    one_unit = file_of("name,size,price", "a,kg,1", *rows)  # a mistake rather than a row of units
+    with pytest.raises(SettingError, match="'size' holds numbers, but 'kg' in row 1"):
+        source(tmp_path, one_unit)()
+
+
+def test_a_model_reads_frames_with_blanks_around_names(tmp_path):
+    content = PLAIN.replace(",", ", ")
+    dataset = source(tmp_path, content)()
+    table = read_table(dataset.rows.x.columns, pd.read_csv(io.StringIO(content)))
+    np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
+    np.testing.assert_array_equal(table.codes, dataset.rows.x.codes)
 
 
 @pytest.mark.parametrize("case", LAYOUTS)
