@@ -1,9 +1,12 @@
 """Options, hooks and fixtures of all tests: strict float arithmetic, the order of files, and the default sweep."""
 
 import fcntl
+import gc
+import os
 import pickle
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 
@@ -11,6 +14,11 @@ import numpy as np
 import pytest
 from main_job import MainJob
 from running import close_children, end_processes
+from threadpoolctl import threadpool_limits
+
+# Each module is compiled once, and not again in each of the many processes that the tests start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST = (  # these files run first, so that none of them is still running when the other workers have finished
     "test_interruption.py",
@@ -45,8 +53,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--nightly"):
         nightly = [item for item in items if item.get_closest_marker("nightly")]
         config.hook.pytest_deselected(items=nightly)
-        items[:] = [item for item in items if item not in nightly]
+        items[:] = [item for item in items if not item.get_closest_marker("nightly")]
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Take the imported modules and the tests out of garbage collection: each one would walk all their objects."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -65,6 +78,13 @@ def pytest_runtest_call() -> Iterator[None]:
 def float_errors_raise() -> Iterator[None]:
     """Fail the test on overflow, division by zero and invalid operations. Underflow is allowed."""
     with np.errstate(over="raise", divide="raise", invalid="raise"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Use one thread for products of matrices: small ones take longer on several."""
+    with threadpool_limits(1):
         yield
 
 

@@ -40,6 +40,7 @@ def run_suite(folder: Path, tests: str, *options: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
 

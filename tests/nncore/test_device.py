@@ -54,7 +54,7 @@ def test_estimated_memory_is_a_close_upper_bound(component, size, monkeypatch):
 @pytest.mark.parametrize("component", nightly_after_first([*OPTIMIZERS, *REGULARIZERS]), ids=short_name)
 def test_the_least_memory_is_not_more_than_a_core_takes(component):
     """A network is refused if it needs more, so the estimate must not exaggerate, nor be too low to refuse any."""
-    architecture = make_architecture((50, 1000, 1000, 10), batch_size=16)
+    architecture = make_architecture((50, 400, 400, 10), batch_size=16)
     optimizer, *regularizers = [component] if component in OPTIMIZERS else [None, component]
     network = make_network("", 0, optimizer, *regularizers)
     estimated_bytes = network_bytes(architecture, network, 64, 30, LEAST_PER_PARAMETER)

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from running import nightly_after_first
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
@@ -49,13 +50,8 @@ ADAM = {
     "epsilon": 1e-14,
 }  # which has another position in scikit-learn's
 NO_CONVERGENCE = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.usefixtures("one_thread")
 FLOWERS, SPECIES = scale(load_iris().data), load_iris().target
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    with threadpool_limits(1):  # products this small
-        yield
 
 
 @pytest.mark.slow
@@ -79,11 +75,11 @@ def test_all_checks_of_scikit_learn_pass_with_other_settings(estimator, check):
 
 
 @pytest.mark.slow
-def test_the_array_api_check_that_needs_an_environment_variable_passes():
+@pytest.mark.parametrize("kind", nightly_after_first(KINDS))
+def test_the_array_api_check_that_needs_an_environment_variable_passes(kind):
     code = "from sklearn.utils.estimator_checks import check_array_api_input as check\n"
     code += "import nncore.sklearn.estimators as e\n"
-    for kind in KINDS:
-        code += f"check('it', e.{kind.__name__}(max_iter=5), 'numpy', expect_only_array_outputs=False)\n"
+    code += f"check('it', e.{kind.__name__}(max_iter=5), 'numpy', expect_only_array_outputs=False)"
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"SCIPY_ARRAY_API": "1"}, check=True)
 
 
@@ -362,8 +358,9 @@ def test_linear_algebra_runs_on_one_thread_meanwhile(kind, monkeypatch):
 @pytest.mark.slow
 def test_a_search_in_a_pipeline():
     pipeline = make_pipeline(StandardScaler(), AutoencoderReducer(**QUICK), NetworkClassifier(**QUICK))
-    grid = {"networkclassifier__solver": ["adam", "lbfgs", "lion", NADAM], "networkclassifier__alpha": [0.001, 1.0]}
-    search = GridSearchCV(pipeline, {**grid, "autoencoderreducer__n_components": [3, 12]}, cv=2, error_score="raise")
+    solvers = {"networkclassifier__solver": ["adam", "lbfgs", "lion", NADAM]}
+    numbers = {"networkclassifier__alpha": [0.001, 1.0], "autoencoderreducer__n_components": [3, 12]}
+    search = GridSearchCV(pipeline, [solvers, numbers], cv=2, error_score="raise")
     assert search.fit(*load_breast_cancer(return_X_y=True)).best_score_ > 0.93
 
 

@@ -17,6 +17,8 @@ from nncore.inference.scaling import Affine
 from nncore.reduction.autoencoder import autoencoder_architecture, train_autoencoder
 from nncore.reduction.pca import fit_pca
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -98,9 +100,10 @@ def test_directions_that_are_lost_are_orthogonal_to_the_others(dtype, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_components", [10, 999])
-def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(n_components):
-    x = np.random.default_rng(0).random((1000, 50_000), np.float32)
+@pytest.mark.parametrize("n_components", [10, 399])
+def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(n_components, monkeypatch):
+    monkeypatch.setattr("nncore.reduction.pca.NUMBERS_AT_A_TIME", 1 << 17)  # for a table of 40 MB
+    x = np.random.default_rng(0).random((400, 25_000), np.float32)
     tracemalloc.start()
     fit_pca(x, n_components)
     peak = tracemalloc.get_traced_memory()[1]
@@ -130,8 +133,9 @@ def test_constant_rows_have_no_variance_to_lose():
     assert fit_pca(np.ones((5, 3)), 2).explained_share == 1.0
 
 
+@pytest.mark.slow
 def test_a_linear_autoencoder_finds_the_subspace_of_pca(digits):
-    x = digits[:, digits.std(axis=0) > 0][:, :12]
+    x = digits[:400, digits.std(axis=0) > 0][:, :12]
     architecture = autoencoder_architecture(12, (), 3, RELU, batch_size=len(x), dtype="float64")
     network = make_network("it", 0, make_component("momentum", learning_rate=0.05))
     encoder, report = train_autoencoder(architecture, network, x, 3000)
@@ -170,7 +174,7 @@ def test_encoding_and_decoding_is_reconstructing(digits):
 
 @pytest.mark.slow
 def test_a_tied_autoencoder_has_half_the_weights_and_finds_the_subspace_too(digits):
-    x = digits[:, digits.std(axis=0) > 0][:, :12]
+    x = digits[:400, digits.std(axis=0) > 0][:, :12]
     untied, tied = (
         autoencoder_architecture(12, (), 3, RELU, tied=tied, batch_size=len(x), dtype="float64")
         for tied in (False, True)
