@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from nncore.inference.spelling import PLAIN
+from pipeline.components.errors import SettingError
 
 AUTO = "auto"
 SAMPLE_BYTES = 1 << 18
@@ -30,6 +31,14 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+)
+OTHER_FORMATS = (  # how files begin that are no CSV files, what they are, and what to do
+    (rb"PK\x03\x04", "an Excel workbook or a zip archive", "read a workbook with data=excel, or unpack the archive"),
+    (rb"PAR1", "a Parquet file", "read it with data=parquet"),
+    (rb"ARROW1", "an Arrow file", "read it with data=arrow"),
+    (rb"\x1f\x8b", "compressed with gzip", "let its name end with .csv.gz"),
+    (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page or XML", "download or export the table itself as CSV"),
+    (rb"\s*(\{\s*\"|\[\s*[\[{])", "JSON", "save the table as CSV or Parquet, for example with pandas"),
 )
 COMMA_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*),(?:[0-9]{1,2}|[0-9]{4,})")
 POINT_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)\.(?:[0-9]{1,2}|[0-9]{4,})")
@@ -138,6 +147,13 @@ def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> Cs
         _corrected_header(lines[skip_rows:], body, delimiter) if column_names is None else (None, ())
     )
     return CsvLayout(encoding, delimiter, decimal, skip_rows, column_names, corrected, corrections, is_aligned)
+
+
+def check_format(label: str, sample: bytes) -> None:
+    """Raise SettingError if the beginning of a file is that of another format."""
+    for beginning, what, cure in OTHER_FORMATS:
+        if re.match(beginning, sample):
+            raise SettingError(f"{label} is {what}, not a CSV file; {cure}")
 
 
 def names_as_pandas(names: Iterable[str]) -> list[str]:

@@ -1,5 +1,7 @@
 """Files, local or at any address that fsspec knows, and clear errors for those that cannot be opened."""
 
+import lzma
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,12 +55,12 @@ def opened(setting: str, path: str, compression: str | None = None, was_checked:
         file = fsspec.core.OpenFile(system, place, "rb", _compression(place, compression)).open()
     except ImportError as error:
         raise SettingError(f"{label}: {one_line(error)}, to read from such an address") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise SettingError(f"{label} cannot be read: {one_line(error)}") from None
     try:
         with file:
             yield file
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         why = f"its compressed data are damaged or cut short ({one_line(error)})"
         raise SettingError(f"{label}: {why}; copy it again") from None
     except OSError as error:

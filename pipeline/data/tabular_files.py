@@ -28,6 +28,7 @@ from pipeline.data.csv_layout import (
     SAMPLE_BYTES,
     CsvLayout,
     CsvSettings,
+    check_format,
     layout_of,
     names_as_pandas,
     word_for,
@@ -241,7 +242,9 @@ class Csv(TabularFile):
         wanted = [*self.targets, *self.special.values(), *(self.keep or ())] if like is None else like.names
         given = CsvSettings(self.delimiter, self.decimal, self.encoding, self.skip_rows, self.header)
         with opened(setting, path, compression="infer") as file:
-            layout = layout_of(file.read(SAMPLE_BYTES), given, wanted)
+            sample = file.read(SAMPLE_BYTES)
+            check_format(label, sample)
+            layout = layout_of(sample, given, wanted)
             file.seek(0)
             scanned = ScannedFile(file, layout.delimiter)
             odd_lines = self._odd_lines(layout)

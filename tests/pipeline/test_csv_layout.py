@@ -1,5 +1,6 @@
 """The layout of CSV files: delimiter, decimal sign, encoding, lines before the header, the header."""
 
+import gzip
 import io
 
 import numpy as np
@@ -171,6 +172,44 @@ def test_a_model_reads_frames_with_blanks_around_names(tmp_path):
     table = read_table(dataset.rows.x.columns, pd.read_csv(io.StringIO(content)))
     np.testing.assert_array_equal(table.numbers, dataset.rows.x.numbers)
     np.testing.assert_array_equal(table.codes, dataset.rows.x.codes)
+
+
+def as_bytes(write):
+    content = io.BytesIO()
+    write(content)
+    return content.getvalue()
+
+
+OTHER_FORMATS = {
+    "an Excel workbook": (lambda path: path.write_bytes(as_bytes(FRAME.to_excel)), "data=excel"),
+    "a zip archive": (lambda path: FRAME.to_csv(path, compression="zip"), "unpack"),
+    "a Parquet file": (lambda path: FRAME.to_parquet(path), "data=parquet"),
+    "an Arrow file": (lambda path: FRAME.to_feather(path), "data=arrow"),
+    "compressed with gzip": (lambda path: path.write_bytes(gzip.compress(written().encode())), ".csv.gz"),
+    "a web page": (lambda path: path.write_text("\n<!DOCTYPE html>\n<html><body>a,b</body></html>"), "as CSV"),
+    "XML": (lambda path: FRAME.to_xml(path, parser="etree"), "as CSV"),
+    "JSON": (lambda path: FRAME.to_json(path, orient="records"), "as CSV or Parquet"),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_FORMATS)
+def test_a_file_of_another_format_is_named(what, tmp_path):
+    write, cure = OTHER_FORMATS[what]
+    write(tmp_path / "t.csv")
+    content = (tmp_path / "t.csv").read_bytes()
+    with pytest.raises(SettingError, match=rf"{what}.*, not a CSV file; .*{cure}"):
+        source(tmp_path, content)()
+
+
+def test_lines_of_json_are_named(tmp_path):
+    with pytest.raises(SettingError, match="is JSON, not a CSV file"):
+        source(tmp_path, FRAME.to_json(orient="records", lines=True))()
+
+
+@pytest.mark.parametrize("ending", ["zip", "gz", "bz2", "xz"])
+def test_a_file_that_is_compressed_by_name_only_is_refused(ending, tmp_path):
+    with pytest.raises(SettingError, match=rf"t\.csv\.{ending}"):
+        source(tmp_path, written(), name=f"t.csv.{ending}")()
 
 
 @pytest.mark.parametrize("case", LAYOUTS)
