@@ -51,12 +51,12 @@ def no_words(words: list[str]) -> None:
         raise SettingError(f"{words[0]} is not name=value; --help shows examples")
 
 
-def find_run(runs: Path, run: str) -> Path:
+def find_run(runs: Path, run: str, setting: str = "run") -> Path:
     """The folder of a run below a folder, by its id, last or last~N. Raises SettingError if there is none."""
     folders = run_folders(runs)
     if not folders:
         raise SettingError(f"runs={runs}: there is no run in this folder; name another with runs=...")
-    return named_run(folders, run, f"below {runs}; nnsweep runs list shows them")
+    return named_run(folders, run, f"below {runs}; nnsweep runs list shows them", setting)
 
 
 def tracking_uri(runs: Path, uri: str, cure: str) -> str:

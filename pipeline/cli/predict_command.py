@@ -3,7 +3,8 @@
 Usage: nnsweep predict model=<model> data=<source> [data.path=<file>] [out=predictions.csv] [keep=[id]]
                        [uri=auto] [runs=runs]
 
-model   the folder of a run, a folder with model.json, or a model URI of MLflow such as models:/digits@champion
+model   the folder of a run, its id, last (the latest run), last~1 (the one before), a folder with model.json, or a
+        model URI of MLflow such as models:/digits@champion; run=last is the same as model=last
 data    the source of the rows, as for a sweep, or the name of a file; a target is not needed, but if there is one,
         the model is scored
 out     the file to write, with the number of each row and its prediction
@@ -15,6 +16,7 @@ Rows without a target, or of a class that the model does not know, are predicted
 the scores are weighted as in training.
 
 Examples:
+  nnsweep predict model=last new_houses.csv
   nnsweep predict model=models:/houses@champion new_houses.csv
   nnsweep predict model=models:/houses@champion data=csv data.path=sold_houses.csv 'keep=[id,street]'
   nnsweep predict model=runs/digits/20261123-222301-54c4 data=digits out=digits.csv
@@ -33,7 +35,7 @@ from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import Model, prediction_columns
 from nncore.kernels.backend import Array
-from pipeline.cli.arguments import no_words, tracking_uri
+from pipeline.cli.arguments import find_run, no_words, tracking_uri
 from pipeline.components.errors import SettingError
 from pipeline.components.file_words import names_file
 from pipeline.components.types import RowsToPredict
@@ -42,6 +44,7 @@ from pipeline.console.terminal import plain_console
 
 OPTIONS = {
     "model": "",
+    "run": "",
     "out": "predictions.csv",
     "keep": "",
     "uri": "auto",
@@ -55,11 +58,16 @@ def run(arguments: list[str], began: float) -> None:
     given = dict(argument.split("=", 1) for argument in arguments if not names_file(argument))
     options = OPTIONS | {name: value for name, value in given.items() if name in OPTIONS}
     out = Path(options["out"])
-    if not options["model"]:
-        raise SettingError("model must be given: model=models:/name@champion, or the folder of a run")
+    if options["run"] and options["model"]:
+        raise SettingError(
+            f"run={options['run']} and model={options['model']} both name a model; leave one of them out"
+        )
+    source = options["model"] or options["run"]
+    if not source:
+        raise SettingError("model must be given: model=last, model=models:/name@champion, or the folder of a run")
     if out.exists():
         raise SettingError(f"out={out} exists already; choose another file with out=..., or remove it")
-    model = _model(options["model"], options["uri"], Path(options["runs"]))
+    model = _model(source, options["uri"], Path(options["runs"]))
     keep = tuple(filter(None, (name.strip(" '\"") for name in options["keep"].strip(" []").split(","))))
     rows = _rows(model, keep, [argument for argument in arguments if argument.partition("=")[0] not in OPTIONS])
     logits = model.logits(rows.table)
@@ -107,17 +115,21 @@ def _scored(model: Model | Ensemble, logits: Array, rows: RowsToPredict) -> str:
 
 
 def _model(source: str, uri: str, runs: Path) -> Model | Ensemble:
-    """The model in a folder or at a model URI of MLflow."""
+    """The model of a run, in a folder, or at a model URI of MLflow."""
     if ":/" in source:
         from pipeline.tracking.mlflow_model import download  # MLflow takes time to load
 
         store = tracking_uri(runs, uri, "name another, or a store with uri=...")
         with TemporaryDirectory() as temporary:
             return _loaded(download(source, store, Path(temporary)), source)
-    for folder in (Path(source), Path(source) / "model"):
+    path = Path(source) if Path(source).is_dir() or "/" in source else find_run(runs, source, "model")
+    for folder in (path, path / "model"):
         if (folder / "model.json").is_file():
             return _loaded(folder, source)
-    raise SettingError(f"model={source}: there is no model.json in this folder, nor in a folder model below it")
+    raise SettingError(
+        f"model={source}: there is no model.json in {path}, nor in a folder model below it; choose a run that has "
+        "ended, which nnsweep runs shows"
+    )
 
 
 def _loaded(folder: Path, source: str) -> Model | Ensemble:

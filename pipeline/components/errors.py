@@ -4,9 +4,9 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.components.interrupts import announce
 from pipeline.components.overrides import override
@@ -100,6 +100,11 @@ class Problems:
             self.add(f"{error.problem} {self.leave_out([error.column])}")
         except SettingError as error:
             self.add(*error.problems)
+
+    def result_of(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function returns, or None if it raises SettingError, which is collected."""
+        with self.collected():
+            return function(*arguments)
 
     def add(self, *problems: str) -> None:
         """Add problems."""

@@ -13,9 +13,9 @@ from typing import IO
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from nncore.inference.table import matrix_table
+from nncore.inference.table import Table, matrix_table
 from nncore.kernels.backend import Array
-from pipeline.components.errors import SettingError
+from pipeline.components.errors import Problems, SettingError
 from pipeline.components.fields import STRICT, Name
 from pipeline.components.types import Dataset, RawRows, Task
 from pipeline.data.files import FileAddress, content_of, one_line, opened
@@ -66,18 +66,24 @@ class Idx:
         return
 
     def check(self) -> None:
-        """Raise SettingError if a file is missing or not an IDX file, or if the headers' dimensions do not agree."""
-        sizes = {}
+        """See Source; reads the headers, and the values if the headers are wrong: to say at once what is wrong."""
+        problems, lengths = Problems(), {}
         for part in PARTS:
-            images, labels = IMAGES.format(part), LABELS.format(part)
-            (n_images, *sizes[part]), (n_labels,) = self._lengths(images, 3), self._lengths(labels, 1)
-            if n_images * math.prod(sizes[part]) == 0:
-                raise self._error(images, f"holds no images; its lengths are {_times(n_images, *sizes[part])}")
-            if n_images != n_labels:
-                raise self._error(images, f"holds {n_images} images, but {labels} {n_labels} labels")
-        if sizes["train"] != sizes["t10k"]:
-            train, test = (_times(*sizes[part]) for part in PARTS)
-            raise self._error(IMAGES.format("t10k"), f"holds images of {test} pixels, but those to learn from {train}")
+            for name, n_lengths in ((IMAGES.format(part), 3), (LABELS.format(part), 1)):
+                with problems.collected():
+                    lengths[name] = self._lengths(name, n_lengths)
+        with problems.collected():
+            self._compare_sizes(lengths)
+        for part in PARTS:
+            with problems.collected():
+                self._compare_numbers(part, lengths)
+        if problems:
+            for part in PARTS:
+                if IMAGES.format(part) in lengths:
+                    problems.result_of(self._values, IMAGES.format(part), 3)
+                if LABELS.format(part) in lengths:
+                    problems.result_of(self._labels, part)
+        problems.raise_all()
 
     def content(self) -> str | None:
         """See Source."""
@@ -93,14 +99,38 @@ class Idx:
             Naming the file, what is wrong and the cure.
         """
         self.check()
-        rows, test = (self._part(part) for part in PARTS)
+        problems = Problems()
+        x = [problems.result_of(self._images, part) for part in PARTS]
+        y = [problems.result_of(self._labels, part) for part in PARTS]
+        problems.raise_all()
+        rows, test = map(RawRows, x, y)
         return Dataset("classification", ("label",), rows, test=test)
 
-    def _part(self, part: str) -> RawRows:
-        images, labels = self._values(IMAGES.format(part), 3), self._values(LABELS.format(part), 1)
+    def _images(self, part: str) -> Table:
+        images = self._values(IMAGES.format(part), 3)
         names = tuple(f"pixel_{row}_{column}" for row, column in np.ndindex(images.shape[1:]))
-        x = matrix_table(images.reshape(len(images), -1), names)
-        return RawRows(x, _named(labels, self.classes, f"{self.path}/{LABELS.format(part)}"))
+        return matrix_table(images.reshape(len(images), -1), names)
+
+    def _labels(self, part: str) -> Array:
+        labels = self._values(LABELS.format(part), 1)
+        return _named(labels, self.classes, f"{self.path}/{LABELS.format(part)}")
+
+    def _compare_numbers(self, part: str, lengths: dict[str, tuple[int, ...]]) -> None:
+        """Refuse a part without images, or with another number of labels, as far as the lengths are known."""
+        images, labels = IMAGES.format(part), LABELS.format(part)
+        if images not in lengths:
+            return
+        if 0 in lengths[images]:
+            raise self._error(images, f"holds no images; its lengths are {_times(*lengths[images])}")
+        if labels in lengths and lengths[images][0] != lengths[labels][0]:
+            raise self._error(images, f"holds {lengths[images][0]} images, but {labels} {lengths[labels][0]} labels")
+
+    def _compare_sizes(self, lengths: dict[str, tuple[int, ...]]) -> None:
+        """Refuse test images of another size, as far as the lengths are known."""
+        train, test = (lengths.get(IMAGES.format(part), ())[1:] for part in PARTS)
+        if train and test and train != test and 0 not in (*train, *test):
+            what = f"holds images of {_times(*test)} pixels, but those to learn from {_times(*train)}"
+            raise self._error(IMAGES.format("t10k"), what)
 
     def _lengths(self, name: str, n_lengths: int) -> tuple[int, ...]:
         """The dimensions in a file's header."""

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from pipeline.runs.journal import JOURNAL, Journal, damage_message
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import RunRequest, earlier_run
 from pipeline.runs.summary import empty_summary
+
+STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in local time
 
 
 class JournalFollower(Protocol):
@@ -168,7 +171,11 @@ def command_line() -> str:
 
 
 def _new_folder(parent: Path) -> Path:
-    folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{token_hex(2)}"
+    """A folder whose name is later than those of all other runs, also if the clock was set back."""
+    names = sorted((path.name for path in parent.parent.glob("*/*")), reverse=True)
+    latest = next(filter(None, map(_moment, names)), datetime.min)
+    moment = max(datetime.now(), latest + timedelta(seconds=1))
+    folder = parent / f"{moment:{STAMP}}-{token_hex(2)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -177,3 +184,11 @@ def _new_folder(parent: Path) -> Path:
             "choose another with runs=..."
         ) from None
     return folder
+
+
+def _moment(name: str) -> datetime | None:
+    """When a run began, by its id; None if a folder has another name."""
+    try:
+        return datetime.strptime(name.rpartition("-")[0], STAMP)
+    except ValueError:
+        return None

@@ -62,7 +62,12 @@ class Journal:
         self._lock.flush()
         heal(path)
         self._session, self._line = _last_numbers(path)
+        self._opened = time.time() - time.monotonic()
         self._file = path.open("ab")
+
+    def now(self) -> int:
+        """The time in milliseconds since 1970; a clock that is set while the journal is open does not change it."""
+        return int((self._opened + time.monotonic()) * 1000)
 
     def append(self, kind: str, **content: Any) -> Event:
         """Write one event and wait until it is on disk.
@@ -84,8 +89,8 @@ class Journal:
         ValueError
             If no reader would accept the event.
         """
-        session, now = self._session + (kind == "run"), int(time.time() * 1000)
-        event = check({"event": kind, "time": now, "session": session, "line": self._line + 1, **content})
+        session = self._session + (kind == "run")
+        event = check({"event": kind, "time": self.now(), "session": session, "line": self._line + 1, **content})
         self._file.write(sealed(event))
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -18,7 +18,7 @@ def run_folders(runs: Path, pattern: str = "*/*") -> list[Path]:
     return sorted((path.parent for path in journals), key=lambda folder: folder.name)
 
 
-def named_run(folders: Sequence[Path], run: str, where: str) -> Path:
+def named_run(folders: Sequence[Path], run: str, where: str, setting: str = "run") -> Path:
     """The folder of a run.
 
     Parameters
@@ -29,6 +29,8 @@ def named_run(folders: Sequence[Path], run: str, where: str) -> Path:
         An id; last, the latest run that has trained something; last~1, the one before; and so on.
     where : str
         Where the folders are, and how to find out their names, for the error.
+    setting : str, default "run"
+        The setting that names the run, for the error.
 
     Raises
     ------
@@ -40,12 +42,12 @@ def named_run(folders: Sequence[Path], run: str, where: str) -> Path:
         trained = [folder for folder in folders if not failed_before_training(folder)] or folders
         if n_later < len(trained):
             return trained[-1 - n_later]
-        raise SettingError(f"run={run}: there are only {len(trained)} runs {where}")
+        raise SettingError(f"{setting}={run}: there are only {len(trained)} runs {where}")
     ids = {folder.name: folder for folder in folders}
     if run not in ids:
         near = difflib.get_close_matches(run, ids, n=1, cutoff=0.3)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise SettingError(f"run={run}: there is no such run {where}{hint}")
+        raise SettingError(f"{setting}={run}: there is no such run {where}{hint}")
     return ids[run]
 
 

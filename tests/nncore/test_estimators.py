@@ -18,6 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, minmax_scale, scale
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -64,6 +65,14 @@ def expected_failures(estimator):
     """The checks that call partial_fit, which neither scikit-learn's network nor ours has with early stopping."""
     checks = "check_estimators_partial_fit_n_features", "check_fit_score_takes_y", "check_n_features_in_after_fitting"
     return dict.fromkeys(checks, "partial_fit does not support early_stopping=True") if estimator.early_stopping else {}
+
+
+@pytest.mark.parametrize("network", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize("name", expected_failures(NetworkRegressor(early_stopping=True)))
+def test_scikit_learns_network_fails_the_same_checks(name, network):
+    """With early stopping its partial_fit raises the same error as ours, instead of being absent."""
+    with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
+        getattr(estimator_checks, name)("network", network(early_stopping=True))
 
 
 @pytest.mark.nightly

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import clusters
@@ -16,6 +17,9 @@ from interrupted import count_slices
 from mlflow import MlflowClient
 from running import FEW, nightly_after_first, processes, read_summary, run_command, run_sweep
 from venom import settings as venomous
+
+from pipeline.cli.arguments import find_run
+from pipeline.runs.replay import salvaged
 
 SETTINGS = ("tracking=none", "report=none")
 N_KILLS = 20
@@ -113,6 +117,30 @@ def test_a_clock_that_runs_backwards_changes_no_result(tmp_path, monkeypatch):
     (folder,) = tmp_path.glob("backwards/digits/*")
     more = run_sweep(tmp_path / "backwards", *settings, f"run={folder.name}", "training.epochs=6")
     assert more["work"]["resumed_networks"] == 7
+    assert more["trials"]["finished"] == 7
+
+
+def test_the_latest_run_is_the_last_that_began_also_if_the_clock_was_set_back(tmp_path):
+    """Such as in autumn: a run of a year ahead seems to be later than those of today."""
+    ahead = f"{datetime.now() + timedelta(days=365):%Y%m%d-%H%M%S}"
+    later = f"{datetime.strptime(ahead, '%Y%m%d-%H%M%S') + timedelta(seconds=1):%Y%m%d-%H%M%S}"
+    (tmp_path / "moons" / f"{ahead}-ffff").mkdir(parents=True)
+    (tmp_path / "moons" / "no-run-at-all").mkdir()
+    (tmp_path / "moons" / f"{ahead}-ffff" / "journal.jsonl").touch()
+    summary = run_sweep(tmp_path, *FEW, "training.epochs=1")
+    assert summary["run_id"].startswith(f"{later}-")
+    assert find_run(tmp_path, "last").name == summary["run_id"]
+
+
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_a_clock_that_is_set_during_a_session_takes_nothing_from_the_budget(jump, tmp_path, monkeypatch):
+    settings = (*FEW, "training.epochs=4", "stacks.slice_seconds=0.001", "budget.seconds=1800")
+    began, calls = time.time(), itertools.count()
+    monkeypatch.setattr(time, "time", lambda: began + jump * next(calls))
+    summary = run_sweep(tmp_path, *settings)
+    (folder,) = tmp_path.glob("digits/*")
+    assert 0 < salvaged(folder).sweep_seconds < 600
+    more = run_sweep(tmp_path, *settings, f"run={summary['run_id']}", "training.epochs=6")
     assert more["trials"]["finished"] == 7
 
 

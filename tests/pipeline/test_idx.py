@@ -134,10 +134,30 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, case):
         assert error_message(source.check) == message
 
 
+def test_all_that_is_wrong_with_idx_files_is_named_at_once(tmp_path):
+    """Wrong headers, and where they can be read, wrong values; or only wrong values."""
+    label = idx(np.array([0, 1, 9, 2], np.uint8))
+    source = Idx(
+        "mine", str(write_files(tmp_path / "set", **{IMAGES: None, LABELS: b"", TEST_LABELS: label})), ("a", "b")
+    )
+    for act in (source, source.check):
+        with pytest.raises(SettingError) as error:
+            act()
+        expected = (f"{IMAGES} is missing", f"{LABELS} is empty", "row 3 of")
+        assert [words in text for words, text in zip(expected, error.value.problems, strict=True)] == [True] * 3
+    files = {IMAGES: WHOLE[:-1], TEST_LABELS: label}
+    source = Idx("mine", str(write_files(tmp_path / "values", **files)), ("a", "b", "c"))
+    with pytest.raises(SettingError, match=r"(?s)holds 41 values.*row 3 of"):
+        source()
+
+
 def test_a_header_with_too_large_sizes_allocates_no_memory(tmp_path):
     images = {name: idx(arrays()[name])[:8] + b"\xff" * 8 + b"....." for name in (IMAGES, TEST_IMAGES)}
     source = Idx("mine", str(write_files(tmp_path / "set", **images)), ())
-    assert f"{IMAGES} holds 5 values, but its header says 7 x 4294967295 x 4294967295" in error_message(source)
+    with pytest.raises(SettingError) as error:
+        source()
+    for name, n_images, problem in zip((IMAGES, TEST_IMAGES), (7, 4), error.value.problems, strict=True):
+        assert f"{name} holds 5 values, but its header says {n_images} x 4294967295 x 4294967295" in problem
 
 
 def test_a_path_that_is_not_a_file_or_folder_is_refused(tmp_path):

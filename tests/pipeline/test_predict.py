@@ -176,11 +176,31 @@ def test_a_bundled_set_is_predicted_with_classes_and_probabilities(tmp_path, cap
         assert max(probabilities, key=probabilities.get) == row["prediction"]
 
 
+def test_a_model_is_named_by_its_run(houses, tmp_path, capsys):
+    """By the run's id, last or last~1; the earlier of two runs has another model."""
+    summary = run_sweep(tmp_path / "runs", *FEW, "data=iris", "training.epochs=2", "report=none")
+    early = tmp_path / "runs" / "houses" / "20200101-000000-0000"
+    shutil.copytree(houses[1], early)
+    for name in ("model=last", "run=last", "run=last~0", f"model={summary['run_id']}"):
+        assert len(predict_rows(capsys, tmp_path, name, f"runs={tmp_path}/runs", "data=iris")) == 150
+        (tmp_path / "answers.csv").unlink()
+    table = ("data=csv", f"data.path={houses[0]}/houses.csv")
+    of_folder = predict_rows(capsys, tmp_path, f"model={houses[1]}", *table)
+    for name in ("model=last~1", f"run={early.name}"):
+        (tmp_path / "answers.csv").unlink()
+        assert predict_rows(capsys, tmp_path, name, f"runs={tmp_path}/runs", *table) == of_folder
+
+
 def test_mistakes_are_one_line_and_no_file_is_written(houses, tmp_path, capsys):
     folder, run, _ = houses
     table = ("data=csv", f"data.path={folder}/houses.csv", f"out={tmp_path}/a.csv")
     assert "model must be given" in error_line(capsys, *table)
-    assert "there is no model.json in this folder" in error_line(capsys, f"model={tmp_path}", *table)
+    assert f"there is no model.json in {tmp_path}" in error_line(capsys, f"model={tmp_path}", *table)
+    runs = f"runs={houses[0]}"
+    assert "model=last~7: there are only 1 runs below" in error_line(capsys, "model=last~7", runs, *table)
+    assert "model=latest: there is no such run below" in error_line(capsys, "model=latest", runs, *table)
+    assert "runs=nowhere: there is no run" in error_line(capsys, "run=last", "runs=nowhere", *table)
+    assert "both name a model" in error_line(capsys, "model=last", "run=last", runs, *table)
     (tmp_path / "few.csv").write_text("area,city\n1,Ulm\n")
     line = error_line(capsys, f"model={run}", "data=csv", f"data.path={tmp_path}/few.csv", f"out={tmp_path}/a.csv")
     assert "sold" in line

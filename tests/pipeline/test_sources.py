@@ -239,6 +239,31 @@ def test_npz_refuses_arrays_that_are_not_fit(tmp_path, case):
     assert [word for word in (*words, f"data.path={tmp_path}/rows.npz") if word not in message] == []
 
 
+def test_npz_names_all_that_is_wrong_at_once(tmp_path):
+    arrays = {"x": with_inf(), "y": np.array(["a", "", "b"]), "w": np.array([1, -1, 1, 1, 1, 1]), "g": np.arange(5)}
+    settings = {"weights": "w", "groups": "g", "x_test": "x2", "y_test": "y2"}
+    source = npz(tmp_path, arrays | {"y2": np.array([b"a"])}, **settings)
+    expected = [
+        "the array 'x' is -inf in row 4",
+        "has no array 'x2'",
+        "the array 'y' is empty in row 2",
+        "the array 'y2' must hold numbers or texts",
+        "the array 'w' is -1 in row 2",
+    ]
+    for act in (source, source.check):
+        with pytest.raises(SettingError) as error:
+            act()
+        assert [words in text for words, text in zip(expected, error.value.problems, strict=True)] == [True] * 5
+    source = npz(tmp_path, WELL | arrays | {"x": ROWS, "y": np.array(["a", "", "a"])}, weights="w", groups="g")
+    with pytest.raises(SettingError) as error:
+        source()
+    rows = ["'y' has 3 rows", "'y' is empty in row 2", "'w' is -1 in row 2", "'g' has 5 rows", "'y' has one class"]
+    assert [words in text for words, text in zip(rows, error.value.problems, strict=False)] == [True] * 4
+    source = npz(tmp_path, WELL | {"x": with_inf(), "y": np.full(6, "a")})
+    with pytest.raises(SettingError, match=r"(?s)'x' is -inf.*'y' has one class"):
+        source()
+
+
 def test_npz_refuses_half_a_test_part():
     with pytest.raises(ValueError, match="x_test and y_test go together"):
         Npz(path="rows.npz", **SETTINGS | {"x_test": "x2"})
@@ -278,7 +303,8 @@ def test_npz_refuses_a_path_that_is_not_a_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.npz", "w") as archive:
         archive.writestr("x", "no array")
         archive.writestr("y", "none either")
-    assert "'x' is not an array with rows" in refused(Npz(path=str(tmp_path / "other.npz"), **SETTINGS))
+    with pytest.raises(SettingError, match=r"(?s)'x' is not an array with rows.*'y' is not an array with rows"):
+        Npz(path=str(tmp_path / "other.npz"), **SETTINGS)()
 
 
 def test_npz_is_read_from_any_address(tmp_path):

@@ -229,7 +229,7 @@ class RungTrainer:
             driver_only=False,
             gpu=chosen.gpu,
         )
-        return outcome, RunningSlice(chosen, stack, last, int(time.time() * 1000), file, trained)
+        return outcome, RunningSlice(chosen, stack, last, self._journal.now(), file, trained)
 
     def _stack(self, number: int) -> Future:
         """A stack to continue with, loaded from its checkpoint if it is not in memory."""
