@@ -122,6 +122,7 @@ def test_the_saved_view_has_the_scores_and_parameters_as_columns(browser, addres
     assert all(row["duration"] for row in cells)
 
 
+@pytest.mark.nightly
 def test_a_click_on_a_column_sorts_by_it(browser, address, leaderboard):
     browser.open(address)
     browser.rows(49)
@@ -138,6 +139,7 @@ def test_a_click_on_a_column_sorts_by_it(browser, address, leaderboard):
     assert browser.until(sorted_rows)
 
 
+@pytest.mark.nightly
 def test_trials_unfold_below_their_parent(browser, experiment, trials):
     browser.open(f"{experiment}?workflowType=machine_learning")
     (parent,) = browser.rows(1)
@@ -148,12 +150,14 @@ def test_trials_unfold_below_their_parent(browser, experiment, trials):
     assert names == {run.info.run_name for run in trials.values()}
 
 
+@pytest.mark.nightly
 def test_runs_are_filtered_by_tags(browser, experiment):
     query = urlencode({"searchFilter": "tags.optimizer = 'adam'", "orderByKey": "metrics.`validation_loss`"})
     browser.open(f"{experiment}?workflowType=machine_learning&{query}")
     assert all("adam" in row["attributes.`Run Name`"] for row in browser.rows(16))
 
 
+@pytest.mark.nightly
 def test_runs_are_grouped_by_tags(browser, address):
     browser.open(address)
     browser.rows(49)

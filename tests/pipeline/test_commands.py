@@ -1,5 +1,6 @@
 """The command line: choices, multirun, the console command, own configuration."""
 
+import itertools
 import json
 import re
 import shutil
@@ -8,15 +9,26 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import FEW, processes, read_summary, run_command, run_sweep
+from running import FEW, nightly_after_first, processes, read_summary, run_command, run_pipeline, run_sweep
+
+from pipeline.config.compose import configurations
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
 LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
 
 
+DATA_AND_REDUCTIONS = list(itertools.product(["digits", "breast_cancer", "diabetes"], ["pca", "autoencoder", "none"]))
+DIAGONAL = DATA_AND_REDUCTIONS[::4]  # each set once, each reduction once
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
-@pytest.mark.parametrize("data", ["digits", "breast_cancer", "diabetes"])
+@pytest.mark.parametrize(
+    ("data", "reduce"),
+    [
+        *DIAGONAL,
+        *(pytest.param(*pair, marks=pytest.mark.nightly) for pair in DATA_AND_REDUCTIONS if pair not in DIAGONAL),
+    ],
+)
 def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
     summary = run_sweep(tmp_path, f"data={data}", f"reduce={reduce}", "training.epochs=15", *FEW)
     assert summary["status"] == "finished"
@@ -33,7 +45,7 @@ def test_every_data_set_with_every_reduction(data, reduce, tmp_path):
     assert (tmp_path / data / summary["run_id"] / "model" / "model.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ray_with_the_autoencoder_and_two_classes(tmp_path):
     run_command(tmp_path, "data=breast_cancer", "reduce=autoencoder", "tracking=none", "training.epochs=2")
     summary = read_summary(tmp_path)
@@ -54,48 +66,44 @@ def test_select_by_another_metric(tmp_path):
 
 
 @pytest.mark.slow
-def test_multirun_runs_every_combination(tmp_path):
+def test_multirun_runs_every_combination_each_with_its_own_timings(tmp_path):
     completed = run_command(
         tmp_path, "-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5", check=False
     )
     assert completed.returncode == 2  # reduce=none has no n_components, which is refused before the first job
     assert list(tmp_path.iterdir()) == []
-    completed = run_command(tmp_path, "-m", "reduce=none,pca", "seed=0,1", *LOCAL, *FEW)
-    assert completed.stdout.count("champion ") == 4
+    completed = run_command(tmp_path, "-m", "data=glob(d*)", "seed=0,1", *LOCAL, *FEW)
+    assert completed.stdout.count("champion ") == 4  # digits and diabetes
     assert completed.stderr == ""
-    runs = list(tmp_path.glob("runs/digits/*/summary.json"))
-    assert len(runs) == 4
-    assert len({re.search('"digest": "(.+)"', path.read_text())[1] for path in runs}) == 4
-
-
-@pytest.mark.slow
-def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path):
-    """config.yaml is complete: used as the configuration, it gives the same run."""
-    first = run_command(tmp_path, *LOCAL, "data=diabetes", "seed=3")
-    assert first.stderr == ""
-    (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
-    shutil.copy(config, tmp_path / "again.yaml")
-    run_command(tmp_path, "--config-dir", ".", "--config-name", "again")
-    digests = {re.search('"digest": "(.+)"', path.read_text())[1] for path in tmp_path.glob("runs/*/*/summary.json")}
-    assert len(list(tmp_path.glob("runs/diabetes/*/summary.json"))) == 2
-    assert len(digests) == 1
-
-
-@pytest.mark.slow
-def test_each_job_of_a_multirun_has_its_own_timings(tmp_path):
-    completed = run_command(tmp_path, "-m", "data=glob(d*)", *LOCAL, *FEW)
-    assert completed.stdout.count("champion ") == 2  # digits and diabetes
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
+    assert len({summary["digest"] for summary in summaries}) == len(summaries) == 4
     startups = sorted(summary["timings"]["startup_s"] for summary in summaries)
     assert startups[0] < 0.1  # libraries are not imported again
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache", "diabetes", "digits"]
 
 
 @pytest.mark.slow
+def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path, monkeypatch):
+    """config.yaml is complete: used as the configuration, it gives the same run."""
+    first = run_command(tmp_path, *LOCAL, *FEW, "data=diabetes", "seed=3")
+    assert first.stderr == ""
+    (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
+    shutil.copy(config, tmp_path / "again.yaml")
+    expected = read_summary(tmp_path)["digest"]
+    monkeypatch.chdir(tmp_path)
+    (again,) = configurations(["--config-dir", ".", "--config-name", "again"])
+    assert run_pipeline(again.settings, again.plain)["digest"] == expected
+    assert len(list(tmp_path.glob("runs/diabetes/*/summary.json"))) == 2
+
+
+@pytest.mark.slow
 def test_a_module_named_pipeline_in_the_working_directory_is_ignored(tmp_path):
     (tmp_path / "pipeline.py").write_text("raise SystemExit('this is the wrong one')\n")
     completed = subprocess.run(
-        [str(NNSWEEP), "execution=local", "training.epochs=1", *FEW], cwd=tmp_path, capture_output=True, text=True
+        [str(NNSWEEP), "data=iris", "report=none", "execution=local", "training.epochs=1", *FEW],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert completed.returncode == 0, completed.stderr
     assert "warning" not in completed.stdout
@@ -125,8 +133,8 @@ def test_a_space_in_a_users_configuration_folder(tmp_path):
 
 @pytest.mark.slow
 def test_the_console_command_gives_the_same_digest(tmp_path):
-    subprocess.run([str(NNSWEEP), *LOCAL], cwd=tmp_path, check=True, capture_output=True)
-    assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "module", "training.epochs=2")["digest"]
+    subprocess.run([str(NNSWEEP), *LOCAL, *FEW], cwd=tmp_path, check=True, capture_output=True)
+    assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "module", "training.epochs=2", *FEW)["digest"]
 
 
 @pytest.mark.slow
@@ -153,7 +161,7 @@ def test_one_line_reports_a_folder_that_cannot_be_written_to(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wish", ["stages.sweep.cpus=1000", "stages.load.gpus=1000"])
+@pytest.mark.parametrize("wish", nightly_after_first(["stages.sweep.cpus=1000", "stages.load.gpus=1000"]))
 def test_resources_that_ray_does_not_have_are_refused(wish, tmp_path):
     completed = run_command(tmp_path, "tracking=none", wish, check=False)
     assert completed.returncode == 2

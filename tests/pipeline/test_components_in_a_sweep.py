@@ -14,10 +14,12 @@ from nncore.inference import model_file
 STOP = "+regularizer@training.regularizers.stop=early_stopping"
 EVERYTHING = (
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
+    "space.optimizer.adam.learning_rate=[0.003,0.03,0.1]",
     "+optimizer@space.optimizer.muon=muon",
     "+optimizer@space.optimizer.lookahead=lookahead",
     "space.optimizer.lookahead.optimizer.learning_rate=[0.001,0.01]",
     "+optimizer@space.optimizer.nadam=nadam",
+    *(f"~space.regularizer.{name}" for name in ("l2", "elastic_net")),
     "+regularizer@space.regularizer.dropout=dropout",
     "+regularizer@space.regularizer.mixup=mixup",
     STOP,
@@ -46,7 +48,7 @@ def leaderboard(summary):
 
 @pytest.mark.slow
 def test_law_1_digest_of_a_sweep_of_all_components_does_not_depend_on_packing(mixed_sweep, tmp_path):
-    narrow = run_sweep(tmp_path, *EVERYTHING, "stacks.width=5", "stacks.slice_seconds=0.01")
+    narrow = run_sweep(tmp_path, *EVERYTHING, "stacks.width=3", "stacks.slice_seconds=0.01")
     assert narrow["digest"] == mixed_sweep["digest"]
     assert narrow["best"] == mixed_sweep["best"]
     assert narrow["work"]["slices"] > 2 * narrow["work"]["stacks"] > 20
@@ -55,7 +57,7 @@ def test_law_1_digest_of_a_sweep_of_all_components_does_not_depend_on_packing(mi
 def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epoch(mixed_sweep):
     counts = mixed_sweep["trials"]
     assert counts["stopped"] > 10
-    assert counts["finished"] + counts["stopped"] + counts["diverged"] == counts["planned"] == 8 * 9
+    assert counts["finished"] + counts["stopped"] + counts["diverged"] == counts["planned"] == 7 * 5
     rows = leaderboard(mixed_sweep)
     stopped = [row for row in rows if row["status"].startswith("stopped after epoch")]
     assert len(stopped) == counts["stopped"]

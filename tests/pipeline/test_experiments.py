@@ -9,7 +9,7 @@ from running import compose, run_pipeline
 from pipeline.config.compose import CONF
 
 READY = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-SMALL = ("training.epochs=6", "training.seeds=1", "budget.trials=2", "tracking=none", "execution=local")
+SMALL = ("training.epochs=6", "training.seeds=1", "budget.trials=2", "tracking=none", "report=none", "execution=local")
 
 
 def fashion(folder):

@@ -48,9 +48,9 @@ def run_id(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
-        pytest.param("wine", "csv", marks=pytest.mark.slow),
-        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("iris", "parquet"), ("digits", "parquet"))),
-        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("diabetes", "csv"), ("breast_cancer", "csv.gz"))),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("iris", "parquet"), ("diabetes", "csv"))),
+        *(pytest.param(*case, marks=pytest.mark.nightly) for case in (("wine", "csv"), ("digits", "parquet"))),
+        pytest.param("breast_cancer", "csv.gz", marks=pytest.mark.nightly),
     ],
 )
 def test_a_bundled_set_can_be_trained_from_a_file_and_served_by_mlflow(name, ending, run_id, tmp_path):

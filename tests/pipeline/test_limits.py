@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import FEW, QUICK, read_summary, run_command, run_sweep
+from running import FEW, QUICK, compose, nightly_after_first, read_summary, run_command, run_sweep
 from samples import make_architecture
 from sweeps import trial_network
 
@@ -19,7 +19,10 @@ from pipeline.backends.base import HostMemory, TaskMemoryError
 from pipeline.backends.local import LocalExecutor
 from pipeline.backends.memory import UNKNOWN, available_memory
 from pipeline.components.errors import SettingError, errors_as_lines
+from pipeline.config.schema import Configuration
+from pipeline.console.output import QuietOutput
 from pipeline.driver import run as driver
+from pipeline.driver.dry_run import show_plan
 from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import PackingSettings, plan
 
@@ -132,17 +135,18 @@ def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path):
     (line,) = completed.stderr.splitlines()
     assert line.startswith("nnsweep: network.hidden=[1000000,1000000]: to train one such network takes at least ")
     assert '"event": "slice"' not in next(tmp_path.glob("runs/*/*/journal.jsonl")).read_text()
-    planned = run_command(tmp_path, *IRIS, "network.hidden=[1000000,1000000]", "plan=true", check=False)
-    assert planned.returncode == 2
-    assert planned.stderr.partition(" but ")[0] == completed.stderr.partition(" but ")[0]
+    too_large = Configuration(*compose(*IRIS, "network.hidden=[1000000,1000000]", f"runs={tmp_path}/plan"), "")
+    with pytest.raises(SettingError) as refused:
+        show_plan(too_large, QuietOutput(), 0.0)
+    assert line.partition(" but ")[0] == "nnsweep: " + str(refused.value).partition(" but ")[0]
 
 
 def test_an_autoencoder_that_is_too_large_is_refused_with_a_cure_that_works(tmp_path):
     settings = (*FEW, "data=iris", "reduce=autoencoder", "reduce.epochs=1", *QUICK)
-    completed = run_command(tmp_path, *settings, "reduce.hidden=[2000000,2000000]", check=False)
-    assert completed.returncode == 2
-    (line,) = completed.stderr.splitlines()
-    assert line.startswith("nnsweep: reduce.hidden=[2000000,2000000]: to train this autoencoder takes at least ")
+    with pytest.raises(SettingError) as refused:
+        run_sweep(tmp_path, *settings, "reduce.hidden=[2000000,2000000]")
+    line = str(refused.value)
+    assert line.startswith("reduce.hidden=[2000000,2000000]: to train this autoencoder takes at least ")
     assert line.rpartition("give ")[2].startswith("'reduce.hidden=[")
 
 
@@ -192,8 +196,9 @@ def into_full_device(folder, *arguments, output="/dev/full"):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([*IRIS, f"output={mode}"] for mode in ("plain", "json", "quiet")),
-        *(["--help"], ["--version"], ["completion", "bash"], ["runs", "list"], [*IRIS, "plan=true"]),
+        *nightly_after_first([*IRIS, f"output={mode}"] for mode in ("plain", "json", "quiet")),
+        *(["--help"], ["--version"], ["completion", "bash"], ["runs", "list"]),
+        pytest.param([*IRIS, "plan=true"], marks=pytest.mark.nightly),
     ],
     ids=lambda arguments: arguments[-1],
 )
@@ -225,7 +230,7 @@ def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path):
     assert resumed["digest"] == run_sweep(tmp_path / "undisturbed", *IRIS)["digest"]
 
 
-@pytest.mark.parametrize("mode", ["plain", "json"])
+@pytest.mark.parametrize("mode", nightly_after_first(["plain", "json"]))
 def test_a_closed_pipe_and_closed_standard_output_are_named(mode, tmp_path):
     command = [sys.executable, "-m", "pipeline", *IRIS, f"output={mode}"]
     reader, writer = os.pipe()

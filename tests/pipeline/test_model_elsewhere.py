@@ -82,6 +82,7 @@ def post(port, content):
         return json.load(response)["predictions"]
 
 
+@pytest.mark.nightly
 def test_mlflows_server_predicts_rows_over_http(run, tmp_path):
     _, store, rows, expected = run
     port = free_port()

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from running import FEW, compose, read_summary, run_command, run_sweep
+from running import FEW, compose, read_summary, run_sweep
 
 from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column, Table, matrix_table
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
 from pipeline.data.bundled import KNOWN
@@ -278,9 +279,10 @@ def test_dates_with_a_random_split_are_named(file):
         assert [text.startswith(words) for text in report.warnings] == ([True] if words else [])
 
 
-def test_warnings_are_shown_at_the_start_and_the_end_and_are_in_every_file(file, tmp_path):
-    few = (*FEW, "tracking=none", "execution=local", "training.epochs=2")
-    printed = run_command(tmp_path, *file, *few).stdout
+def test_warnings_are_shown_at_the_start_and_the_end_and_are_in_every_file(file, tmp_path, capsys):
+    few = (*FEW, "tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}/runs")
+    dispatch([*file, *few], time.monotonic())
+    printed = capsys.readouterr().out
     expected = {
         "column 'note' has a different text in each of 120 rows": "'data.drop=[note]'",
         "column 'sold' holds dates, but the split is random": "data.time=sold split=time",

@@ -2,16 +2,18 @@
 
 import csv
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from running import FEW, QUICK, compose, requested_trials, run_command, run_pipeline, run_sweep, slow_after_first
+from running import FEW, QUICK, compose, requested_trials, run_pipeline, run_sweep, slow_after_first
 
 from nncore.inference import model_file
 from nncore.stack.regroup import collect
 from nncore.stack.state import start
 from nncore.stack.training import train
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
 from pipeline.config.schema import Configuration
@@ -320,9 +322,9 @@ def test_law_5_equal_trials_are_trained_and_listed_once(search, tmp_path):
     assert (again["digest"], again["work"]["slices"]) == (summary["digest"], 0)
 
 
-@pytest.mark.slow
-def test_equal_trials_are_named_in_the_output(tmp_path):
-    settings = (*IRIS, *FEW[:3], *REPEATS["grid"], *QUICK)
+def test_equal_trials_are_named_in_the_output(tmp_path, capsys):
+    settings = (*IRIS, *FEW[:3], *REPEATS["grid"], *QUICK, f"runs={tmp_path}")
     expected = "14 suggestions of the search equal an earlier trial: equal trials are trained and listed once"
-    assert expected in run_command(tmp_path, "plan", *settings).stdout
-    assert expected in run_command(tmp_path, *settings).stdout
+    for command in (["plan"], []):
+        dispatch([*command, *settings], time.monotonic())
+        assert expected in capsys.readouterr().out

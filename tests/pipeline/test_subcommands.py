@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from running import FEW, processes, run_command, run_sweep, wait_until
+from running import FEW, nightly_after_first, processes, run_sweep, wait_until
 from servers import free_port
 
 import pipeline
@@ -199,11 +199,12 @@ def test_track_writes_a_run_to_the_store_that_is_named(runs, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
-    run_command(tmp_path, *FEW, "execution=local", "training.epochs=1")
+def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(main_job):
     port = free_port()
     arguments = [str(NNSWEEP), "ui", f"port={port}"]
-    server = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen(
+        arguments, cwd=main_job.folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         assert server.stdout.readline().startswith(f"http://127.0.0.1:{port} is ready in about ten seconds")
         deadline = time.monotonic() + 90
@@ -215,7 +216,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
                 break
             assert time.monotonic() < deadline
             time.sleep(0.3)
-        taken = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        taken = subprocess.run(arguments, cwd=main_job.folder, capture_output=True, text=True, timeout=30)
         assert taken.returncode == 2
         assert f"port={port} cannot be used (Address already in use); choose another" in taken.stderr
     finally:
@@ -226,7 +227,7 @@ def test_ui_serves_the_runs_to_this_machine_until_ctrl_c(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("sent", nightly_after_first([signal.SIGKILL, signal.SIGTERM, signal.SIGHUP]))
 def test_no_server_outlives_ui(sent, tmp_path):
     port = free_port()
     arguments = [str(NNSWEEP), "ui", f"port={port}", f"uri=sqlite:///{tmp_path}/store.db"]
@@ -249,10 +250,11 @@ def is_open(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.slow
-def test_the_plan_command_trains_nothing(tmp_path):
-    complete_in_shell = run_command(tmp_path, "plan", *FEW, "execution=local", "tracking=none")
-    assert re.search(r"^plan +7 trials, 7 networks, ", complete_in_shell.stdout, re.MULTILINE)
+def test_the_plan_command_trains_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = output_of(capsys, "plan", *FEW, "execution=local", "tracking=none")
+    assert re.search(r"^plan +7 trials, 7 networks, ", printed, re.MULTILINE)
+    assert list(tmp_path.glob("runs/cache/*"))
     assert not list(tmp_path.glob("runs/*/*/journal.jsonl"))
 
 

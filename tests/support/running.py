@@ -52,9 +52,9 @@ def compose(*overrides: str) -> tuple[Settings, dict[str, Any]]:
 
 
 def clear_code_version_caches() -> None:
-    """Clear the caches of code_version, which reads the sources once per process."""
+    """Clear the caches of code_version, which reads the sources once per process; installed libraries stay known."""
     for cached in vars(code_version).values():
-        if hasattr(cached, "cache_clear"):
+        if hasattr(cached, "cache_clear") and cached is not code_version._library:
             cached.cache_clear()
 
 
