@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from running import slow_after_first
+from running import nightly_after_first
 
 from pipeline.runs.records import thinned
 from pipeline.tracking import mlflow_bulk
@@ -113,7 +113,7 @@ DIFFERENCES = {
 }
 
 
-@pytest.mark.parametrize("which", slow_after_first(DIFFERENCES))
+@pytest.mark.parametrize("which", nightly_after_first(DIFFERENCES))
 def test_on_any_difference_runs_are_written_by_mlflows_own_calls(which, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(mlflow_bulk, "RUN_DEFAULTS", mlflow_bulk.RUN_DEFAULTS | dict([DIFFERENCES[which]]))
@@ -157,10 +157,10 @@ for at in range(20):
 
 @pytest.mark.slow
 def test_several_processes_write_one_store_at_once(store):
-    arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {number}"] for number in range(3)]
+    arguments = [[sys.executable, "-c", WRITE, store.uri, store.experiment, f"process {number}"] for number in range(2)]
     for process in [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for command in arguments]:
         assert process.wait(timeout=60) == 0
-    for number in range(3):
+    for number in range(2):
         query = f"tags.kind = 'process {number}'"
         assert len(store.client.search_runs([store.experiment], query, max_results=1000)) == 200
 
