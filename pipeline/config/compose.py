@@ -48,10 +48,10 @@ from pipeline.config.hydra_sources import (
     check_folder,
     check_hydra_part,
     check_overrides,
-    few_references,
     read_folders_only,
 )
 from pipeline.config.overrides import Assignment, readable
+from pipeline.config.references import check_references
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.data.targets import min_class_rows
@@ -196,8 +196,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         overrides, assignments = readable(options.overrides, _can_read)
         composed = _compose(overrides, assignments, options.config_name or "config")
         if assignments and options.cfg == "job":  # Hydra cannot read them
-            with few_references():
-                sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
+            sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
             return
         arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
@@ -205,8 +204,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     primary = [] if options.config_path is None else ["--config-path", options.config_path]
     sys.argv[1:] = [*arguments, *primary]  # which hydra.main reads; for it, a relative path would begin at this file
     try:
-        with few_references():
-            hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
     except OmegaConfBaseException as error:
         raise SettingError(" ".join(str(error).split())) from None
 
@@ -216,8 +214,7 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
     overrides = list(overrides)
     while True:
         try:
-            with few_references():
-                composed = _merged(name, overrides)
+            composed = _merged(name, overrides)
             break
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # Hydra raises ValueError, too
             clash = error.__cause__.full_key if isinstance(error.__cause__, ConfigTypeError) else None
@@ -234,6 +231,7 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
             OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
         except (ConfigKeyError, ConfigAttributeError, ConfigTypeError):
             raise SettingError(_unknown(assignment.name, overrides)) from None
+    check_references(OmegaConf.to_container(composed))
     return composed
 
 
@@ -308,8 +306,7 @@ def _checked(config: DictConfig) -> Configuration:
 def _plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain values, with all references resolved."""
     try:
-        with few_references():
-            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise SettingError(f"{error.full_key} must be given: {error.full_key}=...") from None
     except OmegaConfBaseException as error:

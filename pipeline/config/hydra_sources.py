@@ -8,8 +8,7 @@ folders, and its own part stays as it is.
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.base import Container
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.resolvers import oc
 
 from pipeline.components.errors import SettingError
@@ -42,8 +40,6 @@ INSTEAD = {
 LARGEST_FILE = 4_000_000  # bytes of a configuration file
 MOST_VALUES = 100_000  # of a configuration file, counted where they are used
 LONGEST_WITH_REFERENCES = 100_000  # characters of a text, for each of which parsing takes half a kilobyte
-MOST_REFERENCES = 10_000  # of a configuration, counted where they are used
-REFERENCE = LARGEST_FILE // MOST_REFERENCES  # characters that take as long as a reference
 
 
 def read_folders_only() -> None:
@@ -191,49 +187,6 @@ def check_content(file: Path) -> None:
         raise SettingError(
             f"{file} must have at most {MOST_VALUES:,} values, but has more, counted where its aliases (*name) use them"
         )
-
-
-@contextmanager
-def few_references() -> Iterator[None]:
-    """Raise SettingError, within the block, where references such as ${name} stand for too much, as when each doubles.
-
-    OmegaConf resolves a reference anew wherever it is met, and has no limit. Both methods that resolve one are counted.
-    """
-    total, refusal = 0, None
-
-    def counted(method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def resolve(container: Container, *arguments: Any, **options: Any) -> Any:
-            nonlocal total, refusal
-            value = method(container, *arguments, **options)
-            if isinstance(value, DictConfig | ListConfig):
-                length = 10 * len(str(OmegaConf.to_container(value)))  # because each of its values is resolved, too
-            else:
-                length = len(str(value))
-            total += REFERENCE + length
-            if total > LARGEST_FILE:
-                name = options.get("inter_key") or options.get("key")
-                refusal = SettingError(
-                    f"{name}: the references (${{name}}) of all settings must be at most {MOST_REFERENCES:,} and stand "
-                    f"for at most {MOST_VALUES:,} values, counted where they are used, but are more; use fewer"
-                )
-                raise refusal
-            return value
-
-        return resolve
-
-    methods = {name: getattr(Container, name) for name in ("_resolve_node_interpolation", "_evaluate_custom_resolver")}
-    try:
-        for name, method in methods.items():
-            setattr(Container, name, counted(method))
-        yield
-    except Exception:
-        if refusal:
-            raise refusal from None  # without what OmegaConf and Hydra put around it
-        raise
-    finally:
-        for name, method in methods.items():
-            setattr(Container, name, method)
 
 
 def _other_owner(file: Path) -> Path | None:

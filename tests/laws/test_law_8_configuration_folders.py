@@ -184,9 +184,7 @@ def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(con
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "mine.yaml").write_text("\n".join(["# @package _global_", *REFERENCES[content]]))
     began = time.process_time()
-    with pytest.raises(
-        SettingError, match=r"^\S+: the references \(\$\{name\}\) of all settings must be at most 10,000"
-    ):
+    with pytest.raises(SettingError, match=r"^[\w.]+: what references \(\$\{name\}\) stand for must have at most"):
         configurations(["--config-dir", str(tmp_path), "+space@_global_=mine"])
     assert time.process_time() - began < 10
 
@@ -194,7 +192,7 @@ def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(con
 @pytest.mark.parametrize("option", [(), ("--cfg", "job", "--resolve"), ("--multirun", "seed=1,2")])
 def test_law_8_references_on_the_command_line_are_limited(option, monkeypatch, capsys):
     line = [f"+x{number + 1}=${{x{number}}}${{x{number}}}" for number in range(30)]
-    assert "the references (${name})" in error_line(["+x0=ab", *line, *option], monkeypatch, capsys)
+    assert "what references (${name}) stand for" in error_line(["+x0=ab", *line, *option], monkeypatch, capsys)
 
 
 def test_law_8_ordinary_references_are_resolved(tmp_path):
