@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from running import FEW, nightly_after_first, processes, read_summary, run_command, run_pipeline, run_sweep
 
+from pipeline.cli.dispatch import dispatch
 from pipeline.config.compose import configurations
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
@@ -82,15 +84,13 @@ def test_multirun_runs_every_combination_each_with_its_own_timings(tmp_path):
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["cache", "diabetes", "digits"]
 
 
-@pytest.mark.slow
 def test_a_run_can_be_repeated_from_its_own_configuration(tmp_path, monkeypatch):
     """config.yaml is complete: used as the configuration, it gives the same run."""
-    first = run_command(tmp_path, *LOCAL, *FEW, "data=diabetes", "seed=3")
-    assert first.stderr == ""
+    monkeypatch.chdir(tmp_path)
+    dispatch([*LOCAL, *FEW, "data=diabetes", "seed=3"], time.monotonic())
     (config,) = tmp_path.glob("runs/diabetes/*/config.yaml")
     shutil.copy(config, tmp_path / "again.yaml")
     expected = read_summary(tmp_path)["digest"]
-    monkeypatch.chdir(tmp_path)
     (again,) = configurations(["--config-dir", ".", "--config-name", "again"])
     assert run_pipeline(again.settings, again.plain)["digest"] == expected
     assert len(list(tmp_path.glob("runs/diabetes/*/summary.json"))) == 2
@@ -110,8 +110,7 @@ def test_a_module_named_pipeline_in_the_working_directory_is_ignored(tmp_path):
     assert read_summary(tmp_path)["model"]["version"] == "1"
 
 
-@pytest.mark.slow
-def test_a_space_in_a_users_configuration_folder(tmp_path):
+def test_a_space_in_a_users_configuration_folder(tmp_path, monkeypatch):
     folder = tmp_path / "my_conf" / "space"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(
@@ -123,7 +122,8 @@ def test_a_space_in_a_users_configuration_folder(tmp_path):
         "optimizer: {adam: {learning_rate: [0.001, 0.01], beta1: [0.8, 0.9]}}\n"
         "regularizer: {l2: {strength: [0, 0.001, 0.01]}}\n"
     )
-    run_command(tmp_path, "--config-dir", "my_conf", "space=mine", *LOCAL)
+    monkeypatch.chdir(tmp_path)
+    dispatch(["--config-dir", "my_conf", "space=mine", *LOCAL], time.monotonic())
     summary = read_summary(tmp_path)
     assert summary["trials"]["planned"] == 2 * 2 * 3
     (path,) = tmp_path.glob("runs/*/*/leaderboard.csv")

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,6 @@ def selecting_overrides(path: Path) -> str:
 
 ADDED = [path for path in FILES if selecting_overrides(path).startswith("+")]  # these can be combined
 EXCLUSIVE = [path for path in FILES if path not in ADDED]
-FIRST = {min(path.parent.glob("*.yaml")) for path in EXCLUSIVE}  # one of each folder; the others are marked slow
 
 
 def split_override(pick):
@@ -89,10 +89,29 @@ def sample_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+FOLDERS = ("activation", "initializer", "loss", "normalisation", "schedule")  # a file of each can be composed together
+TOGETHER = [
+    [*filter(None, row)] for row in zip_longest(*([p for p in EXCLUSIVE if p.parent.name == f] for f in FOLDERS))
+]
+ALONE = [path for path in EXCLUSIVE if path.parent.name not in FOLDERS]
+FIRST = {min(path.parent.glob("*.yaml")) for path in ALONE}  # one of each folder; the others are marked slow
+
+
+@pytest.mark.parametrize("paths", TOGETHER, ids=lambda paths: " ".join(map(identity, paths)))
+def test_every_component_is_composed_and_built_as_its_first_line_says(paths):
+    settings, config = compose(*map(selecting_overrides, paths))
+    assert requested_trials(settings)
+    for path in paths:
+        folder, node_path, name = split_override(selecting_overrides(path))
+        assert (folder, name) == (path.parent.name, path.stem)
+        node = config
+        for part in node_path.split("."):
+            node = node[part]
+        assert node["_target_"].endswith(f".{name}")
+
+
 @pytest.mark.parametrize(
-    "path",
-    [path if path in FIRST else pytest.param(path, marks=pytest.mark.slow) for path in EXCLUSIVE],
-    ids=identity,
+    "path", [path if path in FIRST else pytest.param(path, marks=pytest.mark.slow) for path in ALONE], ids=identity
 )
 def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_files):
     folder, _, name = split_override(selecting_overrides(path))

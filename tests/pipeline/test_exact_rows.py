@@ -227,11 +227,12 @@ def test_rare_classes_of_a_test_file_are_treated_alike(tmp_path):
 def test_classes_with_as_many_rows_as_the_rule_asks_for_can_be_split(folds, test, tmp_path):
     """Whatever the number of other rows."""
     least = min_class_rows(None, test, folds)
+    (tmp_path / "t.csv").write_text("a,y\n0,few\n1,many\n")
+    settings, _ = compose("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y", f"split.test={test}",
+                          f"split.folds={folds}")  # fmt: skip
     for n_others in (80, 81, 83, 87, 96):
         y = ["few"] * least + ["many"] * n_others
         pd.DataFrame({"a": np.arange(len(y)), "y": y}).to_csv(tmp_path / "t.csv", index=False)
-        settings, _ = compose("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y", f"split.test={test}",
-                              f"split.folds={folds}")  # fmt: skip
         dataset = settings.data()
         assert len(dataset.rows) == len(y)
         assert settings.data.min_class_rows == least

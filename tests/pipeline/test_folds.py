@@ -215,7 +215,7 @@ def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
     assert [row["status"][: len(expected)] for row in read_csv(path)[7:]] == [expected] * 7
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # test_tracked_runs has a run with two folds
 def test_mlflow_has_one_nested_run_per_trial_and_the_data_card(tmp_path):
     folds = ("split=k_fold", "split.folds=3", "stacks.width=4")
     run_command(tmp_path, *FEW, *folds, "execution=local", "training.epochs=3", "report=none")

@@ -8,9 +8,10 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from running import FEW, compose, run_command, run_sweep
+from running import FEW, compose, run_sweep
 from sweeps import trial_network
 
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
 from pipeline.config.schema import Configuration
 from pipeline.console.output import LineOutput
@@ -99,10 +100,10 @@ def test_the_simulation_divides_stacks_among_the_workers(workers, expected):
     assert seconds == pytest.approx(expected + slices / workers * 0.03)
 
 
-@pytest.mark.slow
-def test_the_plan_command_prints_the_plan_and_creates_no_run(tmp_path):
-    completed = run_command(tmp_path, *ADAM, *IRIS, "execution=local", "plan=true")
-    lines = [line.split()[0] for line in completed.stdout.splitlines() if line and not line.startswith(" ")]
+def test_the_plan_command_prints_the_plan_and_creates_no_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dispatch([*ADAM, *IRIS, "execution=local", "plan=true"], time.monotonic())
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line and not line.startswith(" ")]
     assert lines[-5:] == ["plan", "upstream", "memory", "arithmetic", "sweep"]
     assert entries(tmp_path) == {"runs"}
     assert entries(tmp_path / "runs") == {"cache"}

@@ -290,15 +290,21 @@ def complete_in_shell(shell, typed, patterns, folder):
         os.close(terminal)
 
 
+COMPLETIONS = [
+    ("nnsweep tr", ["track"]),
+    ("nnsweep plan reduce=", ["reduce=autoencoder", "reduce=none", "reduce=pca"]),
+    ("nnsweep runs co", ["compare"]),
+    ("nnsweep training.ep", ["training.epochs="]),
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
 @pytest.mark.parametrize(
-    ("typed", "expected"),
+    ("shell", "typed", "expected"),
     [
-        ("nnsweep tr", ["track"]),
-        ("nnsweep runs co", ["compare"]),
-        ("nnsweep training.ep", ["training.epochs="]),
-        ("nnsweep plan reduce=", ["reduce=autoencoder", "reduce=none", "reduce=pca"]),
+        *(("bash", *completion) for completion in COMPLETIONS),
+        *(("zsh", *completion) for completion in COMPLETIONS[:2]),
+        *(pytest.param("zsh", *completion, marks=pytest.mark.nightly) for completion in COMPLETIONS[2:]),
     ],
 )
 def test_tab_completes_commands_and_settings(shell, typed, expected, tmp_path):
