@@ -118,6 +118,7 @@ def test_law_1_networks_of_a_fold_equal_those_trained_separately(tmp_path):
     assert len({fingerprint for _, fingerprint in alone.values()}) == 14
 
 
+@pytest.mark.slow
 def test_law_1_folds_may_have_different_numbers_of_inputs(tmp_path):
     extra = ("reduce=none", "prepare.min_frequency=1", "split=k_fold", "split.folds=4")
     settings, config = compose(*QUICK, *FEW, *extra, f"runs={tmp_path}")

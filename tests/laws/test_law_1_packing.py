@@ -133,6 +133,7 @@ def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     assert {key: report for part in parts for key, report in part.items()} == together
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(cuts=st.sets(st.integers(1, 7)))
 def test_law_1_slices_of_any_length_give_the_same_bits(cuts):

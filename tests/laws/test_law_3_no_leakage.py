@@ -79,7 +79,7 @@ def row_numbers(part, dataset):
     return np.array([number_of_row[row.tobytes()] for row in part.x.numbers])
 
 
-@pytest.mark.parametrize("reduce", ["pca", "autoencoder", "none"])
+@pytest.mark.parametrize("reduce", slow_after_first(["pca", "autoencoder", "none"]))
 @pytest.mark.parametrize("data", MOSTLY_SLOW)
 def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_path):
     settings, config = settings_for(data, reduce, tmp_path)

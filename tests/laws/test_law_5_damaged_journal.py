@@ -88,6 +88,7 @@ def replaced(lines, index, line):
     return [*lines[:index], line, *lines[index + 1 :]]
 
 
+@pytest.mark.slow
 def test_law_5_an_undamaged_journal_is_resumed_without_a_warning(grid, tmp_path, capsys):
     assert grid.check(tmp_path / "runs", grid.lines, capsys, is_lost=False) == "resumed"
 

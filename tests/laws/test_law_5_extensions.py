@@ -162,6 +162,7 @@ def test_law_5_a_source_whose_content_is_not_known_is_compared_once_it_is_read(t
     assert run_sweep(tmp_path, *settings, f"run={finished['run_id']}")["digest"] == finished["digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [("prepare.scaling=min_max",), ("resume=never",)])
 def test_law_5_a_run_that_cannot_be_continued_ends_with_exit_code_2(extra, copied_run):
     runs, name, _ = copied_run

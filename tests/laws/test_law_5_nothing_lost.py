@@ -17,6 +17,7 @@ from running import FEW, nightly_after_first, processes, run_command, run_sweep,
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import events
 
+pytestmark = pytest.mark.slow
 EPOCHS = 24
 SETTINGS = (*FEW, "report=none", f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
 LOCAL = ("tracking=none", "execution=local")

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from running import compose
+from running import compose, slow_after_first
 
 from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
@@ -189,7 +189,9 @@ def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(con
     assert time.process_time() - began < 10
 
 
-@pytest.mark.parametrize("option", [(), ("--cfg", "job", "--resolve"), ("--multirun", "seed=1,2")])
+@pytest.mark.parametrize(
+    "option", slow_after_first([(), (("--cfg", "job", "--resolve"),), (("--multirun", "seed=1,2"),)])
+)
 def test_law_8_references_on_the_command_line_are_limited(option, monkeypatch, capsys):
     line = [f"+x{number + 1}=${{x{number}}}${{x{number}}}" for number in range(30)]
     assert "what references (${name}) stand for" in error_line(["+x0=ab", *line, *option], monkeypatch, capsys)

@@ -22,6 +22,7 @@ def importable(tmp_path, monkeypatch):
     allow([])
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_a_users_package_is_swept(tmp_path):
     """The package is in the working directory of the command."""
     run_command(tmp_path, *venom.settings(tmp_path), *QUICK, "space.optimizer.venom.learning_rate=[0.1,0.3]")

@@ -144,6 +144,7 @@ def use_cache(folder, number, results):
         results.put(not hit or (value == index).all())
 
 
+@pytest.mark.slow
 def test_many_processes_may_write_and_delete_at_once(tmp_path):
     context = multiprocessing.get_context("fork")
     results = context.SimpleQueue()
@@ -175,6 +176,7 @@ class Foreign:
     x: float
 
 
+@pytest.mark.slow
 def test_different_settings_have_different_descriptions():
     settings = [
         None, 1, 1.0, True, "1", (1,), (1, 2), ((1,), 2), Path("1"), {"a": 1, "b": 2}, {"b": 2, "a": 1}, np.ones(2),

@@ -128,7 +128,10 @@ def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, mo
     assert read_summary(tmp_path)["status"] == "failed"
 
 
-@pytest.mark.parametrize("address", ["", "head", "ray://head:10001", "http://head:8265", "a b:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["head", *(pytest.param(a, marks=pytest.mark.slow) for a in ("", "ray://head:10001", "http://head:8265", "a b:1"))],
+)
 def test_an_address_is_auto_or_host_and_port(address, tmp_path):
     completed = run_command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
     assert completed.returncode == 2

@@ -54,6 +54,7 @@ def test_law_1_digest_of_a_sweep_of_all_components_does_not_depend_on_packing(mi
     assert narrow["work"]["slices"] > 2 * narrow["work"]["stacks"] > 20
 
 
+@pytest.mark.slow
 def test_trials_that_were_stopped_early_are_counted_and_ranked_by_their_best_epoch(mixed_sweep):
     counts = mixed_sweep["trials"]
     assert counts["stopped"] > 10

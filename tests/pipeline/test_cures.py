@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from broken_files import BROKEN
-from running import compose
+from running import compose, slow_after_first
 
 from pipeline.components.errors import MAX_LISTED, SettingError
 from pipeline.stages.load import split_dataset
@@ -64,7 +64,7 @@ ODD_NAMES = ("two words", "it's", 'a "quoted" one', "größe", "$HOME", "back\\s
              "[a]", "a,b", "three  blanks", "no\u00a0break", "${seed}", "*")  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ODD_NAMES)
+@pytest.mark.parametrize("name", slow_after_first(ODD_NAMES))
 def test_cures_name_columns_of_any_name(name, tmp_path):
     frame = pd.DataFrame({
         name: [f"text {i}" for i in range(90)],

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from running import compose
+from running import compose, slow_after_first
 
 from pipeline.components.errors import SettingError
 from pipeline.data.targets import are_counts, min_class_rows
@@ -222,8 +222,8 @@ def test_rare_classes_of_a_test_file_are_treated_alike(tmp_path):
     assert dataset.notes[-1].startswith("10 rows of the test file of 1 rare class (rare) left out")
 
 
-@pytest.mark.parametrize("folds", [2, 3, 5, 10])
-@pytest.mark.parametrize("test", [0.1, 0.2, 0.25, 0.5])
+@pytest.mark.parametrize("folds", slow_after_first([2, 3, 5, 10]))
+@pytest.mark.parametrize("test", slow_after_first([0.1, 0.2, 0.25, 0.5]))
 def test_classes_with_as_many_rows_as_the_rule_asks_for_can_be_split(folds, test, tmp_path):
     """Whatever the number of other rows."""
     least = min_class_rows(None, test, folds)

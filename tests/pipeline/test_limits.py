@@ -129,6 +129,7 @@ def test_a_network_that_fits_nowhere_is_refused_with_a_cure_that_fits():
     assert refusal(make_architecture((10**8, 3))).startswith("reduce.n_components: ")
 
 
+@pytest.mark.slow
 def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path):
     completed = run_command(tmp_path, *IRIS, "network.hidden=[1000000,1000000]", check=False)
     assert completed.returncode == 2
@@ -141,6 +142,7 @@ def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path):
     assert line.partition(" but ")[0] == "nnsweep: " + str(refused.value).partition(" but ")[0]
 
 
+@pytest.mark.slow
 def test_an_autoencoder_that_is_too_large_is_refused_with_a_cure_that_works(tmp_path):
     settings = (*FEW, "data=iris", "reduce=autoencoder", "reduce.epochs=1", *QUICK)
     with pytest.raises(SettingError) as refused:
@@ -193,6 +195,7 @@ def into_full_device(folder, *arguments, output="/dev/full"):
     return completed.returncode, completed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -211,6 +214,7 @@ def test_full_standard_output_is_named_as_such(arguments, tmp_path):
     assert line.startswith("nnsweep: standard output must take what the command prints, but does not: No space left")
 
 
+@pytest.mark.slow
 def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path):
     """The reader of a pipe ends when the sweep begins."""
     command = [sys.executable, "-m", "pipeline", *IRIS, "output=plain"]
@@ -230,6 +234,7 @@ def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path):
     assert resumed["digest"] == run_sweep(tmp_path / "undisturbed", *IRIS)["digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", nightly_after_first(["plain", "json"]))
 def test_a_closed_pipe_and_closed_standard_output_are_named(mode, tmp_path):
     command = [sys.executable, "-m", "pipeline", *IRIS, f"output={mode}"]

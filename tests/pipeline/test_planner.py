@@ -151,6 +151,7 @@ def test_no_more_tasks_are_planned_than_the_driver_can_start_in_the_time_that_th
     assert len(stacks) * TASK_S < 0.6 * taken
 
 
+@pytest.mark.slow
 def test_with_many_workers_stacks_are_wider_so_that_the_driver_can_feed_them():
     architecture, view_shape = make_architecture((32, 64, 10), batch_size=32), ViewShape(32, 10, 1079, 359)
     networks = [trial_network(number, architecture, 0, view_shape, (0, 30)) for number in range(33_000)]

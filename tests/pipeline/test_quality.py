@@ -279,6 +279,7 @@ def test_dates_with_a_random_split_are_named(file):
         assert [text.startswith(words) for text in report.warnings] == ([True] if words else [])
 
 
+@pytest.mark.slow
 def test_warnings_are_shown_at_the_start_and_the_end_and_are_in_every_file(file, tmp_path, capsys):
     few = (*FEW, "tracking=none", "execution=local", "training.epochs=2", f"runs={tmp_path}/runs")
     dispatch([*file, *few], time.monotonic())

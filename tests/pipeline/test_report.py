@@ -74,6 +74,7 @@ def digits(tmp_path_factory):
     return run_and_report(tmp_path_factory.mktemp("digits"))
 
 
+@pytest.mark.slow
 def test_the_page_has_all_its_parts(digits):
     assert digits[1].headings == [
         "Result", "Leaderboard", "Learning curves", "Optimizers and regularizers", "Learning rates",
@@ -227,6 +228,7 @@ def test_names_of_the_users_are_text_and_nothing_else(digits, tmp_path):
     assert "&lt;script&gt;alert(1)" in text
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_again(digits, capsys):
     folder, _ = digits
     (folder / "report.html").unlink()
@@ -235,6 +237,7 @@ def test_the_command_writes_it_again(digits, capsys):
     assert "Leaderboard" in Page((folder / "report.html").read_text()).headings
 
 
+@pytest.mark.slow
 def test_a_report_that_fails_warns_and_the_run_finishes(tmp_path, capsys):
     settings, config = compose(*FEW, *QUICK, f"runs={tmp_path}")
 

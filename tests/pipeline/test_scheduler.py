@@ -200,6 +200,7 @@ def test_no_worker_is_idle_while_a_stack_is_ready(workers, n_stacks, choices):
             finished_stacks.add(task.stack)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     n_networks=st.integers(1, 30),

@@ -90,6 +90,7 @@ print(json.dumps([trial.parameters for trial in trials]))
 """
 
 
+@pytest.mark.slow
 def test_law_5_equal_scores_give_equal_trials_in_a_new_process():
     expected = json.loads(json.dumps([t.parameters for t in flat(run_search(Tpe(32, 8, 7), BRANCHES, single_score))]))
     environment = os.environ | {

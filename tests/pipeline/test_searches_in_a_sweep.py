@@ -160,6 +160,7 @@ class RecordingSearch:
         self.asked.append({})
 
 
+@pytest.mark.slow
 def test_law_1_a_population_equals_one_trained_by_hand(tmp_path):
     """The copies continue from the weights and the optimizer state of their origins, with their own rates."""
     settings, config = compose(*SEARCHES["population"], "execution=local", "tracking=none", f"runs={tmp_path}")

@@ -66,6 +66,7 @@ def test_a_run_with_a_password_in_a_url_can_be_resumed(tmp_path):
     assert earlier_run(request).folder == record.folder
 
 
+@pytest.mark.slow
 def test_an_error_shows_no_password(tmp_path):
     completed = run_command(tmp_path, f"tracking.uri=ftp://me:{SECRET}@host", check=False)
     assert completed.returncode == 2

@@ -93,6 +93,7 @@ def test_equal_trials_are_distinguished_at_the_rate_of_the_level():
     assert error_rates[0.0] > 0.12
 
 
+@pytest.mark.slow
 def test_of_many_equal_trials_none_is_called_worse_more_often_than_the_level():
     """Holm's rule for a reference chosen in advance; without it, 20 tests at 5 % would be wrong in half the runs.
 
