@@ -193,21 +193,23 @@ def finish_columns(reader: TableReader) -> Table:
 
 
 def _drop_row_numbers(reader: TableReader) -> Table:
-    """Leave out columns that number the rows, as the index of pandas and the row names of R do, and note it."""
+    """Leave out columns that number or name the rows, as the index of pandas and the row names of R do, and note it."""
     roles, table = reader.roles, reader.table
     if roles.index == "keep":
         return table
     asked_for = {*roles.kinds, *(roles.keep or ())}
-    names = [
-        column.name
+    columns = [
+        column
         for column, values in table.column_values
         if column.name not in asked_for and _numbers_rows(column, values, reader.row_numbers)
     ]
+    names = [column.name for column in columns]
     if names and len(names) == len(table.columns):
         reader.problems.add(f"{reader.label} has no column left to learn from besides row numbers; see data.index=keep")
         return table
-    if names:
-        reader.notes.append(f"{listed_columns(names)} left out: it numbers the rows; data.index=keep learns from it")
+    for what, are_texts in (("numbers", False), ("names", True)):
+        if alike := [column.name for column in columns if (column.kind in CODED) == are_texts]:
+            reader.notes.append(f"{listed_columns(alike)} left out: it {what} the rows; data.index=keep learns from it")
     return without_columns(table, names)
 
 
