@@ -330,6 +330,28 @@ def is_missing(value: Any) -> bool:
         return True
 
 
+def month_number(name: str) -> int:
+    """Return the number of the month with an English name, in full or cut to three letters or more.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is no month.
+    """
+    numbers = [number for number, month in enumerate(MONTHS, 1) if month.startswith(name.lower())]
+    if len(numbers) != 1:
+        raise ValueError(f"{name!r} is not a month")
+    return numbers[0]
+
+
 def _seconds_of_day(parts: dict[str, str | None]) -> float:
     hour, minute = int(parts.get("H") or 0), int(parts.get("M") or 0)
     half = (parts.get("p") or "").lower()[:1]
@@ -350,7 +372,7 @@ def _moment(parts: dict[str, str | None]) -> datetime:
         year += 1900 if year >= 69 else 2000  # as POSIX
     month = int(parts.get("m") or 1)
     if name := parts.get("b"):
-        month = _month(name)
+        month = month_number(name)
     if quarter := parts.get("q"):
         month = 3 * int(quarter) - 2
     moment = datetime(year, month, int(parts.get("d") or 1)) + timedelta(seconds=_seconds_of_day(parts))
@@ -360,11 +382,3 @@ def _moment(parts: dict[str, str | None]) -> datetime:
     sign, digits = zone[0], re.sub("[^0-9]", "", zone)
     offset = timedelta(hours=int(digits[:2] or 0), minutes=int(digits[2:] or 0))
     return moment.replace(tzinfo=UTC) + (offset if sign == "-" else -offset)
-
-
-def _month(name: str) -> int:
-    """Number of the month with an English name, in full or cut to three letters or more."""
-    numbers = [number for number, month in enumerate(MONTHS, 1) if month.startswith(name.lower())]
-    if len(numbers) != 1:
-        raise ValueError(f"{name!r} is not a month")
-    return numbers[0]

@@ -1,13 +1,14 @@
 """Arrow arrays as numbers, codes and plain values, by the same rules as `Column.read` applies to raw values."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nncore.inference.spelling import DASHES, DAY_SECONDS, GROUP_SIGNS, MINUS, Spelling
+from nncore.inference.spelling import DASHES, DAY_SECONDS, GROUP_SIGNS, MINUS, Spelling, date_pattern, month_number
 from nncore.inference.table import LARGEST, MISSING, Column, ColumnKind, ColumnType, as_text
 from nncore.kernels.backend import Array
 
@@ -171,6 +172,66 @@ def numbers_in_bulk(texts: pa.Array, spelling: Spelling) -> Array:
     return numbers.to_numpy(zero_copy_only=False)
 
 
+def days_in_bulk(texts: pa.Array, spelling: Spelling) -> Array:
+    """Read many texts as `spelling.days` reads one.
+
+    Parameters
+    ----------
+    texts : pyarrow.Array of strings, (L,)
+    spelling : Spelling
+        With a format.
+
+    Returns
+    -------
+    float64 array (L,)
+        NaN for texts without a date, and for those that only `spelling.days` reads: with fractions of seconds, time
+        zones or quarters.
+    """
+    parts = pc.extract_regex(pc.utf8_trim_whitespace(texts), f"(?i)^(?:{date_pattern(spelling.format)})$")
+    group = {field.name: pc.struct_field(parts, field.name) for field in parts.type}
+    known = np.array(parts.is_valid())
+    for name in {"z", "q"} & group.keys():
+        known &= np.array(pc.equal(group[name], "").fill_null(True))
+
+    def numbers(name: str, default: int) -> Array:
+        """The numbers of a group (L,), `default` where it is empty."""
+        if name not in group:
+            return np.full(len(texts), default)
+        whole = pc.match_substring_regex(group[name], "^[0-9]+$").fill_null(False)
+        known[~np.array(pc.or_(whole, pc.equal(group[name], "")).fill_null(True))] = False
+        return pc.if_else(whole, group[name], None).cast(pa.int64()).fill_null(default).to_numpy()
+
+    year, month, day = numbers("Y", 0), numbers("m", 1), numbers("d", 1)
+    if "y" in group:
+        year = numbers("y", 0)
+        year = year + np.where(year >= 69, 1900, 2000)
+    if "b" in group:
+        month = _months(group["b"])
+    hour, minute, second = numbers("H", 0), numbers("M", 0), numbers("S", 0)
+    if "p" in group:
+        half = pc.utf8_lower(pc.utf8_slice_codeunits(group["p"], 0, 1)).fill_null("")
+        has_half, is_afternoon = np.array(pc.not_equal(half, "")), np.array(pc.equal(half, "p"))
+        known &= ~has_half | ((hour >= 1) & (hour <= 12))
+        hour = np.where(has_half, hour % 12 + 12 * is_afternoon, hour)
+    seconds = 3600 * hour + 60 * minute + second
+    known &= (minute <= 59) & (second <= 59) & (seconds <= DAY_SECONDS)
+    known &= (year >= 1) & (year < 9999) & (month >= 1) & (month <= 12) & (day >= 1)
+    first = np.where(known, (year - 1970) * 12 + month - 1, 0).astype("M8[M]")  # of the month
+    days = first.astype("M8[D]").astype(np.int64) + day - 1
+    known &= days < (first + 1).astype("M8[D]").astype(np.int64)
+    return np.where(known, (days * DAY_SECONDS + seconds) / DAY_SECONDS, np.nan)
+
+
+def _months(names: pa.Array) -> Array:
+    """The numbers of months by their names (L,); 0 for other texts."""
+    encoded = names.dictionary_encode()
+    numbers = np.zeros(len(encoded.dictionary) + 1, np.int64)
+    for position, name in enumerate(encoded.dictionary.to_pylist()):
+        with suppress(ValueError):
+            numbers[position] = month_number(name)
+    return numbers[dictionary_positions(encoded)]
+
+
 def codes_of(
     values: pa.Array,
     index: dict[str, int],
@@ -244,8 +305,10 @@ def _convert_distinct(values: pa.Array, column: Column) -> Array:
     positions = dictionary_positions(encoded)
     converted = np.full(len(encoded.dictionary) + 1, np.nan)
     remaining = list(range(len(encoded.dictionary)))
-    if column.kind == "numeric" and len(encoded.dictionary) > MANY_TEXTS:
-        converted[:-1] = numbers_in_bulk(encoded.dictionary.cast(pa.string()), column.spelling)
+    has_format = column.kind == "date" and column.spelling.format
+    if (column.kind == "numeric" or has_format) and len(encoded.dictionary) > MANY_TEXTS:
+        read = days_in_bulk if has_format else numbers_in_bulk
+        converted[:-1] = read(encoded.dictionary.cast(pa.string()), column.spelling)
         remaining = np.flatnonzero(np.isnan(converted[:-1])).tolist()
     texts = encoded.dictionary.take(pa.array(remaining, pa.int64())).to_pylist()
     for position, value in zip(remaining, texts, strict=True):

@@ -29,7 +29,7 @@ from nncore.inference.spelling import (
 )
 from nncore.inference.table import ColumnKind, as_text
 from nncore.kernels.backend import Array
-from pipeline.data.arrow_values import numbers_in_bulk
+from pipeline.data.arrow_values import days_in_bulk, numbers_in_bulk
 
 # the words that stand for signs in settings, as they need no quotes in a shell
 SIGNS = {"comma": ",", "point": ".", "space": " ", "apostrophe": "'", "none": ""}
@@ -459,7 +459,7 @@ def _dates(texts: pa.Array, hints: Hints, decide: bool) -> Reading | None:
     for format_ in (*formats, ""):
         if _all_readable(Spelling(format=format_).days, texts):
             return Reading("date", Spelling(format=format_))
-    candidates, reason = [format_ for format_ in FORMATS if _all_readable(_recent_days(format_), texts)], ""
+    candidates, reason = [format_ for format_ in FORMATS if _all_recent(format_, texts)], ""
     if len(candidates) > 1 and decide:
         days = [[Spelling(format=format_).days(text) for text in texts.to_pylist()] for format_ in candidates]
         monthly = [format_ for format_, moments in zip(candidates, days, strict=True) if _are_first_days(moments)]
@@ -544,6 +544,17 @@ def _recent_days(format_: str) -> Callable[[str], float]:
         return value if FIRST_DAY < value < LAST_DAY else np.nan
 
     return days
+
+
+def _all_recent(format_: str, texts: pa.Array) -> bool:
+    """Whether all texts are dates of this format from FIRST_DAY to LAST_DAY."""
+    recent_days = _recent_days(format_)
+    if not _all_readable(recent_days, texts[:N_PROBED]):
+        return False
+    rest = texts[N_PROBED:]
+    days = days_in_bulk(rest, Spelling(format=format_))
+    are_recent = (days > FIRST_DAY) & (days < LAST_DAY)
+    return _all_readable(recent_days, rest.filter(pa.array(~are_recent)))
 
 
 def _all_readable(convert: Callable[[str], Any], texts: pa.Array) -> bool:

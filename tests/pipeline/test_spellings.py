@@ -1,6 +1,7 @@
 """How columns of texts are read: as numbers, dates, times of day, ordered ranges or categories."""
 
 import datetime
+import re
 import shlex
 import tempfile
 from dataclasses import replace
@@ -17,9 +18,9 @@ from running import compose
 from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column, read_table
 from pipeline.components.errors import SettingError
-from pipeline.data.arrow_values import numbers_of
+from pipeline.data.arrow_values import days_in_bulk, numbers_in_bulk, numbers_of
 from pipeline.data.card import data_card
-from pipeline.data.spellings import AmbiguousError, Hints, reading_of
+from pipeline.data.spellings import FORMATS, AmbiguousError, Hints, reading_of
 
 N = 60
 RANDOM = np.random.default_rng(0)
@@ -478,3 +479,78 @@ def spelled(number, spelling, n_decimals):
     for unit, _ in spelling.units:
         text = unit + text if unit == "$" else f"{text} {unit}"
     return sign + text
+
+
+DAY_TEXTS = ("1", "01", "31", "29", "0", "32", "7")
+MONTH_TEXTS = ("1", "02", "12", "13", "0")
+NAMES = ("Jan", "march", "MAY", "Sept.", "decem", "ju", "Foo")
+YEARS = ("2020", "1900", "0000", "0001", "1600", "9999", "2100", "99", "05")
+CLOCKS = (
+    "",
+    " 10:30",
+    "T23:59:59",
+    " 24:00",
+    " 25:00",
+    " 1:05 PM",
+    " 12 am",
+    " 13 pm",
+    " 7:61",
+    " 10:00:00.5",
+    " 08:00Z",
+    " 09:00+02",
+)
+DAYS = ("", "Fri, ", "Friday ")
+
+
+def one_by_one(convert, texts):
+    """What a reader of single texts returns, NaN for what it refuses."""
+    values = []
+    for text in texts:
+        try:
+            values.append(convert(text))
+        except (ValueError, OverflowError):
+            values.append(np.nan)
+    return np.array(values)
+
+
+@pytest.mark.parametrize(
+    "format_",
+    [*FORMATS, "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%Y%m%d", "%Y%m", "%d %B %Y %H:%M%z"],
+)
+def test_dates_in_bulk_are_those_that_are_read_one_by_one(format_):
+    draw = np.random.default_rng(0)
+    texts = []
+    for _ in range(800):
+        values = {
+            "%d": draw.choice(DAY_TEXTS), "%m": draw.choice(MONTH_TEXTS),
+            "%b": draw.choice(NAMES), "%B": draw.choice(NAMES),
+            "%Y": draw.choice(YEARS), "%y": draw.choice(YEARS), "%q": draw.choice(["1", "4", "5"]),
+            "%H": draw.choice(["7", "07", "24", "25"]), "%I": draw.choice(["12", "13", "0"]),
+            "%M": draw.choice(["0", "59", "60"]), "%S": draw.choice(["00", "59", "60", "1.5"]),
+            "%p": draw.choice(["am", "P.M."]), "%z": draw.choice(["Z", "+0200"]),
+        }  # fmt: skip
+        text = format_
+        for code, value in values.items():
+            text = text.replace(code, str(value))
+        texts.append(f"{draw.choice(DAYS)}{text}{draw.choice(CLOCKS)}")
+    texts += ["", "n/a", "2020-01-31", "1. Mai 2020", "x", " 1/2/2020 "]
+    spelling = Spelling(format=format_)
+    expected, got = one_by_one(spelling.days, texts), days_in_bulk(pa.array(texts), spelling)
+    is_read = ~np.isnan(got)
+    np.testing.assert_array_equal(got[is_read], expected[is_read])
+    left = [text for text, value in zip(texts, got - expected, strict=True) if np.isnan(value)]
+    left = [text for text, value in zip(left, one_by_one(spelling.days, left), strict=True) if not np.isnan(value)]
+    only_one_by_one = re.compile(r"Q|q|:[0-9]{1,2}\.[0-9]|Z$|\+02(00)?( |T|$)|9999|2020-01-31")
+    assert [text for text in left if not only_one_by_one.search(text)] == []
+    assert is_read.any() == ("Q" not in format_ and "z" not in format_)
+
+
+def test_prices_in_bulk_are_those_that_are_read_one_by_one():
+    draw = np.random.default_rng(0)
+    numbers = draw.uniform(-1e9, 1e9, 5000).round(draw.integers(0, 9))
+    texts = [f"{draw.choice(['', '-', '('])}{draw.choice(['$', '', 'USD '])}{abs(number):,}" for number in numbers]
+    texts = [text + ")" * text.startswith("(") for text in texts] + ["--$1", "$", "1,23", "(5", "$1e3", "n/a"]
+    spelling = Spelling(thousands=",", units=(("$", 0), ("USD", 0)))
+    got = numbers_in_bulk(pa.array(texts), spelling)
+    np.testing.assert_array_equal(got, one_by_one(spelling.number, texts))
+    assert np.isfinite(got[:5000]).all()
