@@ -20,6 +20,8 @@ from threadpoolctl import threadpool_limits
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+gc.disable()  # while modules are imported and tests are collected
+
 LONGEST = (  # these files run first, so that none of them is still running when the other workers have finished
     "test_interruption.py",
     "test_tracking_faults.py",
@@ -60,6 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Take the imported modules and the tests out of garbage collection: each one would walk all their objects."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from running import compose, slow_after_first
+from running import compose, nightly_after_first
 
 from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError
@@ -189,8 +189,9 @@ def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(con
     assert time.process_time() - began < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "option", slow_after_first([(), (("--cfg", "job", "--resolve"),), (("--multirun", "seed=1,2"),)])
+    "option", nightly_after_first([(), (("--cfg", "job", "--resolve"),), (("--multirun", "seed=1,2"),)])
 )
 def test_law_8_references_on_the_command_line_are_limited(option, monkeypatch, capsys):
     line = [f"+x{number + 1}=${{x{number}}}${{x{number}}}" for number in range(30)]

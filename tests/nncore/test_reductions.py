@@ -6,6 +6,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
+from running import slow_after_first
 from samples import BATCH_NORM, RELU, SIGMOID, TANH, make_component, make_network
 from scipy.linalg import subspace_angles
 from sklearn.datasets import load_digits
@@ -111,7 +112,7 @@ def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(n_components,
     assert peak < 1.2 * x.nbytes
 
 
-@pytest.mark.parametrize("n_columns", [5_000, 20_000])
+@pytest.mark.parametrize("n_columns", slow_after_first([5_000, 20_000]))
 def test_the_time_of_pca_does_not_grow_with_a_power_of_the_columns(n_columns):
     x, start = np.random.default_rng(0).normal(size=(36, n_columns)), perf_counter()
     fit_pca(x, 35)
