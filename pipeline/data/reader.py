@@ -7,11 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nncore.inference.spelling import MISSING_WORDS, Spelling
 from nncore.inference.table import CODED, MISSING, Column, ColumnType, Table
 from nncore.kernels.backend import Array
-from pipeline.components.errors import Problems, SettingError
+from pipeline.components.errors import ColumnError, Problems, SettingError
 from pipeline.data.arrow_values import (
     FITS_FLOAT32,
     BadValueError,
@@ -231,6 +232,12 @@ class TableReader:
         declared = self.roles.kinds.get(column.name)
         if not (declared is None or declared in DECIDED_KINDS):
             return column
+        if column.type == "long" and declared is None and self._are_long(column.name):
+            self.notes.append(
+                f"column {column.name!r} holds whole numbers of more digits than numbers keep, which are read as "
+                f"categories; {kinds_override(column.name, 'numeric')} reads numbers"
+            )
+            return replace(column, kind="categorical")
         if column.type == "long" and declared is None and (format_ := self._whole_dates(column.name)) is not None:
             return replace(column, kind="date", type="datetime", spelling=Spelling(format=format_))
         if column.type == "double" and self._hints.decimal:  # a model may get as texts what Arrow reads as numbers
@@ -240,6 +247,14 @@ class TableReader:
             return column
         column_type: ColumnType = "datetime" if reading.kind == "date" else "string"
         return replace(column, kind=reading.kind, type=column_type, spelling=reading.spelling)
+
+    def _are_long(self, name: str) -> bool:
+        """Whether all values are so large that float64 does not tell an integer from the next one."""
+        if not pa.types.is_integer(self._raw.schema.field(name).type):
+            return False
+        bounds = [pc.min_max(values) for _, values in self._selected_chunks(name)]
+        given = [pair for pair in bounds if pair["min"].is_valid]
+        return bool(given) and all(pair["min"].as_py() >= 2**53 or pair["max"].as_py() <= -(2**53) for pair in given)
 
     def _whole_dates(self, name: str) -> str | None:
         """The format of dates that are whole numbers, such as 20200131 or 202001; None if these are numbers."""
@@ -285,6 +300,8 @@ class TableReader:
         if reading is None:
             if declared is None and name not in (*self.roles.targets, *self.roles.special.values()):
                 self._refuse_mistakes(name, texts, counts)
+            elif name in self.roles.targets:
+                self._refuse_mistaken_classes(name, texts, counts)
             return None
         self.notes += notes_on(name, texts, counts, reading)
         return reading
@@ -296,6 +313,24 @@ class TableReader:
         total = pa.concat_tables(parts).group_by("text", use_threads=False).aggregate([("count", "sum")])
         total = total.filter(total["text"].is_valid()).combine_chunks()
         return total["text"].combine_chunks(), total["count_sum"].combine_chunks()
+
+    def _refuse_mistaken_classes(self, name: str, texts: pa.Array, counts: pa.Array) -> None:
+        """Refuse a target of many numbers with some other texts among them; note classes that differ in case."""
+        mistake = mistake_among(texts, counts, self._hints) if len(texts) > MAX_AUTO_CLASSES else None
+        if self.roles.task == "auto" and mistake is not None and mistake.noun == "numbers":
+            raise SettingError(
+                f"{self.label}: the target {name!r} holds numbers, but {mistake.text!r} in row "
+                f"{self._row_of(name, mistake.text)}; correct it, leave it empty if it is missing, or set "
+                "data.task=classification"
+            )
+        self._note_case(name, texts, "classes")
+
+    def _note_case(self, name: str, texts: pa.Array, what: str) -> None:
+        if pair := differ_in_case(texts):
+            self.notes.append(
+                f"column {name!r} holds texts that differ in capital letters only, such as {pair[0]!r} and "
+                f"{pair[1]!r}, which are different {what}; write them alike if they are the same"
+            )
 
     def _refuse_mistakes(self, name: str, texts: pa.Array, counts: pa.Array) -> None:
         """Refuse numbers or dates with some other texts among them; note digits that are read as categories."""
@@ -312,11 +347,7 @@ class TableReader:
                 f"{self._row_of(name, mistake.text)}; correct it, leave it empty if it is missing, or set "
                 f"{kinds_override(name, 'categorical')}"
             )
-        if pair := differ_in_case(texts):
-            self.notes.append(
-                f"column {name!r} holds texts that differ in capital letters only, such as {pair[0]!r} and "
-                f"{pair[1]!r}, which are different categories; write them alike if they are the same"
-            )
+        self._note_case(name, texts, "categories")
         if begin_with_digits(texts, counts):
             example = texts[0].as_py()
             self.notes.append(f"column {name!r} holds texts such as {example!r}, which are read as categories")
@@ -357,10 +388,15 @@ class TableReader:
         try:
             return numbers_of(values, column)
         except BadValueError as bad:
-            raise SettingError(
+            problem = (
                 f"{self.label}: column {column.name!r} is {column.kind}, but has {bad} in row {row_numbers[bad.row]}; "
-                "correct it, leave it empty if it is missing, or see data.kinds and data.drop"
-            ) from None
+                "correct it, leave it empty if it is missing"
+            )
+            if not self.is_training_data:
+                raise SettingError(problem) from None
+            if column.name in (*self.roles.targets, *self.roles.special.values()):
+                raise SettingError(f"{problem}, or choose another column") from None
+            raise ColumnError(column.name, f"{problem}, or leave the column out with", self.problems.dropped) from None
 
     def _read_other(self, name: str) -> Array:
         if name == self.roles.time:
@@ -378,7 +414,7 @@ class TableReader:
         if name == self.roles.group:
             return codes_of(values, groups, grows=True, name_of=identity_text)
         known = kind_of(values.type)
-        if known is None or known[0] == "date":
+        if known is None or known[0] in ("date", "time"):
             raise SettingError(f"{self.label}: column {name!r} holds {values.type}; choose another for this role")
         if name in self.spelled_columns:
             return self._read_numbers(values, self.spelled_columns[name], row_numbers)

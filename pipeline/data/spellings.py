@@ -75,7 +75,8 @@ FORMATS = (
     *("%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d %b %Y", "%b %d %Y", "%Y %b %d", "%d %b %y"),
     *("%b %Y", "%Y %b", "%b %y", "%m/%Y", "%Y/%m", "%Y Q%q", "Q%q %Y"),
 )
-BOUND = r"[$\u20ac\u00a3\u00a5]?\s*([+-]?[0-9]+(?:[.,][0-9]{3})*(?:\.[0-9]+)?)\s*([kKM]?)\s*[$\u20ac\u00a3\u00a5%]?"
+AMOUNT = r"[+-]?(?:[0-9]+(?:[.,][0-9]{3})*(?:\.[0-9]+)?|\.[0-9]+)"
+BOUND = rf"[$\u20ac\u00a3\u00a5]?\s*({AMOUNT})\s*([kKM]?)\s*[$\u20ac\u00a3\u00a5%]?"
 WORDS = r"(?:\s*[A-Za-z.]{1,12}){0,2}"
 RANGE = re.compile(
     rf"(?:[\[(]\s*{BOUND}\s*[,;]\s*{BOUND}\s*[\])]|{BOUND}{WORDS}\s*(?:-|\u2013|\u2014|\bto\b|\.\.)\s*{BOUND}{WORDS})"
@@ -416,7 +417,7 @@ def _power_units(backs: set[str], currencies: set[str], some_plain: bool) -> dic
 
 def _family_units(backs: set[str], some_plain: bool) -> dict[str, int]:
     """Different units of one family, such as KB and MB, with their powers of ten."""
-    if some_plain or len(backs) < 2:
+    if some_plain or len({back.casefold() for back in backs}) < 2:
         return {}
     families = [family for family in FAMILIES if all(back.casefold() in family for back in backs)]
     return {back: families[0][back.casefold()] for back in sorted(backs)} if families else {}

@@ -207,6 +207,7 @@ RANGES = {
     "years": ["< 1 year", "1 - 2 years", "3 - 9 years", "10+ years"],
     "fiscal years": ["2009/10", "2010/11", "2011/12", "2012/13"],
     "fiscal years that could be months": ["2001-02", "2002-03", "2003-04", "2004-05"],
+    "p-values": ["<.001", ".032 - .04", "0.5 - .6", ">.9"],
     "dashes": ["1\u20135", "6\u201310", "11\u201320", ">20"],
 }
 
@@ -306,6 +307,36 @@ def test_a_word_among_few_whole_numbers_makes_them_categories(tmp_path):
     column, values, _, notes = column_with(tmp_path, ["4", "6", "8", "8", "rotary"])
     assert (column.kind, column.levels, values.tolist()) == ("categorical", ("4", "6", "8", "rotary"), [0, 1, 2, 2, 3])
     assert any("4 different values, numbers and 'rotary' in row 5, which are read as categories" in n for n in notes)
+
+
+def test_a_target_of_numbers_with_another_text_is_refused(tmp_path):
+    """Sixty classes of one row each are no classes."""
+    texts = [*map(str, X[:-1]), "4.5*"]
+    with pytest.raises(SettingError, match=r"target 'c' holds numbers, but '4\.5\*' in row 60; .* data\.task=class"):
+        dataset_with(tmp_path, texts, target="c")
+    few = dataset_with(tmp_path, ["1", "2", "x"], target="c")
+    assert (few.task, sorted(set(few.rows.y))) == ("classification", ["1", "2", "x"])
+
+
+def test_classes_that_differ_in_capital_letters_only_are_noted(tmp_path):
+    dataset = dataset_with(tmp_path, ["yes", "no", "YES"], target="c")
+    assert any("'yes' and 'YES', which are different classes" in note for note in dataset.notes)
+
+
+def test_whole_numbers_of_too_many_digits_are_told_apart(tmp_path):
+    """float64 has one number for all of them."""
+    numbers = [10**17 + place for place in range(3)]
+    column, codes, _, notes = column_with(tmp_path, numbers)
+    assert (column.kind, column.levels, codes.tolist()) == ("categorical", tuple(map(str, numbers)), [0, 1, 2])
+    assert "more digits than numbers keep" in notes[0]
+    numeric = column_with(tmp_path, [k * 10**17 for k in (1, 2, 3)], "+data.kinds.c=numeric")[0]
+    assert numeric.kind == "numeric"
+
+
+def test_an_infinite_number_is_refused_with_a_cure(tmp_path):
+    with pytest.raises(SettingError, match=r"column 'c' is numeric, but has inf in row 2; .* 'data\.drop=\[c\]'"):
+        dataset_with(tmp_path, ["1.5", "inf", "2"])
+    dataset_with(tmp_path, ["1.5", "inf", "2"], "data.drop=[c]")
 
 
 def test_blanks_around_texts_do_not_count(tmp_path):
