@@ -6,18 +6,20 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import FEW, QUICK, compose, nightly_after_first, read_summary, run_command, run_sweep
+from running import FEW, QUICK, compose, nightly_after_first, read_summary, run_sweep
 from samples import make_architecture
 from sweeps import trial_network
 
 from pipeline.backends.base import HostMemory, TaskMemoryError
 from pipeline.backends.local import LocalExecutor
 from pipeline.backends.memory import UNKNOWN, available_memory
+from pipeline.cli.dispatch import dispatch
 from pipeline.components.errors import SettingError, errors_as_lines
 from pipeline.config.schema import Configuration
 from pipeline.console.output import QuietOutput
@@ -129,11 +131,10 @@ def test_a_network_that_fits_nowhere_is_refused_with_a_cure_that_fits():
     assert refusal(make_architecture((10**8, 3))).startswith("reduce.n_components: ")
 
 
-@pytest.mark.slow
-def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path):
-    completed = run_command(tmp_path, *IRIS, "network.hidden=[1000000,1000000]", check=False)
-    assert completed.returncode == 2
-    (line,) = completed.stderr.splitlines()
+def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        dispatch([*IRIS, "network.hidden=[1000000,1000000]", f"runs={tmp_path}/runs"], time.monotonic())
+    (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("nnsweep: network.hidden=[1000000,1000000]: to train one such network takes at least ")
     assert '"event": "slice"' not in next(tmp_path.glob("runs/*/*/journal.jsonl")).read_text()
     too_large = Configuration(*compose(*IRIS, "network.hidden=[1000000,1000000]", f"runs={tmp_path}/plan"), "")
@@ -215,7 +216,7 @@ def test_full_standard_output_is_named_as_such(arguments, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path):
+def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path, monkeypatch, capsys):
     """The reader of a pipe ends when the sweep begins."""
     command = [sys.executable, "-m", "pipeline", *IRIS, "output=plain"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -227,8 +228,9 @@ def test_a_run_whose_output_fails_is_resumed_by_the_same_command(tmp_path):
     assert process.returncode == 2
     summary = json.loads(next(tmp_path.glob("runs/*/*/summary.json")).read_text())
     assert summary["status"] == "failed"
-    again = run_command(tmp_path, *IRIS)
-    assert "is resumed" in again.stdout
+    monkeypatch.chdir(tmp_path)
+    dispatch([*IRIS], time.monotonic())
+    assert "is resumed" in capsys.readouterr().out
     resumed = read_summary(tmp_path)
     assert resumed["work"]["resumed_networks"] > 0
     assert resumed["digest"] == run_sweep(tmp_path / "undisturbed", *IRIS)["digest"]
