@@ -206,7 +206,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     try:
         hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(lambda config: None)()
     except OmegaConfBaseException as error:
-        raise SettingError(" ".join(str(error).split())) from None
+        raise SettingError(_words(error)) from None
 
 
 def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
@@ -290,7 +290,7 @@ def _check_file(file: Path) -> None:
     except (OSError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError(f"{file} cannot be read ({error}); save it as UTF-8 text") from None
     except OmegaConfBaseException as error:
-        raise SettingError(f"{file} cannot be read: {' '.join(str(error).split())}; correct it") from None
+        raise SettingError(f"{file} cannot be read: {_words(error)}; correct it") from None
     if not OmegaConf.is_dict(content):
         raise SettingError(f"{file} must hold settings as name: value, but does not; correct it")
 
@@ -312,7 +312,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, SettingError):
             raise error.__cause__ from None
-        raise SettingError(" ".join(str(error).split())) from None
+        raise SettingError(_words(error)) from None
     return {str(name): value for name, value in plain.items()} if isinstance(plain, dict) else {}
 
 
@@ -347,7 +347,14 @@ def _explanation(error: Exception, overrides: Sequence[str]) -> str:
             name, is_change = override.get_key_element(), override.type is OverrideType.CHANGE
             if is_change and name not in choices and loader.get_group_options(override.key_or_group):
                 return _unknown(name, overrides)
-    return " ".join(str(error).split())
+    return _words(error)
+
+
+def _words(error: Exception) -> str:
+    """An error's text in one line, with the setting first if OmegaConf has added its name."""
+    text, _, added = " ".join(str(error).split()).partition(" full_key: ")
+    text = text.removeprefix("SettingError raised while resolving interpolation: ")
+    return f"{added.partition(' ')[0]}: {text}" if added else text
 
 
 def _picked(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -224,7 +224,9 @@ def file_of_another_user(tmp_path, monkeypatch):
 def test_law_8_a_file_of_another_user_reads_no_environment_variable(reference, file_of_another_user):
     file = file_of_another_user
     file.write_text(f'# @package _global_\nx: env\nname: "{reference}"\n')
-    with pytest.raises(SettingError, match=r"oc\.env.* is refused, because .*mine\.yaml belongs to another user"):
+    with pytest.raises(
+        SettingError, match=r"^name: \$\{oc\.env.* is refused, because .*mine\.yaml belongs to another user"
+    ):
         configurations(["--config-dir", str(file.parents[1]), "+space@_global_=mine"])
     assert compose("name=${oc.env:SECRET}")[0].name == "geheim"  # the user's own words
 
