@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from nncore.architecture import layer_views
 from nncore.inference.scaling import Affine
 from nncore.reduction.autoencoder import autoencoder_architecture, train_autoencoder
-from nncore.reduction.pca import fit_pca
+from nncore.reduction.pca import NUMBERS_AT_A_TIME, fit_pca
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,10 +101,18 @@ def test_directions_that_are_lost_are_orthogonal_to_the_others(dtype, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_components", [10, 399])
-def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(n_components, monkeypatch):
-    monkeypatch.setattr("nncore.reduction.pca.NUMBERS_AT_A_TIME", 1 << 17)  # for a table of 40 MB
-    x = np.random.default_rng(0).random((400, 25_000), np.float32)
+@pytest.mark.parametrize(
+    ("shape", "block", "n_components"),
+    [
+        ((400, 25_000), 1 << 17, 10),
+        ((400, 25_000), 1 << 17, 399),
+        pytest.param((1_000, 50_000), NUMBERS_AT_A_TIME, 10, marks=pytest.mark.nightly),
+        pytest.param((1_000, 50_000), NUMBERS_AT_A_TIME, 999, marks=pytest.mark.nightly),
+    ],
+)
+def test_pca_of_few_rows_and_very_many_columns_needs_little_memory(shape, block, n_components, monkeypatch):
+    monkeypatch.setattr("nncore.reduction.pca.NUMBERS_AT_A_TIME", block)
+    x = np.random.default_rng(0).random(shape, np.float32)
     tracemalloc.start()
     fit_pca(x, n_components)
     peak = tracemalloc.get_traced_memory()[1]
