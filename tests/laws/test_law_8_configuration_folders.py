@@ -225,7 +225,7 @@ def test_law_8_a_file_of_another_user_reads_no_environment_variable(reference, f
     file = file_of_another_user
     file.write_text(f'# @package _global_\nx: env\nname: "{reference}"\n')
     with pytest.raises(
-        SettingError, match=r"^name: \$\{oc\.env.* is refused, because .*mine\.yaml belongs to another user"
+        SettingError, match=r"^\S+: \$\{oc\.env.* is refused, because .*mine\.yaml belongs to another user"
     ):
         configurations(["--config-dir", str(file.parents[1]), "+space@_global_=mine"])
     assert compose("name=${oc.env:SECRET}")[0].name == "geheim"  # the user's own words
