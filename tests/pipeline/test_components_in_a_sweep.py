@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from running import FEW, compose, read_summary, requested_trials, run_command, run_sweep
+from running import FEW, compose, read_summary, requested_trials, run_here, run_sweep
 
 from nncore.inference import model_file
 
@@ -126,7 +126,7 @@ def test_a_tied_denoising_sparse_autoencoder_as_the_reduction(tmp_path):
 
 @pytest.mark.slow
 def test_trials_that_were_stopped_early_are_finished_in_mlflow_with_the_cause(tmp_path):
-    run_command(
+    run_here(
         tmp_path,
         *FEW,
         "execution=local",

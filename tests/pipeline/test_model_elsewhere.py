@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from running import FEW, read_summary, run_command
+from running import FEW, read_summary, run_here
 from servers import free_port
 
 from nncore.inference import model_file
@@ -39,7 +39,7 @@ NO_PICKLE = {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
 def run(tmp_path_factory):
     """The folder of a run, its store, some raw rows, and their predictions by the model in the run's folder."""
     folder = tmp_path_factory.mktemp("wine")
-    run_command(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
+    run_here(folder, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5")
     store, model_folder = f"sqlite:///{folder}/runs/mlflow.db", Path(read_summary(folder)["model"]["path"])
     rows = json.loads((model_folder.parent / "input_example.json").read_text())["rows"]
     predictions = model_file.load(model_folder).predict_columns(

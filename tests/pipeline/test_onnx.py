@@ -11,7 +11,7 @@ import onnx
 import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short_name
 from mlflow import MlflowClient
-from running import FEW, compose, read_summary, run_command, run_pipeline
+from running import FEW, compose, read_summary, run_here, run_pipeline
 from samples import RELU, SIGMOID, SOFTMAX
 
 from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
@@ -239,7 +239,7 @@ assert not {"nncore", "pipeline"} & set(sys.modules)
 
 @pytest.mark.slow
 def test_a_run_writes_the_file_and_mlflow_has_it(tmp_path):
-    run_command(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
+    run_here(tmp_path, "data=wine", *FEW, "execution=local", "report=none", "training.epochs=5", "onnx=true",
             "select.ensemble=3", "select.publish=ensemble")  # fmt: skip
     summary = read_summary(tmp_path)
     path = Path(summary["model"]["onnx"])

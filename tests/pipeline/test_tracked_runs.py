@@ -6,7 +6,7 @@ import math
 
 import pytest
 from mlflow import MlflowClient
-from running import nightly_after_first, run_command
+from running import nightly_after_first, run_command, run_here
 
 from pipeline.cli.dispatch import dispatch
 
@@ -123,9 +123,7 @@ def test_curves_have_at_most_the_configured_number_of_points(tracked):
 
 @pytest.mark.parametrize(("curves", "with_curves"), nightly_after_first([("top", 20), ("none", 0)]))
 def test_only_selected_trials_have_curves(curves, with_curves, tmp_path):
-    run_command(
-        tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}"
-    )
+    run_here(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", f"tracking.curves={curves}")
     tracked = Tracked(tmp_path)
     drawn = {key for key, run in tracked.trials.items() if "validation/loss" in run.data.metrics}
     assert len(tracked.trials) == 112
@@ -134,7 +132,7 @@ def test_only_selected_trials_have_curves(curves, with_curves, tmp_path):
 
 
 def test_of_many_trials_the_first_and_the_best_have_runs(tmp_path, capsys):
-    run_command(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
+    run_here(tmp_path, "data=iris", "execution=local", "training.epochs=3", "report=none", "tracking.most_trials=30")
     tracked = Tracked(tmp_path)
     assert 30 <= len(tracked.trials) < 112
     assert set(tracked.trials) >= {*list(tracked.leaderboard)[:20]}

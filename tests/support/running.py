@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.cli.dispatch import dispatch
 from pipeline.components import code_version
 from pipeline.config.compose import configuration
 from pipeline.config.schema import Configuration, Settings
@@ -73,6 +74,11 @@ def run_pipeline(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
 def run_sweep(folder: Path, *overrides: str) -> dict[str, Any]:
     """Run a short local sweep in this process and return its summary."""
     return run_pipeline(*compose(*QUICK, f"runs={folder}", *overrides))
+
+
+def run_here(folder: Path, *overrides: str) -> None:
+    """Run what `python -m pipeline` runs in this process, with the folder of runs that it has in a folder."""
+    dispatch([*overrides, f"runs={folder}/runs"], time.monotonic())
 
 
 def run_command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
