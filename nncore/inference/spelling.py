@@ -23,7 +23,25 @@ GROUP_SIGNS = {"": "", ",": ",", ".": r"\.", "'": "['\u2019]", " ": SPACE}  # th
 # Texts that stand for a missing value where they are among numbers, dates or ordered categories; compared in lower case
 MISSING_WORDS = frozenset(
     (
-        *("?", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "/", "n/a", "n/d", "n.a.", "n.d.", "na"),
+        *(
+            "?",
+            ":",
+            "-",
+            "--",
+            "---",
+            "\u2013",
+            "\u2014",
+            ".",
+            "..",
+            "...",
+            "*",
+            "/",
+            "n/a",
+            "n/d",
+            "n.a.",
+            "n.d.",
+            "na",
+        ),
         *("nan", "null", "none", "nil", "nd", "unk", "unknown", "undefined", "unspecified", "missing", "blank"),
         *("(blank)", "empty", "not available", "not applicable", "not reported", "not known", "no data", "no answer"),
         *("tbd", "tba", "k.a.", "#n/a", "#ref!", "#div/0!", "#value!", "#name?", "#null!", "#num!", "<na>", "nat"),
@@ -35,7 +53,7 @@ MONTHS = (
 )
 CLOCK = (
     r"(?P<H>[0-9]{1,2})(?::(?P<M>[0-5][0-9])(?::(?P<S>[0-5][0-9](?:[.,][0-9]+)?))?)?"
-    r" *(?P<p>[AaPp]\.?[Mm]\.?)? *(?P<z>Z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?"
+    r" *(?P<p>[AaPp]\.?[Mm]\.?)? *(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)?"
 )
 TIME_OF_DAY = re.compile(CLOCK + "(?: *(?:Uhr|h))?")
 CODES = {
@@ -51,7 +69,7 @@ CODES = {
     "M": "(?P<M>[0-9]{1,2})",
     "S": "(?P<S>[0-9]{1,2}(?:[.,][0-9]+)?)",
     "p": r"(?P<p>[AaPp]\.?[Mm]\.?)",
-    "z": "(?P<z>Z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)",
+    "z": "(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)",
 }
 WEEKDAY = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[., ]+)?"
 COLONS = re.compile(
@@ -379,6 +397,7 @@ def _moment(parts: dict[str, str | None]) -> datetime:
     zone = parts.get("z")
     if not zone:
         return moment
-    sign, digits = zone[0], re.sub("[^0-9]", "", zone)
-    offset = timedelta(hours=int(digits[:2] or 0), minutes=int(digits[2:] or 0))
-    return moment.replace(tzinfo=UTC) + (offset if sign == "-" else -offset)
+    digits = re.sub("[^0-9]", "", zone)
+    hours, minutes = (digits[:-2], digits[-2:]) if len(digits) > 2 else (digits, "")
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
+    return moment.replace(tzinfo=UTC) + (offset if "-" in zone else -offset)

@@ -38,8 +38,10 @@ OTHER_FORMATS = (  # how files begin that are no CSV files, what they are, and w
     (rb"ARROW1", "an Arrow file", "read it with data=arrow"),
     (rb"\x1f\x8b", "compressed with gzip", "let its name end with .csv.gz"),
     (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page or XML", "download or export the table itself as CSV"),
+    (rb"(?i)(\s*%[^\n]*\n)*\s*@relation\b", "an ARFF file", "save the table as CSV"),
     (rb"\s*(\{\s*\"|\[\s*[\[{])", "JSON", "save the table as CSV or Parquet, for example with pandas"),
 )
+COMMENT_SIGNS = ("#", "%")
 COMMA_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*),(?:[0-9]{1,2}|[0-9]{4,})")
 POINT_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)\.(?:[0-9]{1,2}|[0-9]{4,})")
 ZERO_NUMBER = re.compile(r"[+-]?0([.,])[0-9]+")
@@ -137,14 +139,18 @@ def layout_of(sample: bytes, settings: CsvSettings, wanted: Iterable[str]) -> Cs
     lines, names = lines[:N_LINES], {name for name in wanted if not UNNAMED_COLUMN.fullmatch(name)}
     delimiter = _delimiter(lines, names) if settings.delimiter == AUTO else settings.delimiter
     is_aligned = delimiter == " " and encoding[:6] not in ("utf-16", "utf-32") and list(map(_squeezed, lines)) != lines
-    lines = list(map(_squeezed, lines)) if is_aligned else lines
-    rows = [_fields(line, delimiter) for line in lines]
-    skip_rows = _n_before_header(rows, names) if settings.skip_rows == AUTO else int(settings.skip_rows)
-    body = [row for row in rows[skip_rows:] if row]
+    records = _records(list(map(_squeezed, lines)) if is_aligned else lines)
+    rows = [_fields(record, delimiter) for record in records]
+    if settings.skip_rows == AUTO:
+        n_before = _n_before_header(rows, names)
+        skip_rows = sum(record.count("\n") + 1 for record in records[:n_before])
+    else:
+        n_before = skip_rows = int(settings.skip_rows)
+    body = [row for row in rows[n_before:] if row]
     decimal = _decimal(body, delimiter) if settings.decimal == AUTO else settings.decimal
     column_names = _names(body, settings.header, names)
     corrected, corrections = (
-        _corrected_header(lines[skip_rows:], body, delimiter) if column_names is None else (None, ())
+        _corrected_header(records[n_before:], body, delimiter) if column_names is None else (None, ())
     )
     return CsvLayout(encoding, delimiter, decimal, skip_rows, column_names, corrected, corrections, is_aligned)
 
@@ -217,10 +223,24 @@ def single_byte_encoding(sample: bytes) -> str:
     return "cp1252"
 
 
+def _records(lines: list[str]) -> list[str]:
+    """The lines of each record: those within quotes belong to one, such as a name of two lines."""
+    records: list[str] = []
+    is_open = False
+    for line in lines:
+        if is_open:
+            records[-1] += f"\n{line}"
+        else:
+            records.append(line)
+        is_open ^= line.count('"') % 2 == 1
+    return lines if is_open else records  # a quote that stays open is none
+
+
 def _fields(line: str, delimiter: str) -> list[str]:
-    """The values of a line; a line that is no valid CSV has one."""
+    """The values of a record; one that is no valid CSV has one."""
     try:
-        return [field.strip() for field in next(csv.reader([line], delimiter=delimiter), [])]
+        lines = line.splitlines(keepends=True)
+        return [field.strip() for field in next(csv.reader(lines, delimiter=delimiter), [])]
     except csv.Error:
         return [line]
 
@@ -292,15 +312,19 @@ def _names(rows: list[list[str]], header: bool | tuple[str, ...] | str, wanted: 
 def _corrected_header(
     lines: list[str], rows: list[list[str]], delimiter: str
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The names in the first line, if they have to be changed, and a note on those that are equal.
+    """The names in the first record, if they have to be changed, and a note on those that are equal.
 
     If all rows have one value more, it is the first, as R writes row names, or the last if it is empty everywhere.
     """
     try:
-        header = next(csv.reader(lines[:1], delimiter=delimiter), [])
+        header = next(csv.reader(lines[0].splitlines(keepends=True), delimiter=delimiter), []) if lines else []
     except csv.Error:
         return None, ()
     given, following = [name.strip() for name in header], [row for row in rows[1:] if any(row)]
+    if given and given[0][:1] in COMMENT_SIGNS and not any(name[:1] in COMMENT_SIGNS for name in given[1:] if name):
+        given[0] = given[0][1:].strip()  # a header within a comment, as NumPy writes it
+        if not given[0] and following and all(len(row) == len(given) - 1 for row in following):
+            del given[0]
     if following and all(len(row) == len(header) + 1 for row in following):
         given = ["", *given] if any(row[-1] for row in following) else [*given, ""]
     names = names_as_pandas(given)

@@ -16,6 +16,8 @@ N_PROBED = 100
 LONGEST_SHOWN = 40
 COMMENT = re.compile(r"\s*(#|%|//)|[\W_]*$")  # also lines without letters and digits
 BEGINS_WITH_NUMBER = r"^[^\pL\d]*\d"
+NUMBER = re.compile(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?")
+ROW_COUNT = re.compile(r"\(?[0-9.,]+ (rows?|records?|lines?)\b.*", re.IGNORECASE)
 RULE, LONG_RULE = r"^[\s|:+=_-]*$", "[-=_]{3}"
 TOTAL = re.compile(
     r"\W*((grand|sub|over)[ -]?)?(totals?|sums?|averages?|means?|summe|gesamt(summe)?|insgesamt|mittelwert|durchschnitt"
@@ -51,7 +53,7 @@ class OddLines:
         is_footer = False
         for n_before, line in enumerate(self.lines if self._setting != "skip" else ()):
             row = line.number - self._n_before
-            is_last = table is not None and row - 1 - n_before == table.num_rows
+            is_last = table is not None and row - 1 - n_before == table.num_rows > 0
             is_footer = is_footer or (is_last and _is_footer(line.text, table))
             if self._setting == "refuse" or not (COMMENT.match(line.text) or is_footer):
                 return row, line.actual_columns
@@ -92,7 +94,7 @@ def without_odd_rows(table: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
         ("it repeats the header", "they repeat the header", _repeats_of_the_header(table, texts, others)),
         ("it is a ruled line", "they are ruled lines", _rules(table, texts, others)),
         ("it holds titles or units", "they hold titles or units", _titles(table, texts, others)),
-        ("it holds totals", "they hold totals", _totals(table, texts)),
+        ("it holds totals or the number of rows", "they hold totals", _totals(table, texts)),
     ):
         rows = np.flatnonzero(is_odd & keep) + 1
         keep &= ~is_odd
@@ -130,7 +132,7 @@ class SqueezedFile:
 def _is_footer(text: str, table: pa.Table) -> bool:
     """Whether a line below the last row is a text, such as a source: one value, or letters where numbers should be."""
     values = [value.strip('" ') for value in re.split(r"[,;\t|]", text)]
-    has_letters = any(map(str.isalpha, values[0]))
+    has_letters = any(map(str.isalpha, values[0])) and not NUMBER.fullmatch(values[0])
     return has_letters and (not any(values[1:]) or text.startswith('"') or not pa.types.is_string(table.schema[0].type))
 
 
@@ -177,12 +179,14 @@ def _titles(table: pa.Table, texts: list[str], others: list[str]) -> Array:
 
 
 def _totals(table: pa.Table, texts: list[str]) -> Array:
-    """(N,) whether a row is the last and its first value a word for a total, which no other row has."""
+    """(N,) whether a row is the last and holds totals or the number of rows, which no other row does."""
     is_odd = np.zeros(table.num_rows, bool)
-    cells = ((name, table[name][-1].as_py()) for name in table.schema.names)
-    name, value = next(((name, value) for name, value in cells if value not in (None, "")), ("", None))
-    if name in texts and TOTAL.fullmatch(str(value)):
-        is_odd[-1] = pc.sum(pc.equal(table[name], value)).as_py() == 1
+    cells = {name: table[name][-1].as_py() for name in table.schema.names}
+    given = {name: str(cell).strip() for name, cell in cells.items() if cell not in (None, "")}
+    name = next((name for name in given), "")
+    if name in texts and TOTAL.fullmatch(given[name]):
+        is_odd[-1] = pc.sum(pc.equal(table[name], cells[name])).as_py() == 1
+    is_odd[-1] |= bool(ROW_COUNT.fullmatch(" ".join(given.values())))
     return is_odd
 
 

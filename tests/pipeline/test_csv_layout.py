@@ -120,6 +120,18 @@ ODD_LINES = {
         "2 rows left out, the first is row 1, as they hold titles or units",
     ),
     "totals": (file_of(*TABLE, ",,,", "Total:,180,,9"), "row 62 left out, as it holds totals"),
+    "the number of rows": (file_of(*TABLE, "60 rows selected,,,"), "row 61 left out, as it holds totals"),
+    "a listing of PostgreSQL": (
+        file_of(
+            *lines_of(PLAIN, (" ", " | ", " "))[:1],
+            "---+---+---+---",
+            *lines_of(PLAIN, (" ", " | ", " "))[1:],
+            "(60 rows)",
+        ),
+        "2 lines left out",
+    ),
+    "a header in a comment": (file_of(f"#{HEADER}", *BODY), ""),
+    "NumPy's header": (file_of(*lines_of(f"#,{PLAIN}", ("", " ", ""))), "data.delimiter=space"),
     "totals in German": (file_of(*TABLE, "Gesamtsumme,180,,9"), "row 61 left out, as it holds totals"),
 }
 
@@ -156,6 +168,21 @@ def test_rows_with_another_number_of_values_are_refused_with_a_cure(content, exp
     dataset = source(tmp_path, content, "data.bad_lines=skip")()
     assert_same(dataset, expected)
     assert "1 line left out, as it has another number of values than the header" in dataset.notes[0]
+
+
+def test_a_name_of_two_lines_is_one_name(expected, tmp_path):
+    content = file_of('"area\n(m2)",rooms,city,price', *BODY)
+    for preamble, words in (("", ""), ('Report,"of\nsales"\n', "data.skip_rows=2")):
+        dataset = source(tmp_path, preamble + content)()
+        assert [column.name for column in dataset.rows.x.columns] == ["area\n(m2)", "rooms", "city"]
+        assert_same(dataset, expected)
+        assert any(words in note for note in dataset.notes) == bool(words)
+
+
+def test_a_header_that_fits_no_row_does_not_make_them_footers(tmp_path):
+    content = file_of("a,b,c,d,price", *(f"{x:.3e},1,2" for x in FRAME.area))
+    with pytest.raises(SettingError, match="row 1 has 3 values, but the header has 5 columns"):
+        source(tmp_path, content)()
 
 
 def test_rows_that_only_look_odd_are_kept(tmp_path):
