@@ -136,7 +136,7 @@ def test_numbers_with_a_decimal_comma_may_be_declared(tmp_path):
 
 
 def test_suggested_overrides_work(tmp_path):
-    frame = pd.DataFrame({"my col": ["x", *map(str, CHOICE[1:])], "a.b": "same", "y": Y})
+    frame = pd.DataFrame({"my col": ["x", *map(str, CHOICE[1:] / 2)], "a.b": "same", "y": Y})
     data, _ = source(tmp_path, frame, ending="parquet")
     with pytest.raises(SettingError) as numbers:
         data()
