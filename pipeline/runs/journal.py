@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.components.errors import SettingError
+from pipeline.components.interrupts import deferred_signals
 from pipeline.runs.events import FORMAT, Event, OtherFormatError, check
 from pipeline.runs.sealed_lines import is_intact, sealed, unsealed
 
@@ -91,10 +92,11 @@ class Journal:
         """
         session = self._session + (kind == "run")
         event = check({"event": kind, "time": self.now(), "session": session, "line": self._line + 1, **content})
-        self._file.write(sealed(event))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._session, self._line = session, self._line + 1
+        with deferred_signals():  # an interrupt after the line is written must not leave its number to the next one
+            self._file.write(sealed(event))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._session, self._line = session, self._line + 1
         return event
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.components.errors import SettingError
 from pipeline.components.fields import STRICT, Name, PositiveInt
 from pipeline.components.secrets import is_masked, masked
-from pipeline.runs.journal import last_session, not_in_use
+from pipeline.runs.journal import last_event, last_session, not_in_use
 from pipeline.runs.replay import salvaged
 from pipeline.tracking.base import Tracker
 from pipeline.tracking.reachability import why_unusable
@@ -199,13 +199,14 @@ class WriterProcess:
     def _wait(self, say: Callable[[str], None], longest: float) -> str:
         """Wait until the journal's last event is acknowledged; why it is not, or ""."""
         start = progress = time.monotonic()
+        last_line = last_event(self._journal)["line"]  # the writer of an earlier session may still acknowledge its own
         next_message, size, n_written, said = progress + SECONDS_SILENT, -1, 0, (-1, "")
         while True:
             has_ended = self._process.poll() is not None  # asked first: its last line is in the file by then
             if (now := self._size_of_write_logs()) != size:
                 size, lines = now, read(self._write_log)[self._n_before :]
                 cause = lines[-1]["reason"] if lines and lines[-1]["event"] == "failure" else ""
-                if lines and lines[-1]["event"] == "end":
+                if lines and lines[-1]["event"] == "end" and lines[-1]["line"] >= last_line:
                     return ""
                 if not cause:
                     progress = time.monotonic()

@@ -59,9 +59,11 @@ def test_law_1_digest_of_the_main_job_is_that_of_a_local_run(main_job, tmp_path)
     )
     assert local["digest"] == main_job.summary["digest"]
     assert local["best"] == main_job.summary["best"]
+    slices = [event for event in read_journal(main_job.folder) if event["event"] == "slice"]
+    assert main_job.summary["work"]["widest_stack"] == max(len(event["networks"]) for event in slices)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_law_1_digest_of_the_default_sweep_does_not_depend_on_packing(tmp_path):
     """With all epochs, unlike the other tests."""
     digests = {}
@@ -116,7 +118,7 @@ def folds_and_seeds(tmp_path_factory):
         ("stacks.width=1", "stacks.slice_seconds=0.001"),
         ("stacks.width=7", "stacks.slice_seconds=0.01"),
         pytest.param(("stacks.width=unlimited",), marks=pytest.mark.slow),
-        pytest.param(("execution=ray", "execution.cpus=1", "stacks.width=auto"), marks=pytest.mark.slow),
+        pytest.param(("execution=ray", "execution.cpus=1", "stacks.width=auto"), marks=pytest.mark.nightly),
         pytest.param(ON_RAY, marks=pytest.mark.slow),
     ],
     ids=" ".join,

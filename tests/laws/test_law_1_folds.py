@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from running import FEW, QUICK, compose, run_pipeline, run_sweep
+from running import FEW, QUICK, compose, run_pipeline, run_sweep, slow_after_first
 
 from nncore.inference.table import Column, Table
 from nncore.stack.state import start
@@ -92,7 +92,11 @@ def expected(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "packing", [pytest.param(name, marks=() if "3" in name else pytest.mark.slow) for name in PACKINGS]
+    "packing",
+    [
+        *slow_after_first(name for name in PACKINGS if "Ray" not in name),
+        pytest.param("Ray, 2 CPUs", marks=pytest.mark.nightly),
+    ],
 )
 def test_law_1_digest_of_folds_does_not_depend_on_packing(packing, expected, tmp_path):
     summary = run_sweep(tmp_path, *FEW, *FOLDS, *PACKINGS[packing])

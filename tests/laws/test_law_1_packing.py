@@ -149,7 +149,7 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=short_name)
 @pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short_name)
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_law_1_holds_for_every_pair_of_optimizer_and_regularizer(optimizer, regularizer):
     if can_be_combined(regularizer, optimizer, SOFTMAX):
         network, neighbours = make_network("it", 5, optimizer, regularizer), mixed_networks()[:3]

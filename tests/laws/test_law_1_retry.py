@@ -7,20 +7,24 @@ import sys
 import time
 
 import pytest
-from running import processes, read_summary, run_sweep
+import venom
+from running import processes, read_summary, run_command
 
-SETTINGS = ("training.epochs=60", "tracking=none", "report=none", "stacks.slice_seconds=0.5")
+SETTINGS = ("tracking=none", "report=none", "training.batch_size=256", "training.epochs=4", "stacks.width=7")
 
 
-def run_and_kill_workers(folder, *overrides, times):
+def run_and_kill_workers(folder, *settings, times):
     """Run on Ray, and kill a worker while it trains, `times` times."""
     previous = set(processes("ray::train_slice"))
+    slow = folder / "slow"  # as long as it exists, training is slow
+    slow.touch()
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *SETTINGS, *overrides],
+        [sys.executable, "-m", "pipeline", *settings, "execution=ray", "execution.cpus=2"],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        env=os.environ | {"SLOW_SNAKE": str(slow)},
     )
     victims = set()
     while len(victims) < times and process.poll() is None:
@@ -30,6 +34,7 @@ def run_and_kill_workers(folder, *overrides, times):
             victims.add(worker)
             break
         time.sleep(0.05)
+    slow.unlink()
     _, errors = process.communicate(timeout=120)
     assert len(victims) == times
     return process.returncode, errors
@@ -37,9 +42,11 @@ def run_and_kill_workers(folder, *overrides, times):
 
 @pytest.mark.slow
 def test_law_1_digest_after_workers_were_killed(tmp_path):
-    code, errors = run_and_kill_workers(tmp_path, times=3)
+    undisturbed, here = tmp_path / "undisturbed", tmp_path / "here"
+    run_command(undisturbed, *venom.settings(undisturbed), *SETTINGS, "execution=local")
+    code, errors = run_and_kill_workers(here, *venom.settings(here), *SETTINGS, times=3)
     assert code == 0, errors
-    summary = read_summary(tmp_path)
-    assert summary["digest"] == run_sweep(tmp_path / "undisturbed", "training.epochs=60")["digest"]
+    summary = read_summary(here)
+    assert summary["digest"] == read_summary(undisturbed)["digest"]
     assert summary["work"]["retried_slices"] == 3
     assert summary["trials"]["failed"] == 0

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from interrupted import count_trained_epochs
-from running import FEW, run_command, run_sweep, slow_after_first
+from running import FEW, run_here, run_sweep, slow_after_first
 
 from pipeline.components.errors import SettingError
 from pipeline.data.tabular_files import Csv
@@ -167,7 +167,7 @@ def test_law_5_a_source_whose_content_is_not_known_is_compared_once_it_is_read(t
 def test_law_5_a_run_that_cannot_be_continued_ends_with_exit_code_2(extra, copied_run):
     runs, name, _ = copied_run
     settings = (*FEW, "tracking=none", "execution=local", "training.epochs=3", f"runs={runs}", f"run={name}")
-    completed = run_command(runs.parent, *settings, *extra, check=False)
+    completed = run_here(runs.parent, *settings, *extra, check=False)
     assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1)
     assert extra[0].partition("=")[0] in completed.stderr
 

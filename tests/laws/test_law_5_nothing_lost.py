@@ -12,7 +12,7 @@ import mlflow
 import pytest
 from interrupted import count_slices, count_trained_epochs, rewrite, run_and_kill, slices_by_session
 from mlflow import MlflowClient
-from running import FEW, nightly_after_first, processes, run_command, run_sweep, slow_after_first
+from running import FEW, nightly_after_first, processes, run_command, run_here, run_sweep, slow_after_first
 
 from pipeline.components.errors import SettingError
 from pipeline.runs.journal import events
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 EPOCHS = 24
 SETTINGS = (*FEW, "report=none", f"training.epochs={EPOCHS}", "stacks.slice_seconds=0.02", "stacks.width=3")
 LOCAL = ("tracking=none", "execution=local")
+ONE_CPU = {"local": (), "ray": ("execution.cpus=1",)}
 
 
 def slow(*values):
@@ -65,14 +66,15 @@ def assert_equals_uninterrupted(summary, expected, journal):
 )
 def test_law_5_a_killed_run_continues_with_the_same_digest(execution, slices, expected, tmp_path):
     ours = set(processes("ray"))
-    settings = (*SETTINGS, "tracking=none", f"execution={execution}")
+    settings = (*SETTINGS, "tracking=none", f"execution={execution}", *ONE_CPU[execution])
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     deadline = time.monotonic() + 30
     while set(processes("ray")) - ours and time.monotonic() < deadline:
         time.sleep(0.1)
-    completed = run_command(tmp_path, *settings)
+    completed = (run_here if execution == "local" else run_command)(tmp_path, *settings)
     assert f"run {folder.name} is resumed" in completed.stdout
     summary = json.loads((folder / "summary.json").read_text())
+    assert summary["work"]["cached_stages"] > 0
     assert_equals_uninterrupted(summary, expected, folder / "journal.jsonl")
     before, after = slices_by_session(folder / "journal.jsonl")
     assert len(before) >= slices
@@ -94,7 +96,7 @@ def test_law_5_a_run_that_is_killed_repeatedly_finishes(expected, tmp_path):
     (path,) = tmp_path.glob("runs/*/*/journal.jsonl")
     folder = path.parent
     if not (folder / "summary.json").exists():
-        run_command(tmp_path, *settings)
+        run_here(tmp_path, *settings)
     assert n_sessions > 2
     assert_equals_uninterrupted(json.loads((folder / "summary.json").read_text()), expected, folder / "journal.jsonl")
 
@@ -135,7 +137,7 @@ def test_law_5_a_killed_search_makes_the_same_decisions(search, slices, tmp_path
     settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
     settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
-    run_command(tmp_path, *settings)
+    run_here(tmp_path, *settings)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["work"]["resumed_networks"] > 0
     assert summary["digest"] == run_sweep(tmp_path / "undisturbed", *settings)["digest"]
@@ -206,7 +208,7 @@ def test_law_5_resume_never_starts_a_new_run(copied, expected):
 
 
 def test_law_5_resume_required_needs_a_run(tmp_path):
-    completed = run_command(tmp_path, *SETTINGS, *LOCAL, "resume=required", check=False)
+    completed = run_here(tmp_path, *SETTINGS, *LOCAL, "resume=required", check=False)
     assert (completed.returncode, len(completed.stderr.splitlines())) == (2, 1)
     assert completed.stderr.startswith(
         f"nnsweep: resume=required: there is no interrupted run in {tmp_path}/runs/digits; start"
@@ -225,10 +227,10 @@ def test_law_5_a_second_process_cannot_resume_a_running_run(copied):
         deadline = time.monotonic() + 60
         while count_slices(folder / "journal.jsonl") == before and time.monotonic() < deadline:
             time.sleep(0.05)
-        second = run_command(runs.parent, *long, check=False)
+        second = run_here(runs.parent, *long, check=False)
         assert second.returncode == 2
         assert f"run={folder.name} is in use by process {first.pid}" in second.stderr
-        third = run_command(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
+        third = run_here(runs.parent, *long[:-2], "training.epochs=2000", "resume=required", check=False)
         assert third.returncode == 2
         assert f"run {folder.name} has the same settings and is in use by process {first.pid}" in third.stderr
     finally:
@@ -242,7 +244,7 @@ def test_law_5_mlflow_has_each_trial_once(slices, expected, tmp_path):
     """The writer of the killed session may still be running when the next session starts."""
     settings = (*SETTINGS, "execution=local")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
-    run_command(tmp_path, *settings)
+    run_here(tmp_path, *settings)
     assert_mlflow_has_each_trial_once(tmp_path, folder, expected)
 
 
@@ -257,7 +259,7 @@ def test_law_5_mlflow_has_each_trial_once_when_the_writer_was_killed_too(expecte
         os.kill(process, signal.SIGKILL)
     lines = acknowledged.read_bytes().splitlines(keepends=True)
     acknowledged.write_bytes(b"".join(lines[:3]) + lines[3][:40])  # the writer did not acknowledge its last writes
-    run_command(tmp_path, *settings)
+    run_here(tmp_path, *settings)
     assert_mlflow_has_each_trial_once(tmp_path, folder, expected)
 
 
@@ -265,10 +267,10 @@ def test_law_5_mlflow_has_each_trial_once_when_the_writer_was_killed_too(expecte
 def test_law_6_mlflow_has_each_trial_of_an_extended_run_once(tmp_path):
     """Also one model version per distinct champion of three extensions; the first session was not tracked."""
     settings = (*SETTINGS, "execution=local", "training.epochs=2")
-    run_command(tmp_path, *settings, "tracking=none")
+    run_here(tmp_path, *settings, "tracking=none")
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
     for more in ((), ("training.seeds=2",), ("training.seeds=2", "training.epochs=3")):
-        run_command(tmp_path, *settings, *more, f"run={folder.name}")
+        run_here(tmp_path, *settings, *more, f"run={folder.name}")
     client, parents, trials = tracked_runs(tmp_path, folder)
     assert [run.info.status for run in parents] == ["FINISHED"]
     assert sorted(run.data.tags["trial_key"] for run in trials) == [f"{number:04d}" for number in range(7)]
@@ -282,7 +284,7 @@ def test_law_6_mlflow_has_each_trial_of_an_extended_run_once(tmp_path):
 def test_law_6_mlflow_agrees_with_the_leaderboard_on_replaced_trials(tmp_path):
     """Diverged trials restart as copies of others; trials with equal settings have a run each."""
     search = ("search=population", "search.size=6", "search.every=2", "training.epochs=8", "training.loss_limit=1.7")
-    run_command(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
+    run_here(tmp_path, "data=iris", "space=ranges", *search, "execution=local", "report=none")
     (folder,) = (tmp_path / "runs" / "iris").iterdir()
     journal = events(folder / "journal.jsonl")
     assert any(

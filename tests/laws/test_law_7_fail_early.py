@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from running import compose, read_summary, run_command, slow_after_first
+from running import compose, nightly_after_first, read_summary, run_here, slow_after_first
 
 from pipeline.cli.dispatch import dispatch
 
@@ -213,11 +213,11 @@ def test_law_7_the_command_ends_before_ray_is_imported(mistake, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("execution", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("execution", nightly_after_first(["local", "ray"]))
 def test_law_7_an_error_found_in_the_data_is_one_line(execution, tmp_path):
     """1,617 validation rows leave too few training rows for 64 components, which is known only after the split."""
     settings = ("reduce.n_components=64", "split.validation=0.9", "split.test=0.07", "tracking=none")
-    completed = run_command(tmp_path, *settings, f"execution={execution}", check=False)
+    completed = run_here(tmp_path, *settings, f"execution={execution}", check=False)
     assert completed.returncode == 2
     (line,) = completed.stderr.splitlines()
     assert "reduce.n_components must be from 1 to" in line

@@ -102,9 +102,9 @@ def test_a_changed_package_changes_the_code_version(importable):
 
 
 @pytest.mark.slow
-def test_ray_workers_can_import_an_allowed_package(tmp_path):
-    settings = (*venom.settings(tmp_path), "training.epochs=30", "tracking=none", "report=none")
-    many_slices = ("stacks.width=4", "stacks.slice_seconds=0.05")  # so that several workers train
-    run_command(tmp_path, *settings, "execution=ray", *many_slices)
+def test_ray_workers_can_import_an_allowed_package(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOW_SNAKE", str(tmp_path))  # so that both workers train, although one starts later
+    settings = (*venom.settings(tmp_path), "training.epochs=2", "training.batch_size=512", "stacks.width=3")
+    run_command(tmp_path, *settings, "tracking=none", "report=none", "execution=ray", "execution.cpus=2")
     assert read_summary(tmp_path)["trials"]["finished"] == 28
     assert len({event["worker"] for event in read_journal(tmp_path) if event["event"] == "slice"}) > 1

@@ -8,22 +8,35 @@ from pathlib import Path
 
 import clusters
 import pytest
+import venom
 from clusters import add_worker
 from interrupted import count_slices
-from running import read_journal, read_summary, run_command, run_sweep
+from running import FEW, QUICK, read_journal, read_summary, run_command, run_here, run_sweep
 
-SETTINGS = ("training.epochs=150", "stacks.slice_seconds=0.3", "tracking=none", "report=none")
+SETTINGS = ("tracking=none", "report=none", "training.batch_size=256", "training.epochs=24", "stacks.width=7",
+            "stacks.slice_seconds=0.001")  # 96 slices of 5 steps  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS, "execution=local")
+    folder = tmp_path_factory.mktemp("expected")
+    run_command(folder, *venom.settings(folder), *SETTINGS, "execution=local")
+    return read_summary(folder)
 
 
 @pytest.fixture
-def cluster():
-    """A cluster whose head has no CPUs; tests add workers."""
-    nodes = clusters.start_cluster(num_cpus=0)
+def slow(tmp_path, monkeypatch):
+    """A file: while it exists, a slice takes a second, so that nodes can join and leave."""
+    path = tmp_path / "slow"
+    path.touch()
+    monkeypatch.setenv("SLOW_SNAKE", str(path))
+    return path
+
+
+@pytest.fixture
+def cluster(slow, request):
+    """A cluster whose head has no CPUs, or as many as the parameter says; tests add workers."""
+    nodes = clusters.start_cluster(num_cpus=getattr(request, "param", 0))
     yield nodes
     nodes.shutdown()
 
@@ -31,11 +44,11 @@ def cluster():
 class ClusterRun:
     """The command on a cluster, while nodes join and leave."""
 
-    def __init__(self, folder, cluster, *overrides):
+    def __init__(self, folder, cluster, *settings):
         self.folder = folder
         where = ("execution=cluster", f"execution.address={cluster.address}")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", *SETTINGS, *where, *overrides],
+            [sys.executable, "-m", "pipeline", *settings, *where],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,16 +92,16 @@ def raylet(node):
 
 
 @pytest.mark.slow
-def test_nodes_can_join_and_leave_during_a_sweep(cluster, expected, tmp_path):
-    first = add_worker(cluster)
-    cluster.wait_for_nodes()
-    run = ClusterRun(tmp_path, cluster)
+@pytest.mark.parametrize("cluster", [1], indirect=True)
+def test_nodes_can_join_and_leave_during_a_sweep(cluster, slow, expected, tmp_path):
+    run = ClusterRun(tmp_path, cluster, *venom.settings(tmp_path), *SETTINGS)
     run.wait_for_slices(2)
-    second = add_worker(cluster)
-    run.wait_until(lambda: raylet(second) in run.trained_by())  # the new node trains
-    assert run.trained_by() == {raylet(first), raylet(second)}
-    cluster.remove_node(first, allow_graceful=False)
+    node = add_worker(cluster)
+    run.wait_until(lambda: raylet(node) in run.trained_by())  # the new node trains
+    assert run.trained_by() == {raylet(cluster.head_node), raylet(node)}
+    cluster.remove_node(node, allow_graceful=False)
     run.wait_for_slices(4)
+    slow.unlink()
     code, errors = run.end()
     assert code == 0, errors
     summary = read_summary(tmp_path)
@@ -98,15 +111,15 @@ def test_nodes_can_join_and_leave_during_a_sweep(cluster, expected, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_workers_the_sweep_waits_for_one(cluster, expected, tmp_path):
-    run = ClusterRun(tmp_path, cluster)
+def test_without_workers_the_sweep_waits_for_one(cluster, tmp_path):
+    run = ClusterRun(tmp_path, cluster, *FEW, *QUICK[:-1])
     run.wait_until(lambda: list(tmp_path.glob("runs/digits/*/states/session-*")))
     time.sleep(2)
     assert run.n_slices() == 0
     add_worker(cluster)
     code, errors = run.end()
     assert code == 0, errors
-    assert read_summary(tmp_path)["digest"] == expected["digest"]
+    assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "expected", *FEW)["digest"]
 
 
 @pytest.mark.slow
@@ -133,7 +146,7 @@ def test_without_a_cluster_one_line_tells_how_to_start_one(address, tmp_path, mo
     ["head", *(pytest.param(a, marks=pytest.mark.slow) for a in ("", "ray://head:10001", "http://head:8265", "a b:1"))],
 )
 def test_an_address_is_auto_or_host_and_port(address, tmp_path):
-    completed = run_command(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
+    completed = run_here(tmp_path, "execution=cluster", f"execution.address='{address}'", check=False)
     assert completed.returncode == 2
     (line,) = completed.stderr.splitlines()
     assert "execution.address" in line
@@ -141,9 +154,12 @@ def test_an_address_is_auto_or_host_and_port(address, tmp_path):
 
 
 @pytest.mark.nightly
-def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_cluster(cluster, expected, tmp_path):
+def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_cluster(
+    cluster, slow, expected, tmp_path
+):
+    settings = (*venom.settings(tmp_path), *SETTINGS)
     add_worker(cluster)
-    run = ClusterRun(tmp_path, cluster)
+    run = ClusterRun(tmp_path, cluster, *settings)
     run.wait_for_slices(4)
     (gcs,) = cluster.head_node.all_processes["gcs_server"]
     gcs.process.send_signal(signal.SIGSTOP)  # it no longer responds: Ray itself would wait and abort
@@ -154,9 +170,10 @@ def test_when_the_head_dies_one_line_reports_it_and_the_run_resumes_in_another_c
     assert "the cluster's head must respond, but has not for " in errors.splitlines()[-1]
     assert read_summary(tmp_path)["status"] == "failed"
     cluster.shutdown()
+    slow.unlink()
     second_cluster = clusters.start_cluster(num_cpus=1)
     try:
-        resumed = ClusterRun(tmp_path, second_cluster)
+        resumed = ClusterRun(tmp_path, second_cluster, *settings)
         code, errors = resumed.end()
     finally:
         second_cluster.shutdown()

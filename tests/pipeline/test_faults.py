@@ -15,7 +15,7 @@ import clusters
 import pytest
 from interrupted import count_slices
 from mlflow import MlflowClient
-from running import FEW, nightly_after_first, processes, read_summary, run_command, run_sweep
+from running import FEW, nightly_after_first, processes, read_summary, run_command, run_here, run_sweep
 from venom import settings as venomous
 
 from pipeline.cli.arguments import find_run
@@ -76,7 +76,8 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
         f"execution={execution}",
     )
     where = (f"runs={small_disk}/runs", f"cache.folder={tmp_path}/cache")
-    completed = run_command(tmp_path, *settings, *where, check=False)
+    run = run_here if execution == "local" else run_command
+    completed = run(tmp_path, *settings, *where, check=False)
     assert completed.returncode == 2, completed.stderr
     (line,) = completed.stderr.splitlines()
     assert line.startswith(f"nnsweep: runs={small_disk}/runs: its disk must have free space, but is full")
@@ -84,7 +85,7 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes_when_there_is_spac
         json.loads(path.read_text())  # complete JSON
     assert not list(small_disk.glob("runs/*/*/.*"))
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
-    again = run_command(tmp_path, *settings, *where)
+    again = run(tmp_path, *settings, *where)
     assert " is resumed" in again.stdout
     summary = read_summary(small_disk)
     assert summary["digest"] == run_sweep(tmp_path / "undisturbed", *settings, "execution=local")["digest"]

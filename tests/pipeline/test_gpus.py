@@ -5,12 +5,12 @@ from pathlib import Path
 
 import clusters
 import pytest
-from running import nightly_after_first, read_journal, read_summary, run_command, run_sweep
+from running import FEW, nightly_after_first, read_journal, read_summary, run_command, run_sweep
 from test_cluster import ClusterRun
 
 pytestmark = pytest.mark.slow
 SUPPORT = Path(__file__).parents[1] / "support"
-SETTINGS = ("training.epochs=30", "stacks.slice_seconds=0.2", "tracking=none", "report=none", "execution.cpus=3")
+SETTINGS = ("training.epochs=10", "stacks.slice_seconds=0.05", "tracking=none", "report=none")
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def standin(monkeypatch):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS[:-1], "execution=local")
+    return run_sweep(tmp_path_factory.mktemp("expected"), *SETTINGS)
 
 
 def widths(folder):
@@ -36,11 +36,11 @@ def widths(folder):
 @pytest.mark.parametrize("n_per_gpu", nightly_after_first([1, 2]))
 def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(n_per_gpu, standin, tmp_path):
     larger = ("network.hidden=[128,64]",)  # two dozen of these networks fill a core
-    expected = run_sweep(tmp_path / "expected", *SETTINGS[:-1], *larger, "execution=local")
+    expected = run_sweep(tmp_path / "expected", *SETTINGS, *larger)
     (tmp_path / "here").mkdir()
-    devices = ("execution.gpus=1", f"execution.gpu_fraction={1 / n_per_gpu}")
+    devices = (f"execution.cpus={n_per_gpu + 1}", "execution.gpus=1", f"execution.gpu_fraction={1 / n_per_gpu}")
     completed = run_command(tmp_path / "here", *SETTINGS, *larger, *devices)
-    assert f"workers: {3 - n_per_gpu} and {n_per_gpu} on GPUs" in completed.stdout
+    assert f"workers: 1 and {n_per_gpu} on GPUs" in completed.stdout
     on_gpus, on_cores = widths(tmp_path / "here")
     assert len(on_gpus) > 2
     assert len(on_cores) > 2
@@ -54,7 +54,7 @@ def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(n_pe
 @pytest.mark.nightly
 def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
     standin.setenv("STANDIN_GPU_BYTES", str(6_000_000))
-    run_command(tmp_path, *SETTINGS, "execution.gpus=1")
+    run_command(tmp_path, *SETTINGS, "execution.cpus=2", "execution.gpus=1")
     on_gpus, _ = widths(tmp_path)
     assert 0 < max(on_gpus) < 15
     summary = read_summary(tmp_path)
@@ -66,7 +66,7 @@ def test_the_memory_of_a_gpu_limits_the_width(standin, expected, tmp_path):
 def test_a_gpu_without_enough_memory_gets_narrower_stacks_or_none(room, at_most, standin, expected, tmp_path):
     """A network has 1,226 parameters (4.9 kB): 40 of them fit, or not even the data do."""
     standin.setenv("STANDIN_GPU_ROOM", str(room))
-    run_command(tmp_path, *SETTINGS, "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
+    run_command(tmp_path, *SETTINGS, "execution.cpus=2", "execution.gpus=1", "reduce.n_components=8", "stacks.width=60")
     on_gpus, on_cores = widths(tmp_path)
     assert max(on_gpus, default=0) <= at_most
     assert (len(on_gpus) > 0) == (at_most > 0)
@@ -91,7 +91,7 @@ def test_cores_continue_when_the_host_with_the_only_gpu_leaves(standin, expected
     try:
         host = clusters.add_worker(cluster, num_gpus=1)
         cluster.wait_for_nodes()
-        run = ClusterRun(tmp_path, cluster, *SETTINGS[:-1], "training.epochs=60")
+        run = ClusterRun(tmp_path, cluster, *SETTINGS, "training.epochs=60")
         run.wait_for_slices(4)
         cluster.remove_node(host, allow_graceful=False)
         code, errors = run.end()
@@ -103,29 +103,30 @@ def test_cores_continue_when_the_host_with_the_only_gpu_leaves(standin, expected
     assert len(on_cores) > 0
     summary = read_summary(tmp_path)
     assert (summary["trials"]["finished"], summary["trials"]["failed"]) == (112, 0)
-    undisturbed = run_sweep(tmp_path / "undisturbed", *SETTINGS[:-1], "training.epochs=60", "execution=local")
+    undisturbed = run_sweep(tmp_path / "undisturbed", *SETTINGS, "training.epochs=60")
     assert summary["digest"] == undisturbed["digest"]
 
 
 def test_a_requested_gpu_that_cannot_be_used_ends_the_run_in_one_line(tmp_path):
-    completed = run_command(tmp_path, *SETTINGS, "execution.gpus=1", check=False)
+    completed = run_command(tmp_path, *SETTINGS, "execution.cpus=1", "execution.gpus=1", check=False)
     assert completed.returncode == 2
     (line,) = completed.stderr.splitlines()
     assert line.startswith("nnsweep: execution.gpus=1: the GPU cannot be used (ModuleNotFoundError: No module")
 
 
-def test_a_gpu_that_cannot_be_used_is_ignored_with_a_message(expected, tmp_path):
+def test_a_gpu_that_cannot_be_used_is_ignored_with_a_message(tmp_path):
+    settings = (*FEW, *SETTINGS, "training.epochs=2")
     cluster = clusters.start_cluster(num_cpus=2, num_gpus=1)
     try:
         where = ("execution=cluster", f"execution.address={cluster.address}")
-        completed = run_command(tmp_path, *SETTINGS[:-1], *where)
+        completed = run_command(tmp_path, *settings, *where)
         assert (
             "workers: 2; the GPU cannot be used (ModuleNotFoundError: No module named 'cupy'); install CuPy"
             in completed.stdout
         )
-        completed = run_command(tmp_path / "..", *SETTINGS[:-1], *where, "execution.gpus=none", "name=without")
+        completed = run_command(tmp_path / "..", *settings, *where, "execution.gpus=none", "name=without")
         assert "GPU" not in completed.stdout
     finally:
         cluster.shutdown()
     assert widths(tmp_path)[0] == []
-    assert read_summary(tmp_path)["digest"] == expected["digest"]
+    assert read_summary(tmp_path)["digest"] == run_sweep(tmp_path / "expected", *settings)["digest"]

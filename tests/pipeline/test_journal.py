@@ -1,7 +1,9 @@
 """The journal: one writer, complete lines, and repair after a crash while writing."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import zlib
@@ -52,6 +54,26 @@ def start_other_writer(path):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_an_interrupt_while_a_line_is_written_does_not_leave_its_number_to_the_next_line(tmp_path, monkeypatch):
+    """As Ctrl-C does when a slice is finished: the line `end` follows."""
+    journal, fsync = Journal(tmp_path / "journal.jsonl"), os.fsync
+
+    def interrupted(descriptor):
+        fsync(descriptor)
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append("slice", **SLICE)
+    journal.append("end", status="KILLED")
+    journal.close()
+    assert [(event["event"], event["line"]) for event in events(tmp_path / "journal.jsonl")] == [
+        ("slice", 1),
+        ("end", 2),
+    ]
 
 
 def test_the_journal_is_read_while_it_is_written(tmp_path):

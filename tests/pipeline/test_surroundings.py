@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import FEW, compose, processes, read_summary, run_command, run_sweep, wait_until
+from running import FEW, compose, processes, read_summary, run_here, run_sweep, wait_until
 
 from pipeline.backends.ray import _remove_session
 from pipeline.cli.dispatch import dispatch
@@ -43,20 +43,13 @@ def test_only_the_session_of_our_own_ray_is_removed(tmp_path):
 
 
 @pytest.mark.slow
-def test_ray_leaves_no_session_folder(tmp_path, monkeypatch):
-    folder = Path("/tmp") / f"nnsweep{os.getpid()}"
-    folder.mkdir()
-    try:
-        monkeypatch.setenv("RAY_TMPDIR", str(folder))
-        run_command(tmp_path, *FEW, "tracking=none", "report=none", "training.epochs=1")
-        assert [path.name for path in (folder / "ray").iterdir() if path.name.startswith("session")] == []
-    finally:
-        subprocess.run(["rm", "-r", str(folder)], check=False)
+def test_ray_leaves_no_session_folder(main_job):
+    assert [name for name in main_job.ray_folder if name.startswith("session")] == []
 
 
 @pytest.mark.slow
 def test_the_store_is_closed_at_the_end(tmp_path):
-    run_command(tmp_path, *FEW, *LOCAL, "tracking=mlflow")
+    run_here(tmp_path, *FEW, *LOCAL, "tracking=mlflow")
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), seconds=60)
     assert (tmp_path / "runs" / "mlflow.db").exists()
     assert not (tmp_path / "runs" / "mlflow.db-wal").exists()

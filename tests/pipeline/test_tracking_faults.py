@@ -11,8 +11,9 @@ from contextlib import closing
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from running import FEW, nightly_after_first, read_summary, run_command, wait_until
+from running import FEW, nightly_after_first, read_summary, run_command, run_here, wait_until
 from servers import Server, delayed
+from venom import settings as venomous
 
 from pipeline.components.errors import SettingError
 from pipeline.tracking.process import bring_level
@@ -20,9 +21,9 @@ from pipeline.tracking.write_log import read
 
 pytestmark = pytest.mark.slow
 QUICK = (*FEW, "execution=local", "training.epochs=2", "report=none")
-LONG = (  # 28 trials
-    *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
-    *("execution=local", "training.epochs=400", "stacks.slice_seconds=0.2", "tracking.curves=none", "report=none"),
+LONG = (  # 28 trials, of which 4 are finished at a time
+    *("execution=local", "training.epochs=8", "training.batch_size=256", "stacks.width=4", "tracking.curves=none"),
+    "report=none",
 )
 WARNING = "warning: MLflow was not written to the end ("
 
@@ -38,6 +39,20 @@ def start_run(folder, *overrides):
     """Start the command as a process."""
     arguments = [sys.executable, "-m", "pipeline", *overrides]
     return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.fixture
+def slow(tmp_path, monkeypatch):
+    """A file: while it exists, the sweep of `start_long_run` is slow, so that servers can start and die."""
+    path = tmp_path / "slow"
+    path.touch()
+    monkeypatch.setenv("SLOW_SNAKE", str(path))
+    return path
+
+
+def start_long_run(folder, *overrides):
+    """Start a sweep of 28 trials as a process."""
+    return start_run(folder, *venomous(folder), *LONG, *overrides)
 
 
 def run_folder(folder):
@@ -64,22 +79,24 @@ def assert_complete(uri, folder, n_trials):
     return client
 
 
-def test_a_server_that_starts_after_the_run(server, tmp_path):
+def test_a_server_that_starts_after_the_run(server, slow, tmp_path):
     server.kill()
-    process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    process = start_long_run(tmp_path, f"tracking.uri={server.uri}")
     wait_until(lambda: list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     server.start()
+    slow.unlink()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert WARNING not in output
     assert_complete(server.uri, tmp_path, 28)
 
 
-def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, tmp_path):
+def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, slow, tmp_path):
     server.start()
-    process = start_run(tmp_path, *LONG, f"tracking.uri={server.uri}")
+    process = start_long_run(tmp_path, f"tracking.uri={server.uri}")
     wait_until(lambda: count_acknowledged(tmp_path, "trial") > 3)
     server.kill()
+    slow.unlink()
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0
     assert output.count(WARNING) == 1
@@ -99,7 +116,7 @@ def test_a_server_that_dies_during_the_sweep_and_restarts_after_it(server, tmp_p
 def test_a_slow_server_does_not_slow_down_training(server, tmp_path):
     server.start()
     with delayed(server.port, 0.05) as uri:
-        completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
+        completed = run_here(tmp_path, *QUICK, f"tracking.uri={uri}", "tracking.curves=none")
     assert WARNING not in completed.stdout
     timings = read_summary(tmp_path)["timings"]
     assert timings["tracking_s"] > 21 * 0.05 > timings["sweep_s"] / 10  # three calls per trial
@@ -107,7 +124,8 @@ def test_a_slow_server_does_not_slow_down_training(server, tmp_path):
 
 
 def test_a_store_that_is_locked_for_a_while(tmp_path):
-    run_command(tmp_path, *QUICK, "name=first")
+    (tmp_path / "runs").mkdir()
+    MlflowClient(f"sqlite:///{tmp_path}/runs/mlflow.db").create_experiment("first")
     with closing(sqlite3.connect(tmp_path / "runs" / "mlflow.db", isolation_level=None)) as connection:
         connection.execute("BEGIN EXCLUSIVE")
         process = start_run(tmp_path, *QUICK, "name=digits")
@@ -151,10 +169,10 @@ def test_a_full_disk(tmp_path):
 def test_the_next_run_writes_what_the_previous_run_could_not(tmp_path):
     uri = f"sqlite:///{tmp_path}/store/mlflow.db"
     (tmp_path / "store").write_text("a file where the store's folder should be")
-    assert WARNING in run_command(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
+    assert WARNING in run_here(tmp_path, *QUICK, f"tracking.uri={uri}").stdout
     first = run_folder(tmp_path)
     (tmp_path / "store").unlink()
-    completed = run_command(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
+    completed = run_here(tmp_path, *QUICK, f"tracking.uri={uri}", "seed=1")
     assert WARNING not in completed.stdout
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("digits").experiment_id
@@ -162,8 +180,8 @@ def test_the_next_run_writes_what_the_previous_run_could_not(tmp_path):
     assert sorted(run.info.status for run in runs) == ["FINISHED"] * 8
 
 
-def test_a_run_whose_processes_were_killed_has_status_killed_once_it_is_written(tmp_path):
-    process = start_run(tmp_path, *LONG)
+def test_a_run_whose_processes_were_killed_has_status_killed_once_it_is_written(slow, tmp_path):
+    process = start_long_run(tmp_path)
     wait_until(lambda: count_acknowledged(tmp_path, "trial") or list(tmp_path.glob("runs/digits/*/journal.jsonl")))
     with pytest.raises(SettingError, match=r"^run=[\w-]+ is in use by process \d+;"):
         bring_level(run_folder(tmp_path), print)
@@ -180,7 +198,7 @@ def test_a_run_whose_processes_were_killed_has_status_killed_once_it_is_written(
 
 
 def test_an_untracked_run_is_written_to_the_given_store(tmp_path):
-    run_command(tmp_path, *QUICK, "tracking=none")
+    run_here(tmp_path, *QUICK, "tracking=none")
     with pytest.raises(SettingError, match="was not tracked; name a store with uri="):
         bring_level(run_folder(tmp_path), print)
     uri = f"sqlite:///{tmp_path}/elsewhere.db"
@@ -191,7 +209,7 @@ def test_an_untracked_run_is_written_to_the_given_store(tmp_path):
 @pytest.mark.parametrize("event", nightly_after_first(["model", "run", "trial"]))
 def test_a_writer_that_died_before_its_acknowledgement_leaves_one_model(event, tmp_path):
     """The acknowledgements after the last one of this kind are lost, although MLflow has their content."""
-    run_command(tmp_path, *QUICK)
+    run_here(tmp_path, *QUICK)
     path = run_folder(tmp_path) / "tracking.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     last = max(number for number, line in enumerate(read(path)) if line["event"] == event)

@@ -12,6 +12,7 @@ from running import FEW, compose, processes, run_pipeline, wait_until
 
 from pipeline.runs.events import FORMAT
 from pipeline.runs.journal import Journal
+from pipeline.runs.sealed_lines import sealed
 from pipeline.tracking import process
 from pipeline.tracking.mlflow_writer import pause
 from pipeline.tracking.process import WriterProcess
@@ -69,6 +70,20 @@ def test_waiting_for_the_writer_is_announced_and_limited(journal, tmp_path, sile
     assert waiting == "waiting for MLflow: 0 of 2 trials written, at most 2 s without progress"
     assert warning.startswith("warning: MLflow was not written to the end (no progress for 2 s; see ")
     assert warning.endswith("the run's folder is complete: nnsweep track run=1 writes the rest")
+    wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
+
+
+def test_what_the_writer_of_an_earlier_session_acknowledges_is_not_the_end(
+    journal, tmp_path, silent_server, monkeypatch
+):
+    monkeypatch.setattr(process, "SECONDS_WITHOUT_PROGRESS", 1.0)
+    writer = WriterProcess(journal.path, tracking(tmp_path, silent_server))
+    journal.append("end", status="FINISHED")  # line 2
+    messages = []
+    with (tmp_path / "runs" / "digits" / "1" / "tracking.jsonl").open("ab") as log:
+        log.write(sealed({"event": "end", "at": 1, "status": "KILLED", "line": 1}))
+    assert writer.finish(messages.append) is None
+    assert "MLflow was not written to the end (no progress for 1 s; " in messages[-1]
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
 
 

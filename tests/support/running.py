@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from pipeline.cli.dispatch import dispatch
 from pipeline.components import code_version
+from pipeline.components.interrupts import NUMBERS
 from pipeline.config.compose import configuration
 from pipeline.config.schema import Configuration, Settings
 from pipeline.console.output import QuietOutput
@@ -76,11 +78,6 @@ def run_sweep(folder: Path, *overrides: str) -> dict[str, Any]:
     return run_pipeline(*compose(*QUICK, f"runs={folder}", *overrides))
 
 
-def run_here(folder: Path, *overrides: str) -> None:
-    """Run what `python -m pipeline` runs in this process, with the folder of runs that it has in a folder."""
-    dispatch([*overrides, f"runs={folder}/runs"], time.monotonic())
-
-
 def run_command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run `python -m pipeline` in a folder."""
     completed = subprocess.run(
@@ -88,6 +85,23 @@ def run_command(folder: Path, *overrides: str, check: bool = True) -> subprocess
     )
     assert not check or completed.returncode == 0, completed.stdout + completed.stderr
     return completed
+
+
+def run_here(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Do as `run_command` does, in this process: without the seconds in which a new one imports its modules."""
+    printed, errors, code, before = StringIO(), StringIO(), 0, {n: signal.getsignal(n) for n in NUMBERS}
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(errors):
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["nnsweep", *overrides])
+        try:
+            dispatch(list(overrides), time.monotonic())
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    assert not check or code == 0, printed.getvalue() + errors.getvalue()
+    return subprocess.CompletedProcess(list(overrides), code, printed.getvalue(), errors.getvalue())
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -149,7 +163,10 @@ def _content(path: Path) -> bytes:
 
 def wait_until(condition: Callable[[], Any], seconds: float = 180) -> None:
     """Wait until the condition holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    start_time = time.monotonic()
+    while True:
+        asked_time = time.monotonic()
+        if condition():
+            return
+        assert asked_time < start_time + seconds
+        time.sleep(max(0.01, 4 * (time.monotonic() - asked_time)))  # else what it waits for has less of the machine
