@@ -349,7 +349,8 @@ class TableReader:
             )
         self._note_case(name, texts, "categories")
         if begin_with_digits(texts, counts):
-            example = texts[0].as_py()
+            zeros = texts.filter(pc.match_substring_regex(texts, r"^\s*0[0-9]"))  # which make a number a code
+            example = (zeros if len(zeros) else texts)[0].as_py()
             self.notes.append(f"column {name!r} holds texts such as {example!r}, which are read as categories")
 
     def _row_of(self, name: str, text: str) -> int:

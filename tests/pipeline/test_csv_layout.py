@@ -343,6 +343,8 @@ def test_codes_with_leading_zeros_are_categories(tmp_path):
     assert (column.kind, column.levels) == ("categorical", ("400", "401", "402", "51000"))
     assert column.read(np.array(["00402", 402, 51000.0], object)).tolist() == [2, 2, 3]
     assert any("'00" in note and "read as categories" in note for note in data_card(dataset)["notes"])
+    ended = source(tmp_path, frame[::-1].to_csv(index=False))()  # the first code has no zero in front
+    assert any("'00" in note and "read as categories" in note for note in ended.notes)
     rooms = next(column for column in dataset.rows.x.columns if column.name == "rooms")
     assert rooms == Column("rooms", "numeric", "long")
     declared = source(tmp_path, frame.to_csv(index=False), "+data.kinds.zip=numeric")()
