@@ -248,8 +248,12 @@ class Csv(TabularFile):
             file.seek(0)
             scanned = ScannedFile(file, layout.delimiter)
             odd_lines = self._odd_lines(layout)
+            odd_rows: tuple[str, ...] = ()
             try:
-                table = self._read(scanned, layout, like, only_header, odd_lines=odd_lines)
+                try:
+                    table = self._read(scanned, layout, like, only_header, odd_lines=odd_lines)
+                except pa.ArrowInvalid as error:
+                    table, odd_rows = self._read_without_odd_rows(file, layout, like, odd_lines, error)
                 if self.encoding == AUTO and layout.encoding == "utf-8" and _has_bytes(table):
                     file.seek(0)
                     layout = layout._replace(encoding="cp1252")
@@ -268,7 +272,7 @@ class Csv(TabularFile):
             names = names_as_pandas(table.schema.names)
             self._check_delimiter(label, names)
             notes, decimal = layout.notes(given), layout.decimal if layout.decimal != "." else self.decimal_sign
-            notes = (*notes, *odd_lines.notes())
+            notes = (*notes, *odd_lines.notes(), *odd_rows)
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
                 types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in table.schema.types]
                 schema = pa.schema(list(zip(names, types, strict=True)))
@@ -328,6 +332,20 @@ class Csv(TabularFile):
             if is_text:
                 table = table.set_column(table.schema.get_field_index(name), name, values)
         return table
+
+    def _read_without_odd_rows(
+        self, file: Any, layout: CsvLayout, like: pa.Schema | None, odd_lines: OddLines, error: pa.ArrowInvalid
+    ) -> tuple[pa.Table, tuple[str, ...]]:
+        """The table whose values do not have the types of another file, if rows that are no rows are the cause."""
+        if like is None or self.bad_lines == "refuse":
+            raise error
+        file.seek(0)
+        odd_lines.lines.clear()
+        texts = pa.schema([pa.field(name, pa.string()) for name in like.names])
+        table, notes = without_odd_rows(self._read(file, layout, texts, False, odd_lines=odd_lines))
+        if not notes:
+            raise error
+        return self._inferred_again(table, layout, has_leading_zeros=True), notes
 
     def _inferred_again(self, table: pa.Table, layout: CsvLayout, has_leading_zeros: bool) -> pa.Table:
         """The table with the types that its columns of texts have without the rows that were left out."""

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,14 @@ def test_lines_that_are_no_rows_are_left_out_and_said(case, expected, tmp_path):
     notes = [note for note in dataset.notes if "without a target" not in note]
     assert len(notes) >= bool(words)
     assert any(words in note for note in notes) == bool(words)
+
+
+@pytest.mark.parametrize("case", ODD_LINES)
+def test_lines_that_are_no_rows_are_left_out_of_a_test_file(case, expected, tmp_path):
+    content = ODD_LINES[case][0]
+    (tmp_path / "test.csv").write_text(content)
+    dataset = source(tmp_path, written() if "Donau" in content else PLAIN, f"data.test={tmp_path}/test.csv")()
+    assert_same(replace(dataset, rows=dataset.test), expected)
 
 
 @pytest.mark.parametrize("case", [name for name, (_, words) in ODD_LINES.items() if "left out, as" in words])
