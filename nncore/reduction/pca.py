@@ -165,7 +165,8 @@ def _eigenvectors_of_products(x: Array, mean: Array, n_components: int) -> tuple
         products += centred @ centred.T
     total, (eigenvalues, vectors) = float(np.trace(products)), np.linalg.eigh(products)
     del products  # it may be as large as x, as may the vectors
-    eigenvalues, vectors = np.maximum(eigenvalues[::-1], 0)[:n_components], vectors.T[::-1][:n_components]
+    eigenvalues = np.maximum(eigenvalues[::-1], 0)[:n_components]
+    vectors = np.ascontiguousarray(vectors.T[::-1][:n_components])  # else each product below copies them
     n_exact, n_known = (int(np.sum(eigenvalues > r * eigenvalues[0])) for r in (SMALL_VARIANCE, LOST_VARIANCE))
     vectors[:n_known] /= np.sqrt(eigenvalues[:n_known, None])
     components = np.empty((n_components, x.shape[1]), np.result_type(x, np.float32))
