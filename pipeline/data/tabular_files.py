@@ -262,6 +262,7 @@ class Csv(TabularFile):
                 if texts:
                     file.seek(0)
                     table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
+                names = names_as_pandas(table.schema.names)
             except pa.ArrowInvalid as error:
                 scanned.check(label, layout.encoding)
                 self._check_lines(label, odd_lines, layout, None)
@@ -269,7 +270,6 @@ class Csv(TabularFile):
             except UnicodeDecodeError:
                 raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
             scanned.check(label, layout.encoding)
-            names = names_as_pandas(table.schema.names)
             self._check_delimiter(label, names)
             notes, decimal = layout.notes(given), layout.decimal if layout.decimal != "." else self.decimal_sign
             notes = (*notes, *odd_lines.notes(), *odd_rows)

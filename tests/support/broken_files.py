@@ -73,11 +73,15 @@ def broken_csv(
 
 
 def broken_parquet(
-    columns: dict[str, Any], *settings: str, words: tuple[str, ...], cut: int | None = None, damage: int = 0
+    columns: dict[str, Any] | pa.Table,
+    *settings: str,
+    words: tuple[str, ...],
+    cut: int | None = None,
+    damage: int = 0,
 ):
     def write(folder: Path) -> None:
         path = folder / "t.parquet"
-        pyarrow.parquet.write_table(pa.table(columns), path)
+        pyarrow.parquet.write_table(columns if isinstance(columns, pa.Table) else pa.table(columns), path)
         data = path.read_bytes()[:cut]
         if damage:
             data = data[:damage] + bytes(255 - byte for byte in data[damage : damage + 40]) + data[damage + 40 :]
@@ -219,8 +223,9 @@ BROKEN = {
     ),
     "a target that is also kept": broken_csv(valid_columns(), "data.keep=[age,buys]", words=("data.keep", "'buys'")),
     "no column left": broken_csv(valid_columns(), "data.drop=[age,income,city]", words=("no column left", "buys")),
-    "duplicate column names": broken_csv(
-        "a,a,buys\n" + "1,2,yes\n3,4,no\n" * 9, words=("2 columns with the name 'a'",)
+    "duplicate column names": broken_parquet(
+        pa.Table.from_arrays([[1, 2] * N, [3, 4] * N, ["yes", "no"] * N], ["a", "a", "buys"]),
+        words=("2 columns with the name 'a'",),
     ),
     "an all-missing column": broken_csv(
         columns_with(x=[None] * N), "data.constant=refuse", words=("column 'x' has no value", "data.drop=[x]")
