@@ -347,7 +347,7 @@ def _explanation(error: Exception, overrides: Sequence[str]) -> str:
             name, is_change = override.get_key_element(), override.type is OverrideType.CHANGE
             if is_change and name not in choices and loader.get_group_options(override.key_or_group):
                 return _unknown(name, overrides)
-    return _words(error)
+    return f"{_words(error)}: {_words(cause)}" if isinstance(cause, OmegaConfBaseException) else _words(error)
 
 
 def _words(error: Exception) -> str:

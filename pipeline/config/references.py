@@ -7,6 +7,11 @@ from pipeline.components.errors import SettingError
 
 MOST_CHARACTERS = 4_000_000
 REFERENCE = re.compile(r"\$\{(?:[\w.]+:)?\s*['\"]?(\.*)([\w.\[\]-]*)")  # ${name}, ${..name} or ${resolver:name}
+NAME_IN_NAME = re.compile(r"(?<=[\w.\[])\$\{(\.*)([\w.\[\]-]+)\}(?=[\w.\[\]-]*\})")  # ${inner} in ${outer.${inner}}
+DEEPEST_NAME = 10
+CONTAINING = (
+    MOST_CHARACTERS // 25
+)  # the size of a mapping that a reference in it names: 25 may double ten times at most
 Path = tuple[str, ...]
 
 
@@ -28,11 +33,11 @@ def check_references(settings: Any) -> None:
     def size(path: Path, value: Any) -> int:
         """The characters of a setting, with its references replaced by what they stand for."""
         if path not in sizes:
-            sizes[path] = 0  # for a reference to itself, which OmegaConf refuses
+            sizes[path] = CONTAINING
             if isinstance(value, dict | list):
                 sizes[path] = sum(len(key) + size((*path, key), part) for key, part in _parts(value).items())
             else:
-                text = str(value)
+                text = _with_plain_names(settings, path[:-1], str(value))
                 targets = (_target(settings, path[:-1], *match.groups()) for match in REFERENCE.finditer(text))
                 sizes[path] = len(text) + sum(size(*target) for target in targets)
             if sizes[path] > MOST_CHARACTERS:
@@ -43,6 +48,20 @@ def check_references(settings: Any) -> None:
         return sizes[path]
 
     size((), settings)
+
+
+def _with_plain_names(root: Any, container: Path, text: str) -> str:
+    """The text in which names that contain references to plain values contain these values."""
+
+    def replaced(match: re.Match[str]) -> str:
+        _, value = _target(root, container, *match.groups())
+        return match[0] if isinstance(value, dict | list) or "$" in str(value) else str(value)
+
+    for _ in range(DEEPEST_NAME):
+        before, text = text, NAME_IN_NAME.sub(replaced, text)
+        if text == before:
+            break
+    return text
 
 
 def _target(root: Any, container: Path, dots: str, name: str) -> tuple[Path, Any]:

@@ -173,6 +173,17 @@ REFERENCES = {
     "names in names": doubling(
         "{y: ab, next: y}", "{0}: {{y: '${{{1}.${{{1}.next}}}}${{{1}.${{{1}.next}}}}', next: y}}"
     ),
+    "names of the same mapping": [
+        "x:",
+        "  l0: ab",
+        *(f"  l{n + 1}: ${{x.${{k{n}}}}}${{x.${{k{n}}}}}" for n in range(30)),
+        *(f"k{n}: l{n}" for n in range(30)),
+    ],
+    "decoded names of the same mapping": [
+        "x:",
+        "  l0: ab",
+        *(f"  l{n + 1}: ${{x.${{oc.decode:l{n}}}}}${{x.${{oc.decode:l{n}}}}}" for n in range(30)),
+    ],
     "one text very often": ["x0: " + "a" * 100_000, "x1: '" + "${x0}" * 10_000 + "'"],
     "one list very often": [f"x0: {[1] * 10_000}", f"x1: {['${x0}'] * 9_000}"],
 }
@@ -196,6 +207,13 @@ def test_law_8_references_that_stand_for_too_much_are_refused_within_seconds(con
 def test_law_8_references_on_the_command_line_are_limited(option, monkeypatch, capsys):
     line = [f"+x{number + 1}=${{x{number}}}${{x{number}}}" for number in range(30)]
     assert "what references (${name}) stand for" in error_line(["+x0=ab", *line, *option], monkeypatch, capsys)
+
+
+def test_law_8_a_mapping_may_name_its_own_entries():
+    """As paths of several kinds, of which another setting chooses one."""
+    entries = [f"+data.kinds.c{number}=${{data.kinds.${{split.chosen}}}}" for number in range(50)]
+    with pytest.raises(SettingError, match="chosen"):  # this is all that is wrong
+        compose("data=csv", "data.path=x.csv", "data.target=y", "+data.kinds.c=numeric", "+split.chosen=c", *entries)
 
 
 def test_law_8_ordinary_references_are_resolved(tmp_path):
