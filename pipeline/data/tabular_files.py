@@ -268,6 +268,7 @@ class Csv(TabularFile):
                 self._check_lines(label, odd_lines, layout, None)
                 raise SettingError(f"{label}: {self._described(error, layout)}") from None
             except UnicodeDecodeError:
+                scanned.check(label, layout.encoding)
                 raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
             scanned.check(label, layout.encoding)
             self._check_delimiter(label, names)

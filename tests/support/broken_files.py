@@ -386,7 +386,7 @@ BROKEN = {
         ("the test part has class perhaps",),
     ),
     "an array file with a pickle in it": broken(
-        lambda folder: np.savez(folder / "t.npz", x=np.array([{}, {}], dtype=object), y=[0, 1]),
+        lambda folder: np.savez(folder / "t.npz", x=np.array([{}] * 40, dtype=object), y=[0, 1] * 20),
         "data=npz",
         "data.path={}/t.npz",
         words=("t.npz", "x"),
