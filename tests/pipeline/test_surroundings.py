@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from running import FEW, compose, processes, read_summary, run_here, run_sweep, wait_until
+from running import FEW, compose, processes, read_summary, run_command, run_here, run_sweep, wait_until
 
 from pipeline.backends.ray import _remove_session
 from pipeline.cli.dispatch import dispatch
@@ -45,6 +45,17 @@ def test_only_the_session_of_our_own_ray_is_removed(tmp_path):
 @pytest.mark.slow
 def test_ray_leaves_no_session_folder(main_job):
     assert [name for name in main_job.ray_folder if name.startswith("session")] == []
+
+
+@pytest.mark.slow
+def test_a_ray_that_does_not_start_in_time_is_one_line(tmp_path, monkeypatch):
+    """Its head is given no time, as on a machine where other programs are busy."""
+    monkeypatch.setenv("RAY_gcs_server_port_wait_time_s", "0")
+    completed = run_command(tmp_path, *FEW, "execution=ray", "tracking=none", "report=none", check=False)
+    assert completed.returncode == 2
+    (line,) = completed.stderr.splitlines()
+    assert line.startswith("nnsweep: execution=ray: Ray must start on this machine, but does not (")
+    assert line.endswith("give the same command again when the machine is less busy, or execution=local")
 
 
 @pytest.mark.slow
