@@ -66,13 +66,28 @@ def deferred_signals() -> Iterator[None]:
 def hangup_blocked() -> Iterator[None]:
     """Block SIGHUP: processes that start in the block never receive it, and this one does after the block.
 
-    A closed terminal sends it to all processes; then only this one ends the others, in order.
+    A closed terminal sends it to all processes; then only this one ends the others, in order. It is announced at once.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    end = threading.Event()
+    waiting = threading.Thread(target=_announce_hangup, args=(end,), daemon=True)
+    waiting.start()
     try:
         yield
     finally:
+        end.set()
+        waiting.join()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _announce_hangup(end: threading.Event) -> None:
+    """Announce a SIGHUP that is blocked, until the event; afterwards the process receives it."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    while not end.wait(0.1):
+        if signal.SIGHUP in signal.sigpending():
+            announce()
+            return
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -85,6 +85,35 @@ def test_ctrl_c_ends_cleanly(execution, sent, tmp_path):
     wait_until(lambda: not set(processes("ray")) - ours)  # Ray has stopped
 
 
+BLOCKED = """
+import subprocess, sys, time
+from pipeline.components.interrupts import deferred_signals, handle_signals, hangup_blocked
+
+handle_signals()
+try:
+    with deferred_signals(), hangup_blocked():
+        print("blocked", flush=True)
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(9)"])
+        time.sleep(3)
+        print("the block ends", child.poll(), flush=True)
+except KeyboardInterrupt:
+    print("interrupted")
+child.kill()
+"""
+
+
+@pytest.mark.slow
+def test_a_hangup_that_is_blocked_is_announced_at_once_and_ends_the_command_afterwards():
+    command = [sys.executable, "-c", BLOCKED]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "blocked\n"
+    process.send_signal(signal.SIGHUP)
+    began = time.monotonic()
+    assert process.stderr.readline() == "nnsweep: interrupted; what is finished is kept\n"
+    assert time.monotonic() - began < 2
+    assert process.communicate() == ("the block ends None\ninterrupted\n", "")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", nightly_after_first([1.5, 3.0]))
 def test_ctrl_c_while_ray_starts_leaves_nothing_behind(seconds, tmp_path):
