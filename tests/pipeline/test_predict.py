@@ -260,11 +260,9 @@ CHAMPIONS = ("data=wine", *FEW, "execution=local", "report=none", "resume=never"
 def test_the_champion_alias_predicts_and_stays_with_the_better_model(tmp_path, capsys):
     run_here(tmp_path, *CHAMPIONS, "training.epochs=5")
     assert champion(tmp_path) == 1
-    capsys.readouterr()
     runs = f"runs={tmp_path}/runs"
     assert len(predict_rows(capsys, tmp_path, "model=models:/wine@champion", "data=wine", runs)) == 178
-    run_here(tmp_path, *CHAMPIONS, "training.epochs=1")
-    worse = capsys.readouterr().out
+    worse = run_here(tmp_path, *CHAMPIONS, "training.epochs=1").stdout
     assert "model      models:/wine/2; alias champion still points to version 1, whose validation_loss of" in worse
     assert champion(tmp_path) == 1
     assert "cannot be loaded from" in error_line(capsys, "model=models:/wine/99", "data=wine", runs)

@@ -1,7 +1,8 @@
-"""Train one slice on a new Ray worker; print as JSON the worker's loaded modules before and after."""
+"""Train one slice on a new Ray worker; print as JSON the modules of an idle worker, and those of one that has trained."""
 
 import json
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,6 +19,11 @@ def loaded() -> list[str]:
     return sorted(sys.modules)
 
 
+def loaded_after(task, number, view) -> list[str]:
+    train_slice(task, number, view)
+    return loaded()
+
+
 def main() -> None:
     settings, config = compose("execution=local", "tracking=none")
     development, _ = settings.split(settings.data())
@@ -29,17 +35,17 @@ def main() -> None:
         variant.build_network(trial, trial.key, 0),
     )
     options = settings.stages["sweep"]
-    one_cpu = RayBackend(1, "none", 1)  # so that all tasks run on the same worker
-    with TemporaryDirectory() as folder, one_cpu.start() as executor:
+    with TemporaryDirectory() as folder, RayBackend(1, "none", 1).start() as executor:
         begin = StartNetworks(shape, (network,))
         task = SliceTask(begin, 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder))
         executor.broadcast(load_loops)
-        (before,) = executor.submit(loaded, options=options)
-        print(json.dumps(executor.fetch(before)))
-        _, reports = executor.submit(train_slice, task, 0, view, options=options, returns=2)
-        executor.fetch(reports)
-        (modules,) = executor.submit(loaded, options=options)
-        print(json.dumps(executor.fetch(modules)))
+        deadline, modules = time.monotonic() + 60, []
+        while "nncore.stack.state" not in modules and time.monotonic() < deadline:  # Ray may have several workers
+            (future,) = executor.submit(loaded, options=options)
+            modules = executor.fetch(future)
+        print(json.dumps(modules))
+        (future,) = executor.submit(loaded_after, task, 0, view, options=options)
+        print(json.dumps(executor.fetch(future)))
 
 
 if __name__ == "__main__":
