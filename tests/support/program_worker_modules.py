@@ -1,4 +1,4 @@
-"""Train one slice on a new Ray worker; print as JSON the modules of an idle worker, and those of one that has trained."""
+"""Train one slice on a Ray worker; print as JSON the modules of an idle worker, and those of one that has trained."""
 
 import json
 import sys
