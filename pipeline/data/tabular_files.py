@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, Literal
+from typing import IO, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -240,68 +240,74 @@ class Csv(TabularFile):
     ) -> Iterator[RawTable]:
         label = f"{setting}={path}"
         wanted = [*self.targets, *self.special.values(), *(self.keep or ())] if like is None else like.names
-        given = CsvSettings(self.delimiter, self.decimal, self.encoding, self.skip_rows, self.header)
         with opened(setting, path, compression="infer") as file:
-            sample = file.read(SAMPLE_BYTES)
-            check_format(label, sample)
-            layout = layout_of(sample, given, wanted)
-            file.seek(0)
-            scanned = ScannedFile(file, layout.delimiter)
-            odd_lines = self._odd_lines(layout)
-            odd_rows: tuple[str, ...] = ()
-            try:
-                try:
-                    table = self._read(scanned, layout, like, only_header, odd_lines=odd_lines)
-                except pa.ArrowInvalid as error:
-                    table, odd_rows = self._read_without_odd_rows(file, layout, like, odd_lines, error)
-                if self.encoding == AUTO and layout.encoding == "utf-8" and _has_bytes(table):
-                    file.seek(0)
-                    layout = layout._replace(encoding="cp1252")
-                    table = self._read(file, layout, like, only_header)
-                texts = [] if like or only_header else self._misread_texts(table, scanned.has_leading_zeros)
-                if texts:
-                    file.seek(0)
-                    table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
-                names = names_as_pandas(table.schema.names)
-            except pa.ArrowInvalid as error:
-                scanned.check(label, layout.encoding)
-                self._check_lines(label, odd_lines, layout, None)
-                raise SettingError(f"{label}: {self._described(error, layout)}") from None
-            except UnicodeDecodeError:
-                scanned.check(label, layout.encoding)
-                raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
-            scanned.check(label, layout.encoding)
+            parsed = self._parsed(label, file, wanted, like, only_header)
+            table, names, layout = parsed.table, parsed.names, parsed.layout
             self._check_delimiter(label, names)
-            notes, decimal = layout.notes(given), layout.decimal if layout.decimal != "." else self.decimal_sign
-            notes = (*notes, *odd_lines.notes(), *odd_rows)
+            decimal = layout.decimal if layout.decimal != "." else self.decimal_sign
             if only_header:  # Arrow takes text that is not valid in the encoding for bytes; see _check_text
                 types = [pa.string() if pa.types.is_binary(type_) else type_ for type_ in table.schema.types]
                 schema = pa.schema(list(zip(names, types, strict=True)))
-                yield RawTable(label, schema, 0, lambda name: (), notes, decimal=decimal)
-            else:
-                table = table.rename_columns(names)
-                self._check_lines(label, odd_lines, layout, table)
-                self._check_text(label, table, layout.encoding)
-                if self.bad_lines != "refuse" and not like:
-                    table, more = without_odd_rows(table)
-                    notes = (*notes, *more)
-                    table = self._inferred_again(table, layout, scanned.has_leading_zeros) if more else table
+                yield RawTable(label, schema, 0, lambda name: (), parsed.notes, decimal=decimal)
+                return
+            table, notes = table.rename_columns(names), parsed.notes
+            self._check_lines(label, parsed.odd_lines, layout, table)
+            self._check_text(label, table, layout.encoding)
+            if self.bad_lines != "refuse" and not like:
+                table, more = without_odd_rows(table)
+                notes = (*notes, *more)
+                table = self._inferred_again(table, layout, parsed.has_leading_zeros) if more else table
 
-                def exact(name: str) -> Iterator[pa.Array]:
-                    if not pa.types.is_floating(table.schema.field(name).type):
-                        yield from table[name].chunks
-                        return
-                    as_texts = replace(self, kinds={**self.kinds, name: "categorical"})
-                    with as_texts._table(setting, path, like) as again:
-                        yield from again.chunks(name)
+            def exact(name: str) -> Iterator[pa.Array]:
+                if not pa.types.is_floating(table.schema.field(name).type):
+                    yield from table[name].chunks
+                    return
+                as_texts = replace(self, kinds={**self.kinds, name: "categorical"})
+                with as_texts._table(setting, path, like) as again:
+                    yield from again.chunks(name)
 
-                has_points = layout.decimal == "." and any(map(pa.types.is_floating, table.schema.types))
-                yield RawTable(
-                    *(label, table.schema, table.num_rows, lambda name: table[name].chunks, notes),
-                    exact=exact,
-                    decimal=decimal,
-                    has_points=has_points,
-                )
+            yield RawTable(
+                *(label, table.schema, table.num_rows, lambda name: table[name].chunks, notes),
+                exact=exact,
+                decimal=decimal,
+                has_points=layout.decimal == "." and any(map(pa.types.is_floating, table.schema.types)),
+            )
+
+    def _parsed(
+        self, label: str, file: IO[bytes], wanted: Sequence[str], like: pa.Schema | None, only_header: bool
+    ) -> "_ParsedFile":
+        """Read a file. Raises SettingError if it is no text in its encoding, or no table."""
+        sample = file.read(SAMPLE_BYTES)
+        check_format(label, sample)
+        given = CsvSettings(self.delimiter, self.decimal, self.encoding, self.skip_rows, self.header)
+        layout = layout_of(sample, given, wanted)
+        file.seek(0)
+        scanned, odd_lines = ScannedFile(file, layout.delimiter), self._odd_lines(layout)
+        odd_rows: tuple[str, ...] = ()
+        try:
+            try:
+                table = self._read(scanned, layout, like, only_header, odd_lines=odd_lines)
+            except pa.ArrowInvalid as error:
+                table, odd_rows = self._read_without_odd_rows(file, layout, like, odd_lines, error)
+            if self.encoding == AUTO and layout.encoding == "utf-8" and _has_bytes(table):
+                file.seek(0)
+                layout = layout._replace(encoding="cp1252")
+                table = self._read(file, layout, like, only_header)
+            texts = [] if like or only_header else self._misread_texts(table, scanned.has_leading_zeros)
+            if texts:
+                file.seek(0)
+                table = self._with_texts(table, self._read(file, layout, like, False, texts), texts)
+            names = names_as_pandas(table.schema.names)
+        except pa.ArrowInvalid as error:
+            scanned.check(label, layout.encoding)
+            self._check_lines(label, odd_lines, layout, None)
+            raise SettingError(f"{label}: {self._described(error, layout)}") from None
+        except UnicodeDecodeError:
+            scanned.check(label, layout.encoding)
+            raise SettingError(f"{label}: its text is not {layout.encoding}; {ENCODING_CURE}") from None
+        scanned.check(label, layout.encoding)
+        notes = (*layout.notes(given), *odd_lines.notes(), *odd_rows)
+        return _ParsedFile(table, names, layout, odd_lines, scanned.has_leading_zeros, notes)
 
     def _misread_texts(self, table: Any, has_leading_zeros: bool) -> list[str]:
         """Columns of which Arrow makes another thing than they may be.
@@ -454,6 +460,17 @@ class Csv(TabularFile):
                 )
                 found = f"column {field.name!r} in row {row} is not {encoding} ({value[:20]!r})"
                 raise SettingError(f"{label}: {found}; {ENCODING_CURE}")
+
+
+class _ParsedFile(NamedTuple):
+    """What Arrow made of a file: a table, or a reader that knows its columns; and what was seen on the way."""
+
+    table: Any
+    names: list[str]
+    layout: CsvLayout
+    odd_lines: OddLines
+    has_leading_zeros: bool
+    notes: tuple[str, ...]
 
 
 class ScannedFile:
