@@ -35,7 +35,8 @@ class RunHistory:
     origins : dict of str to str
         By content hash of a network that began as a copy of another, the content hash of that one.
     lost_copies : bool
-        Whether a network was trained further of which nothing else is known: it may have been a copy.
+        Whether networks may have been copied that are now thought to begin anew: a rung is lost, or a network was
+        trained further of which nothing else is known.
     damage : list of Damage
         The events since the last session began that do not follow from those before.
     next_stack : int
@@ -57,6 +58,7 @@ class RunHistory:
         self.sweep_seconds = 0.0
         self._training_since: int | None = None
         self._until: dict[str, int] = {}  # by trial, the epoch to which it was last asked for
+        self._last_rung = 0  # the largest number of a rung
 
     def apply(self, event: Event) -> None:
         """Add what one event says; events of other kinds say nothing about trials."""
@@ -78,6 +80,8 @@ class RunHistory:
     def _add_rung(self, event: Event) -> None:
         if self._training_since is None:
             self._training_since = event["time"]
+        self.lost_copies |= event["number"] > self._last_rung + 1
+        self._last_rung = max(self._last_rung, event["number"])
         networks: dict[str, list[NetworkRecord]] = defaultdict(list)
         if unknown := {*map(trial_of, event["networks"])} - event["trials"].keys():
             raise ValueError(f"trial {min(unknown)} is not described")

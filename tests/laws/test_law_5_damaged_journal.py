@@ -140,6 +140,13 @@ def test_law_5_a_copy_whose_lines_are_lost_is_trained_again_with_its_origin(sear
         assert search.check(tmp_path / str(number), lines, capsys, is_lost=is_lost) == "resumed", index
 
 
+def test_law_5_a_later_rung_before_an_earlier_one_is_trained_again(search, tmp_path, capsys):
+    """The lines between are out of place, so that it is not known of which network one of the later rung is a copy."""
+    rungs = search.places(b"rung")
+    lines = [*search.lines[: rungs[1]], search.lines[rungs[-1]], *search.lines[rungs[1] :]]
+    assert search.check(tmp_path / "runs", lines, capsys) == "resumed"
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(60))
 def test_law_5_any_flipped_bit_is_noticed(seed, grid, tmp_path, capsys):
