@@ -23,25 +23,8 @@ GROUP_SIGNS = {"": "", ",": ",", ".": r"\.", "'": "['\u2019]", " ": SPACE}  # th
 # Texts that stand for a missing value where they are among numbers, dates or ordered categories; compared in lower case
 MISSING_WORDS = frozenset(
     (
-        *(
-            "?",
-            ":",
-            "-",
-            "--",
-            "---",
-            "\u2013",
-            "\u2014",
-            ".",
-            "..",
-            "...",
-            "*",
-            "/",
-            "n/a",
-            "n/d",
-            "n.a.",
-            "n.d.",
-            "na",
-        ),
+        *("?", ":", "-", "--", "---", "\u2013", "\u2014", ".", "..", "...", "*", "/"),
+        *("n/a", "n/d", "n.a.", "n.d.", "na"),
         *("nan", "null", "none", "nil", "nd", "unk", "unknown", "undefined", "unspecified", "missing", "blank"),
         *("(blank)", "empty", "not available", "not applicable", "not reported", "not known", "no data", "no answer"),
         *("tbd", "tba", "k.a.", "#n/a", "#ref!", "#div/0!", "#value!", "#name?", "#null!", "#num!", "<na>", "nat"),

@@ -253,7 +253,7 @@ def _merged(name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def _merged_files(name: str, *overrides: str) -> DictConfig:
-    """See `_merged`."""
+    """What Hydra composes, without its own part."""
     merged = hydra.compose(name, list(overrides), return_hydra_config=True)
     check_hydra_part(merged.hydra)
     with open_dict(merged):

@@ -9,10 +9,9 @@ MOST_CHARACTERS = 4_000_000
 REFERENCE = re.compile(r"\$\{(?:[\w.]+:)?\s*['\"]?(\.*)([\w.\[\]-]*)")  # ${name}, ${..name} or ${resolver:name}
 NAME_IN_NAME = re.compile(r"(?<=[\w.\[])\$\{(\.*)([\w.\[\]-]+)\}(?=[\w.\[\]-]*\})")  # ${inner} in ${outer.${inner}}
 DEEPEST_NAME = 10
-CONTAINING = (
-    MOST_CHARACTERS // 25
-)  # the size of a mapping that a reference in it names: 25 may double ten times at most
-Path = tuple[str, ...]
+# what a mapping counts as where a reference inside it names it: as much as 25 of these reach the limit
+CHARACTERS_OF_CONTAINER = MOST_CHARACTERS // 25
+KeyPath = tuple[str, ...]
 
 
 def check_references(settings: Any) -> None:
@@ -28,12 +27,12 @@ def check_references(settings: Any) -> None:
     SettingError
         Naming the setting, if it has more than 4,000,000 characters when its references are replaced.
     """
-    sizes: dict[Path, int] = {}
+    sizes: dict[KeyPath, int] = {}
 
-    def size(path: Path, value: Any) -> int:
+    def size(path: KeyPath, value: Any) -> int:
         """The characters of a setting, with its references replaced by what they stand for."""
         if path not in sizes:
-            sizes[path] = CONTAINING
+            sizes[path] = CHARACTERS_OF_CONTAINER
             if isinstance(value, dict | list):
                 sizes[path] = sum(len(key) + size((*path, key), part) for key, part in _parts(value).items())
             else:
@@ -50,7 +49,7 @@ def check_references(settings: Any) -> None:
     size((), settings)
 
 
-def _with_plain_names(root: Any, container: Path, text: str) -> str:
+def _with_plain_names(root: Any, container: KeyPath, text: str) -> str:
     """The text in which names that contain references to plain values contain these values."""
 
     def replaced(match: re.Match[str]) -> str:
@@ -64,11 +63,11 @@ def _with_plain_names(root: Any, container: Path, text: str) -> str:
     return text
 
 
-def _target(root: Any, container: Path, dots: str, name: str) -> tuple[Path, Any]:
+def _target(root: Any, container: KeyPath, dots: str, name: str) -> tuple[KeyPath, Any]:
     """The path and the value that a reference in a container names, or the part of the path that exists."""
     above = container[: len(container) - len(dots) + 1] if dots else ()
     keys = [*above, *filter(None, re.split(r"[.\[\]]", name))]
-    path: Path = ()
+    path: KeyPath = ()
     value = root
     for key in keys:
         if key not in (parts := _parts(value)):
