@@ -34,9 +34,10 @@ MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july"),
     *("august", "september", "october", "november", "december"),
 )
+ZONE = r"(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)"
 CLOCK = (
     r"(?P<H>[0-9]{1,2})(?::(?P<M>[0-5][0-9])(?::(?P<S>[0-5][0-9](?:[.,][0-9]+)?))?)?"
-    r" *(?P<p>[AaPp]\.?[Mm]\.?)? *(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)?"
+    rf" *(?P<p>[AaPp]\.?[Mm]\.?)? *{ZONE}?"
 )
 TIME_OF_DAY = re.compile(CLOCK + "(?: *(?:Uhr|h))?")
 CODES = {
@@ -52,7 +53,7 @@ CODES = {
     "M": "(?P<M>[0-9]{1,2})",
     "S": "(?P<S>[0-9]{1,2}(?:[.,][0-9]+)?)",
     "p": r"(?P<p>[AaPp]\.?[Mm]\.?)",
-    "z": "(?P<z>Z|(?:UTC|GMT)?[+-][0-9]{1,2}(?::?[0-9]{2})?|UTC|GMT)",
+    "z": ZONE,
 }
 WEEKDAY = "(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*[., ]+)?"
 COLONS = re.compile(

@@ -97,17 +97,23 @@ ALONE = [path for path in EXCLUSIVE if path.parent.name not in FOLDERS]
 FIRST = {min(path.parent.glob("*.yaml")) for path in ALONE}  # one of each folder; the others are marked slow
 
 
+def checked_name(path, config):
+    """The name of the component that a file selects, which stands where its first line says."""
+    folder, node_path, name = split_override(selecting_overrides(path))
+    assert (folder, name) == (path.parent.name, path.stem)
+    node = config
+    for part in node_path.split("."):
+        node = node[part]
+    assert node["_target_"].endswith(f".{name}")
+    return name
+
+
 @pytest.mark.parametrize("paths", TOGETHER, ids=lambda paths: " ".join(map(identity, paths)))
 def test_every_component_is_composed_and_built_as_its_first_line_says(paths):
     settings, config = compose(*map(selecting_overrides, paths))
     assert requested_trials(settings)
     for path in paths:
-        folder, node_path, name = split_override(selecting_overrides(path))
-        assert (folder, name) == (path.parent.name, path.stem)
-        node = config
-        for part in node_path.split("."):
-            node = node[part]
-        assert node["_target_"].endswith(f".{name}")
+        checked_name(path, config)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +149,7 @@ def test_files_that_can_be_combined_are_composed_and_built_together(files):
         trial.regularizer_name for trial in requested_trials(settings)
     }
     for path in files:
-        folder, node_path, name = split_override(selecting_overrides(path))
-        assert (folder, name) == (path.parent.name, path.stem)
-        node = config
-        for part in node_path.split("."):
-            node = node[part]
-        assert node["_target_"].endswith(f".{name}")
+        name = checked_name(path, config)
         assert name in labels or name in settings.training.regularizers
 
 
