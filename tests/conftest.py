@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,15 @@ def one_thread() -> Iterator[None]:
     """Use one thread for products of matrices: small ones take longer on several."""
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file: while it exists, the optimizer venom is slow, so that hosts and servers can come and go."""
+    path = tmp_path / "slow"
+    path.touch()
+    monkeypatch.setenv("SLOW_WHILE_FILE_EXISTS", str(path))
+    return path
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def run_and_kill_workers(folder, *settings, times):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"SLOW_SNAKE": str(slow)},
+        env=os.environ | {"SLOW_WHILE_FILE_EXISTS": str(slow)},
     )
     victims = set()
     while len(victims) < times and process.poll() is None:

@@ -103,7 +103,7 @@ def test_a_changed_package_changes_the_code_version(importable):
 
 @pytest.mark.slow
 def test_ray_workers_can_import_an_allowed_package(tmp_path, monkeypatch):
-    monkeypatch.setenv("SLOW_SNAKE", str(tmp_path))  # so that both workers train, although one starts later
+    monkeypatch.setenv("SLOW_WHILE_FILE_EXISTS", str(tmp_path))  # so that both workers train, although one starts later
     settings = (*venom.settings(tmp_path), "training.epochs=2", "training.batch_size=512", "stacks.width=3")
     run_command(tmp_path, *settings, "tracking=none", "report=none", "execution=ray", "execution.cpus=2")
     assert read_summary(tmp_path)["trials"]["finished"] == 28

@@ -25,15 +25,6 @@ def expected(tmp_path_factory):
 
 
 @pytest.fixture
-def slow(tmp_path, monkeypatch):
-    """A file: while it exists, a slice takes a second, so that nodes can join and leave."""
-    path = tmp_path / "slow"
-    path.touch()
-    monkeypatch.setenv("SLOW_SNAKE", str(path))
-    return path
-
-
-@pytest.fixture
 def cluster(slow, request):
     """A cluster whose head has no CPUs, or as many as the parameter says; tests add workers."""
     nodes = clusters.start_cluster(num_cpus=getattr(request, "param", 0))

@@ -41,15 +41,6 @@ def start_run(folder, *overrides):
     return subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-@pytest.fixture
-def slow(tmp_path, monkeypatch):
-    """A file: while it exists, the sweep of `start_long_run` is slow, so that servers can start and die."""
-    path = tmp_path / "slow"
-    path.touch()
-    monkeypatch.setenv("SLOW_SNAKE", str(path))
-    return path
-
-
 def start_long_run(folder, *overrides):
     """Start a sweep of 28 trials as a process."""
     return start_run(folder, *venomous(folder), *LONG, *overrides)

@@ -16,7 +16,7 @@ from nncore.optimizers.base import Optimizer, zeros
 def venom(learning_rate: ArrayLike, fatal_step: ArrayLike, widest: ArrayLike, megabytes: ArrayLike) -> Optimizer:
     """Gradient descent that fails on demand: the process exits at step `fatal_step`, a stack of more than `widest`
     networks raises MemoryError (0: never), each step allocates `megabytes` for half a second, and it takes a fifth of
-    a second as long as the file exists that the environment variable SLOW_SNAKE names."""
+    a second as long as the file exists that the environment variable SLOW_WHILE_FILE_EXISTS names."""
     learning_rate = checked("venom", "learning_rate", learning_rate, above=0)
     fatal_step, widest, megabytes = np.asarray(fatal_step), np.asarray(widest), np.asarray(megabytes)
 
@@ -29,7 +29,7 @@ def venom(learning_rate: ArrayLike, fatal_step: ArrayLike, widest: ArrayLike, me
             block = np.ones(room * 125_000)
             time.sleep(0.5)
             del block
-        if os.path.exists(os.environ.get("SLOW_SNAKE", "")):
+        if os.path.exists(os.environ.get("SLOW_WHILE_FILE_EXISTS", "")):
             time.sleep(0.2)
         W -= step.rate(learning_rate, W) * g
 
