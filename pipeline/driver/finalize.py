@@ -1,6 +1,7 @@
 """After the sweep: the champion and the ensemble become models, are scored on the test rows, and one is published."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,12 +14,14 @@ from pipeline.engine.ranking import Ranking
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.records import NetworkRecord, TrialRecord
+from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate
 from pipeline.stages.publish import example_rows, onnx_file, publish
 
 MAX_CANDIDATES = 60  # networks from which an ensemble is selected: those of the best trials
+MAX_ANSWERS = 1 << 28  # numbers that all networks predict for the validation rows: 1 GB in float32
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,8 @@ class Finalizer:
         """Select the networks that predict best together on the validation rows of the first fold, and test them."""
         candidates = self._candidates(ranking)
         first = self._engine.networks[candidates[0].key]
-        positions, moments = self._validation_moments(candidates)
+        order, moments = self._by_stack(validation_moments, candidates)
+        positions = sorted(range(len(order)), key=order.__getitem__)
         size = self._context.settings.select.ensemble
         selection = self._submit(select_networks, first.fold.data, first.architecture, size, positions, *moments)
         counts, loss = self._context.executor.fetch(selection)
@@ -68,6 +72,39 @@ class Finalizer:
         model = self._submit(build_ensemble, [*selected.values()], *models)
         test = self._context.executor.fetch(self._test(model))
         return SelectedEnsemble(model, {"networks": selected, "validation": {"loss": loss}, "test": test})
+
+    def answers(self, ranking: Ranking) -> Future:
+        """Return what the networks of the best trials predict for the rows that they were not trained on, by reference.
+
+        These are the trials that were trained to the end, the champion and, if none was, all trials; the best of them
+        if they are too many, see `has_all_answers`.
+        """
+        trials = self._answering(ranking)[: self._n_answers(ranking)]
+        places, networks = [], []
+        for number, trial in enumerate(trials):
+            seeds = sorted({network.replicate.seed for network in trial.networks})
+            for network in trial.networks:
+                places.append(NetworkPlace(number, seeds.index(network.replicate.seed), network.replicate.fold))
+                networks.append(network)
+        order, predictions = self._by_stack(validation_predictions, networks)
+        keys = tuple(trial.key for trial in trials)
+        return self._submit(
+            collect_answers, self._data.development, keys, [places[number] for number in order], *predictions
+        )
+
+    def has_all_answers(self, ranking: Ranking) -> bool:
+        """Whether `answers` holds those of all trials that were trained to the end."""
+        return self._n_answers(ranking) >= len(self._answering(ranking))
+
+    def _answering(self, ranking: Ranking) -> list[TrialRecord]:
+        completed = [trial for trial in ranking.trials if trial.completed or trial is ranking.champion]
+        return completed if any(trial.completed for trial in completed) else ranking.trials
+
+    def _n_answers(self, ranking: Ranking) -> int:
+        """How many trials `answers` can hold, at least 1."""
+        networks = ranking.champion.networks
+        shapes = [self._engine.networks[network.key].fold.view_shape for network in networks]
+        return max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
 
     def diagnose(self, champion: TrialRecord) -> None:
         """Write what plots show of the champion's first network into the run's folder."""
@@ -112,23 +149,24 @@ class Finalizer:
         stack, key = self._trainer.checkpoints.selected_weights(network.key)
         return stack, NetworkSelector(key)
 
-    def _validation_moments(self, candidates: list[NetworkRecord]) -> tuple[list[int], list[Future]]:
-        """Predict the validation rows, with one task per stack and view.
+    def _by_stack(
+        self, function: Callable[..., Any], networks: Sequence[NetworkRecord]
+    ) -> tuple[list[int], list[Future]]:
+        """Call a function of (view, architecture, selectors, stack) with one task per stack and view.
 
-        Returns each candidate's position among all predictions, and these predictions, task by task.
+        Returns the order in which the tasks return the networks, and what they return.
         """
-        groups: dict[tuple[Future, str], dict[int, NetworkSelector]] = {}  # selectors by number of the candidate
-        for number, network in enumerate(candidates):
+        groups: dict[tuple[Future, str], dict[int, NetworkSelector]] = {}  # selectors by number of the network
+        for number, network in enumerate(networks):
             stack, selector = self._selected_weights(network)
             view = self._engine.networks[network.key].fold.content_hash
             groups.setdefault((stack, view), {})[number] = selector
-        moments = []
+        results = []
         for (stack, _), selectors in groups.items():
-            trained = self._engine.networks[candidates[min(selectors)].key]
+            trained = self._engine.networks[networks[min(selectors)].key]
             arguments = (trained.fold.data, trained.architecture, [*selectors.values()], stack)
-            moments.append(self._submit(validation_moments, *arguments))
-        order = list(chain(*groups.values()))
-        return sorted(range(len(order)), key=order.__getitem__), moments
+            results.append(self._submit(function, *arguments))
+        return list(chain(*groups.values())), results
 
     def _test(self, model: Future) -> Future:
         return self._submit(evaluate, model, self._data.test, self._data.task)
