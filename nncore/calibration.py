@@ -5,7 +5,9 @@ one-hot, or a distribution. With O = 1, p and t are the probability of class 1, 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +16,37 @@ from nncore.information import both_classes, require_match
 from nncore.kernels.backend import Array
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-2, 1e2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A line through the logits that turns them into those of calibrated probabilities.
+
+    Parameters
+    ----------
+    slope : float, > 0
+        1 / T for temperature scaling with the temperature T.
+    intercept : float, default 0
+        Of Platt scaling, for one output only: softmax does not change when all its inputs change by the same.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+    """
+
+    slope: float
+    intercept: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.slope < np.inf:
+            raise ValueError(f"slope must be > 0 and finite, but is {self.slope}")
+        if not isfinite(self.intercept):
+            raise ValueError(f"intercept must be finite, but is {self.intercept}")
+
+    def __call__(self, z: Any) -> Any:
+        """Return the calibrated logits for logits z of any shape, in their dtype."""
+        return z * self.slope + self.intercept
 
 
 class Reliability(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nncore.architecture import Architecture
+from nncore.calibration import Calibration
 from nncore.inference.model import (
     ClassDecoder,
     Model,
@@ -134,6 +135,10 @@ class Ensemble:
         differ.
     counts : tuple of int, >= 1
         Weight of each model in the mean.
+    decoder : ClassDecoder, LabelDecoder or ValueDecoder, optional
+        From the mean to columns, with the ensemble's own threshold or interval; default: that of the first model.
+    calibration : Calibration, optional
+        Applied to the outputs of the mean. Calibrations of the models are not applied.
 
     Raises
     ------
@@ -143,6 +148,8 @@ class Ensemble:
 
     models: tuple[Model, ...]
     counts: tuple[int, ...]
+    decoder: TargetDecoder | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         if not self.models or len(self.counts) != len(self.models) or min(self.counts) < 1:
@@ -161,8 +168,8 @@ class Ensemble:
 
     @property
     def target_decoder(self) -> TargetDecoder:
-        """The target decoder of the first model; values are predicted in its scale."""
-        return self.models[0].target_decoder
+        """The ensemble's decoder, or that of the first model, in whose scale values are predicted."""
+        return self.decoder or self.models[0].target_decoder
 
     @property
     def loss(self) -> Loss:
@@ -170,7 +177,7 @@ class Ensemble:
         return self.models[0].loss
 
     def logits(self, table: Table) -> Array:
-        """Return outputs z (N, outputs) for raw rows, from which the loss predicts the mean of the models."""
+        """Return outputs z (N, outputs) for raw rows, from which the loss predicts the calibrated mean of models."""
         outputs: dict[int, Array] = {}
         for first in dict.fromkeys(self._same_inputs):  # one kind of inputs at a time: they may be large
             x = self.models[first].inputs(table)
@@ -204,18 +211,19 @@ class Ensemble:
         Returns
         -------
         array (1, N, outputs)
-            Outputs from which the loss predicts the mean of the models.
+            Outputs from which the loss predicts the calibrated mean of the models.
         """
         shares = np.array(self.counts) / sum(self.counts)
         mean = sum(
             (share * moments(self.loss, self._rescaled(model, z)))
             for share, model, z in zip(shares.tolist(), self.models, outputs, strict=True)
         )
-        return mixture_logits(self.loss, mean).astype(self.models[0].architecture.dtype)
+        z = mixture_logits(self.loss, mean).astype(self.models[0].architecture.dtype)
+        return z if self.calibration is None else self.calibration(z)
 
     def predict(self, rows: RowsLike) -> Array:
         """Predict raw rows; see Model.predict."""
-        return predictions_in(self.predict_columns(rows))
+        return predictions_in(self.predict_columns(rows), self.target_decoder)
 
     def predict_columns(self, rows: RowsLike) -> dict[str, Array]:
         """Predict columns by name for raw rows; see Model.predict_columns."""

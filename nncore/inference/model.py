@@ -1,10 +1,12 @@
 """A finished model: everything from a raw row to a prediction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nncore.architecture import Architecture, check_parameters
+from nncore.calibration import Calibration
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine
 from nncore.inference.table import RowsLike, Table, read_table
@@ -25,10 +27,26 @@ class ClassDecoder:
         The labels. The network has one output per class, or one output for two classes.
     names : tuple of str (1,), or ()
         The name of the target, if it has one.
+    threshold : float, in [0, 1), default 0.5
+        With two classes, the second is predicted where its probability is larger; 0.5 with more classes, of which the
+        most probable one is predicted.
+
+    Raises
+    ------
+    ValueError
+        If the threshold does not fit.
     """
 
     labels: Array
     names: tuple[str, ...] = ()
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1 or (len(self.labels) != 2 and self.threshold != 0.5):
+            raise ValueError(
+                "threshold must be at least 0 and below 1, and 0.5 unless there are two classes, but is "
+                f"{self.threshold} for {len(self.labels)}"
+            )
 
     def targets(self, y: Array) -> Array:
         """Return labels (N,) as float32 targets: one-hot (N, C), or for two classes (N, 1), 1 for the second."""
@@ -39,11 +57,17 @@ class ClassDecoder:
         """Return the probability of each label (N, C) from the loss's prediction (N, O)."""
         return np.concatenate([1 - prediction, prediction], axis=1) if len(self.labels) == 2 else prediction
 
+    def positions(self, probabilities: Any) -> Any:
+        """Return which label is predicted (N,), counted from 0, for the probability of each label (N, C)."""
+        if len(self.labels) == 2:
+            return (probabilities[:, 1] > self.threshold).astype(np.int64)
+        return probabilities.argmax(axis=1)
+
     def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """Return "prediction", the most probable label, and "probability_<label>" from the loss's prediction (N, O)."""
+        """Return "prediction", the label, and "probability_<label>" from the loss's prediction (N, O)."""
         probabilities = self.probabilities(prediction)
         by_label = {f"probability_{label}": probabilities[:, index] for index, label in enumerate(self.labels)}
-        return {"prediction": self.labels[probabilities.argmax(axis=1)], **by_label}
+        return {"prediction": self.labels[self.positions(probabilities)], **by_label}
 
 
 @dataclass(frozen=True)
@@ -71,6 +95,33 @@ class LabelDecoder:
 
 
 @dataclass(frozen=True)
+class ConformalInterval:
+    """How far around a prediction the true value is expected.
+
+    Parameters
+    ----------
+    half_width : float64 array (T,), >= 0
+        For each target, in its own unit; if the loss predicts a standard deviation, in multiples of it.
+    coverage : float, in (0, 1)
+        Share of new rows whose value is expected within the interval.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+    """
+
+    half_width: Array
+    coverage: float
+
+    def __post_init__(self) -> None:
+        if self.half_width.ndim != 1 or not (self.half_width >= 0).all():
+            raise ValueError(f"half_width must be (T,) and at least 0, but is {self.half_width}")
+        if not 0 < self.coverage < 1:
+            raise ValueError(f"coverage must be between 0 and 1, but is {self.coverage}")
+
+
+@dataclass(frozen=True)
 class ValueDecoder:
     """Regression: each row has one or several values.
 
@@ -80,17 +131,43 @@ class ValueDecoder:
         Names of the values, one per target.
     scaling : Affine
         From the values to the network's targets.
+    interval : ConformalInterval, optional
+
+    Raises
+    ------
+    ValueError
+        If the interval is not for as many targets.
     """
 
     names: tuple[str, ...]
     scaling: Affine
+    interval: ConformalInterval | None = None
+
+    def __post_init__(self) -> None:
+        if self.interval is not None and len(self.interval.half_width) != len(self.names):
+            raise ValueError(
+                f"interval must have one half-width for each of {len(self.names)} targets, but has "
+                f"{len(self.interval.half_width)}"
+            )
 
     def targets(self, y: Array) -> Array:
         """Return values (N, T) as scaled float32 targets."""
         return np.ascontiguousarray(self.scaling(y), np.float32)
 
+    def blocks(self, prediction: Any, deviation: Any = None) -> dict[str, Any]:
+        """Return the same as `columns`, by the name without "_<name>", each (N, T)."""
+        values = self.scaling.undo(prediction)
+        blocks = {"prediction": values}
+        half_width: Any = None if self.interval is None else self.interval.half_width
+        if deviation is not None:
+            blocks["deviation"] = deviation * self.scaling.scale
+            half_width = None if half_width is None else blocks["deviation"] * half_width
+        if half_width is not None:
+            blocks |= {"prediction_lower": values - half_width, "prediction_upper": values + half_width}
+        return blocks
+
     def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
-        """Return the values in their own unit, and their standard deviations if the loss predicts them.
+        """Return the values in their own unit, with their standard deviations and the interval if there are any.
 
         Parameters
         ----------
@@ -102,15 +179,15 @@ class ValueDecoder:
         Returns
         -------
         dict of array (N,)
-            "prediction" and "deviation"; with several values "prediction_<name>" and "deviation_<name>".
+            "prediction", "deviation", "prediction_lower" and "prediction_upper"; with several values
+            "prediction_<name>" and so on.
         """
-        values = self._named("prediction", self.scaling.undo(prediction))
-        return values if deviation is None else values | self._named("deviation", deviation * self.scaling.scale)
-
-    def _named(self, prefix: str, y: Array) -> dict[str, Array]:
-        if len(self.names) == 1:
-            return {prefix: y[:, 0]}
-        return {f"{prefix}_{name}": y[:, index] for index, name in enumerate(self.names)}
+        suffixes = [f"_{name}" for name in self.names] if len(self.names) > 1 else [""]
+        return {
+            f"{block}{suffix}": values[:, index]
+            for block, values in self.blocks(prediction, deviation).items()
+            for index, suffix in enumerate(suffixes)
+        }
 
 
 TargetDecoder = ClassDecoder | LabelDecoder | ValueDecoder
@@ -132,6 +209,8 @@ class Model:
         Its parameters and running statistics.
     target_decoder : ClassDecoder, LabelDecoder or ValueDecoder
         From the loss's predictions to columns.
+    calibration : Calibration, optional
+        Applied to the network's outputs, for classes.
 
     Raises
     ------
@@ -144,6 +223,7 @@ class Model:
     architecture: Architecture
     parameters: Array
     target_decoder: TargetDecoder
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         check_parameters(self.parameters, self.architecture)
@@ -158,8 +238,9 @@ class Model:
         return self.architecture.functions.loss
 
     def logits(self, table: Table) -> Array:
-        """Return the network's outputs z (N, outputs) for raw rows."""
-        return self.logits_from_inputs(self.inputs(table))
+        """Return the calibrated outputs z (N, outputs) for raw rows."""
+        z = self.logits_from_inputs(self.inputs(table))
+        return z if self.calibration is None else self.calibration(z)
 
     def inputs(self, table: Table) -> Array:
         """Return the network's inputs x (N, I) for raw rows."""
@@ -169,7 +250,7 @@ class Model:
         return x
 
     def logits_from_inputs(self, x: Array) -> Array:
-        """Return the network's outputs z (N, outputs) for its inputs x (N, I)."""
+        """Return the network's outputs z (N, outputs) for its inputs x (N, I), before the calibration."""
         return predict(self.parameters, self.architecture, x)[0]
 
     def predict(self, rows: RowsLike) -> Array:
@@ -183,15 +264,15 @@ class Model:
         Returns
         -------
         array (N,) or (N, T)
-            The most probable label, or the value, of each row; with several targets, 0 or 1 for each label, or the
-            value of each target.
+            The label, which follows the decoder's threshold, or the value, of each row; with several targets, 0 or 1
+            for each label, or the value of each target.
 
         Raises
         ------
         ValueError
             See `predict_columns`.
         """
-        return predictions_in(self.predict_columns(rows))
+        return predictions_in(self.predict_columns(rows), self.target_decoder)
 
     def predict_columns(self, rows: RowsLike) -> dict[str, Array]:
         """Predict columns for raw rows.
@@ -206,8 +287,9 @@ class Model:
         Returns
         -------
         dict of array (N,)
-            "prediction"; for classes also "probability_<label>" of each label, and "deviation" if the loss predicts
-            one. Several values or labels have one such column each, whose name ends in "_<name>".
+            "prediction"; for classes also "probability_<label>" of each label; for values "deviation" if the loss
+            predicts one, and "prediction_lower" and "prediction_upper" if the decoder has an interval. Several values
+            or labels have one such column each, whose name ends in "_<name>".
 
         Raises
         ------
@@ -224,7 +306,9 @@ def prediction_columns(target_decoder: TargetDecoder, loss: Loss, z: Array) -> d
     return target_decoder.columns(loss.predict(z)[0], loss.deviation(z)[0] if loss.deviation else None)
 
 
-def predictions_in(columns: dict[str, Array]) -> Array:
+def predictions_in(columns: dict[str, Array], target_decoder: TargetDecoder) -> Array:
     """Return the predictions (N,), or (N, T) of T targets, among predicted columns; see Model.predict."""
-    predictions = [values for name, values in columns.items() if name.partition("_")[0] == "prediction"]
+    if "prediction" in columns:
+        return columns["prediction"]
+    predictions = [columns[f"prediction_{name}"] for name in target_decoder.names]
     return predictions[0] if len(predictions) == 1 else np.stack(predictions, axis=1)

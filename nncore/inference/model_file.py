@@ -19,9 +19,10 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile
 import numpy as np
 
 from nncore.architecture import Architecture, Layer
+from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference.ensemble import Ensemble
-from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.spelling import Spelling
@@ -32,12 +33,12 @@ from nncore.reduction.pca import Pca
 from nncore.serialization.codec import DECODING_ERRORS, Encoder, by_name, decode
 from nncore.serialization.regular_file import open_regular
 
-FORMAT = 5
+FORMAT = 6
 ARCHIVE_ERRORS = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # of zipfile and of NumPy's headers
 CLASSES = (
     *(Ensemble, Model, Architecture, Layer, Component),
     *(Column, Spelling, Preprocessing, Affine, Quantiles, Pca, Autoencoder),
-    *(ClassDecoder, LabelDecoder, ValueDecoder),
+    *(ClassDecoder, LabelDecoder, ValueDecoder, ConformalInterval, Calibration),
 )
 
 

@@ -3,7 +3,8 @@
     inputs    numbers (rows, M), double: numeric columns, boolean columns as 0 or 1, dates as days since 1970-01-01, in
               their order; NaN where missing
               texts (rows, L): categorical and ordinal columns, in their order; "" where missing
-    outputs   prediction (rows,) for classes, else (rows, T); probabilities (rows, C or T); deviation (rows, T)
+    outputs   prediction (rows,) for classes, else (rows, T); probabilities (rows, C or T); deviation, prediction_lower
+              and prediction_upper (rows, T)
 
 The file's metadata holds, as JSON, which columns, labels and names these are.
 """
@@ -54,7 +55,7 @@ def onnx_model(model: Model | Ensemble, table: Table) -> bytes:
     content = export(model)
     expected, actual = predictions(model, table), run_onnx(content, table)
     for name in expected:
-        difference = _difference(name, actual[name], expected)
+        difference = _difference(name, actual[name], expected, getattr(model.target_decoder, "threshold", 0.5))
         if not difference <= TOLERANCE:
             raise ArithmeticError(f"the ONNX file's {name} differs from the model's by {difference:g} > {TOLERANCE:g}")
     return content
@@ -122,9 +123,15 @@ def _traced_codes(graph: Graph, words: str, index: int, column: Column) -> Trace
 
 
 def _traced_logits(model: Model | Ensemble, table: Table) -> Any:
-    """The logits (N, outputs) for traced rows."""
+    """The calibrated logits (N, outputs) for traced rows."""
     if isinstance(model, Ensemble):
-        return model.combine([_traced_logits(single, table)[None] for single in model.models])[0]
+        return model.combine([_traced_outputs(single, table)[None] for single in model.models])[0]
+    z = _traced_outputs(model, table)
+    return z if model.calibration is None else model.calibration(z)
+
+
+def _traced_outputs(model: Model, table: Table) -> Any:
+    """The network's outputs (N, outputs) for traced rows, before the calibration."""
     x: Any = np.concatenate(list(model.preprocessing.blocks(table)), axis=1).astype(np.float32)
     for transform in model.transforms:
         x = _apply_layers(*transform.encoder, x) if isinstance(transform, Autoencoder) else transform(x)
@@ -144,24 +151,26 @@ def _outputs(model: Model | Ensemble, z: Any) -> dict[str, Any]:
     match model.target_decoder:
         case ClassDecoder() as classes:
             probabilities = classes.probabilities(y)
-            labels = np.take_along_axis(classes.labels, probabilities.argmax(axis=1), axis=0)
+            labels = np.take_along_axis(classes.labels, classes.positions(probabilities), axis=0)
             return {"prediction": labels, "probabilities": probabilities}
         case LabelDecoder():
             return {"prediction": (y > 0.5).astype(np.int64), "probabilities": y}
-        case ValueDecoder(scaling=scaling):
-            deviation = {"deviation": loss.deviation(z[None])[0] * scaling.scale} if loss.deviation else {}
-            return {"prediction": scaling.undo(y), **deviation}
+        case ValueDecoder() as values:
+            return values.blocks(y, loss.deviation(z[None])[0] if loss.deviation else None)
 
 
-def _difference(name: str, actual: Array, all_expected: Mapping[str, Array]) -> float:
+def _difference(name: str, actual: Array, all_expected: Mapping[str, Array], threshold: float) -> float:
     """Largest difference between predictions, in the sense of TOLERANCE; inf if shapes or classes differ."""
     expected, probabilities = all_expected[name], all_expected.get("probabilities")
     if actual.shape != expected.shape:
         return np.inf
     if probabilities is not None and name == "prediction":  # labels may differ where their probabilities are equal
         differs = actual.astype(str) != expected.astype(str)
-        p = np.sort(np.atleast_2d(probabilities), axis=1)
-        margin = p[:, -1] - p[:, -2] if expected.ndim == 1 else 2 * np.abs(probabilities - 0.5)
+        margin = 2 * np.abs(probabilities - 0.5)
+        if expected.ndim == 1:
+            p = np.sort(np.atleast_2d(probabilities), axis=1)
+            is_binary = probabilities.shape[1] == 2
+            margin = 2 * np.abs(probabilities[:, 1] - threshold) if is_binary else p[:, -1] - p[:, -2]
         return float(np.max(margin[differs], initial=0))
     size = 1 if probabilities is not None else np.maximum(np.abs(expected), expected.std(axis=0))
     return float(np.max(np.abs(actual - expected) / np.where(size > 0, size, 1), initial=0))

@@ -54,7 +54,7 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
     t, p = model.target_decoder.targets(test.y)[None], model.loss.predict(z[None])
     labels = model.target_decoder.labels
     true = (test.y[:, None] == labels).argmax(axis=1)
-    predicted = model.target_decoder.probabilities(p[0]).argmax(axis=1)
+    predicted = model.target_decoder.positions(model.target_decoder.probabilities(p[0]))
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     correct, support, n_predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)

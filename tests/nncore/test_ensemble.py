@@ -10,6 +10,7 @@ from discovery import LOSSES, short_name
 from samples import RELU, SIGMOID, SOFTMAX, SQUARED, make_architecture, make_targets
 
 from nncore.architecture import initial_parameters
+from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble, greedy_selection, mixture_logits, mixture_loss, moments
@@ -260,6 +261,23 @@ def test_rows_are_preprocessed_once_per_distinct_preprocessing(tmp_path, monkeyp
     z = mixed.logits(TABLE)
     assert len(prepared) == 3
     np.testing.assert_array_equal(z, mixed.combine([z_of_model[None] for z_of_model in expected])[0], strict=True)
+
+
+def test_an_ensemble_has_its_own_calibration_and_decoder(tmp_path):
+    """The mean is that of the models' own probabilities: their calibrations are not applied."""
+    plain = ENSEMBLES["two classes"]
+    models = tuple(replace(model, calibration=Calibration(0.1, 2.0)) for model in plain.models)
+    labels = plain.target_decoder.labels
+    decoder = ClassDecoder(labels, threshold=0.3)
+    together = Ensemble(models, plain.counts, decoder, Calibration(3.0, -0.5))
+    np.testing.assert_allclose(together.logits(TABLE), 3 * plain.logits(TABLE).astype(float) - 0.5, rtol=1e-4)
+    predictions = together.predict_columns(X)
+    is_second = predictions[f"probability_{labels[1]}"] > 0.3
+    assert 0 < is_second.sum() < len(X)
+    np.testing.assert_array_equal(predictions["prediction"], labels[is_second.astype(int)])
+    model_file.save(together, tmp_path / "model")
+    for name, column in model_file.load(tmp_path / "model").predict_columns(X).items():
+        np.testing.assert_array_equal(column, predictions[name], strict=True)
 
 
 def test_models_with_different_targets_are_refused():

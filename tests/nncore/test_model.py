@@ -17,9 +17,10 @@ import pytest
 from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED, TANH, make_architecture, make_network
 
 from nncore.architecture import initial_parameters
+from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
-from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import Column, matrix_table, read_table
@@ -67,6 +68,7 @@ def coder():
 
 
 GAUSSIAN = Component("nncore.losses.gaussian")
+SCALING = Affine(np.array([100.0]), np.array([7.0]))
 MODELS = {
     "classes": model(None, ClassDecoder(np.array([2, 5, 7])), 3),
     "pca, text labels": model(fit_pca(X, 3), ClassDecoder(np.array(["no", "yes", "zebra"])), 3),
@@ -78,6 +80,24 @@ MODELS = {
     "two values": model(None, ValueDecoder(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
     "labels, mixed columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, MIXED),
     "classes, mixed columns": model(None, ClassDecoder(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
+}
+
+
+HALF_WIDTHS = ConformalInterval(np.array([30.0, 2]), 0.9)
+MODELS |= {
+    "calibrated classes": replace(MODELS["classes"], calibration=Calibration(0.25)),
+    "two classes with a threshold": replace(
+        MODELS["two classes"],
+        calibration=Calibration(2.5, -0.7),
+        target_decoder=ClassDecoder(np.array(["benign", "malignant"]), threshold=0.2),
+    ),
+    "value with an interval": replace(
+        MODELS["values"],
+        target_decoder=replace(MODELS["values"].target_decoder, interval=ConformalInterval(np.array([30.0]), 0.9)),
+    ),
+    "values with intervals": replace(
+        MODELS["two values"], target_decoder=replace(MODELS["two values"].target_decoder, interval=HALF_WIDTHS)
+    ),
 }
 
 
@@ -121,6 +141,47 @@ def test_predicted_deviations_are_in_the_unit_of_the_targets():
     np.testing.assert_allclose(predictions["prediction"], z[:, 0] * 7 + 100, rtol=1e-6)
     np.testing.assert_allclose(predictions["deviation"], np.exp(z[:, 1] / 2) * 7, rtol=1e-5)
     assert "deviation" not in MODELS["values"].predict_columns(X)
+
+
+def test_a_calibration_is_a_line_through_the_logits():
+    for name, calibrated in (("classes", "calibrated classes"), ("two classes", "two classes with a threshold")):
+        slope, intercept = MODELS[calibrated].calibration.slope, MODELS[calibrated].calibration.intercept
+        z = MODELS[name].logits(TABLE)
+        np.testing.assert_allclose(MODELS[calibrated].logits(TABLE), slope * z + intercept, rtol=1e-6)
+        assert MODELS[calibrated].logits(TABLE).dtype == z.dtype
+    z = 2.5 * MODELS["two classes"].logits(TABLE)[:, 0].astype(float) - 0.7
+    predictions = MODELS["two classes with a threshold"].predict_columns(X)
+    np.testing.assert_allclose(predictions["probability_malignant"], 1 / (1 + np.exp(-z)), rtol=1e-5)
+    for argument, value in (("slope", 0), ("slope", np.nan), ("slope", np.inf), ("intercept", np.inf)):
+        with pytest.raises(ValueError, match=f"{argument} must be"):
+            Calibration(**{"slope": 1.0, argument: value})
+
+
+def test_the_label_follows_the_threshold():
+    predictions = MODELS["two classes with a threshold"].predict_columns(X)
+    is_second = predictions["probability_malignant"] > 0.2
+    assert 0 < is_second.sum() < (predictions["probability_malignant"] > 0.1).sum() < len(X)
+    np.testing.assert_array_equal(predictions["prediction"] == "malignant", is_second)
+    for labels, threshold in ((["a", "b"], 1.0), (["a", "b"], -0.1), (["a", "b"], np.nan), (["a", "b", "c"], 0.4)):
+        with pytest.raises(ValueError, match="threshold must be"):
+            ClassDecoder(np.array(labels), threshold=threshold)
+
+
+def test_intervals_are_in_the_unit_of_the_targets_and_follow_the_deviation():
+    one, two = (MODELS[name].predict_columns(X) for name in ("value with an interval", "values with intervals"))
+    assert list(one) == ["prediction", "prediction_lower", "prediction_upper"]
+    np.testing.assert_allclose(one["prediction_upper"] - one["prediction"], 30, rtol=1e-12)
+    np.testing.assert_allclose(one["prediction"] - one["prediction_lower"], 30, rtol=1e-12)
+    for name, factor in (("u", 30), ("v", 2)):
+        half_width = factor * two[f"deviation_{name}"]
+        np.testing.assert_allclose(two[f"prediction_upper_{name}"], two[f"prediction_{name}"] + half_width, rtol=1e-6)
+        np.testing.assert_allclose(two[f"prediction_lower_{name}"], two[f"prediction_{name}"] - half_width, rtol=1e-6)
+    np.testing.assert_array_equal(
+        MODELS["values with intervals"].predict(X), MODELS["two values"].predict(X), strict=True
+    )
+    for half_width, coverage in (([1.0, 1.0], 0.9), ([-1.0], 0.9), ([np.nan], 0.9), ([1.0], 1.0)):
+        with pytest.raises(ValueError, match="must"):
+            ValueDecoder(("t",), SCALING, ConformalInterval(np.array(half_width), coverage))
 
 
 def test_rows_of_another_width_are_refused():
@@ -204,10 +265,14 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "truncated"),
         (
             lambda folder: edit(folder, lambda d: d.update(format=1)),
-            "it has format 1 and this version reads format 5; publish the model again",
+            "it has format 1 and this version reads format 6; publish the model again",
         ),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),
+        (
+            lambda folder: edit(folder, lambda d: d["model"].update(calibration={"class": "Calibration", "slope": -1})),
+            "slope must be > 0 and finite, but is -1",
+        ),
         (lambda folder: edit(folder, lambda d: d["model"].update(parameters={"array": 99})), "out of range"),
         (
             lambda folder: edit(folder, lambda d: d["model"]["architecture"].update(batch_size=0)),

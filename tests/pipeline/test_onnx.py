@@ -12,13 +12,14 @@ import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short_name
 from mlflow import MlflowClient
 from running import FEW, compose, read_summary, run_here, run_pipeline
-from samples import RELU, SIGMOID, SOFTMAX
+from samples import RELU, SIGMOID, SOFTMAX, SQUARED
 
 from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
+from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
-from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
+from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, Quantiles
 from nncore.inference.table import Column, Table, matrix_table, read_table
@@ -120,6 +121,40 @@ def test_two_classes_have_one_output():
     outputs = run_onnx(content, MATRIX)
     assert set(outputs["prediction"].tolist()) == {3, 8}
     assert np.allclose(outputs["probabilities"].sum(axis=1), 1)
+
+
+def test_calibrations_and_thresholds():
+    shape = network(6, 1, SIGMOID)
+    decoder = ClassDecoder(np.array(["no", "yes"]), threshold=0.35)
+    members = [Model(standardising(6), (), shape, random_parameters(shape, seed), decoder) for seed in (1, 2)]
+    alone = replace(members[0], calibration=Calibration(1.7, 0.4))
+    together = Ensemble((alone, members[1]), (1, 2), replace(decoder, threshold=0.6), Calibration(0.5, -0.3))
+    for model, threshold in ((alone, 0.35), (together, 0.6)):
+        outputs = run_onnx(assert_same_predictions(model, MATRIX), MATRIX)
+        assert (
+            outputs["prediction"].tolist() == np.where(outputs["probabilities"][:, 1] > threshold, "yes", "no").tolist()
+        )
+        assert onnx_model(model, MATRIX)
+    many = replace(make_model(), calibration=Calibration(0.2))
+    before = run_onnx(export.export(make_model()), MATRIX)["probabilities"]
+    powers = before**0.2
+    after = run_onnx(assert_same_predictions(many, MATRIX), MATRIX)["probabilities"]
+    assert np.allclose(after, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_conformal_intervals():
+    half_width = np.array([3.0, 1, 2])
+    for loss in (SQUARED, GAUSSIAN):
+        model = make_model(loss)
+        decoder = replace(model.target_decoder, interval=ConformalInterval(half_width, 0.9))
+        for published in (
+            replace(model, target_decoder=decoder),
+            Ensemble((model, make_model(loss, seed=2)), (2, 1), decoder),
+        ):
+            outputs = run_onnx(assert_same_predictions(published, MATRIX), MATRIX)
+            expected = half_width * outputs.get("deviation", 1)
+            assert np.allclose(outputs["prediction_upper"] - outputs["prediction"], expected, rtol=1e-4)
+            assert np.allclose(outputs["prediction"] - outputs["prediction_lower"], expected, rtol=1e-4)
 
 
 def test_classes_can_be_texts_in_any_alphabet():
