@@ -67,7 +67,7 @@ class Reliability(NamedTuple):
     counts: Array
 
 
-def expected_calibration_error(p: Array, t: Array, n_bins: int = 15) -> Array:
+def expected_calibration_error(p: Array, t: Array, n_bins: int = 15, weights: Array | None = None) -> Array:
     """Mean of |accuracy - confidence| over the bins of `reliability`, weighted by their rows: from 0 to 1, best 0.
 
     Parameters
@@ -76,6 +76,8 @@ def expected_calibration_error(p: Array, t: Array, n_bins: int = 15) -> Array:
         Probabilities.
     t : array (K or 1, N, O)
     n_bins : int, >= 1, default 15
+    weights : array (K or 1, N), optional
+        Of the rows, with any positive mean.
 
     Returns
     -------
@@ -91,8 +93,9 @@ def expected_calibration_error(p: Array, t: Array, n_bins: int = 15) -> Array:
     ----------
     Guo et al. (2017), "On calibration of modern neural networks", equation 3.
     """
-    confidence, n_correct, _ = _sums_by_bin(p, t, n_bins)
-    return np.abs(n_correct - confidence).sum(axis=1) / p.dtype.type(p.shape[1])
+    confidence, n_correct, _ = _sums_by_bin(p, t, n_bins, weights)
+    total = p.dtype.type(p.shape[1]) if weights is None else weights.sum(axis=1)
+    return np.abs(n_correct - confidence).sum(axis=1) / total
 
 
 def reliability(p: Array, t: Array, n_bins: int = 15) -> Reliability:
@@ -218,8 +221,11 @@ def with_temperature(z: Array, temperature: ArrayLike) -> Array:
     return z / divisor[:, None, None]
 
 
-def _sums_by_bin(p: Array, t: Array, n_bins: int) -> tuple[Array, Array, Array]:
-    """For each bin, the sum of confidences, the number of correct rows and the number of rows: each (K, n_bins)."""
+def _sums_by_bin(p: Array, t: Array, n_bins: int, weights: Array | None = None) -> tuple[Array, Array, Array]:
+    """For each bin, the sum of confidences, the number of correct rows and the number of rows: each (K, n_bins).
+
+    With weights, the first two are weighted sums.
+    """
     require_match("p", p, "t", t)
     if not isinstance(n_bins, int | np.integer) or n_bins < 1:
         raise ValueError(f"n_bins must be an integer >= 1, but is {n_bins!r}")
@@ -230,9 +236,11 @@ def _sums_by_bin(p: Array, t: Array, n_bins: int) -> tuple[Array, Array, Array]:
     for edge in range(1, n_bins):
         bin_index += confidence > edge / n_bins
     masks = [bin_index == index for index in range(n_bins)]
+    if weights is not None:
+        confidence, is_correct = confidence * weights, is_correct * weights
     return (
         np.stack([np.where(mask, confidence, 0).sum(axis=1) for mask in masks], axis=1),
-        np.stack([(mask & is_correct).sum(axis=1) for mask in masks], axis=1).astype(p.dtype),
+        np.stack([np.where(mask, is_correct, 0).sum(axis=1) for mask in masks], axis=1).astype(p.dtype),
         np.stack([mask.sum(axis=1) for mask in masks], axis=1),
     )
 

@@ -25,6 +25,7 @@ KINDS = {  # kind: the type that a function of this kind returns; a union stands
     "activation": "nncore.activations.Activation",
     "initializer": "nncore.initializers.Initializer",
     "loss": "nncore.losses.Loss",
+    "metric": "nncore.metrics.Metric",
     "normalisation": "nncore.normalisations.Normalisation",
     "optimizer": "nncore.optimizers.base.Optimizer",
     "regularizer": "nncore.regularizers.base.Regularizer",

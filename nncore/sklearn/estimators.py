@@ -141,7 +141,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         return Component(f"nncore.losses.{function}_cross_entropy")
 
     def _metric(self) -> Metric:
-        return subset_accuracy if self._multilabel else accuracy
+        return subset_accuracy() if self._multilabel else accuracy()
 
     @on_one_thread
     def decision_function(self, X: Any) -> Array:
@@ -265,7 +265,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, NetworkEstimator):  # t
         return self._loss_for("real", "count")
 
     def _metric(self) -> Metric:
-        return _r2
+        return Metric(_r2, ("values",), True)
 
     @on_one_thread
     def predict(self, X: Any, return_std: bool = False) -> Array | tuple[Array, Array]:
@@ -417,7 +417,7 @@ class AutoencoderReducer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Netw
         return tags
 
 
-def _r2(y: Array, t: Array, weights: Array | None = None) -> Array:
+def _r2(y: Array, t: Array, weights: Array | None) -> Array:
     """The R^2 of scikit-learn's regressors, (K,); NaN for a single row."""
     weights = None if weights is None else weights[0]
     return np.array([r2_score(t[0], values, sample_weight=weights) if len(values) > 1 else np.nan for values in y])

@@ -81,7 +81,7 @@ class EpochMonitor:
                 loss, y = value_and_prediction(architecture.functions.loss, z, t)
                 scores.setdefault("validation/loss", []).append(to_host(mean_of(loss, rows.weights)))
                 for name, metric in self._metrics.items():
-                    scores.setdefault(f"validation/{name}", []).append(to_host(metric(y, t, rows.weights)))
+                    scores.setdefault(f"validation/{name}", []).append(to_host(metric.value(y, t, rows.weights)))
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 
     def observe(self, weights: Array, curves: Mapping[str, Array], epoch: int) -> list[str]:

@@ -41,7 +41,7 @@ def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task)
     loss = model.loss
     y = loss.predict(z)
     scores = {"loss": mean_value(loss, z, t, weights)}
-    scores |= {name: metric(y, t, weights) for name, metric in METRICS[task].items()}
+    scores |= {name: metric.value(y, t, weights) for name, metric in METRICS[task].items()}
     final = {name: float(value[0]) for name, value in scores.items()}
     if isinstance(model.target_decoder, ValueDecoder):
         squared = (model.target_decoder.scaling.undo(y[0]) - test.y) ** 2  # (N, T)

@@ -121,7 +121,7 @@ def test_law_2_networks_of_other_views_are_bit_equal_when_a_view_diverges():
     undisturbed = train_reports(
         architecture, [replace(network, view=0) for network in networks if network.view == 0], data=data
     )
-    result, reports = train(start(architecture, networks), (data, huge_data), 3, {"accuracy": accuracy})
+    result, reports = train(start(architecture, networks), (data, huge_data), 3, {"accuracy": accuracy()})
     assert {key: reports[key] for key in undisturbed} == undisturbed
     diverged = {key for key, report in reports.items() if report.diverged}
     assert diverged

@@ -1,4 +1,4 @@
-"""Losses and metrics against scikit-learn and scipy."""
+"""Losses against scikit-learn and scipy."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from samples import make_targets
 from scipy.special import expit, gammaln, softmax
 from scipy.stats import norm
 from scipy.stats import poisson as scipy_poisson
-from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score
+from sklearn.metrics import log_loss
 
 from nncore.losses import (
     gaussian,
@@ -18,7 +18,6 @@ from nncore.losses import (
     squared_error,
     value_and_prediction,
 )
-from nncore.metrics import accuracy, label_accuracy, r2, subset_accuracy
 
 RANDOM = np.random.default_rng(0)
 Z = RANDOM.normal(scale=2, size=(3, 50, 4))
@@ -82,41 +81,3 @@ def test_poisson_is_the_log_likelihood_without_its_constant():
     constant = gammaln(t + 1).sum(axis=2).mean()
     np.testing.assert_allclose(mean_value(poisson(), z, t) + constant, expected, rtol=1e-12)
     np.testing.assert_allclose(poisson().predict(z), np.exp(z), rtol=1e-12)
-
-
-def test_accuracy_is_sklearns():
-    t = np.eye(4)[CLASSES][None]
-    weights = RANDOM.uniform(size=50)
-    weights /= weights.mean()
-    np.testing.assert_allclose(accuracy(Z, t), [accuracy_score(CLASSES, z.argmax(axis=1)) for z in Z])
-    expected = [accuracy_score(CLASSES, z.argmax(axis=1), sample_weight=weights) for z in Z]
-    np.testing.assert_allclose(accuracy(Z, t, weights[None]), expected)
-    binary = (CLASSES > 1).astype(float)[None, :, None]
-    expected = [accuracy_score(CLASSES > 1, expit(z[:, 0]) > 0.5) for z in Z]
-    np.testing.assert_allclose(accuracy(expit(Z[:, :, :1]), binary), expected)
-
-
-def test_r2_is_sklearns():
-    t = RANDOM.normal(size=(1, 50, 1))
-    weights = RANDOM.uniform(size=50)
-    weights /= weights.mean()
-    np.testing.assert_allclose(r2(Z[:, :, :1], t), [r2_score(t[0], z[:, :1]) for z in Z], rtol=1e-12)
-    expected = [r2_score(t[0], z[:, :1], sample_weight=weights) for z in Z]
-    np.testing.assert_allclose(r2(Z[:, :, :1], t, weights[None]), expected, rtol=1e-12)
-    with pytest.raises(ValueError, match="targets that differ"):
-        r2(Z[:, :, :1], np.ones((1, 50, 1)))
-
-
-def test_the_metrics_of_labels_are_sklearns():
-    random = np.random.default_rng(0)
-    y, t = random.random((3, 40, 4)), random.integers(2, size=(1, 40, 4)).astype(float)
-    weights = random.uniform(0.1, 2, (1, 40))
-    weights /= weights.mean()
-    for w in (None, weights):
-        rows = None if w is None else w[0]
-        ours = subset_accuracy(y, t, w), label_accuracy(y, t, w)
-        theirs = [
-            (accuracy_score(t[0], p > 0.5, sample_weight=rows), 1 - hamming_loss(t[0], p > 0.5, sample_weight=rows))
-            for p in y
-        ]
-        np.testing.assert_allclose(np.transpose(ours), theirs)

@@ -24,7 +24,7 @@ SOFTMAX = Component("nncore.losses.softmax_cross_entropy")
 SIGMOID = Component("nncore.losses.sigmoid_cross_entropy")
 SQUARED = Component("nncore.losses.squared_error")
 BATCH_NORM = Component("nncore.normalisations.batch_norm")
-METRICS = {"accuracy": accuracy}
+METRICS = {"accuracy": accuracy()}
 
 
 def make_architecture(

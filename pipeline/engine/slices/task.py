@@ -22,9 +22,9 @@ from nncore.stack.training import Report, train
 from pipeline.components.types import Task
 
 METRICS: dict[Task, dict[str, Metric]] = {
-    "classification": {"accuracy": accuracy},
-    "regression": {"r2": r2},
-    "multilabel": {"label_accuracy": label_accuracy, "subset_accuracy": subset_accuracy},
+    "classification": {"accuracy": accuracy()},
+    "regression": {"r2": r2()},
+    "multilabel": {"label_accuracy": label_accuracy(), "subset_accuracy": subset_accuracy()},
 }
 
 
