@@ -4,7 +4,7 @@ Usage: nnsweep predict model=<model> data=<source> [data.path=<file>] [out=predi
                        [uri=auto] [runs=runs]
 
 model   the folder of a run, its id, last (the latest run), last~1 (the one before), a folder with model.json, or a
-        model URI of MLflow such as models:/digits@champion; run=last is the same as model=last
+        model URI of MLflow such as models:/digits/1; run=last is the same as model=last
 data    the source of the rows, as for a sweep, or the name of a file; a target is not needed, but if there is one,
         the model is scored
 out     the file to write, with the number of each row and its prediction
@@ -17,7 +17,7 @@ the scores are weighted as in training.
 
 Examples:
   nnsweep predict model=last new_houses.csv
-  nnsweep predict model=models:/houses@champion new_houses.csv
+  nnsweep predict model=models:/houses/1 new_houses.csv
   nnsweep predict model=models:/houses@champion data=csv data.path=sold_houses.csv 'keep=[id,street]'
   nnsweep predict model=runs/digits/20261123-222301-54c4 data=digits out=digits.csv
 
@@ -64,7 +64,7 @@ def run(arguments: list[str], began: float) -> None:
         )
     source = options["model"] or options["run"]
     if not source:
-        raise SettingError("model must be given: model=last, model=models:/name@champion, or the folder of a run")
+        raise SettingError("model must be given: model=last, model=models:/name/1, or the folder of a run")
     if out.exists():
         raise SettingError(f"out={out} exists already; choose another file with out=..., or remove it")
     model = _model(source, options["uri"], Path(options["runs"]))

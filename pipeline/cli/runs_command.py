@@ -89,6 +89,8 @@ def _show(folder: Path) -> None:
         lines["champion"] = f"trial {best['trial']}: {parameters}"
         lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()})
         lines["test"] = in_words(best["test"])
+    if uri := summary["model"].get("uri"):  # which older versions of nnsweep did not write
+        lines["model"] = uri
     timings = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}
     lines["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in timings.items())
     lines["folder"], lines["digest"] = str(folder.absolute()), summary["digest"] or "none"

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from pipeline.cli.arguments import find_run, no_words, read
 from pipeline.components.errors import SettingError
+from pipeline.console.closing import print_model
 from pipeline.console.terminal import plain_console
+from pipeline.runs.folder import record_model
 from pipeline.tracking.process import bring_level
 
 
@@ -31,3 +33,6 @@ def run(arguments: list[str], began: float) -> None:
         raise SettingError(f"run={folder.name}: {messages[-1].removeprefix('warning: ')}")
     text = f"run {folder.name} is in MLflow at {tracked['tracking_uri']}, run {tracked['run_id']}"
     plain_console().print(text, soft_wrap=True)
+    if tracked["model"]:
+        record_model(folder, tracked["model"])
+        print_model(plain_console(), tracked["model"], folder)

@@ -1,10 +1,12 @@
 """The last lines of a run: champion, scores, folder, and how to open MLflow."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from pipeline.runs.names import run_folders
 from pipeline.tracking.view import view_address
 
 
@@ -39,10 +41,7 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
     """Print how long the run took, and how to open it in MLflow if it was tracked."""
     timings, model, tracked = summary["timings"], summary["model"], summary["mlflow"]
     lines = {"time": f"{timings['total_s']:.1f} s in total, {timings['sweep_s']:.1f} s for the sweep"}
-    if model["alias"]:
-        lines["model"] = f"models:/{model['name']}@{model['alias']} (version {model['version']})"
-    elif model["version"]:
-        lines["model"] = f"models:/{model['name']}/{model['version']}; {model['alias_note']}"
+    lines |= model_lines(model, Path(model["path"]).parent)
     if tracked:
         if view_command:
             lines["MLflow UI"] = view_command
@@ -51,6 +50,31 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
         address = view_address(server, experiment, view) if view else f"{server}/#/experiments/{experiment}/runs"
         lines["then open" if view_command else "MLflow UI"] = address
     _print(console, lines)
+
+
+def print_model(console: Console, model: dict[str, Any], folder: Path) -> None:
+    """Print the address of a run's model."""
+    _print(console, model_lines(model, folder))
+
+
+def model_lines(model: dict[str, Any], folder: Path) -> dict[str, str]:
+    """The address of a run's model, and whether the alias champion points to it, with the command that moves it.
+
+    Parameters
+    ----------
+    model : dict
+        The part `model` of the run's summary.
+    folder : Path
+        The run's folder.
+    """
+    if not model["version"]:
+        return {"model": str(folder / "model")}
+    if model["alias"]:
+        return {"model": model["uri"], "alias": f"{model['alias']} points to it"}
+    runs = folder.parents[1]
+    run = "last" if folder == run_folders(runs)[-1] else folder.name
+    where = "" if runs == Path.cwd() / "runs" else f" runs={shlex.quote(str(runs))}"
+    return {"model": model["uri"], "alias": f"{model['alias_note']}; to move it: nnsweep promote run={run}{where}"}
 
 
 def _print(console: Console, lines: dict[str, str]) -> None:

@@ -102,7 +102,9 @@ class LineOutput:
 
 
 class QuietOutput:
-    """Only warnings, the plan if requested, and the champion at the end."""
+    """Only warnings, the plan if requested, and the champion with its model's address at the end."""
+
+    _line = ""
 
     def begin(self, folder: Path) -> None:
         """See Output."""
@@ -134,10 +136,12 @@ class QuietOutput:
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
         lines = champion_lines(summary, folder)
-        sys.stdout.write(printable(f"{lines['champion']}; test {lines['test']}; {lines['folder']}\n"))
+        self._line = f"{lines['champion']}; test {lines['test']}; {lines['folder']}"
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
         """See Output."""
+        registered = f"; {summary['model']['uri']}" if summary["model"]["uri"] else ""
+        sys.stdout.write(printable(f"{self._line}{registered}\n"))
 
 
 def output_of(mode: OutputMode) -> Output:

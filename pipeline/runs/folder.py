@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import RunRequest, earlier_run
 from pipeline.runs.summary import empty_summary
 
+REGISTERED = ("name", "version", "uri", "alias", "alias_note")  # what the registry knows of a model
 STAMP = "%Y%m%d-%H%M%S"  # of a run's id, in local time
 
 
@@ -133,7 +134,7 @@ class RunFolder:
             model = tracked.pop("model")
             self.summary["mlflow"] = tracked
             if model:
-                self.summary["model"] |= {key: model[key] for key in ("name", "version", "alias", "alias_note")}
+                self.summary["model"] |= {key: model[key] for key in REGISTERED}
         self.write_summary()
 
     def keep_summary(self) -> None:
@@ -163,6 +164,15 @@ def replace_file(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def record_model(folder: Path, model: Mapping[str, str | None]) -> None:
+    """Write the name, version, address and alias of a run's model into its summary.json, if it has one."""
+    path = folder / "summary.json"
+    if path.exists():
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary["model"] |= {key: model[key] for key in REGISTERED}
+        replace_file(path, json.dumps(summary, indent=1) + "\n")
 
 
 def command_line() -> str:

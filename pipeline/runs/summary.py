@@ -35,7 +35,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         throughput : trials, network-epochs and network-steps per second of the sweep.
         work : what the sweep was made of, and driver_cpu_s, the CPU seconds of the driver.
         mlflow : where the run is tracked.
-        model : the registered model: name, version, alias, why the alias did not move (alias_note), and its files.
+        model : the registered model: name, version, its address (uri), alias, why the alias did not move (alias_note),
+            and its files.
         digest : SHA-256 over all results; equal digests mean equal results.
     """
     counts = dict.fromkeys(("planned", "finished", "stopped", "diverged", "failed"), 0)
@@ -51,6 +52,6 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),
         "work": dict.fromkeys(WORK),
         "mlflow": None,
-        "model": dict.fromkeys(("name", "version", "alias", "alias_note", "path", "onnx")),
+        "model": dict.fromkeys(("name", "version", "uri", "alias", "alias_note", "path", "onnx")),
         "digest": None,
     }

@@ -22,7 +22,7 @@ class Tracker(Protocol):
         -------
         dict or None
             tracking_uri, experiment_id and run_id of the parent run, the tag of the saved view, and the registered
-            model (name, version, alias, alias_note) or None. None if there is no parent run.
+            model (name, version, uri, alias, alias_note) or None. None if there is no parent run.
         """
 
 

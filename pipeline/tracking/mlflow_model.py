@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sqlite3
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version
@@ -19,11 +21,13 @@ from mlflow.models import ModelSignature
 import nncore
 from nncore.inference import model_file
 from pipeline.components.errors import SettingError
+from pipeline.components.secrets import masked
 from pipeline.tracking import model_code
+from pipeline.tracking.mlflow_client import open_store
 from pipeline.tracking.model_code import predict_frame
 
 ALIAS = "champion"
-CHECKSUM = "model_sha256"
+CHECKSUM, RUN = "model_sha256", "pipeline_run"  # tags of a version
 LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
 
@@ -112,14 +116,73 @@ def move_alias(client: MlflowClient, name: str, version: str, attributes: Mappin
     """
     for key, value in attributes.items():
         client.set_model_version_tag(name, version, key, value)
-    try:
-        holder = client.get_model_version_by_alias(name, ALIAS)
-    except MlflowException:  # nobody holds it
-        holder = None
+    holder = _holder(client, name)
     if holder and str(holder.version) != version and (reason := _reason_to_keep(holder, attributes, promote)):
-        return f"alias {ALIAS} still points to version {holder.version}, {reason}"
+        return f"{ALIAS} still points to version {holder.version}, {reason}"
     client.set_registered_model_alias(name, ALIAS, version)
     return ""
+
+
+def promote(uri: str, folder: Path) -> dict[str, str]:
+    """Point the alias champion to the model of a run, whatever it comes to.
+
+    Parameters
+    ----------
+    uri : str
+        The store in which the run was tracked.
+    folder : Path
+        The run's folder.
+
+    Returns
+    -------
+    dict
+        name, version, uri, alias, and what happened to the alias (alias_note).
+
+    Raises
+    ------
+    SettingError
+        If the store does not answer, or has no model of the run.
+    """
+    mlflow.set_tracking_uri(uri)
+    try:
+        client = open_store(uri)
+        versions = client.search_model_versions(f"tags.{RUN} = '{folder.name}'")
+    except (MlflowException, sqlite3.Error) as error:
+        raise SettingError(
+            f"run={folder.name}: uri={masked(uri)} cannot be used: {' '.join(str(error).split())}"
+        ) from None
+    if not versions:
+        raise SettingError(
+            f"run={folder.name} has no model in the registry of {masked(uri)}; where the run has ended, "
+            f"nnsweep track run={folder.name} runs={shlex.quote(str(folder.parents[1]))} registers it"
+        )
+    model_json = folder / "model" / "model.json"
+    checksum = sha256(model_json.read_bytes()).hexdigest() if model_json.exists() else ""
+    version = max(versions, key=lambda version: (version.tags.get(CHECKSUM) == checksum, int(version.version)))
+    holder = _holder(client, version.name)
+    client.set_registered_model_alias(version.name, ALIAS, version.version)
+    before = str(holder.version) if holder else ""
+    note = {"": "", str(version.version): " already"}.get(before, f"; before, it pointed to version {before}")
+    return {
+        "name": version.name,
+        "version": str(version.version),
+        "uri": address_of(version.name, version.version),
+        "alias": ALIAS,
+        "alias_note": f"{ALIAS} points to version {version.version}{note}",
+    }
+
+
+def address_of(name: str, version: str | int) -> str:
+    """The URI of one version of a registered model, which no alias can change."""
+    return f"models:/{name}/{version}"
+
+
+def _holder(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The version to which the alias champion points, if there is one."""
+    try:
+        return client.get_model_version_by_alias(name, ALIAS)
+    except MlflowException:  # nobody holds it
+        return None
 
 
 def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote: str) -> str:
@@ -130,11 +193,11 @@ def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote
         return "because of tracking.promote=never"
     for key, difference in (("data_hash", "trained on different data"), ("metric", "ranked by another metric")):
         if holder.tags.get(key) != attributes[key]:
-            return f"which was {difference}; tracking.promote=always moves it"
+            return f"which was {difference}"
     old, new = float(holder.tags["value"]), float(attributes["value"])
     if (new < old) if attributes["metric"].endswith("loss") else (new > old):
         return ""
-    return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}; tracking.promote=always moves it"
+    return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}"
 
 
 def data_set(card: dict[str, Any]) -> Dataset:

@@ -13,7 +13,7 @@ from pipeline.runs.resume import flat
 from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
 from pipeline.tracking.description import description
 from pipeline.tracking.mlflow_client import log
-from pipeline.tracking.mlflow_model import ALIAS, data_set, logged_model, move_alias
+from pipeline.tracking.mlflow_model import ALIAS, address_of, data_set, logged_model, move_alias
 from pipeline.tracking.mlflow_store import MlflowStore
 
 
@@ -46,7 +46,7 @@ class ParentRun:
         self._log_file("data_card.json")
 
     def log_champion(self, event: Event, name: str, promote: str, attributes: Mapping[str, str]) -> dict[str, Any]:
-        """Log the champion's scores, and register its model under this name; returns name, version and alias.
+        """Log the champion's scores, and register its model under this name; returns name, version, URI and alias.
 
         promote, attributes   see mlflow_model.move_alias; the value of the metric is added
         """
@@ -64,6 +64,7 @@ class ParentRun:
         return {
             "name": name,
             "version": model_version,
+            "uri": address_of(name, model_version),
             "alias": None if kept_because else ALIAS,
             "alias_note": kept_because,
         }

@@ -29,6 +29,7 @@ from pipeline.runs.journal import JournalReader, last_event, last_session
 from pipeline.runs.records import TrialRecord, smaller_is_better
 from pipeline.runs.replay import RunHistory
 from pipeline.tracking.mlflow_client import close_stores, log
+from pipeline.tracking.mlflow_model import RUN
 from pipeline.tracking.mlflow_parent import ParentRun
 from pipeline.tracking.mlflow_store import MlflowStore
 from pipeline.tracking.run_selector import TOP, RunSelector
@@ -165,7 +166,7 @@ class MlflowWriter:
             model_tags = {
                 "metric": f"validation_{self._metric}",
                 "data_hash": self._tags.get("data_hash", ""),
-                "pipeline_run": self._folder.name,
+                RUN: self._folder.name,
             }
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
             self._log.add("model", **self._parent.log_champion(event, name, promote, model_tags))

@@ -292,3 +292,44 @@ def bring_level(folder: Path, say: Callable[[str], None], uri: str | None = None
     writer = WriterProcess(folder / "journal.jsonl", tracking)
     writer.close_input()
     return writer.finish(say)
+
+
+def store_of(folder: Path, uri: str | None = None) -> str:
+    """The store in which a run is tracked.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    uri : str, optional
+        The store, if it is not where the run was tracked, or if its address holds a password.
+
+    Returns
+    -------
+    str
+        Its URI; the store answers.
+
+    Raises
+    ------
+    SettingError
+        If the run was not tracked and `uri` is missing, or the store cannot be used.
+    """
+    run, own = f"run={folder.name}", folder.parents[1] / "mlflow.db"
+    if uri is None:
+        stores = [line["tracking_uri"] for line in read(folder / "tracking.jsonl") if line["event"] == "run"]
+        if not stores:
+            where = "" if last_session(folder)["tracking"] else f" uri=sqlite:///{shlex.quote(str(own))}"
+            raise SettingError(
+                f"{run} is not in MLflow, so that no registry has its model; to register it: "
+                f"nnsweep track {run} runs={shlex.quote(str(folder.parents[1]))}{where}"
+            )
+        uri = str(stores[-1])
+        if is_masked(uri):
+            raise SettingError(f"{run}: the password of {uri} is not kept; give it with uri=...")
+    file = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if file and not file.exists():
+        elsewhere = f"sqlite:///{own}" if own.exists() else "..."
+        raise SettingError(f"{run}: its store {uri} is not there; name it with uri={shlex.quote(elsewhere)}")
+    if problem := why_unusable(uri):
+        raise SettingError(f"{run}: uri={masked(uri)} cannot be used: {problem}")
+    return uri

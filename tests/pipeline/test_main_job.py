@@ -92,6 +92,7 @@ def test_the_summary_has_the_documented_keys(main_job):
     assert summary["model"] == {
         "name": "digits",
         "version": "1",
+        "uri": "models:/digits/1",
         "alias": "champion",
         "alias_note": "",
         "onnx": None,

@@ -240,7 +240,7 @@ def test_the_alias_moves_only_to_a_better_model_of_the_same_data_and_metric(name
     for version, attributes in (("1", HELD), ("2", HELD | changed)):
         assert registry.create_model_version(name, "file:///nowhere").version == int(version)
         said = move_alias(registry, name, version, attributes, promote)
-        expected = f"alias champion still points to version 1, {reason}" if version == "2" and reason else ""
+        expected = f"champion still points to version 1, {reason}" if version == "2" and reason else ""
         assert said.startswith(expected)
         assert bool(said) == bool(expected)
     assert int(registry.get_model_version_by_alias(name, "champion").version) == (1 if reason else 2)
@@ -263,7 +263,7 @@ def test_the_champion_alias_predicts_and_stays_with_the_better_model(tmp_path, c
     runs = f"runs={tmp_path}/runs"
     assert len(predict_rows(capsys, tmp_path, "model=models:/wine@champion", "data=wine", runs)) == 178
     worse = run_here(tmp_path, *CHAMPIONS, "training.epochs=1").stdout
-    assert "model      models:/wine/2; alias champion still points to version 1, whose validation_loss of" in worse
+    assert "model      models:/wine/2\nalias      champion still points to version 1, whose validation_loss of" in worse
     assert champion(tmp_path) == 1
     assert "cannot be loaded from" in error_line(capsys, "model=models:/wine/99", "data=wine", runs)
 
@@ -278,12 +278,15 @@ def test_the_champion_alias_moves_only_to_a_better_model(tmp_path):
     run_command(tmp_path, *settings, "training.epochs=5")
     assert version() == 1
     worse = run_command(tmp_path, *settings, "training.epochs=1").stdout
-    assert "model      models:/wine/2; alias champion still points to version 1, whose validation_loss of" in worse
+    assert "model      models:/wine/2\nalias      champion still points to version 1, whose validation_loss of" in worse
     assert version() == 1
-    assert "@champion (version 3)" in run_command(tmp_path, *settings, "training.epochs=30").stdout
+    assert (
+        "models:/wine/3\nalias      champion points to it"
+        in run_command(tmp_path, *settings, "training.epochs=30").stdout
+    )
     assert version() == 3
     other = run_command(tmp_path, *settings, "training.epochs=40", "select.metric=accuracy").stdout
-    assert "alias champion still points to version 3, which was ranked by another metric" in other
+    assert "champion still points to version 3, which was ranked by another metric" in other
     run_command(tmp_path, *settings, "training.epochs=1", "tracking.promote=always")
     assert version() == 5
     summary = [json.loads(path.read_text())["model"] for path in sorted(tmp_path.glob("runs/wine/*/summary.json"))]

@@ -122,7 +122,7 @@ def test_a_run_that_was_started_with_sigint_ignored_is_tracked_to_its_end(tmp_pa
     )
     assert completed.returncode == 0, completed.stderr
     assert "warning" not in completed.stdout
-    assert "models:/digits@champion (version 1)" in completed.stdout
+    assert "model      models:/digits/1\nalias      champion points to it\n" in completed.stdout
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(tmp_path)), 20)
 
 
