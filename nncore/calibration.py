@@ -1,4 +1,4 @@
-"""Calibration: how well predicted probabilities agree with observed frequencies, and temperature scaling.
+"""Calibration: how well predicted probabilities agree with observed frequencies, and how to make them agree better.
 
 p (K, N, O) are probabilities that sum to 1 over O, z (K, N, O) outputs before the softmax, t (K or 1, N, O) targets:
 one-hot, or a distribution. With O = 1, p and t are the probability of class 1, and p = sigmoid(z).
@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 
 from nncore.information import both_classes, require_match
 from nncore.kernels.backend import Array
+from nncore.random_streams import generator
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-2, 1e2
+CROSS_FITTING_PARTS = 5
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def reliability(p: Array, t: Array, n_bins: int = 15) -> Reliability:
     )
 
 
-def fit_temperature(z: Array, t: Array) -> Array:
+def fit_temperature(z: Array, t: Array, weights: Array | None = None) -> Array:
     """Fit the temperature T at which softmax(z / T), or sigmoid(z / T) if O = 1, has the best likelihood.
 
     Parameters
@@ -142,6 +144,8 @@ def fit_temperature(z: Array, t: Array) -> Array:
     z : array (K, N, O)
         Outputs before the softmax.
     t : array (K or 1, N, O)
+    weights : array (K or 1, N), >= 0, optional
+        Weights of the rows; only their ratios matter.
 
     Returns
     -------
@@ -170,9 +174,12 @@ def fit_temperature(z: Array, t: Array) -> Array:
     """
     require_match("z", z, "t", t)
     finite = np.all(np.isfinite(z), axis=(1, 2)) & np.all(np.isfinite(t), axis=(1, 2))
-    z = np.where(finite[:, None, None], z, 0).astype(np.float64)  # (K, N, O)
-    z = np.concatenate([np.zeros_like(z), z], axis=2) if z.shape[2] == 1 else z  # sigmoid(z) = softmax((0, z))_1
-    z = both_classes(z - z.max(axis=2, keepdims=True))  # at most 0: exp cannot overflow
+    z = _softmax_inputs(np.where(finite[:, None, None], z, 0))
+    shares = None if weights is None else weights / weights.sum(axis=1, keepdims=True)
+
+    def mean(of_row: Array) -> Array:
+        return of_row.mean(axis=1) if shares is None else (of_row * shares).sum(axis=1)
+
     observed = (both_classes(t.astype(np.float64)) * z).sum(axis=2)  # (K, N)
 
     def derivatives(inverse: Array) -> tuple[Array, Array]:
@@ -180,11 +187,168 @@ def fit_temperature(z: Array, t: Array) -> Array:
         p = p / p.sum(axis=2, keepdims=True)
         expected = (p * z).sum(axis=2)
         variance = (p * (z - expected[:, :, None]) ** 2).sum(axis=2)
-        return (expected - observed).mean(axis=1), variance.mean(axis=1)
+        return mean(expected - observed), mean(variance)
 
     start = np.ones_like(observed[:, 0])
     inverse = _zero_of_increasing(derivatives, start, start / HIGHEST_TEMPERATURE, start / LOWEST_TEMPERATURE)
     return np.where(finite, 1 / inverse, np.nan)
+
+
+def fit_platt(z: Array, t: Array, weights: Array | None = None) -> tuple[float, float]:
+    """Fit Platt scaling: the line through the logits of two classes with the best likelihood of smoothed targets.
+
+    Parameters
+    ----------
+    z : array (N,)
+        The logit of the second class.
+    t : array (N,)
+        1 for the second class, otherwise 0.
+    weights : array (N,), >= 0, optional
+        Weights of the rows, of which the smoothing takes the sums: they should have mean 1.
+
+    Returns
+    -------
+    slope, intercept : float
+        p = sigmoid(slope z + intercept). The slope is negative if z is worse than no information about t.
+
+    Notes
+    -----
+    With the total weights n_1 and n_0 of the classes, t is (n_1 + 1) / (n_1 + 2) for the second class, otherwise
+    1 / (n_0 + 2), so that classes which z separates have a finite slope. Newton's method with backtracking.
+
+    References
+    ----------
+    Platt (1999), "Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods";
+    Lin, Lin & Weng (2007), "A note on Platt's probabilistic outputs for support vector machines", algorithm 1.
+    """
+    z, weights = z.astype(np.float64), np.ones(len(z)) if weights is None else weights.astype(np.float64)
+    n_second = float(weights[t > 0].sum())
+    n_first = float(weights.sum()) - n_second
+    target = np.where(t > 0, (n_second + 1) / (n_second + 2), 1 / (n_first + 2))
+    inputs = np.stack([z, np.ones_like(z)])  # (2, N)
+
+    def loss(line: Array) -> float:
+        logits = line @ inputs
+        return float((weights * (np.logaddexp(0, logits) - target * logits)).sum())
+
+    line = np.array([0.0, np.log((n_second + 1) / (n_first + 1))])
+    value = loss(line)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(line @ inputs, -700, 700)))
+        gradient = inputs @ (weights * (p - target))
+        hessian = (inputs * weights * p * (1 - p)) @ inputs.T + 1e-12 * np.eye(2)
+        direction = -np.linalg.solve(hessian, gradient)
+        step = 1.0
+        while step > 1e-10 and loss(line + step * direction) > value + 1e-4 * step * float(gradient @ direction):
+            step /= 2
+        following = line + step * direction
+        if step <= 1e-10 or np.abs(following - line).max() <= 1e-12 * np.abs(line).max():
+            break
+        line, value = following, loss(following)
+    return float(line[0]), float(line[1])
+
+
+class CalibrationChoice(NamedTuple):
+    """Which calibration lowers the log loss of rows that it was not fitted to.
+
+    Parameters
+    ----------
+    method : {"none", "temperature", "Platt"}
+    calibration : Calibration or None
+        Fitted to all rows; None for "none".
+    logits : float64 array (N, O)
+        Cross-fitted: those of each part by the calibration that was fitted to the other parts.
+    """
+
+    method: str
+    calibration: Calibration | None
+    logits: Array
+
+
+def choose_calibration(
+    z: Array, t: Array, parts: Array, weights: Array | None = None, *, always: bool = False
+) -> CalibrationChoice:
+    """Choose between no calibration, temperature scaling and, for two classes, Platt scaling.
+
+    Parameters
+    ----------
+    z : array (N, O)
+        Outputs before the softmax of rows that the network was not trained on, or with O = 1 before the sigmoid.
+    t : array (N, O)
+        One-hot, or with O = 1 0 and 1.
+    parts : int array (N,)
+        The part of each row, for cross-fitting; see `cross_fitting_parts`.
+    weights : array (N,), >= 0, optional
+    always : bool, default False
+        Calibrate, by the method with the lower loss, even if it does not lower the loss clearly.
+
+    Returns
+    -------
+    CalibrationChoice
+        None where a fit is not determined, such as when every row is classified correctly.
+
+    Notes
+    -----
+    The methods are tried in this order, and the next one is taken if it lowers the cross-fitted log loss clearly: the
+    mean of the differences by row exceeds its standard error, and would also if there was one more row, the average one
+    with another class. Without that row, classes that z separates would make every probability nearly 0 or 1.
+    """
+    z, weights = z.astype(np.float64), np.ones(len(z)) if weights is None else weights / weights.mean()
+    fits = {"temperature": _temperature_line} | ({"Platt": _platt_line} if z.shape[1] == 1 else {})
+    unchanged = chosen = CalibrationChoice("none", None, z)
+    if not np.isfinite(z).all():
+        return unchanged
+    for method, fit in fits.items():
+        whole, logits = fit(z, t, weights), np.empty_like(z)
+        for part in np.unique(parts):
+            is_in = parts == part
+            line = fit(z[~is_in], t[~is_in], weights[~is_in])
+            logits[is_in] = np.nan if line is None else line(z[is_in])
+        if whole is None or np.isnan(logits).any():
+            continue
+        if (always and chosen is unchanged) or _is_clearly_better(logits, chosen.logits, t, weights):
+            chosen = CalibrationChoice(method, whole, logits)
+    return chosen
+
+
+def cross_fitting_parts(n_rows: int, folds: Array | None = None) -> Array:
+    """Return the part of each row for cross-fitting (N,): its fold if there are several, else one of five at random."""
+    if folds is not None and len(np.unique(folds)) > 1:
+        return folds
+    return generator(0, "cross-fitting").permutation(n_rows) % CROSS_FITTING_PARTS
+
+
+def log_losses(z: Array, t: Array) -> Array:
+    """Return -log p (N,) of the true class, in float64, for logits z and targets t (N, O)."""
+    z = _softmax_inputs(z[None])[0]
+    return np.asarray(np.log(np.exp(z).sum(axis=1)) - (both_classes(t.astype(np.float64)[None])[0] * z).sum(axis=1))
+
+
+def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, draws: int = 100) -> float:
+    """Return the mean `expected_calibration_error` that perfectly calibrated probabilities have on so many rows.
+
+    Parameters
+    ----------
+    p : array (N, O)
+        Probabilities.
+    n_bins : int, >= 1, default 15
+    weights : array (N,), optional
+    draws : int, default 100
+        The classes are drawn from p this many times.
+
+    Notes
+    -----
+    The error is not zero: in each bin, the share of rows that are correct scatters around the confidence.
+    """
+    random, weights_of_one = generator(0, "perfect calibration"), None if weights is None else weights[None]
+    both = both_classes(p.astype(np.float64)[None])[0]
+    below = both.cumsum(axis=1)[:, :-1]  # (N, C - 1)
+    errors = []
+    for _ in range(draws):
+        classes = (random.random((len(p), 1)) > below).sum(axis=1)
+        t = np.eye(both.shape[1])[classes]
+        errors.append(expected_calibration_error(both[None], t[None], n_bins, weights_of_one)[0])
+    return float(np.mean(errors))
 
 
 def with_temperature(z: Array, temperature: ArrayLike) -> Array:
@@ -219,6 +383,40 @@ def with_temperature(z: Array, temperature: ArrayLike) -> Array:
         k = int(is_illegal.argmax())
         raise ValueError(f"temperature must be > 0 and finite, but network {k} of {len(z)} has {divisor[k]}")
     return z / divisor[:, None, None]
+
+
+def _softmax_inputs(z: Array) -> Array:
+    """Logits (K, N, O) as float64 inputs of a softmax, at most 0, so that exp cannot overflow; O = 1 becomes 2."""
+    z = z.astype(np.float64)
+    z = np.concatenate([np.zeros_like(z), z], axis=2) if z.shape[2] == 1 else z  # sigmoid(z) = softmax((0, z))_1
+    return both_classes(z - z.max(axis=2, keepdims=True))  # C-contiguous
+
+
+def _temperature_line(z: Array, t: Array, weights: Array) -> Calibration | None:
+    """Temperature scaling; None where no temperature is the best."""
+    temperature = float(fit_temperature(z[None], t[None], weights[None])[0])
+    return Calibration(1 / temperature) if LOWEST_TEMPERATURE < temperature < HIGHEST_TEMPERATURE else None
+
+
+def _platt_line(z: Array, t: Array, weights: Array) -> Calibration | None:
+    """Platt scaling; None if it would reverse the order of the rows, or if all are of one class."""
+    if not 0 < t.sum() < len(t):
+        return None
+    slope, intercept = fit_platt(z[:, 0], t[:, 0], weights)
+    return Calibration(slope, intercept) if slope > 0 else None
+
+
+def _is_clearly_better(logits: Array, before: Array, t: Array, weights: Array) -> bool:
+    """Whether the log loss is lower than before by more than a standard error, also with one more row."""
+    gain = log_losses(before, t) - log_losses(logits, t)
+    mean = np.average(gain, weights=weights)
+    error = np.sqrt(((weights * (gain - mean)) ** 2).sum()) / weights.sum()
+    both_z, both_t = _softmax_inputs(before[None])[0], both_classes(t.astype(np.float64)[None])[0]
+    other = np.eye(both_t.shape[1])[np.where(both_t > 0.5, -np.inf, both_z).argmax(axis=1)]
+    other = other if t.shape[1] > 1 else other[:, 1:]
+    gain_of_other = np.average(log_losses(before, other) - log_losses(logits, other), weights=weights)
+    with_other = (mean * weights.sum() + gain_of_other) / (weights.sum() + 1)
+    return bool(min(mean, with_other) > error)
 
 
 def _sums_by_bin(p: Array, t: Array, n_bins: int, weights: Array | None = None) -> tuple[Array, Array, Array]:
