@@ -243,8 +243,8 @@ def test_no_calibration_where_none_is_determined():
         assert choose_calibration(z, correct, parts, always=always).calibration is None
         assert choose_calibration(np.where(z > 2, np.nan, z), correct, parts, always=always).method == "none"
     choice = choose_calibration(two, (two > 0).astype(float), parts)
-    assert choice.calibration is None
-    np.testing.assert_array_equal(choice.logits, two)
+    assert choice.method == "Platt"  # whose targets are smoothed
+    assert choice.calibration.slope < 10
 
 
 def test_always_calibrates_although_it_is_not_clearly_better():
