@@ -523,12 +523,12 @@ def mean_poisson_deviance() -> Metric:
     return Metric(_mean_of(each), VALUES, False, "mean Poisson deviance", "", True, _rows_of(each))
 
 
-def mean_pinball_loss(quantile: ArrayLike = 0.5) -> Metric:
+def mean_pinball_loss(quantile: ArrayLike) -> Metric:
     """Mean pinball loss of predictions of a quantile, in the target's unit; 0 is best.
 
     Parameters
     ----------
-    quantile : float, from 0 to 1, default 0.5
+    quantile : float, from 0 to 1
         The quantile that is predicted; for 0.5 it is half the mean absolute error.
 
     Notes

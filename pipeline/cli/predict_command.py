@@ -38,8 +38,8 @@ from nncore.kernels.backend import Array
 from pipeline.cli.arguments import find_run, no_words, tracking_uri
 from pipeline.components.errors import SettingError
 from pipeline.components.file_words import names_file
+from pipeline.components.scores import in_words
 from pipeline.components.types import RowsToPredict
-from pipeline.console.closing import in_words
 from pipeline.console.terminal import plain_console
 
 OPTIONS = {

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from pipeline.cli.arguments import find_run, no_words, read
 from pipeline.components.errors import SettingError
-from pipeline.console.closing import in_words
+from pipeline.components.scores import in_words
 from pipeline.console.terminal import plain_console
 from pipeline.runs.journal import last_session, process_at_work
 from pipeline.runs.names import run_folders
@@ -67,14 +67,14 @@ def _list(runs: Path) -> None:
     table = _table("run", "name", "status", "trials", "validation", "test", "seconds", whole=1)
     for folder in folders:
         summary = _summary(folder)
-        best = summary["best"]
+        best, names = summary["best"], summary.get("headline")
         table.add_row(
             folder.name,
             folder.parent.name,
             summary["status"],
             f"{summary['trials']['planned']:,}",
-            in_words({name: value["mean"] for name, value in best["validation"].items()}) if best else "",
-            in_words(best["test"]) if best else "",
+            in_words({name: value["mean"] for name, value in best["validation"].items()}, names) if best else "",
+            in_words(best["test"], names) if best else "",
             _number(summary["timings"]["total_s"], ".1f"),
         )
     plain_console().print(table, crop=False)
@@ -86,9 +86,10 @@ def _show(folder: Path) -> None:
     lines = {"run": f"{folder.name} of {folder.parent.name}, {summary['status']}", "trials": trials}
     if best := summary["best"]:
         parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
+        names = summary.get("headline")
         lines["champion"] = f"trial {best['trial']}: {parameters}"
-        lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()})
-        lines["test"] = in_words(best["test"])
+        lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()}, names)
+        lines["test"] = in_words(best["test"], names)
     if uri := summary["model"].get("uri"):  # which older versions of nnsweep did not write
         lines["model"] = uri
     timings = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline.components.scores import in_words
 from pipeline.runs.names import run_folders
 from pipeline.tracking.view import view_address
 
@@ -22,15 +23,16 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
     n, ensemble = best["networks"], summary["ensemble"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
-    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation) + mean}
-    lines["test"] = in_words(best["test"]) + (f" (the first of {n} networks)" if n > 1 else "")
+    names = summary["headline"]
+    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
+    lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
-        lines["tests"] = in_words(means) + mean
+        lines["tests"] = in_words(means, names) + mean
     if ensemble:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks" if n_members > 1 else "1 network"
-        lines["ensemble"] = f"test {in_words(ensemble['test'])} ({who})"
+        lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
     for number, warning in enumerate(summary["data_warnings"], start=1):
         lines[f"warning {number}"] = warning.partition("; ")[0]
     lines["folder"] = str(folder)
@@ -80,8 +82,3 @@ def model_lines(model: dict[str, Any], folder: Path) -> dict[str, str]:
 def _print(console: Console, lines: dict[str, str]) -> None:
     for name, text in lines.items():
         console.print(f"{name:<11}{text}", soft_wrap=True)
-
-
-def in_words(scores: dict[str, float]) -> str:
-    """Each metric's name and value in one line of text."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in scores.items())

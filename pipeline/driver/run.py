@@ -18,6 +18,7 @@ from typing import Any
 from nncore.kernels.compiled import is_disabled
 from pipeline.backends.base import Executor, TaskOptions
 from pipeline.components.errors import MEMORY_CURES, SettingError
+from pipeline.components.scores import headline
 from pipeline.config.schema import Configuration, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
@@ -93,6 +94,8 @@ def _run_stages(context: RunContext, warning: str) -> None:
     context.settings.report.load()  # while the workers load the data, this process would only wait
     data.load_and_split()
     context.variants.check(data.task)
+    metric = context.settings.select.metric
+    run_folder.summary["headline"] = headline(data.task, data.card["targets"], metric)
     trainer, engine = _sweep_engine(context, data)
     _sweep(context, engine, trainer)
     run_folder.summary["work"]["cached_stages"] = data.n_cached

@@ -7,7 +7,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline.console.closing import in_words
+from pipeline.components.scores import in_words
 from pipeline.reports.contents import RunContents, run_contents
 from pipeline.reports.plotting import png
 from pipeline.reports.sections import Section, report_sections
@@ -64,4 +64,5 @@ def _subtitle(contents: RunContents) -> str:
     best = contents.summary["best"]
     if not best:
         return f"{contents.summary['trials']['planned']:,} trials, no champion"
-    return f"{contents.summary['trials']['planned']:,} trials; test scores of the champion: {in_words(best['test'])}"
+    scores = in_words(best["test"], contents.summary.get("headline"))
+    return f"{contents.summary['trials']['planned']:,} trials; test scores of the champion: {scores}"

@@ -30,6 +30,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         trials, networks : their numbers: planned; finished; stopped, early or pruned; diverged; failed.
         best : the champion; see `pipeline.driver.summary.best_summary`.
         ensemble : the ensemble's networks and scores.
+        headline : names of the scores that people look at first.
+        metric : what the trials are ranked by: its name, label, direction (greater_is_better) and unit.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -47,6 +49,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "networks": counts,
         "best": None,
         "ensemble": None,
+        "headline": None,
+        "metric": None,
         "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

@@ -6,11 +6,12 @@ import numpy as np
 
 from nncore.architecture import Architecture
 from nncore.inference.ensemble import Ensemble
-from nncore.inference.model import Model, ValueDecoder
+from nncore.inference.model import ClassDecoder, Model, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.losses import mean_value
+from pipeline.components.scores import LOSS, scores_by_name
 from pipeline.components.types import PreparedView, RawRows, Task
-from pipeline.engine.slices.task import METRICS, NetworkSelector
+from pipeline.engine.slices.task import NetworkSelector
 
 
 def assemble(view: PreparedView, architecture: Architecture, selector: NetworkSelector, stack: Any) -> Model:
@@ -29,25 +30,22 @@ def assemble(view: PreparedView, architecture: Architecture, selector: NetworkSe
 
 
 def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, float]:
-    """Return loss and metrics on the test rows; of a regression also the RMSE in the target's unit."""
+    """Return the loss and all scores of the task on the test rows.
+
+    Of several targets, there are also some scores of each, under "<metric>_<target>". Scores of values are in the
+    targets' own units. A score that is not defined for these rows is left out.
+    """
     return scores_of(model, model.logits(test.x), test, task)
 
 
 def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task) -> dict[str, float]:
     """Return the scores of the model's outputs (N, O) for these rows; see `evaluate`."""
-    z = logits[None]  # (1, N, O)
-    t = model.target_decoder.targets(test.y)[None]
+    z, decoder, loss = logits[None], model.target_decoder, model.loss  # (1, N, O)
+    t = decoder.targets(test.y)[None]
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
-    loss = model.loss
-    y = loss.predict(z)
-    scores = {"loss": mean_value(loss, z, t, weights)}
-    scores |= {name: metric.value(y, t, weights) for name, metric in METRICS[task].items()}
-    final = {name: float(value[0]) for name, value in scores.items()}
-    if isinstance(model.target_decoder, ValueDecoder):
-        squared = (model.target_decoder.scaling.undo(y[0]) - test.y) ** 2  # (N, T)
-        errors = np.sqrt(np.average(squared, axis=0, weights=test.weights))
-        suffixes = [f"_{name}" for name in model.target_decoder.names] if len(errors) > 1 else [""]
-        final |= {
-            f"root_mean_squared_error{suffix}": float(error) for suffix, error in zip(suffixes, errors, strict=True)
-        }
-    return final
+    y, threshold = loss.predict(z), decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5
+    mean_loss = mean_value(loss, z, t, weights)
+    if isinstance(decoder, ValueDecoder):
+        y, t = decoder.scaling.undo(y), test.y[None]
+    scores = scores_by_name(y, t, weights, task, decoder.names, threshold) | {LOSS: mean_loss}
+    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}

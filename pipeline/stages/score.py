@@ -41,7 +41,7 @@ def score(model: Model | Ensemble, logits: Array, rows: RowsToPredict) -> Scored
     Raises
     ------
     ValueError
-        If no row can be scored, a target cannot be read, or a metric is not defined for these rows.
+        If no row can be scored, or a target cannot be read.
     """
     missing, known, y = _readable_targets(model.target_decoder, rows.targets)
     if not known.any():

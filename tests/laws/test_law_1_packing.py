@@ -201,7 +201,10 @@ def test_law_1_metrics_are_bit_equal_with_many_rows(dtype):
     def metric(name):
         return lambda z, t: getattr(metrics, name)().value(sigmoid().forward(z, np.empty_like(z)), t, None)
 
-    scores = [*map(metric, component_names("metrics")), *(value(loss.build()) for loss in LOSSES)]
+    scores = [
+        *map(metric, component_names("metrics") - {"mean_pinball_loss"}),
+        *(value(loss.build()) for loss in LOSSES),
+    ]
     for score in scores:
         together = score(z, t)
         for index in range(len(z)):

@@ -13,6 +13,7 @@ from nncore.calibration import expected_calibration_error
 from nncore.components import Component, component_names
 
 seeds = st.integers(0, 2**32 - 1)
+ARGUMENTS = {"mean_pinball_loss": {"quantile": 0.9}}  # of those that need some
 
 
 def draw(seed, n_outputs, task):
@@ -34,9 +35,12 @@ def draw(seed, n_outputs, task):
     return y.astype(np.float32), t.astype(np.float32), weights.astype(np.float32)
 
 
+def build(name, **arguments):
+    return Component(f"nncore.metrics.{name}", tuple((arguments or ARGUMENTS.get(name, {})).items())).build()
+
+
 def scored(name, y, t, weights, **arguments):
-    component = Component(f"nncore.metrics.{name}", tuple(arguments.items()))
-    return component.build().value(y, t, weights)
+    return build(name, **arguments).value(y, t, weights)
 
 
 def expected(score, y, t, weights):
@@ -172,7 +176,7 @@ def test_scores_of_values_are_sklearns(seed, n_outputs):
 def test_law_1_a_score_does_not_depend_on_the_other_networks(seed, n_outputs, task):
     y, t, weights = draw(seed, n_outputs, task)
     for name in component_names("metrics"):
-        metric = Component(f"nncore.metrics.{name}").build()
+        metric = build(name)
         if task in metric.targets:
             for w in (None, weights):
                 with np.errstate(all="ignore"):
@@ -185,7 +189,7 @@ def test_law_1_a_score_does_not_depend_on_the_other_networks(seed, n_outputs, ta
 def test_networks_may_have_targets_and_weights_of_their_own():
     y, t, weights = (np.concatenate(parts, axis=0) for parts in zip(*map(same_size, range(3)), strict=True))
     for name in component_names("metrics"):
-        metric = Component(f"nncore.metrics.{name}").build()
+        metric = build(name)
         with np.errstate(all="ignore"):
             alone = [metric.value(y[k : k + 1], t[k : k + 1], weights[k : k + 1])[0] for k in range(3)]
             np.testing.assert_array_equal(metric.value(y, t, weights), alone, err_msg=name)
@@ -199,7 +203,7 @@ def same_size(seed):
 
 @pytest.mark.parametrize("name", sorted(component_names("metrics")))
 def test_the_rows_of_a_metric_give_its_value(name):
-    metric = Component(f"nncore.metrics.{name}").build()
+    metric = build(name)
     y, t, weights = draw(3, 1, metric.targets[0])
     if metric.rows is not None:
         with np.errstate(all="ignore"):

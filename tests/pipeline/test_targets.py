@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from running import FEW, compose, run_sweep
-from sklearn.metrics import accuracy_score, hamming_loss, log_loss, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    hamming_loss,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 from nncore.inference import model_file
 
@@ -53,6 +62,12 @@ def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
         error = root_mean_squared_error(test.y[:, index], predictions[f"prediction_{name}"])
         assert scores[f"root_mean_squared_error_{name}"] == pytest.approx(error, rel=1e-5)
         assert r2_score(test.y[:, index], predictions[f"prediction_{name}"]) > 0.9
+    predicted = np.column_stack([predictions[f"prediction_{name}"] for name in "uv"])
+    assert scores["mean_absolute_error"] == pytest.approx(mean_absolute_error(test.y, predicted), rel=1e-5)
+    assert scores["r2"] == pytest.approx(r2_score(test.y, predicted), rel=1e-5)
+    assert summary["headline"] == [
+        "root_mean_squared_error", "mean_absolute_error", "r2", "root_mean_squared_error_u", "root_mean_squared_error_v"
+    ]  # fmt: skip
     assert set(predictions) == {"prediction_u", "prediction_v"}
 
 
@@ -66,6 +81,11 @@ def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
     assert scores["label_accuracy"] == pytest.approx(1 - hamming_loss(test.y, predicted))
     losses = [log_loss(test.y[:, index], p.astype(float)) for index, p in enumerate(probable)]
     assert scores["loss"] == pytest.approx(sum(losses), rel=1e-4)
+    areas = [roc_auc_score(test.y[:, index], p) for index, p in enumerate(probable)]
+    assert scores["roc_auc"] == pytest.approx(np.mean(areas), rel=1e-6)
+    for index, name in enumerate(("red", "blue", "rare")):
+        assert scores[f"roc_auc_{name}"] == pytest.approx(areas[index], rel=1e-6)
+        assert scores[f"f1_{name}"] == pytest.approx(f1_score(test.y[:, index], predicted[:, index], zero_division=0))
     assert scores["label_accuracy"] > 0.9
     assert 0.3 < test.y[:, 0].mean() < 0.7  # not all the same
 
