@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from pipeline.components.scores import in_words
+from pipeline.console.baselines import baseline_lines
 from pipeline.runs.names import run_folders
 from pipeline.tracking.view import view_address
 
@@ -24,7 +25,9 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     n, ensemble = best["networks"], summary["ensemble"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
     names = summary["headline"]
-    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
+    baselines = baseline_lines(summary)
+    lines = {name: text for name, text in baselines.items() if name == "baseline"}  # first, as it matters most
+    lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
     lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
@@ -33,6 +36,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
+    lines |= baselines
     for number, warning in enumerate(summary["data_warnings"], start=1):
         lines[f"warning {number}"] = warning.partition("; ")[0]
     lines["folder"] = str(folder)

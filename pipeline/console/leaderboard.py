@@ -1,7 +1,9 @@
 """The leaderboard, in the terminal and as a file."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -25,8 +27,10 @@ def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[Tria
         writer.writerows(rows)
 
 
-def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: int = 10) -> None:
-    """Print the best trials as a table, and notes about ties, the Pareto front and trials without a result."""
+def print_leaderboard(
+    console: Console, ranking: Ranking, n_trials: int, baselines: Mapping[str, Any], top: int = 10
+) -> None:
+    """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result."""
     trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
     metrics = [name for name in trials[0].mean if name.startswith("validation/")] + ["train/loss"]
     over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
@@ -39,6 +43,12 @@ def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: in
     for rank, trial in enumerate(trials[:top]):
         labels = trial.labels if others else trial.labels[:2]
         table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *_scores(trial, metrics))
+    for number, baseline in enumerate(baselines.values()):
+        if not number:
+            table.add_section()
+        scores = [baseline["validation"].get(name.removeprefix("validation/")) for name in metrics]
+        shown = ["" if score is None else f"{score:.4f}" for score in scores]
+        table.add_row("", baseline["label"], *[""] * (1 + len(others)), *shown)
     console.print(table)
     for line in _notes(ranking, n_trials):
         console.print(line, soft_wrap=True)

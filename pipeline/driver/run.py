@@ -24,6 +24,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
+from pipeline.driver.baselines import BaselineRuns
 from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
@@ -96,11 +97,15 @@ def _run_stages(context: RunContext, warning: str) -> None:
     context.variants.check(data.task)
     metric = context.settings.select.metric
     run_folder.summary["headline"] = headline(data.task, data.card["targets"], metric)
+    baselines = BaselineRuns(context, data)
     trainer, engine = _sweep_engine(context, data)
     _sweep(context, engine, trainer)
     run_folder.summary["work"]["cached_stages"] = data.n_cached
+    run_folder.summary["baselines"] = baselines.validated() or None
+    run_folder.time("baselines")
     ranking = _select(context, engine)
     _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
+    run_folder.summary["baselines"] = baselines.tested(run_folder.summary["baselines"] or {}) or None
     run_folder.write_summary()
     output.champion(run_folder.summary, run_folder.folder)
 
@@ -189,7 +194,7 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
             f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "
             "(leaderboard.csv says in which epoch); choose smaller learning rates"
         )
-    context.output.leaderboard(ranking, len(trials))
+    context.output.leaderboard(ranking, len(trials), run_folder.summary["baselines"] or {})
     run_folder.time("select")
     return ranking
 

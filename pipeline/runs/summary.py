@@ -9,6 +9,7 @@ TIMINGS = (
     "prepare",
     "reduce",
     "sweep",
+    "baselines",
     "select",
     "evaluate",
     "publish",
@@ -32,6 +33,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         ensemble : the ensemble's networks and scores.
         headline : names of the scores that people look at first.
         metric : what the trials are ranked by: its name, label, direction (greater_is_better) and unit.
+        baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -51,6 +53,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "ensemble": None,
         "headline": None,
         "metric": None,
+        "baselines": None,
         "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

@@ -25,7 +25,8 @@ MOSTLY_SLOW = slow_after_first(DATA)
 
 def settings_for(data, reduce, folder):
     extra = ("reduce.epochs=2",) if reduce == "autoencoder" else ()
-    return compose(*QUICK, *FEW, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
+    baselines = ("baselines=quick", "baselines.iterations=2")
+    return compose(*QUICK, *FEW, *baselines, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_p
     assert after["best"]["validation"] == before["best"]["validation"]
     assert after["best"]["trial"] == before["best"]["trial"]
     assert after["best"]["test"] != before["best"]["test"]
+    for name, baseline in before["baselines"].items():
+        assert after["baselines"][name]["validation"] == baseline["validation"]
+        assert name == "constant" or after["baselines"][name]["test"] != baseline["test"]
 
 
 @pytest.mark.parametrize(

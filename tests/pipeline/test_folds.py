@@ -133,7 +133,7 @@ def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_interv
 
 def test_the_terminal_shows_means_deviations_and_ties():
     console = Console(file=StringIO(), width=200)
-    print_leaderboard(console, rank_records(trained_records()), 3)
+    print_leaderboard(console, rank_records(trained_records()), 3, {})
     text = console.file.getvalue()
     assert "The best 3 of 3 trials, mean +- standard deviation over 3 networks" in text
     assert "0.3200 +- 0.0265" in text  # trial 1: (0.3, 0.35, 0.31)
