@@ -324,7 +324,7 @@ def log_losses(z: Array, t: Array) -> Array:
     return np.asarray(np.log(np.exp(z).sum(axis=1)) - (both_classes(t.astype(np.float64)[None])[0] * z).sum(axis=1))
 
 
-def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, draws: int = 100) -> float:
+def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, draws: int | None = None) -> float:
     """Return the mean `expected_calibration_error` that perfectly calibrated probabilities have on so many rows.
 
     Parameters
@@ -333,8 +333,8 @@ def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, d
         Probabilities.
     n_bins : int, >= 1, default 15
     weights : array (N,), optional
-    draws : int, default 100
-        The classes are drawn from p this many times.
+    draws : int, optional
+        The classes are drawn from p this many times; default: 100, of many rows at least 10.
 
     Notes
     -----
@@ -344,7 +344,7 @@ def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, d
     both = both_classes(p.astype(np.float64)[None])[0]
     below = both.cumsum(axis=1)[:, :-1]  # (N, C - 1)
     errors = []
-    for _ in range(draws):
+    for _ in range(draws or min(100, max(10, 1_000_000 // len(p)))):
         classes = (random.random((len(p), 1)) > below).sum(axis=1)
         t = np.eye(both.shape[1])[classes]
         errors.append(expected_calibration_error(both[None], t[None], n_bins, weights_of_one)[0])

@@ -15,10 +15,12 @@ from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.records import NetworkRecord, TrialRecord
 from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
+from pipeline.stages.calibrate import Adjustment, adjusted, fit_adjustment, held_out, held_out_by_mixture
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate
 from pipeline.stages.publish import example_rows, onnx_file, publish
+from pipeline.stages.split import Grouped, TimeSplit
 
 MAX_CANDIDATES = 60  # networks from which an ensemble is selected: those of the best trials
 MAX_ANSWERS = 1 << 28  # numbers that all networks predict for the validation rows: 1 GB in float32
@@ -26,9 +28,10 @@ MAX_ANSWERS = 1 << 28  # numbers that all networks predict for the validation ro
 
 @dataclass(frozen=True)
 class SelectedEnsemble:
-    """An ensemble: the model by reference, and its part of the summary."""
+    """An ensemble: the model by reference, what was fitted to its predictions, and its part of the summary."""
 
     model: Future
+    adjustment: Adjustment
     summary: dict[str, Any]
 
 
@@ -46,12 +49,27 @@ class Finalizer:
     def __init__(self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer) -> None:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
         self._options = context.settings.stages["evaluate"]
+        self._adjustments: dict[str, Adjustment] = {}  # by key of the network
+
+    def calibrate(self, champion: TrialRecord) -> Adjustment:
+        """Fit calibration, threshold and interval of the champion, which `model` returns with them from now on.
+
+        They are fitted to the validation rows of all folds, which its networks of the first seed predict.
+        """
+        seed = min(network.replicate.seed for network in champion.networks)
+        networks = [network for network in champion.networks if network.replicate.seed == seed]
+        order, parts = self._by_stack(held_out, networks)
+        adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts)
+        self._adjustments |= dict.fromkeys([network.key for network in champion.networks], adjustment)
+        return adjustment
 
     def model(self, network: NetworkRecord) -> Future:
         """Return the model of one network, from raw row to prediction."""
         stack, selector = self._selected_weights(network)
         trained = self._engine.networks[network.key]
-        return self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
+        model = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
+        adjustment = self._adjustments.get(network.key)
+        return self._submit(adjusted, model, adjustment) if adjustment else model
 
     def test_scores(self, champion: TrialRecord) -> list[dict[str, float]]:
         """Return the scores of each of its networks on the test rows."""
@@ -69,9 +87,12 @@ class Finalizer:
         counts, loss = self._context.executor.fetch(selection)
         selected = {network.key: count for network, count in zip(candidates, counts, strict=True) if count}
         models = [self.model(network) for network in candidates if network.key in selected]
-        model = self._submit(build_ensemble, [*selected.values()], *models)
+        mixture = self._submit(held_out_by_mixture, first.fold.data, first.architecture, counts, positions, *moments)
+        adjustment = self._fit_adjustment([0], [mixture], "its networks were chosen by the same rows")
+        model = self._submit(adjusted, self._submit(build_ensemble, [*selected.values()], *models), adjustment)
         test = self._context.executor.fetch(self._test(model))
-        return SelectedEnsemble(model, {"networks": selected, "validation": {"loss": loss}, "test": test})
+        summary = {"networks": selected, "validation": {"loss": loss}, "test": test, **adjustment.summary}
+        return SelectedEnsemble(model, adjustment, summary)
 
     def answers(self, ranking: Ranking) -> Future:
         """Return what the networks of the best trials predict for the rows that they were not trained on, by reference.
@@ -106,11 +127,28 @@ class Finalizer:
         shapes = [self._engine.networks[network.key].fold.view_shape for network in networks]
         return max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
 
-    def diagnose(self, champion: TrialRecord) -> None:
+    def _fit_adjustment(self, folds: list[int], parts: list[Future], *approximations: str) -> Adjustment:
+        """Fit what the settings ask for to validation rows of these folds; approximations make intervals inexact."""
+        settings, n_trials = self._context.settings, len(self._engine.records.trials)
+        reasons = [*approximations]
+        if n_trials > 1:
+            reasons.append(f"the best of {n_trials} trials was chosen by the same rows")
+        if len(folds) > 1:
+            reasons.append("the errors are those of the networks of all folds, of which the first is the model")
+        if isinstance(settings.split, TimeSplit):
+            reasons.append("later rows may differ from the validation rows")
+        if isinstance(settings.split, Grouped):
+            reasons.append("rows of one group are alike")
+        arguments = (self._data.development, settings.select, reasons, folds, *parts)
+        adjustment: Adjustment = self._context.executor.fetch(self._submit(fit_adjustment, *arguments))
+        return adjustment
+
+    def diagnose(self, champion: TrialRecord, adjustment: Adjustment) -> None:
         """Write what plots show of the champion's first network into the run's folder."""
         network = champion.networks[0]
         view = self._engine.networks[network.key].fold.data
         diagnosis = self._context.executor.fetch(self._submit(diagnose, self.model(network), view, self._data.test))
+        diagnosis["calibration"] = adjustment.reliability
         path = self._context.run_folder.folder / "diagnosis.json"
         path.write_text(json.dumps(diagnosis), encoding="utf-8")
 

@@ -202,11 +202,15 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
 def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> None:
     """Score the champion and the ensemble on the test rows, once, and publish one of them."""
     champion, select, run_folder = ranking.champion, context.settings.select, context.run_folder
+    adjustment = finalizer.calibrate(champion)
     ensemble = finalizer.ensemble(ranking) if select.ensemble else None
     best = run_folder.summary["best"] = best_summary(ranking, finalizer.test_scores(champion))
     run_folder.summary["ensemble"] = ensemble and ensemble.summary
     run_folder.time("evaluate")
-    model = ensemble.model if ensemble and select.publish == "ensemble" else finalizer.model(champion.networks[0])
+    model = finalizer.model(champion.networks[0])
+    if ensemble and select.publish == "ensemble":
+        model, adjustment = ensemble.model, ensemble.adjustment
+    run_folder.summary |= adjustment.summary
     run_folder.summary["model"] |= finalizer.publish(model)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     if best["networks"] > 1:
@@ -215,7 +219,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
-    finalizer.diagnose(champion)
+    finalizer.diagnose(champion, adjustment)
     run_folder.time("publish")
 
 
