@@ -86,5 +86,7 @@ def _of_block(scores: Scores) -> tuple[float, float, float, float]:
     if n_trials > 1:
         own_freedom = freedom * (n_trials - 1)
         own = (total - shared_variance - (noise - shared_noise)) * n_trials / (n_trials - 1)
-    total_freedom = total**2 / (shared_variance**2 / freedom + (total - shared_variance) ** 2 / max(1, own_freedom))
+    rest = total - shared_variance
+    spread = shared_variance**2 / freedom + rest**2 / max(1, own_freedom)
+    total_freedom = total**2 / spread if spread > 0 else np.inf
     return max(0.0, own) / n_columns, own_freedom, max(0.0, total - noise) / n_columns, total_freedom
