@@ -28,6 +28,9 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     baselines = baseline_lines(summary)
     lines = {name: text for name, text in baselines.items() if name == "baseline"}  # first, as it matters most
     lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
+    if corrected := best["corrected"]:
+        shown = number(corrected["metric"], corrected["value"])
+        lines["corrected"] = f"{label(corrected['metric'])} {shown} for having been the best of {corrected['trials']:,}"
     lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}

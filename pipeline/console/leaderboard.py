@@ -9,8 +9,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.engine.ranking import Ranking
-from pipeline.engine.statistics import TEST
+from pipeline.engine.ranking import Ranking, tie_sentence
 from pipeline.runs.records import TrialRecord
 
 
@@ -60,10 +59,8 @@ def _marks(ranking: Ranking, rank: int) -> str:
 
 def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     notes = []
-    if ranking.tied:
-        notes.append(
-            f"= {sum(ranking.tied)} of {len(ranking.tied)} trials do not differ significantly from the best: {TEST}"
-        )
+    if sentence := tie_sentence(ranking):
+        notes.append(f"= {sentence}")
     if ranking.front:
         notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: no other trial dominates them")
     if n_trials > len(ranking.trials):
@@ -80,13 +77,13 @@ def _scores(result: TrialRecord, metrics: list[str]) -> list[str]:
 
 def _ranked_row(at: int, ranking: Ranking) -> dict[str, object]:
     result, scores = ranking.trials[at], {}
-    std, intervals = result.std, ranking.intervals[at]
-    for name, value in result.mean.items():
+    std = result.std
+    for name, (value, low, high) in ranking.estimates[at].items():
         scores[name] = value
-        if len(result.networks) > 1:
+        if len(result.networks) > 1 and name in std:
             scores[f"{name} std"] = std[name]
-        if name in intervals:
-            scores[f"{name} 95% +-"] = intervals[name]
+        if low is not None and high is not None:
+            scores |= {f"{name} 95% low": low, f"{name} 95% high": high}
     row = _row(result) | {"rank": at + 1}
     marks = {name: marked[at] for name, marked in (("tied", ranking.tied), ("pareto", ranking.front)) if marked}
     return row | scores | marks

@@ -37,6 +37,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         intervals : of a regression, the interval around each prediction.
         metric : what the trials are ranked by: its name, label, direction (greater_is_better) and unit.
         baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
+        effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
+            None where they cannot be compared.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -60,6 +62,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "calibration": None,
         "threshold": None,
         "intervals": None,
+        "effects": None,
         "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

@@ -72,7 +72,8 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
                 axis=1,
             )
             ends[variance == 0] = np.nan
-    result[finite] = scores.metric.finish(np.maximum(ends, 0) if scores.metric.finish is np.sqrt else ends)
+    ends = scores.metric.finish(np.maximum(ends, 0) if scores.metric.finish is np.sqrt else ends)
+    result[finite] = np.clip(ends, *scores.metric.bounds)
     return result
 
 
