@@ -18,8 +18,8 @@ from pipeline.engine.uncertainty.intervals import score_intervals
 from pipeline.engine.uncertainty.scores import Estimand, Scores, measured
 from pipeline.stages.answers import Answers
 
-DETAILED = 20  # trials, the best, that are scored by every metric of the task
-MOST_WORK = 1 << 28  # numbers that a metric which is no mean over rows may look at, to say how uncertain it is
+DETAILED = 10  # trials, the best, that are scored by every metric of the task
+MOST_WORK = 1 << 25  # numbers that a metric which is no mean over rows may look at, to say how uncertain it is
 N_GROUPS = 40  # about how often it is computed for each network
 
 

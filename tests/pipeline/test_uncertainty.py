@@ -10,7 +10,7 @@ from scipy import stats
 from nncore import metrics
 from pipeline.engine.uncertainty.comparison import compare
 from pipeline.engine.uncertainty.correction import corrected
-from pipeline.engine.uncertainty.effects import main_effects
+from pipeline.engine.uncertainty.effects import main_effects, share_of_best
 from pipeline.engine.uncertainty.intervals import predictions_interval, score_intervals
 from pipeline.engine.uncertainty.scores import measured
 
@@ -123,6 +123,26 @@ def test_greater_is_better_is_the_mirror_image():
     accuracy, error = corrected(of_accuracy), corrected(of_errors)
     assert accuracy.value == pytest.approx(1 - error.value)
     assert accuracy.value < accuracy.raw
+
+
+def test_the_best_of_some_trials_counts_by_how_often_it_is_the_best():
+    """Of four trials, two at a time: six pairs, of which the first is the best in three, the second in two."""
+    assert share_of_best(4, 2).tolist() == pytest.approx([3 / 6, 2 / 6, 1 / 6, 0])
+    assert share_of_best(3, 3).tolist() == [1, 0, 0]
+    assert share_of_best(3, 1).tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_a_value_with_more_trials_is_no_better_for_it():
+    """The same losses, once for one value and twice for another one: what is tuned more often gains nothing."""
+    random = np.random.default_rng(10)
+    of_trial = random.uniform(1, 3, (6, 1, 1)) + random.normal(0, 0.1, (6, 1, 200))
+    losses = np.concatenate([of_trial, of_trial, of_trial])
+    effects = main_effects(scores_of(losses), ["a"] * 6 + ["b"] * 12, [0] * 18)
+    assert [effect.n for effect in sorted(effects)] == [6, 12]
+    means = {effect.value: effect.mean for effect in effects}
+    best_of_six = min(float(row.mean()) for row in of_trial)
+    assert means["a"] == pytest.approx(best_of_six)
+    assert means["b"] > means["a"]  # six of its twelve, in which the best occurs twice, do not always hold it
 
 
 def test_main_effects_of_a_grid():

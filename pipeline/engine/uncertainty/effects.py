@@ -1,6 +1,7 @@
 """Main effects: which optimizer, or which regularizer, is better, and by how much."""
 
 from collections.abc import Hashable, Sequence
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ class Effect(NamedTuple):
     ----------
     value : str
     mean : float
-        Mean over the contexts of the score of the best trial with this value.
+        Mean over the contexts of the score of the best of equally many trials with each value.
     low, high : float
         95 % confidence interval of the mean, for comparisons with the other values: without what all values share.
     n : int
@@ -59,11 +60,12 @@ def main_effects(
 
     Notes
     -----
-    In each context in which all values occur, the best of the first k trials of each value stands for it, where k is
-    what all values have: the best of more trials would be better by chance alone. The mean over these contexts is the
-    value's effect. Its variance is that of the rows, of differences to the mean of all values, and of retraining; or
-    where more than that, of the differences between the contexts, which with one network per trial are all that is
-    known about retraining. Values are compared as in `pipeline.engine.uncertainty.comparison`.
+    In each context in which all values occur, a value counts what the best of k of its trials scores, on the average
+    over all choices of k of them, where k is how many trials all values have: the best of more trials would be better
+    by chance alone. The mean over these contexts is the value's effect. Its variance is that of the rows, of
+    differences to the mean of all values, and of retraining; or where more than that, of the differences between the
+    contexts, which with one network per trial are all that is known about retraining. Values are compared as in
+    `pipeline.engine.uncertainty.comparison`.
     """
     scores = scores.finished()
     finite = np.isfinite(scores.means).all(axis=(1, 2))
@@ -76,15 +78,20 @@ def main_effects(
     complete = [cell for cell in cells.values() if len(cell) == len(names)]
     if len(names) < 2 or not complete:
         return None
-    chosen = np.empty((len(names), len(complete)), np.int64)  # (V, C): the trial that stands for a value in a context
+    moved, of_trials = retraining(scores), sign * scores.of_trials()  # (T, G)
+    table, own = np.empty((len(names), len(complete))), np.empty((len(names), len(complete)))  # (V, C)
+    u, freedom = np.empty((*table.shape, of_trials.shape[1])), np.empty(len(names))  # (V, C, G), (V,)
     for column, cell in enumerate(complete):
         tried = min(map(len, cell.values()))
         for row, name in enumerate(names):
-            chosen[row, column] = min(cell[name][:tried], key=lambda trial: losses[trial])
-    table = losses[chosen]
+            trials = np.array(sorted(cell[name], key=losses.__getitem__))
+            shares = share_of_best(len(trials), tried)
+            table[row, column], u[row, column] = shares @ losses[trials], shares @ of_trials[trials]
+            own[row, column] = shares**2 @ moved.own[trials]
+            freedom[row] = moved.own_freedom[trials].min()
     means = table.mean(axis=1)
-    u = sign * scores.of_trials()[chosen].mean(axis=1)  # (V, G)
-    own, freedom = _variance(scores, table, chosen)
+    own, freedom = _variance(table, u, own.mean(axis=1) / len(complete), freedom)
+    u = u.mean(axis=1)
     order = np.argsort(means, kind="stable")
     p_values = np.ones(len(names))
     p_values[order] = step_down(means[order], u[order], own[order], freedom[order], level)
@@ -110,14 +117,19 @@ def main_effects(
     ]
 
 
-def _variance(scores: Scores, table: Array, chosen: Array) -> tuple[Array, Array]:
-    """Variance of the effects (V,) beyond that of the rows, and its degrees of freedom."""
+def share_of_best(n: int, k: int) -> Array:
+    """How often each of n trials, the best first, is the best of k of them, over all choices of k (n,)."""
+    return np.array([comb(n - 1 - position, k - 1) / comb(n, k) for position in range(n)])
+
+
+def _variance(table: Array, u: Array, own: Array, freedom: Array) -> tuple[Array, Array]:
+    """Variance of the effects (V,) beyond that of the rows, and its degrees of freedom.
+
+    It is that of retraining, `own` with its `freedom`, or what the differences between the contexts show if it is more.
+    """
     n_values, n_contexts = table.shape
-    moved = retraining(scores)
-    own, freedom = moved.own[chosen].mean(axis=1) / n_contexts, moved.own_freedom[chosen].min(axis=1)
     if n_contexts < 2:
         return own, freedom
-    u = scores.of_trials()[chosen]  # (V, C, G)
     residual = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     rows = u - u.mean(axis=0) - u.mean(axis=1, keepdims=True) + u.mean(axis=(0, 1))
     of_contexts = (n_values - 1) * (n_contexts - 1)
