@@ -25,11 +25,10 @@ from pipeline.engine.selection import SelectionSettings
 from pipeline.reports.page import Reporting
 from pipeline.search.base import Search
 from pipeline.search.space import Space
-from pipeline.stages.baselines import Baselines
 from pipeline.stages.cache import StageCache
 from pipeline.tracking.base import Tracking
 
-StageName = Literal["load", "split", "prepare", "reduce", "baselines", "sweep", "evaluate"]
+StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -134,7 +133,6 @@ class Settings:
     budget: Budget
     stacks: PackingSettings
     select: SelectionSettings
-    baselines: Baselines
     execution: Backend
     cache: StageCache
     stages: dict[StageName, TaskOptions]
