@@ -324,7 +324,7 @@ def log_losses(z: Array, t: Array) -> Array:
     return np.asarray(np.log(np.exp(z).sum(axis=1)) - (both_classes(t.astype(np.float64)[None])[0] * z).sum(axis=1))
 
 
-def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, draws: int = 100) -> float:
+def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, draws: int | None = None) -> float:
     """Return the mean `expected_calibration_error` that perfectly calibrated probabilities have on so many rows.
 
     Parameters
@@ -333,8 +333,8 @@ def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, d
         Probabilities.
     n_bins : int, >= 1, default 15
     weights : array (N,), optional
-    draws : int, default 100
-        The classes are drawn from p this many times.
+    draws : int, optional
+        The classes are drawn from p this many times; default: 100, of many rows at least 10.
 
     Notes
     -----
@@ -344,11 +344,59 @@ def error_if_perfect(p: Array, n_bins: int = 15, weights: Array | None = None, d
     both = both_classes(p.astype(np.float64)[None])[0]
     below = both.cumsum(axis=1)[:, :-1]  # (N, C - 1)
     errors = []
-    for _ in range(draws):
+    for _ in range(draws or min(100, max(10, 1_000_000 // len(p)))):
         classes = (random.random((len(p), 1)) > below).sum(axis=1)
         t = np.eye(both.shape[1])[classes]
         errors.append(expected_calibration_error(both[None], t[None], n_bins, weights_of_one)[0])
     return float(np.mean(errors))
+
+
+def debiased_calibration_error(p: Array, t: Array, n_bins: int = 15, weights: Array | None = None) -> float:
+    """Return the `expected_calibration_error` less what chance adds to it: about 0 for perfect calibration.
+
+    Parameters
+    ----------
+    p, t : array (N, O)
+        Probabilities and targets.
+    n_bins : int, >= 1, default 15
+    weights : array (N,), optional
+
+    Returns
+    -------
+    float
+        At least 0.
+
+    Notes
+    -----
+    In each bin, d = (share of correct rows - mean confidence) has variance v = mean of c (1 - c) / n, with confidences
+    c, even where it is 0 in the long run, so that the mean of |d| is too large. The excess is estimated by drawing
+    correct and wrong rows anew, in a world in which the true d are those observed, shrunk by sqrt(1 - sum v / sum d^2),
+    or 0 if chance explains sum d^2 at the level of 5 %.
+
+    References
+    ----------
+    Kumar, Liang, Ma (2019), "Verified uncertainty calibration", for the debiased sum of squares; Roelofs et al. (2022),
+    "Mitigating bias in calibration error estimation".
+    """
+    both, truth = both_classes(p.astype(np.float64)[None])[0], both_classes(t[None])[0]
+    confidence, is_correct = both.max(axis=1), both.argmax(axis=1) == truth.argmax(axis=1)
+    _require_probabilities(confidence[None])
+    confidence = np.minimum(confidence, 1)
+    share = np.full(len(p), 1 / len(p)) if weights is None else weights / weights.sum()
+    bins = (confidence[:, None] > np.arange(1, n_bins) / n_bins).sum(axis=1)
+    in_bin = np.eye(n_bins)[bins] * share[:, None]  # (N, n_bins)
+    deviation = (is_correct - confidence) @ in_bin  # times the share of the bin's rows
+    variance = (confidence * (1 - confidence)) @ in_bin**2
+    squares, by_chance = float((deviation**2).sum()), float(variance.sum())
+    is_larger = squares > by_chance + 1.64 * float(np.sqrt(2 * (variance**2).sum()))
+    shrunk = deviation * (np.sqrt(1 - by_chance / squares) if is_larger else 0)
+    chance = confidence + (shrunk / np.maximum(in_bin.sum(axis=0), 1e-300))[bins]  # of being correct
+    random, draws = generator(0, "bias of the calibration error"), min(200, max(20, 2_000_000 // len(p)))
+    total = 0.0
+    for _ in range(draws):
+        total += float(np.abs(((random.random(len(p)) < chance) - confidence) @ in_bin).sum())
+    bias = total / draws - float(np.abs(shrunk).sum())
+    return max(0.0, float(np.abs(deviation).sum()) - bias)
 
 
 def with_temperature(z: Array, temperature: ArrayLike) -> Array:

@@ -56,6 +56,8 @@ class Metric(NamedTuple):
         per row this is so only where `finish` is `identity`, as the metric is the mean over the values.
     finish : callable, default identity
         Such as the root of a mean square.
+    bounds : (float, float), default (-inf, inf)
+        The range of its scores.
     """
 
     value: Callable[[Array, Array, Array | None], Array]
@@ -66,9 +68,11 @@ class Metric(NamedTuple):
     every_epoch: bool = False
     rows: Callable[[Array, Array], Array] | None = None
     finish: Callable[[Array], Array] = identity
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
 CLASSES, LABELS, VALUES = ("classes",), ("labels",), ("values",)
+SHARE, NOT_NEGATIVE = (0.0, 1.0), (0.0, np.inf)  # bounds
 
 
 def log_loss() -> Metric:
@@ -89,7 +93,7 @@ def log_loss() -> Metric:
         surprisal: Array = -(both_classes(t.astype(np.float64)) * np.log(p)).sum(axis=2)
         return surprisal[:, :, None]
 
-    return Metric(_mean_of(each), CLASSES, False, "log loss", "", True, _rows_of(each))
+    return Metric(_mean_of(each), CLASSES, False, "log loss", "", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def accuracy(threshold: ArrayLike = 0.5) -> Metric:
@@ -111,7 +115,7 @@ def accuracy(threshold: ArrayLike = 0.5) -> Metric:
         is_correct: Array = _class_index(y, threshold) == _class_index(t)
         return is_correct[:, :, None]
 
-    return Metric(_mean_of(each), CLASSES, True, "accuracy", "share", True, _rows_of(each))
+    return Metric(_mean_of(each), CLASSES, True, "accuracy", "share", True, _rows_of(each), bounds=SHARE)
 
 
 def balanced_accuracy(threshold: ArrayLike = 0.5) -> Metric:
@@ -139,7 +143,7 @@ def balanced_accuracy(threshold: ArrayLike = 0.5) -> Metric:
         recall = _correct(counts) / np.where(n_true > 0, n_true, 1)
         return _ratio(recall.sum(axis=1), (n_true > 0).sum(axis=1))
 
-    return Metric(value, CLASSES, True, "balanced accuracy", "share", True)
+    return Metric(value, CLASSES, True, "balanced accuracy", "share", True, bounds=SHARE)
 
 
 def f1(threshold: ArrayLike = 0.5) -> Metric:
@@ -164,7 +168,7 @@ def f1(threshold: ArrayLike = 0.5) -> Metric:
         counts = _confusion(y, t, weights, threshold)
         return _f1_of_classes(counts)[:, 1] if y.shape[2] == 1 else _mean_f1(counts, y, t, weights)
 
-    return Metric(value, CLASSES, True, "F1", "", True)
+    return Metric(value, CLASSES, True, "F1", "", True, bounds=SHARE)
 
 
 def f1_macro(threshold: ArrayLike = 0.5) -> Metric:
@@ -188,7 +192,7 @@ def f1_macro(threshold: ArrayLike = 0.5) -> Metric:
     def value(y: Array, t: Array, weights: Array | None) -> Array:
         return _mean_f1(_confusion(y, t, weights, threshold), y, t, weights, threshold)
 
-    return Metric(value, CLASSES, True, "macro F1", "", True)
+    return Metric(value, CLASSES, True, "macro F1", "", True, bounds=SHARE)
 
 
 def f1_weighted(threshold: ArrayLike = 0.5) -> Metric:
@@ -210,7 +214,7 @@ def f1_weighted(threshold: ArrayLike = 0.5) -> Metric:
         n_true = counts.sum(axis=2)
         return _ratio((_f1_of_classes(counts) * n_true).sum(axis=1), n_true.sum(axis=1))
 
-    return Metric(value, CLASSES, True, "weighted F1", "", True)
+    return Metric(value, CLASSES, True, "weighted F1", "", True, bounds=SHARE)
 
 
 def roc_auc() -> Metric:
@@ -237,7 +241,7 @@ def roc_auc() -> Metric:
         pairs = positive.sum(axis=1) * negative.sum(axis=1)
         return _ratio((np.take_along_axis(positive, order, axis=1) * below).sum(axis=1) / 2, pairs)
 
-    return Metric(_mean_over_columns(area), CLASSES + LABELS, True, "ROC AUC")
+    return Metric(_mean_over_columns(area), CLASSES + LABELS, True, "ROC AUC", bounds=SHARE)
 
 
 def average_precision() -> Metric:
@@ -264,7 +268,7 @@ def average_precision() -> Metric:
         precision = n_true / np.where(n_true > 0, n_true + n_false, 1)
         return _ratio((positive * precision).sum(axis=1), positive.sum(axis=1))
 
-    return Metric(_mean_over_columns(area), CLASSES + LABELS, True, "average precision")
+    return Metric(_mean_over_columns(area), CLASSES + LABELS, True, "average precision", bounds=SHARE)
 
 
 def matthews_correlation(threshold: ArrayLike = 0.5) -> Metric:
@@ -294,7 +298,7 @@ def matthews_correlation(threshold: ArrayLike = 0.5) -> Metric:
         score: Array = covariance / np.sqrt(np.where(variances > 0, variances, np.inf))
         return score
 
-    return Metric(value, CLASSES, True, "MCC", "", True)
+    return Metric(value, CLASSES, True, "MCC", "", True, bounds=(-1.0, 1.0))
 
 
 def brier_score() -> Metric:
@@ -314,7 +318,7 @@ def brier_score() -> Metric:
         squared: Array = ((y.astype(np.float64) - t) ** 2).sum(axis=2, keepdims=True)
         return squared
 
-    return Metric(_mean_of(each), CLASSES, False, "Brier score", "", True, _rows_of(each))
+    return Metric(_mean_of(each), CLASSES, False, "Brier score", "", True, _rows_of(each), bounds=(0.0, 2.0))
 
 
 def calibration_error(bins: int = 15) -> Metric:
@@ -333,7 +337,7 @@ def calibration_error(bins: int = 15) -> Metric:
     def value(y: Array, t: Array, weights: Array | None) -> Array:
         return expected_calibration_error(y.astype(np.float64), t, bins, weights)
 
-    return Metric(value, CLASSES, False, "calibration error", "share", True)
+    return Metric(value, CLASSES, False, "calibration error", "share", True, bounds=SHARE)
 
 
 def label_accuracy(threshold: ArrayLike = 0.5) -> Metric:
@@ -354,7 +358,7 @@ def label_accuracy(threshold: ArrayLike = 0.5) -> Metric:
         share: Array = ((y > threshold) == (t > 0.5)).mean(axis=2, keepdims=True)
         return share
 
-    return Metric(_mean_of(each), LABELS, True, "label accuracy", "share", True, _rows_of(each))
+    return Metric(_mean_of(each), LABELS, True, "label accuracy", "share", True, _rows_of(each), bounds=SHARE)
 
 
 def subset_accuracy(threshold: ArrayLike = 0.5) -> Metric:
@@ -375,7 +379,7 @@ def subset_accuracy(threshold: ArrayLike = 0.5) -> Metric:
         is_correct: Array = ((y > threshold) == (t > 0.5)).all(axis=2, keepdims=True)
         return is_correct
 
-    return Metric(_mean_of(each), LABELS, True, "subset accuracy", "share", True, _rows_of(each))
+    return Metric(_mean_of(each), LABELS, True, "subset accuracy", "share", True, _rows_of(each), bounds=SHARE)
 
 
 def label_f1(threshold: ArrayLike = 0.5) -> Metric:
@@ -403,7 +407,7 @@ def label_f1(threshold: ArrayLike = 0.5) -> Metric:
         scores: Array = 2 * both / np.where(either > 0, either, 1)
         return scores.mean(axis=1)
 
-    return Metric(value, LABELS, True, "label F1", "", True)
+    return Metric(value, LABELS, True, "label F1", "", True, bounds=SHARE)
 
 
 def root_mean_squared_error() -> Metric:
@@ -417,7 +421,9 @@ def root_mean_squared_error() -> Metric:
     def each(y: Array, t: Array) -> Array:
         return _errors(y, t) ** 2
 
-    return Metric(_mean_of(each, np.sqrt), VALUES, False, "RMSE", "target", True, _rows_of(each), np.sqrt)
+    return Metric(
+        _mean_of(each, np.sqrt), VALUES, False, "RMSE", "target", True, _rows_of(each), np.sqrt, bounds=NOT_NEGATIVE
+    )
 
 
 def mean_absolute_error() -> Metric:
@@ -431,7 +437,7 @@ def mean_absolute_error() -> Metric:
     def each(y: Array, t: Array) -> Array:
         return np.abs(_errors(y, t))
 
-    return Metric(_mean_of(each), VALUES, False, "MAE", "target", True, _rows_of(each))
+    return Metric(_mean_of(each), VALUES, False, "MAE", "target", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def median_absolute_error() -> Metric:
@@ -459,7 +465,7 @@ def median_absolute_error() -> Metric:
         median: Array = sum(middles)[:, :, 0] / 2  # type: ignore[index]
         return np.where(np.isnan(errors).any(axis=2), np.nan, median).mean(axis=1)
 
-    return Metric(value, VALUES, False, "median absolute error", "target")
+    return Metric(value, VALUES, False, "median absolute error", "target", bounds=NOT_NEGATIVE)
 
 
 def r2() -> Metric:
@@ -481,7 +487,7 @@ def r2() -> Metric:
         differs = t.max(axis=1) > t.min(axis=1)
         return (1 - _ratio(_weighted_mean(_errors(y, t) ** 2, weights), np.where(differs, spread, 0))).mean(axis=1)
 
-    return Metric(value, VALUES, True, "R2", "", True)
+    return Metric(value, VALUES, True, "R2", "", True, bounds=(-np.inf, 1.0))
 
 
 def mean_absolute_percentage_error() -> Metric:
@@ -499,7 +505,7 @@ def mean_absolute_percentage_error() -> Metric:
     def each(y: Array, t: Array) -> Array:
         return np.abs(_errors(y, t)) / np.maximum(np.abs(t.astype(np.float64)), np.finfo(np.float64).eps)
 
-    return Metric(_mean_of(each), VALUES, False, "MAPE", "share", True, _rows_of(each))
+    return Metric(_mean_of(each), VALUES, False, "MAPE", "share", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def mean_poisson_deviance() -> Metric:
@@ -520,7 +526,7 @@ def mean_poisson_deviance() -> Metric:
         logarithm: Array = np.log(np.where(t > 0, t / y, 1))
         return 2 * (t * logarithm - t + y)
 
-    return Metric(_mean_of(each), VALUES, False, "mean Poisson deviance", "", True, _rows_of(each))
+    return Metric(_mean_of(each), VALUES, False, "mean Poisson deviance", "", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def mean_pinball_loss(quantile: ArrayLike) -> Metric:
@@ -545,7 +551,9 @@ def mean_pinball_loss(quantile: ArrayLike) -> Metric:
         errors = -_errors(y, t)
         return np.maximum(share * errors, (share - 1) * errors)
 
-    return Metric(_mean_of(each), VALUES, False, "mean pinball loss", "target", True, _rows_of(each))
+    return Metric(
+        _mean_of(each), VALUES, False, "mean pinball loss", "target", True, _rows_of(each), bounds=NOT_NEGATIVE
+    )
 
 
 def _threshold(metric: str, threshold: ArrayLike) -> float:

@@ -114,7 +114,7 @@ def below(*folders: str) -> set[str]:
         ("pyarrow", below("pipeline/data/")),
         ("pandas", below("pipeline/tracking/")),
         ("optuna", below("pipeline/search/")),
-        ("scipy", below("pipeline/search/") | {"pipeline/engine/statistics.py"}),
+        ("scipy", below("pipeline/search/", "pipeline/engine/uncertainty/")),
         ("hydra", {"pipeline/config/compose.py", "pipeline/config/hydra_sources.py"}),
         ("omegaconf", {"pipeline/config/compose.py", "pipeline/config/hydra_sources.py"}),
         ("sklearn", below("pipeline/data/", "pipeline/stages/", "nncore/sklearn/")),

@@ -25,10 +25,11 @@ from pipeline.engine.selection import SelectionSettings
 from pipeline.reports.page import Reporting
 from pipeline.search.base import Search
 from pipeline.search.space import Space
+from pipeline.stages.baselines import Baselines
 from pipeline.stages.cache import StageCache
 from pipeline.tracking.base import Tracking
 
-StageName = Literal["load", "split", "prepare", "reduce", "sweep", "evaluate"]
+StageName = Literal["load", "split", "prepare", "reduce", "baselines", "sweep", "evaluate"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -133,6 +134,7 @@ class Settings:
     budget: Budget
     stacks: PackingSettings
     select: SelectionSettings
+    baselines: Baselines
     execution: Backend
     cache: StageCache
     stages: dict[StageName, TaskOptions]

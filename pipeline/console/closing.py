@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.components.scores import in_words
+from pipeline.components.scores import in_words, label, number
+from pipeline.console.baselines import baseline_lines
 from pipeline.runs.names import run_folders
 from pipeline.tracking.view import view_address
 
@@ -24,7 +25,12 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     n, ensemble = best["networks"], summary["ensemble"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
     names = summary["headline"]
-    lines = {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
+    baselines = baseline_lines(summary)
+    lines = {name: text for name, text in baselines.items() if name == "baseline"}  # first, as it matters most
+    lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
+    if corrected := best["corrected"]:
+        shown = number(corrected["metric"], corrected["value"])
+        lines["corrected"] = f"{label(corrected['metric'])} {shown} for having been the best of {corrected['trials']:,}"
     lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
@@ -33,9 +39,35 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
-    for number, warning in enumerate(summary["data_warnings"], start=1):
-        lines[f"warning {number}"] = warning.partition("; ")[0]
+    lines |= baselines
+    lines |= _adjustment_lines(summary)
+    for position, warning in enumerate(summary["data_warnings"], start=1):
+        lines[f"warning {position}"] = warning.partition("; ")[0]
     lines["folder"] = str(folder)
+    return lines
+
+
+def _adjustment_lines(summary: dict[str, Any]) -> dict[str, str]:
+    """What was fitted to validation rows after the training: calibration, threshold and intervals."""
+    calibration, threshold, intervals = summary["calibration"], summary["threshold"], summary["intervals"]
+    lines = {}
+    if calibration and calibration["applied"]:
+        name = "temperature" if calibration["method"] == "temperature" else "Platt"
+        before, after = (number("log_loss", calibration[f"log_loss_{when}"]) for when in ("before", "after"))
+        lines["calibration"] = f"{name} scaling: log loss {after} instead of {before} on validation rows"
+    if threshold and threshold["value"] != 0.5:
+        metric = threshold["metric"]
+        before, after = (number(metric, threshold[f"score_{when}"]) for when in ("before", "after"))
+        lines["threshold"] = f"{threshold['value']:.3f}: {label(metric)} {after} instead of {before} on validation rows"
+    if intervals and intervals["half_width"] is None:
+        lines["intervals"] = f"none: {intervals['notes'][0]}"
+    elif intervals:
+        widths = intervals["half_width"]
+        by_target = widths.items() if isinstance(widths, dict) else [("", widths)]
+        texts = [f"{target} \u00b1 {width:.4g}".strip() for target, width in by_target]
+        about = "" if intervals["exact"] else "about "
+        typical = " in the median" if intervals["relative_to_deviation"] else ""
+        lines["intervals"] = f"{about}{intervals['coverage']:.0%} of new values: {', '.join(texts)}{typical}"
     return lines
 
 
@@ -48,7 +80,8 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
         if view_command:
             lines["MLflow UI"] = view_command
         server = "http://127.0.0.1:5000" if view_command else tracked["tracking_uri"].rstrip("/")
-        address = view_address(server, tracked["experiment_id"], tracked["view"], summary["run_id"])
+        experiment, view = tracked["experiment_id"], tracked["view"]
+        address = view_address(server, experiment, view) if view else f"{server}/#/experiments/{experiment}/runs"
         lines["then open" if view_command else "MLflow UI"] = address
     _print(console, lines)
 

@@ -45,13 +45,13 @@ class JsonOutput:
         """See Output."""
         self._progress(progress)
 
-    def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
         """See Output."""
         trials = [
             {"rank": rank, "trial": trial.key, "parameters": trial.parameters, "mean": trial.mean}
             for rank, trial in enumerate(ranking.trials[:10], start=1)
         ]
-        self._write("leaderboard", trials=trials)
+        self._write("leaderboard", trials=trials, baselines=baselines)
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output; the summary contains it."""

@@ -1,14 +1,15 @@
 """The leaderboard, in the terminal and as a file."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.engine.ranking import Ranking
-from pipeline.engine.statistics import TEST
+from pipeline.engine.ranking import Ranking, tie_sentence
 from pipeline.runs.records import TrialRecord
 
 
@@ -25,8 +26,10 @@ def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[Tria
         writer.writerows(rows)
 
 
-def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: int = 10) -> None:
-    """Print the best trials as a table, and notes about ties, the Pareto front and trials without a result."""
+def print_leaderboard(
+    console: Console, ranking: Ranking, n_trials: int, baselines: Mapping[str, Any], top: int = 10
+) -> None:
+    """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result."""
     trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
     metrics = [name for name in trials[0].mean if name.startswith("validation/")] + ["train/loss"]
     over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
@@ -39,6 +42,12 @@ def print_leaderboard(console: Console, ranking: Ranking, n_trials: int, top: in
     for rank, trial in enumerate(trials[:top]):
         labels = trial.labels if others else trial.labels[:2]
         table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *_scores(trial, metrics))
+    for number, baseline in enumerate(baselines.values()):
+        if not number:
+            table.add_section()
+        scores = [baseline["validation"].get(name.removeprefix("validation/")) for name in metrics]
+        shown = ["" if score is None else f"{score:.4f}" for score in scores]
+        table.add_row("", baseline["label"], *[""] * (1 + len(others)), *shown)
     console.print(table)
     for line in _notes(ranking, n_trials):
         console.print(line, soft_wrap=True)
@@ -50,10 +59,8 @@ def _marks(ranking: Ranking, rank: int) -> str:
 
 def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     notes = []
-    if ranking.tied:
-        notes.append(
-            f"= {sum(ranking.tied)} of {len(ranking.tied)} trials do not differ significantly from the best: {TEST}"
-        )
+    if sentence := tie_sentence(ranking):
+        notes.append(f"= {sentence}")
     if ranking.front:
         notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: no other trial dominates them")
     if n_trials > len(ranking.trials):
@@ -70,13 +77,13 @@ def _scores(result: TrialRecord, metrics: list[str]) -> list[str]:
 
 def _ranked_row(at: int, ranking: Ranking) -> dict[str, object]:
     result, scores = ranking.trials[at], {}
-    std, intervals = result.std, ranking.intervals[at]
-    for name, value in result.mean.items():
+    std = result.std
+    for name, (value, low, high) in ranking.estimates[at].items():
         scores[name] = value
-        if len(result.networks) > 1:
+        if len(result.networks) > 1 and name in std:
             scores[f"{name} std"] = std[name]
-        if name in intervals:
-            scores[f"{name} 95% +-"] = intervals[name]
+        if low is not None and high is not None:
+            scores |= {f"{name} 95% low": low, f"{name} 95% high": high}
     row = _row(result) | {"rank": at + 1}
     marks = {name: marked[at] for name, marked in (("tied", ranking.tied), ("pareto", ranking.front)) if marked}
     return row | scores | marks

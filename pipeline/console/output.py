@@ -43,8 +43,8 @@ class Output(Protocol):
     def swept(self, progress: SweepProgress) -> None:
         """The sweep is finished."""
 
-    def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
-        """The ranked trials; `n_trials` counts those without a result, too."""
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
+        """The ranked trials; `n_trials` counts those without a result, too. Baselines as in the summary."""
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """The champion and its scores."""
@@ -88,9 +88,9 @@ class LineOutput:
         """See Output."""
         self._progress.close(progress)
 
-    def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
         """See Output."""
-        print_leaderboard(self._console, ranking, n_trials)
+        print_leaderboard(self._console, ranking, n_trials, baselines)
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
@@ -130,7 +130,7 @@ class QuietOutput:
     def swept(self, progress: SweepProgress) -> None:
         """See Output."""
 
-    def leaderboard(self, ranking: Ranking, n_trials: int) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
         """See Output."""
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:

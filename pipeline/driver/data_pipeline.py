@@ -57,12 +57,17 @@ class DataPipeline:
     task : str
         "classification", "regression" or "multilabel".
     n_folds : int
+    graph : StageGraph
+        All calls of stages; it exists from the beginning.
+    development_rows, test_rows : StageResult
+        The Development rows and the test rows, which may not have been requested.
     """
 
     def __init__(self, settings: Settings, executor: Executor, observer: StageObserver) -> None:
         self._settings, self._executor, self._observer = settings, executor, observer
-        self._graph = StageGraph(executor, settings.cache, settings.stages)
+        self.graph = StageGraph(executor, settings.cache, settings.stages)
         self._view_shapes: dict[str, ViewShape] = {}  # by content hash of the view
+        self._beside: list[StageResult] = []
         self._dropped = tuple(getattr(settings.data, "drop", ()))
         settings.cache.begin()
         source, content = settings.data, settings.data.content()
@@ -71,8 +76,8 @@ class DataPipeline:
             None if content is None else content_hash("load", load_dataset, source, content, part)
             for part in ("dataset", "card")
         ]
-        self._dataset, self._loaded_card = self._graph.call("load", hashes, load_dataset, source)
-        self._graph.request([self._loaded_card])
+        self._dataset, self._loaded_card = self.graph.call("load", hashes, load_dataset, source)
+        self.graph.request([self._loaded_card])
         executor.broadcast(load_loops)
 
     def load_and_split(self) -> None:
@@ -90,7 +95,7 @@ class DataPipeline:
             content_hash("split", split_dataset, settings.split, self.card["digest"], readings, self._dropped, part)
             for part in ("development", "test", "report")
         ]
-        self._development, self._test, split_report = self._graph.call(
+        self.development_rows, self.test_rows, split_report = self.graph.call(
             "split", hashes, split_dataset, settings.split, self._dataset, self._dropped
         )
         self.n_folds, warnings = self._value("split", split_report)
@@ -100,24 +105,24 @@ class DataPipeline:
     @property
     def development(self) -> Future:
         """The Development rows."""
-        self._graph.request([self._development])
-        return self._development.future
+        self.graph.request([self.development_rows])
+        return self.development_rows.future
 
     @property
     def test(self) -> Future:
         """The test rows. Nothing reads them before the first call."""
-        self._graph.request([self._test])
-        return self._test.future
+        self.graph.request([self.test_rows])
+        return self.test_rows.future
 
     @property
     def n_cached(self) -> int:
         """Number of results that were found in the cache."""
-        return self._graph.n_cached
+        return self.graph.n_cached
 
     @property
     def n_computed(self) -> int:
         """Number of calls that were made because the cache lacked a result."""
-        return self._graph.n_computed
+        return self.graph.n_computed
 
     def views(self, pairs: Sequence[tuple[Preprocessor, Reduction]]) -> list[tuple[PreparedFold, ...]]:
         """Prepare and reduce the rows of all folds.
@@ -142,14 +147,16 @@ class DataPipeline:
         distinct = dict(zip(keys, pairs, strict=True))
         folds = {key: self._views_of(*pair) for key, pair in distinct.items()}
         views = list(dict.fromkeys(chain(*folds.values())))
-        self._graph.request(views)
+        self.graph.request(views)
         for stage in ("prepare", "reduce"):
-            self._graph.wait(stage)
+            self.graph.wait(stage)
             if first:
                 self._observer.stage_finished(stage)
         prepared = self._prepared_folds(views)
+        if first:
+            self.graph.request(self._beside)  # before the prepared rows, which they need, are released
         reduced = [view for view in views if view.call.stage == "reduce"]
-        self._graph.release({needed for view in reduced for needed in view.call.inputs} - {*views})
+        self.graph.release({needed for view in reduced for needed in view.call.inputs} - {*views})
         if first:
             self._observer.say(self._summary([*distinct.values()]))
             self._warn(self._constant_columns(pairs[0][0]))
@@ -157,12 +164,24 @@ class DataPipeline:
             self._observer.views_added(len(views), time.monotonic() - start)
         return [tuple(prepared[view] for view in folds[key]) for key in keys]
 
+    def prepared(self, prepare: Preprocessor) -> list[StageResult]:
+        """Describe the calls that prepare the rows of each fold."""
+        rows = self.development_rows
+        views: list[StageResult] = []
+        for fold in range(self.n_folds):
+            prepare_hash = content_hash("prepare", prepare, fold, rows.content_hash)
+            views += self.graph.call("prepare", [prepare_hash], prepare, rows, fold)
+        return views
+
+    def start_beside(self, results: Sequence[StageResult]) -> None:
+        """Request these results, which no network needs, as soon as networks can be trained."""
+        self._beside += results
+
     def _views_of(self, prepare: Preprocessor, reduction: Reduction) -> list[StageResult]:
         """Describe the calls that lead to the view of each fold. Reductions that share a fit share the call of it."""
-        call, views = self._graph.call, []
-        for fold in range(self.n_folds):
-            prepare_hash = content_hash("prepare", prepare, fold, self._development.content_hash)
-            (view,) = call("prepare", [prepare_hash], prepare, self._development, fold)
+        call, views = self.graph.call, []
+        for view in self.prepared(prepare):
+            prepare_hash = view.content_hash
             if reduction.shared is not None:
                 fit_hash = content_hash("fit", reduction.shared, prepare_hash)
                 (fitted,) = call("reduce", [fit_hash], reduction.shared.fit, view)
@@ -201,9 +220,9 @@ class DataPipeline:
 
     def _value(self, stage: StageName, result: StageResult) -> Any:
         """Fetch a small result of a stage, when the whole stage has finished."""
-        self._graph.request([result])
+        self.graph.request([result])
         value = self._executor.fetch(result.future)
-        self._graph.wait(stage)
+        self.graph.wait(stage)
         self._observer.stage_finished(stage)
         return value
 

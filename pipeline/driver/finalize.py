@@ -6,29 +6,37 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from nncore.components import Component
 from pipeline.backends.base import Future
+from pipeline.components.scores import LOSS
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
+from pipeline.engine.uncertainty.assessment import Assessment
 from pipeline.runs.records import NetworkRecord, TrialRecord
+from pipeline.search.base import SingleRungSampler
 from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
+from pipeline.stages.assess import Axis, assess
+from pipeline.stages.calibrate import Adjustment, adjusted, fit_adjustment, held_out, held_out_by_mixture
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
-from pipeline.stages.evaluate import assemble, evaluate
+from pipeline.stages.evaluate import assemble, evaluate, evaluate_intervals
 from pipeline.stages.publish import example_rows, onnx_file, publish
+from pipeline.stages.split import Grouped, TimeSplit
 
 MAX_CANDIDATES = 60  # networks from which an ensemble is selected: those of the best trials
-MAX_ANSWERS = 1 << 28  # numbers that all networks predict for the validation rows: 1 GB in float32
+MAX_ANSWERS = 1 << 26  # numbers that all networks predict for the validation rows: 256 MB in float32
 
 
 @dataclass(frozen=True)
 class SelectedEnsemble:
-    """An ensemble: the model by reference, and its part of the summary."""
+    """An ensemble: the model by reference, what was fitted to its predictions, and its part of the summary."""
 
     model: Future
+    adjustment: Adjustment
     summary: dict[str, Any]
 
 
@@ -46,12 +54,27 @@ class Finalizer:
     def __init__(self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer) -> None:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
         self._options = context.settings.stages["evaluate"]
+        self._adjustments: dict[str, Adjustment] = {}  # by key of the network
+
+    def calibrate(self, champion: TrialRecord) -> Adjustment:
+        """Fit calibration, threshold and interval of the champion, which `model` returns with them from now on.
+
+        They are fitted to the validation rows of all folds, which its networks of the first seed predict.
+        """
+        seed = min(network.replicate.seed for network in champion.networks)
+        networks = [network for network in champion.networks if network.replicate.seed == seed]
+        order, parts = self._by_stack(held_out, networks)
+        adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts)
+        self._adjustments |= dict.fromkeys([network.key for network in champion.networks], adjustment)
+        return adjustment
 
     def model(self, network: NetworkRecord) -> Future:
         """Return the model of one network, from raw row to prediction."""
         stack, selector = self._selected_weights(network)
         trained = self._engine.networks[network.key]
-        return self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
+        model = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
+        adjustment = self._adjustments.get(network.key)
+        return self._submit(adjusted, model, adjustment) if adjustment else model
 
     def test_scores(self, champion: TrialRecord) -> list[dict[str, float]]:
         """Return the scores of each of its networks on the test rows."""
@@ -69,17 +92,42 @@ class Finalizer:
         counts, loss = self._context.executor.fetch(selection)
         selected = {network.key: count for network, count in zip(candidates, counts, strict=True) if count}
         models = [self.model(network) for network in candidates if network.key in selected]
-        model = self._submit(build_ensemble, [*selected.values()], *models)
-        test = self._context.executor.fetch(self._test(model))
-        return SelectedEnsemble(model, {"networks": selected, "validation": {"loss": loss}, "test": test})
+        mixture = self._submit(held_out_by_mixture, first.fold.data, first.architecture, counts, positions, *moments)
+        adjustment = self._fit_adjustment([0], [mixture], "its networks were chosen by the same rows")
+        model = self._submit(adjusted, self._submit(build_ensemble, [*selected.values()], *models), adjustment)
+        summary = {
+            "networks": selected,
+            "validation": {"loss": loss},
+            "test": self._context.executor.fetch(self._test(model)),
+            "test_intervals": self.test_intervals(model),
+            **adjustment.summary,
+        }
+        return SelectedEnsemble(model, adjustment, summary)
 
-    def answers(self, ranking: Ranking) -> Future:
-        """Return what the networks of the best trials predict for the rows that they were not trained on, by reference.
+    def assess(self, trials: Sequence[TrialRecord]) -> Assessment:
+        """Say how good the trials are, from their answers for the rows that their networks were not trained on.
 
-        These are the trials that were trained to the end, the champion and, if none was, all trials; the best of them
-        if they are too many, see `has_all_answers`.
+        Parameters
+        ----------
+        trials : sequence of TrialRecord
+            Those that can be ranked, best first.
         """
-        trials = self._answering(ranking)[: self._n_answers(ranking)]
+        best = [trial for trial in trials if trial.completed] or list(trials)
+        best = best if trials[0] in best else [trials[0], *best]
+        shapes = [self._engine.networks[network.key].fold.view_shape for network in trials[0].networks]
+        n_fitting = max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
+        self.answers = self._answers(best[:n_fitting])
+        axes = self._axes(best[:n_fitting]) if isinstance(self._context.variants.sampler, SingleRungSampler) else {}
+        name = self._context.settings.select.metric
+        selected = None if name == LOSS else Component(f"nncore.metrics.{name}")
+        is_complete = len(best) <= n_fitting
+        assessment: Assessment = self._context.executor.fetch(
+            self._submit(assess, self.answers, self._data.task, selected, axes, is_complete)
+        )
+        return assessment
+
+    def _answers(self, trials: Sequence[TrialRecord]) -> Future:
+        """What the networks of the trials predict for the rows that they were not trained on, by reference."""
         places, networks = [], []
         for number, trial in enumerate(trials):
             seeds = sorted({network.replicate.seed for network in trial.networks})
@@ -92,25 +140,52 @@ class Finalizer:
             collect_answers, self._data.development, keys, [places[number] for number in order], *predictions
         )
 
-    def has_all_answers(self, ranking: Ranking) -> bool:
-        """Whether `answers` holds those of all trials that were trained to the end."""
-        return self._n_answers(ranking) >= len(self._answering(ranking))
+    def _axes(self, trials: Sequence[TrialRecord]) -> dict[str, Axis]:
+        """The optimizers and the regularizers, with what else must be equal to compare them: all but their settings."""
+        found = {}
+        for axis, tuned in (("optimizer", "regularizer"), ("regularizer", "optimizer")):
+            if all(axis in trial.parameters for trial in trials):
+                contexts = [
+                    tuple(
+                        (name, str(value))
+                        for name, value in sorted(trial.parameters.items())
+                        if name != axis and not name.startswith((f"{axis}.", f"{tuned}."))
+                    )
+                    for trial in trials
+                ]
+                values = tuple(str(trial.parameters[axis]) for trial in trials)
+                found[axis] = Axis(values, tuple(contexts))
+        return found
 
-    def _answering(self, ranking: Ranking) -> list[TrialRecord]:
-        completed = [trial for trial in ranking.trials if trial.completed or trial is ranking.champion]
-        return completed if any(trial.completed for trial in completed) else ranking.trials
+    def test_intervals(self, model: Future) -> dict[str, tuple[float, float]]:
+        """Return 95 % confidence intervals of a model's scores on the test rows."""
+        intervals: dict[str, tuple[float, float]] = self._context.executor.fetch(
+            self._submit(evaluate_intervals, model, self._data.test, self._data.task)
+        )
+        return intervals
 
-    def _n_answers(self, ranking: Ranking) -> int:
-        """How many trials `answers` can hold, at least 1."""
-        networks = ranking.champion.networks
-        shapes = [self._engine.networks[network.key].fold.view_shape for network in networks]
-        return max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
+    def _fit_adjustment(self, folds: list[int], parts: list[Future], *approximations: str) -> Adjustment:
+        """Fit what the settings ask for to validation rows of these folds; approximations make intervals inexact."""
+        settings, n_trials = self._context.settings, len(self._engine.records.trials)
+        reasons = [*approximations]
+        if n_trials > 1:
+            reasons.append(f"the best of {n_trials} trials was chosen by the same rows")
+        if len(folds) > 1:
+            reasons.append("the errors are those of the networks of all folds, of which the first is the model")
+        if isinstance(settings.split, TimeSplit):
+            reasons.append("later rows may differ from the validation rows")
+        if isinstance(settings.split, Grouped):
+            reasons.append("rows of one group are alike")
+        arguments = (self._data.development, settings.select, reasons, folds, *parts)
+        adjustment: Adjustment = self._context.executor.fetch(self._submit(fit_adjustment, *arguments))
+        return adjustment
 
-    def diagnose(self, champion: TrialRecord) -> None:
+    def diagnose(self, champion: TrialRecord, adjustment: Adjustment) -> None:
         """Write what plots show of the champion's first network into the run's folder."""
         network = champion.networks[0]
         view = self._engine.networks[network.key].fold.data
         diagnosis = self._context.executor.fetch(self._submit(diagnose, self.model(network), view, self._data.test))
+        diagnosis["calibration"] = adjustment.reliability
         path = self._context.run_folder.folder / "diagnosis.json"
         path.write_text(json.dumps(diagnosis), encoding="utf-8")
 

@@ -34,7 +34,7 @@ def network_factory(
             for replicate in replicates:
                 fold = folds[replicate.fold]
                 architecture = variants.architecture(variant, fold.view_shape, data.task)
-                network = variant.build_network(request.trial, replicate.key(request.trial.key), replicate.seed)
+                network = variant.build_network(request.trial, replicate.key(request.trial.key), replicate.network_seed)
                 learning = (network.seed, network.optimizer, network.regularizers, network.schedule)
                 hashed = settings_hash("network", shared_hash(fold.content_hash, architecture), *learning)
                 networks.append(TrialNetwork(network, architecture, fold, hashed))

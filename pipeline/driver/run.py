@@ -24,11 +24,12 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
+from pipeline.driver.baselines import BaselineRuns
 from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import network_factory
-from pipeline.driver.summary import best_summary, repeated_message, sweep_summary, work_summary
+from pipeline.driver.summary import best_summary, effects_summary, repeated_message, sweep_summary, work_summary
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
@@ -96,11 +97,16 @@ def _run_stages(context: RunContext, warning: str) -> None:
     context.variants.check(data.task)
     metric = context.settings.select.metric
     run_folder.summary["headline"] = headline(data.task, data.card["targets"], metric)
+    baselines = BaselineRuns(context, data)
     trainer, engine = _sweep_engine(context, data)
     _sweep(context, engine, trainer)
     run_folder.summary["work"]["cached_stages"] = data.n_cached
-    ranking = _select(context, engine)
-    _evaluate_and_publish(context, Finalizer(context, data, engine, trainer), trainer, ranking)
+    run_folder.summary["baselines"] = baselines.validated() or None
+    run_folder.time("baselines")
+    finalizer = Finalizer(context, data, engine, trainer)
+    ranking = _select(context, engine, finalizer)
+    _evaluate_and_publish(context, finalizer, trainer, ranking)
+    run_folder.summary["baselines"] = baselines.tested(run_folder.summary["baselines"] or {}) or None
     run_folder.write_summary()
     output.champion(run_folder.summary, run_folder.folder)
 
@@ -165,12 +171,12 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         context.output.say(message)
 
 
-def _select(context: RunContext, engine: Engine) -> Ranking:
+def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Ranking:
     """Rank the trials, show and write the leaderboard."""
     run_folder, trials = context.run_folder, list(engine.records.trials.values())
-    ranking = ranked(engine.records, context.settings.select, engine.overlap, engine.n_parameters)
-    write_leaderboard(run_folder.folder / "leaderboard.csv", ranking, trials)
-    if ranking is None:
+    path = run_folder.folder / "leaderboard.csv"
+    if not (best := engine.records.ranking()):
+        write_leaderboard(path, None, trials)
         run_folder.write_summary()
         _report_written(lambda: context.settings.report.write(run_folder.folder), run_folder, context.output)
         n_diverged = sum(trial.diverged for trial in trials)
@@ -189,7 +195,9 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
             f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "
             "(leaderboard.csv says in which epoch); choose smaller learning rates"
         )
-    context.output.leaderboard(ranking, len(trials))
+    ranking = ranked(engine.records, context.settings.select, finalizer.assess(best), engine.n_parameters)
+    write_leaderboard(path, ranking, trials)
+    context.output.leaderboard(ranking, len(trials), run_folder.summary["baselines"] or {})
     run_folder.time("select")
     return ranking
 
@@ -197,11 +205,17 @@ def _select(context: RunContext, engine: Engine) -> Ranking:
 def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> None:
     """Score the champion and the ensemble on the test rows, once, and publish one of them."""
     champion, select, run_folder = ranking.champion, context.settings.select, context.run_folder
+    adjustment = finalizer.calibrate(champion)
     ensemble = finalizer.ensemble(ranking) if select.ensemble else None
     best = run_folder.summary["best"] = best_summary(ranking, finalizer.test_scores(champion))
+    best["test_intervals"] = finalizer.test_intervals(finalizer.model(champion.networks[0]))
+    run_folder.summary["effects"] = effects_summary(ranking)
     run_folder.summary["ensemble"] = ensemble and ensemble.summary
     run_folder.time("evaluate")
-    model = ensemble.model if ensemble and select.publish == "ensemble" else finalizer.model(champion.networks[0])
+    model = finalizer.model(champion.networks[0])
+    if ensemble and select.publish == "ensemble":
+        model, adjustment = ensemble.model, ensemble.adjustment
+    run_folder.summary |= adjustment.summary
     run_folder.summary["model"] |= finalizer.publish(model)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     if best["networks"] > 1:
@@ -210,7 +224,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
-    finalizer.diagnose(champion)
+    finalizer.diagnose(champion, adjustment)
     run_folder.time("publish")
 
 

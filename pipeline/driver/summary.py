@@ -4,9 +4,10 @@ from collections.abc import Collection
 from statistics import fmean, stdev
 from typing import Any
 
-from pipeline.engine.ranking import Ranking
+from pipeline.engine.ranking import Ranking, tie_sentence
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
+from pipeline.engine.uncertainty.correction import METHOD
 from pipeline.runs.records import NetworkRecord, TrialRecord
 from pipeline.search.base import Sampler
 
@@ -52,12 +53,17 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
     tests : list of dict
         By network of the champion, its metrics on the test rows. The first network is the model.
     """
-    champion = ranking.champion
-    mean, std = champion.mean, champion.std
-    intervals = ranking.intervals[ranking.trials.index(champion)]
+    champion, assessment = ranking.champion, ranking.assessment
+    std, estimates = champion.std, ranking.estimates[ranking.trials.index(champion)]
     scores = {
-        name.removeprefix("validation/"): {"mean": mean[name], "std": std[name], "interval": intervals.get(name)}
-        for name in mean
+        name.removeprefix("validation/"): {
+            "mean": value,
+            "std": std.get(name),
+            "interval": None if low is None or high is None else (high - low) / 2,
+            "low": low,
+            "high": high,
+        }
+        for name, (value, low, high) in estimates.items()
         if name != "train/loss"
     }
     by_metric = {name: [test[name] for test in tests] for name in tests[0]}
@@ -72,7 +78,31 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
             for name, values in by_metric.items()
         },
         "tied": sum(ranking.tied) if ranking.tied else None,
+        "tied_sentence": tie_sentence(ranking),
+        "estimand": assessment.estimand,
+        "n_rows": assessment.n_rows,
+        "corrected": _corrected_summary(ranking),
     }
+
+
+def _corrected_summary(ranking: Ranking) -> dict[str, Any] | None:
+    """The champion's score with the correction for having been chosen, if it is the best of all trials."""
+    corrected = ranking.assessment.corrected
+    if corrected is None or ranking.assessment.trials[corrected.best] != ranking.champion.key:
+        return None
+    return {
+        "metric": ranking.metric.removeprefix("validation/"),
+        "raw": corrected.raw,
+        "value": corrected.value,
+        "trials": len(ranking.assessment.trials),
+        "method": METHOD,
+    }
+
+
+def effects_summary(ranking: Ranking) -> dict[str, Any] | None:
+    """How good each optimizer and each regularizer is, best first; None where they cannot be compared."""
+    effects = {axis: [effect._asdict() for effect in found] for axis, found in ranking.assessment.effects.items()}
+    return {"metric": ranking.metric.removeprefix("validation/"), **effects} if effects else None
 
 
 def _counts(records: Collection[NetworkRecord | TrialRecord]) -> dict[str, int]:

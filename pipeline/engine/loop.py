@@ -186,13 +186,6 @@ class Engine:
         self._trainer.checkpoints.delete_unused()
         check_trained(self.records, self._budget)
 
-    @property
-    def overlap(self) -> float:
-        """The correction for folds that share training rows, n_validation / n_train; 0 with one fold."""
-        view_shape = next(iter(self.networks.values())).fold.view_shape
-        several_folds = any(replicate.fold for replicate in self.records.replicates)
-        return view_shape.n_validation / view_shape.n_train if several_folds else 0.0
-
     def n_parameters(self, trial: str) -> int:
         """How many parameters each network of a trial has."""
         return self.networks[self.records.trials[trial].networks[0].key].architecture.n_parameters

@@ -1,11 +1,15 @@
 """The order of the trials: the best, how certain that is, which trials tie with it, and the Pareto front."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nncore.kernels.backend import Array
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import SelectionSettings
-from pipeline.engine.statistics import interval, pareto_front, repeats, simplest, tied
+from pipeline.engine.uncertainty.assessment import Assessment, Estimate
 from pipeline.runs.records import TrialRecord, smaller_is_better
 
 
@@ -15,62 +19,61 @@ class Ranking:
 
     Parameters
     ----------
+    metric : str
+        What they are ranked by, such as "validation/loss".
     trials : list of TrialRecord
-    intervals : list of dict of str to float
-        By trial and metric, half the width of the 95 % confidence interval of the mean; {} for a single network.
+    estimates : list of dict of str to Estimate
+        By trial and metric, such as "validation/loss": the mean over the trial's networks, and its 95 % confidence
+        interval where one is known.
     tied : list of bool or None
-        Which trials cannot be distinguished from the best; None if there is nothing to test by.
+        Which trials cannot be told apart from the best; None if nothing can be said.
     front : list of bool or None
         Which trials are on the Pareto front; None with one objective.
     champion : TrialRecord
         The best, or the simplest of the tied ones.
+    assessment : Assessment
+        Of the trials that were trained to the end.
     """
 
+    metric: str
     trials: list[TrialRecord]
-    intervals: list[dict[str, float]]
+    estimates: list[dict[str, Estimate]]
     tied: list[bool] | None
     front: list[bool] | None
     champion: TrialRecord
+    assessment: Assessment
 
 
 def ranked(
-    records: SweepRecords, select: SelectionSettings, correction: float, n_parameters: Callable[[str], int]
-) -> Ranking | None:
-    """Rank the trials.
+    records: SweepRecords, select: SelectionSettings, assessment: Assessment, n_parameters: Callable[[str], int]
+) -> Ranking:
+    """Rank the trials that have a result, of which there must be one.
 
     Parameters
     ----------
     records : SweepRecords
     select : SelectionSettings
-    correction : float, >= 0
-        How much the scores of the folds depend on each other; see `pipeline.engine.statistics`.
+    assessment : Assessment
+        Of the best trials, in their order.
     n_parameters : callable
         From a trial's key, how many parameters each of its networks has.
-
-    Returns
-    -------
-    Ranking or None
-        None if no trial can be ranked.
     """
     trials = records.ranking()
-    if not trials:
-        return None
-    n_folds = len({replicate.fold for replicate in records.replicates})
-    scores = {
-        name: [repeats([network.final_metrics[name] for network in trial.networks], n_folds) for trial in trials]
-        for name in trials[0].mean
-    }  # by metric, (trials, repeats)
-    tests = tied(scores[records.metric], 0, correction)
-    ties = None if tests is None else tests.tied.tolist()
+    numbers = {key: number for number, key in enumerate(assessment.trials)}
+    ties = None
+    if assessment.comparison:
+        ties = [trial.key in numbers and bool(assessment.comparison.tied[numbers[trial.key]]) for trial in trials]
     champion = trials[0]
     if select.simplest and ties:
         candidates = [rank for rank, is_tied in enumerate(ties) if is_tied]
         sizes = [(n_parameters(trials[rank].key), len(trials[rank].parameters), rank) for rank in candidates]
         champion = trials[candidates[simplest(sizes)]]
-    intervals: list[dict[str, float]] = []
-    for rank in range(len(trials)):
-        halves = {name: interval(rows[rank].tolist(), correction) for name, rows in scores.items()}
-        intervals.append({name: half for name, half in halves.items() if half is not None})
+    estimates = []
+    for trial in trials:
+        known = assessment.estimates[numbers[trial.key]] if trial.key in numbers else {}
+        of_validation = {f"validation/{name}": estimate for name, estimate in known.items()}
+        means = {name: Estimate(value) for name, value in trial.mean.items()}
+        estimates.append(means | {n: e._replace(value=trial.mean.get(n, e.value)) for n, e in of_validation.items()})
     front = None
     if select.tradeoffs:
         objectives = [
@@ -84,4 +87,72 @@ def ranked(
             for trial in trials
         ]
         front = pareto_front(objectives).tolist()
-    return Ranking(trials, intervals, ties, front, champion)
+    return Ranking(records.metric, trials, estimates, ties, front, champion, assessment)
+
+
+def tie_sentence(ranking: Ranking) -> str | None:
+    """Which trials cannot be told apart from the best, and what that means; None if nothing can be said."""
+    comparison, n_rows = ranking.assessment.comparison, ranking.assessment.n_rows
+    if comparison is None:
+        return None
+    n, n_tied = len(ranking.assessment.trials), int(comparison.tied.sum())
+    how = f"(5 % level, paired on {n_rows:,} rows, corrected for the number of trials)"
+    if comparison.kind == "settings":
+        return f"{n_tied:,} of {n:,} settings cannot be told apart from the best {how}"
+    return (
+        f"{n_tied:,} of {n:,} networks cannot be told apart from the best {how}; whether their settings differ cannot "
+        "be known from one network each: training.seeds=3 or split.folds=5 shows it"
+    )
+
+
+def pareto_front(objectives: ArrayLike) -> Array:
+    """Which trials no other trial dominates.
+
+    Parameters
+    ----------
+    objectives : array (T, M), M >= 1
+        Smaller is better.
+
+    Returns
+    -------
+    bool array (T,)
+
+    Notes
+    -----
+    A trial dominates another if it is nowhere worse and somewhere better; equal trials are in or out together. A trial
+    with an objective that is not finite is never in.
+
+    Examples
+    --------
+    >>> pareto_front([[0.1, 500], [0.2, 100], [0.3, 300]]).tolist()
+    [True, True, False]
+    """
+    values = np.asarray(objectives, np.float64)
+    on_front = np.all(np.isfinite(values), axis=1)
+    distinct, indices = np.unique(values[on_front], axis=0, return_inverse=True)
+    front, size = np.empty_like(distinct.T), 0  # (M, trials on the front so far)
+    good = np.zeros(len(distinct), bool)
+    for index, point in enumerate(distinct):  # by the first objective, then the next: only earlier ones can dominate
+        if not (front[1:, :size] <= point[1:, None]).all(axis=0).any():
+            front[:, size], good[index] = point, True
+            size += 1
+    on_front[on_front] = good[indices.reshape(-1)]
+    return on_front
+
+
+def simplest(candidates: Sequence[tuple[int, ...]]) -> int:
+    """The place of the candidate to prefer among tied trials.
+
+    Parameters
+    ----------
+    candidates : sequence of tuple of int
+        For each, counts of which fewer are better, the most important first, such as (parameters of its network, its
+        hyperparameters, its rank): the smallest network, of equals the one with the fewest settings, of equals the
+        best.
+
+    Raises
+    ------
+    ValueError
+        If there is no candidate.
+    """
+    return min(range(len(candidates)), key=candidates.__getitem__)

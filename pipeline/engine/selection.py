@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from pipeline.components.fields import STRICT, NonNegativeInt
+from pipeline.components.fields import STRICT, NonNegativeInt, Share
 from pipeline.components.types import Task
 from pipeline.engine.slices.task import METRICS
 
@@ -25,6 +25,14 @@ class SelectionSettings:
         Networks in the ensemble, counted as often as they are taken; 0 for no ensemble.
     publish : {"champion", "ensemble"}
         What becomes the model.
+    calibrate : {"auto", "always", "never"}
+        Whether the model's probabilities are calibrated; auto: where that clearly lowers the log loss of validation
+        rows that the calibration was not fitted to.
+    threshold : {"auto", "fixed"}
+        From which probability the second of two classes is predicted; auto: tuned where the metric depends on it and
+        gains by it; fixed: 0.5.
+    coverage : float, in (0, 1), or None
+        Share of new rows whose value should be in the interval that a regression's model predicts; None: no intervals.
     """
 
     metric: Literal["loss", "accuracy", "r2", "label_accuracy", "subset_accuracy"]
@@ -32,6 +40,9 @@ class SelectionSettings:
     simplest: bool
     ensemble: NonNegativeInt
     publish: Literal["champion", "ensemble"]
+    calibrate: Literal["auto", "always", "never"]
+    threshold: Literal["auto", "fixed"]
+    coverage: Share | None
 
     def __post_init__(self) -> None:
         if len({self.metric, *self.tradeoffs}) < 1 + len(self.tradeoffs):

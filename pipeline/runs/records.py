@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from nncore.stack.training import Report
 
 CHECKPOINTS = "states"  # the folder of the checkpoint files, in a run's folder
+SEEDS_OF_A_FOLD = 1 << 20  # the seeds of the next fold begin so much later
 CRASHED = "its worker was lost again and again"  # how the cause begins when no worker survives a network's training
 
 
@@ -17,6 +18,15 @@ class Replicate(NamedTuple):
 
     fold: int
     seed: int
+
+    @property
+    def network_seed(self) -> int:
+        """What the network's random numbers are drawn from: its seed, on another fold another one.
+
+        If the networks of a trial had the same random start on all folds, a lucky one would be lucky on all of them,
+        and no difference between the folds would show how much of a trial's score is luck.
+        """
+        return self.seed + self.fold * SEEDS_OF_A_FOLD
 
     def key(self, trial: str) -> str:
         """The network's key: "0007/1/0" is trial 0007 on the first fold with seed 0."""

@@ -18,6 +18,7 @@ from pipeline.runs.replay import RunHistory
 # settings that may differ between the sessions of any run, as results do not depend on them
 FREE = (
     "runs",
+    "baselines",
     "execution",
     "stages",
     "stacks",

@@ -9,6 +9,7 @@ TIMINGS = (
     "prepare",
     "reduce",
     "sweep",
+    "baselines",
     "select",
     "evaluate",
     "publish",
@@ -31,7 +32,13 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         best : the champion; see `pipeline.driver.summary.best_summary`.
         ensemble : the ensemble's networks and scores.
         headline : names of the scores that people look at first.
+        calibration : how the model's probabilities are calibrated, before and after.
+        threshold : from which probability the second of two classes is predicted, if it was tuned.
+        intervals : of a regression, the interval around each prediction.
         metric : what the trials are ranked by: its name, label, direction (greater_is_better) and unit.
+        baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
+        effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
+            None where they cannot be compared.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -51,6 +58,11 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "ensemble": None,
         "headline": None,
         "metric": None,
+        "baselines": None,
+        "calibration": None,
+        "threshold": None,
+        "intervals": None,
+        "effects": None,
         "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

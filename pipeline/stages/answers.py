@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from nncore.architecture import Architecture
 from nncore.inference.model import ClassDecoder, ValueDecoder
 from nncore.kernels.backend import Array
+from nncore.losses import value_and_prediction
 from nncore.stack.passes import predict
 from pipeline.components.types import Development, PreparedView
 from pipeline.engine.slices.task import NetworkSelector, load_stack
@@ -25,6 +27,8 @@ class Answers:
     y : array (T, S, R, O)
         What the network of a trial with a seed predicts for a row, the network of the row's fold: probabilities
         (float32; with two classes O = 1, the probability of the second), or values in the target's unit (float64).
+    loss : float32 array (T, S, R)
+        The loss of each row that the trial's networks minimise.
     t : array (R, O)
         The truth: one-hot, or for two classes 0 or 1; 0 or 1 for each label; values in the target's unit.
     weights : float64 array (R,), or None
@@ -37,6 +41,7 @@ class Answers:
 
     trials: tuple[str, ...]
     y: Array
+    loss: Array
     t: Array
     weights: Array | None
     rows: Array
@@ -51,25 +56,26 @@ class NetworkPlace(NamedTuple):
     fold: int
 
 
+class Predictions(NamedTuple):
+    """What n networks predict for N rows: y (n, N, O) and the loss of each row (n, N); see `Answers`."""
+
+    y: Array
+    loss: Array
+
+
 def validation_predictions(
     view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any
-) -> Array:
-    """Predict the validation rows of a fold with n networks of a stack.
-
-    Returns
-    -------
-    array (n, N, O)
-        See `Answers.y`.
-    """
-    stack = load_stack(stack)
+) -> Predictions:
+    """Predict the validation rows of a fold with n networks of a stack."""
+    stack, rows = load_stack(stack), view.data.validation
     weights = np.concatenate([selector.weights(stack) for selector in selectors])
-    y = architecture.functions.loss.predict(predict(weights, architecture, view.data.validation.x))
+    loss, y = value_and_prediction(architecture.functions.loss, predict(weights, architecture, rows.x), rows.t[None])
     decoder = view.target_decoder
-    return decoder.scaling.undo(y) if isinstance(decoder, ValueDecoder) else y
+    return Predictions(decoder.scaling.undo(y) if isinstance(decoder, ValueDecoder) else y, loss)
 
 
 def collect_answers(
-    development: Development, trials: tuple[str, ...], places: Sequence[NetworkPlace], *predictions: Array
+    development: Development, trials: tuple[str, ...], places: Sequence[NetworkPlace], *predictions: Predictions
 ) -> Answers:
     """Collect the predictions of all networks.
 
@@ -79,21 +85,23 @@ def collect_answers(
     trials : tuple of str (T,)
     places : sequence of NetworkPlace
         Of each network, in the order of the predictions. Every trial has a network for each seed and fold.
-    *predictions : array (n, N, O)
-        See `validation_predictions`.
+    *predictions : Predictions
     """
     parts = [fold.validation for fold in development.folds]
     starts = np.cumsum([0, *map(len, parts)])
     rows = np.concatenate(parts)
     n_seeds = 1 + max(place.seed for place in places)
-    y = np.empty((len(trials), n_seeds, len(rows), predictions[0].shape[2]), predictions[0].dtype)
-    networks = (network for networks in predictions for network in networks)
-    for place, network in zip(places, networks, strict=True):
-        y[place.trial, place.seed, starts[place.fold] : starts[place.fold + 1]] = network
+    n_outputs, dtype = predictions[0].y.shape[2], predictions[0].y.dtype
+    y = np.empty((len(trials), n_seeds, len(rows), n_outputs), dtype)
+    loss = np.empty(y.shape[:3], np.float32)
+    networks = chain.from_iterable(zip(part.y, part.loss, strict=True) for part in predictions)
+    for place, (y_of_network, loss_of_network) in zip(places, networks, strict=True):
+        part = slice(starts[place.fold], starts[place.fold + 1])
+        y[place.trial, place.seed, part], loss[place.trial, place.seed, part] = y_of_network, loss_of_network
     raw = development.rows
     t = raw.y[rows]
     if development.labels is not None:
         t = ClassDecoder(development.labels).targets(t)
     weights = None if raw.weights is None else raw.weights[rows]
     folds = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return Answers(trials, y, t, weights, rows, folds)
+    return Answers(trials, y, loss, t, weights, rows, folds)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from nncore.architecture import layer_views
-from nncore.calibration import expected_calibration_error, reliability
+from nncore.calibration import debiased_calibration_error, expected_calibration_error, reliability
 from nncore.inference.model import ClassDecoder, Model, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
@@ -68,6 +68,7 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
         "support": support.tolist(),
         "reliability": {name: _numbers(values[0]) for name, values in bins._asdict().items()},
         "calibration_error": float(expected_calibration_error(p, t, N_BINS)[0]),
+        "calibration_error_debiased": debiased_calibration_error(p[0], t[0], N_BINS),
     }
 
 

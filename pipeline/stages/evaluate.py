@@ -9,9 +9,10 @@ from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, Model, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.losses import mean_value
-from pipeline.components.scores import LOSS, scores_by_name
+from pipeline.components.scores import LOSS, metrics_of, scores_by_name
 from pipeline.components.types import PreparedView, RawRows, Task
 from pipeline.engine.slices.task import NetworkSelector
+from pipeline.engine.uncertainty.intervals import predictions_interval
 
 
 def assemble(view: PreparedView, architecture: Architecture, selector: NetworkSelector, stack: Any) -> Model:
@@ -40,12 +41,28 @@ def evaluate(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, fl
 
 def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task) -> dict[str, float]:
     """Return the scores of the model's outputs (N, O) for these rows; see `evaluate`."""
-    z, decoder, loss = logits[None], model.target_decoder, model.loss  # (1, N, O)
-    t = decoder.targets(test.y)[None]
+    z, decoder = logits[None], model.target_decoder  # (1, N, O)
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
-    y, threshold = loss.predict(z), decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5
-    mean_loss = mean_value(loss, z, t, weights)
-    if isinstance(decoder, ValueDecoder):
-        y, t = decoder.scaling.undo(y), test.y[None]
-    scores = scores_by_name(y, t, weights, task, decoder.names, threshold) | {LOSS: mean_loss}
+    mean_loss = mean_value(model.loss, z, decoder.targets(test.y)[None], weights)
+    y, t, threshold = _compared(model, logits, test)
+    scores = scores_by_name(y[None], t[None], weights, task, decoder.names, threshold) | {LOSS: mean_loss}
     return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}
+
+
+def evaluate_intervals(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, tuple[float, float]]:
+    """Return 95 % confidence intervals of the scores on the test rows, by metric, where there are enough rows."""
+    y, t, threshold = _compared(model, model.logits(test.x), test)
+    with np.errstate(all="ignore"):
+        intervals = {
+            name: predictions_interval(metric, y, t, test.weights)
+            for name, metric in metrics_of(task, threshold).items()
+        }
+    return {name: interval for name, interval in intervals.items() if interval is not None}
+
+
+def _compared(model: Model | Ensemble, logits: Array, test: RawRows) -> tuple[Array, Array, float]:
+    """Predictions and truth (N, O) as metrics compare them, and the threshold above which a class is predicted."""
+    decoder, y = model.target_decoder, model.loss.predict(logits[None])[0]
+    if isinstance(decoder, ValueDecoder):
+        return decoder.scaling.undo(y), test.y, 0.5
+    return y, decoder.targets(test.y), decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5

@@ -13,8 +13,8 @@ from running import (
     slow_after_first,
 )
 
-SETTINGS = ("training.epochs=3", "tracking=none")
-ALL_EPOCHS = ("tracking=none", "report=none")
+SETTINGS = ("training.epochs=3", "tracking=none", "baselines=none")
+ALL_EPOCHS = ("tracking=none", "report=none", "baselines=none")
 PACKINGS = {
     "local": ("execution=local",),
     "local, width 1": ("execution=local", "stacks.width=1"),

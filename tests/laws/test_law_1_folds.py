@@ -15,6 +15,7 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.engine.slices.task import METRICS
 from pipeline.runs.journal import JournalReader
+from pipeline.runs.records import Replicate
 
 FOLDS = ("split=k_fold", "split.folds=3")
 PACKINGS = {
@@ -78,9 +79,8 @@ def train_separately(settings, config, epochs):
         inputs.add(view_shape(view).n_inputs)
         for request in variants.sampler.ask():
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
-            stack = start(
-                variant.architecture(view_shape(view), "classification"), [variant.build_network(request.trial, key, 0)]
-            )
+            network = variant.build_network(request.trial, key, Replicate(fold, 0).network_seed)
+            stack = start(variant.architecture(view_shape(view), "classification"), [network])
             _, reports = run_task(train, stack, view.data, epochs, METRICS["classification"])
             networks[key] = reports[key].curves, reports[key].fingerprint
     return networks, inputs

@@ -10,7 +10,14 @@ import pytest
 import venom
 from running import processes, read_summary, run_command
 
-SETTINGS = ("tracking=none", "report=none", "training.batch_size=256", "training.epochs=4", "stacks.width=7")
+SETTINGS = (
+    "tracking=none",
+    "report=none",
+    "baselines=none",
+    "training.batch_size=256",
+    "training.epochs=4",
+    "stacks.width=7",
+)
 
 
 def run_and_kill_workers(folder, *settings, times):

@@ -7,7 +7,13 @@ import pytest
 import venom
 from running import nightly_after_first, read_journal, read_summary, run_command
 
-SETTINGS = ("training.epochs=4", "training.batch_size=256", "tracking=none", "report=none")  # 5 steps per epoch
+SETTINGS = (
+    "training.epochs=4",
+    "training.batch_size=256",
+    "tracking=none",
+    "report=none",
+    "baselines=none",
+)  # 5 steps per epoch
 
 
 def validation_losses(folder):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from running import FEW, QUICK, compose, run_pipeline, slow_after_first
 
+from nncore.inference import model_file
 from nncore.inference.table import Column, Table
 from nncore.stack.data import Data
 from nncore.stack.training import train
@@ -25,7 +26,9 @@ MOSTLY_SLOW = slow_after_first(DATA)
 
 def settings_for(data, reduce, folder):
     extra = ("reduce.epochs=2",) if reduce == "autoencoder" else ()
-    return compose(*QUICK, *FEW, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
+    baselines = ("baselines=quick", "baselines.iterations=2")
+    tuned = ("select.calibrate=always", *(["select.metric=accuracy"] if data == "breast_cancer" else []))
+    return compose(*QUICK, *FEW, *baselines, *tuned, f"data={data}", f"reduce={reduce}", f"runs={folder}", *extra)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,19 @@ def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_p
     assert after["best"]["validation"] == before["best"]["validation"]
     assert after["best"]["trial"] == before["best"]["trial"]
     assert after["best"]["test"] != before["best"]["test"]
+    for name, baseline in before["baselines"].items():
+        assert after["baselines"][name]["validation"] == baseline["validation"]
+        assert name == "constant" or after["baselines"][name]["test"] != baseline["test"]
+    for name in ("calibration", "threshold", "intervals"):
+        assert after[name] == before[name]
+    models = [model_file.load(summary["model"]["path"]) for summary in (before, after)]
+    assert models[0].calibration == models[1].calibration
+    decoders = [model.target_decoder for model in models]
+    if data == "diabetes":
+        assert decoders[0].interval.half_width.tolist() == decoders[1].interval.half_width.tolist()
+    else:
+        assert decoders[0].threshold == decoders[1].threshold
+        assert before["calibration"]["applied"]  # select.calibrate=always
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sklearn.calibration import _SigmoidCalibration, calibration_curve
 from nncore.calibration import (
     choose_calibration,
     cross_fitting_parts,
+    debiased_calibration_error,
     error_if_perfect,
     expected_calibration_error,
     fit_platt,
@@ -431,3 +432,28 @@ def test_illegal_arguments():
             with_temperature(Z, illegal)
     with pytest.raises(ValueError, match=r"one for each of 3 networks, but its shape is \(2,\)"):
         with_temperature(Z, [1, 2])
+
+
+@pytest.mark.parametrize(("n_rows", "classes", "plain"), [(30, 2, 0.1), (360, 2, 0.04), (360, 10, 0.05)])
+def test_the_debiased_error_of_perfect_calibration_is_about_zero(n_rows, classes, plain):
+    """And that of overconfident probabilities is what many rows say, where there are enough to see it."""
+    random = np.random.default_rng(n_rows + classes)
+    z = 2 * random.normal(size=(150, n_rows, classes))
+    t = one_hot(softmax(z, axis=2), random)
+    perfect = softmax(z, axis=2)
+    debiased = [debiased_calibration_error(*pair) for pair in zip(perfect, t, strict=True)]
+    assert expected_calibration_error(perfect, t).mean() > plain
+    assert np.mean(debiased) < 0.03
+    assert np.median(debiased) < 0.005
+    if n_rows > 100:
+        overconfident = softmax(2 * z, axis=2)
+        expected = expected_calibration_error(overconfident.reshape(1, -1, classes), t.reshape(1, -1, classes))[0]
+        debiased = [debiased_calibration_error(*pair) for pair in zip(overconfident, t, strict=True)]
+        assert np.mean(debiased) == pytest.approx(expected, abs=0.006)
+
+
+def test_weights_of_the_debiased_error_stand_for_copies():
+    random = np.random.default_rng(3)
+    p = softmax(2 * random.normal(size=(200, 3)), axis=1)
+    t = one_hot(softmax(np.log(p) / 3, axis=1)[None], random)[0]
+    assert debiased_calibration_error(p, t, weights=np.full(200, 7.0)) == debiased_calibration_error(p, t)

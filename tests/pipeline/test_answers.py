@@ -45,9 +45,10 @@ def test_every_row_has_the_prediction_of_the_network_that_has_not_seen_it():
     assert answers.folds.tolist() == [0, 0, 0, 1, 1, 1]
     p = np.exp(logits[0][0]) / np.exp(logits[0][0]).sum(axis=1, keepdims=True)  # network a on the first fold
     np.testing.assert_allclose(answers.y[1, 0, :3], p, rtol=1e-5)
-    np.testing.assert_array_equal(answers.y[0, 0, :3], predictions[0][1])
-    np.testing.assert_array_equal(answers.y[0, 0, 3:], predictions[1][0])
+    np.testing.assert_array_equal(answers.y[0, 0, :3], predictions[0].y[1])
+    np.testing.assert_array_equal(answers.y[0, 0, 3:], predictions[1].y[0])
     assert answers.t.argmax(axis=1).tolist() == [1, 1, 1, 0, 0, 0]
+    np.testing.assert_allclose(answers.loss[1, 0, :3], -np.log(p[:, 1]), rtol=1e-5)
 
 
 def test_of_two_classes_there_is_the_probability_of_the_second():
@@ -58,7 +59,7 @@ def test_of_two_classes_there_is_the_probability_of_the_second():
     answers = collect_answers(development, ("0000",), places, *predictions)
     assert answers.y.shape == (1, 2, 6, 1)
     assert answers.t.ravel().tolist() == [1, 1, 1, 0, 0, 0]
-    np.testing.assert_array_equal(answers.y[0, 1, 3:], predictions[1][1])
+    np.testing.assert_array_equal(answers.y[0, 1, 3:], predictions[1].y[1])
 
 
 def test_values_are_in_the_targets_unit_whatever_the_scaling_of_the_fold():

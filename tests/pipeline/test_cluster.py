@@ -13,7 +13,8 @@ from clusters import add_worker
 from interrupted import count_slices
 from running import FEW, QUICK, read_journal, read_summary, run_command, run_here, run_sweep
 
-SETTINGS = ("tracking=none", "report=none", "training.batch_size=256", "training.epochs=24", "stacks.width=7",
+SETTINGS = ("tracking=none", "report=none", "baselines=none",
+            "training.batch_size=256", "training.epochs=24", "stacks.width=7",
             "stacks.slice_seconds=0.001")  # 96 slices of 5 steps  # fmt: skip
 
 

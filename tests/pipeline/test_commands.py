@@ -16,7 +16,7 @@ from pipeline.cli.dispatch import dispatch
 from pipeline.config.compose import configurations
 
 NNSWEEP = Path(sys.executable).with_name("nnsweep")
-LOCAL = ("execution=local", "tracking=none", "report=none", "training.epochs=2")
+LOCAL = ("execution=local", "tracking=none", "report=none", "baselines=none", "training.epochs=2")
 
 
 DATA_AND_REDUCTIONS = list(itertools.product(["digits", "breast_cancer", "diabetes"], ["pca", "autoencoder", "none"]))

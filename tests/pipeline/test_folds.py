@@ -20,6 +20,8 @@ from pipeline.driver.summary import best_summary
 from pipeline.engine.ranking import ranked
 from pipeline.engine.records import RungProgress
 from pipeline.runs.records import NetworkRecord, Replicate, TrialRecord
+from pipeline.stages.answers import Answers
+from pipeline.stages.assess import assess
 from pipeline.tracking.mlflow_model import LONGEST_SCHEMA, data_set
 from pipeline.tracking.trial_content import mlflow_status, trial_metrics, trial_tags
 
@@ -42,8 +44,27 @@ def trained_records(losses=LOSSES, **change):
     return records
 
 
+def answers_of(records, rows_per_fold=40):
+    """Answers of networks whose losses by row differ, and have the means that the records hold."""
+    random, trials = np.random.default_rng(0), records.ranking()
+    folds = sorted({replicate.fold for replicate in records.replicates})
+    seeds = sorted({replicate.seed for replicate in records.replicates})
+    noise = random.normal(0, 0.02, (len(trials), len(seeds), len(folds), rows_per_fold))
+    noise -= noise.mean(axis=3, keepdims=True)
+    means = np.array([
+        [[trial.networks[f * len(seeds) + s].final_metrics["validation/loss"] for f in range(len(folds))]
+         for s in range(len(seeds))] for trial in trials
+    ])  # fmt: skip
+    loss = (means[..., None] + noise).reshape(len(trials), len(seeds), -1)
+    n = loss.shape[2]
+    y, t = random.random((*loss.shape, 1)), random.integers(2, size=(n, 1))
+    keys = tuple(trial.key for trial in trials)
+    return Answers(keys, y, loss, t, None, np.arange(n), np.repeat(folds, rows_per_fold))
+
+
 def rank_records(records, **change):
-    return ranked(records, SELECT, 0.5, lambda trial: 10)
+    assessment = assess(answers_of(records, **change), "classification", None, {}, True)
+    return ranked(records, SELECT, assessment, lambda trial: 10)
 
 
 def test_networks_go_trial_by_trial_and_fold_by_fold_with_the_seeds_inside():
@@ -64,24 +85,34 @@ def test_a_trials_scores_are_means_and_sample_deviations():
     assert best["test_networks"] == {"loss": {"mean": pytest.approx(0.7), "std": pytest.approx(0.2)}}
 
 
-def test_the_interval_is_students_with_the_correction_for_shared_rows():
-    best = best_summary(rank_records(trained_records()), [{"loss": 0.7}])
-    error = np.std([0.6, 0.1, 0.2], ddof=1) * np.sqrt(1 / 3 + 0.5)
-    low, high = stats.t(2, loc=0.3, scale=error).interval(0.95)
-    assert best["validation"]["loss"]["interval"] == pytest.approx((high - low) / 2)
+def test_the_interval_holds_the_score_and_is_that_of_its_setting():
+    records = trained_records()
+    best = best_summary(rank_records(records), [{"loss": 0.7}])
+    loss = best["validation"]["loss"]
+    assert loss["low"] < loss["mean"] < loss["high"]
+    assert loss["interval"] == pytest.approx((loss["high"] - loss["low"]) / 2)
+    # the folds differ by far more than the rows explain: at least as wide as their standard error says
+    assert loss["interval"] > 1.96 * np.std([0.6, 0.1, 0.2], ddof=1) / np.sqrt(3)
+    assert best["estimand"] == "setting"
+    assert best["corrected"]["raw"] == pytest.approx(0.3)
 
 
 def test_the_ranking_goes_by_the_mean():
     assert [trial.key for trial in trained_records().ranking()] == ["0002", "0001", "0000"]
 
 
-def test_one_network_has_a_value_and_no_interval():
+def test_of_one_network_the_interval_is_that_of_the_network_and_few_rows_have_none():
     records = trained_records(np.array([[0.1 + 0.2]]))
     assert records.best.mean["validation/loss"] == 0.1 + 0.2
-    records = rank_records(records)
-    best = best_summary(records, [{}])
-    assert best["validation"]["loss"] == {"mean": 0.1 + 0.2, "std": 0.0, "interval": None}
-    assert (records.tied, records.front, best["tied"]) == (None, None, None)
+    ranking = rank_records(records, rows_per_fold=100)
+    best = best_summary(ranking, [{}])
+    expected = stats.t(99).ppf(0.975) * answers_of(records, 100).loss.std(ddof=1) / 10
+    assert best["validation"]["loss"]["interval"] == pytest.approx(expected, rel=0.05)
+    assert (best["estimand"], best["corrected"], ranking.front) == ("networks", None, None)
+    few = rank_records(records, rows_per_fold=20)
+    best = best_summary(few, [{}])
+    assert best["validation"]["loss"] == {"mean": 0.1 + 0.2, "std": 0.0, "interval": None, "low": None, "high": None}
+    assert (few.tied, best["tied"], best["tied_sentence"]) == (None, None, None)
 
 
 def test_a_trial_is_finished_when_all_its_networks_are():
@@ -122,22 +153,27 @@ def test_the_leaderboard_has_one_line_per_trial_with_means_deviations_and_interv
     assert [(row["rank"], row["trial"]) for row in rows] == [("1", "0001"), ("2", "0000"), ("", "0002")]
     assert float(rows[0]["validation/loss"]) == pytest.approx(LOSSES[1].mean())
     assert float(rows[0]["validation/loss std"]) == pytest.approx(np.std(LOSSES[1], ddof=1))
-    assert float(rows[0]["validation/loss 95% +-"]) > 0
+    assert float(rows[0]["validation/loss 95% low"]) < LOSSES[1].mean() < float(rows[0]["validation/loss 95% high"])
     assert [row["tied"] for row in rows] == ["True", "True", ""]
     assert (rows[2]["validation/loss"], rows[2]["validation/loss std"]) == ("", "")
     assert rows[2]["status"].startswith("diverged in epoch 2 of fold 2, seed 0: ")
     single_fold = trained_records(LOSSES[:, :1])
-    write_leaderboard(tmp_path / "one.csv", rank_records(single_fold), list(single_fold.trials.values()))
+    ranking = rank_records(single_fold, rows_per_fold=30)
+    write_leaderboard(tmp_path / "one.csv", ranking, list(single_fold.trials.values()))
     assert not [name for name in read_csv(tmp_path / "one.csv")[0] if "std" in name or "95" in name or name == "tied"]
 
 
 def test_the_terminal_shows_means_deviations_and_ties():
     console = Console(file=StringIO(), width=200)
-    print_leaderboard(console, rank_records(trained_records()), 3)
+    print_leaderboard(console, rank_records(trained_records()), 3, {})
     text = console.file.getvalue()
     assert "The best 3 of 3 trials, mean +- standard deviation over 3 networks" in text
     assert "0.3200 +- 0.0265" in text  # trial 1: (0.3, 0.35, 0.31)
-    assert "= 3 of 3 trials do not differ significantly from the best: paired corrected resampled t-test" in text
+    assert "= 3 of 3 settings cannot be told apart from the best (5 % level, paired on 120 rows, corrected" in text
+    console = Console(file=StringIO(), width=200)
+    print_leaderboard(console, rank_records(trained_records(LOSSES[:, :1]), rows_per_fold=100), 3, {})
+    assert "networks cannot be told apart from the best" in console.file.getvalue()
+    assert "whether their settings differ cannot be known from one network each" in console.file.getvalue()
 
 
 PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}

@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-from pipeline.reports.importance import shares
+from pipeline.reports.importance import importances, shares
 
 LOGARITHMIC = ("optimizer.learning_rate", "regularizer.strength")
 
@@ -76,3 +76,29 @@ def test_if_the_best_are_like_all_no_hyperparameter_stands_out():
 def test_a_hyperparameter_that_only_some_trials_have_is_left_out():
     columns = columns_of(0, 20) | {"optimizer.rho": ["0.9", ""] * 10}
     assert set(shares(contents_of(columns, [float(i) for i in range(20)], True))) == set(columns) - {"optimizer.rho"}
+
+
+@pytest.mark.slow
+def test_of_shuffled_scores_nothing_stands_out_in_19_of_20_sweeps():
+    """Hyperparameters that do not matter: the largest share is a half all the same."""
+    found, largest = 0, []
+    for seed in range(200):
+        scores = np.random.default_rng(seed + 1000).normal(size=112).tolist()
+        of_sweep = importances(contents_of(columns_of(seed, 112), scores, True)).values()
+        found += any(importance.stands_out for importance in of_sweep)
+        largest.append(max(importance.share for importance in of_sweep))
+    assert found / 200 < 0.05 + 0.04
+    assert np.median(largest) > 0.45
+
+
+def test_two_hyperparameters_that_matter_both_stand_out_and_others_do_not():
+    columns = columns_of(1, 150)
+    is_adam = np.array(columns["optimizer"]) == "adam"
+    scores = 3 * is_adam - np.abs(np.log10(np.array(columns["optimizer.learning_rate"], float)) + 2)
+    found = importances(contents_of(columns, scores.tolist(), False))
+    assert {name for name, importance in found.items() if importance.stands_out} == {
+        "optimizer",
+        "optimizer.learning_rate",
+    }
+    assert sum(importance.share for importance in found.values()) == pytest.approx(1)
+    assert found["network.depth"].share < found["network.depth"].shuffled

@@ -61,8 +61,10 @@ def test_new_rows_need_no_target_and_may_have_other_columns(houses, tmp_path, ca
     predictions = predict_rows(capsys, tmp_path, f"model={run}", "data=csv", f"data.path={tmp_path}/new.csv")
     columns = {"area": [r[0] or None for r in rows], "city": [r[1] or None for r in rows], "sold": [r[2] for r in rows]}
     arrays = {name: np.array(values, object) for name, values in columns.items()}
-    expected = model_file.load(run / "model").predict_columns(arrays)["prediction"]
-    assert [float(row["prediction"]) for row in predictions] == expected.tolist()
+    expected = model_file.load(run / "model").predict_columns(arrays)
+    assert list(expected) == ["prediction", "prediction_lower", "prediction_upper"]
+    for name, values in expected.items():
+        assert [float(row[name]) for row in predictions] == values.tolist()
     assert [int(row["row"]) for row in predictions] == list(range(1, 121))
 
 
@@ -76,7 +78,7 @@ def test_kept_columns_are_written_as_they_are(ending, houses, tmp_path, capsys):
     table.to_csv(path, index=False) if ending == "csv" else table.to_parquet(path)
     source = (f"model={run}", f"data={ending}", f"data.path={path}")
     predictions = predict_rows(capsys, tmp_path, *source, "keep=[id,number,city]")
-    assert [*predictions[0]] == ["row", "id", "number", "city", "prediction"]
+    assert [*predictions[0]] == ["row", "id", "number", "city", "prediction", "prediction_lower", "prediction_upper"]
     assert [row["id"] for row in predictions] == ids
     assert [row["number"] for row in predictions] == ["9007199254740993", "2", "3", "4", "5"]
     assert [row["city"] for row in predictions] == [row[1] for row in rows[:5]]

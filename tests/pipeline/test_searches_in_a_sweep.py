@@ -233,11 +233,13 @@ def test_intervals_deviations_and_ties_are_in_the_leaderboard(tmp_path):
         values = [value for key, value in finals.items() if key.startswith(row["trial"])]
         assert float(row["validation/loss"]) == pytest.approx(np.mean(values))
         assert float(row["validation/loss std"]) == pytest.approx(np.std(values, ddof=1))
-        assert float(row["validation/loss 95% +-"]) > 0
+        assert float(row["validation/loss 95% low"]) < np.mean(values) < float(row["validation/loss 95% high"])
+        # the log loss comes from the predictions for all rows, and the loss from the curves
+        assert float(row["validation/log_loss"]) == pytest.approx(np.mean(values), rel=1e-5)
     assert rows[0]["tied"] == "True"
     assert summary["best"]["tied"] == sum(row["tied"] == "True" for row in rows)
     best = summary["best"]["validation"]["loss"]
-    assert best["interval"] == float(rows[0]["validation/loss 95% +-"])
+    assert (best["low"], best["high"]) == tuple(float(rows[0][f"validation/loss 95% {end}"]) for end in ("low", "high"))
     assert summary["best"]["networks"] == 4
 
 

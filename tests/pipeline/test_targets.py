@@ -68,7 +68,12 @@ def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
     assert summary["headline"] == [
         "root_mean_squared_error", "mean_absolute_error", "r2", "root_mean_squared_error_u", "root_mean_squared_error_v"
     ]  # fmt: skip
-    assert set(predictions) == {"prediction_u", "prediction_v"}
+    half_widths = summary["intervals"]["half_width"]
+    for name in "uv":
+        middle, lower, upper = (predictions[f"prediction{end}_{name}"] for end in ("", "_lower", "_upper"))
+        np.testing.assert_allclose(upper - middle, half_widths[name], rtol=1e-9)
+        np.testing.assert_allclose(middle - lower, half_widths[name], rtol=1e-9)
+    assert len(predictions) == 6
 
 
 def test_several_labels_are_predicted_each_by_itself(path, tmp_path):

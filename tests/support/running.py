@@ -27,10 +27,11 @@ from pipeline.search.trial import Trial
 FEW = (  # 7 trials instead of 112
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
     "space.optimizer.adam.learning_rate=[0.003]",
+    "baselines=none",
 )
 MARK = "NNSWEEP_TESTS"  # environment variable of all processes that the tests start: the id of the pytest process
 os.environ[MARK] = str(os.getpid())
-QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local")
+QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local", "baselines=none")
 
 
 def slow_after_first(values: Iterable[Any]) -> list[Any]:

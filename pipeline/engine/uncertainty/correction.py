@@ -1,0 +1,85 @@
+"""The score of the trial that was chosen as the best, corrected for the choice."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from nncore.random_streams import generator
+from pipeline.engine.uncertainty.scores import Scores
+
+MOST_DRAWS, FEWEST_DRAWS = 500, 100
+MOST_WORK = 4e10  # multiplications
+METHOD = "bootstrap bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis 2018)"
+
+
+class Corrected(NamedTuple):
+    """The best trial's score.
+
+    Parameters
+    ----------
+    best : int
+        The trial with the best score.
+    raw : float
+        Its score, too good on the average: of many trials, the best is also the luckiest.
+    value : float
+        The score to expect on new rows.
+    n_draws : int
+    """
+
+    best: int
+    raw: float
+    value: float
+    n_draws: int
+
+
+def corrected(scores: Scores) -> Corrected | None:
+    """Correct the best trial's score for having been chosen by it.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of all trials among which the choice was made.
+
+    Returns
+    -------
+    Corrected or None
+        None if there are fewer than two trials with a finite score, or so many trials and rows that it would take more
+        than some seconds.
+
+    Notes
+    -----
+    In each of B bootstrap samples of the rows the best trial is chosen by the rows that were drawn, and scored on the
+    others; the mean of these scores is the corrected one. A score that is no mean over rows is taken to first order in
+    its influence.
+
+    It corrects for the choice of one of the given trials by these rows. It cannot correct what these rows decided
+    before: which trials an adaptive search suggested or halving kept, and the epoch that early stopping chose for each
+    network. The corrected score then is still too good. Only rows that decided nothing (the test rows) are free of it.
+
+    References
+    ----------
+    Tsamardinos, Greasidou, Borboudakis (2018), "Bootstrapping the out-of-sample predictions for efficient and accurate
+    cross-validation".
+    """
+    scores = scores.finished()
+    finite = np.flatnonzero(np.isfinite(scores.means).all(axis=(1, 2)))
+    if len(finite) < 2:
+        return None
+    known = scores.take(finite)
+    u, values = known.of_trials(), known.values
+    sign = -1 if known.metric.greater_is_better else 1
+    n_groups = u.shape[1]
+    n_draws = int(min(MOST_DRAWS, MOST_WORK / u.size))
+    if n_draws < FEWEST_DRAWS:
+        return None
+    random = generator(0, "correction for selection")
+    total = 0.0
+    for start in range(0, n_draws, 50):
+        n = min(50, n_draws - start)
+        counts = random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n)  # (B, G)
+        in_bag = values + counts @ u.T
+        chosen = (sign * in_bag).argmin(axis=1)
+        out = counts == 0
+        total += (values[chosen] + (out * u[chosen]).sum(axis=1) * n_groups / np.maximum(out.sum(axis=1), 1)).sum()
+    best = int((sign * values).argmin())
+    return Corrected(int(finite[best]), float(values[best]), float(total / n_draws), n_draws)

@@ -1,0 +1,129 @@
+"""Assess: what the answers of the trials' networks say: scores with intervals, ties, the cost of choosing, effects."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nncore.components import Component
+from nncore.kernels.backend import Array
+from nncore.metrics import Metric
+from pipeline.components.scores import HEADLINE, LOSS, metrics_of
+from pipeline.components.types import Task
+from pipeline.engine.uncertainty.assessment import Assessment, Estimate
+from pipeline.engine.uncertainty.comparison import compare
+from pipeline.engine.uncertainty.correction import corrected
+from pipeline.engine.uncertainty.effects import Effect, main_effects
+from pipeline.engine.uncertainty.intervals import score_intervals
+from pipeline.engine.uncertainty.scores import Estimand, Scores, measured
+from pipeline.stages.answers import Answers
+
+DETAILED = 10  # trials, the best, that are scored by every metric of the task
+MOST_WORK = 1 << 25  # numbers that a metric which is no mean over rows may look at, to say how uncertain it is
+N_GROUPS = 40  # about how often it is computed for each network
+
+
+class Axis(NamedTuple):
+    """A hyperparameter whose values are compared.
+
+    Parameters
+    ----------
+    values : tuple of str (T,)
+        The value of each trial.
+    contexts : tuple of hashable (T,)
+        What else must be equal for a comparison.
+    """
+
+    values: tuple[str, ...]
+    contexts: tuple[Hashable, ...]
+
+
+def assess(
+    answers: Answers, task: Task, selected: Component | None, axes: Mapping[str, Axis], is_complete: bool
+) -> Assessment:
+    """Assess the trials.
+
+    Parameters
+    ----------
+    answers : Answers
+    task : Task
+    selected : Component or None
+        The metric that the trials are ranked by; None for the loss.
+    axes : mapping of str to Axis
+        Hyperparameters whose values are to be compared.
+    is_complete : bool
+        Whether the answers are those of all trials among which the best was chosen.
+    """
+    name = LOSS if selected is None else selected.short_name
+    metrics: dict[str, Metric | None] = {LOSS: None, **metrics_of(task)}
+    if selected is not None:
+        metrics[name] = selected.build()
+    estimates: list[dict[str, Estimate]] = [{} for _ in answers.trials]
+    with np.errstate(all="ignore"):
+        ranking = _measured(answers, metrics[name], len(answers.trials))
+        for metric_name, metric in metrics.items():
+            n = len(answers.trials) if metric_name in (LOSS, name, *HEADLINE[task]) else DETAILED
+            known = ranking if metric_name == name else _measured(answers, metric, DETAILED)
+            intervals = [] if known is None else score_intervals(known).tolist()
+            for number, value in enumerate(_values(answers, metric, n).tolist()):
+                ends = intervals[number] if number < len(intervals) else []
+                if np.isfinite(value):
+                    estimates[number][metric_name] = Estimate(value, *(ends if np.isfinite(ends).all() else ()))
+        estimand: Estimand = "networks" if len(np.unique(answers.folds)) * answers.y.shape[1] == 1 else "setting"
+        n_rows = len(np.unique(answers.rows))
+        if ranking is None:
+            return Assessment(answers.trials, estimates, estimand, n_rows, None, None, {})
+        effects = {axis: _effects(ranking, given) for axis, given in axes.items()}
+        return Assessment(
+            answers.trials,
+            estimates,
+            estimand,
+            n_rows,
+            compare(ranking),
+            corrected(ranking) if is_complete and len(ranking.means) == len(answers.trials) else None,
+            {axis: found for axis, found in effects.items() if found},
+        )
+
+
+def _effects(ranking: Scores, axis: Axis) -> list[Effect] | None:
+    n = len(ranking.means)
+    return main_effects(ranking, axis.values[:n], axis.contexts[:n])
+
+
+def _measured(answers: Answers, metric: Metric | None, n_trials: int) -> Scores | None:
+    """The scores of the best trials, as many as wanted and as there is time for."""
+    metric, y, t = _inputs(answers, metric)
+    if metric.rows is None:
+        n_trials = min(n_trials, max(1, MOST_WORK // (N_GROUPS * y[0].size)))
+    return measured(metric, y[:n_trials], t, answers.folds, answers.weights, answers.rows)
+
+
+def _inputs(answers: Answers, metric: Metric | None) -> tuple[Metric, Array, Array]:
+    """The metric with what it looks at, y and t; the loss of each row stands for the metric None."""
+    if metric is not None:
+        return metric, answers.y, answers.t
+    return Metric(_mean_loss, (), False, rows=_loss_of_rows), answers.loss[..., None], answers.loss[0, 0, :, None]
+
+
+def _loss_of_rows(y: Array, t: Array) -> Array:
+    return y[:, :, 0]
+
+
+def _mean_loss(y: Array, t: Array, weights: Array | None) -> Array:
+    return np.average(y[:, :, 0].astype(np.float64), axis=1, weights=None if weights is None else weights[0])
+
+
+def _values(answers: Answers, metric: Metric | None, n_trials: int) -> Array:
+    """The scores of the best trials: the means over their networks."""
+    metric, y, t = _inputs(answers, metric)
+    y = y[:n_trials]
+    scores: Sequence[Array] = [
+        metric.value(
+            y[:, :, part].reshape(-1, len(part), y.shape[3]),
+            t[None, part],
+            None if answers.weights is None else answers.weights[None, part],
+        )
+        for part in (np.flatnonzero(answers.folds == fold) for fold in np.unique(answers.folds))
+    ]
+    means: Array = np.mean([score.reshape(y.shape[:2]).mean(axis=1) for score in scores], axis=0)
+    return means

@@ -1,0 +1,263 @@
+"""Baselines: what simple models of scikit-learn score on the same split, to compare the networks with.
+
+The scores are cached. The fitted models are not, as files hold no objects of scikit-learn: from the task that fits one
+to the task that scores it on the test rows it passes by reference.
+"""
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import pydantic.dataclasses
+
+from nncore.inference.model import ClassDecoder, TargetDecoder, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing
+from nncore.inference.table import Column, Table
+from nncore.kernels.backend import Array
+from nncore.metrics import log_loss
+from pipeline.components.fields import STRICT, PositiveFloat, PositiveInt
+from pipeline.components.scores import LOSS, scores_by_name
+from pipeline.components.types import DataCard, Development, PreparedView, RawRows, Task
+
+BaselineName = Literal["constant", "linear", "gradient_boosting"]
+LABELS: dict[BaselineName, dict[Task, str]] = {  # for people
+    "constant": {"classification": "class frequencies", "multilabel": "label frequencies", "regression": "mean"},
+    "linear": {
+        "classification": "logistic regression",
+        "multilabel": "logistic regression",
+        "regression": "ridge regression",
+    },
+    "gradient_boosting": dict.fromkeys(("classification", "multilabel", "regression"), "gradient boosting"),
+}
+MAX_CATEGORIES = 254  # that the trees of scikit-learn distinguish
+MAX_STEPS = 200  # of the solver of a logistic regression
+
+
+@runtime_checkable
+class Baselines(Protocol):
+    """Settings that choose the baselines of a run."""
+
+    def names(self, card: DataCard) -> tuple[BaselineName, ...]:
+        """Choose the baselines for the data of this card."""
+
+    def note(self, card: DataCard) -> str:
+        """What a person should know about the choice, or ""."""
+
+    def estimator(self, name: BaselineName, is_classifier: bool, categorical: Array) -> Any:
+        """Build an estimator of scikit-learn that is not fitted; `categorical` (C,): which of its columns are."""
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+class NoBaselines:
+    """Compare the networks with nothing."""
+
+    def names(self, card: DataCard) -> tuple[BaselineName, ...]:
+        """Return none."""
+        return ()
+
+    def note(self, card: DataCard) -> str:
+        """Return ""."""
+        return ""
+
+    def estimator(self, name: BaselineName, is_classifier: bool, categorical: Array) -> Any:
+        """Never called, as there are no names."""
+        raise NotImplementedError
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
+class QuickBaselines:
+    """A constant, a linear model and gradient boosting; of large data only the constant.
+
+    Parameters
+    ----------
+    iterations : int, > 0
+        Trees of gradient boosting, for each class or target.
+    learning_rate : float, > 0
+        Of gradient boosting.
+    max_numbers : int, > 0
+        Rows times columns times outputs for which all three are fitted; outputs are classes (1 for two classes), labels
+        or values.
+    """
+
+    iterations: PositiveInt
+    learning_rate: PositiveFloat
+    max_numbers: PositiveInt
+
+    def names(self, card: DataCard) -> tuple[BaselineName, ...]:
+        """See Baselines."""
+        return ("constant",) if _n_numbers(card) > self.max_numbers else ("constant", "linear", "gradient_boosting")
+
+    def note(self, card: DataCard) -> str:
+        """See Baselines."""
+        if _n_numbers(card) <= self.max_numbers:
+            return ""
+        return (
+            "the only baseline is a constant, as these data are large; linear model and gradient boosting too: "
+            f"baselines.max_numbers={_n_numbers(card)}"
+        )
+
+    def estimator(self, name: BaselineName, is_classifier: bool, categorical: Array) -> Any:
+        """See Baselines."""
+        from sklearn import dummy, ensemble, linear_model  # not at the top: the driver only needs the settings
+
+        if name == "constant":
+            return dummy.DummyClassifier(strategy="prior") if is_classifier else dummy.DummyRegressor()
+        if name == "linear":
+            return linear_model.LogisticRegression(max_iter=MAX_STEPS) if is_classifier else linear_model.Ridge()
+        boosting = ensemble.HistGradientBoostingClassifier if is_classifier else ensemble.HistGradientBoostingRegressor
+        return boosting(
+            max_iter=self.iterations,
+            learning_rate=self.learning_rate,
+            early_stopping=False,
+            categorical_features=categorical if categorical.any() else None,
+            random_state=0,
+        )
+
+
+def _n_numbers(card: DataCard) -> int:
+    n_classes = len(card["classes"] or ())
+    n_outputs = n_classes if card["task"] == "classification" and n_classes > 2 else len(card["targets"])
+    return int(card["n_rows"] * len(card["columns"]) * n_outputs)
+
+
+@dataclass(frozen=True)
+class RawNumbers:
+    """Raw columns as numbers for trees: NaN where missing, the order of an ordinal column, categories by number.
+
+    Parameters
+    ----------
+    tables : tuple of array (L + 2,)
+        For each column of texts: by code, its number; the last entry but one is for unknown texts and the last one
+        for missing texts.
+    categorical : bool array (C,)
+        Which of the numbers stand for categories.
+    """
+
+    tables: tuple[Array, ...]
+    categorical: Array
+
+    def __call__(self, table: Table) -> Array:
+        """Return the columns of a table (N, C), float64: numbers first, then texts."""
+        texts = [numbers[codes] for numbers, codes in zip(self.tables, table.codes.T, strict=True)]
+        return np.column_stack([table.numbers.astype(np.float64), *texts])
+
+
+def raw_numbers(table: Table) -> RawNumbers:
+    """Number the categories of training rows, the most frequent first; those beyond the 254th count as missing."""
+    tables, is_category = [], [False] * table.numbers.shape[1]
+    for column, codes in table.column_values:
+        if column.kind in ("categorical", "ordinal"):
+            is_category.append(column.kind == "categorical")
+            tables.append(_numbers_by_code(column, codes))
+    return RawNumbers(tuple(tables), np.array(is_category, bool))
+
+
+def _numbers_by_code(column: Column, codes: Array) -> Array:
+    n_levels = len(column.levels)
+    numbers = np.append(np.arange(n_levels, dtype=np.float64), [np.nan, np.nan])
+    if column.kind == "categorical":
+        counts = np.bincount(codes[(codes >= 0) & (codes < n_levels)], minlength=n_levels)
+        frequent = np.argsort(-counts, kind="stable")[:MAX_CATEGORIES]
+        frequent = frequent[counts[frequent] > 0]
+        numbers[:] = np.nan
+        numbers[frequent] = np.arange(len(frequent))
+    return numbers
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """Estimators that together predict all outputs; it passes by reference and is never stored.
+
+    Parameters
+    ----------
+    inputs : Preprocessing or RawNumbers
+        From raw rows to what the estimators were fitted to.
+    estimators : tuple of estimator
+        One for classes; else one for each label or value.
+    target_decoder : TargetDecoder
+    """
+
+    inputs: Preprocessing | RawNumbers
+    estimators: tuple[Any, ...]
+    target_decoder: TargetDecoder
+
+    def __call__(self, table: Table) -> Array:
+        """Predict raw rows: y (N, O), probabilities or values in the target's unit."""
+        x, decoder = self.inputs(table), self.target_decoder
+        if isinstance(decoder, ValueDecoder):
+            return np.stack([estimator.predict(x) for estimator in self.estimators], axis=1)
+        if isinstance(decoder, ClassDecoder):
+            y: Array = self.estimators[0].predict_proba(x)
+            return y[:, 1:] if len(decoder.labels) == 2 else y
+        of_labels = [
+            estimator.predict_proba(x)[:, estimator.classes_ == 1].sum(axis=1) for estimator in self.estimators
+        ]
+        return np.stack(of_labels, axis=1)
+
+
+def fit_baseline(
+    settings: Baselines, name: BaselineName, development: Development, *views: PreparedView
+) -> tuple[dict[str, Any], FittedBaseline]:
+    """Fit a baseline to the training rows of each fold, and score it on the fold's validation rows.
+
+    Parameters
+    ----------
+    settings : Baselines
+    name : BaselineName
+    development : Development
+    *views : PreparedView
+        The rows of each fold, prepared and not reduced.
+
+    Returns
+    -------
+    scores : dict
+        "validation": by metric, the mean over the folds; "seconds".
+    model : FittedBaseline
+        Of the first fold, as the network that becomes the model.
+    """
+    start, models, scores = time.perf_counter(), [], []
+    for fold, view in enumerate(views):
+        train, validation = development.part(fold)
+        models.append(_fit(settings, name, train, view))
+        scores.append(score_baseline(models[-1], validation, development.task))
+    names = [name for name in scores[0] if all(name in of_fold for of_fold in scores)]  # else it is not defined
+    means = {name: float(np.mean([of_fold[name] for of_fold in scores])) for name in names}
+    return {"validation": means, "seconds": round(time.perf_counter() - start, 3)}, models[0]
+
+
+def _fit(settings: Baselines, name: BaselineName, train: RawRows, view: PreparedView) -> FittedBaseline:
+    """Fit with the weights of the networks, but a constant with those of the rows: balanced classes say nothing."""
+    decoder = view.target_decoder
+    is_classifier = not isinstance(decoder, ValueDecoder)
+    inputs: Preprocessing | RawNumbers = view.preprocessing
+    x, weights, categorical = view.data.train.x, view.data.train.weights, np.zeros(0, bool)
+    if name == "constant":
+        weights = train.weights
+    elif name == "gradient_boosting":
+        inputs = raw_numbers(train.x)
+        x, categorical = inputs(train.x), inputs.categorical
+    columns = [train.y] if isinstance(decoder, ClassDecoder) else list(train.y.T)
+    estimators = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a solver has not converged: it is a baseline
+        for y in columns:
+            constant = is_classifier and (y == y[0]).all()  # a label that no training row has, or every one
+            estimator = settings.estimator("constant" if constant else name, is_classifier, categorical)
+            estimators.append(estimator.fit(x, y, sample_weight=weights))
+    return FittedBaseline(inputs, tuple(estimators), decoder)
+
+
+def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> dict[str, float]:
+    """Score predictions of rows; see `pipeline.stages.evaluate.evaluate`. Values have no loss: that is a network's."""
+    y, decoder = model(rows.x)[None], model.target_decoder
+    t = rows.y[None] if task == "regression" else decoder.targets(rows.y)[None].astype(np.float64)
+    weights = None if rows.weights is None else (rows.weights / rows.weights.mean())[None]
+    scores = scores_by_name(y, t, weights, task, decoder.names)
+    if task == "classification":
+        scores[LOSS] = scores["log_loss"]
+    elif task == "multilabel":  # the sum over the labels
+        of_label = [log_loss().value(y[:, :, [o]], t[:, :, [o]], weights) for o in range(y.shape[2])]
+        scores[LOSS] = np.sum(of_label, axis=0)
+    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}

@@ -1,0 +1,241 @@
+"""Calibrate: what the validation rows say about a finished model: probabilities, the threshold, and intervals.
+
+Everything here is fitted to rows that the model's network was not trained on: the validation rows, or with folds the
+rows of all of them, each predicted by the network of its fold. The test rows are not seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nncore.architecture import Architecture
+from nncore.calibration import (
+    Calibration,
+    CalibrationChoice,
+    choose_calibration,
+    cross_fitting_parts,
+    error_if_perfect,
+    expected_calibration_error,
+    log_losses,
+    reliability,
+)
+from nncore.conformal import conformal_half_width
+from nncore.inference.ensemble import Ensemble, mixture_logits
+from nncore.inference.model import ClassDecoder, ConformalInterval, Model, TargetDecoder, ValueDecoder
+from nncore.kernels.backend import Array
+from nncore.losses import Loss
+from nncore.stack.passes import predict
+from nncore.thresholds import choose_threshold, depends_on_threshold
+from pipeline.components.scores import metrics_of
+from pipeline.components.types import Development, PreparedView
+from pipeline.engine.selection import SelectionSettings
+from pipeline.engine.slices.task import NetworkSelector, load_stack
+
+N_BINS = 15
+N_BINS_SHOWN = 10  # in a picture
+
+
+class HeldOut(NamedTuple):
+    """What networks predict for the validation rows of a fold.
+
+    Parameters
+    ----------
+    y : float64 array (n, N, O)
+        Of classes the logits, otherwise the values in the targets' units.
+    deviation : float64 array (n, N, T) or None
+        In the same unit, if the loss predicts one.
+    """
+
+    y: Array
+    deviation: Array | None
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """What is added to a model after its training, and what it is worth.
+
+    Parameters
+    ----------
+    calibration : Calibration or None
+    threshold : float
+        Of two classes.
+    interval : ConformalInterval or None
+        Of values.
+    summary : dict
+        "calibration", "threshold" and "intervals", as in summary.json; None where there is nothing to say.
+    reliability : dict or None
+        Reliability "before" and "after", and the "method", as in diagnosis.json.
+    """
+
+    calibration: Calibration | None
+    threshold: float
+    interval: ConformalInterval | None
+    summary: dict[str, Any]
+    reliability: dict[str, Any] | None
+
+
+def held_out(view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any) -> HeldOut:
+    """Predict the validation rows of a fold with n networks of a stack."""
+    stack = load_stack(stack)
+    weights = np.concatenate([selector.weights(stack) for selector in selectors])
+    z = predict(weights, architecture, view.data.validation.x)
+    return _held_out(view.target_decoder, architecture.functions.loss, z.astype(np.float64))
+
+
+def held_out_by_mixture(
+    view: PreparedView, architecture: Architecture, counts: list[int], positions: list[int], *predictions: Array
+) -> HeldOut:
+    """Predict the validation rows of a fold with an ensemble; see `pipeline.stages.ensemble.select_networks`."""
+    loss = architecture.functions.loss
+    mean = np.average(np.concatenate(predictions)[positions], axis=0, weights=counts)[None]
+    return _held_out(view.target_decoder, loss, mixture_logits(loss, mean))
+
+
+def _held_out(decoder: TargetDecoder, loss: Loss, z: Array) -> HeldOut:
+    if isinstance(decoder, ValueDecoder):
+        deviation = loss.deviation(z) * decoder.scaling.scale if loss.deviation else None
+        return HeldOut(decoder.scaling.undo(loss.predict(z)), deviation)
+    with np.errstate(all="ignore"):
+        p = np.exp(-log_losses(z[0], np.eye(z.shape[2])[np.zeros(z.shape[1], int)]))
+    if isinstance(decoder, ClassDecoder) and not np.allclose(loss.predict(z)[0, :, 0], p, atol=1e-6):
+        return HeldOut(np.full_like(z, np.nan), None)  # outputs that are no logits cannot be calibrated as such
+    return HeldOut(z, None)
+
+
+def fit_adjustment(
+    development: Development, select: SelectionSettings, approximations: list[str], folds: list[int], *parts: HeldOut
+) -> Adjustment:
+    """Fit what the settings ask for to the validation rows.
+
+    Parameters
+    ----------
+    development : Development
+    select : SelectionSettings
+    approximations : list of str
+        Why intervals may not cover exactly the stated share of new rows.
+    folds : list of int
+        Of each part, the fold (from 0) whose validation rows it predicts.
+    *parts : HeldOut
+        Of one network each.
+    """
+    everywhere = np.concatenate([development.folds[fold].validation for fold in folds])
+    _, first = np.unique(everywhere, return_index=True)  # with repeats, a row is in several validation parts
+    raw = development.rows
+    first = first if raw.weights is None else first[raw.weights[everywhere[first]] > 0]
+    rows = everywhere[first]
+    weights = None if raw.weights is None else raw.weights[rows] / raw.weights[rows].mean()
+    y = np.concatenate([part.y[0] for part in parts])[first]
+    if development.task == "regression":
+        deviations = [part.deviation[0] for part in parts if part.deviation is not None]
+        deviation = np.concatenate(deviations)[first] if deviations else None
+        return _fit_interval(development.targets, select, approximations, (y, raw.y[rows], deviation, weights))
+    if development.labels is None or not np.isfinite(y).all():
+        return Adjustment(None, 0.5, None, _nothing(), None)
+    fold_of_row = np.repeat(folds, [part.y.shape[1] for part in parts])[first]
+    t = ClassDecoder(development.labels).targets(raw.y[rows])
+    return _fit_probabilities(select, y, t, cross_fitting_parts(len(rows), fold_of_row), weights)
+
+
+def adjusted(model: Model | Ensemble, adjustment: Adjustment) -> Model | Ensemble:
+    """Return the model with its calibration, its threshold and its interval."""
+    decoder = model.target_decoder
+    if isinstance(decoder, ClassDecoder):
+        decoder = replace(decoder, threshold=adjustment.threshold)
+    elif isinstance(decoder, ValueDecoder):
+        decoder = replace(decoder, interval=adjustment.interval)
+    if isinstance(model, Ensemble):
+        return replace(model, decoder=decoder, calibration=adjustment.calibration)
+    return replace(model, target_decoder=decoder, calibration=adjustment.calibration)
+
+
+def _nothing() -> dict[str, Any]:
+    return dict.fromkeys(("calibration", "threshold", "intervals"))
+
+
+def _fit_probabilities(
+    select: SelectionSettings, z: Array, t: Array, parts: Array, weights: Array | None
+) -> Adjustment:
+    """Calibration and threshold for classes, with the scores of rows that they were not fitted to."""
+    choice = CalibrationChoice("none", None, z)
+    if select.calibrate != "never":
+        choice = choose_calibration(z, t, parts, weights, always=select.calibrate == "always")
+    before, after = _probabilities(z), _probabilities(choice.logits)
+    summary, one = _nothing(), None if weights is None else weights[None]
+    calibration = choice.calibration or Calibration(1.0)
+    summary["calibration"] = {
+        "method": choice.method,
+        "slope": calibration.slope,
+        "intercept": calibration.intercept,
+        "applied": choice.calibration is not None,
+        "log_loss_before": float(np.average(log_losses(z, t), weights=weights)),
+        "log_loss_after": float(np.average(log_losses(choice.logits, t), weights=weights)),
+        "calibration_error_before": float(expected_calibration_error(before[None], t[None], N_BINS, one)[0]),
+        "calibration_error_after": float(expected_calibration_error(after[None], t[None], N_BINS, one)[0]),
+        "expected_if_perfect": error_if_perfect(after, N_BINS, weights),
+    }
+    threshold, metric = 0.5, metrics_of("classification").get(select.metric)
+    if select.threshold == "auto" and metric and t.shape[1] == 1:
+        p, truth = after[:, 0], t[:, 0]
+        if depends_on_threshold(metric.value, p, truth):
+            tuned = choose_threshold(p, truth, parts, metric.value, metric.greater_is_better, weights)
+            summary["threshold"] = {"metric": select.metric, **tuned._asdict()}
+            threshold = tuned.value
+    shown = {name: _reliability(p, t) for name, p in (("before", before), ("after", after))}
+    return Adjustment(choice.calibration, threshold, None, summary, {**shown, "method": choice.method})
+
+
+def _probabilities(z: Array) -> Array:
+    """The softmax of logits (N, O), or with O = 1 their sigmoid; at least a tiny number, as rounding gives 0."""
+    with np.errstate(under="ignore"):
+        if z.shape[1] == 1:
+            return np.asarray(np.exp(-np.logaddexp(0, -z)))
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+def _reliability(p: Array, t: Array) -> dict[str, list[float | None]]:
+    bins = reliability(p[None], t[None].astype(np.float64), N_BINS_SHOWN)
+    return {
+        name: [None if value != value else float(value) for value in values[0]]
+        for name, values in bins._asdict().items()
+    }
+
+
+def _fit_interval(
+    targets: Sequence[str],
+    select: SelectionSettings,
+    approximations: list[str],
+    rows: tuple[Array, Array, Array | None, Array | None],
+) -> Adjustment:
+    """Conformal intervals for values; rows are y, t, the predicted deviation and the weights of the rows."""
+    y, t, deviation, weights = rows
+    summary = _nothing()
+    if select.coverage is None:
+        return Adjustment(None, 0.5, None, summary, None)
+    errors = np.abs(t - y) if deviation is None else np.abs(t - y) / deviation  # (N, T)
+    half_width = conformal_half_width(errors, select.coverage, weights)
+    clash = {f"{end}_{name}" for end in ("lower", "upper") for name in targets} & set(targets)
+    too_few = not np.isfinite(half_width).all()
+    is_known = not (too_few or (clash and len(targets) > 1))
+    typical = half_width if deviation is None else half_width * np.median(deviation, axis=0)
+    summary["intervals"] = {
+        "coverage": select.coverage,
+        "half_width": None,
+        "n_rows": len(errors),
+        "exact": is_known and not approximations,
+        "relative_to_deviation": deviation is not None,
+        "notes": approximations,
+    }
+    if not is_known:
+        cause = (
+            f"{len(errors)} validation rows are too few for intervals of {select.coverage:.0%}"
+            if too_few
+            else f"the columns of the intervals would have the name of the target {min(clash)}"
+        )
+        summary["intervals"]["notes"] = [cause]
+        return Adjustment(None, 0.5, None, summary, None)
+    widths = dict(zip(targets, typical.tolist(), strict=True))
+    summary["intervals"]["half_width"] = widths if len(targets) > 1 else typical.tolist()[0]
+    return Adjustment(None, 0.5, ConformalInterval(half_width, select.coverage), summary, None)
