@@ -34,7 +34,7 @@ def main(runs: Path) -> None:
         server = Server(Path(folder), uri)
         try:
             server.start()
-            address = view_address(server.uri, experiment.experiment_id, view)
+            address = view_address(server.uri, experiment.experiment_id, view, "")
             with chromium(Path(folder, "profile")) as browser:
                 table(browser, address)
                 charts(browser, address)

@@ -138,17 +138,27 @@ def scores_by_name(
     return scores
 
 
-def in_words(scores: Mapping[str, float], names: Sequence[str] | None = None) -> str:
-    """Scores in one line of text: "log loss 0.1023, accuracy 0.972, ROC AUC 0.998".
+def in_words(
+    scores: Mapping[str, float],
+    names: Sequence[str] | None = None,
+    intervals: Mapping[str, Sequence[float]] | None = None,
+) -> str:
+    """Scores in one line of text: "log loss 0.1023 (95 % interval 0.07 to 0.14), accuracy 0.972".
 
     Parameters
     ----------
     scores : mapping of str to float
     names : sequence of str, optional
         Which of them to show, see `present`; all by default.
+    intervals : mapping of str to (float, float), optional
+        The lower and the upper end of the 95 % interval of some of them.
     """
     shown = scores if names is None else present(names, scores)
-    return ", ".join(f"{label(name)} {number(name, scores[name])}" for name in shown)
+    texts = {name: f"{label(name)} {number(name, scores[name])}" for name in shown}
+    for name, (low, high) in (intervals or {}).items():
+        if name in texts:
+            texts[name] += f" (95 % interval {number(name, low)} to {number(name, high)})"
+    return ", ".join(texts.values())
 
 
 def present(names: Sequence[str], scores: Collection[str]) -> list[str]:

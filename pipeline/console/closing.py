@@ -80,8 +80,7 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
         if view_command:
             lines["MLflow UI"] = view_command
         server = "http://127.0.0.1:5000" if view_command else tracked["tracking_uri"].rstrip("/")
-        experiment, view = tracked["experiment_id"], tracked["view"]
-        address = view_address(server, experiment, view) if view else f"{server}/#/experiments/{experiment}/runs"
+        address = view_address(server, tracked["experiment_id"], tracked["view"], summary["run_id"])
         lines["then open" if view_command else "MLflow UI"] = address
     _print(console, lines)
 

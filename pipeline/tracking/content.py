@@ -3,7 +3,8 @@
 - Names keep letters, digits and "_ - . : / space"; other characters become "_", and so does a part between slashes that
   is empty, "." or "..". A name of more than 250 characters is shortened and ends with 8 digits of its SHA-256.
 - An infinite number becomes NaN, and the tag "not_finite" names its metric.
-- Texts of more than 6,000 characters in a parameter, or 8,000 in a tag, are shortened and end with " ...".
+- Texts of more than 6,000 characters in a parameter, 8,000 in a tag, or 5,000 in the description of a version are
+  shortened and end with " ...".
 """
 
 import math
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-LONGEST_NAME, LONGEST_PARAMETER, LONGEST_TAG = 250, 6000, 8000
+LONGEST_NAME, LONGEST_PARAMETER, LONGEST_TAG, LONGEST_DESCRIPTION = 250, 6000, 8000, 5000
 
 
 class Point(NamedTuple):
@@ -64,6 +65,11 @@ def fitting_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def fitting_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Parameters as MLflow accepts them."""
     return {fitting_name(name): _cut(str(value), LONGEST_PARAMETER) for name, value in parameters.items()}
+
+
+def fitting_description(text: str) -> str:
+    """A description of a model's version as MLflow accepts it."""
+    return _cut(text, LONGEST_DESCRIPTION)
 
 
 def fitting_points(metrics: list[Point]) -> tuple[list[Point], list[str]]:

@@ -1,29 +1,44 @@
 """The parent run's description in MLflow: what ran and what won, in Markdown."""
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.components.scores import in_words, label
+
 BEST = 10  # trials in the table
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
 
 
-def description(summary: Mapping[str, Any], leaderboard: Path) -> str:
-    """What a run came to, from the contents of its summary.json and its leaderboard.csv, which may not be there."""
-    trials, best, ensemble = summary["trials"], summary["best"], summary["ensemble"]
+def description(summary: Mapping[str, Any], leaderboard: Path, model: str = "") -> str:
+    """What a run came to.
+
+    Parameters
+    ----------
+    summary : mapping
+        The contents of its summary.json.
+    leaderboard : Path
+        Its leaderboard.csv, which may not be there.
+    model : str, default ""
+        The address of its model in the registry, if it has one.
+    """
+    trials, best = summary["trials"], summary["best"]
     counts = ", ".join(f"{n:,} {name}" for name, n in trials.items() if n or name != "failed")
-    lines = [f"**{summary['run_id']}** {summary['status']}. Trials: {counts}."]
+    verdict = summary.get("verdict")
+    lines = [_escaped(verdict), ""] if verdict else []
+    lines += [f"**{summary['run_id']}** {summary['status']}. Trials: {counts}."]
     if best:
-        parameters = ", ".join(f"{_code(name)} {_code(value)}" for name, value in best["parameters"].items())
-        validation = _scores({name: value["mean"] for name, value in best["validation"].items()})
         lines += [
             f"### Champion: trial {best['trial']}",
-            parameters,
-            f"- validation: {validation}",
-            f"- test: {_scores(best['test'])}",
+            _parameters(best),
+            *(f"- {line}" for line in _score_lines(summary)),
         ]
-    if ensemble:
-        lines.append(f"- ensemble of {len(ensemble['networks'])} networks, test: {_scores(ensemble['test'])}")
+    if model:
+        lines.append(f"- model: {_code(model)}")
+    if summary.get("advice"):
+        lines += ["### What next", *(f"- {_escaped(sentence)}" for sentence in summary["advice"])]
     if leaderboard.exists():
         lines += ["### The best trials", *_table(leaderboard)]
     seconds = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}
@@ -32,6 +47,61 @@ def description(summary: Mapping[str, Any], leaderboard: Path) -> str:
     if summary["digest"]:
         lines.append(f"Digest {_code(summary['digest'])}: another run with this digest has bit-identical results.")
     return "\n".join(lines)
+
+
+def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], model: str, publish: str) -> str:
+    """What a registered model is: its data, task, scores, baselines and run, and how to load it.
+
+    Parameters
+    ----------
+    summary : mapping
+        The contents of the run's summary.json; `best` is there.
+    card : mapping
+        The data card.
+    model : str
+        The address of this version.
+    publish : {"champion", "ensemble"}
+        Which of the two it is.
+    """
+    best, metric = summary["best"], summary.get("metric")
+    ranked = f", by {label(metric['name'])}" if metric else ""
+    lines = [
+        f"- data: {_code(card['name'])}, {card['n_rows']:,} rows, {len(card['columns'])} columns, SHA-256 "
+        f"{_code(card['digest'][:16])}",
+        f"- task: {card['task']} of {', '.join(map(_code, card['targets']))}",
+        f"- what: the {publish} of a sweep of {summary['trials']['planned']:,} trials{ranked}",
+        *(f"- {line}" for line in _score_lines(summary)),
+        f"- champion: {_parameters(best)}",
+        f"- run: {_code(summary['run_id'])}",
+    ]
+    load = {"Python": f'mlflow.pyfunc.load_model("{model}")', "a server": f"mlflow models serve -m {model}"}
+    load["the command line"] = f"nnsweep predict model={model} new_rows.csv"
+    lines += [f"- for {where}: {_code(command)}" for where, command in load.items()]
+    verdict = summary.get("verdict")
+    return "\n".join([*([_escaped(verdict), ""] if verdict else []), *lines])
+
+
+def _score_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The scores of the champion, of the ensemble and of the baselines."""
+    best, ensemble, names = summary["best"], summary["ensemble"], summary.get("headline")
+    validation = {name: value["mean"] for name, value in best["validation"].items()}
+    scores = {
+        "validation": in_words(validation, names),
+        "test": in_words(best["test"], names, best.get("test_intervals")),
+    }
+    if ensemble:
+        n = len(ensemble["networks"])
+        scores[f"ensemble of {n} network{'s' if n > 1 else ''}, test"] = in_words(
+            ensemble["test"], names, ensemble.get("test_intervals")
+        )
+    for baseline in (summary.get("baselines") or {}).values():
+        if baseline["test"]:
+            scores[f"baseline {baseline['label']}, test"] = in_words(baseline["test"], names)
+    return [_escaped(f"{name}: {text}") for name, text in scores.items()]
+
+
+def _parameters(best: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_code(name)} {_code(value)}" for name, value in best["parameters"].items())
 
 
 def _table(leaderboard: Path) -> list[str]:
@@ -51,12 +121,13 @@ def _short(value: str) -> str:
         return value
 
 
-def _scores(scores: Mapping[str, float]) -> str:
-    return ", ".join(f"{_code(name)} {value:.4f}" for name, value in scores.items())
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _escaped(text: str) -> str:
+    """A sentence as it is, whatever Markdown makes of its characters."""
+    return MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
 
 
 def _code(value: object) -> str:

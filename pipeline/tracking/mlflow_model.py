@@ -28,6 +28,7 @@ from pipeline.tracking.model_code import predict_frame
 
 ALIAS = "champion"
 CHECKSUM, RUN = "model_sha256", "pipeline_run"  # tags of a version
+DIGITS = ".6g"  # of the value by which versions are compared
 LONGEST_DIGEST = 36
 LONGEST_SCHEMA = 60_000
 
@@ -194,7 +195,7 @@ def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote
     for key, difference in (("data_hash", "trained on different data"), ("metric", "ranked by another metric")):
         if holder.tags.get(key) != attributes[key]:
             return f"which was {difference}"
-    old, new = float(holder.tags["value"]), float(attributes["value"])
+    old, new = (float(f"{float(tags['value']):{DIGITS}}") for tags in (holder.tags, attributes))
     if (new < old) if attributes["metric"].endswith("loss") else (new > old):
         return ""
     return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}"

@@ -10,10 +10,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 
 from pipeline.runs.events import Event
 from pipeline.runs.resume import flat
-from pipeline.tracking.content import Point, fitting_points, fitting_tags, run_content
-from pipeline.tracking.description import description
+from pipeline.tracking.content import Point, fitting_description, fitting_points, fitting_tags, run_content
+from pipeline.tracking.description import description, version_description
 from pipeline.tracking.mlflow_client import log
-from pipeline.tracking.mlflow_model import ALIAS, address_of, data_set, logged_model, move_alias
+from pipeline.tracking.mlflow_model import ALIAS, DIGITS, address_of, data_set, logged_model, move_alias
 from pipeline.tracking.mlflow_store import MlflowStore
 
 
@@ -22,6 +22,8 @@ class ParentRun:
 
     def __init__(self, store: MlflowStore, folder: Path, run_id: str) -> None:
         self._client, self._folder, self.run_id = store.client, folder, run_id
+        self._model = ""  # the address of the registered model
+        self._version: tuple[str, str] | None = None  # its name and version
 
     @classmethod
     def create(cls, store: MlflowStore, folder: Path, tags: Mapping[str, str], event: Event) -> "ParentRun":
@@ -60,11 +62,14 @@ class ParentRun:
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
         model_version = logged_model(self._client, self._folder / "model", self.run_id, name)
         value = event["validation"][attributes["metric"].removeprefix("validation_")]
-        kept_because = move_alias(self._client, name, model_version, {**attributes, "value": repr(value)}, promote)
+        self._model, self._version = address_of(name, model_version), (name, model_version)
+        kept_because = move_alias(
+            self._client, name, model_version, {**attributes, "value": f"{value:{DIGITS}}"}, promote
+        )
         return {
             "name": name,
             "version": model_version,
-            "uri": address_of(name, model_version),
+            "uri": self._model,
             "alias": None if kept_because else ALIAS,
             "alias_note": kept_because,
         }
@@ -74,10 +79,11 @@ class ParentRun:
         self._log_file("report.html")
         self._log_file("plots")
 
-    def ended(self, event: Event, n_without: int) -> None:
-        """Log the run's results, its status, and when it ended, as the journal's last event says.
+    def ended(self, event: Event, n_without: int, publish: str) -> None:
+        """Log the run's results, its status, and when it ended, as the journal's last event says; describe its model.
 
         n_without   trials that have no run of their own
+        publish     whether the model is the champion or the ensemble
         """
         tags = {"status": event["status"].lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
@@ -85,7 +91,11 @@ class ParentRun:
             self._log_file(path.name)
             summary = json.loads(path.read_text(encoding="utf-8"))
             tags |= {"digest": summary["digest"] or ""}
-            tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv")
+            tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv", self._model)
+            if self._version and summary["best"]:
+                card = json.loads((self._folder / "data_card.json").read_text(encoding="utf-8"))
+                text = version_description(summary, card, self._model, publish)
+                self._client.update_model_version(*self._version, fitting_description(text))
             self._client.log_batch(self.run_id, metrics=_numbers(summary, event))
         run_tags = [RunTag(name, value) for name, value in fitting_tags(tags).items()]
         self._client.log_batch(self.run_id, tags=run_tags)

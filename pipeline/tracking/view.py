@@ -28,7 +28,7 @@ def saved_view(
     Parameters
     ----------
     pipeline_run : str
-        The run's id; the view shows its MLflow runs only.
+        The run's id; the view shows its trials only.
     metric : str
         The final metric to order by, best first, such as validation_loss.
     trials : iterable of dict
@@ -45,10 +45,16 @@ def saved_view(
     return PREFIX + sha256(state).hexdigest()[:16], "deflate;" + b64encode(zlib.compress(state, 9)).decode()
 
 
-def view_address(server: str, experiment_id: str, tag: str) -> str:
-    """Return the URL of the view that this tag holds."""
-    query = urlencode({"viewStateShareKey": tag.removeprefix(PREFIX), "workflowType": "machine_learning"})
+def view_address(server: str, experiment_id: str, tag: str | None, pipeline_run: str) -> str:
+    """Return the URL of the view that this tag holds; without one, of MLflow's own table of the run's trials."""
+    which = {"viewStateShareKey": tag.removeprefix(PREFIX)} if tag else {"searchFilter": filter_of(pipeline_run)}
+    query = urlencode(which | {"workflowType": "machine_learning"})
     return f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs?{query}"
+
+
+def filter_of(pipeline_run: str) -> str:
+    """The search in MLflow that finds the trials of a run, and neither the run itself nor other runs."""
+    return f"tags.pipeline_run = '{pipeline_run}' and tags.kind = 'trial'"
 
 
 def _state(pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
@@ -62,7 +68,7 @@ def _state(pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metr
     ]
     sections, charts = _charts(metric, trials, swept)
     return {
-        "searchFilter": f"tags.pipeline_run = '{pipeline_run}'",
+        "searchFilter": filter_of(pipeline_run),
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": metric.endswith("loss"),
         "selectedColumns": columns,

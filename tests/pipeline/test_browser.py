@@ -1,12 +1,13 @@
-"""MLflow's pages and the report of a sweep of 48 trials, in a real browser."""
+"""MLflow's pages and the report of a sweep of 48 trials, in a real browser; another run is in the same experiment."""
 
 import csv
+import json
 from urllib.parse import urlencode
 
 import pytest
 from browser import CHROMIUM, DRIVER, chromium
 from mlflow import MlflowClient
-from running import read_summary, run_command
+from running import FEW, run_command, run_here
 from servers import Server
 
 from pipeline.tracking.view import PREFIX, view_address
@@ -23,12 +24,14 @@ SWEEP = (
     "space.regularizer.l1.strength=[0.0001]",
 )
 EPOCHS = 12
+OTHER = (*FEW, "name=other", "tracking.experiment=digits", "execution=local", "training.epochs=1", "report=none")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     run_command(folder, *SWEEP)
+    run_here(folder, *OTHER)
     return folder
 
 
@@ -39,8 +42,8 @@ def run_folder(folder):
 
 
 @pytest.fixture(scope="module")
-def tracked(folder):
-    return read_summary(folder)["mlflow"]
+def tracked(run_folder):
+    return json.loads((run_folder / "summary.json").read_text())["mlflow"]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,10 @@ def leaderboard(run_folder):
 
 
 @pytest.fixture(scope="module")
-def trials(client, tracked):
+def trials(client, tracked, run_folder):
     """The runs of the trials by key."""
-    runs = client.search_runs([tracked["experiment_id"]], "tags.kind = 'trial'", max_results=100)
+    query = f"tags.kind = 'trial' and tags.pipeline_run = '{run_folder.name}'"
+    runs = client.search_runs([tracked["experiment_id"]], query, max_results=100)
     return {run.data.tags["trial_key"]: run for run in runs}
 
 
@@ -65,9 +69,8 @@ def trials(client, tracked):
 def view(client, tracked):
     """The tag of the experiment that holds the view; it is set by the run."""
     tags = client.get_experiment(tracked["experiment_id"]).tags
-    (tag,) = (tag for tag in tags if tag.startswith(PREFIX))
-    assert tag == tracked["view"]
-    return tag
+    assert tracked["view"] in {tag for tag in tags if tag.startswith(PREFIX)}
+    return tracked["view"]
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +87,8 @@ def experiment(server, tracked):
 
 
 @pytest.fixture(scope="module")
-def address(server, tracked, view):
-    return view_address(server, tracked["experiment_id"], view)
+def address(server, tracked, view, run_folder):
+    return view_address(server, tracked["experiment_id"], view, run_folder.name)
 
 
 @pytest.fixture(scope="module")
@@ -94,30 +97,31 @@ def browser(tmp_path_factory):
         yield browser
 
 
-def test_the_saved_view_shows_the_parent_and_its_children_best_first(
-    browser, address, tracked, leaderboard, run_folder
-):
+def test_the_address_shows_the_trials_of_this_run_alone_best_first(browser, address, leaderboard):
     browser.open(address)
-    rows = browser.rows(49)
+    rows = browser.rows(48)
     losses = [float(row["metrics.`validation_loss`"]) for row in rows]
-    best = float(leaderboard[0]["validation/loss"])
-    assert losses == [best, *(float(row["validation/loss"]) for row in leaderboard)]  # the parent's is the best
+    assert losses == [float(row["validation/loss"]) for row in leaderboard]
     names = [row["attributes.`Run Name`"].splitlines()[-1] for row in rows]
-    assert run_folder.name in names[:2]
-    names.remove(run_folder.name)
     for name, row in zip(names, leaderboard, strict=True):
         assert name.startswith(f"{row['optimizer']} {float(row['optimizer.learning_rate']):g}, {row['regularizer']}")
+
+
+def test_without_a_saved_view_the_address_shows_the_same_run_folded(browser, server, tracked, run_folder):
+    browser.open(view_address(server, tracked["experiment_id"], None, run_folder.name))
+    (row,) = browser.rows(1)
+    assert row["attributes.`Run Name`"].splitlines()[-1] == run_folder.name
 
 
 def test_the_saved_view_has_the_scores_and_parameters_as_columns(browser, address):
     browser.open(address)
     expected = ["metrics.`validation_loss`", "metrics.`validation_accuracy`", "metrics.`train_loss`"]
     expected += [f"params.`{name}`" for name in ("optimizer", "optimizer.learning_rate", "regularizer")]
-    browser.until(lambda: [name for name in browser.rows(49)[0] if name in expected] == expected)  # in this order
-    row = next(row for row in browser.rows(49) if row["params.`optimizer`"] == "sgd")
+    browser.until(lambda: [name for name in browser.rows(48)[0] if name in expected] == expected)  # in this order
+    row = next(row for row in browser.rows(48) if row["params.`optimizer`"] == "sgd")
     assert row["params.`optimizer.learning_rate`"] in ("0.01", "0.03", "0.1", "0.3")
     browser.driver.execute_script("document.querySelector('.ag-body-horizontal-scroll-viewport').scrollLeft = 9999")
-    cells = browser.until(lambda: [row for row in browser.rows(49) if "duration" in row])
+    cells = browser.until(lambda: [row for row in browser.rows(48) if "duration" in row])
     assert {row["tags.`status`"] for row in cells} == {"finished"}
     assert all(row["duration"] for row in cells)
 
@@ -125,34 +129,33 @@ def test_the_saved_view_has_the_scores_and_parameters_as_columns(browser, addres
 @pytest.mark.nightly
 def test_a_click_on_a_column_sorts_by_it(browser, address, leaderboard):
     browser.open(address)
-    browser.rows(49)
+    browser.rows(48)
     browser.click("//*[@data-testid='sort-header-validation_accuracy']")
     browser.until(lambda: "validation_accuracy" in browser.driver.current_url)
     expected = sorted(float(row["validation/accuracy"]) for row in leaderboard)
-    best = float(leaderboard[0]["validation/accuracy"])
 
     def sorted_rows():
-        values = [float(row["metrics.`validation_accuracy`"]) for row in browser.rows(49)]
-        values.remove(best)
+        values = [float(row["metrics.`validation_accuracy`"]) for row in browser.rows(48)]
         return values in (expected, expected[::-1])
 
     assert browser.until(sorted_rows)
 
 
 @pytest.mark.nightly
-def test_trials_unfold_below_their_parent(browser, experiment, trials):
+def test_trials_unfold_below_their_parent(browser, experiment, trials, run_folder):
     browser.open(f"{experiment}?workflowType=machine_learning")
-    (parent,) = browser.rows(1)
-    assert parent["attributes.`Run Name`"]
-    browser.click("//*[@row-index='0']//*[contains(@col-id, 'Run Name')]//button")
-    rows = browser.rows(49)
-    names = {row["attributes.`Run Name`"].splitlines()[-1] for row in rows[1:]}
+    parents = browser.rows(2)  # the latest first
+    assert parents[1]["attributes.`Run Name`"].splitlines()[-1] == run_folder.name
+    browser.click("//*[@row-index='1']//*[contains(@col-id, 'Run Name')]//button")
+    rows = browser.rows(50)
+    names = {row["attributes.`Run Name`"].splitlines()[-1] for row in rows[2:]}
     assert names == {run.info.run_name for run in trials.values()}
 
 
 @pytest.mark.nightly
-def test_runs_are_filtered_by_tags(browser, experiment):
-    query = urlencode({"searchFilter": "tags.optimizer = 'adam'", "orderByKey": "metrics.`validation_loss`"})
+def test_runs_are_filtered_by_tags(browser, experiment, run_folder):
+    search = f"tags.optimizer = 'adam' and tags.pipeline_run = '{run_folder.name}'"
+    query = urlencode({"searchFilter": search, "orderByKey": "metrics.`validation_loss`"})
     browser.open(f"{experiment}?workflowType=machine_learning&{query}")
     assert all("adam" in row["attributes.`Run Name`"] for row in browser.rows(16))
 
@@ -160,7 +163,7 @@ def test_runs_are_filtered_by_tags(browser, experiment):
 @pytest.mark.nightly
 def test_runs_are_grouped_by_tags(browser, address):
     browser.open(address)
-    browser.rows(49)
+    browser.rows(48)
     browser.click("//button[contains(., 'Group by')]")
     browser.click("//*[@role='menuitemcheckbox'][normalize-space()='regularizer']")
 
@@ -181,14 +184,14 @@ def test_the_charts_are_parallel_coordinates_and_curves_of_the_best(browser, add
     def curves():
         traces = [trace for trace in browser.traces() if trace["title"] == "validation/loss"]
         curves = {trace["name"]: trace for trace in traces if trace["x"]}
-        return curves if len(curves) == 19 else None  # of the first 20 rows one is the parent
+        return curves if len(curves) == 20 else None
 
     for curve in browser.until(curves).values():
         assert curve["x"] == list(range(1, EPOCHS + 1))
     (points,) = browser.until(
         lambda: [trace for trace in browser.traces() if trace["title"] == "log10_learning_rate vs. validation_loss"]
     )
-    assert sorted(points["y"]) == pytest.approx([float(row["validation/loss"]) for row in leaderboard[:19]])
+    assert sorted(points["y"]) == pytest.approx([float(row["validation/loss"]) for row in leaderboard[:20]])
 
 
 def test_a_trials_page_shows_its_learning_curve(browser, experiment, trials, leaderboard, client):

@@ -40,7 +40,8 @@ def test_the_parents_description_names_the_command_and_the_champion(tracked):
     text = tracked.parent.data.tags["mlflow.note.content"]
     best = tracked.summary["best"]
     assert f"### Champion: trial {best['trial']}" in text
-    assert f"- test: `loss` {best['test']['loss']:.4f}" in text
+    assert f"- test: log loss {best['test']['log_loss']:.4g}, accuracy {best['test']['accuracy']:.3f}, ROC AUC" in text
+    assert f"- model: `{tracked.summary['model']['uri']}`" in text
     assert tracked.summary["digest"] in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(lines) == 12  # with the headings and the line below them

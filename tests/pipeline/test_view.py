@@ -3,6 +3,7 @@
 import json
 import zlib
 from base64 import b64decode
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_equal_views_have_equal_tags():
 
 
 def test_only_the_runs_own_trials_are_shown():
-    assert state()["searchFilter"] == "tags.pipeline_run = 'run-1'"
+    assert state()["searchFilter"] == "tags.pipeline_run = 'run-1' and tags.kind = 'trial'"
 
 
 def test_a_space_of_many_settings_fits_into_a_tag():
@@ -103,4 +104,11 @@ def test_the_url_refers_to_the_tag():
     tag, _ = saved_view("run-1", "validation_loss", TRIALS, [])
     key = tag.removeprefix("mlflow.sharedViewState.")
     expected = f"http://127.0.0.1:5000/#/experiments/3/runs?viewStateShareKey={key}&workflowType=machine_learning"
-    assert view_address("http://127.0.0.1:5000/", "3", tag) == expected
+    assert view_address("http://127.0.0.1:5000/", "3", tag, "run-1") == expected
+
+
+def test_without_a_tag_the_url_searches_for_the_runs_trials():
+    url = view_address("http://127.0.0.1:5000", "3", None, "run-1")
+    query = dict(parse_qsl(url.partition("?")[2]))
+    assert url.startswith("http://127.0.0.1:5000/#/experiments/3/runs?")
+    assert query == {"searchFilter": state()["searchFilter"], "workflowType": "machine_learning"}
