@@ -65,6 +65,16 @@ class Preprocessing:
         categorical = [column.name for column in self.columns if column.kind == "categorical"]
         return tuple(name for name, slots in zip(categorical, self.slots, strict=True) if _n_one_hot(slots) == 1)
 
+    @property
+    def origins(self) -> Array:
+        """For each column of the result, the position of the raw column that it depends on: int (n_outputs,)."""
+        kinds = [column.kind for column in self.columns]
+        n_features = [0 if kind == "categorical" else 1 + 2 * len(PERIODS.get(kind, ())) for kind in kinds]
+        of_feature = np.repeat(np.arange(len(kinds)), n_features)
+        categorical = [position for position, kind in enumerate(kinds) if kind == "categorical"]
+        one_hot = np.repeat(np.array(categorical, np.intp), [_n_one_hot(slots) for slots in self.slots])
+        return np.concatenate([of_feature, of_feature[self.indicators], one_hot])
+
     def __call__(self, table: Table, rows: Array | None = None) -> Array:
         """Preprocess rows of a table.
 

@@ -138,6 +138,40 @@ def scores_by_name(
     return scores
 
 
+def comparable(name: str, task: Task, threshold: float = 0.5) -> tuple[str, Metric]:
+    """The metric of a ranking, or in the place of a loss, or of a metric of one's own, the one that is nearest.
+
+    Returns
+    -------
+    name : str
+        Of the score, "loss" of several labels.
+    metric : Metric
+    """
+    if name == LOSS and task == "multilabel":
+        return LOSS, SUMMED_LOG_LOSS
+    known = metrics_of(task, threshold)
+    found = name if name in known else next(name for name in HEADLINE[task] if name != LOSS)
+    return found, known[found]
+
+
+def _surprisal_of_labels(y: Array, t: Array) -> Array:
+    """The log loss of each row, (K, N), summed over its labels."""
+    log_loss = metrics.log_loss().rows
+    assert log_loss is not None
+    return np.sum([log_loss(y[:, :, [label]], t[:, :, [label]]) for label in range(y.shape[2])], axis=0)
+
+
+SUMMED_LOG_LOSS = Metric(
+    lambda y, t, weights: np.average(
+        _surprisal_of_labels(y, t), axis=1, weights=None if weights is None else np.broadcast_to(weights, y.shape[:2])
+    ),
+    ("labels",),
+    False,
+    "loss",
+    rows=_surprisal_of_labels,
+)
+
+
 def in_words(
     scores: Mapping[str, float],
     names: Sequence[str] | None = None,

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from pipeline.components.scores import in_words, label, number
 from pipeline.console.baselines import baseline_lines
+from pipeline.console.columns import columns_line
 from pipeline.runs.names import run_folders
 from pipeline.tracking.view import view_address
 
@@ -40,6 +41,8 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
     lines |= baselines
+    if line := columns_line(summary["importance"]):
+        lines["columns"] = line
     lines |= _adjustment_lines(summary)
     for position, warning in enumerate(summary["data_warnings"], start=1):
         lines[f"warning {position}"] = warning.partition("; ")[0]

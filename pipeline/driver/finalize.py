@@ -9,6 +9,7 @@ from typing import Any
 from nncore.components import Component
 from pipeline.backends.base import Future
 from pipeline.components.scores import LOSS
+from pipeline.console.columns import best_columns, screening_note, write_importance
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
@@ -21,9 +22,11 @@ from pipeline.search.base import SingleRungSampler
 from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
 from pipeline.stages.assess import Axis, assess
 from pipeline.stages.calibrate import Adjustment, adjusted, fit_adjustment, held_out, held_out_by_mixture
+from pipeline.stages.columns import describe_columns
 from pipeline.stages.diagnose import diagnose
 from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
 from pipeline.stages.evaluate import assemble, evaluate, evaluate_intervals
+from pipeline.stages.mistakes import mistakes
 from pipeline.stages.publish import example_rows, onnx_file, publish
 from pipeline.stages.split import Grouped, TimeSplit
 
@@ -181,13 +184,31 @@ class Finalizer:
         return adjustment
 
     def diagnose(self, champion: TrialRecord, adjustment: Adjustment) -> None:
-        """Write what plots show of the champion's first network into the run's folder."""
-        network = champion.networks[0]
+        """Write what the report shows of the champion's first network into the run's folder."""
+        network, model, data = champion.networks[0], self.model(champion.networks[0]), self._data
+        metric = self._engine.records.metric.removeprefix("validation/")
+        columns = self._submit(describe_columns, model, data.development, network.replicate.fold, data.task, metric)
+        wrong = self._submit(mistakes, model, data.test)
         view = self._engine.networks[network.key].fold.data
-        diagnosis = self._context.executor.fetch(self._submit(diagnose, self.model(network), view, self._data.test))
+        diagnosis = self._context.executor.fetch(self._submit(diagnose, model, view, data.test))
         diagnosis["calibration"] = adjustment.reliability
-        path = self._context.run_folder.folder / "diagnosis.json"
-        path.write_text(json.dumps(diagnosis), encoding="utf-8")
+        diagnosis |= self._optional("columns", columns) | self._optional("mistakes", wrong)
+        run_folder = self._context.run_folder
+        (run_folder.folder / "diagnosis.json").write_text(json.dumps(diagnosis), encoding="utf-8")
+        if "columns" in diagnosis:
+            write_importance(run_folder.folder / "importance.csv", diagnosis["columns"]["importance"])
+            run_folder.summary["importance"] = best_columns(diagnosis["columns"])
+            if note := screening_note(diagnosis["columns"]):
+                self._context.say(f"note: {note}")
+
+    def _optional(self, name: str, part: Future) -> dict[str, Any]:
+        """A part of the diagnosis by its name; a failure is a warning."""
+        try:
+            return {name: self._context.executor.fetch(part)}
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            self._context.say(f"warning: the diagnosis has no {name} ({reason})")
+            return {}
 
     def publish(self, model: Future) -> dict[str, str | None]:
         """Write the model into the run's folder; return the paths of its folder and of its ONNX file."""

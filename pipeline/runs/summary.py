@@ -39,6 +39,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
         effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
             None where they cannot be compared.
+        importance : of the ten most important columns: column, mean, low, high, metric.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -59,6 +60,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "headline": None,
         "metric": None,
         "baselines": None,
+        "importance": None,
         "calibration": None,
         "threshold": None,
         "intervals": None,

@@ -16,9 +16,8 @@ from nncore.inference.model import ClassDecoder, TargetDecoder, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import Column, Table
 from nncore.kernels.backend import Array
-from nncore.metrics import log_loss
 from pipeline.components.fields import STRICT, PositiveFloat, PositiveInt
-from pipeline.components.scores import LOSS, scores_by_name
+from pipeline.components.scores import LOSS, SUMMED_LOG_LOSS, scores_by_name
 from pipeline.components.types import DataCard, Development, PreparedView, RawRows, Task
 
 BaselineName = Literal["constant", "linear", "gradient_boosting"]
@@ -257,7 +256,6 @@ def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> dict[str
     scores = scores_by_name(y, t, weights, task, decoder.names)
     if task == "classification":
         scores[LOSS] = scores["log_loss"]
-    elif task == "multilabel":  # the sum over the labels
-        of_label = [log_loss().value(y[:, :, [o]], t[:, :, [o]], weights) for o in range(y.shape[2])]
-        scores[LOSS] = np.sum(of_label, axis=0)
+    elif task == "multilabel":
+        scores[LOSS] = SUMMED_LOG_LOSS.value(y, t, weights)
     return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}

@@ -89,6 +89,7 @@ class ParentRun:
         path = self._folder / "summary.json"
         if path.exists():  # else it was killed
             self._log_file(path.name)
+            self._log_file("importance.csv")
             summary = json.loads(path.read_text(encoding="utf-8"))
             tags |= {"digest": summary["digest"] or ""}
             tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv", self._model)

@@ -95,6 +95,8 @@ def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_p
     assert after["best"]["validation"] == before["best"]["validation"]
     assert after["best"]["trial"] == before["best"]["trial"]
     assert after["best"]["test"] != before["best"]["test"]
+    assert after["importance"] == before["importance"]
+    assert len(before["importance"]) == 10
     for name, baseline in before["baselines"].items():
         assert after["baselines"][name]["validation"] == baseline["validation"]
         assert name == "constant" or after["baselines"][name]["test"] != baseline["test"]

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_square
 
 from nncore.inference.table import Column, Table
 from pipeline.components.types import Development, Fold, RawRows
-from pipeline.console.closing import champion_lines
+from pipeline.console.baselines import baseline_lines
 from pipeline.runs.summary import empty_summary
 from pipeline.stages.baselines import QuickBaselines, fit_baseline, raw_numbers, score_baseline
 
@@ -228,11 +227,11 @@ def test_one_that_fails_is_a_warning(tmp_path, monkeypatch, capsys):
 
 def test_the_sentence_is_in_the_direction_of_the_metric():
     summary = empty_summary("one") | {"headline": ["root_mean_squared_error", "r2"]}
-    best = {"trial": "0001", "parameters": {}, "validation": {}, "networks": 1, "test": {"r2": 0.5, "loss": 1.0}}
+    best = {"test": {"r2": 0.5, "loss": 1.0}}
     for other, is_better in ((0.6, True), (0.4, False)):
         baselines = {"linear": {"label": "ridge regression", "test": {"r2": other}}}
-        lines = champion_lines(summary | {"best": best, "baselines": baselines}, Path("runs"))
+        lines = baseline_lines(summary | {"best": best, "baselines": baselines})
         assert ("baseline" in lines) == is_better
         assert lines["baselines"] == f"test R2: ridge regression {other:.3f}"
         if is_better:
-            assert next(iter(lines.values())) == "ridge regression is better on the test rows: R2 0.600 against 0.500"
+            assert lines["baseline"] == "ridge regression is better on the test rows: R2 0.600 against 0.500"

@@ -1,0 +1,300 @@
+"""Which columns matter to a model: permutation importance, and how its predictions depend on the most important ones.
+
+The importance of a column is by how much a score of the validation rows becomes worse when the column's values are
+exchanged among the rows, so that they say nothing about their row any more (Breiman 2001, "Random forests"). Prepared
+columns that depend on the raw column, such as its one-hot columns, are exchanged together.
+
+Values are exchanged within blocks of rows, each with the value of another row of its block. So the blocks are
+independent of each other, and leaving out one block at a time (the jackknife) shows how much the importance varies with
+the rows and with the exchange: an interval of what this model has for new rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder
+from nncore.inference.table import CODED, Column, Table
+from nncore.kernels.backend import Array
+from nncore.metrics import Metric, identity
+from nncore.random_streams import generator
+from pipeline.components.scores import comparable
+from pipeline.components.types import Development, Task
+
+PURPOSE = "column importance"
+MAX_ROWS = 2000
+MIN_ROWS = 20  # below, nothing is said
+REPEATS = 10
+MAX_COLUMNS = 100  # of more columns, only those are permuted that change the predictions most
+MOST_PERMUTED = 64
+SCREENING_ROWS = 50
+MAX_NUMBERS = 100_000_000  # prepared numbers in all permuted rows together
+NUMBERS_AT_ONCE = 4_000_000  # in the rows of one prediction
+ALIKE = 0.95  # rank correlation, above which columns are permuted as one
+T_QUANTILES = {20: 2.093, 10: 2.262}  # of 97.5 %, by the number of blocks
+N_DEPENDENCE = 6
+N_GRID, MAX_CATEGORIES = 15, 12
+DEPENDENCE_ROWS = 300
+N_NAMED = 3  # columns in the name of a group
+
+
+def describe_columns(model: Model, development: Development, fold: int, task: Task, metric: str) -> dict[str, Any]:
+    """Describe which columns matter to a model, in plain values.
+
+    Parameters
+    ----------
+    model : Model
+    development : Development
+    fold : int
+        The model was trained on the training rows of this fold; its validation rows are used here.
+    task : Task
+    metric : str
+        Name of the score by which trials are ranked.
+
+    Returns
+    -------
+    dict
+        - metric: name of the score whose worsening is the importance
+        - n_rows: how many rows were used
+        - n_columns, n_permuted: how many columns there are, and how many were permuted
+        - importance: of each column or group of columns, the most important first: column (its name), columns (names
+          of the members), mean, low and high (95 % interval), repeats
+        - dependence: for the most important ones: column, kind (numeric or category), x (values, or texts), y (by
+          output, the mean prediction if every row had this value), counts (rows near this value)
+
+        Nothing is listed if there are fewer than 20 validation rows.
+    """
+    decoder, raw = model.target_decoder, development.rows
+    name, by = comparable(metric, task, decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5)
+    rows = generator(0, PURPOSE).permutation(development.folds[fold].validation)
+    n_columns = len(raw.x.columns)
+    n_permuted = n_columns if n_columns <= MAX_COLUMNS else MOST_PERMUTED
+    n_affordable = MAX_NUMBERS // (REPEATS * n_permuted * max(1, model.preprocessing.n_outputs))
+    rows = rows[: min(MAX_ROWS, max(n_affordable, 10 * MIN_ROWS))]
+    described: dict[str, Any] = {
+        "metric": name,
+        "n_rows": len(rows),
+        "n_columns": n_columns,
+        "n_permuted": n_permuted,
+        "importance": [],
+        "dependence": [],
+    }
+    if len(rows) < MIN_ROWS:
+        return described
+    table = raw.x[rows]
+    t = raw.y[rows] if task == "regression" else decoder.targets(raw.y[rows])
+    weights = np.ones(len(rows)) if raw.weights is None else raw.weights[rows]
+    scorer = ColumnScorer(model, model.preprocessing(table), t, weights, by)
+    groups = alike(table, scorer.screened(n_columns, n_permuted))
+    importance = [scorer.importance(group) for group in groups]
+    order = sorted(range(len(groups)), key=lambda at: -importance[at][0])
+    for at in order:
+        mean, low, high = importance[at]
+        names = [table.columns[position].name for position in groups[at]]
+        described["importance"].append(
+            {"column": _group_name(names), "columns": names, "mean": mean, "low": low, "high": high, "repeats": REPEATS}
+        )
+    described["dependence"] = [
+        scorer.dependence(groups[at], table, described["importance"][rank]["column"])
+        for rank, at in enumerate(order[:N_DEPENDENCE])
+    ]
+    return described
+
+
+@dataclass(frozen=True)
+class ColumnScorer:
+    """Scores a model on rows of which some columns are exchanged.
+
+    Parameters
+    ----------
+    model : Model
+    x : array (N, P)
+        The rows, prepared.
+    t : array (N, O)
+        Their targets, as a metric wants them.
+    weights : array (N,)
+    metric : Metric
+    """
+
+    model: Model
+    x: Array
+    t: Array
+    weights: Array
+    metric: Metric
+
+    def importance(self, group: Sequence[int]) -> tuple[float, float, float]:
+        """The importance of raw columns that are permuted together: its mean, and the ends of its interval."""
+        n = len(self.x)
+        block = np.arange(n) * self._n_blocks // n  # the rows are in random order
+        donors = [exchange(block, generator(0, PURPOSE, group[0], repeat)) for repeat in range(REPEATS)]
+        y = self._predictions(self.x, group, donors)  # (REPEATS + 1, N, O)
+        left_out = _scores_without_blocks(self.metric, y, self.t, self.weights, block)  # (REPEATS + 1, 1 + blocks)
+        sign = -1 if self.metric.greater_is_better else 1
+        worse = sign * (left_out[1:] - left_out[0]).mean(axis=0)  # exactly 0 for a column that is ignored
+        mean, others = worse[0], worse[1:]
+        blocks = len(others)
+        error = np.sqrt((blocks - 1) / blocks * ((others - others.mean()) ** 2).sum())
+        half = T_QUANTILES[blocks] * error
+        return float(mean), float(mean - half), float(mean + half)
+
+    def screened(self, n_columns: int, n_permuted: int) -> list[int]:
+        """The raw columns that change the predictions most, by a first pass over a few rows; all, if few."""
+        if n_columns == n_permuted:
+            return list(range(n_columns))
+        few, effects = self.x[:SCREENING_ROWS], []
+        neighbour = [np.roll(np.arange(len(few)), 1)]
+        for column in range(n_columns):
+            y = self._predictions(few, [column], neighbour)
+            effects.append(((y[1] - y[0]) ** 2).mean())
+        return sorted(np.argsort(-np.array(effects), kind="stable")[:n_permuted].tolist())
+
+    def dependence(self, group: Sequence[int], table: Table, name: str) -> dict[str, Any]:
+        """The mean predictions if every row had the values that some row has in these columns."""
+        position = group[0]
+        column, values = table.column_values[position]
+        shown, donors, counts = _grid(column, values)
+        own = self._own_columns(group)
+        x = np.repeat(self.x[None, :DEPENDENCE_ROWS], len(donors), axis=0)
+        x[:, :, own] = self.x[donors][:, None, own]
+        y = self._predict(x).mean(axis=1)  # (G, O)
+        return {
+            "column": name,
+            "kind": "numeric" if column.kind == "numeric" else "category",
+            "x": shown,
+            "y": {output: y[:, number].tolist() for number, output in _outputs(self.model.target_decoder)},
+            "counts": counts,
+        }
+
+    @property
+    def _n_blocks(self) -> int:
+        return max(n_blocks for n_blocks in T_QUANTILES if 2 * n_blocks <= len(self.x))
+
+    def _own_columns(self, group: Sequence[int]) -> Array:
+        """The prepared columns that depend on these raw ones."""
+        return np.flatnonzero(np.isin(self.model.preprocessing.origins, group))
+
+    def _predictions(self, x: Array, group: Sequence[int], donors: Sequence[Array]) -> Array:
+        """Of rows x as they are, and with the columns of each donor: y (1 + donors, N, O)."""
+        own = self._own_columns(group)
+        copies = np.repeat(x[None], 1 + len(donors), axis=0)
+        for copy, donor in zip(copies[1:], donors, strict=True):
+            copy[:, own] = x[donor][:, own]
+        return self._predict(copies)
+
+    def _predict(self, x: Array) -> Array:
+        """Predictions of prepared rows (K, N, P): y (K, N, O), some rows at a time."""
+        rows, model = x.reshape(-1, x.shape[2]), self.model
+        n_at_once, parts = max(1, NUMBERS_AT_ONCE // max(1, x.shape[2])), []
+        for first in range(0, len(rows), n_at_once):
+            inputs = rows[first : first + n_at_once]
+            for transform in model.transforms:
+                inputs = transform(inputs)
+            z = model.logits_from_inputs(inputs)
+            parts.append(z if model.calibration is None else model.calibration(z))
+        y = model.loss.predict(np.concatenate(parts)[None])[0]
+        y = model.target_decoder.scaling.undo(y) if isinstance(model.target_decoder, ValueDecoder) else y
+        return y.reshape(*x.shape[:2], -1)
+
+
+def exchange(block: Array, random: np.random.Generator) -> Array:
+    """For each row another row of its block, drawn at random; each row is drawn once.
+
+    Parameters
+    ----------
+    block : int array (N,)
+        Number of each row's block, ascending. Each block has at least two rows.
+    random : Generator
+    """
+    order = np.lexsort((random.random(len(block)), block))  # blocks one after the other, in each a random order
+    starts = np.searchsorted(block, block, side="left")
+    ends = np.searchsorted(block, block, side="right")
+    following = np.arange(1, len(block) + 1)
+    following = np.where(following == ends, starts, following)
+    donor = np.empty(len(block), np.intp)
+    donor[order] = order[following]
+    return donor
+
+
+def _scores_without_blocks(metric: Metric, y: Array, t: Array, weights: Array, block: Array) -> Array:
+    """Scores of y (K, N, O) on all rows, and on all but those of each block: (K, 1 + blocks)."""
+    n_blocks = block[-1] + 1
+    if metric.rows is not None and (y.shape[2] == 1 or metric.finish is identity):
+        weighted = metric.rows(y, t[None]) * weights  # (K, N)
+        starts = np.searchsorted(block, np.arange(n_blocks))
+        sums, totals = np.add.reduceat(weighted, starts, axis=1), np.add.reduceat(weights, starts)
+        sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], axis=1)
+        totals = np.concatenate([[0.0], totals])
+        with np.errstate(all="ignore"):  # if the rows of one block have all the weight
+            return metric.finish((weighted.sum(axis=1, keepdims=True) - sums) / (weights.sum() - totals))
+    parts = [np.ones(len(block), bool), *(block != number for number in range(n_blocks))]
+    with np.errstate(all="ignore"):
+        return np.stack([metric.value(y[:, part], t[None, part], weights[None, part]) for part in parts], axis=1)
+
+
+def alike(table: Table, positions: Sequence[int]) -> list[list[int]]:
+    """Group the columns whose values have a rank correlation above 0.95 or below -0.95; categories stay alone.
+
+    Returns
+    -------
+    list of list of int
+        Each position once, in their order.
+    """
+    ranked = [at for at in positions if table.columns[at].kind != "categorical"]
+    ranks = np.array([_ranks(table.columns[at], table.column_values[at][1]) for at in ranked]).reshape(-1, len(table))
+    norms = np.linalg.norm(ranks, axis=1, keepdims=True)
+    ranks = ranks / np.where(norms > 0, norms, 1)
+    is_alike = np.abs(ranks @ ranks.T) > ALIKE
+    group_of = {at: [at] for at in positions}
+    for first, second in zip(*np.nonzero(np.triu(is_alike, 1)), strict=True):
+        one, other = group_of[ranked[first]], group_of[ranked[second]]
+        if one is not other:
+            one += other
+            group_of |= dict.fromkeys(other, one)
+    return [sorted(group) for at, group in group_of.items() if min(group) == at]
+
+
+def _ranks(column: Column, values: Array) -> Array:
+    """Ranks of numbers or codes, equal for equal values, with mean 0; missing values have rank 0."""
+    missing = values < 0 if column.kind in CODED else np.isnan(values)
+    ranks = np.zeros(len(values))
+    if not missing.all():
+        _, number, counts = np.unique(values[~missing], return_inverse=True, return_counts=True)
+        middle = np.cumsum(counts) - (counts - 1) / 2
+        ranks[~missing] = middle[number] - np.average(middle, weights=counts)
+    return ranks
+
+
+def _grid(column: Column, values: Array) -> tuple[list[Any], Array, list[int]]:
+    """Values of a column: how they are shown, a row that has each, and how many rows are nearest to it."""
+    present = np.flatnonzero(values >= 0 if column.kind in CODED else ~np.isnan(values))
+    if not len(present):
+        return [], present, []
+    distinct, first, counts = np.unique(values[present], return_index=True, return_counts=True)
+    if column.kind in ("categorical", "boolean", "ordinal") or len(distinct) <= N_GRID:
+        chosen = np.arange(len(distinct))
+        if len(distinct) > MAX_CATEGORIES and column.kind in CODED:
+            chosen = np.sort(np.argsort(-counts, kind="stable")[:MAX_CATEGORIES])
+    else:
+        at = np.linspace(0.02, 0.98, N_GRID) * (len(present) - 1)
+        quantiles = np.sort(values[present])[np.round(at).astype(int)]
+        chosen = np.unique(np.searchsorted(distinct, quantiles))
+        edges = (distinct[chosen][1:] + distinct[chosen][:-1]) / 2
+        counts = np.bincount(np.searchsorted(edges, values[present]), minlength=len(chosen))
+        first, distinct, chosen = first[chosen], distinct[chosen], np.arange(len(chosen))
+    texts = [value if column.kind == "numeric" else str(value) for value in column.show(distinct[chosen])]
+    return texts, present[first[chosen]], counts[chosen].tolist()
+
+
+def _outputs(decoder: TargetDecoder) -> list[tuple[int, str]]:
+    """The outputs of a model, by number and name; with two classes there is one, that of the second."""
+    if isinstance(decoder, ClassDecoder):
+        labels = [str(label) for label in decoder.labels.tolist()]
+        return list(enumerate(labels if len(labels) != 2 else labels[1:]))
+    return list(enumerate(decoder.names))
+
+
+def _group_name(names: Sequence[str]) -> str:
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    return " + ".join(names[:N_NAMED]) + more
