@@ -1,5 +1,7 @@
 """Early stopping."""
 
+import re
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -23,10 +25,12 @@ def early_stopping(
         In epochs.
     min_delta : float or array (K,), >= 0, default 0
         In units of the curve: only a fall by more than this counts as an improvement.
-    watch : {"validation/loss", "train/loss", "train/objective"}
-        The curve. The objective is what training minimises: the loss on the training rows plus all penalties.
+    watch : str, default "validation/loss"
+        The curve: "validation/loss", "validation/<metric>", "train/loss" or "train/objective". The objective is what
+        training minimises: the loss on the training rows plus all penalties. Of a metric whose greater values are
+        better, a rise counts as a fall does for others.
     restore : bool, default True
-        Whether the weights of the epoch with the lowest value are selected in the end; also for a network that is never
+        Whether the weights of the epoch with the best value are selected in the end; also for a network that is never
         stopped.
     relative : bool, default False
         Whether min_delta is a fraction of the curve's value at the last improvement.
@@ -38,7 +42,8 @@ def early_stopping(
 
     Notes
     -----
-    An improvement is a value more than min_delta below the value of the last improvement.
+    An improvement is a value more than min_delta below the value of the last improvement. A value that is not a number
+    is worse than any other.
 
     References
     ----------
@@ -46,9 +51,9 @@ def early_stopping(
     """
     patience = checked("early_stopping", "patience", patience, at_least=1, integer=True)
     min_delta = checked("early_stopping", "min_delta", min_delta, at_least=0)
-    if watch not in ("validation/loss", "train/loss", OBJECTIVE):
+    if watch not in ("train/loss", OBJECTIVE) and not re.fullmatch(r"validation/[A-Za-z_]\w*", watch):
         raise ValueError(
-            f"watch must be validation/loss or train/loss, but is {watch!r} (early_stopping); "
+            f"watch must be validation/loss, validation/<metric> or train/loss, but is {watch!r} (early_stopping); "
             f"{OBJECTIVE} is the training loss with its penalties"
         )
 
@@ -58,7 +63,8 @@ def early_stopping(
         return counts | ({"weights": W.copy()} if restore else {})
 
     def observe(W: Array, state: State, value: Array, epoch: int) -> Array:
-        is_best = value < state["best"]
+        value = np.where(np.isnan(value), np.inf, value)
+        is_best = (value < state["best"]) | (state["epoch"] == 0)
         np.copyto(state["best"], value, where=is_best)
         np.copyto(state["epoch"], epoch, where=is_best)
         if restore:

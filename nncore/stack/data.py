@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.kernels.backend import Array, gather_rows
+from nncore.kernels.backend import Array, as_array_like, gather_rows
 from nncore.kernels.workspace import Workspace
 
 ViewRun = tuple[slice, int]  # adjacent networks that learn from one view, and the index of that view
@@ -39,6 +39,23 @@ class Data(NamedTuple):
 
     train: Rows
     validation: Rows
+
+
+class Unit(NamedTuple):
+    """The target's own unit: scale * t + centre is the value for which a network's target t stands.
+
+    Parameters
+    ----------
+    centre, scale : float64 array (O,)
+    """
+
+    centre: Array
+    scale: Array
+
+    def __call__(self, t: Array) -> Array:
+        """Return the values (K, N, O), float64, for targets or predictions of any number type, wherever these are."""
+        values: Array = t * as_array_like(self.scale, t) + as_array_like(self.centre, t)
+        return values
 
 
 def check_views(views: Sequence[Data], architecture: Architecture) -> list[Data]:

@@ -18,7 +18,8 @@ LEAST_PER_PARAMETER = 4  # parameters and a copy, gradient, selected weights: al
 PER_STATE = 2  # state and a copy
 PER_ACTIVATION = 8  # of a batch, forward and backward
 PER_VALIDATED = 4  # activations of the validation rows, ROWS_AT_ONCE at a time
-PER_OUTPUT = 3  # outputs for all validation rows, loss and metrics
+PER_OUTPUT = 10  # outputs for all validation rows, loss, and metrics in float64
+LEAST_PER_OUTPUT = 3  # outputs and loss
 
 SMALL = 32  # largest width of a network from which the state's size is extrapolated; even, as some losses require
 
@@ -73,7 +74,9 @@ def network_bytes(
     batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, ROWS_AT_ONCE)
     n_numbers = per_parameter * architecture.buffer_size + PER_STATE * _state_size(architecture, network)
     n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes)
-    n_numbers += PER_OUTPUT * n_validation * architecture.sizes[-1]
+    n_numbers += (
+        (PER_OUTPUT if per_parameter == PER_PARAMETER else LEAST_PER_OUTPUT) * n_validation * architecture.sizes[-1]
+    )
     return ceil(n_numbers * np.dtype(architecture.dtype).itemsize)
 
 

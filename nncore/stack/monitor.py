@@ -1,6 +1,6 @@
 """What happens after each epoch: validation, the selection of weights, and early stopping."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from nncore.kernels.backend import Array, to_host
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_of, value_and_prediction
 from nncore.metrics import Metric
-from nncore.regularizers.base import EarlyStopping
+from nncore.regularizers.base import OBJECTIVE, EarlyStopping
 from nncore.schedules import Schedule
-from nncore.stack.data import Rows
+from nncore.stack.data import Rows, Unit
 from nncore.stack.passes import ROWS_AT_ONCE, predict
 from nncore.stack.state import Stack, averaged_weights, best_weights
 
@@ -27,16 +27,27 @@ class EpochMonitor:
         Validation rows of each view, as `check_views` returns them.
     metrics : mapping of str to Metric
         Metrics to compute in addition to the loss.
+    units : sequence of Unit, default ()
+        For each view, the unit of the values for the metrics; without them, the metrics are of the targets as they are.
+
+    Raises
+    ------
+    ValueError
+        If early stopping watches a curve that there is not.
     """
 
-    def __init__(self, stack: Stack, views: Sequence[Rows], metrics: Mapping[str, Metric]) -> None:
+    def __init__(
+        self, stack: Stack, views: Sequence[Rows], metrics: Mapping[str, Metric], units: Sequence[Unit] = ()
+    ) -> None:
         self._architecture = stack.architecture
         self._parameters = stack.parameters
         self._view_runs = stack.view_runs()
         self._groups = stack.groups()
         self._views = views
-        self._metrics = metrics
+        self._metrics, self._units = metrics, units
+        self._targets = [self._in_unit(rows.t, view)[None] for view, rows in enumerate(views)]  # for metrics, (1, N, O)
         self._workspace = Workspace()
+        self._check_watched()
 
     def selected_weights(self) -> Array:
         """Return the weights (K, buffer_size) to validate: averaged ones where a network averages, else the current."""
@@ -66,23 +77,62 @@ class EpochMonitor:
         dict of array (K,)
             "validation/loss" and "validation/<metric>".
         """
-        architecture = self._architecture
-        n_at_once = len(weights)
-        if type(weights) is np.ndarray:  # on a core so many networks that their outputs stay in its cache
-            n_rows = min(len(self._views[0].x), ROWS_AT_ONCE)
-            n_at_once = max(1, OUTPUTS_IN_CACHE // (n_rows * max(architecture.sizes[1:])))
         scores: dict[str, list[Array]] = {}
-        for run, view in self._view_runs:
+        for view, networks in self._parts(range(len(weights))):
             rows = self._views[view]
-            t = rows.t[None]  # (1, N, O)
-            for first in range(run.start, run.stop, n_at_once):
-                some_weights = weights[first : min(first + n_at_once, run.stop)]
-                z = predict(some_weights, architecture, rows.x, self._workspace)  # (K, N, outputs)
-                loss, y = value_and_prediction(architecture.functions.loss, z, t)
-                scores.setdefault("validation/loss", []).append(to_host(mean_of(loss, rows.weights)))
-                for name, metric in self._metrics.items():
-                    scores.setdefault(f"validation/{name}", []).append(to_host(metric.value(y, t, rows.weights)))
+            z = self._outputs(weights, networks, rows)
+            loss, y = value_and_prediction(self._architecture.functions.loss, z, rows.t[None])
+            scores.setdefault("validation/loss", []).append(to_host(mean_of(loss, rows.weights)))
+            y = self._in_unit(y, view)
+            for name, metric in self._metrics.items():
+                score = metric.value(y, self._targets[view], rows.weights)
+                scores.setdefault(f"validation/{name}", []).append(to_host(score))
         return {name: np.concatenate(parts) for name, parts in scores.items()}
+
+    def scores(self, weights: Array, networks: Sequence[int], metrics: Mapping[str, Metric]) -> dict[str, Array]:
+        """Compute metrics on the host, for some of the networks.
+
+        Parameters
+        ----------
+        weights : array (K, buffer_size)
+        networks : sequence of int (n,)
+            Their positions, ascending.
+        metrics : mapping of str to Metric
+
+        Returns
+        -------
+        dict of array (n,)
+            "validation/<metric>".
+        """
+        scores: dict[str, list[Array]] = {f"validation/{name}": [] for name in metrics}
+        for view, part in self._parts(networks) if metrics else ():
+            rows = self._views[view]
+            y = to_host(self._architecture.functions.loss.predict(self._outputs(weights, part, rows)))
+            t, row_weights = to_host(self._targets[view]), None if rows.weights is None else to_host(rows.weights)
+            y = self._in_unit(y, view)
+            for name, metric in metrics.items():
+                scores[f"validation/{name}"].append(metric.value(y, t, row_weights))
+        return {name: np.concatenate(parts) for name, parts in scores.items() if parts}
+
+    def _parts(self, networks: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+        """The networks by their views; on a core so many at a time that their outputs stay in its cache."""
+        n_at_once = len(self._parameters)
+        if type(self._parameters) is np.ndarray:
+            n_rows = min(len(self._views[0].x), ROWS_AT_ONCE)
+            n_at_once = max(1, OUTPUTS_IN_CACHE // (n_rows * max(self._architecture.sizes[1:])))
+        for run, view in self._view_runs:
+            of_view = [network for network in networks if run.start <= network < run.stop]
+            for first in range(0, len(of_view), n_at_once):
+                yield view, of_view[first : first + n_at_once]
+
+    def _outputs(self, weights: Array, networks: list[int], rows: Rows) -> Array:
+        """The outputs of some of the networks for a view's rows, (n, N, outputs)."""
+        is_adjacent = networks[-1] - networks[0] == len(networks) - 1  # a slice takes no copy
+        chosen = weights[networks[0] : networks[-1] + 1] if is_adjacent else weights[networks]
+        return predict(chosen, self._architecture, rows.x, self._workspace)
+
+    def _in_unit(self, t: Array, view: int) -> Array:
+        return self._units[view](t) if self._units else t
 
     def observe(self, weights: Array, curves: Mapping[str, Array], epoch: int) -> list[str]:
         """Tell schedules and early stopping how the epoch went.
@@ -106,8 +156,17 @@ class EpochMonitor:
             if isinstance(built, Schedule):
                 built.observe(curves["validation/loss"][rows], state, epoch)
             elif isinstance(built, EarlyStopping):
-                stops = built.observe(weights[rows], state, curves[built.watch][rows], epoch)
+                metric = self._metrics.get(built.watch.removeprefix("validation/"))
+                sign = -1 if metric and metric.greater_is_better else 1  # early stopping looks for the lowest value
+                stops = built.observe(weights[rows], state, sign * curves[built.watch][rows], epoch)
                 for index in np.flatnonzero(stops):
-                    best, best_epoch = state["best"][index], int(state["epoch"][index])
-                    causes[rows.start + index] = f"{built.watch} was lowest, {best:.6g}, in epoch {best_epoch}"
+                    best, best_epoch = sign * state["best"][index], int(state["epoch"][index])
+                    extreme = "lowest" if sign > 0 else "highest"
+                    causes[rows.start + index] = f"{built.watch} was {extreme}, {best:.6g}, in epoch {best_epoch}"
         return causes
+
+    def _check_watched(self) -> None:
+        known = ["train/loss", OBJECTIVE, "validation/loss", *(f"validation/{name}" for name in self._metrics)]
+        for group in self._groups:
+            if isinstance(group.built, EarlyStopping) and group.built.watch not in known:
+                raise ValueError(f"watch must be {' or '.join(known)}, but is {group.built.watch!r} (early_stopping)")

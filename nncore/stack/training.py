@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from nncore.kernels.backend import Array, to_host
 from nncore.metrics import Metric
 from nncore.regularizers.base import OBJECTIVE
-from nncore.stack.data import Data, check_views
+from nncore.stack.data import Data, Unit, check_views
 from nncore.stack.monitor import EpochMonitor
 from nncore.stack.state import Stack, fingerprint
 from nncore.stack.trainer import StackTrainer
@@ -31,6 +32,8 @@ class Report:
         The epoch whose weights are selected: the best with early stopping, else the last; 0 if the network diverged.
     fingerprint : str
         SHA-256 of the selected weights after the last epoch; "" if the network diverged.
+    scores : dict of str to float
+        By name, what the selected weights score by the metrics that are not computed after every epoch.
     """
 
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -38,6 +41,7 @@ class Report:
     stopped: tuple[int, str] | None = None
     selected_epoch: int = 0
     fingerprint: str = ""
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -47,6 +51,8 @@ def train(
     metrics: Mapping[str, Metric],
     loss_limit: float = 1e6,
     objective: bool = False,
+    final_metrics: Mapping[str, Metric] = MappingProxyType({}),
+    units: Sequence[Unit] = (),
 ) -> tuple[Stack, dict[str, Report]]:
     """Train the networks of a stack from its current epoch to the epoch `until`.
 
@@ -68,6 +74,11 @@ def train(
         parameters is not finite: a saturated activation can hide that from the loss.
     objective : bool, default False
         Whether the reports have the curve "train/objective", too: the loss with all penalties.
+    final_metrics : mapping of str to Metric, default none
+        Metrics to compute, on the validation rows, for the selected weights alone, at the end or where a network stops.
+    units : sequence of Unit, default ()
+        For each view, the unit of the values that the metrics are given: networks often learn scaled targets. () if the
+        metrics are given the targets as they are.
 
     Returns
     -------
@@ -82,7 +93,8 @@ def train(
     Raises
     ------
     ValueError
-        If the data do not fit the architecture or each other, or a network refers to a view that does not exist.
+        If the data do not fit the architecture or each other, or a network refers to a view that does not exist, or
+        early stopping watches a curve that does not exist.
 
     Notes
     -----
@@ -112,7 +124,7 @@ def train(
     train_rows, validation_rows = [view.train for view in checked], [view.validation for view in checked]
     reports = {network.key: Report() for network in stack.networks}
     with np.errstate(all="ignore"):  # a diverging network overflows; its loss reveals it
-        trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics)
+        trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics, units)
         while stack.epoch < until and stack.networks:
             curves = trainer.train_epoch(train_rows, stack.epoch)
             stack = replace(stack, epoch=stack.epoch + 1)
@@ -123,10 +135,11 @@ def train(
                 curves.pop(OBJECTIVE, None)
             remaining = _record_epoch(reports, stack, curves, stop_causes, loss_limit)
             if len(remaining) < len(stack.networks):
-                _record_weights(reports, stack, monitor)
+                ended = sorted({*range(len(stack.networks))} - {*remaining})
+                _record_weights(reports, stack, monitor, ended, final_metrics)
                 stack = stack.take(remaining)
-                trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics)
-        _record_weights(reports, stack, monitor)
+                trainer, monitor = StackTrainer(stack, objective), EpochMonitor(stack, validation_rows, metrics, units)
+        _record_weights(reports, stack, monitor, range(len(stack.networks)), final_metrics)
     return stack, reports
 
 
@@ -158,14 +171,21 @@ def _record_epoch(
     return remaining
 
 
-def _record_weights(reports: dict[str, Report], stack: Stack, monitor: EpochMonitor) -> None:
-    """Report which weights are selected now, and keep those of networks that have just stopped early."""
+def _record_weights(
+    reports: dict[str, Report],
+    stack: Stack,
+    monitor: EpochMonitor,
+    positions: Sequence[int],
+    final_metrics: Mapping[str, Metric],
+) -> None:
+    """Report which weights are selected now, and what they score, and keep those of networks that have just stopped."""
     weights, epochs = monitor.final_weights(), monitor.final_epochs(stack.epoch)
-    for position, network in enumerate(stack.networks):
-        report = reports[network.key]
-        if report.diverged:
-            report.selected_epoch, report.fingerprint = 0, ""
-            continue
+    trained = [position for position in positions if not reports[stack.networks[position].key].diverged]
+    scores = monitor.scores(weights, trained, final_metrics)
+    for number, position in enumerate(trained):
+        key = stack.networks[position].key
+        report = reports[key]
         report.selected_epoch, report.fingerprint = epochs[position], fingerprint(weights[position])
+        report.scores = {name: float(values[number]) for name, values in scores.items()}
         if report.stopped:
-            stack.stopped[network.key] = weights[position].copy()
+            stack.stopped[key] = weights[position].copy()

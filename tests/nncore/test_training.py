@@ -6,6 +6,7 @@ from functools import wraps
 
 import numpy as np
 import pytest
+import sklearn.metrics as sk_metrics
 from references import assert_close_to_reference, read_reference
 from samples import (
     BATCH_NORM,
@@ -24,7 +25,8 @@ from sklearn.datasets import load_digits
 import nncore.optimizers.adam
 from nncore.architecture import Architecture, Layer, layer_views
 from nncore.components import Component
-from nncore.stack.data import Data, Rows
+from nncore.metrics import accuracy, average_precision, mean_absolute_error, r2, roc_auc
+from nncore.stack.data import Data, Rows, Unit
 from nncore.stack.passes import predict
 from nncore.stack.state import start
 from nncore.stack.training import train
@@ -383,3 +385,84 @@ def test_predictions_are_copies_and_empty_for_no_rows():
     assert stack.take([-1]).networks == stack.networks[1:]
     with pytest.raises(IndexError):
         stack.take([2])
+
+
+def regression_data(n_targets=1, seed=0):
+    """A view with targets that are scaled, and their unit."""
+    random = np.random.default_rng(seed)
+    architecture = make_architecture((5, 7, n_targets), loss=Component("nncore.losses.squared_error"))
+    values = random.normal(100 * (1 + seed), 20, (60, n_targets))
+    unit = Unit(values.mean(axis=0), values.std(axis=0))
+    x, t = random.normal(size=(60, 5)).astype(np.float32), ((values - unit.centre) / unit.scale).astype(np.float32)
+    return architecture, Data(Rows(x[:40], t[:40]), Rows(x[40:], t[40:])), unit, values[40:]
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_metrics_are_in_the_unit_of_each_view(n_targets):
+    """Two folds are scaled differently; the error of each is that of scikit-learn in the target's own unit."""
+    parts = [regression_data(n_targets, seed) for seed in range(2)]
+    architecture = parts[0][0]
+    metrics = {"mean_absolute_error": mean_absolute_error(), "r2": r2()}
+    networks = [replace(make_network(str(k), k), view=k % 2) for k in range(4)]
+    views, units = tuple(part[1] for part in parts), [part[2] for part in parts]
+    stack, reports = train(start(architecture, networks), views, 3, metrics, units=units)
+    for network in networks:
+        _, data, unit, values = parts[network.view]
+        z = predict(stack.selected_weights_of(network.key), architecture, data.validation.x)
+        errors = sk_metrics.mean_absolute_error(values, unit(z)[0])
+        curves = reports[network.key].curves
+        assert curves["validation/mean_absolute_error"][-1] == pytest.approx(errors, rel=1e-6)
+        assert errors > 5
+        assert curves["validation/r2"][-1] == pytest.approx(sk_metrics.r2_score(values, unit(z)[0]), rel=1e-5)
+
+
+def test_law_1_final_metrics_do_not_depend_on_slices_or_packing():
+    """Networks stop at different epochs: each has the score of its selected weights, the same in any packing."""
+    architecture = make_architecture()
+    data = make_data(architecture, n_validation=50)
+    rates = (0.01, 0.3, 0.9, 2.0)
+    networks = [
+        make_network(f"{rate}", 0, make_component("sgd", learning_rate=rate), make_component("early_stopping"))
+        for rate in rates
+    ]
+    final, reports = {"roc_auc": roc_auc(), "average_precision": average_precision()}, {}
+    stack, together = train(start(architecture, networks), data, 40, {}, final_metrics=final)
+    stops = {key: report.stopped[0] for key, report in together.items() if report.stopped}
+    assert len({*stops.values()}) > 1
+    for network in networks:
+        stack = start(architecture, [network])
+        while stack.networks and stack.epoch < 40:
+            stack, reports = train(stack, data, stack.epoch + 7 if stack.epoch < 35 else 40, {}, final_metrics=final)
+            weights = stack.selected_weights_of(network.key)
+        report = reports[network.key]
+        assert report.scores == together[network.key].scores
+        y = architecture.functions.loss.predict(predict(weights, architecture, data.validation.x))
+        expected = sk_metrics.roc_auc_score(data.validation.t.argmax(axis=1), y[0], multi_class="ovr")
+        assert report.scores["validation/roc_auc"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_early_stopping_looks_for_the_highest_value_of_a_score():
+    architecture = make_architecture()
+    stop = make_component("early_stopping", patience=3, watch="validation/accuracy")
+    network = make_network("it", 0, make_component("sgd", learning_rate=0.5), stop)
+    _, reports = train(start(architecture, [network]), make_data(architecture), 200, {"accuracy": accuracy()})
+    report = reports["it"]
+    curve = report.curves["validation/accuracy"]
+    assert report.selected_epoch == 1 + curve.index(max(curve)) == len(curve) - 3
+    assert report.stopped[1] == f"validation/accuracy was highest, {max(curve):.6g}, in epoch {report.selected_epoch}"
+
+
+def test_early_stopping_refuses_a_curve_that_there_is_not():
+    network = make_network("it", 0, None, make_component("early_stopping", watch="validation/f1"))
+    architecture = make_architecture()
+    with pytest.raises(ValueError, match="watch must be .*validation/accuracy, but is 'validation/f1'"):
+        train(start(architecture, [network]), make_data(architecture), 1, {"accuracy": accuracy()})
+
+
+def test_early_stopping_prefers_any_number_to_none():
+    stop = make_component("early_stopping", patience=2).build()
+    state = stop.init(np.zeros((2, 1)))
+    curves = [[np.nan, 1.0], [3.0, np.nan], [np.nan, 0.5], [4.0, np.nan]]
+    stops = [stop.observe(np.zeros((2, 1)), state, np.array(v), epoch).tolist() for epoch, v in enumerate(curves, 1)]
+    assert stops == [[False, False], [False, False], [False, False], [True, False]]
+    assert state["epoch"].tolist() == [2, 3]
