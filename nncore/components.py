@@ -137,8 +137,11 @@ def _call(name: str, arguments: dict[str, Any]) -> Any:
     function, hints = component_function(name), _hints(name)
     for argument, value in arguments.items():
         hint = hints.get(argument)
-        if isinstance(hint, type) and type(value) is not hint:
-            rule = {bool: "true or false", int: "an integer", str: "a string"}.get(hint, f"an {hint.__name__}")
+        if hint is float and type(value) is int:  # 1 is a number, too
+            arguments = arguments | {argument: float(value)}
+        elif isinstance(hint, type) and type(value) is not hint:
+            rules = {bool: "true or false", int: "an integer", str: "a string", float: "a number"}
+            rule = rules.get(hint, f"an {hint.__name__}")
             raise ValueError(f"{argument} must be {rule}, but is {value!r} ({function.__name__})")
     return function(**arguments)
 

@@ -3,7 +3,8 @@
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from typing import Any
+from math import inf, isnan
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,44 @@ OF_EACH_TARGET: dict[Task, tuple[str, ...]] = {  # scores that are given for eac
     "regression": HEADLINE["regression"],
     "multilabel": ("accuracy", "f1", "roc_auc", "average_precision"),
 }
+
+
+class RankingMetric(NamedTuple):
+    """The metric by which trials are ranked.
+
+    Parameters
+    ----------
+    name : str
+        Of the function that makes it, or "loss".
+    label : str
+        For people.
+    greater_is_better : bool
+    unit : {"", "target", "share"}
+        See `nncore.metrics.Metric`.
+    """
+
+    name: str
+    label: str
+    greater_is_better: bool
+    unit: str
+
+    @property
+    def curve(self) -> str:
+        """The name of its curve, and of its column in the leaderboard."""
+        return f"validation/{self.name}"
+
+    def cost(self, value: float) -> float:
+        """A value of the metric as a number of which smaller is better; infinite if it is not a number."""
+        return inf if isnan(value) else -value if self.greater_is_better else value
+
+
+def ranking_metric(name: str, metric: Metric | None = None) -> RankingMetric:
+    """The metric of this name, of nncore unless it is given, or the loss."""
+    if metric is None:
+        metric = _built(name) if name in metric_names() else None
+    if metric is None:
+        return RankingMetric(name, label(name), False, "")
+    return RankingMetric(name, metric.label or label(name), metric.greater_is_better, metric.unit)
 
 
 @cache

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from nncore.architecture import Architecture, Layer
 from nncore.components import Component
+from nncore.regularizers.base import EarlyStopping
 from nncore.stack.state import Network, check_networks
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import build_setting
 from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
+from pipeline.engine.selection import TrainingMetrics, check_watched, training_metrics
 from pipeline.search.base import Sampler
 from pipeline.search.trial import Trial
 
@@ -85,6 +87,7 @@ class Variants:
         self._settings, self._plain = configuration.settings, configuration.plain
         self._parts: dict[str, Any] = {}
         self._architectures: dict[object, Architecture] = {}
+        self._watched: set[str] = set()  # metrics
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -102,6 +105,30 @@ class Variants:
         if key not in self._architectures:
             self._architectures[key] = variant.architecture(view_shape, task)
         return self._architectures[key]
+
+    def metrics(self, task: Task, n_targets: int) -> TrainingMetrics:
+        """The metrics of the sweep, with those that early stopping watches; `check` has to be called first.
+
+        Raises
+        ------
+        SettingError
+            If select.metric is not a metric for the task, or select.tradeoffs contains it.
+        """
+        select = self._settings.select
+        try:
+            metrics = training_metrics(task, select.metric, n_targets, sorted(self._watched))
+            select.objectives(metrics.ranking)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
+        return metrics
+
+    def _check_watched(self, networks: Sequence[Network], task: Task | None) -> None:
+        """Check and note which metrics early stopping watches."""
+        for component in {regularizer for network in networks for regularizer in network.regularizers}:
+            built = component.build()
+            if isinstance(built, EarlyStopping):
+                check_watched(built.watch, task, self._settings.select.metric)
+                self._watched.add(built.watch.partition("/")[2])
 
     def check(self, task: Task | None) -> None:
         """Check the settings of the trials, and that they are compatible with each other and with the task.
@@ -138,6 +165,7 @@ class Variants:
         except ValueError as error:
             raise SettingError(str(error)) from None
         try:
+            self._check_watched([network for _, network in distinct.values()], task)
             for variant, network in distinct.values():
                 for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
                     check_networks([replace(network, optimizer=optimizer)], loss.build())

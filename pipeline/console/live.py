@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.console.progress import Pace, SweepProgress, describe, duration
-from pipeline.runs.records import TrialRecord, smaller_is_better
+from pipeline.runs.records import TrialRecord
 
 TOP, RUNGS, OPTIMIZERS = 6, 3, 6  # so many lines at most
 
@@ -72,8 +72,9 @@ def _best(progress: SweepProgress, trained: Iterable[TrialRecord], width: int) -
     metric = progress.results.metric
     room = width - len(f"trial    {metric}  epoch  ")  # rich would cut all columns alike
     table = _table(("trial", "right"), ("best so far", "left"), (metric.replace("/", " "), "right"), ("epoch", "right"))
+    cost = progress.results.ranking_metric.cost
     scored = [(trial.mean[metric], trial) for trial in trained if not trial.diverged]
-    scored.sort(key=lambda pair: (smaller_is_better(metric, pair[0]), pair[1].number))
+    scored.sort(key=lambda pair: (cost(pair[0]), pair[1].number))
     for value, trial in scored[:TOP]:
         label = Text(trial.label)
         label.truncate(room, overflow="ellipsis")
@@ -83,7 +84,7 @@ def _best(progress: SweepProgress, trained: Iterable[TrialRecord], width: int) -
 
 def _optimizers(progress: SweepProgress, trained: Iterable[TrialRecord]) -> Table:
     results = progress.results
-    metric = results.metric
+    metric, cost = results.metric, results.ranking_metric.cost
     groups: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in results.trials.values():
         groups[trial.parameters["optimizer"]].append(trial)
@@ -91,11 +92,11 @@ def _optimizers(progress: SweepProgress, trained: Iterable[TrialRecord]) -> Tabl
     for trial in trained:
         if not trial.diverged:
             value, name = trial.mean[metric], trial.parameters["optimizer"]
-            best[name] = min(value, best.get(name, value), key=lambda score: smaller_is_better(metric, score))
+            best[name] = min(value, best.get(name, value), key=cost)
     headings = ("trials", "finished", "diverged", "network-epochs/s", "best")
     numbers: list[tuple[str, JustifyMethod]] = [(heading, "right") for heading in headings]
     table = _table(("optimizer", "left"), *numbers)
-    order = sorted(groups, key=lambda name: (name not in best, smaller_is_better(metric, best.get(name, 0.0))))
+    order = sorted(groups, key=lambda name: (name not in best, cost(best.get(name, 0.0))))
     for name in order[:OPTIMIZERS]:
         rate = sum(results.epochs_by_trial.get(trial.key, 0) for trial in groups[name]) / max(progress.seconds, 1e-9)
         finished, diverged = (

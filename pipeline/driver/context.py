@@ -35,8 +35,9 @@ def sweep_code(config: dict[str, Any]) -> str:
     str
         See `code_version`.
     """
+    metric = config.get("select", {}).get("metric")
     stages = (load_dataset, split_dataset, apply_reduction, Engine, train_slice)
-    return code_version(*stages, *(config.get(name) for name in COMPUTED))
+    return code_version(*stages, *(config.get(name) for name in COMPUTED), metric)
 
 
 def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]], str] = sweep_code) -> RunRequest:

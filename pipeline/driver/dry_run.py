@@ -9,7 +9,7 @@ from typing import Any
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor
 from pipeline.components.errors import SettingError
-from pipeline.components.types import DataCard, Task
+from pipeline.components.types import DataCard
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
@@ -23,6 +23,7 @@ from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
+from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.probe import Probed, probe
 from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
 from pipeline.runs.replay import salvaged
@@ -60,12 +61,13 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         data = DataPipeline(settings, executor, stages)
         data.load_and_split()
         variants.check(data.task)
+        metrics = variants.metrics(data.task, len(data.card["targets"]))
         training = settings.training
-        records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)
-        sweep = SweepPlan()
-        build_networks = network_factory(variants, data, records.replicates, training.loss_limit)
+        records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
+        sweep = SweepPlan(metrics)
+        build_networks = network_factory(variants, data, records.replicates, training.loss_limit, metrics.extra)
         for networks in planned_rungs(settings, variants, records, build_networks):
-            sweep.add(networks, settings, executor, data.task)
+            sweep.add(networks, settings, executor)
         workers = executor.workers
     probes = sweep.probes.values()
     figures = {
@@ -136,7 +138,7 @@ def planned_rungs(
     list of TrialNetwork
         The networks that the rung trains; those that an earlier session has trained so far are left out.
     """
-    epochs, objectives = settings.training.epochs, (settings.select.metric, *settings.select.tradeoffs)
+    epochs, objectives = settings.training.epochs, settings.select.objectives(records.ranking_metric)
     networks: dict[str, TrialNetwork] = {}
 
     def n_parameters(trial: str) -> int:
@@ -194,12 +196,17 @@ def _add_equal_scores(network: TrialNetwork, records: SweepRecords, epochs: int)
 class SweepPlan:
     """What the rungs of a sweep add up to.
 
+    Parameters
+    ----------
+    metrics : TrainingMetrics
+
     Attributes
     ----------
     probes : dict
         By architecture, sizes of the data and width of a stack, what a few training steps of it have taken.
     """
 
+    metrics: TrainingMetrics
     rungs: int = 0
     stacks: int = 0
     slices: int = 0
@@ -208,12 +215,12 @@ class SweepPlan:
     seconds: float = 0.0
     probes: dict[object, Probed] = field(default_factory=dict)
 
-    def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor, task: Task) -> None:
+    def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor) -> None:
         """Plan the stacks of a rung, time an epoch of each kind of stack, and simulate how workers train them."""
         packing, needs = settings.stacks, MemoryNeeds(networks, executor.memory)
         workers = needs.workers(executor.workers)
         planned = needs.narrowed(plan(networks, executor.workers, packing))
-        stacks = [self._timed(stack, settings, executor, task) for stack in planned]
+        stacks = [self._timed(stack, settings, executor) for stack in planned]
         seconds, n_slices = simulate(stacks, workers, packing.slice_seconds)
         self.rungs += 1
         self.stacks += len(stacks)
@@ -225,13 +232,13 @@ class SweepPlan:
             self.network_epochs += epochs
             self.flops += steps * step_flops(network.architecture)
 
-    def _timed(self, stack: PlannedStack, settings: Settings, executor: Executor, task: Task) -> PlannedStack:
+    def _timed(self, stack: PlannedStack, settings: Settings, executor: Executor) -> PlannedStack:
         """The stack with its measured seconds per epoch."""
         kind = (stack.architecture, stack.view_shape, len(stack.networks))
         if kind not in self.probes:
             networks, folds = stack.with_views()
             views = [fold.data for fold in folds]
-            arguments = (stack.architecture, networks, task, settings.training.loss_limit, *views)
+            arguments = (stack.architecture, networks, self.metrics.every_epoch, settings.training.loss_limit, *views)
             futures = [  # at the same time on all workers, as these share caches and memory in the sweep, too
                 executor.submit(probe, *arguments, options=settings.stages["sweep"])[0] for _ in range(executor.workers)
             ]

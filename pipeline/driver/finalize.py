@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from nncore.components import Component
 from pipeline.backends.base import Future
-from pipeline.components.scores import LOSS
 from pipeline.console.columns import best_columns, screening_note, write_importance
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking
+from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.engine.uncertainty.assessment import Assessment
@@ -52,10 +51,14 @@ class Finalizer:
     data : DataPipeline
     engine : Engine
     trainer : RungTrainer
+    metrics : TrainingMetrics
     """
 
-    def __init__(self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer) -> None:
+    def __init__(
+        self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer, metrics: TrainingMetrics
+    ) -> None:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
+        self._metrics = metrics
         self._options = context.settings.stages["evaluate"]
         self._adjustments: dict[str, Adjustment] = {}  # by key of the network
 
@@ -121,11 +124,9 @@ class Finalizer:
         n_fitting = max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
         self.answers = self._answers(best[:n_fitting])
         axes = self._axes(best[:n_fitting]) if isinstance(self._context.variants.sampler, SingleRungSampler) else {}
-        name = self._context.settings.select.metric
-        selected = None if name == LOSS else Component(f"nncore.metrics.{name}")
         is_complete = len(best) <= n_fitting
         assessment: Assessment = self._context.executor.fetch(
-            self._submit(assess, self.answers, self._data.task, selected, axes, is_complete)
+            self._submit(assess, self.answers, self._data.task, self._metrics.selected, axes, is_complete)
         )
         return assessment
 

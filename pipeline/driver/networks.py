@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from nncore.architecture import Architecture
+from nncore.components import Component
 from pipeline.components.fingerprints import settings_hash
 from pipeline.config.variants import Variants
 from pipeline.driver.data_pipeline import DataPipeline
@@ -14,16 +15,21 @@ from pipeline.search.base import TrainRequest
 
 
 def network_factory(
-    variants: Variants, data: DataPipeline, replicates: Sequence[Replicate], loss_limit: float
+    variants: Variants,
+    data: DataPipeline,
+    replicates: Sequence[Replicate],
+    loss_limit: float,
+    extra: Sequence[tuple[str, Component]],
 ) -> NetworkFactory:
     """Return the function that builds the networks of the trials of a rung, one for each replicate.
 
-    The data that the trials learn from are prepared and reduced before it returns.
+    The data that the trials learn from are prepared and reduced before it returns. `extra` are further metrics of the
+    networks, without which their results would not be complete.
     """
 
     @cache
     def shared_hash(fold: str, architecture: Architecture) -> str:
-        return settings_hash("networks", fold, architecture, loss_limit)
+        return settings_hash("networks", fold, architecture, loss_limit, *extra)
 
     def build(requests: Sequence[TrainRequest]) -> list[list[TrialNetwork]]:
         chosen = [variants.of(request.trial) for request in requests]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
+from math import isnan
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
@@ -33,6 +34,7 @@ from pipeline.driver.summary import best_summary, effects_summary, repeated_mess
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
+from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.runs.folder import RunFolder
@@ -95,15 +97,17 @@ def _run_stages(context: RunContext, warning: str) -> None:
     context.settings.report.load()  # while the workers load the data, this process would only wait
     data.load_and_split()
     context.variants.check(data.task)
-    metric = context.settings.select.metric
-    run_folder.summary["headline"] = headline(data.task, data.card["targets"], metric)
+    metrics = context.variants.metrics(data.task, len(data.card["targets"]))
+    metric = run_folder.summary["metric"] = metrics.ranking._asdict()
+    run_folder.summary["headline"] = headline(data.task, data.card["targets"], metrics.ranking.name)
+    run_folder.journal.append("metric", **metric)
     baselines = BaselineRuns(context, data)
-    trainer, engine = _sweep_engine(context, data)
+    trainer, engine = _sweep_engine(context, data, metrics)
     _sweep(context, engine, trainer)
     run_folder.summary["work"]["cached_stages"] = data.n_cached
     run_folder.summary["baselines"] = baselines.validated() or None
     run_folder.time("baselines")
-    finalizer = Finalizer(context, data, engine, trainer)
+    finalizer = Finalizer(context, data, engine, trainer, metrics)
     ranking = _select(context, engine, finalizer)
     _evaluate_and_publish(context, finalizer, trainer, ranking)
     run_folder.summary["baselines"] = baselines.tested(run_folder.summary["baselines"] or {}) or None
@@ -120,17 +124,17 @@ def _check_stages(stages: Mapping[StageName, TaskOptions], executor: Executor) -
             raise SettingError(f"stages.{stage}.{error}") from None
 
 
-def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer, Engine]:
+def _sweep_engine(context: RunContext, data: DataPipeline, metrics: TrainingMetrics) -> tuple[RungTrainer, Engine]:
     """The engine of the sweep and its trainer, which know what earlier sessions of the run have trained."""
     settings, training, run_folder = context.settings, context.settings.training, context.run_folder
     known = known_networks(run_folder.folder, run_folder.history)
-    records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), settings.select.metric, known)
+    records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
     seconds = settings.budget.seconds
     sweep_context = SweepContext(
         executor=context.executor,
         options=settings.stages["sweep"],
         packing=settings.stacks,
-        task=data.task,
+        metrics=metrics,
         epochs=training.epochs,
         loss_limit=training.loss_limit,
         deadline=None if seconds is None else time.monotonic() + seconds - run_folder.history.sweep_seconds,
@@ -142,11 +146,11 @@ def _sweep_engine(context: RunContext, data: DataPipeline) -> tuple[RungTrainer,
         sampler=context.variants.sampler,
         budget=settings.budget,
         epochs=training.epochs,
-        objectives=(settings.select.metric, *settings.select.tradeoffs),
+        objectives=settings.select.objectives(metrics.ranking),
         records=records,
         trainer=trainer,
         journal=run_folder.journal,
-        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit),
+        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit, metrics.extra),
     )
     return trainer, engine
 
@@ -174,8 +178,14 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
 def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Ranking:
     """Rank the trials, show and write the leaderboard."""
     run_folder, trials = context.run_folder, list(engine.records.trials.values())
-    path = run_folder.folder / "leaderboard.csv"
-    if not (best := engine.records.ranking()):
+    path, metric = run_folder.folder / "leaderboard.csv", engine.records.ranking_metric
+    best = engine.records.ranking()
+    if best and isnan(best[0].mean[metric.curve]):
+        raise SettingError(
+            f"select.metric={metric.name}: it is not defined for the validation rows and predictions of any trial; "
+            "choose another metric, or other rows with split=..."
+        )
+    if not best:
         write_leaderboard(path, None, trials)
         run_folder.write_summary()
         _report_written(lambda: context.settings.report.write(run_folder.folder), run_folder, context.output)

@@ -66,7 +66,8 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         for name, (value, low, high) in estimates.items()
         if name != "train/loss"
     }
-    by_metric = {name: [test[name] for test in tests] for name in tests[0]}
+    common = [name for name in tests[0] if all(name in test for test in tests)]
+    by_metric = {name: [test[name] for test in tests] for name in common}
     return {
         "trial": champion.key,
         "parameters": champion.parameters,

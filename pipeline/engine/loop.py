@@ -9,12 +9,13 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from pipeline.components.errors import SettingError
 from pipeline.components.fingerprints import settings_hash
+from pipeline.components.scores import ranking_metric
 from pipeline.engine.budget import Budget
 from pipeline.engine.packing.planner import TrialNetwork
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.journal import Journal
-from pipeline.runs.records import NetworkRecord, TrialRecord, smaller_is_better, trial_of
+from pipeline.runs.records import NetworkRecord, TrialRecord, trial_of
 from pipeline.search.base import Sampler, TrainRequest
 
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
@@ -101,8 +102,10 @@ class Rungs:
     def _objective(self, name: str, trial: TrialRecord, until: int) -> float:
         if name == "parameters":
             return float(self._n_parameters(trial.key))
-        values = [network.metrics_at(until)[f"validation/{name}"] for network in trial.networks]
-        return smaller_is_better(name, math.fsum(values) / len(values))
+        ranking = self._records.ranking_metric
+        metric = ranking if name == ranking.name else ranking_metric(name)
+        values = [network.metrics_at(until)[metric.curve] for network in trial.networks]
+        return metric.cost(math.fsum(values) / len(values))
 
 
 class Engine:

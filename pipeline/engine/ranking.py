@@ -10,7 +10,7 @@ from nncore.kernels.backend import Array
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.uncertainty.assessment import Assessment, Estimate
-from pipeline.runs.records import TrialRecord, smaller_is_better
+from pipeline.runs.records import TrialRecord
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def ranked(
     if select.tradeoffs:
         objectives = [
             [
-                smaller_is_better(records.metric, trial.mean[records.metric]),
+                records.cost(trial),
                 *(
                     float(n_parameters(trial.key)) if name == "parameters" else trial.mean[f"validation/{name}"]
                     for name in select.tradeoffs

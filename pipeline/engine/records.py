@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nncore.stack.training import Report
-from pipeline.runs.records import CheckpointRef, NetworkRecord, Replicate, TrialRecord, smaller_is_better, trial_of
+from pipeline.components.scores import RankingMetric
+from pipeline.runs.records import CheckpointRef, NetworkRecord, Replicate, TrialRecord, trial_of
 from pipeline.search.trial import Trial
 
 
@@ -42,8 +43,7 @@ class SweepRecords:
     ----------
     replicates : collection of Replicate
         The networks of each trial.
-    metric : str
-        What the ranking goes by, such as "loss".
+    metric : RankingMetric
     known : dict of str to NetworkRecord, optional
         What earlier sessions of the run know of networks, by content hash.
 
@@ -57,8 +57,9 @@ class SweepRecords:
         By key.
     known : dict of str to NetworkRecord
         By content hash, with what this session adds.
+    ranking_metric : RankingMetric
     metric : str
-        With its rows, such as "validation/loss".
+        The name of its curve, such as "validation/loss".
     n_slices : int
         Slices of this session.
     n_resumed : int
@@ -73,10 +74,10 @@ class SweepRecords:
     """
 
     def __init__(
-        self, replicates: Collection[Replicate], metric: str, known: dict[str, NetworkRecord] | None = None
+        self, replicates: Collection[Replicate], metric: RankingMetric, known: dict[str, NetworkRecord] | None = None
     ) -> None:
         self.replicates = tuple(replicates)
-        self.metric = f"validation/{metric}"
+        self.ranking_metric, self.metric = metric, metric.curve
         self.known = dict(known or {})
         self._earlier = frozenset(content_hash for content_hash, record in self.known.items() if record.epochs_trained)
         self.suggested: dict[str, Trial] = {}
@@ -206,7 +207,11 @@ class SweepRecords:
         return sorted((trial for trial in self.trials.values() if trial.rankable), key=self._rank_key)
 
     def _rank_key(self, trial: TrialRecord) -> tuple[float, int]:
-        return smaller_is_better(self.metric, trial.mean[self.metric]), trial.number
+        return self.cost(trial), trial.number
+
+    def cost(self, trial: TrialRecord) -> float:
+        """The mean of the metric over a trial's networks, as a number of which smaller is better."""
+        return self.ranking_metric.cost(trial.mean[self.metric])
 
 
 def digest(records: SweepRecords) -> str:
@@ -221,6 +226,8 @@ def digest(records: SweepRecords) -> str:
             lengths = {name: len(values) for name, values in curves.items()}
             content: list[Any] = [network.key, network.replicate.seed, trial.parameters, lengths]
             content += [network.diverged, network.stopped, network.pruned, network.selected_epoch, network.fingerprint]
+            scores = {name: value for name, value in network.final_metrics.items() if name not in curves}
+            content += [scores] if scores else []
             state.update(json.dumps(content, sort_keys=True).encode())
             numbers = np.frombuffer(b"".join(curves.values()))
             alike = np.where(np.isnan(numbers), np.nan, numbers)  # there is more than one NaN

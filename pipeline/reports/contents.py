@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components.errors import SettingError
+from pipeline.components.scores import RankingMetric
 from pipeline.runs.records import TrialRecord
 from pipeline.runs.replay import replayed
 
@@ -30,8 +31,7 @@ class RunContents:
         Of the data; None before they were read.
     diagnosis : dict or None
         Of the champion.
-    metric : str
-        What the ranking goes by, such as "validation/loss".
+    ranking_metric : RankingMetric
     command : str
         That began the last session.
     """
@@ -43,13 +43,18 @@ class RunContents:
     trials: dict[str, TrialRecord]
     card: dict[str, Any] | None
     diagnosis: dict[str, Any] | None
-    metric: str
+    ranking_metric: RankingMetric
     command: str
 
     @property
+    def metric(self) -> str:
+        """The name of the ranking's metric in curves and columns, such as "validation/loss"."""
+        return self.ranking_metric.curve
+
+    @property
     def smaller_is_better(self) -> bool:
-        """Whether the metric is a loss."""
-        return self.metric.endswith("loss")
+        """Whether smaller values of the metric are better."""
+        return not self.ranking_metric.greater_is_better
 
     @property
     def ranked_rows(self) -> list[dict[str, str]]:
@@ -75,10 +80,8 @@ def run_contents(folder: Path) -> RunContents:
         If its journal is damaged, or has no settings.
     """
     history = replayed(folder)
-    try:
-        metric = f"validation/{history.session['settings']['select']['metric']}"
-    except (KeyError, TypeError):
-        raise SettingError(f"run={folder.name}: its journal does not say with which settings it began") from None
+    if not history.session.get("settings"):
+        raise SettingError(f"run={folder.name}: its journal does not say with which settings it began")
     rows: list[dict[str, str]] = []
     if (folder / "leaderboard.csv").exists():
         with (folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
@@ -91,7 +94,7 @@ def run_contents(folder: Path) -> RunContents:
         history.trials,
         _json(folder / "data_card.json"),
         _json(folder / "diagnosis.json"),
-        metric,
+        history.metric,
         history.session["command"],
     )
 

@@ -11,6 +11,7 @@ Every event also has these fields:
 What is written is checked by the same rules, so that the two cannot drift apart.
 """
 
+from dataclasses import field
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
@@ -78,6 +79,27 @@ class DataEvent:
 
     card: dict[str, Any]
     content: str | None
+
+
+@dataclass(config=CLOSED)
+class MetricEvent:
+    """The metric by which the trials are ranked is known; in a journal without this event the settings name it.
+
+    Parameters
+    ----------
+    name : str
+        The trials' curve is "validation/<name>".
+    label : str
+        For people.
+    greater_is_better : bool
+    unit : str
+        "target", "share" or "".
+    """
+
+    name: str
+    label: str
+    greater_is_better: Flag
+    unit: str
 
 
 @dataclass(config=CLOSED)
@@ -152,6 +174,8 @@ class SliceReport:
         The epoch whose weights are the network's result so far.
     fingerprint : str
         SHA-256 of these weights.
+    scores : dict of str to float
+        By metric, what these weights score by the metrics that have no curves.
     """
 
     content_hash: str
@@ -160,6 +184,7 @@ class SliceReport:
     stopped: EpochAndCause | None
     selected_epoch: Count
     fingerprint: str
+    scores: dict[str, Number] = field(default_factory=dict)
 
 
 @dataclass(config=CLOSED)
@@ -267,6 +292,7 @@ class EndEvent:
 EVENTS: dict[str, type] = {
     "run": RunEvent,
     "data": DataEvent,
+    "metric": MetricEvent,
     "stage": StageEvent,
     "rung": RungEvent,
     "slice": SliceEvent,

@@ -59,11 +59,6 @@ def trial_of(network: str) -> str:
     return network.partition("/")[0]
 
 
-def smaller_is_better(metric: str, value: float) -> float:
-    """The value of a metric, its sign turned unless it is a loss."""
-    return value if metric.endswith("loss") else -value
-
-
 @dataclass(slots=True)
 class NetworkRecord:
     """What is known of one network.
@@ -89,6 +84,8 @@ class NetworkRecord:
         The epoch whose weights are the result; 0 if there is none.
     selected_epochs : dict of int to int
         The selected epoch after each slice, by the epoch at which the slice ended.
+    scores : dict of int to dict of str to float
+        By the same epochs, what the weights selected then score by the metrics that have no curves.
     fingerprint : str
         SHA-256 of the selected weights; "" if the network diverged.
     epochs_trained : int
@@ -113,6 +110,7 @@ class NetworkRecord:
     pruned: tuple[int, str] | None = None
     selected_epoch: int = 0
     selected_epochs: dict[int, int] = field(default_factory=dict)
+    scores: dict[int, dict[str, float]] = field(default_factory=dict)
     fingerprint: str = ""
     epochs_trained: int = 0
     completed: bool = False
@@ -143,6 +141,7 @@ class NetworkRecord:
         self.times = self.times[:start] + array("q", [time]) * (n_epochs - start)
         before = {end: epoch for end, epoch in self.selected_epochs.items() if end <= start}
         self.selected_epochs = before | {until: report.selected_epoch}
+        self.scores = {end: scores for end, scores in self.scores.items() if end in before} | {until: report.scores}
         self.diverged, self.stopped, self.selected_epoch = report.diverged, report.stopped, report.selected_epoch
         self.fingerprint, self.updated = report.fingerprint, time
         end = report.diverged or report.stopped
@@ -194,7 +193,8 @@ class NetworkRecord:
     def metrics_at(self, until: int) -> dict[str, float]:
         """Every metric in the epoch that was selected when the network was trained to `until`."""
         epoch = self.selected_epochs.get(until, self.selected_epoch)
-        return {name: values[epoch - 1] for name, values in self.curves.items()}
+        scores = self.scores.get(until) or self.scores.get(max(self.scores, default=0), {})
+        return {name: values[epoch - 1] for name, values in self.curves.items()} | scores
 
     def diverged_by(self, epoch: int) -> bool:
         """Whether it had diverged by this epoch."""
@@ -328,8 +328,8 @@ class TrialRecord:
     @property
     def metric_names(self) -> list[str]:
         """The metrics that are known of all its networks."""
-        first, others = self.networks[:1], self.networks[1:]
-        return [name for network in first for name in network.curves if all(name in other.curves for other in others)]
+        first, *others = [network.final_metrics for network in self.networks] or [{}]
+        return [name for name in first if all(name in other for other in others)]
 
     @property
     def final_values(self) -> dict[str, list[float]]:

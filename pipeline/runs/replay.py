@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nncore.stack.training import Report
+from pipeline.components.scores import LOSS, RankingMetric, metric_names, ranking_metric
 from pipeline.runs.events import Event
 from pipeline.runs.journal import JOURNAL, Damage, JournalReader, damaged
 from pipeline.runs.records import CheckpointRef, NetworkRecord, Replicate, TrialRecord, trial_of
@@ -24,6 +25,8 @@ class RunHistory:
     ----------
     session : dict
         The event that began the last session, or {}.
+    metric : RankingMetric
+        By which the trials are ranked.
     data_digest : str or None
         Of the rows that the run has read; None if it has read none.
     trials : dict of str to TrialRecord
@@ -47,6 +50,7 @@ class RunHistory:
 
     def __init__(self) -> None:
         self.session: Event = {}
+        self.metric = ranking_metric(LOSS)
         self.data_digest: str | None = None
         self.trials: dict[str, TrialRecord] = {}
         self.networks: dict[str, NetworkRecord] = {}
@@ -66,8 +70,11 @@ class RunHistory:
             match event["event"]:
                 case "run":
                     self.session, self._training_since, self.damage = event, None, []
+                    self.metric = _metric_of_settings(event.get("settings", {}))
                 case "data":
                     self.data_digest = event["card"].get("digest")
+                case "metric":
+                    self.metric = RankingMetric(*(event[name] for name in RankingMetric._fields))
                 case "rung":
                     self._add_rung(event)
                 case "slice":
@@ -198,6 +205,13 @@ def history_of(recorded: Iterable[Event]) -> RunHistory:
     for event in recorded:
         history.apply(event)
     return history
+
+
+def _metric_of_settings(settings: dict[str, Any]) -> RankingMetric:
+    """The metric that old journals name in their settings only; the loss until it is known."""
+    select = settings.get("select")
+    name = select.get("metric") if isinstance(select, dict) else None
+    return ranking_metric(name if name in metric_names() else LOSS)
 
 
 def _report_of_slice(record: NetworkRecord, content: dict[str, Any], start: int, until: int) -> Report:

@@ -21,14 +21,15 @@ from nncore.calibration import (
     log_losses,
     reliability,
 )
+from nncore.components import Component
 from nncore.conformal import conformal_half_width
 from nncore.inference.ensemble import Ensemble, mixture_logits
 from nncore.inference.model import ClassDecoder, ConformalInterval, Model, TargetDecoder, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.losses import Loss
+from nncore.metrics import Metric
 from nncore.stack.passes import predict
 from nncore.thresholds import choose_threshold, depends_on_threshold
-from pipeline.components.scores import metrics_of
 from pipeline.components.types import Development, PreparedView
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.slices.task import NetworkSelector, load_stack
@@ -175,12 +176,13 @@ def _fit_probabilities(
         "calibration_error_after": float(expected_calibration_error(after[None], t[None], N_BINS, one)[0]),
         "expected_if_perfect": error_if_perfect(after, N_BINS, weights),
     }
-    threshold, metric = 0.5, metrics_of("classification").get(select.metric)
-    if select.threshold == "auto" and metric and t.shape[1] == 1:
+    threshold, selected = 0.5, select.metric
+    if select.threshold == "auto" and isinstance(selected, Component) and t.shape[1] == 1:
+        metric: Metric = selected.build()
         p, truth = after[:, 0], t[:, 0]
         if depends_on_threshold(metric.value, p, truth):
             tuned = choose_threshold(p, truth, parts, metric.value, metric.greater_is_better, weights)
-            summary["threshold"] = {"metric": select.metric, **tuned._asdict()}
+            summary["threshold"] = {"metric": selected.short_name, **tuned._asdict()}
             threshold = tuned.value
     shown = {name: _reliability(p, t) for name, p in (("before", before), ("after", after))}
     return Adjustment(choice.calibration, threshold, None, summary, {**shown, "method": choice.method})

@@ -106,7 +106,7 @@ def move_alias(client: MlflowClient, name: str, version: str, attributes: Mappin
     version : str
         The new version.
     attributes : dict
-        data_hash, metric and value of this version, which are stored as its tags.
+        Of this version, stored as its tags: data_hash, metric, greater_is_better ("true" or "false") and value.
     promote : {"better", "always", "never"}
         better: only if the present version has the same data and metric, and a worse value.
 
@@ -196,7 +196,7 @@ def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote
         if holder.tags.get(key) != attributes[key]:
             return f"which was {difference}"
     old, new = (float(f"{float(tags['value']):{DIGITS}}") for tags in (holder.tags, attributes))
-    if (new < old) if attributes["metric"].endswith("loss") else (new > old):
+    if new > old if attributes["greater_is_better"] == "true" else new < old:
         return ""
     return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}"
 

@@ -23,10 +23,11 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from pipeline.components.scores import RankingMetric
 from pipeline.components.secrets import is_masked, masked
 from pipeline.runs.events import Event
 from pipeline.runs.journal import JournalReader, last_event, last_session
-from pipeline.runs.records import TrialRecord, smaller_is_better
+from pipeline.runs.records import TrialRecord
 from pipeline.runs.replay import RunHistory
 from pipeline.tracking.mlflow_client import close_stores, log
 from pipeline.tracking.mlflow_model import RUN
@@ -56,12 +57,11 @@ class MlflowWriter:
     def __init__(self, journal: Path, tracking: dict[str, Any]) -> None:
         self._folder, session = journal.parent, last_session(journal.parent)
         self._settings, self._session = session["settings"], session["session"]
-        self._metric = self._settings["select"]["metric"]
         self._tracking = tracking
         self._log = WriteLog(self._folder / "tracking.jsonl", self._tracking["uri"])
         self._written = self._log.trials
         self._confirmed: set[str] = set()  # runs of trials that belong to this session, too
-        self._selected = RunSelector(tracking.get("most_trials", inf), self._metric)
+        self._selected = RunSelector(tracking.get("most_trials", inf))
         self._history = RunHistory()
         self._unfinished: dict[str, TrialRecord] = {}  # asked for, and no event has said that they are finished
         self._due: dict[str, TrialRecord] = {}  # to be written
@@ -72,7 +72,7 @@ class MlflowWriter:
 
     def handle(self, event: Event) -> None:
         """Add what one event says. Results of earlier sessions count only when this session comes to them, too."""
-        if event["session"] < self._session and event["event"] not in ("run", "data", "rung", "slice"):
+        if event["session"] < self._session and event["event"] not in ("run", "data", "metric", "rung", "slice"):
             return
         self._history.apply(event)
         handler = {
@@ -106,7 +106,7 @@ class MlflowWriter:
 
     def end(self, event: Event) -> None:
         """The last event of all: trials that are not finished by now are written as they are."""
-        self._due |= {key: t for key, t in self._unfinished.items() if t.epochs and self._selected(t)}
+        self._due |= {key: t for key, t in self._unfinished.items() if t.epochs and self._selected(t, self._metric)}
         self.write()
         if event["status"] == "FINISHED":
             # of other trials, or of fewer or other networks
@@ -124,6 +124,10 @@ class MlflowWriter:
         if self._parent:
             with suppress(Exception):
                 self._parent.mark_failed()
+
+    @property
+    def _metric(self) -> RankingMetric:
+        return self._history.metric
 
     def close(self) -> None:
         """Let another writer open the log."""
@@ -158,19 +162,20 @@ class MlflowWriter:
     def _on_finished(self, event: Event) -> None:
         for key in event["trials"]:
             self._unfinished.pop(key, None)
-            if self._selected(trial := self._history.trials[key]):
+            if self._selected(trial := self._history.trials[key], self._metric):
                 self._due[key] = trial
 
     def _on_champion(self, event: Event) -> None:
         if self._parent:
             model_tags = {
-                "metric": f"validation_{self._metric}",
+                "metric": f"validation_{self._metric.name}",
+                "greater_is_better": str(self._metric.greater_is_better).lower(),
                 "data_hash": self._tags.get("data_hash", ""),
                 RUN: self._folder.name,
             }
             name, promote = self._tracking["model"], self._tracking.get("promote", "better")
             self._log.add("model", **self._parent.log_champion(event, name, promote, model_tags))
-            if tag := save_view(self._store, self._folder.name, self._history, self._metric):
+            if tag := save_view(self._store, self._folder.name, self._history):
                 self._log.add("view", tag=tag)
 
     def _on_report(self, event: Event) -> None:
@@ -190,7 +195,7 @@ class MlflowWriter:
 
     def _write_best_curves(self) -> None:
         trials = [trial for trial in self._history.trials.values() if trial.rankable]
-        trials.sort(key=lambda trial: smaller_is_better(self._metric, trial.mean[f"validation/{self._metric}"]))
+        trials.sort(key=lambda trial: self._metric.cost(trial.mean[self._metric.curve]))
         for trial in trials[:TOP]:
             content = trial_content(trial, {}, self._tracking["points"])
             log(self._store.client, self._run_ids[trial.key], content)
@@ -201,12 +206,14 @@ def identity(trial: TrialRecord) -> tuple[str, ...]:
     return trial.key, *(network.content_hash for network in trial.networks)
 
 
-def save_view(store: MlflowStore, pipeline_run: str, history: RunHistory, metric: str) -> str | None:
+def save_view(store: MlflowStore, pipeline_run: str, history: RunHistory) -> str | None:
     """Give the experiment a view that suits the trials; its tag, or None if MLflow refuses it."""
     trials = history.trials.values()
     finals = dict.fromkeys(name.replace("/", "_") for trial in trials for name in trial.metric_names)
-    others = sorted(finals.keys() - {f"validation_{metric}"}, key=lambda name: (name.startswith("train"), name))
-    tag, value = saved_view(pipeline_run, f"validation_{metric}", [trial.parameters for trial in trials], others)
+    metric = f"validation_{history.metric.name}"
+    others = sorted(finals.keys() - {metric}, key=lambda name: (name.startswith("train"), name))
+    parameters = [trial.parameters for trial in trials]
+    tag, value = saved_view(pipeline_run, metric, parameters, others, history.metric.greater_is_better)
     try:
         store.client.set_experiment_tag(store.experiment, tag, value)
     except MlflowException:  # it is an ornament

@@ -21,7 +21,11 @@ PREFIX = "mlflow.sharedViewState."
 
 
 def saved_view(
-    pipeline_run: str, metric: str, trials: Iterable[Mapping[str, Any]], metrics: Sequence[str]
+    pipeline_run: str,
+    metric: str,
+    trials: Iterable[Mapping[str, Any]],
+    metrics: Sequence[str],
+    greater_is_better: bool = False,
 ) -> tuple[str, str]:
     """Return the tag of the experiment that holds the view.
 
@@ -35,13 +39,15 @@ def saved_view(
         The parameters of each trial by name. Columns are those that differ, axes of charts those that all trials have.
     metrics : sequence of str
         Further final metrics that get a column.
+    greater_is_better : bool, default False
+        Of the metric.
 
     Returns
     -------
     name, value : str
         Views of equal content have equal names.
     """
-    state = json.dumps(_state(pipeline_run, metric, list(trials), metrics)).encode()
+    state = json.dumps(_state(pipeline_run, metric, list(trials), metrics, greater_is_better)).encode()
     return PREFIX + sha256(state).hexdigest()[:16], "deflate;" + b64encode(zlib.compress(state, 9)).decode()
 
 
@@ -57,7 +63,9 @@ def filter_of(pipeline_run: str) -> str:
     return f"tags.pipeline_run = '{pipeline_run}' and tags.kind = 'trial'"
 
 
-def _state(pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
+def _state(
+    pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metrics: Sequence[str], greater_is_better: bool
+) -> dict[str, Any]:
     names = dict.fromkeys(name for trial in trials for name in trial)
     swept = [name for name in names if name in ("optimizer", "regularizer") or _differs(name, trials)]
     columns = [
@@ -70,7 +78,7 @@ def _state(pipeline_run: str, metric: str, trials: list[Mapping[str, Any]], metr
     return {
         "searchFilter": filter_of(pipeline_run),
         "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": metric.endswith("loss"),
+        "orderByAsc": not greater_is_better,
         "selectedColumns": columns,
         "columnOrder": columns,
         "columnWidths": {column: 40 + 7 * len(column.split("`")[1]) for column in columns},

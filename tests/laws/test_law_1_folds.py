@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from running import FEW, QUICK, compose, run_pipeline, run_sweep, slow_after_first
+from samples import METRICS
 
 from nncore.inference.table import Column, Table
 from nncore.stack.state import start
@@ -13,7 +14,6 @@ from pipeline.backends.tasks import run_task
 from pipeline.components.types import Dataset, RawRows, view_shape
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
-from pipeline.engine.slices.task import METRICS
 from pipeline.runs.journal import JournalReader
 from pipeline.runs.records import Replicate
 
@@ -81,7 +81,7 @@ def train_separately(settings, config, epochs):
             variant, key = variants.of(request.trial), f"{request.trial.key}/{fold + 1}/0"
             network = variant.build_network(request.trial, key, Replicate(fold, 0).network_seed)
             stack = start(variant.architecture(view_shape(view), "classification"), [network])
-            _, reports = run_task(train, stack, view.data, epochs, METRICS["classification"])
+            _, reports = run_task(train, stack, view.data, epochs, METRICS)
             networks[key] = reports[key].curves, reports[key].fingerprint
     return networks, inputs
 

@@ -10,6 +10,7 @@ from running import compose, nightly_after_first, read_summary, run_here, slow_a
 from pipeline.cli.dispatch import dispatch
 
 # name of the mistake: (overrides, words that the line must contain)
+STOPPING = ("+regularizer@training.regularizers.early_stopping=early_stopping",)
 WRONG = {
     "misspelt group": (["redcue=pca"], ["redcue", "did you mean reduce?"]),
     "misspelt setting of another file": (["data=csv", "data.taget=x"], ["data.taget", "did you mean data.target?"]),
@@ -52,8 +53,36 @@ WRONG = {
     "missing rate": (["~space.optimizer.adam.learning_rate"], ["learning_rate must be given for adam"]),
     "unknown hyperparameter": (["+space.optimizer.adam.beta3=1"], ["beta3 is not a setting of adam", "beta1, beta2"]),
     "mixing share above one": (["space.regularizer.elastic_net.l1_ratio=2"], ["l1_ratio must be <= 1", "2.0"]),
-    "metric of another task": (["select.metric=r2"], ["select.metric", "loss or accuracy", "r2"]),
-    "metric of another task, other way": (["data=diabetes", "select.metric=accuracy"], ["select.metric", "loss or r2"]),
+    "metric of another task": (
+        ["select.metric=r2"],
+        ["select.metric", "for classification", "is r2", "loss, log_loss, accuracy, roc_auc"],
+    ),
+    "metric that is misspelt": (["select.metric=acuracy"], ["select.metric", "acuracy", "did you mean accuracy?"]),
+    "metric without its argument": (
+        ["data=diabetes", "select.metric=mean_pinball_loss"],
+        ["select.metric: quantile must be given", "{_target_: nncore.metrics.mean_pinball_loss, ...}"],
+    ),
+    "metric whose argument is out of range": (
+        ["select.metric={_target_: nncore.metrics.f1, threshold: 7}"],
+        ["select.metric", "threshold must be <= 1, but is 7"],
+    ),
+    "metric that is a loss": (
+        ["select.metric={_target_: nncore.losses.huber}"],
+        ["select.metric", "does not return a metric"],
+    ),
+    "tradeoff that is the metric": (["select.tradeoffs=[loss]"], ["select.tradeoffs", "is loss", "select.metric="]),
+    "early stopping watches a metric that is misspelt": (
+        [*STOPPING, "+training.regularizers.early_stopping.watch=validation/acuracy"],
+        ["watch must be", "validation/acuracy", "did you mean validation/accuracy?"],
+    ),
+    "early stopping watches a costly metric": (
+        [*STOPPING, "+training.regularizers.early_stopping.watch=validation/roc_auc"],
+        ["watch must be", "roc_auc is only computed when training pauses; choose validation/log_loss"],
+    ),
+    "metric of another task, other way": (
+        ["data=diabetes", "select.metric=accuracy"],
+        ["select.metric", "for regression", "is accuracy", "loss, root_mean_squared_error"],
+    ),
     "name that is a path": (["name=../x"], ["name", "letters, digits", "'../x'"]),
     "no workers": (["execution.cpus=0"], ["execution.cpus = 0", "'auto'"]),
     "unknown width": (["stacks.width=none"], ["stacks.width = 'none'", "'auto' or 'unlimited'"]),

@@ -255,7 +255,7 @@ def test_early_stopping_without_restoring_and_by_the_training_loss():
     curve = report.curves["train/loss"]
     assert report.stopped[0] == report.selected_epoch == len(curve) < 100
     assert curve[-3] - min(curve[-2:]) < 0.05
-    with pytest.raises(ValueError, match="watch must be validation/loss, .*, but is 'loss'"):
+    with pytest.raises(ValueError, match=r"watch must be validation/loss, .*, but is 'loss'"):
         make_component("early_stopping", watch="loss").build()
 
 

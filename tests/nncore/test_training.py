@@ -455,7 +455,7 @@ def test_early_stopping_looks_for_the_highest_value_of_a_score():
 def test_early_stopping_refuses_a_curve_that_there_is_not():
     network = make_network("it", 0, None, make_component("early_stopping", watch="validation/f1"))
     architecture = make_architecture()
-    with pytest.raises(ValueError, match="watch must be .*validation/accuracy, but is 'validation/f1'"):
+    with pytest.raises(ValueError, match=r"watch must be .*validation/accuracy, but is 'validation/f1'"):
         train(start(architecture, [network]), make_data(architecture), 1, {"accuracy": accuracy()})
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from running import FEW, QUICK, compose, requested_trials, run_pipeline, run_sweep, slow_after_first
+from samples import METRICS
 
 from nncore.inference import model_file
 from nncore.stack.regroup import collect
@@ -18,7 +19,6 @@ from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
-from pipeline.engine.slices.task import METRICS
 from pipeline.runs.journal import events
 
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
@@ -135,7 +135,7 @@ def train_by_hand(rungs, settings, config, trials):
                 copies, source = copies + 1, before[holders[origin]]
                 stack = collect([network], [source.networks[0].key], [source])
             addresses[key] = address
-            stacks[key], reports = train(stack, view.data, rung["until"][key[:4]], METRICS["classification"])
+            stacks[key], reports = train(stack, view.data, rung["until"][key[:4]], METRICS)
             yield number, key, reports[key]
     assert copies > 0
 

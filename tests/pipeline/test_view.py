@@ -16,8 +16,8 @@ TRIALS = [
 ]
 
 
-def state(metric="validation_loss", trials=TRIALS, metrics=("train_loss",)):
-    _, value = saved_view("run-1", metric, trials, metrics)
+def state(metric="validation_loss", trials=TRIALS, metrics=("train_loss",), greater_is_better=False):
+    _, value = saved_view("run-1", metric, trials, metrics, greater_is_better)
     kind, _, content = value.partition(";")
     assert kind == "deflate"
     return json.loads(zlib.decompress(b64decode(content)))
@@ -35,10 +35,10 @@ def names(columns):
 
 @pytest.mark.parametrize(
     ("metric", "ascending"),
-    [("validation_loss", True), ("validation_accuracy", False), ("validation_r2", False)],
+    [("validation_loss", True), ("validation_accuracy", False), ("validation_profit_and_loss", False)],
 )
 def test_trials_are_sorted_by_the_metric(metric, ascending):
-    view = state(metric)
+    view = state(metric, greater_is_better=not ascending)
     assert (view["orderByKey"], view["orderByAsc"]) == (f"metrics.`{metric}`", ascending)
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     options = settings.stages["sweep"]
     with TemporaryDirectory() as folder, RayBackend(1, "none", 1).start() as executor:
         begin = StartNetworks(shape, (network,))
-        task = SliceTask(begin, 1, True, "classification", 1e6, 0, Path(folder) / "state", Path(folder))
+        task = SliceTask(begin, 1, True, (), (), 1e6, 0, Path(folder) / "state", Path(folder))
         executor.broadcast(load_loops)
         deadline, modules = time.monotonic() + 60, []
         while "nncore.stack.state" not in modules and time.monotonic() < deadline:  # Ray may have several workers

@@ -6,6 +6,7 @@ from samples import make_architecture, make_component, make_network
 
 from nncore.architecture import Architecture
 from nncore.stack.training import Report
+from pipeline.components.scores import ranking_metric
 from pipeline.components.types import PreparedFold, ViewShape
 from pipeline.engine.packing.planner import NetworkOrigin, TrialNetwork
 from pipeline.engine.records import SweepRecords
@@ -51,7 +52,7 @@ def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
 
 def open_records(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
     """Records of trials that are to be trained; the content hash of a network is "hash of <key>"."""
-    results = SweepRecords(replicates(n_folds, 0, n_seeds), rest.pop("metric", "loss"), **rest)
+    results = SweepRecords(replicates(n_folds, 0, n_seeds), ranking_metric(rest.pop("metric", "loss")), **rest)
     for number in range(n_trials):
         open_trial(results, number)
     return results

@@ -4,11 +4,11 @@ import time
 from typing import Any, NamedTuple
 
 from nncore.architecture import Architecture
+from nncore.components import Component
 from nncore.stack.data import Data, Rows
 from nncore.stack.state import Network, start
 from nncore.stack.training import train
-from pipeline.components.types import Task
-from pipeline.engine.slices.task import METRICS
+from pipeline.engine.slices.task import units_of
 
 SHORTEST = 0.3  # seconds that are measured at least
 
@@ -31,7 +31,11 @@ class Probed(NamedTuple):
 
 
 def probe(
-    architecture: Architecture, networks: tuple[Network, ...], task: Task, loss_limit: float, *views: Any
+    architecture: Architecture,
+    networks: tuple[Network, ...],
+    metrics: tuple[tuple[str, Component], ...],
+    loss_limit: float,
+    *views: Any,
 ) -> Probed:
     """Time an epoch on a share of the rows, a larger one until it takes long enough to be measured.
 
@@ -39,19 +43,25 @@ def probe(
     ----------
     architecture : Architecture
     networks : tuple of Network
-    task : Task
+    metrics : tuple of (str, Component)
+        By name, those that are computed after every epoch.
     loss_limit : float
     *views : PreparedView
     """
     data = tuple(view.data for view in views)
+    rules: dict[str, Any] = {
+        "metrics": {name: component.build() for name, component in metrics},
+        "loss_limit": loss_limit,
+        "units": units_of(views),
+    }
     stack = start(architecture, networks)
     n_rows = len(data[0].train.x)
     share = min(1.0, 4 * architecture.batch_size / n_rows)
-    train(stack, _part(data, share), 1, METRICS[task], loss_limit)  # not timed: it loads or compiles the kernels
+    train(stack, _part(data, share), 1, **rules)  # not timed: it loads or compiles the kernels
     while True:
         part = _part(data, share)
         began = time.perf_counter()
-        train(stack, part, 1, METRICS[task], loss_limit)
+        train(stack, part, 1, **rules)
         seconds = time.perf_counter() - began
         if seconds >= SHORTEST or share == 1:
             break

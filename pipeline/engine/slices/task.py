@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import gethostname
@@ -10,22 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nncore.architecture import Architecture
+from nncore.components import Component
+from nncore.inference.model import ValueDecoder
 from nncore.kernels import dense
 from nncore.kernels.backend import Array, to_gpu, to_host, with_gpu_memory_limit
-from nncore.metrics import Metric, accuracy, label_accuracy, r2, subset_accuracy
 from nncore.stack import checkpoint as stack_file
-from nncore.stack.data import Data
+from nncore.stack.data import Data, Unit
 from nncore.stack.device import to_device, views_to_device
 from nncore.stack.regroup import collect
 from nncore.stack.state import Network, Stack, start
 from nncore.stack.training import Report, train
-from pipeline.components.types import Task
-
-METRICS: dict[Task, dict[str, Metric]] = {
-    "classification": {"accuracy": accuracy()},
-    "regression": {"r2": r2()},
-    "multilabel": {"label_accuracy": label_accuracy(), "subset_accuracy": subset_accuracy()},
-}
+from pipeline.components.types import PreparedView
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,8 @@ class SliceTask:
         The epoch to train to.
     last : bool
         No network is trained beyond this epoch.
-    task : Task
+    metrics, final_metrics : tuple of (str, Component)
+        By name: those to compute after every epoch, and those of the selected weights at the end.
     loss_limit : float
         A network with a larger loss has diverged.
     gpu_bytes : int
@@ -104,7 +101,8 @@ class SliceTask:
     begin: StartNetworks | CollectNetworks | ContinueStack
     until: int
     last: bool
-    task: Task
+    metrics: tuple[tuple[str, Component], ...]
+    final_metrics: tuple[tuple[str, Component], ...]
     loss_limit: float
     gpu_bytes: int
     file: Path
@@ -165,8 +163,15 @@ def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | N
     """
     began = time.perf_counter()
     stack = task.begin.stack([load_stack(source) for source in given[:n_sources]])
-    data = tuple(view.data for view in given[n_sources:])
-    rules: dict[str, Any] = {"until": task.until, "metrics": METRICS[task.task], "loss_limit": task.loss_limit}
+    views: tuple[PreparedView, ...] = given[n_sources:]
+    data = tuple(view.data for view in views)
+    rules: dict[str, Any] = {
+        "until": task.until,
+        "metrics": {name: component.build() for name, component in task.metrics},
+        "final_metrics": {name: component.build() for name, component in task.final_metrics},
+        "loss_limit": task.loss_limit,
+        "units": units_of(views),
+    }
     if task.gpu_bytes:
         stack, reports = with_gpu_memory_limit(task.gpu_bytes, _train_on_gpu, stack, data, rules)
     else:
@@ -174,6 +179,12 @@ def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | N
     sha256 = save_checkpoint(stack, task.file) if task.session_file.exists() else ""
     outcome = SliceOutcome(time.perf_counter() - began, f"{gethostname()} {os.getpid()}", sha256, reports)
     return None if task.last and sha256 else stack, outcome
+
+
+def units_of(views: Sequence[PreparedView]) -> list[Unit]:
+    """The units of the targets of each view; [] if the targets are not values."""
+    scalings = [view.target_decoder.scaling for view in views if isinstance(view.target_decoder, ValueDecoder)]
+    return [Unit(scaling.centre, scaling.scale) for scaling in scalings]
 
 
 def _train_on_gpu(stack: Stack, data: tuple[Data, ...], rules: dict[str, Any]) -> tuple[Stack, dict[str, Report]]:

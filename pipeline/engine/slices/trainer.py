@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor, Future, GpuCapacity, TaskLostError, TaskOptions
-from pipeline.components.types import Task
 from pipeline.engine.packing.cost_model import gpu_width, steps_per_epoch
 from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import PackingSettings, PlannedStack, TrialNetwork, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import RungProgress, SweepRecords
+from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.task import (
     Checkpoint,
@@ -40,7 +40,7 @@ class SweepContext:
     options : TaskOptions
         Of the tasks that train.
     packing : PackingSettings
-    task : Task
+    metrics : TrainingMetrics
     epochs : int
         The last epoch of a network that is not pruned.
     loss_limit : float
@@ -53,7 +53,7 @@ class SweepContext:
     executor: Executor
     options: TaskOptions
     packing: PackingSettings
-    task: Task
+    metrics: TrainingMetrics
     epochs: int
     loss_limit: float
     deadline: float | None
@@ -212,7 +212,8 @@ class RungTrainer:
             begin=begin,
             until=chosen.until,
             last=last,
-            task=context.task,
+            metrics=context.metrics.every_epoch,
+            final_metrics=context.metrics.final,
             loss_limit=context.loss_limit,
             gpu_bytes=executor.gpus.memory if chosen.gpu else 0,
             file=self.checkpoints.path(file),
