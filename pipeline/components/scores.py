@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nncore import metrics
-from nncore.components import component_kind
+from nncore.components import Component, component_kind
 from nncore.kernels.backend import Array
 from nncore.metrics import Metric
 from pipeline.components.types import Task
@@ -177,20 +177,30 @@ def scores_by_name(
     return scores
 
 
-def comparable(name: str, task: Task, threshold: float = 0.5) -> tuple[str, Metric]:
-    """The metric of a ranking, or in the place of a loss, or of a metric of one's own, the one that is nearest.
+def comparable(selected: Component | None, task: Task, threshold: float = 0.5) -> tuple[str, Metric]:
+    """The metric of the ranking; in the place of a loss, which has no meaning for other models, the nearest metric.
+
+    Parameters
+    ----------
+    selected : Component or None
+        The metric by which trials are ranked; None for the loss.
+    task : Task
+    threshold : float, default 0.5
+        A class or a label is predicted where its probability is greater.
 
     Returns
     -------
     name : str
-        Of the score, "loss" of several labels.
+        Of the score; "loss" for the log loss summed over several labels.
     metric : Metric
     """
-    if name == LOSS and task == "multilabel":
+    if selected is None and task == "multilabel":
         return LOSS, SUMMED_LOG_LOSS
     known = metrics_of(task, threshold)
-    found = name if name in known else next(name for name in HEADLINE[task] if name != LOSS)
-    return found, known[found]
+    if selected is not None and selected.short_name not in known:  # of the user's own
+        return selected.short_name, selected.build()
+    name = HEADLINE[task][0] if selected is None else selected.short_name
+    return name, known[name]
 
 
 def _surprisal_of_labels(y: Array, t: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.components.scores import LOSS, greater_is_better, label, number
+from pipeline.components.scores import greater_is_better, label, number
 
 
 def baseline_lines(summary: dict[str, Any]) -> dict[str, str]:
@@ -18,23 +18,28 @@ def baseline_lines(summary: dict[str, Any]) -> dict[str, str]:
     dict
         "baseline", if one has a better test score than the model, and "baselines".
     """
-    baselines = [baseline for baseline in (summary["baselines"] or {}).values() if baseline["test"]]
-    name = _compared(summary, baselines[0]["test"]) if baselines else ""
-    if not name:
+    baselines = [baseline for baseline in (summary["baselines"] or {}).values() if baseline["comparison"]]
+    scored = [(baseline["label"], baseline["comparison"]) for baseline in baselines]
+    scored = [(name, scores) for name, scores in scored if scores["baseline"] is not None]
+    if not scored:
         return {}
-    sign = -1 if greater_is_better(name) else 1
-    scores = sorted((sign * baseline["test"][name], baseline["label"]) for baseline in baselines)
-    shown = ", ".join(f"{other} {number(name, sign * score)}" for score, other in scores)
-    lines = {"baselines": f"test {label(name)}: {shown}"}
-    (score, best), own = scores[0], summary["best"]["test"][name]
-    if score < sign * own:
-        against = f"{label(name)} {number(name, sign * score)} against {number(name, own)}"
-        lines["baseline"] = f"{best} is better on the test rows: {against}"
+    metric, ranking = scored[0][1]["metric"], summary["metric"]
+    is_ranking = metric == ranking["name"]  # it may be a metric of the user's own
+    shown = ranking["label"] if is_ranking else label(metric)
+    sign = -1 if (ranking["greater_is_better"] if is_ranking else greater_is_better(metric)) else 1
+    scored.sort(key=lambda of_baseline: sign * of_baseline[1]["baseline"])
+    lines = {
+        "baselines": f"test {shown}: "
+        + ", ".join(f"{name} {number(metric, scores['baseline'])}" for name, scores in scored)
+    }
+    best, scores = scored[0]
+    if scores["model"] is not None and sign * scores["baseline"] < sign * scores["model"]:
+        against = f"{shown} {number(metric, scores['baseline'])} against {number(metric, scores['model'])}"
+        lines["baseline"] = f"{best} is better on the test rows: {against}{_doubt(scores)}"
     return lines
 
 
-def _compared(summary: dict[str, Any], of_baseline: dict[str, float]) -> str:
-    """The metric by which the model and the baselines are compared: that of the ranking, if both have it."""
-    ranking = (summary["metric"] or {}).get("name", LOSS)
-    names = ["log_loss" if ranking == LOSS else ranking, ranking, *(summary["headline"] or ())]
-    return next((name for name in names if name in summary["best"]["test"] and name in of_baseline), "")
+def _doubt(scores: dict[str, Any]) -> str:
+    if scores["low"] is None:
+        return f"; on {scores['n_rows']} rows that may be chance"
+    return "; the difference may be chance" if scores["low"] <= 0 <= scores["high"] else ""

@@ -41,7 +41,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
     lines |= baselines
-    if line := columns_line(summary["importance"]):
+    if line := columns_line(summary):
         lines["columns"] = line
     lines |= _adjustment_lines(summary)
     for position, warning in enumerate(summary["data_warnings"], start=1):

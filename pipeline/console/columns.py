@@ -41,17 +41,20 @@ def screening_note(columns: dict[str, Any]) -> str:
     return f"importance of columns: of {n_columns:,}, the {n_permuted} that change the predictions most were measured"
 
 
-def columns_line(importance: Sequence[dict[str, Any]] | None) -> str:
+def columns_line(summary: dict[str, Any]) -> str:
     """The columns that matter, of those in summary.json, in one line of text; "" if nothing is known."""
+    importance = summary["importance"]
     if not importance:
         return ""
-    metric = importance[0]["metric"]
+    metric, ranking = importance[0]["metric"], summary["metric"]
+    is_ranking = metric == ranking["name"]  # it may be a metric of the user's own
+    name = ranking["label"] if is_ranking else label(metric)
     mattering = [entry for entry in importance if entry["low"] > 0]
     if not mattering:
-        return f"none matters measurably: {label(metric)} is not worse beyond chance if one is shuffled"
-    verb = "falls" if greater_is_better(metric) else "rises"
+        return f"none matters measurably: {name} is not worse beyond chance if one is shuffled"
+    verb = "falls" if (ranking["greater_is_better"] if is_ranking else greater_is_better(metric)) else "rises"
     shown = ", ".join(f"{entry['column']} {_rounded(entry['mean'])}" for entry in mattering[:N_NAMED])
-    return f"that matter: {shown} ({label(metric)} {verb} by so much if one is shuffled)"
+    return f"that matter: {shown} ({name} {verb} by so much if one is shuffled)"
 
 
 def _rounded(value: float) -> str:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from threading import Timer
 from typing import Any
 
+from nncore.components import Component
+from pipeline.backends.base import Future
 from pipeline.components.fingerprints import content_hash
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
-from pipeline.stages.baselines import LABELS, BaselineName, fit_baseline, score_baseline
+from pipeline.stages.baselines import LABELS, BaselineName, compare_with_model, fit_baseline, score_baseline
 from pipeline.stages.graph import StageResult
 
 SILENT_S = 2.0  # a longer wait is announced
@@ -42,33 +44,49 @@ class BaselineRuns:
         finished: dict[BaselineName, dict[str, Any]] = {}
         for name, (scores, _) in self._fits.items():
             label = LABELS[name][self._data.task]
-            if fitted := self._value(label, scores):
-                finished[name] = {"label": label, "validation": fitted["validation"], "test": None}
-                finished[name]["seconds"] = fitted["seconds"]
+            self._data.graph.request([scores])
+            if fitted := self._fetched(label, scores.future):
+                parts = {"validation": fitted["validation"], "test": None, "comparison": None}
+                finished[name] = {"label": label, **parts, "seconds": fitted["seconds"]}
         return finished
 
-    def tested(self, finished: dict[BaselineName, dict[str, Any]]) -> dict[BaselineName, dict[str, Any]]:
-        """Score those that are finished on the test rows, and add these scores."""
-        results, test_rows = {}, self._data.test_rows
-        for name in finished:
-            hashes = [self._content_hash(name, score_baseline)]
-            arguments = (self._fits[name][1], test_rows, self._data.task)
-            (results[name],) = self._data.graph.call("baselines", hashes, score_baseline, *arguments)
-        tests = {name: self._value(finished[name]["label"], result) for name, result in results.items()}
-        return {name: {**finished[name], "test": scores} for name, scores in tests.items()}
+    def tested(
+        self, finished: dict[BaselineName, dict[str, Any]], model: Future, selected: Component | None
+    ) -> dict[BaselineName, dict[str, Any]]:
+        """Score those that are finished on the test rows, and add these scores and how they compare with the model's.
 
-    def _content_hash(self, name: BaselineName, function: Callable[..., Any]) -> str:
+        Parameters
+        ----------
+        finished : dict
+            What `validated` has returned.
+        model : Future of a Model or an Ensemble
+            The one that is published.
+        selected : Component or None
+            The metric by which trials are ranked; None for the loss.
+        """
+        data, executor, options = self._data, self._context.executor, self._context.settings.stages["baselines"]
+        for name, baseline in finished.items():
+            hashes = [self._content_hash(name, score_baseline, part) for part in ("scores", "predictions")]
+            arguments = (self._fits[name][1], data.test_rows, data.task)
+            scores, predictions = data.graph.call("baselines", hashes, score_baseline, *arguments)
+            data.graph.request([scores, predictions])
+            compared_with = (model, data.test, data.task, selected, predictions.future)
+            (comparison,) = executor.submit(compare_with_model, *compared_with, options=options)
+            baseline["test"] = self._fetched(baseline["label"], scores.future)
+            baseline["comparison"] = baseline["test"] and self._fetched(baseline["label"], comparison)
+        return finished
+
+    def _content_hash(self, name: BaselineName, function: Callable[..., Any], part: str = "") -> str:
         rows, prepare = self._data.development_rows.content_hash, self._context.settings.prepare
-        return content_hash("baselines", function, fit_baseline, self._baselines, name, rows, prepare)
+        return content_hash("baselines", function, fit_baseline, self._baselines, name, rows, prepare, part)
 
-    def _value(self, label: str, result: StageResult) -> Any:
+    def _fetched(self, label: str, result: Future) -> Any:
         """Wait for a result; None after a failure. A long wait is announced."""
         announcement = Timer(SILENT_S, self._context.say, [f"waiting for a baseline: {label}"])
         announcement.daemon = True
         announcement.start()
         try:
-            self._data.graph.request([result])
-            return self._context.executor.fetch(result.future)
+            return self._context.executor.fetch(result)
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             self._context.say(f"warning: there is no baseline {label} ({reason})")

@@ -187,8 +187,8 @@ class Finalizer:
     def diagnose(self, champion: TrialRecord, adjustment: Adjustment) -> None:
         """Write what the report shows of the champion's first network into the run's folder."""
         network, model, data = champion.networks[0], self.model(champion.networks[0]), self._data
-        metric = self._engine.records.metric.removeprefix("validation/")
-        columns = self._submit(describe_columns, model, data.development, network.replicate.fold, data.task, metric)
+        arguments = (model, data.development, network.replicate.fold, data.task, self._metrics.selected)
+        columns = self._submit(describe_columns, *arguments)
         wrong = self._submit(mistakes, model, data.test)
         view = self._engine.networks[network.key].fold.data
         diagnosis = self._context.executor.fetch(self._submit(diagnose, model, view, data.test))

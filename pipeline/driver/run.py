@@ -17,7 +17,7 @@ from tempfile import gettempdir
 from typing import Any
 
 from nncore.kernels.compiled import is_disabled
-from pipeline.backends.base import Executor, TaskOptions
+from pipeline.backends.base import Executor, Future, TaskOptions
 from pipeline.components.errors import MEMORY_CURES, SettingError
 from pipeline.components.scores import headline
 from pipeline.config.schema import Configuration, StageName
@@ -109,8 +109,8 @@ def _run_stages(context: RunContext, warning: str) -> None:
     run_folder.time("baselines")
     finalizer = Finalizer(context, data, engine, trainer, metrics)
     ranking = _select(context, engine, finalizer)
-    _evaluate_and_publish(context, finalizer, trainer, ranking)
-    run_folder.summary["baselines"] = baselines.tested(run_folder.summary["baselines"] or {}) or None
+    model = _evaluate_and_publish(context, finalizer, trainer, ranking)
+    baselines.tested(run_folder.summary["baselines"] or {}, model, metrics.selected)
     run_folder.write_summary()
     output.champion(run_folder.summary, run_folder.folder)
 
@@ -212,8 +212,8 @@ def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Rankin
     return ranking
 
 
-def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> None:
-    """Score the champion and the ensemble on the test rows, once, and publish one of them."""
+def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> Future:
+    """Score the champion and the ensemble on the test rows, once, and publish one of them, which is returned."""
     champion, select, run_folder = ranking.champion, context.settings.select, context.run_folder
     adjustment = finalizer.calibrate(champion)
     ensemble = finalizer.ensemble(ranking) if select.ensemble else None
@@ -236,6 +236,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
     finalizer.diagnose(champion, adjustment)
     run_folder.time("publish")
+    return model
 
 
 def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFolder, output: Output) -> None:

@@ -6,19 +6,24 @@ to the task that scores it on the test rows it passes by reference.
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pydantic.dataclasses
 
-from nncore.inference.model import ClassDecoder, TargetDecoder, ValueDecoder
+from nncore.components import Component
+from nncore.inference.ensemble import Ensemble
+from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import Column, Table
 from nncore.kernels.backend import Array
 from pipeline.components.fields import STRICT, PositiveFloat, PositiveInt
-from pipeline.components.scores import LOSS, SUMMED_LOG_LOSS, scores_by_name
+from pipeline.components.scores import LOSS, SUMMED_LOG_LOSS, comparable, scores_by_name
 from pipeline.components.types import DataCard, Development, PreparedView, RawRows, Task
+from pipeline.engine.uncertainty.intervals import score_intervals
+from pipeline.engine.uncertainty.scores import measured
+from pipeline.stages.evaluate import compared
 
 BaselineName = Literal["constant", "linear", "gradient_boosting"]
 LABELS: dict[BaselineName, dict[Task, str]] = {  # for people
@@ -220,7 +225,7 @@ def fit_baseline(
     for fold, view in enumerate(views):
         train, validation = development.part(fold)
         models.append(_fit(settings, name, train, view))
-        scores.append(score_baseline(models[-1], validation, development.task))
+        scores.append(score_baseline(models[-1], validation, development.task)[0])
     names = [name for name in scores[0] if all(name in of_fold for of_fold in scores)]  # else it is not defined
     means = {name: float(np.mean([of_fold[name] for of_fold in scores])) for name in names}
     return {"validation": means, "seconds": round(time.perf_counter() - start, 3)}, models[0]
@@ -248,8 +253,16 @@ def _fit(settings: Baselines, name: BaselineName, train: RawRows, view: Prepared
     return FittedBaseline(inputs, tuple(estimators), decoder)
 
 
-def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> dict[str, float]:
-    """Score predictions of rows; see `pipeline.stages.evaluate.evaluate`. Values have no loss: that is a network's."""
+def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> tuple[dict[str, float], Array]:
+    """Predict rows, and score the predictions; see `pipeline.stages.evaluate.evaluate`.
+
+    Returns
+    -------
+    scores : dict of str to float
+        Without a loss for values, as that is a network's.
+    y : array (N, O)
+        Probabilities, or values in the target's unit.
+    """
     y, decoder = model(rows.x)[None], model.target_decoder
     t = rows.y[None] if task == "regression" else decoder.targets(rows.y)[None].astype(np.float64)
     weights = None if rows.weights is None else (rows.weights / rows.weights.mean())[None]
@@ -258,4 +271,46 @@ def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> dict[str
         scores[LOSS] = scores["log_loss"]
     elif task == "multilabel":
         scores[LOSS] = SUMMED_LOG_LOSS.value(y, t, weights)
-    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}
+    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}, y[0]
+
+
+def compare_with_model(
+    model: Model | Ensemble, test: RawRows, task: Task, selected: Component | None, y: Array
+) -> dict[str, Any]:
+    """Compare a baseline's predictions of the test rows with those of a model, row by row.
+
+    Parameters
+    ----------
+    model : Model or Ensemble
+    test : RawRows
+    task : Task
+    selected : Component or None
+        The metric by which trials are ranked; None for the loss.
+    y : array (N, O)
+        The baseline's predictions.
+
+    Returns
+    -------
+    dict
+        metric (its name), model and baseline (their scores), low and high (95 % interval of the baseline's score minus
+        the model's on new rows; None where there are too few rows for one), n_rows.
+    """
+    own, t, threshold = compared(model, model.logits(test.x), test)
+    name, metric = comparable(selected, task, threshold)
+    both, low, high = np.stack([own, y])[:, None], None, None  # (2, 1, N, O)
+    with np.errstate(all="ignore"):
+        values = metric.value(both[:, 0], t[None], None if test.weights is None else test.weights[None])
+        scores = measured(metric, both, t, weights=test.weights)
+    if scores is not None:
+        scores = scores.finished()
+        without_bounds = scores.metric._replace(bounds=(-np.inf, np.inf), rows=None)
+        difference = replace(
+            scores,
+            means=scores.means[1:] - scores.means[:1],
+            influence=scores.influence[1:] - scores.influence[:1],
+            metric=without_bounds,
+        )
+        ends = score_intervals(difference)[0].tolist()
+        low, high = ends if np.isfinite(ends).all() else (None, None)
+    shown = [float(value) if np.isfinite(value) else None for value in values]
+    return {"metric": name, "model": shown[0], "baseline": shown[1], "low": low, "high": high, "n_rows": len(test)}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nncore.components import Component
 from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder
 from nncore.inference.table import CODED, Column, Table
 from nncore.kernels.backend import Array
@@ -40,7 +41,9 @@ DEPENDENCE_ROWS = 300
 N_NAMED = 3  # columns in the name of a group
 
 
-def describe_columns(model: Model, development: Development, fold: int, task: Task, metric: str) -> dict[str, Any]:
+def describe_columns(
+    model: Model, development: Development, fold: int, task: Task, selected: Component | None
+) -> dict[str, Any]:
     """Describe which columns matter to a model, in plain values.
 
     Parameters
@@ -50,8 +53,8 @@ def describe_columns(model: Model, development: Development, fold: int, task: Ta
     fold : int
         The model was trained on the training rows of this fold; its validation rows are used here.
     task : Task
-    metric : str
-        Name of the score by which trials are ranked.
+    selected : Component or None
+        The metric by which trials are ranked; None for the loss.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def describe_columns(model: Model, development: Development, fold: int, task: Ta
         Nothing is listed if there are fewer than 20 validation rows.
     """
     decoder, raw = model.target_decoder, development.rows
-    name, by = comparable(metric, task, decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5)
+    name, by = comparable(selected, task, decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5)
     rows = generator(0, PURPOSE).permutation(development.folds[fold].validation)
     n_columns = len(raw.x.columns)
     n_permuted = n_columns if n_columns <= MAX_COLUMNS else MOST_PERMUTED

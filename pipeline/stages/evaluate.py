@@ -44,14 +44,14 @@ def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task)
     z, decoder = logits[None], model.target_decoder  # (1, N, O)
     weights = None if test.weights is None else (test.weights / test.weights.mean()).astype(z.dtype)[None]
     mean_loss = mean_value(model.loss, z, decoder.targets(test.y)[None], weights)
-    y, t, threshold = _compared(model, logits, test)
+    y, t, threshold = compared(model, logits, test)
     scores = scores_by_name(y[None], t[None], weights, task, decoder.names, threshold) | {LOSS: mean_loss}
     return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}
 
 
 def evaluate_intervals(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, tuple[float, float]]:
     """Return 95 % confidence intervals of the scores on the test rows, by metric, where there are enough rows."""
-    y, t, threshold = _compared(model, model.logits(test.x), test)
+    y, t, threshold = compared(model, model.logits(test.x), test)
     with np.errstate(all="ignore"):
         intervals = {
             name: predictions_interval(metric, y, t, test.weights)
@@ -60,8 +60,8 @@ def evaluate_intervals(model: Model | Ensemble, test: RawRows, task: Task) -> di
     return {name: interval for name, interval in intervals.items() if interval is not None}
 
 
-def _compared(model: Model | Ensemble, logits: Array, test: RawRows) -> tuple[Array, Array, float]:
-    """Predictions and truth (N, O) as metrics compare them, and the threshold above which a class is predicted."""
+def compared(model: Model | Ensemble, logits: Array, test: RawRows) -> tuple[Array, Array, float]:
+    """Return predictions and truth (N, O) as metrics compare them, and above which probability a class is predicted."""
     decoder, y = model.target_decoder, model.loss.predict(logits[None])[0]
     if isinstance(decoder, ValueDecoder):
         return decoder.scaling.undo(y), test.y, 0.5

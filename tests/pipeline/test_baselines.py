@@ -6,21 +6,31 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from linear import NAMES, linear_model
 from running import FEW, compose, run_here, run_sweep
+from samples import SIGMOID
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
+from threadpoolctl import threadpool_limits
 
-from nncore.inference.table import Column, Table
+from nncore.inference.model import ClassDecoder
+from nncore.inference.table import Column, Table, matrix_table
 from pipeline.components.types import Development, Fold, RawRows
 from pipeline.console.baselines import baseline_lines
-from pipeline.runs.summary import empty_summary
-from pipeline.stages.baselines import QuickBaselines, fit_baseline, raw_numbers, score_baseline
+from pipeline.stages.baselines import QuickBaselines, compare_with_model, fit_baseline, raw_numbers, score_baseline
 
 N = 300
 QUICK = QuickBaselines(iterations=10, learning_rate=0.3, max_numbers=10**9)
 FOLDS = ("split.folds=2", "split.test=0.2")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As in a task; several threads of small trees wait for each other where other tests are running."""
+    with threadpool_limits(1):
+        yield
 
 
 def make_table():
@@ -104,7 +114,7 @@ def test_classes_are_scored_as_by_models_fitted_by_hand(n_classes):
         got = [fitted["validation"][metric] for metric in ("loss", "accuracy")]
         assert got == pytest.approx(np.mean(scores, axis=0), rel=1e-4)
         test = development.part(0)[1]  # the model is that of the first fold
-        assert score_baseline(model, test, "classification")["loss"] == pytest.approx(scores[0][0], rel=1e-4)
+        assert score_baseline(model, test, "classification")[0]["loss"] == pytest.approx(scores[0][0], rel=1e-4)
 
 
 def test_several_values_are_scored_in_their_own_units():
@@ -125,7 +135,8 @@ def test_several_values_are_scored_in_their_own_units():
     rows = development.part(0)[1]
     for name, predicted in predictions.items():
         _, model = fit_baseline(QUICK, name, development, *views)
-        scores = score_baseline(model, rows, "regression")
+        scores, y_of_model = score_baseline(model, rows, "regression")
+        np.testing.assert_allclose(y_of_model, predicted, rtol=1e-3)
         for index in (0, 1):
             error = root_mean_squared_error(y[held_out, index], predicted[:, index])
             assert scores[f"root_mean_squared_error_y{index}"] == pytest.approx(error, rel=1e-4)
@@ -143,7 +154,7 @@ def test_labels_are_fitted_each_by_itself_and_one_that_no_training_row_has_is_ne
     p = model(table[held_out])
     np.testing.assert_allclose(p[:, 0], trees.predict_proba(frame.iloc[held_out])[:, 1], rtol=1e-6)
     np.testing.assert_array_equal(p[:, 1], 0)
-    scores = score_baseline(model, development.part(0)[1], "multilabel")
+    scores, _ = score_baseline(model, development.part(0)[1], "multilabel")
     assert scores["loss"] == pytest.approx(log_loss(y[held_out, 0], p[:, 0]), rel=1e-6)
 
 
@@ -190,8 +201,10 @@ def test_the_summary_and_the_terminal_show_them(sweep):
     _, summary, printed, _ = sweep
     assert list(summary["baselines"]) == ["constant", "linear", "gradient_boosting"]
     for baseline in summary["baselines"].values():
-        assert set(baseline) == {"label", "validation", "test", "seconds"}
+        assert set(baseline) == {"label", "validation", "test", "comparison", "seconds"}
         assert set(baseline["test"]) == set(baseline["validation"]) >= {"loss", "accuracy"}
+        assert baseline["comparison"]["baseline"] == pytest.approx(baseline["test"]["log_loss"])
+        assert baseline["comparison"]["model"] == pytest.approx(summary["best"]["test"]["log_loss"], rel=1e-5)
     linear = summary["baselines"]["linear"]
     assert linear["test"]["loss"] < summary["best"]["test"]["loss"]  # after one epoch
     own, better = summary["best"]["test"]["loss"], min(b["test"]["loss"] for b in summary["baselines"].values())
@@ -226,12 +239,45 @@ def test_one_that_fails_is_a_warning(tmp_path, monkeypatch, capsys):
 
 
 def test_the_sentence_is_in_the_direction_of_the_metric():
-    summary = empty_summary("one") | {"headline": ["root_mean_squared_error", "r2"]}
-    best = {"test": {"r2": 0.5, "loss": 1.0}}
-    for other, is_better in ((0.6, True), (0.4, False)):
-        baselines = {"linear": {"label": "ridge regression", "test": {"r2": other}}}
-        lines = baseline_lines(summary | {"best": best, "baselines": baselines})
-        assert ("baseline" in lines) == is_better
-        assert lines["baselines"] == f"test R2: ridge regression {other:.3f}"
-        if is_better:
-            assert lines["baseline"] == "ridge regression is better on the test rows: R2 0.600 against 0.500"
+    metric = {"name": "r2", "label": "R2", "greater_is_better": True}
+    for other, low, high, n, doubt in (
+        (0.6, 0.02, 0.2, 90, ""),
+        (0.6, -0.05, 0.2, 90, "; the difference may be chance"),
+        (0.6, None, None, 36, "; on 36 rows that may be chance"),
+    ):
+        comparison = {"metric": "r2", "model": 0.5, "baseline": other, "low": low, "high": high, "n_rows": n}
+        of_linear = {"label": "ridge regression", "comparison": comparison}
+        summary = {"metric": metric, "baselines": {"linear": of_linear}}
+        lines = baseline_lines(summary)
+        assert lines["baseline"] == f"ridge regression is better on the test rows: R2 0.600 against 0.500{doubt}"
+        of_linear["comparison"] = comparison | {"baseline": 0.4}
+        assert baseline_lines(summary) == {"baselines": "test R2: ridge regression 0.400"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_law_9_the_difference_to_a_model_is_covered_on_new_rows(task):
+    """Two fixed linear predictions, 200 test rows, 400 replications; the truth comes from 200,000 rows."""
+    random, labels = np.random.default_rng(7), np.array(["no", "yes"])
+    w, other = np.array([2.0, -1, 0.5, 0]), np.array([1.2, -1, 0, 0.4])
+    model = linear_model(w) if task == "regression" else linear_model(w, SIGMOID, ClassDecoder(labels))
+
+    def draw(n):
+        x = random.normal(size=(n, 4))
+        values = x @ w + random.normal(0, 1.5, n)
+        y = values[:, None] if task == "regression" else labels[(values > 0).astype(int)]
+        return RawRows(matrix_table(x, NAMES), y)
+
+    def predicted(rows, weights):
+        z = rows.x.numbers @ weights
+        return (z if task == "regression" else 1 / (1 + np.exp(-z)))[:, None]
+
+    metric, many = (root_mean_squared_error if task == "regression" else log_loss), draw(200_000)
+    truth = metric(many.y, predicted(many, other)) - metric(many.y, predicted(many, w))
+    covered = 0
+    for _ in range(400):
+        rows = draw(200)
+        compared = compare_with_model(model, rows, task, None, predicted(rows, other))
+        covered += compared["low"] <= truth <= compared["high"]
+        assert compared["low"] < compared["baseline"] - compared["model"] < compared["high"]
+    assert 0.92 <= covered / 400 <= 0.98

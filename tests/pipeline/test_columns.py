@@ -5,37 +5,22 @@ import json
 
 import numpy as np
 import pytest
+from linear import NAMES, linear_model
 from running import FEW, compose, run_here
-from samples import SIGMOID, SQUARED, make_architecture
+from samples import SIGMOID
 from scipy.stats import spearmanr
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import root_mean_squared_error as sklearn_rmse
 
-from nncore.architecture import layer_views
-from nncore.inference.model import ClassDecoder, Model, ValueDecoder
-from nncore.inference.preprocessing import Preprocessing
-from nncore.inference.scaling import Affine
+from nncore.components import Component
+from nncore.inference.model import ClassDecoder
 from nncore.inference.table import Column, Table, matrix_table
 from nncore.metrics import log_loss, root_mean_squared_error
 from pipeline.components.types import Development, Fold, RawRows
 from pipeline.console.columns import columns_line
 from pipeline.stages.columns import ColumnScorer, alike, describe_columns, exchange
 
-NAMES = tuple("abcd")
 W = np.array([2.0, -1.0, 0.5, 0.0])  # the last column is ignored
-
-
-def linear_model(weights, loss=SQUARED, decoder=None, names=NAMES):
-    """A model without a hidden layer, of plain columns."""
-    architecture = make_architecture((len(weights), 1), loss=loss)
-    parameters = np.zeros((1, architecture.buffer_size), np.float32)
-    (layer,) = layer_views(parameters, architecture)
-    layer.W[0, :, 0] = weights
-    n = len(weights)
-    columns = matrix_table(np.empty((0, n)), names).columns
-    preprocessing = Preprocessing(columns, np.zeros(n), np.empty(0, int), Affine(np.zeros(n), np.ones(n)), (), ())
-    decoder = decoder or ValueDecoder(("y",), Affine(np.zeros(1), np.ones(1)))
-    return Model(preprocessing, (), architecture, parameters, decoder)
 
 
 def development_of(x, y, task="regression", labels=None, names=NAMES):
@@ -88,7 +73,7 @@ def test_values_are_exchanged_within_blocks_and_never_kept():
 
 def test_an_ignored_column_has_no_importance_and_the_others_are_in_the_order_of_their_weights():
     x, y = draw(np.random.default_rng(0), 400)
-    described = describe_columns(linear_model(W), development_of(x, y), 0, "regression", "root_mean_squared_error")
+    described = describe_columns(linear_model(W), development_of(x, y), 0, "regression", None)
     assert [entry["column"] for entry in described["importance"]] == ["a", "b", "c", "d"]
     assert (described["metric"], described["n_rows"], described["n_permuted"]) == ("root_mean_squared_error", 400, 4)
     *used, ignored = described["importance"]
@@ -103,9 +88,9 @@ def test_law_9_intervals_cover_what_a_model_loses_on_new_rows(task):
     random, n_fresh = np.random.default_rng(5), 200_000
     labels = np.array(["no", "yes"])
     if task == "regression":
-        model, metric, name = linear_model(W), sklearn_rmse, "root_mean_squared_error"
+        model, metric = linear_model(W), sklearn_rmse
     else:
-        model, metric, name = linear_model(W, SIGMOID, ClassDecoder(labels)), sklearn_log_loss, "loss"
+        model, metric = linear_model(W, SIGMOID, ClassDecoder(labels)), sklearn_log_loss
 
     def draw_rows(n):
         x, values = draw(random, n)
@@ -123,7 +108,7 @@ def test_law_9_intervals_cover_what_a_model_loses_on_new_rows(task):
         truth.append(metric(y, predicted(shuffled)) - own)
     covered, replications = np.zeros(3), 400
     for _ in range(replications):
-        described = describe_columns(model, development_of(*draw_rows(200), task, labels), 0, task, name)
+        described = describe_columns(model, development_of(*draw_rows(200), task, labels), 0, task, None)
         by_name = {entry["column"]: entry for entry in described["importance"]}
         covered += [by_name[c]["low"] <= true <= by_name[c]["high"] for c, true in zip("abc", truth, strict=True)]
     assert (covered / replications >= 0.9).all(), covered / replications
@@ -152,7 +137,7 @@ def test_columns_that_rank_the_rows_alike_are_permuted_as_one():
     assert alike(table, [1, 2]) == [[1], [2]]
     x[:, 1] = np.nan_to_num(x[:, 1])
     model, development = linear_model(np.array([1.0, 0, 0.5, -1])), development_of(x, y)
-    first = describe_columns(model, development, 0, "regression", "r2")["importance"][0]
+    first = describe_columns(model, development, 0, "regression", Component("nncore.metrics.r2"))["importance"][0]
     assert (first["column"], first["columns"]) == ("a + d", ["a", "d"])
 
 
@@ -162,7 +147,7 @@ def test_of_many_columns_those_are_permuted_that_change_the_predictions():
     weights[[3, 77, 119]] = [1, 2, 3]
     x, names = random.normal(size=(200, n)), tuple(f"x{number}" for number in range(n))
     development = development_of(x, (x @ weights)[:, None], names=names)
-    described = describe_columns(linear_model(weights, names=names), development, 0, "regression", "loss")
+    described = describe_columns(linear_model(weights, names=names), development, 0, "regression", None)
     assert [entry["column"] for entry in described["importance"][:3]] == ["x119", "x77", "x3"]
     assert (described["n_columns"], described["n_permuted"], len(described["importance"])) == (120, 64, 64)
 
@@ -170,7 +155,7 @@ def test_of_many_columns_those_are_permuted_that_change_the_predictions():
 def test_the_dependence_of_a_linear_model_is_a_line():
     x, y = draw(np.random.default_rng(6), 250)
     x[:, 1] = np.random.default_rng(7).integers(0, 4, 250)
-    described = describe_columns(linear_model(W), development_of(x, y), 0, "regression", "root_mean_squared_error")
+    described = describe_columns(linear_model(W), development_of(x, y), 0, "regression", None)
     assert len(described["dependence"]) == 4
     for entry in described["dependence"]:
         weight = W[NAMES.index(entry["column"])]
@@ -184,7 +169,7 @@ def test_the_dependence_of_a_linear_model_is_a_line():
 
 def test_nothing_is_said_of_fewer_than_20_rows():
     x, y = draw(np.random.default_rng(8), 19)
-    assert describe_columns(linear_model(W), development_of(x, y), 0, "regression", "loss")["importance"] == []
+    assert describe_columns(linear_model(W), development_of(x, y), 0, "regression", None)["importance"] == []
 
 
 def test_the_line_names_columns_whose_interval_is_above_0():
@@ -192,18 +177,20 @@ def test_the_line_names_columns_whose_interval_is_above_0():
         {"column": "a", "mean": 0.31234, "low": 0.2, "high": 0.4, "metric": "log_loss"},
         {"column": "b", "mean": 0.2, "low": -0.1, "high": 0.5, "metric": "log_loss"},
     ]
-    assert columns_line(entries) == "that matter: a 0.31 (log loss rises by so much if one is shuffled)"
-    assert columns_line([entry | {"metric": "r2"} for entry in entries]).endswith(
-        "(R2 falls by so much if one is shuffled)"
-    )
-    assert columns_line(entries[1:]).startswith("none matters measurably")
-    assert columns_line(None) == ""
+    metric = {"name": "loss", "label": "loss", "greater_is_better": False}
+    summary = {"importance": entries, "metric": metric}
+    assert columns_line(summary) == "that matter: a 0.31 (log loss rises by so much if one is shuffled)"
+    own = {"name": "profit", "label": "profit in dollars", "greater_is_better": True}
+    of_own = {"importance": [entry | {"metric": "profit"} for entry in entries], "metric": own}
+    assert columns_line(of_own) == "that matter: a 0.31 (profit in dollars falls by so much if one is shuffled)"
+    assert columns_line(summary | {"importance": entries[1:]}).startswith("none matters measurably: log loss")
+    assert columns_line(summary | {"importance": None}) == ""
 
 
 def test_a_run_writes_them_into_its_files_and_its_last_lines(tmp_path):
     settings = ("data=breast_cancer", *FEW, "execution=local", "tracking=none", "report=none", "training.epochs=5")
     printed = run_here(tmp_path, *settings).stdout
-    (folder,) = tmp_path.glob("runs/*/2*")
+    folder = next(tmp_path.glob("runs/*/*/summary.json")).parent
     diagnosis = json.loads((folder / "diagnosis.json").read_text(), parse_constant=pytest.fail)
     importance = diagnosis["columns"]["importance"]
     with (folder / "importance.csv").open(newline="") as file:
@@ -214,6 +201,6 @@ def test_a_run_writes_them_into_its_files_and_its_last_lines(tmp_path):
         column["name"] for column in json.loads((folder / "data_card.json").read_text())["columns"]
     )
     assert any(len(entry["columns"]) > 1 for entry in importance)  # such as mean radius and mean perimeter
-    best = json.loads((folder / "summary.json").read_text())["importance"]
-    assert [entry["column"] for entry in best] == [row["column"] for row in rows[:10]]
-    assert f"columns    {columns_line(best)}\n" in printed
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [entry["column"] for entry in summary["importance"]] == [row["column"] for row in rows[:10]]
+    assert f"columns    {columns_line(summary)}\n" in printed
