@@ -1,16 +1,20 @@
 """README.md and docs/: links, examples, commands and generated pages are right and complete."""
 
+import csv
 import importlib.util
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, metadata
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from running import FEW, QUICK, read_summary, run_command
 
 import nncore
 from pipeline.runs.summary import empty_summary
@@ -37,7 +41,8 @@ def examples(language: str) -> list[tuple[str, str]]:
 
 
 PYTHON = examples("python")
-LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code and "runs/" not in code]
+LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code and not re.search("runs/|-> Metric", code)]
+(OWN_METRIC,) = [(name, code) for name, code in PYTHON if "-> Metric" in code]
 OF_A_RUN = [(name, code) for name, code in PYTHON if "runs/" in code]
 
 
@@ -53,7 +58,27 @@ def test_the_readme_is_short():
 
 def test_every_python_example_is_of_a_known_kind():
     assert len(LEARNING) == 2
-    assert sorted(LEARNING + OF_A_RUN) == sorted(PYTHON)
+    assert sorted([*LEARNING, *OF_A_RUN, OWN_METRIC]) == sorted(PYTHON)
+
+
+def test_the_metric_of_a_package_ranks_the_trials_as_the_page_says(tmp_path):
+    page, code = OWN_METRIC
+    (tmp_path / "mypackage").mkdir()
+    (tmp_path / "mypackage" / "__init__.py").write_text(code)
+    (command,) = (block for name, block in examples("bash") if name == page and "select.metric" in block)
+    settings = shlex.split(command)[1:]
+    run_command(tmp_path, *settings, *FEW, *QUICK)
+    summary = read_summary(tmp_path)
+    assert summary["metric"]["label"] == "cost of errors"
+    (leaderboard,) = tmp_path.glob("runs/*/*/leaderboard.csv")
+    scores = [
+        float(row["validation/cost_of_errors"])
+        for row in csv.DictReader(StringIO(leaderboard.read_text()))
+        if row["rank"]
+    ]
+    assert scores == sorted(scores)
+    assert scores[0] == summary["best"]["validation"]["cost_of_errors"]["mean"]
+    assert max(scores) > 0
 
 
 @pytest.mark.slow
