@@ -250,10 +250,10 @@ def present(names: Sequence[str], scores: Collection[str]) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in scores]
 
 
-def number(name: str, value: Any) -> str:
-    """A score as text: three decimals where 1 is best, else four significant digits."""
+def number(name: str, value: Any, decimals: int = 3) -> str:
+    """A score as text: with these decimals where 1 is best, else four significant digits."""
     metric, _ = _parts(name)
     if metric and _built(metric).greater_is_better:
-        return f"{value:.3f}"
-    text = f"{value:.4g}"
+        return f"{round(value, decimals) + 0:.{decimals}f}"  # -0 is 0
+    text = f"{value:#.4g}".removesuffix(".")
     return f"{float(text):,.0f}" if "e+" in text and abs(value) < 1e15 else text

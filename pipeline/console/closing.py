@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.components.scores import in_words, label, number
+from pipeline.components.scores import LOSS, in_words, label, number
 from pipeline.console.baselines import baseline_lines
 from pipeline.console.columns import columns_line
 from pipeline.runs.names import run_folders
@@ -30,8 +30,10 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     lines = {name: text for name, text in baselines.items() if name == "baseline"}  # first, as it matters most
     lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
     if corrected := best["corrected"]:
-        shown = number(corrected["metric"], corrected["value"])
-        lines["corrected"] = f"{label(corrected['metric'])} {shown} for having been the best of {corrected['trials']:,}"
+        shown = in_words({corrected["metric"]: corrected["value"]})
+        if corrected["metric"] == LOSS and "log_loss" in names:  # which it is
+            shown = in_words({"log_loss": corrected["value"]})
+        lines["corrected"] = f"{shown} for having been the best of {corrected['trials']:,}"
     lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}

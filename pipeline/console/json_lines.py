@@ -1,10 +1,12 @@
 """Output for programs: each line on standard output is a JSON object with an "event"."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.components.types import DataCard
+from pipeline.console.leaderboard import shown_scores
 from pipeline.console.progress import Pace, SweepProgress
 from pipeline.engine.ranking import Ranking
 
@@ -45,12 +47,14 @@ class JsonOutput:
         """See Output."""
         self._progress(progress)
 
-    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any], headline: Sequence[str]) -> None:
         """See Output."""
-        trials = [
-            {"rank": rank, "trial": trial.key, "parameters": trial.parameters, "mean": trial.mean}
-            for rank, trial in enumerate(ranking.trials[:10], start=1)
-        ]
+        names, trials = shown_scores(ranking, headline), []
+        for rank, (trial, estimates) in enumerate(zip(ranking.trials[:10], ranking.estimates, strict=False), start=1):
+            known = {name: estimates.get(f"validation/{name}") for name in names}
+            scores = {name: estimate.value for name, estimate in known.items() if estimate}
+            content = {"rank": rank, "trial": trial.key, "parameters": trial.parameters}
+            trials.append(content | {"scores": scores, "mean": trial.mean})
         self._write("leaderboard", trials=trials, baselines=baselines)
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The leaderboard, in the terminal and as a file."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,22 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.components.scores import LOSS, label, number, present
 from pipeline.engine.ranking import Ranking, tie_sentence
 from pipeline.runs.records import TrialRecord
 
+TABLE_DECIMALS = 4  # of scores up to 1: the best trials are close to each other
 
-def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[TrialRecord]) -> None:
-    """Write one row per trial, best first, trials without a result last; with means, deviations and intervals."""
+
+def write_leaderboard(
+    path: Path, ranking: Ranking | None, everything: list[TrialRecord], headline: Sequence[str] = ()
+) -> None:
+    """Write one row per trial, best first, trials without a result last; with means, deviations and intervals.
+
+    The scores of the headline come first.
+    """
     ranked = {trial.key for trial in ranking.trials} if ranking else set()
-    rows = [_ranked_row(rank, ranking) for rank in range(len(ranking.trials))] if ranking else []
+    rows = [_ranked_row(rank, ranking, headline) for rank in range(len(ranking.trials))] if ranking else []
     rows += [_row(trial) for trial in everything if trial.key not in ranked]
     parameters = dict.fromkeys(name for trial in everything for name in trial.parameters)
     names = dict.fromkeys(["rank", "trial", *parameters, *(name for row in rows for name in row)])
@@ -26,31 +34,55 @@ def write_leaderboard(path: Path, ranking: Ranking | None, everything: list[Tria
         writer.writerows(rows)
 
 
+def shown_scores(ranking: Ranking, headline: Sequence[str]) -> list[str]:
+    """The names of the scores that a table of the best trials shows: those of the headline, and that of the ranking."""
+    known = [name.removeprefix("validation/") for name in ranking.estimates[0] if name.startswith("validation/")]
+    by, shown = ranking.metric.removeprefix("validation/"), present(headline, known)
+    return shown if by in shown or (by == LOSS and "log_loss" in shown) else [*shown, by]
+
+
 def print_leaderboard(
-    console: Console, ranking: Ranking, n_trials: int, baselines: Mapping[str, Any], top: int = 10
+    console: Console,
+    ranking: Ranking,
+    n_trials: int,
+    baselines: Mapping[str, Any],
+    headline: Sequence[str] = (),
+    top: int = 10,
 ) -> None:
     """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result."""
     trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
-    metrics = [name for name in trials[0].mean if name.startswith("validation/")] + ["train/loss"]
+    names = shown_scores(ranking, headline)
     over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
-    title = f"The best {min(top, len(trials))} of {n_trials} trials{over}"
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    title = f"The best {min(top, len(trials))} of {n_trials} trials on the validation rows{over}"
+    console.print(title, soft_wrap=True)
+    table = Table(box=SIMPLE)
     others = ["settings"] if any(trial.labels[2] for trial in trials[:top]) else []
-    for heading in ("rank", "optimizer", "regularizer", *others, *(name.replace("/", " ") for name in metrics)):
+    for heading in ("rank", "optimizer", "regularizer", *others, *map(label, names)):
         is_text = heading in ("optimizer", "regularizer", "settings")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "optimizer")
     for rank, trial in enumerate(trials[:top]):
         labels = trial.labels if others else trial.labels[:2]
-        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *_scores(trial, metrics))
-    for number, baseline in enumerate(baselines.values()):
-        if not number:
+        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *(_score(ranking, rank, name) for name in names))
+    for position, baseline in enumerate(baselines.values()):
+        if not position:
             table.add_section()
-        scores = [baseline["validation"].get(name.removeprefix("validation/")) for name in metrics]
-        shown = ["" if score is None else f"{score:.4f}" for score in scores]
+        scores = {name: baseline["validation"].get(name) for name in names}
+        shown = ["" if score is None else number(name, score, TABLE_DECIMALS) for name, score in scores.items()]
         table.add_row("", baseline["label"], *[""] * (1 + len(others)), *shown)
     console.print(table)
     for line in _notes(ranking, n_trials):
         console.print(line, soft_wrap=True)
+
+
+def _score(ranking: Ranking, rank: int, name: str) -> str:
+    """A score of a trial, with its deviation over the networks where there are several."""
+    estimate, std = ranking.estimates[rank].get(f"validation/{name}"), ranking.trials[rank].std
+    if estimate is None:
+        return ""
+    text = number(name, estimate.value, TABLE_DECIMALS)
+    if len(ranking.trials[rank].networks) > 1 and (deviation := std.get(f"validation/{name}")) is not None:
+        text += f" +- {deviation:#.2g}".removesuffix(".")
+    return text
 
 
 def _marks(ranking: Ranking, rank: int) -> str:
@@ -68,17 +100,13 @@ def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     return notes
 
 
-def _scores(result: TrialRecord, metrics: list[str]) -> list[str]:
-    mean, std = result.mean, result.std
-    if len(result.networks) == 1:
-        return [f"{mean[name]:.4f}" for name in metrics]
-    return [f"{mean[name]:.4f} +- {std[name]:.4f}" for name in metrics]
-
-
-def _ranked_row(at: int, ranking: Ranking) -> dict[str, object]:
+def _ranked_row(at: int, ranking: Ranking, headline: Sequence[str]) -> dict[str, object]:
     result, scores = ranking.trials[at], {}
     std = result.std
-    for name, (value, low, high) in ranking.estimates[at].items():
+    first = {f"validation/{name}": position for position, name in enumerate(headline)}
+    estimates = ranking.estimates[at]
+    for name in sorted(estimates, key=lambda name: (first.get(name, len(first)), name.startswith("train/"))):
+        value, low, high = estimates[name]
         scores[name] = value
         if len(result.networks) > 1 and name in std:
             scores[f"{name} std"] = std[name]

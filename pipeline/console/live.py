@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.components.scores import number
 from pipeline.console.progress import Pace, SweepProgress, describe, duration
 from pipeline.runs.records import TrialRecord
 
@@ -50,13 +51,13 @@ def picture(progress: SweepProgress, width: int) -> RenderableType:
 def _rungs(progress: SweepProgress) -> Table:
     table = Table.grid(padding=(0, 2))
     rungs = progress.results.rungs
-    for number, rung in list(enumerate(rungs, start=1))[-RUNGS:]:
+    for position, rung in list(enumerate(rungs, start=1))[-RUNGS:]:
         done = rung.epochs - rung.epochs_left
         present = rung is rungs[-1] and rung.epochs_left
         left = f"{duration(progress.seconds_left)} left" if present and progress.seconds_left is not None else ""
         bar = ProgressBar(total=max(rung.epochs, 1), completed=done if rung.epochs else 1, width=20)
         share = f"{done / rung.epochs:4.0%}" if rung.epochs else "100%"
-        table.add_row(f"rung {number}", f"{rung.networks} networks to epoch {rung.until}", bar, share, left)
+        table.add_row(f"rung {position}", f"{rung.networks} networks to epoch {rung.until}", bar, share, left)
     return table
 
 
@@ -69,16 +70,17 @@ def _pace(progress: SweepProgress) -> Text:
 
 
 def _best(progress: SweepProgress, trained: Iterable[TrialRecord], width: int) -> Table:
-    metric = progress.results.metric
-    room = width - len(f"trial    {metric}  epoch  ")  # rich would cut all columns alike
-    table = _table(("trial", "right"), ("best so far", "left"), (metric.replace("/", " "), "right"), ("epoch", "right"))
-    cost = progress.results.ranking_metric.cost
+    metric, ranking = progress.results.metric, progress.results.ranking_metric
+    heading, cost = f"validation {ranking.label}", ranking.cost
+    room = width - len(f"trial    {heading}  epoch  ")  # rich would cut all columns alike
+    table = _table(("trial", "right"), ("best so far", "left"), (heading, "right"), ("epoch", "right"))
     scored = [(trial.mean[metric], trial) for trial in trained if not trial.diverged]
     scored.sort(key=lambda pair: (cost(pair[0]), pair[1].number))
     for value, trial in scored[:TOP]:
         label = Text(trial.label)
         label.truncate(room, overflow="ellipsis")
-        table.add_row(trial.key, label, f"{value:.4f}", str(min(network.epochs_trained for network in trial.networks)))
+        epoch = min(network.epochs_trained for network in trial.networks)
+        table.add_row(trial.key, label, number(ranking.name, value, 4), str(epoch))
     return table
 
 
@@ -103,7 +105,7 @@ def _optimizers(progress: SweepProgress, trained: Iterable[TrialRecord]) -> Tabl
             sum(trial.finished for trial in groups[name]),
             sum(trial.diverged for trial in groups[name]),
         )
-        score = f"{best[name]:.4f}" if name in best else ""
+        score = number(results.ranking_metric.name, best[name], 4) if name in best else ""
         table.add_row(name, str(len(groups[name])), str(finished), str(diverged), f"{rate:,.0f}", score)
     if len(order) > OPTIMIZERS:
         table.add_row(f"and {len(order) - OPTIMIZERS} more")

@@ -1,6 +1,7 @@
 """The output of a run while it works: lines, a live table, JSON for programs, or only the result."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,8 +44,8 @@ class Output(Protocol):
     def swept(self, progress: SweepProgress) -> None:
         """The sweep is finished."""
 
-    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
-        """The ranked trials; `n_trials` counts those without a result, too. Baselines as in the summary."""
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any], headline: Sequence[str]) -> None:
+        """The ranked trials; `n_trials` counts those without a result. Baselines and headline as in the summary."""
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """The champion and its scores."""
@@ -88,9 +89,9 @@ class LineOutput:
         """See Output."""
         self._progress.close(progress)
 
-    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any], headline: Sequence[str]) -> None:
         """See Output."""
-        print_leaderboard(self._console, ranking, n_trials, baselines)
+        print_leaderboard(self._console, ranking, n_trials, baselines, headline)
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
@@ -130,7 +131,7 @@ class QuietOutput:
     def swept(self, progress: SweepProgress) -> None:
         """See Output."""
 
-    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any]) -> None:
+    def leaderboard(self, ranking: Ranking, n_trials: int, baselines: dict[str, Any], headline: Sequence[str]) -> None:
         """See Output."""
 
     def champion(self, summary: dict[str, Any], folder: Path) -> None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pipeline.components.scores import number
 from pipeline.engine.records import SweepRecords
 
 LARGEST_SHARE = 0.05  # of the driver's time that may be spent on showing progress
@@ -59,8 +60,8 @@ def describe(progress: SweepProgress) -> str:
     left = "nothing to train" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
     parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{progress.rate:.0f} network-epochs/s", left]
     if results.best:
-        value, metric = results.best.mean[results.metric], results.metric.replace("/", " ")
-        parts.append(f"best {metric} {value:.4f} ({results.best.label})")
+        metric, value = results.ranking_metric, results.best.mean[results.metric]
+        parts.append(f"best validation {metric.label} {number(metric.name, value, 4)} ({results.best.label})")
     return ", ".join(parts)
 
 

@@ -206,8 +206,9 @@ def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Rankin
             "(leaderboard.csv says in which epoch); choose smaller learning rates"
         )
     ranking = ranked(engine.records, context.settings.select, finalizer.assess(best), engine.n_parameters)
-    write_leaderboard(path, ranking, trials)
-    context.output.leaderboard(ranking, len(trials), run_folder.summary["baselines"] or {})
+    write_leaderboard(path, ranking, trials, run_folder.summary["headline"])
+    baselines = run_folder.summary["baselines"] or {}
+    context.output.leaderboard(ranking, len(trials), baselines, run_folder.summary["headline"])
     run_folder.time("select")
     return ranking
 

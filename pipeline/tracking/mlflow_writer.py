@@ -211,7 +211,9 @@ def save_view(store: MlflowStore, pipeline_run: str, history: RunHistory) -> str
     trials = history.trials.values()
     finals = dict.fromkeys(name.replace("/", "_") for trial in trials for name in trial.metric_names)
     metric = f"validation_{history.metric.name}"
-    others = sorted(finals.keys() - {metric}, key=lambda name: (name.startswith("train"), name))
+    others = sorted(
+        finals.keys() - {metric}, key=lambda name: (name.startswith("train"), name == "validation_loss", name)
+    )
     parameters = [trial.parameters for trial in trials]
     tag, value = saved_view(pipeline_run, metric, parameters, others, history.metric.greater_is_better)
     try:

@@ -167,8 +167,8 @@ def test_the_terminal_shows_means_deviations_and_ties():
     console = Console(file=StringIO(), width=200)
     print_leaderboard(console, rank_records(trained_records()), 3, {})
     text = console.file.getvalue()
-    assert "The best 3 of 3 trials, mean +- standard deviation over 3 networks" in text
-    assert "0.3200 +- 0.0265" in text  # trial 1: (0.3, 0.35, 0.31)
+    assert "The best 3 of 3 trials on the validation rows, mean +- standard deviation over 3 networks" in text
+    assert "0.3200 +- 0.026" in text  # trial 1: (0.3, 0.35, 0.31)
     assert "= 3 of 3 settings cannot be told apart from the best (5 % level, paired on 120 rows, corrected" in text
     console = Console(file=StringIO(), width=200)
     print_leaderboard(console, rank_records(trained_records(LOSSES[:, :1]), rows_per_fold=100), 3, {})

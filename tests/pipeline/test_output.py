@@ -58,7 +58,7 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
     assert "6 of 9 trials finished, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
     best = text.splitlines()[text.splitlines().index(next(x for x in text.splitlines() if "best so far" in x)) + 1]
     assert best.split()[0] == "0000"
-    assert best.split()[-2:] == ["1.0000", "1"]
+    assert best.split()[-2:] == ["1.000", "1"]
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ def test_scores_in_words_have_labels_and_digits_for_people():
     assert in_words(scores, headline("classification", ["y"], "loss")) == (
         "log loss 0.1023, accuracy 0.972, ROC AUC 0.998"
     )
-    assert in_words({"loss": 0.2, "accuracy": 0.9}, ["log_loss", "accuracy", "roc_auc"]) == "loss 0.2, accuracy 0.900"
+    assert (
+        in_words({"loss": 0.2, "accuracy": 0.9}, ["log_loss", "accuracy", "roc_auc"]) == "loss 0.2000, accuracy 0.900"
+    )
     money = {"root_mean_squared_error": 45678.9, "mean_absolute_error": 31.23456, "r2": 0.5}
     assert in_words(money) == "RMSE 45,680, MAE 31.23, R2 0.500"
     assert in_words({"root_mean_squared_error_price": 0.00001234}) == "RMSE of price 1.234e-05"
