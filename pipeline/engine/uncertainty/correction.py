@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nncore.random_streams import generator
+from pipeline.engine.uncertainty.intervals import score_intervals
 from pipeline.engine.uncertainty.scores import Scores
 
 MOST_DRAWS, FEWEST_DRAWS = 500, 100
@@ -23,12 +24,16 @@ class Corrected(NamedTuple):
         Its score, too good on the average: of many trials, the best is also the luckiest.
     value : float
         The score to expect on new rows.
+    low, high : float
+        95 % confidence interval: that of the score (`score_intervals`), shifted by the correction.
     n_draws : int
     """
 
     best: int
     raw: float
     value: float
+    low: float
+    high: float
     n_draws: int
 
 
@@ -49,8 +54,8 @@ def corrected(scores: Scores) -> Corrected | None:
     Notes
     -----
     In each of B bootstrap samples of the rows the best trial is chosen by the rows that were drawn, and scored on the
-    others; the mean of these scores is the corrected one. A score that is no mean over rows is taken to first order in
-    its influence.
+    others; the mean of these scores is the corrected one (of a root, the root of the mean). A score that is no mean
+    over rows is taken to first order in its influence.
 
     It corrects for the choice of one of the given trials by these rows. It cannot correct what these rows decided
     before: which trials an adaptive search suggested or halving kept, and the epoch that early stopping chose for each
@@ -61,12 +66,11 @@ def corrected(scores: Scores) -> Corrected | None:
     Tsamardinos, Greasidou, Borboudakis (2018), "Bootstrapping the out-of-sample predictions for efficient and accurate
     cross-validation".
     """
-    scores = scores.finished()
     finite = np.flatnonzero(np.isfinite(scores.means).all(axis=(1, 2)))
     if len(finite) < 2:
         return None
     known = scores.take(finite)
-    u, values = known.of_trials(), known.values
+    u, values = known.of_trials(), known.means.mean(axis=(1, 2))
     sign = -1 if known.metric.greater_is_better else 1
     n_groups = u.shape[1]
     n_draws = int(min(MOST_DRAWS, MOST_WORK / u.size))
@@ -81,5 +85,8 @@ def corrected(scores: Scores) -> Corrected | None:
         chosen = (sign * in_bag).argmin(axis=1)
         out = counts == 0
         total += (values[chosen] + (out * u[chosen]).sum(axis=1) * n_groups / np.maximum(out.sum(axis=1), 1)).sum()
-    best = int((sign * values).argmin())
-    return Corrected(int(finite[best]), float(values[best]), float(total / n_draws), n_draws)
+    best = int((sign * known.values).argmin())
+    value = float(known.metric.finish(np.array(total / n_draws)))
+    raw = float(known.values[best])
+    low, high = (score_intervals(known)[best] + value - raw).tolist()
+    return Corrected(int(finite[best]), raw, value, low, high, n_draws)

@@ -7,7 +7,10 @@ from nncore.metrics import Metric
 from pipeline.engine.uncertainty.retraining import retraining
 from pipeline.engine.uncertainty.scores import Scores, measured
 
-LEAST_FREEDOM = 3.0
+ROWS_OF_TRAINING = 10.0
+CLASS_SHARES = 1.6
+GROUPS_FREEDOM = 8.0  # of a score that is no mean over rows: the variance between groups of rows is rough
+LEAST_FREEDOM = 10.0  # of the rows: their fourth moment is itself uncertain
 
 
 def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
@@ -34,9 +37,10 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
     those of retraining by Satterthwaite's rule. For a root the interval is that of the mean under the root. For a share
     of rows it is Wilson's, with the number of rows that has the same variance.
 
-    Out-of-fold losses are summed as if they were independent (Bayle et al.). What the folds' training rows share, and
-    what depends on them in all trials alike, cannot be seen in one sample; in simulation it widens the distribution of
-    the score by about a twentieth.
+    Out-of-fold losses are summed as if they were independent (Bayle et al.). But all networks of a sample were trained
+    on most of its rows, and what depends on these in all of them alike cannot be seen in one sample. By simulation, the
+    variance of the rows is multiplied by 1 + 10 / n, and by 1.6 for scores that are no means over rows and depend on
+    the shares of the classes, such as F1: a sample with more rows of a class also trains networks that predict it more.
 
     The interval of the trial that was chosen as the best of many is too optimistic; see `corrected`.
 
@@ -53,12 +57,16 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
     u, means = known.of_trials(), known.means.mean(axis=(1, 2))
     moved = retraining(known)
     rows, is_share = (u**2).sum(axis=1), _is_share(known)
+    if known.means.shape[1] > 1:
+        rows = rows * _out_of_fold_factor(known)
     variance = rows + moved.total
     with np.errstate(divide="ignore", invalid="ignore"):
-        of_rows = np.inf if is_share else 2 * rows**2 / np.maximum((u**4).sum(axis=1), 1e-300)
+        of_rows = 2 * rows**2 / np.maximum((u**4).sum(axis=1), 1e-300)
+        of_rows = np.inf if is_share else np.maximum(of_rows, LEAST_FREEDOM)
+        of_rows = of_rows if known.metric.rows else GROUPS_FREEDOM
         freedom = variance**2 / (rows**2 / of_rows + moved.total**2 / moved.total_freedom)
         skewness = (u**3).sum(axis=1) / variance**1.5
-        freedom = np.where(variance > 0, np.maximum(freedom, LEAST_FREEDOM), np.inf)
+        freedom = np.where(variance > 0, np.maximum(freedom, 1), np.inf)
         quantile = t_quantile((1 + confidence) / 2, freedom)
         if is_share:
             ends = _wilson(means, variance, quantile, known.n_rows)
@@ -115,6 +123,12 @@ def _without_skewness(quantile: Array, skewness: Array) -> Array:
     a = np.where(np.abs(skewness) < 1e-6, 1e-6, skewness)
     result: Array = 3 / a * (np.cbrt(1 + a * (quantile - a / 6)) - 1)
     return result
+
+
+def _out_of_fold_factor(scores: Scores) -> float:
+    """By how much out-of-fold rows vary a score more than new rows do, because other networks were trained on them."""
+    shares_matter = scores.metric.rows is None and "values" not in scores.metric.targets
+    return (1 + ROWS_OF_TRAINING / scores.n_rows) * (CLASS_SHARES if shares_matter else 1)
 
 
 def _is_share(scores: Scores) -> bool:

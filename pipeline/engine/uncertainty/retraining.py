@@ -7,6 +7,8 @@ import numpy as np
 from nncore.kernels.backend import Array
 from pipeline.engine.uncertainty.scores import Scores
 
+PRIOR_FREEDOM = 4.0
+PRIOR_SHARE = 0.005  # variance of the networks' mean losses, by that of a single row's loss over the networks
 POOLED = 20  # trials whose variances are averaged, next to each other in the ranking
 
 
@@ -51,6 +53,16 @@ def retraining(scores: Scores) -> Retraining:
     and the variance of e within a trial, less the part that the rows explain, is pooled over 20 trials that are next to
     each other in the ranking: with 3 seeds, a single trial has 2 degrees of freedom. What the columns share among the
     trials (the same random start, or rows that are hard for all) has C - 1, however many trials there are.
+
+    The own variance is moderated: with a weight of 4 degrees of freedom, it is what networks usually show, 0.005 times
+    the variance of a single row's loss over networks of one setting (simulated: 0.0005 for accuracy, 0.003 for the log
+    loss, 0.008 for absolute errors). Among 20 trials that hardly matters; between two trials with 3 seeds it decides
+    whether anything can be told apart.
+
+    References
+    ----------
+    Smyth (2004), "Linear models and empirical Bayes methods for assessing differential expression", for moderated
+    variances.
     """
     n_trials, n_folds, n_seeds = scores.means.shape
     zeros, infinite = np.zeros(n_trials), np.full(n_trials, np.inf)
@@ -73,8 +85,8 @@ def _of_block(scores: Scores) -> tuple[float, float, float, float]:
         n_columns = n_seeds
     else:
         means, influence = scores.means.mean(axis=2), scores.influence.mean(axis=1, keepdims=True)
-        centred, n_columns = influence / np.sqrt(n_folds), n_folds  # a row belongs to one column only
-        centred = centred * np.sqrt(n_folds - 1)
+        n_columns = n_folds
+        centred = influence * np.sqrt((n_folds - 1) / n_folds)  # a row belongs to one column only
     freedom = n_columns - 1
     means = means - means.mean(axis=1, keepdims=True)
     shared, shared_rows = means.mean(axis=0), centred.mean(axis=0)  # (C,), (C, G)
@@ -84,8 +96,12 @@ def _of_block(scores: Scores) -> tuple[float, float, float, float]:
     noise = float((centred**2).sum()) / (n_trials * freedom)
     own = own_freedom = 0.0
     if n_trials > 1:
-        own_freedom = freedom * (n_trials - 1)
-        own = (total - shared_variance - (noise - shared_noise)) * n_trials / (n_trials - 1)
+        observed = freedom * (n_trials - 1)
+        of_rows = (noise - shared_noise) * n_trials / (n_trials - 1)
+        own = (total - shared_variance) * n_trials / (n_trials - 1) - of_rows
+        expected = PRIOR_SHARE * of_rows * scores.n_rows / n_folds
+        own_freedom = observed + PRIOR_FREEDOM
+        own = (observed * own + PRIOR_FREEDOM * expected) / own_freedom
     rest = total - shared_variance
     spread = shared_variance**2 / freedom + rest**2 / max(1, own_freedom)
     total_freedom = total**2 / spread if spread > 0 else np.inf
