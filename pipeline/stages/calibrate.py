@@ -16,6 +16,7 @@ from nncore.calibration import (
     CalibrationChoice,
     choose_calibration,
     cross_fitting_parts,
+    debiased_calibration_error,
     error_if_perfect,
     expected_calibration_error,
     log_losses,
@@ -174,6 +175,8 @@ def _fit_probabilities(
         "log_loss_after": float(np.average(log_losses(choice.logits, t), weights=weights)),
         "calibration_error_before": float(expected_calibration_error(before[None], t[None], N_BINS, one)[0]),
         "calibration_error_after": float(expected_calibration_error(after[None], t[None], N_BINS, one)[0]),
+        "calibration_error_debiased_before": debiased_calibration_error(before, t, N_BINS, weights),
+        "calibration_error_debiased_after": debiased_calibration_error(after, t, N_BINS, weights),
         "expected_if_perfect": error_if_perfect(after, N_BINS, weights),
     }
     threshold, selected = 0.5, select.metric
