@@ -2,14 +2,18 @@
 
 import csv
 import json
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.components.errors import SettingError
-from pipeline.components.scores import RankingMetric
+from pipeline.components.scores import LOSS, RankingMetric, greater_is_better, label, present
 from pipeline.runs.records import TrialRecord
 from pipeline.runs.replay import replayed
+
+METRIC_COLUMN = re.compile(r"validation/\w+")  # of the leaderboard: those of deviations and intervals end otherwise
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class RunContents:
         By key, with their curves.
     card : dict or None
         Of the data; None before they were read.
-    diagnosis : dict or None
-        Of the champion.
+    diagnosis : dict
+        Of the champion; empty before there is one.
     ranking_metric : RankingMetric
     command : str
         That began the last session.
@@ -42,7 +46,7 @@ class RunContents:
     leaderboard: list[dict[str, str]]
     trials: dict[str, TrialRecord]
     card: dict[str, Any] | None
-    diagnosis: dict[str, Any] | None
+    diagnosis: dict[str, Any]
     ranking_metric: RankingMetric
     command: str
 
@@ -57,6 +61,38 @@ class RunContents:
         return not self.ranking_metric.greater_is_better
 
     @property
+    def metric_name(self) -> str:
+        """The metric without its rows, such as "loss"."""
+        return self.ranking_metric.name
+
+    def label(self, metric: str) -> str:
+        """A metric's name for people, with "validation" or "train" in front of it where it has these."""
+        rows, _, name = metric.rpartition("/")
+        text = self.ranking_metric.label if name == self.metric_name else label(name)
+        return f"{rows} {text}".strip()
+
+    def headline(self, known: Collection[str]) -> list[str]:
+        """Those of the scores that people look at first that are known, that of the ranking before the others."""
+        names = present(self.summary.get("headline") or [*known], known)
+        is_ranked = self.metric_name in known and self.metric_name != LOSS
+        return list(dict.fromkeys([*([self.metric_name] if is_ranked else []), *names]))
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """The metrics of validation rows in the leaderboard, that of the ranking first."""
+        known = [name.partition("/")[2] for name in (self.leaderboard or [{}])[0] if METRIC_COLUMN.fullmatch(name)]
+        return list(dict.fromkeys([self.metric_name, *self.headline(known), *known]))
+
+    def is_greater_better(self, name: str) -> bool:
+        """Whether greater values of a score are better."""
+        return self.ranking_metric.greater_is_better if name == self.metric_name else greater_is_better(name)
+
+    @property
+    def best(self) -> Callable[..., Any]:
+        """The function that returns the best of some scores: min or max."""
+        return min if self.smaller_is_better else max
+
+    @property
     def ranked_rows(self) -> list[dict[str, str]]:
         """The rows of the trials that are ranked."""
         return [row for row in self.leaderboard if row["rank"]]
@@ -64,6 +100,14 @@ class RunContents:
     def scores(self) -> dict[str, float]:
         """By ranked trial, best first, the mean of the metric."""
         return {row["trial"]: float(row[self.metric]) for row in self.ranked_rows}
+
+    def interval(self, row: dict[str, str], metric: str) -> tuple[float, float] | None:
+        """The 95 % interval of a trial's score, such as that of "validation/loss", if it is known."""
+        low, high = row.get(f"{metric} low"), row.get(f"{metric} high")
+        if low and high:
+            return float(low), float(high)
+        half = row.get(f"{metric} 95% +-")
+        return (float(row[metric]) - float(half), float(row[metric]) + float(half)) if half else None
 
     def rate(self, row: dict[str, str]) -> float | None:
         """The learning rate of a trial's optimizer."""
@@ -93,7 +137,7 @@ def run_contents(folder: Path) -> RunContents:
         rows,
         history.trials,
         _json(folder / "data_card.json"),
-        _json(folder / "diagnosis.json"),
+        _json(folder / "diagnosis.json") or {},
         history.metric,
         history.session["command"],
     )

@@ -1,28 +1,34 @@
-"""The report of a run: report.html, which needs nothing but itself, and its plots as PNG files."""
+"""The report of a run: report.html, which needs nothing but itself, and its plots as SVG files."""
 
-import base64
 import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from pipeline.components.scores import in_words
+from pipeline.components.printable import printable
+from pipeline.reports import model_sections, result_sections, sweep_sections
 from pipeline.reports.contents import RunContents, run_contents
-from pipeline.reports.plotting import png
-from pipeline.reports.sections import Section, report_sections
+from pipeline.reports.parts import Section, pictures_of
+from pipeline.reports.svg import standalone
+from pipeline.reports.sweep_sections import style_of
+from pipeline.reports.words import short
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+HERE = Path(__file__).parent
+TEMPLATE, SCRIPT, STYLES = HERE / "report.html.j2", HERE / "report.js", (HERE / "plot.css", HERE / "report.css")
+N_LEADERBOARD = 500
 
 
-def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
+def write_report(folder: Path, n_leaderboard: int = N_LEADERBOARD) -> Path:
     """Write the report of a run from the files in its folder.
 
     Parameters
     ----------
     folder : Path
         The run's folder. An earlier report in it is replaced.
-    n_leaderboard : int, default 50
+    n_leaderboard : int, default 500
         Trials that the leaderboard lists.
 
     Returns
@@ -36,33 +42,55 @@ def write_report(folder: Path, n_leaderboard: int = 50) -> Path:
         If the journal is damaged.
     """
     contents = run_contents(folder)
-    sections = [_rendered(section) for section in report_sections(contents, n_leaderboard)]
-    plots = folder / "plots"
-    if plots.exists():
-        shutil.rmtree(plots)
-    plots.mkdir()
-    for section in sections:
-        for plot in section["plots"]:
-            (plots / f"{plot['name']}.png").write_bytes(base64.b64decode(plot["content"]))
-    template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    title = f"{folder.parent.name} {folder.name}"
+    sections = list(report_sections(contents, n_leaderboard))
+    _write_plots(folder / "plots", sections)
+    script = SCRIPT.read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_text)
+    environment.filters |= {"short": short, "printable": printable}
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    page = template.render(
+        title=folder.parent.name,
+        run_id=folder.name,
+        verdict=result_sections.verdict(contents),
+        sections=sections,
+        style_of=style_of,
+        style="".join(path.read_text(encoding="utf-8") for path in STYLES),
+        script=script,
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )
     path = folder / "report.html"
-    path.write_text(template.render(title=title, subtitle=_subtitle(contents), sections=sections), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     return path
 
 
-def _rendered(section: Section) -> dict[str, Any]:
-    plots = [
-        {"name": name, "caption": caption, "content": base64.b64encode(png(figure)).decode()}
-        for name, caption, figure in section.plots
-    ]
-    parts = {name: getattr(section, name) for name in ("title", "anchor", "texts", "tables", "code")}
-    return {**parts, "plots": plots}
+def report_sections(contents: RunContents, n_leaderboard: int) -> Iterator[Section]:
+    """All sections that have something to show, in the page's order."""
+    yield result_sections.result(contents)
+    if contents.card:
+        yield result_sections.data(contents)
+    if contents.leaderboard:
+        yield result_sections.leaderboard(contents, n_leaderboard)
+    yield from model_sections.model_sections(contents)
+    if contents.ranked_rows:
+        yield from sweep_sections.sweep_sections(contents)
+    yield from model_sections.network_sections(contents)
+    yield sweep_sections.times(contents)
+    if contents.summary.get("advice"):
+        yield result_sections.advice(contents)
+    yield result_sections.reproduce(contents)
 
 
-def _subtitle(contents: RunContents) -> str:
-    best = contents.summary["best"]
-    if not best:
-        return f"{contents.summary['trials']['planned']:,} trials, no champion"
-    scores = in_words(best["test"], contents.summary.get("headline"))
-    return f"{contents.summary['trials']['planned']:,} trials; test scores of the champion: {scores}"
+def _write_plots(folder: Path, sections: list[Section]) -> None:
+    """Replace the folder of plots: each picture as a file with its own style."""
+    style = STYLES[0].read_text(encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    for section in sections:
+        for picture in pictures_of(section.parts):
+            (folder / f"{picture.name}.svg").write_text(standalone(picture.svg, style), encoding="utf-8")
+
+
+def _text(value: object) -> object:
+    """What a template writes of a value: texts without characters that a page must not have."""
+    return printable(value) if type(value) is str else value

@@ -1,0 +1,341 @@
+"""Sections of the result: verdict, scores, data, leaderboard, what next, and how to repeat the run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.reports.contents import RunContents
+from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
+from pipeline.reports.words import counted, decimals, listed, number, span, value_text
+
+BEST = 10  # trials that the page shows at once
+MOST_METRICS = 3  # that the leaderboard of the best shows
+EQUAL = "="  # the sign of a trial that cannot be told apart from the best
+NO_CHAMPION = "No trial has a result, so there is no champion. The leaderboard's status column gives the reasons."
+
+
+def verdict(contents: RunContents) -> str:
+    """The result in a sentence: the summary's, or one that is composed of the champion's scores and the baselines."""
+    summary = contents.summary
+    if text := summary.get("verdict"):
+        return str(text)
+    if not (best := summary["best"]):
+        return NO_CHAMPION
+    test, name = best["test"], contents.metric_name
+    intervals = best.get("test_intervals") or {}
+    shown = []
+    for metric in contents.headline[:MOST_METRICS]:
+        if metric in test:
+            interval = span(intervals.get(metric), _places(test[metric], intervals.get(metric)))
+            text = f"{contents.label(metric)} {number(test[metric], _places(test[metric], intervals.get(metric)))}"
+            shown.append(f"{text} (95 % interval {interval})" if interval else text)
+    label = contents.trials[best["trial"]].label if best["trial"] in contents.trials else f"trial {best['trial']}"
+    sentence = f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}"
+    sentence += f"; on the test rows it has {listed(shown)}." if shown else "."
+    baselines = {key: value for key, value in (summary.get("baselines") or {}).items() if name in value["test"]}
+    if not baselines or name not in test:
+        return sentence
+    key = contents.best(baselines, key=lambda key: baselines[key]["test"][name])
+    label, score = baselines[key]["label"], baselines[key]["test"][name]
+    compared = f"{label}, has {contents.label(name)} {number(score, _places(test[name], intervals.get(name)))}"
+    if contents.best(score, test[name]) == score:
+        return f"A baseline is better than the best network: {compared}. {sentence}"
+    return f"{sentence} Of the baselines the best, {compared}."
+
+
+def _places(value: float, interval: Sequence[float] | None) -> int:
+    return decimals([value], abs(interval[1] - interval[0]) / 2 if interval else None)
+
+
+def result(contents: RunContents) -> Section:
+    """How good the champion is, and what that means."""
+    section, best, summary = Section("Scores"), contents.summary["best"], contents.summary
+    trials = summary["trials"]
+    counts = ", ".join(
+        f"{trials[name]:,} {word}"
+        for name, word in (
+            ("finished", "finished"),
+            ("stopped", "stopped early or were pruned"),
+            ("diverged", "diverged"),
+            ("failed", "failed"),
+        )
+        if trials.get(name)
+    )
+    ranking = f"Of {counted(trials['planned'], 'trial')} {counts}. They are ranked by {contents.label(contents.metric)}"
+    section.parts.append(
+        Paragraph(f"{ranking}, of which {'more' if contents.greater_is_better else 'less'} is better.")
+    )
+    if not best:
+        section.parts.append(Paragraph(NO_CHAMPION))
+        return section
+    section.parts += _score_tables(contents, best)
+    parameters = ", ".join(f"{name} {value_text(str(value))}" for name, value in best["parameters"].items())
+    section.parts.append(Paragraph(f"The champion is trial {best['trial']}: {parameters}."))
+    section.parts += [Paragraph(text) for text in _explanations(contents, best)]
+    return section
+
+
+def _score_tables(contents: RunContents, best: dict[str, Any]) -> Iterator[ReportTable | Details]:
+    """The scores to read first, and all others in a table that unfolds."""
+    names = list(dict.fromkeys([*contents.headline, *best["validation"], *best["test"]]))
+    yield _score_table(contents, best, names[:MOST_METRICS], "Scores of the champion, with 95 % intervals")
+    if others := names[MOST_METRICS:]:
+        yield Details(
+            f"{counted(len(others), 'further score')}", [_score_table(contents, best, others, "Further scores")]
+        )
+
+
+def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[str], caption: str) -> ReportTable:
+    """A column for each metric; rows for validation and test, the ensemble, and the baselines."""
+    tests, ensemble, corrected = best["test"], contents.summary.get("ensemble"), best.get("corrected")
+    validation, intervals = best["validation"], best.get("test_intervals") or {}
+    ends = {name: _ends(validation.get(name) or {}) or intervals.get(name) for name in names}
+    places = {
+        name: _places(validation[name]["mean"] if name in validation else tests[name], ends[name]) for name in names
+    }
+
+    def row(label: str, values: Mapping[str, float | None], ends: Mapping[str, Any]) -> list[str]:
+        cells = [label]
+        for name in names:
+            interval = span(ends.get(name), places[name])
+            cells.append(number(values.get(name), places[name]) + (f" ({interval})" if interval else ""))
+        return cells
+
+    rows = [row("validation", {name: score["mean"] for name, score in validation.items()},
+                {name: _ends(score) for name, score in validation.items()})]  # fmt: skip
+    if corrected:
+        name = corrected["metric"].rpartition("/")[2]
+        rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, {}))
+    rows.append(row("test", tests, intervals))
+    if ensemble:
+        who = f"test, ensemble of {counted(len(ensemble['networks']), 'network')}"
+        rows.append(row(who, ensemble["test"], ensemble.get("test_intervals") or {}))
+    baselines = (contents.summary.get("baselines") or {}).values()
+    rows += [row(f"test, {baseline['label']}", baseline["test"], {}) for baseline in baselines]
+    shown = [cells for cells in rows if any(cells[1:])]
+    headings = ["rows and model", *map(contents.label, names)]
+    return ReportTable(caption, headings, shown, frozenset(range(1, len(headings))), sortable=False)
+
+
+def _ends(score: dict[str, Any]) -> tuple[float, float] | None:
+    """The ends of a score's interval, by the summary."""
+    if score.get("low") is not None and score.get("high") is not None:
+        return score["low"], score["high"]
+    return (score["mean"] - score["interval"], score["mean"] + score["interval"]) if score.get("interval") else None
+
+
+def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
+    """What the scores mean, and which trials are as good."""
+    unit = (contents.summary.get("metric") or {}).get("unit")
+    if unit == "target" and contents.card:
+        yield f"The errors are in the unit of {listed(contents.card['targets'])}."
+    if best.get("estimand") == "networks":
+        yield "The intervals are for these networks on new rows; how much another training would differ is not in them."
+    elif best.get("estimand") == "setting":
+        yield "The intervals are for the setting: trained again on other rows, and scored on new ones."
+    if corrected := best.get("corrected"):
+        places = decimals([corrected["raw"], corrected["value"]])
+        yield (
+            f"The best of many trials looks better than it is: corrected for the choice, its "
+            f"{contents.label(contents.metric)} is {number(corrected['value'], places)} instead of "
+            f"{number(corrected['raw'], places)} ({corrected.get('method') or 'bootstrap'}). What an adaptive search "
+            "and the choice of the epoch add is not corrected."
+        )
+    if text := best.get("tied_sentence"):
+        yield str(text)
+    elif best.get("tied"):
+        trials = counted(best["tied"], "trial")
+        yield f"{trials} cannot be told apart from the best; they are marked {EQUAL} in the leaderboard."
+    threshold = contents.summary.get("threshold")
+    if threshold:
+        name, before, after = (threshold[key] for key in ("metric", "score_before", "score_after"))
+        places = decimals([before, after])
+        yield (
+            f"The model predicts the second class from a probability of {threshold['value']:.3f} on, which raises its "
+            f"{contents.label(name)} from {number(before, places)} to {number(after, places)}."
+        )
+    if intervals := contents.summary.get("intervals"):
+        yield _conformal(intervals)
+
+
+def _conformal(intervals: dict[str, Any]) -> str:
+    half = intervals["half_width"]
+    halves = half.values() if isinstance(half, dict) else half if isinstance(half, list) else [half]
+    widths = listed([number(float(value), decimals([float(value)])) for value in halves])
+    about = "" if intervals.get("exact", True) else " (approximately)"
+    return (
+        f"Predictions come with intervals that contain {intervals['coverage']:.0%} of new values{about}: "
+        f"the prediction plus and minus {widths}, from the errors on {counted(intervals['n_rows'], 'row')}."
+    )
+
+
+def data(contents: RunContents) -> Section:
+    """What to know about the data: the card, its notes and its warnings."""
+    section, card = Section("Data"), contents.card
+    assert card is not None
+    kinds = [column["kind"] for column in card["columns"]]
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    missing = f"; {card['missing']:.1%} of the values are missing" if card.get("missing") else ""
+    official = f" and {card['n_test_rows']:,} official test rows" if card.get("n_test_rows") else ""
+    section.parts.append(Paragraph(
+        f"{card['name']}: {counted(card['n_rows'], 'row')}{official}, {counted(len(kinds), 'column')} ({counts})"
+        f"{missing}. The task is {card['task']} of {listed(card['targets'])}."
+    ))  # fmt: skip
+    warnings = dict.fromkeys([*contents.summary.get("data_warnings", []), *card.get("warnings", [])])
+    if warnings:
+        section.parts.append(Items([f"Warning: {text}" for text in warnings], "warnings"))
+    if notes := card.get("notes"):
+        section.parts.append(Items([f"Note: {text}" for text in notes]))
+    section.parts += _target_table(card)
+    if incomplete := [column for column in card["columns"] if column["missing"] > 0]:
+        rows = [[column["name"], column["kind"], f"{column['missing']:.1%}"] for column in incomplete]
+        table = ReportTable("Columns with missing values", ["column", "kind", "missing"], rows, frozenset({2}))
+        section.parts.append(Details(f"{counted(len(rows), 'column')} with missing values", [table]))
+    return section
+
+
+def _target_table(card: dict[str, Any]) -> list[Details]:
+    if classes := card.get("classes"):
+        total = card["n_rows"] + card.get("n_test_rows", 0)
+        rows = [[label, f"{n:,}", f"{n / total:.1%}"] for label, n in classes.items()]
+        table = ReportTable("Rows by class", ["class", "rows", "share"], rows, frozenset({1, 2}))
+        return [Details(f"{counted(len(classes), 'class', 'classes')} of {listed(card['targets'])}", [table])]
+    if statistics := card.get("target_statistics"):
+        names = ("mean", "std", "min", "median", "max")
+        rows = [[target, *(number(values[name], decimals([values["max"], values["min"]])) for name in names)]
+                for target, values in statistics.items()]  # fmt: skip
+        headings = ["target", "mean", "standard deviation", "minimum", "median", "maximum"]
+        return [Details("Values of the target", [ReportTable("Targets", headings, rows, frozenset(range(1, 6)))])]
+    return []
+
+
+def leaderboard(contents: RunContents, n_rows: int) -> Section:
+    """The best trials with the baselines, and all trials in a table that unfolds."""
+    settings = any(trial.labels[2] for trial in contents.trials.values())
+    section = Section("Leaderboard", [_table_of_best(contents)])
+    if n_tied := sum(row.get("tied") == "True" for row in contents.leaderboard):
+        trials = f"{counted(n_tied, 'trial')} of {len(contents.ranked_rows):,}"
+        section.parts.append(Paragraph(f"{EQUAL} cannot be told apart from the best: {trials}.", quiet=True))
+    n_trials = len(contents.leaderboard)
+    shown = contents.leaderboard[:n_rows]
+    what = f"All {n_trials:,} trials" if len(shown) == n_trials else f"The best {len(shown):,} of {n_trials:,} trials"
+    section.parts.append(Details(f"{what}, with all scores", [_table_of_all(contents, shown, settings)]))
+    text = "leaderboard.csv has full precision. Losses are means per row, without regularization terms."
+    section.parts.append(Paragraph(text, quiet=True))
+    return section
+
+
+def _table_of_best(contents: RunContents) -> ReportTable:
+    """The best trials and all baselines, ordered by the metric."""
+    name, rows = contents.metric_name, contents.ranked_rows[:BEST] or contents.leaderboard[:BEST]
+    others = [metric for metric in contents.headline if metric != name][: MOST_METRICS - 1]
+    places = _column_places(contents, rows)
+    entries: list[tuple[float, list[str], str]] = []  # score, cells, class of the row
+    for row in rows:
+        tied = row.get("tied") == "True"
+        interval = contents.interval(row, contents.metric)
+        cells = [f"{row['rank']}{f' {EQUAL}' if tied else ''}", *contents.trials[row["trial"]].labels,
+                 _score(row, contents.metric, places), span(interval, places.get(contents.metric, 4)),
+                 *(_score(row, f"validation/{other}", places) for other in others)]  # fmt: skip
+        entries.append((float(row.get(contents.metric) or "nan"), cells, "tied" if tied else ""))
+    baselines = contents.summary.get("baselines") or {}
+    for baseline in baselines.values():
+        scores = baseline["validation"]
+        shown = [number(scores.get(metric), places.get(f"validation/{metric}", 4)) for metric in (name, *others)]
+        cells = ["", f"baseline: {baseline['label']}", "", "", shown[0], "", *shown[1:]]
+        entries.append((float(scores.get(name, "nan")), cells, "baseline"))
+    if baselines:
+        entries.sort(key=lambda entry: -entry[0] if contents.greater_is_better else entry[0])
+    headings = ["rank", "optimizer", "regularizer", "settings", contents.label(name), "95 % interval",
+                *map(contents.label, others)]  # fmt: skip
+    used = [place for place in range(len(headings)) if place < 3 or any(cells[place] for _, cells, _ in entries)]
+    caption = f"The best {len(rows):,} of {counted(len(contents.leaderboard), 'trial')}"
+    caption += " and the baselines" if baselines else ""
+    return ReportTable(
+        f"{caption}, scored on the validation rows",
+        [headings[place] for place in used],
+        [[cells[place] for place in used] for _, cells, _ in entries],
+        frozenset(position for position, place in enumerate(used) if place == 0 or place > 3),
+        [classes for _, _, classes in entries],
+        styled=1,
+        minor=frozenset(position for position, place in enumerate(used) if place > 5),
+    )
+
+
+def _labels(contents: RunContents, row: dict[str, str], settings: bool) -> list[str]:
+    labels = contents.trials[row["trial"]].labels
+    return [labels[0], labels[1], *([labels[2]] if settings else [])]
+
+
+def _score(row: dict[str, str], metric: str, places: dict[str, int]) -> str:
+    return number(float(row[metric]), places[metric]) if row.get(metric) else ""
+
+
+def _column_places(contents: RunContents, rows: Sequence[dict[str, str]]) -> dict[str, int]:
+    """By score, its decimals in a column."""
+    places = {}
+    for metric in [name for name in rows[0] if name.count("/") == 1 and " " not in name]:
+        values = [float(row[metric]) for row in rows if row.get(metric)]
+        interval = contents.interval(rows[0], metric) if rows[0].get(metric) else None
+        places[metric] = decimals(values, (interval[1] - interval[0]) / 2 if interval else None)
+        if metric != contents.metric and values and max(map(abs, values)) <= 1:
+            places[metric] = min(places[metric], 4)
+    return places
+
+
+def _table_of_all(contents: RunContents, rows: Sequence[dict[str, str]], settings: bool) -> ReportTable:
+    """All trials with all their scores, and how they ended."""
+    metrics = [name for name in _column_places(contents, rows) if any(row[name] for row in rows)]
+    metrics.sort(key=lambda name: (name != contents.metric, name.startswith("train")))
+    places = _column_places(contents, rows)
+    headings = ["rank", "trial", "optimizer", "regularizer", *(["settings"] if settings else []),
+                *map(contents.label, metrics), "status"]  # fmt: skip
+    table = [
+        [
+            f"{row['rank']}{f' {EQUAL}' if row.get('tied') == 'True' else ''}",
+            row["trial"],
+            *_labels(contents, row, settings),
+            *(_score(row, name, places) for name in metrics),
+            row["status"],
+        ]
+        for row in rows
+    ]
+    first = 5 if settings else 4
+    numbers = frozenset([0, 1, *range(first, first + len(metrics))])
+    classes = ["tied" if row.get("tied") == "True" else "" for row in rows]
+    return ReportTable("Trials, best first", headings, table, numbers, classes, styled=2, filtered=True, longest=90)
+
+
+def advice(contents: RunContents) -> Section:
+    """What to do next."""
+    return Section("What next", [Items(contents.summary["advice"])])
+
+
+def reproduce(contents: RunContents) -> Section:
+    """The model's address, the command, and the digest."""
+    section, model, summary = Section("Model and command"), contents.summary.get("model") or {}, contents.summary
+    address = model.get("uri") or (f"models:/{model['name']}/{model['version']}" if model.get("version") else None)
+    if address or model.get("path"):
+        alias = f" (alias {model['alias']})" if model.get("alias") else ""
+        note = f"; {model['alias_note']}" if model.get("alias_note") else ""
+        section.parts.append(
+            Paragraph(f"The model of this run is {address or model['path']}{alias}{note}. Predict new rows:")
+        )
+        section.parts.append(Code(f"nnsweep predict model={address or model['path']} data=csv data.path=new_rows.csv"))
+    section.parts.append(Paragraph("The same command with the same code and data gives bit-identical results:"))
+    section.parts += [Code(contents.command)] if contents.command else []
+    section.parts.append(Code(f"nnsweep runs show run={contents.folder.name}"))
+    if summary.get("digest"):
+        section.parts.append(Paragraph(f"Digest of all results: {summary['digest']}", quiet=True))
+    return section
+
+
+def cost(contents: RunContents) -> Iterator[str]:
+    """How fast the sweep was, in sentences."""
+    throughput, work = contents.summary["throughput"], contents.summary["work"]
+    if throughput["network_steps_per_s"]:
+        yield (
+            f"{throughput['trials_per_s']:,.1f} trials, {throughput['network_epochs_per_s']:,.0f} network-epochs and "
+            f"{throughput['network_steps_per_s']:,.0f} training steps of one network per second, in "
+            f"{counted(work['stacks'], 'stack')} of up to {counted(work['widest_stack'], 'network')} and "
+            f"{counted(work['slices'], 'slice')}."
+        )

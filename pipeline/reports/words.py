@@ -1,0 +1,90 @@
+"""Numbers and names as people read them."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from pipeline.components.printable import printable
+
+LONGEST = 40  # characters of a cell of a table
+
+
+def spoken(name: str) -> str:
+    """A metric's name in words: "validation/roc_auc" becomes "validation roc auc"."""
+    return name.replace("/", " ").replace("_", " ")
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Names in a sentence: "a, b and c", or "a, b and 7 others"."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} others"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def short(text: str, longest: int = 28) -> str:
+    """Shorten a name in its middle, as names often differ at their ends.
+
+    Examples
+    --------
+    >>> short("a_very_long_name_of_a_column_17", 20)
+    'a_very_long_…olumn_17'
+    """
+    text = printable(text)
+    end = longest * 2 // 5
+    return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[-end:]}"
+
+
+def decimals(values: Iterable[float], noise: float | None = None) -> int:
+    """How many decimals values deserve.
+
+    Parameters
+    ----------
+    values : iterable of float
+    noise : float, optional
+        Half the width of an interval of these values.
+
+    Returns
+    -------
+    int
+        So many that the noise shows two digits; without noise, that the median of the values shows four.
+
+    Examples
+    --------
+    >>> decimals([0.10139, 0.10241], 0.031), decimals([0.10139, 0.10241]), decimals([1234.5])
+    (3, 4, 0)
+    """
+    if noise and math.isfinite(noise):
+        return min(6, max(0, 1 - math.floor(math.log10(noise))))
+    sizes = sorted(abs(value) for value in values if math.isfinite(value) and value)
+    if not sizes:
+        return 4
+    return min(6, max(0, 3 - max(-1, math.floor(math.log10(sizes[len(sizes) // 2])))))
+
+
+def number(value: float | None, places: int = 4) -> str:
+    """A number with so many decimals; "" for None, and a word where there is no number."""
+    if value is None:
+        return ""
+    if not math.isfinite(value):
+        return "not defined" if math.isnan(value) else "infinite"
+    if abs(value) >= 1e7:
+        return f"{value:.4g}"
+    text = f"{value:,.{places}f}"
+    return text if text.strip("-0.") else text.lstrip("-")
+
+
+def span(ends: tuple[float, float] | None, places: int) -> str:
+    """An interval: "0.081 to 0.122"; "" for None."""
+    return f"{number(ends[0], places)} to {number(ends[1], places)}" if ends else ""
+
+
+def counted(n: int, singular: str, plural: str = "") -> str:
+    """A number and its noun: "1 row", "1,024 rows"."""
+    return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
+
+
+def value_text(text: str) -> str:
+    """A setting's value or a cell of a file, with at most four significant digits of a fraction."""
+    try:
+        return f"{float(text):.4g}" if "." in text or "e" in text else short(text, LONGEST)
+    except ValueError:
+        return short(text, LONGEST)
