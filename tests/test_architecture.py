@@ -106,7 +106,7 @@ def below(*folders: str) -> set[str]:
         ("pipeline", below("pipeline/")),
         ("ray", below("pipeline/backends/ray")),
         ("mlflow", below("pipeline/tracking/mlflow") | {"pipeline/tracking/model_code.py"}),
-        ("matplotlib", below("pipeline/reports/")),
+        ("jinja2", below("pipeline/reports/")),
         ("onnx", below("pipeline/onnx_export/")),
         ("onnxruntime", below("pipeline/onnx_export/")),
         ("sqlalchemy", below("pipeline/tracking/")),

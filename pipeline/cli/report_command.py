@@ -26,6 +26,6 @@ def run(arguments: list[str], began: float) -> None:
     folder = not_in_use(find_run(Path(settings["runs"]), settings["run"])).absolute()
     if not (folder / "summary.json").exists():
         raise SettingError(f"run={folder.name} was interrupted before its summary was written; resume it first")
-    from pipeline.reports.report import write_report  # matplotlib takes time to load
+    from pipeline.reports.report import write_report
 
     plain_console().print(str(write_report(folder)), soft_wrap=True)

@@ -103,7 +103,7 @@ class RunContents:
 
     def interval(self, row: dict[str, str], metric: str) -> tuple[float, float] | None:
         """The 95 % interval of a trial's score, such as that of "validation/loss", if it is known."""
-        low, high = row.get(f"{metric} low"), row.get(f"{metric} high")
+        low, high = row.get(f"{metric} 95% low"), row.get(f"{metric} 95% high")
         if low and high:
             return float(low), float(high)
         half = row.get(f"{metric} 95% +-")

@@ -32,7 +32,7 @@ class Page:
     Parameters
     ----------
     leaderboard : int, >= 1
-        Trials that the page's leaderboard lists.
+        Trials in the table that unfolds below the best ten.
     """
 
     leaderboard: PositiveInt
@@ -43,7 +43,7 @@ class Page:
 
     def write(self, folder: Path) -> Path:
         """See Reporting."""
-        from pipeline.reports.report import write_report  # importing matplotlib takes half a second
+        from pipeline.reports.report import write_report
 
         return write_report(folder, self.leaderboard)
 

@@ -29,7 +29,7 @@ def write_report(folder: Path, n_leaderboard: int = N_LEADERBOARD) -> Path:
     folder : Path
         The run's folder. An earlier report in it is replaced.
     n_leaderboard : int, default 500
-        Trials that the leaderboard lists.
+        Trials in the table that unfolds below the best ten.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
 from pipeline.reports.words import counted, decimals, listed, number, span, value_text
@@ -20,24 +21,29 @@ def verdict(contents: RunContents) -> str:
         return str(text)
     if not (best := summary["best"]):
         return NO_CHAMPION
-    test, name = best["test"], contents.metric_name
-    intervals = best.get("test_intervals") or {}
-    shown = []
-    for metric in contents.headline[:MOST_METRICS]:
-        if metric in test:
-            interval = span(intervals.get(metric), _places(test[metric], intervals.get(metric)))
-            text = f"{contents.label(metric)} {number(test[metric], _places(test[metric], intervals.get(metric)))}"
-            shown.append(f"{text} (95 % interval {interval})" if interval else text)
+    test, intervals, shown = best["test"], best.get("test_intervals") or {}, []
+    names = contents.headline(test)[:MOST_METRICS]
+    for name in names:
+        places = _places(test[name], intervals.get(name))
+        interval = span(intervals.get(name), places)
+        text = f"{contents.label(name)} {number(test[name], places)}"
+        shown.append(f"{text} (95 % interval {interval})" if interval else text)
     label = contents.trials[best["trial"]].label if best["trial"] in contents.trials else f"trial {best['trial']}"
     sentence = f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}"
     sentence += f"; on the test rows it has {listed(shown)}." if shown else "."
-    baselines = {key: value for key, value in (summary.get("baselines") or {}).items() if name in value["test"]}
-    if not baselines or name not in test:
+    return sentence if not names else _compared(contents, sentence, names[0])
+
+
+def _compared(contents: RunContents, sentence: str, name: str) -> str:
+    """The verdict with the best baseline by a test score, which comes first if it is better than the network."""
+    baselines = [value for value in (contents.summary.get("baselines") or {}).values() if name in value["test"]]
+    if not baselines:
         return sentence
-    key = contents.best(baselines, key=lambda key: baselines[key]["test"][name])
-    label, score = baselines[key]["label"], baselines[key]["test"][name]
-    compared = f"{label}, has {contents.label(name)} {number(score, _places(test[name], intervals.get(name)))}"
-    if contents.best(score, test[name]) == score:
+    choose = max if contents.is_greater_better(name) else min
+    baseline, own = choose(baselines, key=lambda value: value["test"][name]), contents.summary["best"]["test"][name]
+    score, interval = baseline["test"][name], (contents.summary["best"].get("test_intervals") or {}).get(name)
+    compared = f"{baseline['label']}, has {contents.label(name)} {number(score, _places(own, interval))}"
+    if score != own and choose(score, own) == score:
         return f"A baseline is better than the best network: {compared}. {sentence}"
     return f"{sentence} Of the baselines the best, {compared}."
 
@@ -62,7 +68,7 @@ def result(contents: RunContents) -> Section:
     )
     ranking = f"Of {counted(trials['planned'], 'trial')} {counts}. They are ranked by {contents.label(contents.metric)}"
     section.parts.append(
-        Paragraph(f"{ranking}, of which {'more' if contents.greater_is_better else 'less'} is better.")
+        Paragraph(f"{ranking}, of which {'more' if not contents.smaller_is_better else 'less'} is better.")
     )
     if not best:
         section.parts.append(Paragraph(NO_CHAMPION))
@@ -76,9 +82,10 @@ def result(contents: RunContents) -> Section:
 
 def _score_tables(contents: RunContents, best: dict[str, Any]) -> Iterator[ReportTable | Details]:
     """The scores to read first, and all others in a table that unfolds."""
-    names = list(dict.fromkeys([*contents.headline, *best["validation"], *best["test"]]))
-    yield _score_table(contents, best, names[:MOST_METRICS], "Scores of the champion, with 95 % intervals")
-    if others := names[MOST_METRICS:]:
+    known = dict.fromkeys([*best["test"], *best["validation"]])
+    names = contents.headline(known)[:MOST_METRICS]
+    yield _score_table(contents, best, names, "Scores of the champion, with 95 % intervals")
+    if others := [name for name in known if name not in names]:
         yield Details(
             f"{counted(len(others), 'further score')}", [_score_table(contents, best, others, "Further scores")]
         )
@@ -88,6 +95,8 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
     """A column for each metric; rows for validation and test, the ensemble, and the baselines."""
     tests, ensemble, corrected = best["test"], contents.summary.get("ensemble"), best.get("corrected")
     validation, intervals = best["validation"], best.get("test_intervals") or {}
+    if "log_loss" not in validation and LOSS in validation:  # as the losses of classifiers are log losses
+        validation = validation | {"log_loss": validation[LOSS]}
     ends = {name: _ends(validation.get(name) or {}) or intervals.get(name) for name in names}
     places = {
         name: _places(validation[name]["mean"] if name in validation else tests[name], ends[name]) for name in names
@@ -227,7 +236,7 @@ def leaderboard(contents: RunContents, n_rows: int) -> Section:
 def _table_of_best(contents: RunContents) -> ReportTable:
     """The best trials and all baselines, ordered by the metric."""
     name, rows = contents.metric_name, contents.ranked_rows[:BEST] or contents.leaderboard[:BEST]
-    others = [metric for metric in contents.headline if metric != name][: MOST_METRICS - 1]
+    others = contents.validation_metrics[1:MOST_METRICS]
     places = _column_places(contents, rows)
     entries: list[tuple[float, list[str], str]] = []  # score, cells, class of the row
     for row in rows:
@@ -244,7 +253,7 @@ def _table_of_best(contents: RunContents) -> ReportTable:
         cells = ["", f"baseline: {baseline['label']}", "", "", shown[0], "", *shown[1:]]
         entries.append((float(scores.get(name, "nan")), cells, "baseline"))
     if baselines:
-        entries.sort(key=lambda entry: -entry[0] if contents.greater_is_better else entry[0])
+        entries.sort(key=lambda entry: -entry[0] if not contents.smaller_is_better else entry[0])
     headings = ["rank", "optimizer", "regularizer", "settings", contents.label(name), "95 % interval",
                 *map(contents.label, others)]  # fmt: skip
     used = [place for place in range(len(headings)) if place < 3 or any(cells[place] for _, cells, _ in entries)]

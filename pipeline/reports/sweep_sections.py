@@ -50,7 +50,7 @@ def effects(contents: RunContents) -> Section | None:
 
 
 def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metric: str | None) -> Picture:
-    ordered = sorted(values, key=lambda value: -value["mean"] if contents.greater_is_better else value["mean"])
+    ordered = sorted(values, key=lambda value: -value["mean"] if not contents.smaller_is_better else value["mean"])
     halves = [(value["high"] - value["low"]) / 2 for value in ordered if value.get("low") is not None]
     places = decimals([value["mean"] for value in ordered], min(halves, default=0) or None)
     best, *others = ordered
@@ -170,7 +170,7 @@ def rates(contents: RunContents) -> Section | None:
         panel.points([rate for rate, _, _ in own], [score for _, score, _ in own], f"{classes} faint", style, texts)
         if line:
             bests[name] = contents.best(line, key=lambda rate, line=line: line[rate])
-    _draw_lost(panel, lost, names, contents.greater_is_better)
+    _draw_lost(panel, lost, names, not contents.smaller_is_better)
     finding = f"Best rate: {listed([f'{name} {rate:g}' for name, rate in bests.items()], 12)}."
     if lost:
         finding += f" {counted(len(lost), 'trial')} diverged."
@@ -190,7 +190,7 @@ def _draw_lost(panel: Panel, lost: Sequence[tuple[str, float]], names: Sequence[
 def _score_scale(contents: RunContents, values: Sequence[float]) -> Linear | Log:
     """Logarithmic for positive losses that differ by more than a factor of two, else linear."""
     finite = [value for value in values if math.isfinite(value)]
-    if not contents.greater_is_better and finite and min(finite) > 0 and max(finite) > 2 * min(finite):
+    if not not contents.smaller_is_better and finite and min(finite) > 0 and max(finite) > 2 * min(finite):
         return Log.around(finite)
     return Linear.around(finite)
 

@@ -8,11 +8,6 @@ from pipeline.components.printable import printable
 LONGEST = 40  # characters of a cell of a table
 
 
-def spoken(name: str) -> str:
-    """A metric's name in words: "validation/roc_auc" becomes "validation roc auc"."""
-    return name.replace("/", " ").replace("_", " ")
-
-
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Names in a sentence: "a, b and c", or "a, b and 7 others"."""
     if len(names) > most:
