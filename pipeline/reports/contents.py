@@ -104,10 +104,7 @@ class RunContents:
     def interval(self, row: dict[str, str], metric: str) -> tuple[float, float] | None:
         """The 95 % interval of a trial's score, such as that of "validation/loss", if it is known."""
         low, high = row.get(f"{metric} 95% low"), row.get(f"{metric} 95% high")
-        if low and high:
-            return float(low), float(high)
-        half = row.get(f"{metric} 95% +-")
-        return (float(row[metric]) - float(half), float(row[metric]) + float(half)) if half else None
+        return (float(low), float(high)) if low and high else None
 
     def rate(self, row: dict[str, str]) -> float | None:
         """The learning rate of a trial's optimizer."""

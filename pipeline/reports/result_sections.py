@@ -68,7 +68,7 @@ def result(contents: RunContents) -> Section:
     )
     ranking = f"Of {counted(trials['planned'], 'trial')} {counts}. They are ranked by {contents.label(contents.metric)}"
     section.parts.append(
-        Paragraph(f"{ranking}, of which {'more' if not contents.smaller_is_better else 'less'} is better.")
+        Paragraph(f"{ranking}, of which {'less' if contents.smaller_is_better else 'more'} is better.")
     )
     if not best:
         section.parts.append(Paragraph(NO_CHAMPION))
@@ -134,8 +134,7 @@ def _ends(score: dict[str, Any]) -> tuple[float, float] | None:
 
 def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
     """What the scores mean, and which trials are as good."""
-    unit = (contents.summary.get("metric") or {}).get("unit")
-    if unit == "target" and contents.card:
+    if contents.card and contents.card["task"] == "regression":
         yield f"The errors are in the unit of {listed(contents.card['targets'])}."
     if best.get("estimand") == "networks":
         yield "The intervals are for these networks on new rows; how much another training would differ is not in them."
@@ -253,7 +252,7 @@ def _table_of_best(contents: RunContents) -> ReportTable:
         cells = ["", f"baseline: {baseline['label']}", "", "", shown[0], "", *shown[1:]]
         entries.append((float(scores.get(name, "nan")), cells, "baseline"))
     if baselines:
-        entries.sort(key=lambda entry: -entry[0] if not contents.smaller_is_better else entry[0])
+        entries.sort(key=lambda entry: contents.ranking_metric.cost(entry[0]))
     headings = ["rank", "optimizer", "regularizer", "settings", contents.label(name), "95 % interval",
                 *map(contents.label, others)]  # fmt: skip
     used = [place for place in range(len(headings)) if place < 3 or any(cells[place] for _, cells, _ in entries)]

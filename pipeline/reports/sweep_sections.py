@@ -32,7 +32,7 @@ def style_of(name: str) -> tuple[str, int]:
 def effects(contents: RunContents) -> Section | None:
     """Main effects of optimizer and regularizer, and the best trial of each pair."""
     section = Section("Optimizers and regularizers")
-    known = contents.diagnosis.get("effects") or {}
+    known = contents.summary.get("effects") or {}
     pictures = [
         _effect(contents, name, values, known.get("metric"))
         for name in ("optimizer", "regularizer")
@@ -40,7 +40,10 @@ def effects(contents: RunContents) -> Section | None:
     ]
     if pictures:
         section.parts += [Paragraph(picture.finding) for picture in pictures]
-        text = "A main effect is the mean score with this value, over the values of all other settings that were swept."
+        text = (
+            "Main effects: the mean, over the other components, of the score of the best trial with this one. The "
+            "intervals are for comparisons with each other."
+        )
         section.parts.append(Paragraph(text, quiet=True))
     names = [{row[axis] for row in contents.ranked_rows} for axis in ("optimizer", "regularizer")]
     if max(map(len, names)) > 1:
@@ -50,7 +53,7 @@ def effects(contents: RunContents) -> Section | None:
 
 
 def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metric: str | None) -> Picture:
-    ordered = sorted(values, key=lambda value: -value["mean"] if not contents.smaller_is_better else value["mean"])
+    ordered = sorted(values, key=lambda value: contents.ranking_metric.cost(value["mean"]))
     halves = [(value["high"] - value["low"]) / 2 for value in ordered if value.get("low") is not None]
     places = decimals([value["mean"] for value in ordered], min(halves, default=0) or None)
     best, *others = ordered
@@ -190,7 +193,7 @@ def _draw_lost(panel: Panel, lost: Sequence[tuple[str, float]], names: Sequence[
 def _score_scale(contents: RunContents, values: Sequence[float]) -> Linear | Log:
     """Logarithmic for positive losses that differ by more than a factor of two, else linear."""
     finite = [value for value in values if math.isfinite(value)]
-    if not not contents.smaller_is_better and finite and min(finite) > 0 and max(finite) > 2 * min(finite):
+    if contents.smaller_is_better and finite and min(finite) > 0 and max(finite) > 2 * min(finite):
         return Log.around(finite)
     return Linear.around(finite)
 
@@ -273,24 +276,29 @@ def _curve(trial: TrialRecord, name: str) -> tuple[list[float], list[float]]:
 
 def hyperparameters(contents: RunContents) -> Section | None:
     """How much each hyperparameter distinguishes the best trials from the others, beside shuffled scores."""
-    shares = importance.shares(contents)
-    if not shares:
+    known = importance.importances(contents)
+    if not known:
         return None
-    names = list(shares)
     panel = Panel(
-        Linear(0, 1), Categories([short(name, 40) for name in names]), "share of the total importance",
-        height=ROW * len(names), notes=[f"{shares[name]:.2f}" for name in names],
+        Linear(0, 1), Categories([short(name, 40) for name in known]), "share of the total importance",
+        height=ROW * len(known), notes=[f"{item.share:.2f}" for item in known.values()],
+        keys=[Key("stands out", "", "bar"), Key("does not", "soft", "bar"), Key("shuffled scores", "grey", "point", 3)],
     )  # fmt: skip
-    for position, name in enumerate(names):
-        panel.bar(position, shares[name], text=f"{name}: {shares[name]:.2f}")
-    finding = f"{names[0]} distinguishes the best trials most, with a share of {shares[names[0]]:.2f}."
+    for position, (name, item) in enumerate(known.items()):
+        text = f"{name}: {item.share:.2f}; shuffled scores exceed {item.shuffled:.2f} in one of 20 cases"
+        panel.bar(position, item.share, "" if item.stands_out else "soft", text)
+        panel.points([item.shuffled], [position], "grey", 3, [text])
+    clear = [name for name, item in known.items() if item.stands_out]
+    finding = f"{listed(clear)} stand{'s' if len(clear) == 1 else ''} out." if clear else (
+        "Nothing stands out: shuffled scores give shares that are as large."
+    )  # fmt: skip
     text = (
-        "PED-ANOVA importances, from the trials that have a result, of the hyperparameters that every trial has. A "
-        "large value means that the hyperparameter distinguishes the best trials from the others."
+        "PED-ANOVA importances, from the trials that have a result, of the hyperparameters that every trial has: how "
+        "much a hyperparameter distinguishes the best trials from the others. The diamonds are what shuffled scores "
+        "exceed in one of 20 cases."
     )
-    picture = Picture(
-        "importance", "Importance of the hyperparameters that all trials have", finding, panel.svg(finding)
-    )
+    caption = "Importance of the hyperparameters that all trials have"
+    picture = Picture("importance", caption, finding, panel.svg(finding))
     return Section("Hyperparameter importance", [Pictures([picture]), Paragraph(text, quiet=True)])
 
 

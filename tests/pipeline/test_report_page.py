@@ -54,16 +54,12 @@ def test_the_verdict_is_first_and_compares_with_the_best_baseline(classes):
     run, page = classes
     summary = json.loads((run / "summary.json").read_text())
     verdict = page.paragraphs[1]
-    assert verdict.startswith(
-        "The best of 112 trials is adamw 0.003, none; on the test rows it has log loss 0.115 (95 % "
-    )
-    assert verdict.endswith("Of the baselines the best, gradient boosting, has log loss 0.120.")
+    assert verdict.startswith("The best of 112 trials is adamw 0.003, none; on the test rows it has loss 0.115 (95 % ")
+    assert verdict.endswith("Of the baselines the best, gradient boosting, has loss 0.120.")
     summary["baselines"]["linear"]["test"]["loss"] = 0.05
     (run / "summary.json").write_text(json.dumps(summary))
     assert (
-        page_of(run)
-        .paragraphs[1]
-        .startswith("A baseline is better than the best network: linear model, has log loss 0.05")
+        page_of(run).paragraphs[1].startswith("A baseline is better than the best network: linear model, has loss 0.05")
     )
     (run / "summary.json").write_text(json.dumps(summary | {"verdict": "It is good."}))
     assert page_of(run).paragraphs[1] == "It is good."
@@ -71,7 +67,7 @@ def test_the_verdict_is_first_and_compares_with_the_best_baseline(classes):
 
 def test_baselines_stand_among_the_trials_and_ties_have_a_sign(classes):
     best = next(table for table in classes[1].tables if table[0][0] == "rank")
-    scores = [float(row[best[0].index("log loss")]) for row in best[1:]]
+    scores = [float(row[best[0].index("loss")]) for row in best[1:]]
     assert scores == sorted(scores)
     assert [row[1] for row in best if row[1].startswith("baseline")] == [
         f"baseline: {name}" for name in ("gradient boosting", "linear model", "the mean")

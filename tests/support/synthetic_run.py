@@ -150,7 +150,8 @@ def _write_leaderboard(
         scores = {"train/loss": 0.8 * score, f"validation/{metric}": score}
         scores |= {f"validation/{name}": value - score / 10 for name, value in others.items()}
         if n_folds > 1:
-            scores |= {f"validation/{metric} std": 0.01, f"validation/{metric} 95% +-": 0.0123}
+            scores |= {f"validation/{metric} std": 0.01}
+            scores |= {f"validation/{metric} 95% low": score - 0.0123, f"validation/{metric} 95% high": score + 0.0123}
         rows.append(
             {
                 "rank": rank,
@@ -208,6 +209,24 @@ def _summary(
     rows: list[dict[str, Any]], trials: dict[str, Any], n_folds: int, metric: str, columns: list[str]
 ) -> dict[str, Any]:
     best, count = rows[0], len(trials)
+    effects = {
+        "metric": metric,
+        "optimizer": [
+            {
+                "value": name,
+                "mean": 0.12 + 0.004 * place,
+                "low": 0.11 + 0.004 * place,
+                "high": 0.13 + 0.004 * place,
+                "n": 16,
+                "tied": place < 3,
+            }
+            for place, name in enumerate(OPTIMIZERS)
+        ],
+        "regularizer": [
+            {"value": name, "mean": 0.13 + 0.001 * place, "low": 0.12, "high": 0.14, "n": 28, "tied": True}
+            for place, name in enumerate(REGULARIZERS)
+        ],
+    }
     metrics = [name.partition("/")[2] for name in best if name.startswith("validation/") and " " not in name]
     scores = {name: best[f"validation/{name}"] for name in metrics}
     lost = sum("diverged" in row["status"] for row in rows)
@@ -215,9 +234,10 @@ def _summary(
         "status": "finished",
         "trials": {"planned": count, "finished": count - lost, "stopped": 0, "diverged": lost, "failed": 0},
         "headline": metrics,
+        "effects": effects,
         "metric": {
             "name": metric,
-            "label": {"loss": "log loss"}.get(metric, "RMSE"),
+            "label": {"loss": "loss"}.get(metric, "RMSE"),
             "greater_is_better": False,
             "unit": "" if metric == "loss" else "target",
         },
@@ -343,27 +363,8 @@ def _diagnosis(
         "explained": (0.5 ** np.arange(1, 33)).tolist(),
         "pairs": [(random.normal(size=64).tolist(), random.normal(size=64).tolist()) for _ in range(6)],
     }
-    effects = {
-        "metric": metric,
-        "optimizer": [
-            {
-                "value": name,
-                "mean": 0.12 + 0.004 * place,
-                "low": 0.11 + 0.004 * place,
-                "high": 0.13 + 0.004 * place,
-                "n": 16,
-                "tied": place < 3,
-            }
-            for place, name in enumerate(OPTIMIZERS)
-        ],
-        "regularizer": [
-            {"value": name, "mean": 0.13 + 0.001 * place, "low": 0.12, "high": 0.14, "n": 28, "tied": True}
-            for place, name in enumerate(REGULARIZERS)
-        ],
-    }
     diagnosis: dict[str, Any] = {
         "reduction": reduction,
-        "effects": effects,
         "mistakes": mistakes,
         "columns": {"importance": importance, "metric": metric, "n_rows": 800, "dependence": dependence},
         "norms": {"layers": ["40 to 64", "64 to 30"], "weights": [3.1, 2.2], "gradients": [0.01, 0.002]},
