@@ -10,7 +10,6 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from nncore.information import both_classes, require_match
 from nncore.kernels.backend import Array
@@ -397,40 +396,6 @@ def debiased_calibration_error(p: Array, t: Array, n_bins: int = 15, weights: Ar
         total += float(np.abs(((random.random(len(p)) < chance) - confidence) @ in_bin).sum())
     bias = total / draws - float(np.abs(shrunk).sum())
     return max(0.0, float(np.abs(deviation).sum()) - bias)
-
-
-def with_temperature(z: Array, temperature: ArrayLike) -> Array:
-    """Return z / T, in the dtype of z: softer probabilities for T > 1, sharper ones for T < 1.
-
-    Parameters
-    ----------
-    z : array (K, N, O)
-        Outputs before the softmax.
-    temperature : float or array (K,), > 0
-        NaN, which `fit_temperature` returns for a network that has diverged, gives NaN.
-
-    Raises
-    ------
-    ValueError
-        Naming argument, value, rule and network.
-
-    Notes
-    -----
-    No two outputs change their order, so that the most probable class stays the same (two outputs that differ in the
-    last bit alone may become equal).
-    """
-    shape = np.shape(temperature)
-    if shape not in ((), (len(z),)):
-        raise ValueError(
-            f"temperature must be one number, or one for each of {len(z)} networks, but its shape is {shape}"
-        )
-    divisor = np.empty_like(z[:, 0, 0])
-    divisor[...] = temperature
-    is_illegal = (divisor <= 0) | np.isinf(divisor)
-    if is_illegal.any():
-        k = int(is_illegal.argmax())
-        raise ValueError(f"temperature must be > 0 and finite, but network {k} of {len(z)} has {divisor[k]}")
-    return z / divisor[:, None, None]
 
 
 def _softmax_inputs(z: Array) -> Array:

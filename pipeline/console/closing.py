@@ -63,7 +63,10 @@ def _adjustment_lines(summary: dict[str, Any]) -> dict[str, str]:
     if threshold and threshold["value"] != 0.5:
         metric = threshold["metric"]
         before, after = (number(metric, threshold[f"score_{when}"]) for when in ("before", "after"))
-        lines["threshold"] = f"{threshold['value']:.3f}: {label(metric)} {after} instead of {before} on validation rows"
+        gain = f"{label(metric)} {after} instead of {before} on validation rows"
+        lines["threshold"] = (
+            f"{threshold['value']:.3f}: {gain}; the test scores are at it, the validation scores at 0.5"
+        )
     if intervals and intervals["half_width"] is None:
         lines["intervals"] = f"none: {intervals['notes'][0]}"
     elif intervals:

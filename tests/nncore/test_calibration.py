@@ -9,6 +9,7 @@ from scipy.special import expit, log_expit, log_softmax, logit, softmax
 from sklearn.calibration import _SigmoidCalibration, calibration_curve
 
 from nncore.calibration import (
+    Calibration,
     choose_calibration,
     cross_fitting_parts,
     debiased_calibration_error,
@@ -18,7 +19,6 @@ from nncore.calibration import (
     fit_temperature,
     log_losses,
     reliability,
-    with_temperature,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -114,7 +114,6 @@ def test_a_network_of_nan_has_no_calibration_and_changes_no_other_network():
     t = T.copy()
     t[1, 0, 0] = np.nan
     np.testing.assert_array_equal(np.isnan(fit_temperature(Z, t)), [False, True, False])
-    np.testing.assert_array_equal(np.isnan(with_temperature(Z, temperatures)).all(axis=(1, 2)), [False, True, False])
 
 
 def minimiser(loss):
@@ -321,7 +320,7 @@ def test_temperature_improves_calibration():
     random = np.random.default_rng(2)
     z = random.normal(scale=2, size=(1, 20_000, 4))
     t = one_hot(softmax(z / 3.5, axis=2), random)
-    mended = softmax(with_temperature(z, fit_temperature(z, t)), axis=2)
+    mended = softmax(Calibration(1 / fit_temperature(z, t)[0])(z), axis=2)
     assert expected_calibration_error(softmax(z, axis=2), t) > 0.2
     assert expected_calibration_error(mended, t) < 0.02
 
@@ -331,9 +330,8 @@ def test_float32_outputs_have_a_float64_temperature():
     temperatures = fit_temperature(z, T.astype("float32"))
     assert temperatures.dtype == "float64"
     np.testing.assert_array_equal(temperatures, fit_temperature(z.astype("float64"), T))
-    assert with_temperature(z, temperatures).dtype == "float32"
-    np.testing.assert_allclose(with_temperature(Z, 2), np.ldexp(Z, -1), rtol=0)
-    np.testing.assert_array_equal(with_temperature(Z, [1, 2, 4])[2], np.ldexp(Z[2], -2))
+    assert Calibration(1 / 3, 0.1)(z).dtype == "float32"
+    np.testing.assert_array_equal(Calibration(0.25)(Z), np.ldexp(Z, -2))
 
 
 def test_the_layout_in_memory_does_not_matter():
@@ -370,7 +368,7 @@ def test_law_1_a_network_alone_is_bit_equal_to_one_in_a_stack(size, scale, dtype
         lambda p, t: reliability(p, t, 5).accuracy: (p, dtype),
         lambda p, t: reliability(p, t, 5).counts: (p, "int64"),
         fit_temperature: (z, "float64"),
-        lambda z, t: with_temperature(z, 1.7): (z, dtype),
+        lambda z, t: Calibration(1 / 1.7)(z): (z, dtype),
     }
     for function, (given_, its_dtype) in functions.items():
         together = function(given_, t)
@@ -388,12 +386,11 @@ def test_law_1_a_network_alone_is_bit_equal_to_one_in_a_stack(size, scale, dtype
 @given(size=sizes, scale=st.sampled_from([0.01, 1, 30]), temperature=st.floats(1e-2, 1e2))
 def test_law_temperature_keeps_the_most_probable_class(size, scale, temperature):
     z, _, _ = drawn(size, scale, "float32")
-    cooled = with_temperature(z, temperature)
+    cooled = Calibration(1 / temperature)(z)
     np.testing.assert_array_equal(
         np.take_along_axis(cooled, z.argmax(axis=2)[:, :, None], 2)[:, :, 0], cooled.max(axis=2)
     )
     np.testing.assert_array_equal(np.sign(cooled), np.sign(z))
-    np.testing.assert_array_equal(with_temperature(Z, fit_temperature(Z, T)).argmax(axis=2), Z.argmax(axis=2))
 
 
 @settings(max_examples=60, deadline=None)
@@ -427,11 +424,6 @@ def test_illegal_arguments():
     np.testing.assert_array_equal(
         reliability((1 + 1e-6) * T, T, 2).counts, [[0, 400]] * 3
     )  # rounding errors are accepted
-    for illegal, k in ((0, 0), ([1, 2, -1], 2), ([1, np.inf, 1], 1)):
-        with pytest.raises(ValueError, match=f"temperature must be > 0 and finite, but network {k} of 3 has"):
-            with_temperature(Z, illegal)
-    with pytest.raises(ValueError, match=r"one for each of 3 networks, but its shape is \(2,\)"):
-        with_temperature(Z, [1, 2])
 
 
 @pytest.mark.parametrize(("n_rows", "classes", "plain"), [(30, 2, 0.1), (360, 2, 0.04), (360, 10, 0.05)])

@@ -298,7 +298,6 @@ def test_arrays_on_a_gpu_stay_there(outputs):
         (calibration.expected_calibration_error, p, t),
         (lambda p, t: calibration.reliability(p, t).confidence, p, t),
         (calibration.fit_temperature, np.log(p), t),
-        (calibration.with_temperature, np.log(p), np.array([0.2, 1, 3.5])),
     ]
     for function, *arrays in calls:
         actual = function(*map(GpuArray, arrays))
