@@ -1,6 +1,7 @@
 """The metrics that fit a task, in the order in which people read them, and the scores of predictions by them."""
 
 import inspect
+import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from math import inf, isnan
@@ -138,6 +139,12 @@ def greater_is_better(name: str) -> bool:
     return bool(metric) and _built(metric).greater_is_better
 
 
+def unit(name: str) -> str:
+    """The unit of a score: "target" for that of the target, "share", or ""."""
+    metric, _ = _parts(name)
+    return _built(metric).unit if metric else ""
+
+
 def _parts(name: str) -> tuple[str, str]:
     """The metric of a score, "" if it is none of nncore's, and the target of which it is the score, or ""."""
     if name in metric_names():
@@ -234,13 +241,14 @@ def in_words(
     names : sequence of str, optional
         Which of them to show, see `present`; all by default.
     intervals : mapping of str to (float, float), optional
-        The lower and the upper end of the 95 % interval of some of them.
+        The lower and the upper end of the 95 % interval of some of them, shown to two digits of its width.
     """
     shown = scores if names is None else present(names, scores)
     texts = {name: f"{label(name)} {number(name, scores[name])}" for name in shown}
     for name, (low, high) in (intervals or {}).items():
         if name in texts:
-            texts[name] += f" (95 % interval {number(name, low)} to {number(name, high)})"
+            decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 4
+            texts[name] += f" (95 % interval {low:,.{decimals}f} to {high:,.{decimals}f})"
     return ", ".join(texts.values())
 
 

@@ -26,8 +26,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     n, ensemble = best["networks"], summary["ensemble"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
     names = summary["headline"]
-    baselines = baseline_lines(summary)
-    lines = {name: text for name, text in baselines.items() if name == "baseline"}  # first, as it matters most
+    lines = {"verdict": summary["verdict"]} if summary["verdict"] else {}
     lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
     if corrected := best["corrected"]:
         shown = in_words({corrected["metric"]: corrected["value"]})
@@ -42,7 +41,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         n_members = len(ensemble["networks"])
         who = f"{n_members} networks" if n_members > 1 else "1 network"
         lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
-    lines |= baselines
+    lines |= baseline_lines(summary)
     if line := columns_line(summary):
         lines["columns"] = line
     lines |= _adjustment_lines(summary)
@@ -91,6 +90,8 @@ def print_tracked(console: Console, summary: dict[str, Any], view_command: str |
         address = view_address(server, tracked["experiment_id"], tracked["view"], summary["run_id"])
         lines["then open" if view_command else "MLflow UI"] = address
     _print(console, lines)
+    for place, sentence in enumerate(summary["advice"] or ()):
+        _print(console, {"" if place else "next": sentence})
 
 
 def print_model(console: Console, model: dict[str, Any], folder: Path) -> None:

@@ -87,6 +87,10 @@ class Finalizer:
         scores = [self._test(self.model(network)) for network in champion.networks]
         return [self._context.executor.fetch(score) for score in scores]
 
+    def n_test_rows(self) -> int:
+        """Return the number of test rows."""
+        return int(self._context.executor.fetch(self._submit(len, self._data.test)))
+
     def ensemble(self, ranking: Ranking) -> SelectedEnsemble:
         """Select the networks that predict best together on the validation rows of the first fold, and test them."""
         candidates = self._candidates(ranking)

@@ -30,7 +30,14 @@ from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import network_factory
-from pipeline.driver.summary import best_summary, effects_summary, repeated_message, sweep_summary, work_summary
+from pipeline.driver.summary import (
+    best_summary,
+    conclusions,
+    effects_summary,
+    repeated_message,
+    sweep_summary,
+    work_summary,
+)
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
@@ -111,6 +118,9 @@ def _run_stages(context: RunContext, warning: str) -> None:
     ranking = _select(context, engine, finalizer)
     model = _evaluate_and_publish(context, finalizer, trainer, ranking)
     baselines.tested(run_folder.summary["baselines"] or {}, model, metrics.selected)
+    run_folder.summary |= conclusions(
+        context.settings, data.card, data.n_folds, engine.records, ranking, run_folder.summary
+    )
     run_folder.write_summary()
     output.champion(run_folder.summary, run_folder.folder)
 
@@ -219,6 +229,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     adjustment = finalizer.calibrate(champion)
     ensemble = finalizer.ensemble(ranking) if select.ensemble else None
     best = run_folder.summary["best"] = best_summary(ranking, finalizer.test_scores(champion))
+    best["n_test_rows"] = finalizer.n_test_rows()
     best["test_intervals"] = finalizer.test_intervals(finalizer.model(champion.networks[0]))
     run_folder.summary["effects"] = effects_summary(ranking)
     run_folder.summary["ensemble"] = ensemble and ensemble.summary

@@ -4,6 +4,9 @@ from collections.abc import Collection
 from statistics import fmean, stdev
 from typing import Any
 
+from pipeline.components.types import DataCard
+from pipeline.config.schema import Settings
+from pipeline.engine.conclusions import Facts, advice, verdict
 from pipeline.engine.ranking import Ranking, tie_sentence
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
@@ -104,6 +107,48 @@ def effects_summary(ranking: Ranking) -> dict[str, Any] | None:
     """How good each optimizer and each regularizer is, best first; None where they cannot be compared."""
     effects = {axis: [effect._asdict() for effect in found] for axis, found in ranking.assessment.effects.items()}
     return {"metric": ranking.metric.removeprefix("validation/"), **effects} if effects else None
+
+
+def conclusions(
+    settings: Settings, card: DataCard, n_folds: int, records: SweepRecords, ranking: Ranking, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """The verdict on a run, and advice on what to try next; see `pipeline.engine.conclusions`.
+
+    Parameters
+    ----------
+    settings : Settings
+    card : DataCard
+    n_folds : int
+    records : SweepRecords
+    ranking : Ranking
+    summary : dict
+        With the champion, the ensemble and the baselines.
+    """
+    training, champion = settings.training, ranking.champion
+    facts = Facts(
+        summary=summary,
+        card=card,
+        ranked=ranking.trials,
+        tied=ranking.tied,
+        diverged=[trial for trial in records.trials.values() if trial.diverged],
+        champion=champion,
+        decisions=settings.space.decisions,
+        metric=ranking.metric.removeprefix("validation/"),
+        n_folds=n_folds,
+        n_seeds=training.seeds,
+        n_validation=summary["best"]["n_rows"],
+        can_fold=hasattr(settings.split, "folds"),
+        epochs=training.epochs,
+        schedule=champion.parameters.get("training.schedule", training.schedule.short_name),
+        regularizers=[regularizer.short_name for regularizer in training.regularizers.values()],
+        dropped=getattr(settings.data, "drop", ()),
+        balanced=getattr(settings.prepare, "class_weights", "none") != "none",
+        publish=settings.select.publish,
+    )
+    return {
+        "verdict": verdict(summary, champion.labels, card["targets"], settings.select.publish),
+        "advice": advice(facts),
+    }
 
 
 def _counts(records: Collection[NetworkRecord | TrialRecord]) -> dict[str, int]:

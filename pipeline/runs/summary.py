@@ -40,6 +40,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
             None where they cannot be compared.
         importance : of the ten most important columns: column, mean, low, high, metric.
+        verdict : what the run came to, in a sentence.
+        advice : what to try next, as sentences that end with overrides.
         data_warnings : what about the data should make a person look twice, as texts.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -65,6 +67,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "threshold": None,
         "intervals": None,
         "effects": None,
+        "verdict": None,
+        "advice": None,
         "data_warnings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

@@ -19,6 +19,7 @@ from nncore.inference.model import ClassDecoder
 from nncore.inference.table import Column, Table, matrix_table
 from pipeline.components.types import Development, Fold, RawRows
 from pipeline.console.baselines import baseline_lines
+from pipeline.engine.conclusions import beaten_by
 from pipeline.stages.baselines import QuickBaselines, compare_with_model, fit_baseline, raw_numbers, score_baseline
 
 N = 300
@@ -209,8 +210,8 @@ def test_the_summary_and_the_terminal_show_them(sweep):
     assert linear["test"]["loss"] < summary["best"]["test"]["loss"]  # after one epoch
     own, better = summary["best"]["test"]["loss"], min(b["test"]["loss"] for b in summary["baselines"].values())
     lines = printed.splitlines()
-    (first,) = [number for number, line in enumerate(lines) if line.startswith("baseline  ")]
-    assert f"is better on the test rows: log loss {better:.4g} against {own:.4g}" in lines[first]
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("verdict  ")]
+    assert f"scores better on the test rows, log loss {better:.4g} against {own:.4g}" in lines[first]
     assert lines[first + 1].startswith("champion")
     assert any(
         "logistic regression" in line and f"{linear['validation']['loss']:.4f}" in line for line in lines[:first]
@@ -238,20 +239,20 @@ def test_one_that_fails_is_a_warning(tmp_path, monkeypatch, capsys):
     assert "warning: there is no baseline logistic regression (ArithmeticError: no linear)" in errors
 
 
-def test_the_sentence_is_in_the_direction_of_the_metric():
+def test_the_comparison_is_in_the_direction_of_the_metric():
     metric = {"name": "r2", "label": "R2", "greater_is_better": True}
     for other, low, high, n, doubt in (
         (0.6, 0.02, 0.2, 90, ""),
-        (0.6, -0.05, 0.2, 90, "; the difference may be chance"),
-        (0.6, None, None, 36, "; on 36 rows that may be chance"),
+        (0.6, -0.05, 0.2, 90, "the difference may be chance"),
+        (0.6, None, None, 36, "on 36 rows that may be chance"),
     ):
         comparison = {"metric": "r2", "model": 0.5, "baseline": other, "low": low, "high": high, "n_rows": n}
         of_linear = {"label": "ridge regression", "comparison": comparison}
         summary = {"metric": metric, "baselines": {"linear": of_linear}}
-        lines = baseline_lines(summary)
-        assert lines["baseline"] == f"ridge regression is better on the test rows: R2 0.600 against 0.500{doubt}"
+        assert beaten_by(summary) == ("linear", "ridge regression", "r2", "R2", 0.6, 0.5, doubt)
         of_linear["comparison"] = comparison | {"baseline": 0.4}
         assert baseline_lines(summary) == {"baselines": "test R2: ridge regression 0.400"}
+        assert beaten_by(summary) is None
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_multirun_runs_every_combination_each_with_its_own_timings(tmp_path, mon
         dispatch(["-m", "reduce=none,pca,autoencoder", "seed=0,1", *LOCAL, "reduce.n_components=5"], time.monotonic())
     assert list(tmp_path.iterdir()) == []
     completed = run_command(tmp_path, "-m", "data=glob(d*)", "seed=0,1", *LOCAL, *FEW)
-    assert completed.stdout.count("champion ") == 4  # digits and diabetes
+    assert completed.stdout.count("\nchampion ") == 4  # digits and diabetes
     assert completed.stderr == ""
     summaries = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/summary.json")]
     assert len({summary["digest"] for summary in summaries}) == len(summaries) == 4
