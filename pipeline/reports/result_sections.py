@@ -42,10 +42,13 @@ def _compared(contents: RunContents, sentence: str, name: str) -> str:
     choose = max if contents.is_greater_better(name) else min
     baseline, own = choose(baselines, key=lambda value: value["test"][name]), contents.summary["best"]["test"][name]
     score, interval = baseline["test"][name], (contents.summary["best"].get("test_intervals") or {}).get(name)
-    compared = f"{baseline['label']}, has {contents.label(name)} {number(score, _places(own, interval))}"
+    has = f"has {contents.label(name)} {number(score, _places(own, interval))}"
+    compared = baseline.get("comparison") or {}
+    if compared.get("low") is not None and compared["low"] <= 0 <= compared["high"]:
+        has += "; the difference may be chance"
     if score != own and choose(score, own) == score:
-        return f"A baseline is better than the best network: {compared}. {sentence}"
-    return f"{sentence} Of the baselines the best, {compared}."
+        return f"A baseline is better than the best network: {baseline['label']} {has}. {sentence}"
+    return f"{sentence} Of the baselines the best, {baseline['label']}, {has}."
 
 
 def _places(value: float, interval: Sequence[float] | None) -> int:

@@ -220,6 +220,12 @@ def test_the_parents_page_shows_the_report(browser, experiment, tracked, report)
     assert "momentum" in browser.find("//body").text
 
 
+def test_the_parents_page_shows_the_plots(browser, experiment, tracked):
+    browser.open(f"{experiment}/{tracked['run_id']}/artifacts/plots/heat_map.svg")
+    script = "return [...document.images].map(image => image.src.startsWith('blob:') ? image.naturalWidth : 0)"
+    assert browser.until(lambda: [width for width in browser.driver.execute_script(script) if width > 200])
+
+
 def test_the_report_needs_no_other_file_or_server(browser, report):
     browser.open(report.as_uri())
     assert browser.find("//h1").text

@@ -59,7 +59,7 @@ def test_the_verdict_is_first_and_compares_with_the_best_baseline(classes):
     summary["baselines"]["linear"]["test"]["loss"] = 0.05
     (run / "summary.json").write_text(json.dumps(summary))
     assert (
-        page_of(run).paragraphs[1].startswith("A baseline is better than the best network: linear model, has loss 0.05")
+        page_of(run).paragraphs[1].startswith("A baseline is better than the best network: linear model has loss 0.05")
     )
     (run / "summary.json").write_text(json.dumps(summary | {"verdict": "It is good."}))
     assert page_of(run).paragraphs[1] == "It is good."

@@ -50,6 +50,13 @@ class Browser:
         self.logged("browser"), self.logged("performance")
         self.driver.get(address)
 
+    def show_as(self, width: int, scheme: str = "light", media: str = "screen") -> None:
+        """Show pages in a window of so many pixels, in a colour scheme (light or dark), on a screen or as printed."""
+        size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
     def until(self, condition: Callable[[], Any]) -> Any:
         """Wait until the condition holds and return its value; elements may disappear while a page is redrawn."""
         wait = WebDriverWait(self.driver, SECONDS, 0.3, (WebDriverException, AssertionError))
