@@ -81,7 +81,9 @@ class RunContents:
     def validation_metrics(self) -> list[str]:
         """The metrics of validation rows in the leaderboard, that of the ranking first."""
         known = [name.partition("/")[2] for name in (self.leaderboard or [{}])[0] if METRIC_COLUMN.fullmatch(name)]
-        return list(dict.fromkeys([self.metric_name, *self.headline(known), *known]))
+        is_log_loss = self.metric_name == LOSS and "log_loss" in known  # the loss of classifiers is one
+        names = dict.fromkeys([self.metric_name, *self.headline(known), *known])
+        return [name for name in names if not (is_log_loss and name == "log_loss")]
 
     def is_greater_better(self, name: str) -> bool:
         """Whether greater values of a score are better."""

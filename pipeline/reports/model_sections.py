@@ -19,7 +19,7 @@ from pipeline.reports.svg import (
     text_width,
 )
 from pipeline.reports.sweep_sections import ROW, bars
-from pipeline.reports.words import counted, decimals, listed, number, short, value_text
+from pipeline.reports.words import counted, decimals, listed, number, sentence, short, value_text
 
 MOST_NUMBERS = 14  # classes up to which cells have numbers, and the axes names
 MOST_CLASSES = 60  # of a confusion matrix; more are a table
@@ -66,10 +66,10 @@ def _importances(importances: Sequence[Diagnosis], metric: str) -> Picture:
         text = f"{item['column']}: {number(item['mean'], places)}"
         panel.bar(position, item["mean"], "soft" if item["low"] <= 0 else "", text)
         panel.interval(position, item["low"], item["high"])
-    unclear = len(importances) - len(clear)
-    finding = f"{listed(clear, 5)} matter{'s' if len(clear) == 1 else ''} most." if clear else "No column stands out."
-    if clear and unclear:
-        finding += f" Of {counted(unclear, 'column')} the interval includes 0 (pale bars)."
+    finding = f"{listed(clear[:4])} matter{'s' if len(clear) == 1 else ''} most." if clear else "No column stands out."
+    if clear and len(clear) < len(importances):
+        finding += f" The intervals of {len(clear):,} of {counted(len(importances), 'column')} do not include 0; "
+        finding += "the bars of the others are pale."
     return Picture("columns", "Permutation importance of the columns", finding, panel.svg(finding))
 
 
@@ -244,65 +244,80 @@ def _class_table(test: Diagnosis) -> Details:
 def calibration(contents: RunContents) -> Section | None:
     """Whether probabilities can be believed, before and after the calibration."""
     test, known = contents.diagnosis.get("test") or {}, contents.diagnosis.get("calibration") or {}
+    chosen = contents.summary.get("calibration") or {}
     before, after = known.get("before") or test.get("reliability"), known.get("after")
     if not before:
         return None
-    section, chosen = Section("Calibration"), contents.summary.get("calibration")
-    finding = _calibration_words(chosen, test.get("calibration_error"))
-    section.parts.append(Pictures([_reliability(before, after, finding), _confidences(after or before)]))
-    text = "Points below the dashed line are overconfident: the model is right less often than it says."
+    rows = "validation rows" if known.get("before") else "test rows"
+    series = [(before, "before", "grey", 1), (after, "after", "", 0)] if after and chosen.get("applied") else []
+    series = series or [(before, "champion", "", 0)]
+    section, finding = Section("Calibration"), _calibration_words(chosen, test)
+    section.parts.append(Pictures([_reliability(series, rows, finding), _confidences(series[-1][0], rows)]))
+    text = (
+        "Below the dashed line the model is right less often than it says: it is overconfident. The error bars are "
+        "95 % intervals of the accuracy (Wilson)."
+    )
     section.parts.append(Paragraph(text, quiet=True))
     return section
 
 
-def _calibration_words(chosen: Diagnosis | None, error: float | None) -> str:
-    if not chosen:
-        return (
-            f"The expected calibration error on the test rows is {error:.3f}." if error is not None else "Calibration."
+def _calibration_words(chosen: Diagnosis, test: Diagnosis) -> str:
+    """What the calibration changed, and how well the probabilities of the test rows are calibrated."""
+    sentences = []
+    if chosen.get("applied"):
+        before, after = chosen["log_loss_before"], chosen["log_loss_after"]
+        errors = [number(chosen[f"calibration_error_{when}"], 3) for when in ("before", "after")]
+        places = decimals([before, after])
+        sentences.append(
+            f"{sentence(chosen['method'])} calibration is applied: on validation rows the log loss is "
+            f"{number(after, places)} with it and {number(before, places)} without, the calibration error {errors[1]} "
+            f"and {errors[0]}."
         )
-    before, after = chosen["log_loss_before"], chosen["log_loss_after"]
-    errors = chosen["calibration_error_before"], chosen["calibration_error_after"]
-    places = decimals([before, after])
-    what = f"{chosen['method']} calibration " + (
-        "was applied" if chosen["applied"] else "did not help and was not applied"
-    )
-    text = (
-        f"{what[:1].upper()}{what[1:]}: log loss {number(before, places)} before and {number(after, places)} after, "
-        f"calibration error {number(errors[0], 3)} and {number(errors[1], 3)}"
-    )
+    elif chosen:
+        error = number(chosen["calibration_error_before"], 3)
+        sentences.append(f"No calibration is applied, as none clearly helps; the calibration error is {error}.")
+    elif test.get("calibration_error") is not None:
+        sentences.append(f"The calibration error on the test rows is {test['calibration_error']:.3f}.")
     if chosen.get("expected_if_perfect") is not None:
-        text += f"; a perfectly calibrated model would read {number(chosen['expected_if_perfect'], 3)} on so many rows"
-    return f"{text}."
+        sentences.append(f"Perfect probabilities read {number(chosen['expected_if_perfect'], 3)} on so many rows.")
+    return " ".join(sentences)
 
 
-def _reliability(before: Diagnosis, after: Diagnosis | None, finding: str) -> Picture:
+def _reliability(series: Sequence[tuple[Diagnosis, str, str, int]], rows: str, finding: str) -> Picture:
     keys = [Key("perfect calibration", "grey", "line", 1)]
-    keys += [Key("before", "grey", "point", 1), Key("after", "", "point")] if after else [Key("champion", "", "point")]
+    keys += [Key(name, classes, "point", style) for _, name, classes, style in series]
     panel = Panel(Linear(0, 1), Linear(0, 1), "mean probability of the predicted class", "accuracy", 240, keys=keys)
     panel.line([0, 1], [0, 1], "grey thin", 1)
-    for bins, classes, style in ((before, "grey", 1), (after, "", 0)) if after else ((before, "", 0),):
-        assert bins is not None
-        pairs = [
-            (x, y, n)
-            for x, y, n in zip(bins["confidence"], bins["accuracy"], bins["counts"], strict=True)
-            if x is not None
-        ]
-        xs, ys = [x for x, _, _ in pairs], [y for _, y, _ in pairs]
+    for bins, name, classes, style in series:
+        known = [bin_ for bin_ in zip(bins["confidence"], bins["accuracy"], bins["counts"], strict=True) if bin_[2]]
+        xs, ys = [x for x, _, _ in known], [y for _, y, _ in known]
+        if name != "before":
+            for x, y, n in known:
+                panel.upright_interval(x, *wilson(y, n), classes)
         panel.line(xs, ys, classes)
-        texts = [f"probability {x:.2f}, accuracy {y:.2f}: {counted(int(n), 'row')}" for x, y, n in pairs]
+        texts = [f"probability {x:.2f}, accuracy {y:.2f}: {counted(int(n), 'row')}" for x, y, n in known]
         panel.points(xs, ys, classes, style, texts)
-    return Picture("reliability", "Reliability: accuracy by predicted probability", finding, panel.svg(finding))
+    return Picture(
+        "reliability", f"Reliability: accuracy by predicted probability on {rows}", finding, panel.svg(finding)
+    )
 
 
-def _confidences(bins: Diagnosis) -> Picture:
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """The 95 % confidence interval of a probability, from the share of n cases (Wilson 1927)."""
+    z2 = 1.959964**2
+    middle, half = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n)))
+    return max(0.0, (middle - half) / (1 + z2 / n)), min(1.0, (middle + half) / (1 + z2 / n))
+
+
+def _confidences(bins: Diagnosis, rows: str) -> Picture:
     counts = [int(n or 0) for n in bins["counts"]]
     n = len(counts)
-    panel = Panel(Linear(0, 1), Linear(0, max(counts) * 1.05 or 1), "probability of the predicted class", "rows", 240)
+    panel = Panel(Linear(0, 1), Linear(0, max(counts) * 1.05 or 1), "probability of the predicted class", rows, 240)
     for place, count in enumerate(counts):
         panel.column(place / n, (place + 1) / n, count, text=f"{place / n:.1f} to {(place + 1) / n:.1f}: {count:,}")
     sure = counts[-1] / max(sum(counts), 1)
     finding = f"{sure:.0%} of the rows are predicted with a probability above {1 - 1 / n:g}."
-    return Picture("confidences", "Rows by predicted probability", finding, panel.svg(finding))
+    return Picture("confidences", f"{sentence(rows)} by predicted probability", finding, panel.svg(finding))
 
 
 def residuals(contents: RunContents) -> Section | None:

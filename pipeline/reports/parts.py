@@ -100,11 +100,6 @@ class Picture:
     svg: str
     told: bool = True
 
-    @property
-    def heading(self) -> str:
-        """The caption, with a capital letter."""
-        return self.caption[:1].upper() + self.caption[1:]
-
 
 @dataclass(frozen=True)
 class Pictures:

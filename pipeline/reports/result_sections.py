@@ -25,7 +25,7 @@ def verdict(contents: RunContents) -> str:
     names = contents.headline(test)[:MOST_METRICS]
     for name in names:
         places = _places(test[name], intervals.get(name))
-        interval = span(intervals.get(name), places)
+        interval = span(intervals.get(name), places) if name == names[0] else ""
         text = f"{contents.label(name)} {number(test[name], places)}"
         shown.append(f"{text} (95 % interval {interval})" if interval else text)
     label = contents.trials[best["trial"]].label if best["trial"] in contents.trials else f"trial {best['trial']}"
@@ -116,6 +116,7 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
                 {name: _ends(score) for name, score in validation.items()})]  # fmt: skip
     if corrected:
         name = corrected["metric"].rpartition("/")[2]
+        name = "log_loss" if name == LOSS and LOSS not in names else name
         rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, {}))
     rows.append(row("test", tests, intervals))
     if ensemble:
@@ -152,7 +153,7 @@ def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
             "and the choice of the epoch add is not corrected."
         )
     if text := best.get("tied_sentence"):
-        yield str(text)
+        yield f"{str(text).rstrip('.')}."
     elif best.get("tied"):
         trials = counted(best["tied"], "trial")
         yield f"{trials} cannot be told apart from the best; they are marked {EQUAL} in the leaderboard."

@@ -288,6 +288,11 @@ class Panel:
         path = f"M{x:.1f} {y - 4:.1f}v8M{x:.1f} {y:.1f}H{end:.1f}M{end:.1f} {y - 4:.1f}v8"
         self.add(element("path", class_=f"error {classes}".strip(), d=path))
 
+    def upright_interval(self, place: float, low: float, high: float, classes: str = "") -> None:
+        """Draw an upright error bar."""
+        x, y, end = self.px(place), self.py(low), self.py(high)
+        self.add(element("path", class_=f"error thin {classes}".strip(), d=f"M{x:.1f} {y:.1f}V{end:.1f}"))
+
     def bar(self, number: int, value: float, classes: str = "", text: str = "", thickness: float = 0.62) -> None:
         """Draw a horizontal bar from 0, or from the edge, in the row of a category."""
         assert isinstance(self.y, Categories)

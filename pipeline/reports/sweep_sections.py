@@ -10,7 +10,7 @@ from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Paragraph, Picture, Pictures, Section
 from pipeline.reports.result_sections import EQUAL, cost
 from pipeline.reports.svg import SHAPES, Categories, Key, Linear, Log, Panel, element, text_width, title
-from pipeline.reports.words import counted, decimals, listed, number, short, span
+from pipeline.reports.words import counted, decimals, listed, number, sentence, short, span
 from pipeline.runs.records import TrialRecord
 
 N_COLOURS = 8  # of plot.css
@@ -54,8 +54,8 @@ def effects(contents: RunContents) -> Section | None:
 
 def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metric: str | None) -> Picture:
     ordered = sorted(values, key=lambda value: contents.ranking_metric.cost(value["mean"]))
-    halves = [(value["high"] - value["low"]) / 2 for value in ordered if value.get("low") is not None]
-    places = decimals([value["mean"] for value in ordered], min(halves, default=0) or None)
+    halves = sorted((value["high"] - value["low"]) / 2 for value in ordered if value.get("low") is not None)
+    places = decimals([value["mean"] for value in ordered], halves[len(halves) // 2] if halves else None)
     best, *others = ordered
     tied = [value for value in others if value.get("tied")]
     worse = [value for value in others if not value.get("tied")]
@@ -177,7 +177,7 @@ def rates(contents: RunContents) -> Section | None:
     finding = f"Best rate: {listed([f'{name} {rate:g}' for name, rate in bests.items()], 12)}."
     if lost:
         finding += f" {counted(len(lost), 'trial')} diverged."
-    caption = f"{contents.label(contents.metric)} by learning rate; lines connect the best trials of an optimizer"
+    caption = sentence(f"{contents.label(contents.metric)} by learning rate; lines connect an optimizer's best trials")
     return Section("Learning rates", [Pictures([Picture("learning_rates", caption, finding, panel.svg(finding))])])
 
 
@@ -260,7 +260,7 @@ def _curves_by_optimizer(contents: RunContents, best: Mapping[str, str]) -> Pict
     places = decimals(list(scores.values()))
     order = [f"{name} {number(scores[key], places)}" for name, key in best.items()]
     finding = f"The best trial of each optimizer, best first: {listed(order, MOST_LINES)}."
-    caption = f"{contents.label(contents.metric)} by epoch of each optimizer's best trial"
+    caption = sentence(f"{contents.label(contents.metric)} by epoch of each optimizer's best trial")
     return Picture("curves_by_optimizer", caption, finding, panel.svg(finding))
 
 
@@ -289,13 +289,14 @@ def hyperparameters(contents: RunContents) -> Section | None:
         panel.bar(position, item.share, "" if item.stands_out else "soft", text)
         panel.points([item.shuffled], [position], "grey", 3, [text])
     clear = [name for name, item in known.items() if item.stands_out]
-    finding = f"{listed(clear)} stand{'s' if len(clear) == 1 else ''} out." if clear else (
+    finding = f"{sentence(listed(clear))} stand{'s' if len(clear) == 1 else ''} out." if clear else (
         "Nothing stands out: shuffled scores give shares that are as large."
     )  # fmt: skip
     text = (
         "PED-ANOVA importances, from the trials that have a result, of the hyperparameters that every trial has: how "
         "much a hyperparameter distinguishes the best trials from the others. The diamonds are what shuffled scores "
-        "exceed in one of 20 cases."
+        "exceed in one of 20 cases. What stands out is judged before the importances are divided by their sum, so that "
+        "its bar may end before the diamond."
     )
     caption = "Importance of the hyperparameters that all trials have"
     picture = Picture("importance", caption, finding, panel.svg(finding))

@@ -8,6 +8,11 @@ from pipeline.components.printable import printable
 LONGEST = 40  # characters of a cell of a table
 
 
+def sentence(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def listed(names: Sequence[str], most: int = 6) -> str:
     """Names in a sentence: "a, b and c", or "a, b and 7 others"."""
     if len(names) > most:

@@ -152,7 +152,7 @@ KINDS = {
     ),
     "two classes by accuracy": (
         "data=breast_cancer select.metric=accuracy",
-        "Reliability: accuracy by predicted probability",
+        "Reliability: accuracy by predicted probability on validation rows",
         "Best validation accuracy of each optimizer with each regularizer",
     ),
     "images": ("reduce=autoencoder reduce.epochs=2", "Test rows and their reconstructions by the autoencoder"),

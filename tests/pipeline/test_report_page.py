@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from discovery import OPTIMIZERS as COMPONENTS
 from report_page import ReportPage
+from scipy.stats import binomtest
 from synthetic_run import OPTIMIZERS, synthetic_run
 
+from pipeline.reports.model_sections import wilson
 from pipeline.reports.report import STYLES, write_report
 from pipeline.reports.svg import Categories, Linear, Log, Panel
 from pipeline.reports.sweep_sections import style_of
@@ -267,3 +269,9 @@ def test_numbers_are_rounded_for_reading():
         "0.101", "0.000", "12,345.679", "3e+09", "not defined"
     ]  # fmt: skip
     assert short("a" * 50 + "_17", 20) == "aaaaaaaaaaa…aaaaa_17"
+
+
+@pytest.mark.parametrize(("n_correct", "n"), [(0, 3), (5, 5), (37, 40)])
+def test_intervals_of_the_reliability_are_scipys(n_correct, n):
+    expected = binomtest(n_correct, n).proportion_ci(method="wilson")
+    assert wilson(n_correct / n, n) == pytest.approx((expected.low, expected.high))
