@@ -241,7 +241,8 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     run_folder.summary["model"] |= finalizer.publish(model)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     if best["networks"] > 1:
-        validation |= {f"{name}_std": value["std"] for name, value in best["validation"].items()}
+        deviations = {f"{name}_std": value["std"] for name, value in best["validation"].items()}
+        validation |= {name: std for name, std in deviations.items() if std is not None}
     ensemble_test = ensemble.summary["test"] if ensemble else {}
     test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
