@@ -9,6 +9,7 @@ from pipeline.components.scores import greater_is_better, label
 
 N_BEST = 10  # in the summary
 N_NAMED = 5  # in the line
+LEAST = 0.02  # of the most important one's importance, to be named
 
 
 def write_importance(path: Path, importance: Sequence[dict[str, Any]]) -> None:
@@ -49,7 +50,7 @@ def columns_line(summary: dict[str, Any]) -> str:
     metric, ranking = importance[0]["metric"], summary["metric"]
     is_ranking = metric == ranking["name"]  # it may be a metric of the user's own
     name = ranking["label"] if is_ranking else label(metric)
-    mattering = [entry for entry in importance if entry["low"] > 0]
+    mattering = [entry for entry in importance if entry["low"] > 0 and entry["mean"] >= LEAST * importance[0]["mean"]]
     if not mattering:
         return f"none matters measurably: {name} is not worse beyond chance if one is shuffled"
     verb = "falls" if (ranking["greater_is_better"] if is_ranking else greater_is_better(metric)) else "rises"

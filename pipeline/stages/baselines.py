@@ -171,30 +171,38 @@ def _numbers_by_code(column: Column, codes: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class NoInputs:
+    """What a constant is fitted to: nothing, a column of zeros."""
+
+    def __call__(self, table: Table) -> Array:
+        """Return zeros (N, 1)."""
+        return np.zeros((len(table), 1))
+
+
+@dataclass(frozen=True)
 class FittedBaseline:
     """Estimators that together predict all outputs; it passes by reference and is never stored.
 
     Parameters
     ----------
-    inputs : Preprocessing or RawNumbers
+    inputs : NoInputs, Preprocessing or RawNumbers
         From raw rows to what the estimators were fitted to.
     estimators : tuple of estimator
         One for classes; else one for each label or value.
     target_decoder : TargetDecoder
     """
 
-    inputs: Preprocessing | RawNumbers
+    inputs: NoInputs | Preprocessing | RawNumbers
     estimators: tuple[Any, ...]
     target_decoder: TargetDecoder
 
-    def __call__(self, table: Table) -> Array:
-        """Predict raw rows: y (N, O), probabilities or values in the target's unit."""
-        x, decoder = self.inputs(table), self.target_decoder
-        if isinstance(decoder, ValueDecoder):
+    def predict(self, x: Array) -> Array:
+        """Predict for inputs (N, columns): y (N, O), probabilities or values in the target's unit."""
+        if isinstance(self.target_decoder, ValueDecoder):
             return np.stack([estimator.predict(x) for estimator in self.estimators], axis=1)
-        if isinstance(decoder, ClassDecoder):
+        if isinstance(self.target_decoder, ClassDecoder):
             y: Array = self.estimators[0].predict_proba(x)
-            return y[:, 1:] if len(decoder.labels) == 2 else y
+            return y[:, 1:] if len(self.target_decoder.labels) == 2 else y
         of_labels = [
             estimator.predict_proba(x)[:, estimator.classes_ == 1].sum(axis=1) for estimator in self.estimators
         ]
@@ -222,26 +230,37 @@ def fit_baseline(
         Of the first fold, as the network that becomes the model.
     """
     start, models, scores = time.perf_counter(), [], []
+    bare, table = replace(development, rows=development.rows.bare()), development.rows.x
     for fold, view in enumerate(views):
-        train, validation = development.part(fold)
-        models.append(_fit(settings, name, train, view))
-        scores.append(score_baseline(models[-1], validation, development.task)[0])
+        (train, validation), rows = bare.part(fold), development.folds[fold]
+        inputs: NoInputs | Preprocessing | RawNumbers = NoInputs()
+        if name == "linear":
+            inputs, x, x_validation = view.preprocessing, view.data.train.x, view.data.validation.x
+        elif name == "gradient_boosting":
+            inputs = raw_numbers(table[rows.train])
+            x, x_validation = inputs(table[rows.train]), inputs(table[rows.validation])
+        else:
+            x, x_validation = inputs(train.x), inputs(validation.x)
+        models.append(_fit(settings, name, inputs, x, train, view))
+        scores.append(_scores(models[-1].predict(x_validation), validation, view.target_decoder, development.task))
     names = [name for name in scores[0] if all(name in of_fold for of_fold in scores)]  # else it is not defined
     means = {name: float(np.mean([of_fold[name] for of_fold in scores])) for name in names}
     return {"validation": means, "seconds": round(time.perf_counter() - start, 3)}, models[0]
 
 
-def _fit(settings: Baselines, name: BaselineName, train: RawRows, view: PreparedView) -> FittedBaseline:
+def _fit(
+    settings: Baselines,
+    name: BaselineName,
+    inputs: NoInputs | Preprocessing | RawNumbers,
+    x: Array,
+    train: RawRows,
+    view: PreparedView,
+) -> FittedBaseline:
     """Fit with the weights of the networks, but a constant with those of the rows: balanced classes say nothing."""
     decoder = view.target_decoder
     is_classifier = not isinstance(decoder, ValueDecoder)
-    inputs: Preprocessing | RawNumbers = view.preprocessing
-    x, weights, categorical = view.data.train.x, view.data.train.weights, np.zeros(0, bool)
-    if name == "constant":
-        weights = train.weights
-    elif name == "gradient_boosting":
-        inputs = raw_numbers(train.x)
-        x, categorical = inputs(train.x), inputs.categorical
+    weights = train.weights if name == "constant" else view.data.train.weights
+    categorical = inputs.categorical if isinstance(inputs, RawNumbers) else np.zeros(0, bool)
     columns = [train.y] if isinstance(decoder, ClassDecoder) else list(train.y.T)
     estimators = []
     with warnings.catch_warnings():
@@ -263,15 +282,19 @@ def score_baseline(model: FittedBaseline, rows: RawRows, task: Task) -> tuple[di
     y : array (N, O)
         Probabilities, or values in the target's unit.
     """
-    y, decoder = model(rows.x)[None], model.target_decoder
-    t = rows.y[None] if task == "regression" else decoder.targets(rows.y)[None].astype(np.float64)
+    y = model.predict(model.inputs(rows.x))
+    return _scores(y, rows, model.target_decoder, task), y
+
+
+def _scores(y: Array, rows: RawRows, decoder: TargetDecoder, task: Task) -> dict[str, float]:
+    t = rows.y if task == "regression" else decoder.targets(rows.y).astype(np.float64)
     weights = None if rows.weights is None else (rows.weights / rows.weights.mean())[None]
-    scores = scores_by_name(y, t, weights, task, decoder.names)
+    scores = scores_by_name(y[None], t[None], weights, task, decoder.names)
     if task == "classification":
         scores[LOSS] = scores["log_loss"]
     elif task == "multilabel":
-        scores[LOSS] = SUMMED_LOG_LOSS.value(y, t, weights)
-    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}, y[0]
+        scores[LOSS] = SUMMED_LOG_LOSS.value(y[None], t[None], weights)
+    return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}
 
 
 def compare_with_model(

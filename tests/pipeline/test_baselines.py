@@ -152,7 +152,7 @@ def test_labels_are_fitted_each_by_itself_and_one_that_no_training_row_has_is_ne
     train, held_out = development.folds[0]
     trees = boosting(HistGradientBoostingClassifier).fit(frame.iloc[train], y[train, 0])
     _, model = fit_baseline(QUICK, "gradient_boosting", development, *views)
-    p = model(table[held_out])
+    p = model.predict(model.inputs(table[held_out]))
     np.testing.assert_allclose(p[:, 0], trees.predict_proba(frame.iloc[held_out])[:, 1], rtol=1e-6)
     np.testing.assert_array_equal(p[:, 1], 0)
     scores, _ = score_baseline(model, development.part(0)[1], "multilabel")
@@ -282,3 +282,9 @@ def test_law_9_the_difference_to_a_model_is_covered_on_new_rows(task):
         covered += compared["low"] <= truth <= compared["high"]
         assert compared["low"] < compared["baseline"] - compared["model"] < compared["high"]
     assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_a_long_wait_is_announced(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.driver.baselines.SILENT_S", 0.0)
+    settings = ("data=wine", *FEW, "baselines=quick", "execution=local", "tracking=none", "report=none")
+    assert "waiting for a baseline: gradient boosting\n" in run_here(tmp_path, *settings, "training.epochs=1").stdout

@@ -61,7 +61,7 @@ def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked)
         card["digest"],
     )
     files = {file.path for file in tracked.client.list_artifacts(tracked.parent.info.run_id)}
-    assert {"config.yaml", "data_card.json", "leaderboard.csv", "summary.json"} <= files
+    assert {"config.yaml", "data_card.json", "importance.csv", "leaderboard.csv", "summary.json"} <= files
     (dataset_input,) = tracked.parent.inputs.dataset_inputs
     assert dataset_input.dataset.name == "wine"
 
