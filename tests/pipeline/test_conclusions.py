@@ -269,7 +269,9 @@ def test_the_verdict_has_units_baselines_and_intervals():
     )
     wage = {"root_mean_squared_error": 4.3123, "mean_absolute_error": 3.0}
     of_values = bare | {"best": {"test": wage}, "headline": [*wage]}
-    assert verdict(of_values, labels, ["wage"], "champion").endswith("its RMSE is 4.312 in the unit of wage, MAE 3.000.")
+    assert verdict(of_values, labels, ["wage"], "champion").endswith(
+        "its RMSE is 4.312 in the unit of wage, MAE 3.000."
+    )
 
 
 def test_the_verdict_says_first_that_a_baseline_scores_better():
