@@ -246,8 +246,8 @@ def test_a_run_publishes_what_it_fitted(overconfident):
     assert summary["ensemble"]["calibration"]["applied"]
     line = champion_lines(summary, folder)["calibration"]
     assert line == (
-        f"{calibration['method']} scaling: log loss {calibration['log_loss_after']:.4g} instead of "
-        f"{calibration['log_loss_before']:.4g} on validation rows"
+        f"{calibration['method']} scaling: log loss {calibration['log_loss_after']:#.4g} instead of "
+        f"{calibration['log_loss_before']:#.4g} on validation rows"
     )
 
 

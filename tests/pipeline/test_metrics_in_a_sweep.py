@@ -97,6 +97,19 @@ def test_law_5_the_journal_has_the_scores_and_the_direction(by_area):
     assert {key: history.trials[key].mean["validation/roc_auc"] for key in by_trial} == by_trial
 
 
+def test_law_5_a_run_that_is_extended_by_a_costly_metric_equals_one_that_had_it_from_the_start(by_area, tmp_path):
+    """Its networks lack the scores, so they are trained again."""
+    expected, _ = by_area
+    before = run_sweep(tmp_path, *CANCER, *STOPPING)
+    summary = run_sweep(tmp_path, *CANCER, *STOPPING, "select.metric=roc_auc", f"run={before['run_id']}")
+    assert summary["run_id"] == before["run_id"]
+    assert (summary["digest"], summary["best"]) == (expected["digest"], expected["best"])
+    by_accuracy = run_sweep(tmp_path, *CANCER, *STOPPING, "select.metric=accuracy", f"run={before['run_id']}")
+    assert by_accuracy["work"]["slices"] == 0  # the accuracy of every epoch is known
+    assert by_accuracy["digest"] == before["digest"]
+    assert by_accuracy["metric"]["name"] == "accuracy"
+
+
 @pytest.mark.slow
 def test_law_5_a_killed_run_has_the_scores_of_an_undisturbed_one(tmp_path):
     settings = ("data=breast_cancer", *FEW, "training.epochs=24", "stacks.slice_seconds=0.02", "stacks.width=3")
