@@ -48,11 +48,11 @@ def _compared(contents: RunContents, sentence: str, name: str) -> str:
         has += "; the difference may be chance"
     if score != own and choose(score, own) == score:
         return f"A baseline is better than the best network: {baseline['label']} {has}. {sentence}"
-    return f"{sentence} Of the baselines the best, {baseline['label']}, {has}."
+    return f"{sentence} The best baseline, {baseline['label']}, {has}."
 
 
-def _places(value: float, interval: Sequence[float] | None) -> int:
-    return decimals([value], abs(interval[1] - interval[0]) / 2 if interval else None)
+def _places(value: float | None, interval: Sequence[float] | None) -> int:
+    return decimals([] if value is None else [value], abs(interval[1] - interval[0]) / 2 if interval else None)
 
 
 def result(contents: RunContents) -> Section:
@@ -102,7 +102,7 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
         validation = validation | {"log_loss": validation[LOSS]}
     ends = {name: _ends(validation.get(name) or {}) or intervals.get(name) for name in names}
     places = {
-        name: _places(validation[name]["mean"] if name in validation else tests[name], ends[name]) for name in names
+        name: _places(validation[name]["mean"] if name in validation else tests.get(name), ends[name]) for name in names
     }
 
     def row(label: str, values: Mapping[str, float | None], ends: Mapping[str, Any]) -> list[str]:
@@ -162,21 +162,26 @@ def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
         name, before, after = (threshold[key] for key in ("metric", "score_before", "score_after"))
         places = decimals([before, after])
         yield (
-            f"The model predicts the second class from a probability of {threshold['value']:.3f} on, which raises its "
-            f"{contents.label(name)} from {number(before, places)} to {number(after, places)}."
+            f"The model predicts the second class from a probability of {threshold['value']:.3f} on: with it "
+            f"{contents.label(name)} is {number(after, places)}, with 0.5 it is {number(before, places)}."
         )
     if intervals := contents.summary.get("intervals"):
         yield _conformal(intervals)
 
 
 def _conformal(intervals: dict[str, Any]) -> str:
-    half = intervals["half_width"]
-    halves = half.values() if isinstance(half, dict) else half if isinstance(half, list) else [half]
-    widths = listed([number(float(value), decimals([float(value)])) for value in halves])
-    about = "" if intervals.get("exact", True) else " (approximately)"
+    """The intervals around predictions, or why there are none."""
+    half, notes = intervals.get("half_width"), intervals.get("notes") or []
+    reasons = "; ".join([notes] if isinstance(notes, str) else notes)
+    if half is None:
+        return f"Predictions have no intervals: {reasons or 'there are too few validation rows'}."
+    halves = half if isinstance(half, dict) else {"": half}
+    widths = [number(value, decimals([value])) + (f" for {name}" if name else "") for name, value in halves.items()]
+    median = " in the median" if intervals.get("relative_to_deviation") else ""
+    about = "" if intervals.get("exact", True) else f" (approximately{f': {reasons}' if reasons else ''})"
     return (
-        f"Predictions come with intervals that contain {intervals['coverage']:.0%} of new values{about}: "
-        f"the prediction plus and minus {widths}, from the errors on {counted(intervals['n_rows'], 'row')}."
+        f"Predictions come with intervals that contain {intervals['coverage']:.0%} of new values{about}: plus and "
+        f"minus {listed(widths)}{median}, from the errors on {counted(intervals['n_rows'], 'validation row')}."
     )
 
 

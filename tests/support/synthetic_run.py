@@ -350,7 +350,15 @@ def _diagnosis(
     mistakes: dict[str, Any] = {
         "worst": worst,
         "by_category": [
-            {"column": columns[1], "category": f"{names}category {place}", "n": 12, "score": 0.5, "metric": metric}
+            {
+                "column": columns[1],
+                "category": f"{names}category {place}",
+                "n": 12,
+                "score": 0.5,
+                "metric": metric,
+                "rest": 0.1,
+                "stands_out": place < 2,
+            }
             for place in range(5)
         ],
     }
@@ -379,7 +387,14 @@ def _diagnosis(
         }
         ends = np.quantile(true, np.linspace(0, 1, 11)).tolist()
         mistakes["by_tenth"] = [
-            {"low": low, "high": high, "n": 40, "mean_absolute_error": 1.5 + place / 9, "bias": 0.4 - place / 9}
+            {
+                "target": f"{names}target",
+                "low": low,
+                "high": high,
+                "n": 40,
+                "mean_absolute_error": 1.5 + place / 9,
+                "bias": 0.4 - place / 9,
+            }
             for place, (low, high) in enumerate(pairwise(ends))
         ]
         return diagnosis
