@@ -170,7 +170,7 @@ def _categories(contents: RunContents, by_category: Sequence[Diagnosis]) -> Repo
     places = decimals([item["score"] for item in by_category])
     rows = [
         [item["column"], item["category"], f"{item['n']:,}", number(item["score"], places),
-         number(item.get("rest"), places), {True: "yes", False: "may be chance"}.get(item.get("stands_out"), "")]
+         number(item.get("rest"), places), "yes" if item.get("stands_out") else "may be chance"]
         for item in by_category[:FEW]
     ]  # fmt: skip
     label = contents.label(by_category[0]["metric"])

@@ -15,40 +15,14 @@ NO_CHAMPION = "No trial has a result, so there is no champion. The leaderboard's
 
 
 def verdict(contents: RunContents) -> str:
-    """The result in a sentence: the summary's, or one that is composed of the champion's scores and the baselines."""
-    summary = contents.summary
+    """The result in a sentence: the summary's, or at least what is the best."""
+    summary, best = contents.summary, contents.summary["best"]
     if text := summary.get("verdict"):
         return str(text)
-    if not (best := summary["best"]):
+    if not best:
         return NO_CHAMPION
-    test, intervals, shown = best["test"], best.get("test_intervals") or {}, []
-    names = contents.headline(test)[:MOST_METRICS]
-    for name in names:
-        places = _places(test[name], intervals.get(name))
-        interval = span(intervals.get(name), places) if name == names[0] else ""
-        text = f"{contents.label(name)} {number(test[name], places)}"
-        shown.append(f"{text} (95 % interval {interval})" if interval else text)
     label = contents.trials[best["trial"]].label if best["trial"] in contents.trials else f"trial {best['trial']}"
-    sentence = f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}"
-    sentence += f"; on the test rows it has {listed(shown)}." if shown else "."
-    return sentence if not names else _compared(contents, sentence, names[0])
-
-
-def _compared(contents: RunContents, sentence: str, name: str) -> str:
-    """The verdict with the best baseline by a test score, which comes first if it is better than the network."""
-    baselines = [value for value in (contents.summary.get("baselines") or {}).values() if name in value["test"]]
-    if not baselines:
-        return sentence
-    choose = max if contents.is_greater_better(name) else min
-    baseline, own = choose(baselines, key=lambda value: value["test"][name]), contents.summary["best"]["test"][name]
-    score, interval = baseline["test"][name], (contents.summary["best"].get("test_intervals") or {}).get(name)
-    has = f"has {contents.label(name)} {number(score, _places(own, interval))}"
-    compared = baseline.get("comparison") or {}
-    if compared.get("low") is not None and compared["low"] <= 0 <= compared["high"]:
-        has += "; the difference may be chance"
-    if score != own and choose(score, own) == score:
-        return f"A baseline is better than the best network: {baseline['label']} {has}. {sentence}"
-    return f"{sentence} The best baseline, {baseline['label']}, {has}."
+    return f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}."
 
 
 def _places(value: float | None, interval: Sequence[float] | None) -> int:

