@@ -38,6 +38,16 @@ def cost_of_errors(missed: float = 10.0, every_epoch: bool = False) -> Metric:
     return Metric(value, ("classes",), greater_is_better=False, label="cost of errors", every_epoch=every_epoch)
 
 
+def failing() -> Metric:
+    """A mistake of the user's."""
+    return Metric(lambda y, t, weights: 1 / 0, ("classes",), greater_is_better=True)
+
+
+def of_rows() -> Metric:
+    """Another one: a number for each row."""
+    return Metric(lambda y, t, weights: (y - t)[:, :, 0], ("classes",), greater_is_better=True)
+
+
 def undefined() -> Metric:
     """A score that no rows have."""
     return Metric(lambda y, t, weights: np.full(len(y), np.nan), ("classes", "values"), greater_is_better=True)
@@ -224,6 +234,15 @@ def test_workers_of_ray_import_the_metric_of_a_users_package(package):
 def test_a_metric_that_no_trial_has_is_an_error(package):
     with pytest.raises(SettingError, match=r"select.metric=undefined: it is not defined for .* choose another"):
         run_sweep(package / "runs", *CANCER, "allow=[ledger]", "select.metric={_target_: ledger.undefined}")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("failing", "but raises ZeroDivisionError: division by zero"), ("of_rows", r"but returns the shape \(2, 12\)")],
+)
+def test_law_7_a_mistake_in_a_users_metric_is_found_before_training(name, words, package):
+    with pytest.raises(SettingError, match=rf"select.metric={name} .*{words}; correct ledger.{name}"):
+        run_sweep(package / "runs", *CANCER, "allow=[ledger]", f"select.metric={{_target_: ledger.{name}}}")
 
 
 def test_law_7_a_metric_that_does_not_fit_the_values_of_a_file_is_refused_after_loading(tmp_path):
