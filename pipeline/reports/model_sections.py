@@ -287,7 +287,8 @@ def _calibration_words(chosen: Diagnosis, test: Diagnosis) -> str:
         )
     elif chosen:
         error = number(chosen["calibration_error_before"], 3)
-        sentences.append(f"No calibration is applied, as none clearly helps; the calibration error is {error}.")
+        cause = "select.calibrate=never" if chosen["setting"] == "never" else "none clearly helps"
+        sentences.append(f"No calibration is applied, as {cause}; the calibration error is {error}.")
     elif test.get("calibration_error") is not None:
         sentences.append(f"The calibration error on the test rows is {test['calibration_error']:.3f}.")
     if chosen.get("expected_if_perfect") is not None:
@@ -338,7 +339,8 @@ def residuals(contents: RunContents) -> Section | None:
     if not test or test["labels"] is not None:
         return None
     section = Section("Predictions" if test["has_values"] else "Predicted probabilities")
-    half = (contents.summary.get("intervals") or {}).get("half_width")
+    intervals = contents.summary.get("intervals") or {}
+    half = None if intervals.get("relative_to_deviation") else intervals.get("half_width")
     for place, (name, target) in enumerate(test["targets"].items()):
         width = half.get(name) if isinstance(half, dict) else half
         section.parts.append(Pictures(_residuals(place, name, target, test["has_values"], width)))

@@ -132,12 +132,13 @@ def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
         trials = counted(best["tied"], "trial")
         yield f"{trials} cannot be told apart from the best; they are marked {EQUAL} in the leaderboard."
     threshold = contents.summary.get("threshold")
-    if threshold:
+    if threshold and threshold["score_after"] != threshold["score_before"]:
         name, before, after = (threshold[key] for key in ("metric", "score_before", "score_after"))
         places = decimals([before, after])
         yield (
             f"The model predicts the second class from a probability of {threshold['value']:.3f} on: with it "
-            f"{contents.label(name)} is {number(after, places)}, with 0.5 it is {number(before, places)}."
+            f"{contents.label(name)} on validation rows is {number(after, places)}, with 0.5 it is "
+            f"{number(before, places)}."
         )
     if intervals := contents.summary.get("intervals"):
         yield _conformal(intervals)
@@ -154,8 +155,8 @@ def _conformal(intervals: dict[str, Any]) -> str:
     median = " in the median" if intervals.get("relative_to_deviation") else ""
     about = "" if intervals.get("exact", True) else f" (approximately{f': {reasons}' if reasons else ''})"
     return (
-        f"Predictions come with intervals that contain {intervals['coverage']:.0%} of new values{about}: plus and "
-        f"minus {listed(widths)}{median}, from the errors on {counted(intervals['n_rows'], 'validation row')}."
+        f"Predictions come with intervals that contain {100 * intervals['coverage']:.4g} % of new values{about}: plus "
+        f"and minus {listed(widths)}{median}, from the errors on {counted(intervals['n_rows'], 'validation row')}."
     )
 
 
