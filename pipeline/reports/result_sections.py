@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
-from pipeline.reports.words import counted, decimals, listed, number, span, value_text
+from pipeline.reports.words import counted, decimals, listed, noise_of, number, span, value_text
 
 BEST = 10  # trials that the page shows at once
 MOST_METRICS = 3  # that the leaderboard of the best shows
@@ -26,7 +26,7 @@ def verdict(contents: RunContents) -> str:
 
 
 def _places(value: float | None, interval: Sequence[float] | None) -> int:
-    return decimals([] if value is None else [value], abs(interval[1] - interval[0]) / 2 if interval else None)
+    return decimals([] if value is None else [value], noise_of(value, interval))
 
 
 def result(contents: RunContents) -> Section:
@@ -74,9 +74,11 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
     validation, intervals = best["validation"], best.get("test_intervals") or {}
     if "log_loss" not in validation and LOSS in validation:  # as the losses of classifiers are log losses
         validation = validation | {"log_loss": validation[LOSS]}
-    ends = {name: _ends(validation.get(name) or {}) or intervals.get(name) for name in names}
     places = {
-        name: _places(validation[name]["mean"] if name in validation else tests.get(name), ends[name]) for name in names
+        name: _places(validation[name]["mean"], _ends(validation[name]))
+        if name in validation
+        else _places(tests.get(name), intervals.get(name))
+        for name in names
     }
 
     def row(label: str, values: Mapping[str, float | None], ends: Mapping[str, Any]) -> list[str]:
@@ -268,7 +270,7 @@ def _column_places(contents: RunContents, rows: Sequence[dict[str, str]]) -> dic
     for metric in [name for name in rows[0] if name.count("/") == 1 and " " not in name]:
         values = [float(row[metric]) for row in rows if row.get(metric)]
         interval = contents.interval(rows[0], metric) if rows[0].get(metric) else None
-        places[metric] = decimals(values, (interval[1] - interval[0]) / 2 if interval else None)
+        places[metric] = decimals(values, noise_of(values[0] if values else None, interval))
         if metric != contents.metric and values and max(map(abs, values)) <= 1:
             places[metric] = min(places[metric], 4)
     return places
@@ -276,9 +278,10 @@ def _column_places(contents: RunContents, rows: Sequence[dict[str, str]]) -> dic
 
 def _table_of_all(contents: RunContents, rows: Sequence[dict[str, str]], settings: bool) -> ReportTable:
     """All trials with all their scores, and how they ended."""
-    metrics = [name for name in _column_places(contents, rows) if any(row[name] for row in rows)]
-    metrics.sort(key=lambda name: (name != contents.metric, name.startswith("train")))
     places = _column_places(contents, rows)
+    validation = [f"validation/{name}" for name in contents.validation_metrics]
+    others = [name for name in places if not name.startswith("validation")]
+    metrics = [name for name in (*validation, *others) if any(row.get(name) for row in rows)]
     headings = ["rank", "trial", "optimizer", "regularizer", *(["settings"] if settings else []),
                 *map(contents.label, metrics), "status"]  # fmt: skip
     table = [
@@ -294,7 +297,10 @@ def _table_of_all(contents: RunContents, rows: Sequence[dict[str, str]], setting
     first = 5 if settings else 4
     numbers = frozenset([0, 1, *range(first, first + len(metrics))])
     classes = ["tied" if row.get("tied") == "True" else "" for row in rows]
-    return ReportTable("Trials, best first", headings, table, numbers, classes, styled=2, filtered=True, longest=90)
+    further = frozenset(first + place for place, name in enumerate(metrics) if place >= MOST_METRICS)
+    return ReportTable(
+        "Trials, best first", headings, table, numbers, classes, styled=2, filtered=True, further=further, longest=90
+    )
 
 
 def advice(contents: RunContents) -> Section:
