@@ -160,3 +160,13 @@ def test_main_effects_of_a_grid():
     assert effects[2].low > effects[0].high
     assert main_effects(scores_of(losses[:12]), ["a"] * 12, [0] * 12) is None
     assert main_effects(scores_of(losses[:2]), ["a", "b"], [0, 1]) is None
+
+
+def test_a_score_that_depends_on_the_number_of_rows_has_no_interval():
+    """The calibration error of perfect calibration would lie below its interval; other scores have one."""
+    random = np.random.default_rng(10)
+    y = random.random((300, 1))
+    t = (random.random((300, 1)) < y).astype(float)
+    assert predictions_interval(metrics.calibration_error(), y, t) is None
+    for metric in (metrics.average_precision(), metrics.roc_auc(), metrics.f1(), metrics.brier_score()):
+        assert predictions_interval(metric, y, t) is not None
