@@ -287,7 +287,7 @@ def _calibration_words(chosen: Diagnosis, test: Diagnosis) -> str:
         )
     elif chosen:
         error = number(chosen["calibration_error_before"], 3)
-        cause = "select.calibrate=never" if chosen["setting"] == "never" else "none clearly helps"
+        cause = "select.calibrate=never" if chosen.get("setting") == "never" else "none clearly helps"
         sentences.append(f"No calibration is applied, as {cause}; the calibration error is {error}.")
     elif test.get("calibration_error") is not None:
         sentences.append(f"The calibration error on the test rows is {test['calibration_error']:.3f}.")
