@@ -100,7 +100,8 @@ class Facts:
 def advice(facts: Facts) -> list[str]:
     """At most `MOST` sentences on what to try next, the most important first; no two end with the same overrides."""
     sentences: dict[str, str] = {}  # by their overrides
-    for rule in RULES:
+    rules = (leak, identifier) if leak(facts) else RULES  # where the scores are too good, they say nothing else
+    for rule in rules:
         sentence = rule(facts)
         if sentence:
             sentences.setdefault(sentence.rpartition(": ")[2], sentence)
@@ -196,11 +197,16 @@ def overfits(facts: Facts) -> str:
     scores = facts.champion.mean
     train, validation = scores.get("train/loss", math.nan), scores.get("validation/loss", math.nan)
     constant = _loss_of_constant(facts.card)
-    if not (constant and train <= GAP_RATIO * validation and validation - train >= GAP * constant):
+    if not (
+        facts.champion.completed
+        and constant
+        and train <= GAP_RATIO * validation
+        and validation - train >= GAP * constant
+    ):
         return ""
     gap = f"The champion's loss is {train:.3g} on training rows, but {validation:.3g} on validation rows"
     curve = [point.value for point in facts.champion.mean_curve("validation/loss", facts.epochs)]
-    best = curve.index(min(curve)) + 1 if curve else 0
+    best = curve.index(min(curve)) + 1
     regularizers = (*facts.regularizers, facts.champion.parameters.get("regularizer"))
     if "early_stopping" not in regularizers and best <= EARLY * len(curve) and curve[-1] >= RISEN * min(curve):
         cure = "+regularizer@training.regularizers.early_stopping=early_stopping"
@@ -239,7 +245,7 @@ def rare_class(facts: Facts) -> str:
     if share >= RARE:
         return ""
     little = f"Class {name} has {share:.1%} of the rows, so that it adds little to the {label(facts.metric)}"
-    return f"{little}; give all classes the same weight: prepare.class_weights=balanced"
+    return f"{little}; rank by a metric in which every class counts the same: select.metric=balanced_accuracy"
 
 
 def ensemble_is_better(facts: Facts) -> str:

@@ -15,6 +15,7 @@ from pipeline.runs.summary import empty_summary
 from pipeline.search.grammar import Choices, Range
 
 RATE = "optimizer.adam.learning_rate"
+FOLDS = "split.folds=5"
 RATES = Choices((0.0003, 0.001, 0.003, 0.01))
 CARD = {"task": "classification", "classes": {"no": 500, "yes": 500}, "targets": ["y"], "columns": [{}] * 5}
 BEST = {"test": {"log_loss": 0.5, "loss": 0.5, "accuracy": 0.8}}
@@ -25,7 +26,14 @@ def trial(number, rate=0.003, train=(0.5, 0.4), validation=(0.5, 0.4), **paramet
     curves = {"train/loss": array("d", train), "validation/loss": array("d", validation)}
     n = len(train)
     network = NetworkRecord(
-        f"{number:04d}/1/0", Replicate(0, 0), "", curves, array("q", [0] * n), selected_epoch=n, epochs_trained=n
+        f"{number:04d}/1/0",
+        Replicate(0, 0),
+        "",
+        curves,
+        array("q", [0] * n),
+        selected_epoch=n,
+        epochs_trained=n,
+        completed=True,
     )
     parameters = {"optimizer": "adam", "optimizer.learning_rate": rate, "regularizer": "none"} | parameters
     return TrialRecord(f"{number:04d}", ("adam", "none", ""), parameters, (network,))
@@ -157,7 +165,7 @@ CASES = {  # by rule: where it fires, with the overrides; and where it does not,
         (curves(FALLING, FALLING, epochs=31), ""),
     ],
     "rare_class": [
-        (with_classes(no=960, yes=40), "prepare.class_weights=balanced"),
+        (with_classes(no=960, yes=40), "select.metric=balanced_accuracy"),
         (with_classes(no=950, yes=50), ""),
         (facts(card=CARD | {"classes": {"no": 960, "yes": 40}}, balanced=True), ""),
         (facts(card=CARD | {"classes": {"no": 960, "yes": 40}}, metric="f1"), ""),
@@ -235,11 +243,16 @@ def test_hyperparameters_stay_where_they_may_be():
 
 def test_advice_is_short_and_says_nothing_twice():
     assert advice(facts()) == []
-    many = warned(LEAK, IDENTIFIER, n_folds=1, n_seeds=1, n_validation=50, tied=[True] * 8)
-    assert [overrides_of(sentence) for sentence in advice(many)] == [
-        ["data.drop=[\"a b\"]"], ["data.drop=[\"a b\",id]"], ["split.folds=5"],
-    ]  # fmt: skip
-    assert len(advice(facts(n_folds=1, n_seeds=1, n_validation=50, tied=[True] * 8))) == 1
+    many = {"n_folds": 1, "n_seeds": 1, "n_validation": 50, "tied": [True] * 8}
+    assert [overrides_of(sentence) for sentence in advice(warned(IDENTIFIER, **many))] == [["data.drop=[id]"], [FOLDS]]
+    more = facts(
+        **many | {"n_validation": 500},
+        epochs=30,
+        ranked=[trial(n, train=FALLING, validation=FALLING) for n in range(8)],
+    )
+    assert [overrides_of(sentence) for sentence in advice(more)] == [[FOLDS], ["training.epochs=60"]]
+    leaking = advice(warned(LEAK, IDENTIFIER, **many))  # then nothing else counts
+    assert [overrides_of(sentence) for sentence in leaking] == [['data.drop=["a b"]'], ['data.drop=["a b",id]']]
 
 
 SUMMARY = {

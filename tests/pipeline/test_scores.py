@@ -56,3 +56,15 @@ def test_labels_of_scores_of_one_target():
     assert label("roc_auc_my_label") == "ROC AUC of my_label"
     assert label("f1_macro") == "macro F1"
     assert label("profit_in_euro") == "profit in euro"
+
+
+def test_intervals_are_shown_to_two_digits_of_their_width():
+    scores = {"log_loss": 0.10214, "accuracy": 0.97222, "root_mean_squared_error": 58.8812, "r2": 1.0}
+    ends = {"log_loss": (0.0469912, 0.743911), "accuracy": (0.9536, 0.98611), "r2": (1.0, 1.0)}
+    ends |= {"root_mean_squared_error": (1050.3512, 12069.4141)}
+    assert in_words(scores, ["log_loss", "accuracy"], ends) == (
+        "log loss 0.1021 (95 % interval 0.05 to 0.74), accuracy 0.972 (95 % interval 0.954 to 0.986)"
+    )
+    assert in_words(scores, ["root_mean_squared_error"], ends) == "RMSE 58.88 (95 % interval 1,050 to 12,069)"
+    assert in_words(scores, ["r2"], ends) == "R2 1.000 (95 % interval 1.0000 to 1.0000)"
+    assert in_words(scores, ["accuracy"], {}) == "accuracy 0.972"

@@ -39,6 +39,9 @@ def tracked(tmp_path_factory):
 def test_the_parents_description_names_the_command_and_the_champion(tracked):
     text = tracked.parent.data.tags["mlflow.note.content"]
     best = tracked.summary["best"]
+    assert text.replace("\\", "").startswith(tracked.summary["verdict"])
+    for sentence in tracked.summary["advice"]:
+        assert f"- {sentence}" in text.replace("\\", "")
     assert f"### Champion: trial {best['trial']}" in text
     assert f"- test: log loss {best['test']['log_loss']:#.4g}, accuracy {best['test']['accuracy']:.3f}, ROC AUC" in text
     assert f"- model: `{tracked.summary['model']['uri']}`" in text
@@ -46,6 +49,24 @@ def test_the_parents_description_names_the_command_and_the_champion(tracked):
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(lines) == 12  # with the headings and the line below them
     assert {line.count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_the_registered_version_says_what_it_is(tracked):
+    model, best = tracked.summary["model"], tracked.summary["best"]
+    version = tracked.client.get_model_version(model["name"], model["version"])
+    lines = version.description.splitlines()
+    assert lines[0].replace("\\", "") == tracked.summary["verdict"]
+    for expected in (
+        "- data: `wine`, 178 rows, 13 columns, SHA-256 `",
+        "- task: classification of `target`",
+        f"- test: log loss {best['test']['log_loss']:#.4g}",
+        "- baseline gradient boosting, test: log loss ",
+        f"- run: `{tracked.folder.name}`",
+        f"- for a server: `mlflow models serve -m {model['uri']}`",
+    ):
+        assert any(line.startswith(expected) for line in lines), expected
+    assert len(version.tags["value"]) <= 12  # rounded for reading
+    assert float(version.tags["value"]) == pytest.approx(best["validation"]["accuracy"]["mean"], rel=1e-5)
 
 
 def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked):
