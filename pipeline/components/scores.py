@@ -247,9 +247,14 @@ def in_words(
     texts = {name: f"{label(name)} {number(name, scores[name])}" for name in shown}
     for name, (low, high) in (intervals or {}).items():
         if name in texts:
-            decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 4
-            texts[name] += f" (95 % interval {low:,.{decimals}f} to {high:,.{decimals}f})"
+            texts[name] += f" (95 % interval {interval_in_words(low, high)})"
     return ", ".join(texts.values())
+
+
+def interval_in_words(low: float, high: float) -> str:
+    """An interval to two digits of its width: "0.071 to 0.138"."""
+    decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 4
+    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
 
 
 def present(names: Sequence[str], scores: Collection[str]) -> list[str]:

@@ -17,7 +17,7 @@ from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import build_setting
 from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
-from pipeline.engine.selection import TrainingMetrics, check_watched, training_metrics
+from pipeline.engine.selection import TrainingMetrics, check_computed, check_watched, training_metrics
 from pipeline.search.base import Sampler
 from pipeline.search.trial import Trial
 
@@ -106,18 +106,27 @@ class Variants:
             self._architectures[key] = variant.architecture(view_shape, task)
         return self._architectures[key]
 
-    def metrics(self, task: Task, n_targets: int) -> TrainingMetrics:
+    def metrics(self, task: Task, n_targets: int, n_outputs: int) -> TrainingMetrics:
         """The metrics of the sweep, with those that early stopping watches; `check` has to be called first.
+
+        Parameters
+        ----------
+        task : Task
+        n_targets : int
+        n_outputs : int
+            Values that a network predicts for a row: one for two classes.
 
         Raises
         ------
         SettingError
-            If select.metric is not a metric for the task, or select.tradeoffs contains it.
+            If select.metric is not a metric for the task, fails, or is one of select.tradeoffs.
         """
         select = self._settings.select
         try:
             metrics = training_metrics(task, select.metric, n_targets, sorted(self._watched))
             select.objectives(metrics.ranking)
+            if metrics.selected and not metrics.selected.name.startswith("nncore."):
+                check_computed(metrics.selected, task, n_outputs)
         except ValueError as error:
             raise SettingError(str(error)) from None
         return metrics

@@ -74,7 +74,7 @@ def _adjustment_lines(summary: dict[str, Any]) -> dict[str, str]:
         texts = [f"{target} \u00b1 {width:.4g}".strip() for target, width in by_target]
         about = "" if intervals["exact"] else "about "
         typical = " in the median" if intervals["relative_to_deviation"] else ""
-        lines["intervals"] = f"{about}{intervals['coverage']:.0%} of new values: {', '.join(texts)}{typical}"
+        lines["intervals"] = f"{about}{100 * intervals['coverage']:.4g} % of new values: {', '.join(texts)}{typical}"
     return lines
 
 

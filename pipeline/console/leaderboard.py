@@ -9,8 +9,8 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.components.scores import LOSS, label, number, present
-from pipeline.engine.ranking import Ranking, tie_sentence
+from pipeline.components.scores import LOSS, interval_in_words, label, number, present
+from pipeline.engine.ranking import Ranking, effect_sentences, tie_sentence
 from pipeline.runs.records import TrialRecord
 
 TABLE_DECIMALS = 4  # of scores up to 1: the best trials are close to each other
@@ -52,8 +52,9 @@ def print_leaderboard(
     """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result."""
     trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
     names = shown_scores(ranking, headline)
-    over = f", mean +- standard deviation over {n_networks} networks" if n_networks > 1 else ""
-    title = f"The best {min(top, len(trials))} of {n_trials} trials on the validation rows{over}"
+    over = f", means over {n_networks} networks" if n_networks > 1 else ""
+    interval = " with 95 % intervals" if _interval(ranking, 0, names[0]) else ""
+    title = f"The best {min(top, len(trials))} of {n_trials} trials on the validation rows{over}{interval}"
     console.print(title, soft_wrap=True)
     table = Table(box=SIMPLE)
     others = ["settings"] if any(trial.labels[2] for trial in trials[:top]) else []
@@ -62,7 +63,9 @@ def print_leaderboard(
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "optimizer")
     for rank, trial in enumerate(trials[:top]):
         labels = trial.labels if others else trial.labels[:2]
-        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *(_score(ranking, rank, name) for name in names))
+        shown = [_score(ranking, rank, name) for name in names]
+        shown[0] += _interval(ranking, rank, names[0])
+        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *shown)
     for position, baseline in enumerate(baselines.values()):
         if not position:
             table.add_section()
@@ -75,14 +78,15 @@ def print_leaderboard(
 
 
 def _score(ranking: Ranking, rank: int, name: str) -> str:
-    """A score of a trial, with its deviation over the networks where there are several."""
-    estimate, std = ranking.estimates[rank].get(f"validation/{name}"), ranking.trials[rank].std
-    if estimate is None:
+    estimate = ranking.estimates[rank].get(f"validation/{name}")
+    return "" if estimate is None else number(name, estimate.value, TABLE_DECIMALS)
+
+
+def _interval(ranking: Ranking, rank: int, name: str) -> str:
+    estimate = ranking.estimates[rank].get(f"validation/{name}")
+    if estimate is None or estimate.low is None or estimate.high is None:
         return ""
-    text = number(name, estimate.value, TABLE_DECIMALS)
-    if len(ranking.trials[rank].networks) > 1 and (deviation := std.get(f"validation/{name}")) is not None:
-        text += f" +- {deviation:#.2g}".removesuffix(".")
-    return text
+    return f" ({interval_in_words(estimate.low, estimate.high)})"
 
 
 def _marks(ranking: Ranking, rank: int) -> str:
@@ -93,6 +97,7 @@ def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     notes = []
     if sentence := tie_sentence(ranking):
         notes.append(f"= {sentence}")
+    notes += effect_sentences(ranking)
     if ranking.front:
         notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: no other trial dominates them")
     if n_trials > len(ranking.trials):

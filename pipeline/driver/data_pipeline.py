@@ -115,6 +115,12 @@ class DataPipeline:
         return self.test_rows.future
 
     @property
+    def n_outputs(self) -> int:
+        """Values that a network predicts for a row: one for two classes, else one for each class or target."""
+        n_classes = len(self.card["classes"]) if self.task == "classification" else len(self.card["targets"])
+        return 1 if self.task == "classification" and n_classes == 2 else n_classes
+
+    @property
     def n_cached(self) -> int:
         """Number of results that were found in the cache."""
         return self.graph.n_cached

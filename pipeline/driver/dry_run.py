@@ -61,7 +61,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         data = DataPipeline(settings, executor, stages)
         data.load_and_split()
         variants.check(data.task)
-        metrics = variants.metrics(data.task, len(data.card["targets"]))
+        metrics = variants.metrics(data.task, len(data.card["targets"]), data.n_outputs)
         training = settings.training
         records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
         sweep = SweepPlan(metrics)

@@ -70,7 +70,9 @@ class Finalizer:
         seed = min(network.replicate.seed for network in champion.networks)
         networks = [network for network in champion.networks if network.replicate.seed == seed]
         order, parts = self._by_stack(held_out, networks)
-        adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts)
+        is_early = any(0 < network.selected_epoch < len(network.curves["train/loss"]) for network in networks)
+        reasons = ["the epoch was chosen by the same rows"] if is_early else []
+        adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts, *reasons)
         self._adjustments |= dict.fromkeys([network.key for network in champion.networks], adjustment)
         return adjustment
 

@@ -104,7 +104,7 @@ def _run_stages(context: RunContext, warning: str) -> None:
     context.settings.report.load()  # while the workers load the data, this process would only wait
     data.load_and_split()
     context.variants.check(data.task)
-    metrics = context.variants.metrics(data.task, len(data.card["targets"]))
+    metrics = context.variants.metrics(data.task, len(data.card["targets"]), data.n_outputs)
     metric = run_folder.summary["metric"] = metrics.ranking._asdict()
     run_folder.summary["headline"] = headline(data.task, data.card["targets"], metrics.ranking.name)
     run_folder.journal.append("metric", **metric)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore.kernels.backend import Array
+from pipeline.components.scores import label, number
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.uncertainty.assessment import Assessment, Estimate
@@ -103,6 +104,20 @@ def tie_sentence(ranking: Ranking) -> str | None:
         f"{n_tied:,} of {n:,} networks cannot be told apart from the best {how}; whether their settings differ cannot "
         "be known from one network each: training.seeds=3 or split.folds=5 shows it"
     )
+
+
+def effect_sentences(ranking: Ranking) -> list[str]:
+    """Which optimizer and which regularizer is best, and which cannot be told apart from it."""
+    name = ranking.metric.removeprefix("validation/")
+    sentences = []
+    for axis, effects in ranking.assessment.effects.items():
+        best, *others = effects
+        tied, worse = ([effect for effect in others if effect.tied is is_tied] for is_tied in (True, False))
+        parts = [f"best {axis}: {best.value} with a mean {label(name)} of {number(name, best.mean)}"]
+        parts += [f"not told apart from it: {', '.join(effect.value for effect in tied)}"] if tied else []
+        parts += [f"worse: {', '.join(f'{e.value} {number(name, e.mean)}' for e in worse)}"] if worse else []
+        sentences.append("; ".join(parts))
+    return sentences
 
 
 def pareto_front(objectives: ArrayLike) -> Array:

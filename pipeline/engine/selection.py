@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, cast
 
+import numpy as np
 from pydantic import BeforeValidator
 from pydantic.dataclasses import dataclass as settings_dataclass
 
@@ -25,6 +26,7 @@ from pipeline.components.scores import (
 from pipeline.components.types import Task
 
 AUTO = "auto"
+EXAMPLE_ROWS = 12
 EVERY_EPOCH: dict[Task, tuple[str, ...]] = {  # what is computed of every network after every epoch, beside the loss
     "classification": ("accuracy",),
     "regression": HEADLINE["regression"],
@@ -199,6 +201,33 @@ def check_metric(selected: Component, task: Task) -> None:
         raise ValueError(
             f"select.metric must be a metric for {task}, but is {selected.short_name}; there are {', '.join(names)}"
         )
+
+
+def check_computed(selected: Component, task: Task, n_outputs: int) -> None:
+    """Compute a metric of a user's package for a few rows of two networks.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or does not return a number for each network.
+    """
+    t = np.resize(np.eye(max(2, n_outputs), dtype=np.float32)[:, -n_outputs:], (1, EXAMPLE_ROWS, n_outputs))
+    y = np.full((2, EXAMPLE_ROWS, n_outputs), 1 / max(2, n_outputs), np.float32)
+    for weights in (None, np.ones((1, EXAMPLE_ROWS), np.float32)):
+        try:
+            with np.errstate(all="ignore"):
+                scores = np.asarray(selected.build().value(y, t, weights), np.float64)
+        except Exception as error:
+            given = f"y {y.shape}, t {t.shape}, weights {None if weights is None else weights.shape}"
+            raise ValueError(
+                f"select.metric={selected.short_name} must be defined for {given}, "
+                f"but raises {type(error).__name__}: {error}; correct {selected.name}"
+            ) from None
+        if scores.shape != (2,):
+            raise ValueError(
+                f"select.metric={selected.short_name} must return a number for each network, shape (2,) for y of shape "
+                f"{y.shape}, but returns the shape {scores.shape}; correct {selected.name}"
+            )
 
 
 def check_watched(watch: str, task: Task | None, selected: Component | str) -> None:

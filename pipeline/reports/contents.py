@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components.errors import SettingError
-from pipeline.components.scores import LOSS, RankingMetric, greater_is_better, label, present
+from pipeline.components.scores import LOSS, RankingMetric, label, present
 from pipeline.runs.records import TrialRecord
 from pipeline.runs.replay import replayed
 
@@ -84,10 +84,6 @@ class RunContents:
         is_log_loss = self.metric_name == LOSS and "log_loss" in known  # the loss of classifiers is one
         names = dict.fromkeys([self.metric_name, *self.headline(known), *known])
         return [name for name in names if not (is_log_loss and name == "log_loss")]
-
-    def is_greater_better(self, name: str) -> bool:
-        """Whether greater values of a score are better."""
-        return self.ranking_metric.greater_is_better if name == self.metric_name else greater_is_better(name)
 
     @property
     def best(self) -> Callable[..., Any]:

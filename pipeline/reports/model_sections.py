@@ -116,13 +116,11 @@ def mistakes(contents: RunContents) -> Section | None:
     if by_class := known.get("by_class"):
         section.parts += _class_errors(by_class)
     if by_tenth := known.get("by_tenth"):
-        section.parts.append(Pictures([_tenths(by_tenth)]))
+        targets = dict.fromkeys(item.get("target", "the target") for item in by_tenth)
+        groups = {name: [item for item in by_tenth if item.get("target", "the target") == name] for name in targets}
+        section.parts.append(Pictures([_tenths(place, *group) for place, group in enumerate(groups.items())]))
     if by_category := known.get("by_category"):
-        rows = [[item["column"], item["category"], f"{item['n']:,}",
-                 f"{number(item['score'], decimals([item['score']]))} {contents.label(item['metric'])}"]
-                for item in by_category[:FEW]]  # fmt: skip
-        headings = ["column", "category", "rows", "score"]
-        section.parts.append(ReportTable("Categories with the worst scores", headings, rows, frozenset({2})))
+        section.parts.append(_categories(contents, by_category))
     if worst_rows := known.get("worst"):
         section.parts.append(_worst_rows(contents, worst_rows))
     if test and test["labels"] is not None:
@@ -155,10 +153,11 @@ def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTabl
     present = worst[0].get("values") or {}
     shown = [name for name in dict.fromkeys([*important, *present]) if name in present][:MOST_VALUES]
     last = "probability" if "probability" in worst[0] else "error"
+    places = decimals([item["loss"] for item in worst])
     rows = [
         [f"{item['row']:,}", value_text(str(item["true"])), value_text(str(item["predicted"])),
          number(item.get(last), 3 if last == "probability" else decimals([item.get(last) or 0])),
-         number(item["loss"], 3),
+         number(item["loss"], places),
          *(value_text(str((item.get("values") or {}).get(name, ""))) for name in shown)]
         for item in worst
     ]  # fmt: skip
@@ -166,12 +165,25 @@ def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTabl
     return ReportTable("The rows with the largest losses", headings, rows, frozenset({0, 3, 4}), longest=24)
 
 
-def _tenths(by_tenth: Sequence[Diagnosis]) -> Picture:
+def _categories(contents: RunContents, by_category: Sequence[Diagnosis]) -> ReportTable:
+    """The categories whose rows have the worst scores."""
+    places = decimals([item["score"] for item in by_category])
+    rows = [
+        [item["column"], item["category"], f"{item['n']:,}", number(item["score"], places),
+         number(item.get("rest"), places), "yes" if item.get("stands_out") else "may be chance"]
+        for item in by_category[:FEW]
+    ]  # fmt: skip
+    label = contents.label(by_category[0]["metric"])
+    headings = ["column", "category", "rows", label, "all other rows", "beyond chance"]
+    return ReportTable(f"Categories with the worst {label}", headings, rows, frozenset({2, 3, 4}))
+
+
+def _tenths(place: int, target: str, by_tenth: Sequence[Diagnosis]) -> Picture:
     ends = [item[end] for item in by_tenth for end in ("low", "high")]
     places = decimals(ends, (max(ends) - min(ends)) / 20 or None)
     names = [f"{number(item['low'], places)} to {number(item['high'], places)}" for item in by_tenth]
     errors = [item["mean_absolute_error"] for item in by_tenth]
-    shown = decimals([*errors])
+    shown = decimals(errors, max(errors) / 10)
     panel = Panel(
         Linear.around([0, *errors, *(item["bias"] for item in by_tenth)]), Categories(names), "error", "true value",
         height=ROW * len(names), notes=[number(error, shown) for error in errors],
@@ -183,7 +195,7 @@ def _tenths(by_tenth: Sequence[Diagnosis]) -> Picture:
         panel.points([item["bias"]], [position], "bad", 3, [f"bias {number(item['bias'], shown)}"])
     largest = max(range(len(errors)), key=errors.__getitem__)
     finding = f"The errors are largest from {names[largest]}: {number(errors[largest], shown)} on average."
-    return Picture("tenths", "Errors by tenth of the target", finding, panel.svg(finding))
+    return Picture(f"tenths_{place}", f"Errors by tenth of {short(target)}", finding, panel.svg(finding))
 
 
 def _confusion(test: Diagnosis) -> Iterator[Part]:
@@ -275,7 +287,8 @@ def _calibration_words(chosen: Diagnosis, test: Diagnosis) -> str:
         )
     elif chosen:
         error = number(chosen["calibration_error_before"], 3)
-        sentences.append(f"No calibration is applied, as none clearly helps; the calibration error is {error}.")
+        cause = "select.calibrate=never" if chosen.get("setting") == "never" else "none clearly helps"
+        sentences.append(f"No calibration is applied, as {cause}; the calibration error is {error}.")
     elif test.get("calibration_error") is not None:
         sentences.append(f"The calibration error on the test rows is {test['calibration_error']:.3f}.")
     if chosen.get("expected_if_perfect") is not None:
@@ -326,9 +339,10 @@ def residuals(contents: RunContents) -> Section | None:
     if not test or test["labels"] is not None:
         return None
     section = Section("Predictions" if test["has_values"] else "Predicted probabilities")
-    half = (contents.summary.get("intervals") or {}).get("half_width")
+    intervals = contents.summary.get("intervals") or {}
+    half = None if intervals.get("relative_to_deviation") else intervals.get("half_width")
     for place, (name, target) in enumerate(test["targets"].items()):
-        width = half.get(name) if isinstance(half, dict) else half[place] if isinstance(half, list) else half
+        width = half.get(name) if isinstance(half, dict) else half
         section.parts.append(Pictures(_residuals(place, name, target, test["has_values"], width)))
     return section
 

@@ -55,6 +55,8 @@ class ReportTable:
         Whether its headings sort it.
     minor : collection of int
         Positions of the columns that a narrow page leaves out.
+    further : collection of int
+        Positions of the columns that narrow and printed pages leave out.
     longest : int
         Characters of a cell; longer texts are shortened, and are titles.
     """
@@ -69,11 +71,12 @@ class ReportTable:
     filtered: bool = False
     sortable: bool = True
     minor: frozenset[int] = frozenset()
+    further: frozenset[int] = frozenset()
     longest: int = LONGEST
 
     def classes(self, place: int) -> str:
         """The CSS classes of a column."""
-        kinds = {"number": self.numbers, "minor": self.minor, "named": {self.styled}}
+        kinds = {"number": self.numbers, "minor": self.minor, "further": self.further, "named": {self.styled}}
         return " ".join(name for name, places in kinds.items() if place in places)
 
 

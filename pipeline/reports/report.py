@@ -92,5 +92,5 @@ def _write_plots(folder: Path, sections: list[Section]) -> None:
 
 
 def _text(value: object) -> object:
-    """What a template writes of a value: texts without characters that a page must not have."""
-    return printable(value) if type(value) is str else value
+    """What a template writes of a value: texts without characters that a page must not have, and "95 %" in one line."""
+    return printable(value).replace(" %", "\N{NO-BREAK SPACE}%") if type(value) is str else value

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
-from pipeline.reports.words import counted, decimals, listed, number, span, value_text
+from pipeline.reports.words import counted, decimals, listed, noise_of, number, span, value_text
 
 BEST = 10  # trials that the page shows at once
 MOST_METRICS = 3  # that the leaderboard of the best shows
@@ -15,44 +15,18 @@ NO_CHAMPION = "No trial has a result, so there is no champion. The leaderboard's
 
 
 def verdict(contents: RunContents) -> str:
-    """The result in a sentence: the summary's, or one that is composed of the champion's scores and the baselines."""
-    summary = contents.summary
+    """The result in a sentence: the summary's, or at least what is the best."""
+    summary, best = contents.summary, contents.summary["best"]
     if text := summary.get("verdict"):
         return str(text)
-    if not (best := summary["best"]):
+    if not best:
         return NO_CHAMPION
-    test, intervals, shown = best["test"], best.get("test_intervals") or {}, []
-    names = contents.headline(test)[:MOST_METRICS]
-    for name in names:
-        places = _places(test[name], intervals.get(name))
-        interval = span(intervals.get(name), places) if name == names[0] else ""
-        text = f"{contents.label(name)} {number(test[name], places)}"
-        shown.append(f"{text} (95 % interval {interval})" if interval else text)
     label = contents.trials[best["trial"]].label if best["trial"] in contents.trials else f"trial {best['trial']}"
-    sentence = f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}"
-    sentence += f"; on the test rows it has {listed(shown)}." if shown else "."
-    return sentence if not names else _compared(contents, sentence, names[0])
+    return f"The best of {counted(summary['trials']['planned'], 'trial')} is {label}."
 
 
-def _compared(contents: RunContents, sentence: str, name: str) -> str:
-    """The verdict with the best baseline by a test score, which comes first if it is better than the network."""
-    baselines = [value for value in (contents.summary.get("baselines") or {}).values() if name in value["test"]]
-    if not baselines:
-        return sentence
-    choose = max if contents.is_greater_better(name) else min
-    baseline, own = choose(baselines, key=lambda value: value["test"][name]), contents.summary["best"]["test"][name]
-    score, interval = baseline["test"][name], (contents.summary["best"].get("test_intervals") or {}).get(name)
-    has = f"has {contents.label(name)} {number(score, _places(own, interval))}"
-    compared = baseline.get("comparison") or {}
-    if compared.get("low") is not None and compared["low"] <= 0 <= compared["high"]:
-        has += "; the difference may be chance"
-    if score != own and choose(score, own) == score:
-        return f"A baseline is better than the best network: {baseline['label']} {has}. {sentence}"
-    return f"{sentence} Of the baselines the best, {baseline['label']}, {has}."
-
-
-def _places(value: float, interval: Sequence[float] | None) -> int:
-    return decimals([value], abs(interval[1] - interval[0]) / 2 if interval else None)
+def _places(value: float | None, interval: Sequence[float] | None) -> int:
+    return decimals([] if value is None else [value], noise_of(value, interval))
 
 
 def result(contents: RunContents) -> Section:
@@ -100,9 +74,11 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
     validation, intervals = best["validation"], best.get("test_intervals") or {}
     if "log_loss" not in validation and LOSS in validation:  # as the losses of classifiers are log losses
         validation = validation | {"log_loss": validation[LOSS]}
-    ends = {name: _ends(validation.get(name) or {}) or intervals.get(name) for name in names}
     places = {
-        name: _places(validation[name]["mean"] if name in validation else tests[name], ends[name]) for name in names
+        name: _places(validation[name]["mean"], _ends(validation[name]))
+        if name in validation
+        else _places(tests.get(name), intervals.get(name))
+        for name in names
     }
 
     def row(label: str, values: Mapping[str, float | None], ends: Mapping[str, Any]) -> list[str]:
@@ -158,25 +134,31 @@ def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
         trials = counted(best["tied"], "trial")
         yield f"{trials} cannot be told apart from the best; they are marked {EQUAL} in the leaderboard."
     threshold = contents.summary.get("threshold")
-    if threshold:
+    if threshold and threshold["score_after"] != threshold["score_before"]:
         name, before, after = (threshold[key] for key in ("metric", "score_before", "score_after"))
         places = decimals([before, after])
         yield (
-            f"The model predicts the second class from a probability of {threshold['value']:.3f} on, which raises its "
-            f"{contents.label(name)} from {number(before, places)} to {number(after, places)}."
+            f"The model predicts the second class from a probability of {threshold['value']:.3f} on: with it "
+            f"{contents.label(name)} on validation rows is {number(after, places)}, with 0.5 it is "
+            f"{number(before, places)}."
         )
     if intervals := contents.summary.get("intervals"):
         yield _conformal(intervals)
 
 
 def _conformal(intervals: dict[str, Any]) -> str:
-    half = intervals["half_width"]
-    halves = half.values() if isinstance(half, dict) else half if isinstance(half, list) else [half]
-    widths = listed([number(float(value), decimals([float(value)])) for value in halves])
-    about = "" if intervals.get("exact", True) else " (approximately)"
+    """The intervals around predictions, or why there are none."""
+    half, notes = intervals.get("half_width"), intervals.get("notes") or []
+    reasons = "; ".join([notes] if isinstance(notes, str) else notes)
+    if half is None:
+        return f"Predictions have no intervals: {reasons or 'there are too few validation rows'}."
+    halves = half if isinstance(half, dict) else {"": half}
+    widths = [number(value, decimals([value])) + (f" for {name}" if name else "") for name, value in halves.items()]
+    median = " in the median" if intervals.get("relative_to_deviation") else ""
+    about = "" if intervals.get("exact", True) else f" (approximately{f': {reasons}' if reasons else ''})"
     return (
-        f"Predictions come with intervals that contain {intervals['coverage']:.0%} of new values{about}: "
-        f"the prediction plus and minus {widths}, from the errors on {counted(intervals['n_rows'], 'row')}."
+        f"Predictions come with intervals that contain {100 * intervals['coverage']:.4g} % of new values{about}: plus "
+        f"and minus {listed(widths)}{median}, from the errors on {counted(intervals['n_rows'], 'validation row')}."
     )
 
 
@@ -288,7 +270,7 @@ def _column_places(contents: RunContents, rows: Sequence[dict[str, str]]) -> dic
     for metric in [name for name in rows[0] if name.count("/") == 1 and " " not in name]:
         values = [float(row[metric]) for row in rows if row.get(metric)]
         interval = contents.interval(rows[0], metric) if rows[0].get(metric) else None
-        places[metric] = decimals(values, (interval[1] - interval[0]) / 2 if interval else None)
+        places[metric] = decimals(values, noise_of(values[0] if values else None, interval))
         if metric != contents.metric and values and max(map(abs, values)) <= 1:
             places[metric] = min(places[metric], 4)
     return places
@@ -296,9 +278,10 @@ def _column_places(contents: RunContents, rows: Sequence[dict[str, str]]) -> dic
 
 def _table_of_all(contents: RunContents, rows: Sequence[dict[str, str]], settings: bool) -> ReportTable:
     """All trials with all their scores, and how they ended."""
-    metrics = [name for name in _column_places(contents, rows) if any(row[name] for row in rows)]
-    metrics.sort(key=lambda name: (name != contents.metric, name.startswith("train")))
     places = _column_places(contents, rows)
+    validation = [f"validation/{name}" for name in contents.validation_metrics]
+    others = [name for name in places if not name.startswith("validation")]
+    metrics = [name for name in (*validation, *others) if any(row.get(name) for row in rows)]
     headings = ["rank", "trial", "optimizer", "regularizer", *(["settings"] if settings else []),
                 *map(contents.label, metrics), "status"]  # fmt: skip
     table = [
@@ -314,7 +297,10 @@ def _table_of_all(contents: RunContents, rows: Sequence[dict[str, str]], setting
     first = 5 if settings else 4
     numbers = frozenset([0, 1, *range(first, first + len(metrics))])
     classes = ["tied" if row.get("tied") == "True" else "" for row in rows]
-    return ReportTable("Trials, best first", headings, table, numbers, classes, styled=2, filtered=True, longest=90)
+    further = frozenset(first + place for place, name in enumerate(metrics) if place >= MOST_METRICS)
+    return ReportTable(
+        "Trials, best first", headings, table, numbers, classes, styled=2, filtered=True, further=further, longest=90
+    )
 
 
 def advice(contents: RunContents) -> Section:

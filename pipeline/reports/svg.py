@@ -114,7 +114,9 @@ class Linear:
         """See Scale. Their distance is 1, 2 or 5 times a power of ten."""
         rough = (self.high - self.low) / max(1, most)
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 5, 10, 20) if self._number(power * factor) <= most)
+        steps = [power * factor for factor in (0.5, 1, 2, 5, 10, 20)]
+        place = next(place for place, step in enumerate(steps) if place and self._number(step) <= most)
+        step = steps[place] if self._number(steps[place]) > 1 else steps[place - 1]
         numbers = range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)
         return [(number * step, tick_label(number * step, step)) for number in numbers]
 

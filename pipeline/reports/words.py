@@ -60,6 +60,16 @@ def decimals(values: Iterable[float], noise: float | None = None) -> int:
     return min(6, max(0, 3 - max(-1, math.floor(math.log10(sizes[len(sizes) // 2])))))
 
 
+def noise_of(value: float | None, ends: Sequence[float] | None) -> float | None:
+    """How uncertain a value is: the distance to the nearer end of its interval; None if that is not known.
+
+    Of a score near its limit, the other end is far away, and says less about the digits that count.
+    """
+    if value is None or ends is None:
+        return None
+    return min((abs(end - value) for end in ends if end != value), default=None)
+
+
 def number(value: float | None, places: int = 4) -> str:
     """A number with so many decimals; "" for None, and a word where there is no number."""
     if value is None:

@@ -15,12 +15,11 @@ from pipeline.engine.uncertainty.comparison import compare
 from pipeline.engine.uncertainty.correction import corrected
 from pipeline.engine.uncertainty.effects import Effect, main_effects
 from pipeline.engine.uncertainty.intervals import score_intervals
-from pipeline.engine.uncertainty.scores import Estimand, Scores, measured
+from pipeline.engine.uncertainty.scores import PERTURBATIONS, Estimand, Scores, measured
 from pipeline.stages.answers import Answers
 
 DETAILED = 10  # trials, the best, that are scored by every metric of the task
 MOST_WORK = 1 << 25  # numbers that a metric which is no mean over rows may look at, to say how uncertain it is
-N_GROUPS = 40  # about how often it is computed for each network
 
 
 class Axis(NamedTuple):
@@ -94,7 +93,7 @@ def _measured(answers: Answers, metric: Metric | None, n_trials: int) -> Scores 
     """The scores of the best trials, as many as wanted and as there is time for."""
     metric, y, t = _inputs(answers, metric)
     if metric.rows is None:
-        n_trials = min(n_trials, max(1, MOST_WORK // (N_GROUPS * y[0].size)))
+        n_trials = min(n_trials, max(1, MOST_WORK // (PERTURBATIONS * y[0].size)))
     return measured(metric, y[:n_trials], t, answers.folds, answers.weights, answers.rows)
 
 

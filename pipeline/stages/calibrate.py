@@ -167,6 +167,7 @@ def _fit_probabilities(
     summary, one = _nothing(), None if weights is None else weights[None]
     calibration = choice.calibration or Calibration(1.0)
     summary["calibration"] = {
+        "setting": select.calibrate,
         "method": choice.method,
         "slope": calibration.slope,
         "intercept": calibration.intercept,
@@ -235,7 +236,7 @@ def _fit_interval(
     }
     if not is_known:
         cause = (
-            f"{len(errors)} validation rows are too few for intervals of {select.coverage:.0%}"
+            f"{len(errors)} validation rows are too few for intervals of {100 * select.coverage:.4g} %"
             if too_few
             else f"the columns of the intervals would have the name of the target {min(clash)}"
         )

@@ -31,6 +31,8 @@ REPEATS = 10
 MAX_COLUMNS = 100  # of more columns, only those are permuted that change the predictions most
 MOST_PERMUTED = 64
 SCREENING_ROWS = 50
+SCREENING_NUMBERS = 200_000_000  # prepared numbers in all rows of the first pass
+FEWEST_AFFORDABLE = 60  # rows, if the columns are so many that more would take too long
 MAX_NUMBERS = 100_000_000  # prepared numbers in all permuted rows together
 NUMBERS_AT_ONCE = 4_000_000  # in the rows of one prediction
 ALIKE = 0.95  # rank correlation, above which columns are permuted as one
@@ -75,7 +77,7 @@ def describe_columns(
     n_columns = len(raw.x.columns)
     n_permuted = n_columns if n_columns <= MAX_COLUMNS else MOST_PERMUTED
     n_affordable = MAX_NUMBERS // (REPEATS * n_permuted * max(1, model.preprocessing.n_outputs))
-    rows = rows[: min(MAX_ROWS, max(n_affordable, 10 * MIN_ROWS))]
+    rows = rows[: min(MAX_ROWS, max(n_affordable, FEWEST_AFFORDABLE))]
     described: dict[str, Any] = {
         "metric": name,
         "n_rows": len(rows),
@@ -143,15 +145,24 @@ class ColumnScorer:
         return float(mean), float(mean - half), float(mean + half)
 
     def screened(self, n_columns: int, n_permuted: int) -> list[int]:
-        """The raw columns that change the predictions most, by a first pass over a few rows; all, if few."""
+        """The raw columns that change the predictions most, by a first pass over a few rows; all, if few.
+
+        The columns are permuted in groups, and the groups that change the predictions most are halved again and again.
+        """
         if n_columns == n_permuted:
             return list(range(n_columns))
-        few, effects = self.x[:SCREENING_ROWS], []
+        groups = np.array_split(np.arange(n_columns), min(n_columns, 2 * n_permuted))
+        n_passes = len(groups) * (1 + int(np.log2(n_columns / len(groups))))
+        n_rows = SCREENING_NUMBERS // (2 * self.x.shape[1] * n_passes)
+        few = self.x[: min(SCREENING_ROWS, max(MIN_ROWS, n_rows))]
         neighbour = [np.roll(np.arange(len(few)), 1)]
-        for column in range(n_columns):
-            y = self._predictions(few, [column], neighbour)
-            effects.append(((y[1] - y[0]) ** 2).mean())
-        return sorted(np.argsort(-np.array(effects), kind="stable")[:n_permuted].tolist())
+        while True:
+            predictions = (self._predictions(few, group.tolist(), neighbour) for group in groups)
+            effects = [((y[1] - y[0]) ** 2).mean() for y in predictions]
+            groups = [groups[at] for at in np.argsort(-np.array(effects), kind="stable")[:n_permuted]]
+            if all(len(group) == 1 for group in groups):
+                return sorted(int(group[0]) for group in groups)
+            groups = [half for group in groups for half in np.array_split(group, 2) if len(half)]
 
     def dependence(self, group: Sequence[int], table: Table, name: str) -> dict[str, Any]:
         """The mean predictions if every row had the values that some row has in these columns."""

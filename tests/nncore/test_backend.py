@@ -13,7 +13,9 @@ from samples import (
     BATCH_NORM,
     METRICS,
     RELU,
+    SIGMOID,
     SOFTMAX,
+    SQUARED,
     make_architecture,
     make_component,
     make_data,
@@ -21,8 +23,10 @@ from samples import (
     mixed_networks,
 )
 
+from nncore.components import Component, component_names
 from nncore.kernels.backend import array_module, to_gpu, to_host
 from nncore.stack import checkpoint as stack_file
+from nncore.stack.data import Unit
 from nncore.stack.device import to_device, views_to_device
 from nncore.stack.regroup import collect, freeze
 from nncore.stack.state import start
@@ -94,6 +98,30 @@ def test_the_same_source_trains_on_a_device(name, architecture, networks):
     assert_device_equals_host(
         architecture, networks, standin_device.asarray, tolerance=0, weighted=name in ("mixed", "views")
     )
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cheap_metrics_are_computed_on_a_device_and_the_others_on_the_host(targets, weighted):
+    """With one output and with several, in the unit of the values; the final scores are those of the host, too."""
+    built = {
+        name: Component(f"nncore.metrics.{name}").build() for name in component_names("metrics") - {"mean_pinball_loss"}
+    }
+    for loss, kind in ((SIGMOID, "labels"), (SOFTMAX if targets > 1 else SIGMOID, "classes"), (SQUARED, "values")):
+        architecture = make_architecture((5, 7, targets), loss=loss)
+        data = make_data(architecture, weighted=weighted)
+        unit = Unit(np.arange(targets) + 5.0, np.arange(targets) + 2.0)
+        fitting = {name: metric for name, metric in built.items() if kind in metric.targets}
+        cheap = {name: metric for name, metric in fitting.items() if metric.every_epoch}
+        rules = {"final_metrics": {name: metric for name, metric in fitting.items() if name not in cheap}}
+        rules |= {"units": [unit]} if kind == "values" else {}
+        reports = []
+        for move in (lambda array: array, standin_device.asarray):
+            stack = to_device(start(architecture, [make_network("a"), make_network("b", 1)]), move)
+            reports.append(train(stack, views_to_device((data,), move), 2, cheap, **rules)[1])
+        for key, report in reports[0].items():
+            assert {f"validation/{name}" for name in fitting} <= report.curves.keys() | report.scores.keys()
+            np.testing.assert_equal(vars(reports[1][key]), vars(report))
 
 
 def test_networks_are_regrouped_and_saved_on_their_device(tmp_path):

@@ -211,7 +211,7 @@ def test_the_summary_and_the_terminal_show_them(sweep):
     own, better = summary["best"]["test"]["loss"], min(b["test"]["loss"] for b in summary["baselines"].values())
     lines = printed.splitlines()
     (first,) = [number for number, line in enumerate(lines) if line.startswith("verdict  ")]
-    assert f"scores better on the test rows, log loss {better:.4g} against {own:.4g}" in lines[first]
+    assert f"scores better on the test rows, log loss {better:#.4g} against {own:.4g}" in lines[first]
     assert lines[first + 1].startswith("champion")
     assert any(
         "logistic regression" in line and f"{linear['validation']['loss']:.4f}" in line for line in lines[:first]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from running import FEW, QUICK, compose, run_pipeline
+from running import FEW, QUICK, compose, run_pipeline, run_sweep
 from samples import SIGMOID, SQUARED, make_architecture, make_network
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit
@@ -157,7 +157,7 @@ def test_too_few_rows_and_names_that_clash_have_no_intervals():
     few = development_of(y, 1)
     adjustment = fit_adjustment(few, SELECT, [], [0], *parts_of(few, 0 * y))
     assert (adjustment.interval, adjustment.summary["intervals"]["half_width"]) == (None, None)
-    assert adjustment.summary["intervals"]["notes"] == ["8 validation rows are too few for intervals of 90%"]
+    assert adjustment.summary["intervals"]["notes"] == ["8 validation rows are too few for intervals of 90 %"]
     y = np.random.default_rng(0).normal(size=(50, 2))
     clash = replace(development_of(y, 1), targets=("u", "lower_u"))
     adjustment = fit_adjustment(clash, SELECT, [], [0], *parts_of(clash, 0 * y))
@@ -246,8 +246,8 @@ def test_a_run_publishes_what_it_fitted(overconfident):
     assert summary["ensemble"]["calibration"]["applied"]
     line = champion_lines(summary, folder)["calibration"]
     assert line == (
-        f"{calibration['method']} scaling: log loss {calibration['log_loss_after']:.4g} instead of "
-        f"{calibration['log_loss_before']:.4g} on validation rows"
+        f"{calibration['method']} scaling: log loss {calibration['log_loss_after']:#.4g} instead of "
+        f"{calibration['log_loss_before']:#.4g} on validation rows"
     )
 
 
@@ -259,3 +259,29 @@ def test_test_scores_are_those_of_the_published_model(overconfident):
     assert scores["accuracy"] == pytest.approx(accuracy_score(test.y, predicted["prediction"]))
     raw = replace(model, calibration=None).predict_columns(test.x.numbers)["probability_yes"].astype(float)
     assert log_loss(truth, raw) > 1.2 * scores["log_loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("overrides", "texts"),
+    [
+        (
+            ("select.coverage=0.999", "~space.regularizer.l1"),
+            ["Predictions have no intervals: 88 validation rows are too few for intervals of 99.9 %."],
+        ),
+        (
+            ("loss@network.loss.regression=gaussian", "+regularizer@training.regularizers.stop=early_stopping"),
+            [
+                " in the median, from the errors on 88 validation rows",
+                "approximately: the epoch was chosen by the same rows",
+            ],
+        ),
+    ],
+    ids=["too few rows", "deviations"],
+)
+def test_the_report_says_what_the_intervals_are(overrides, texts, tmp_path):
+    settings = (*FEW[:2], "~space.optimizer.rmsprop", "training.epochs=25", "data=diabetes", "report=page", *overrides)
+    summary = run_sweep(tmp_path, *settings, "space.optimizer.adam.learning_rate=[0.03]")
+    page = (Path(summary["model"]["path"]).parent / "report.html").read_text()
+    for text in texts:
+        assert text in page

@@ -204,3 +204,15 @@ def test_a_run_writes_them_into_its_files_and_its_last_lines(tmp_path):
     summary = json.loads((folder / "summary.json").read_text())
     assert [entry["column"] for entry in summary["importance"]] == [row["column"] for row in rows[:10]]
     assert f"columns    {columns_line(summary)}\n" in printed
+
+
+def test_of_very_many_columns_the_first_pass_finds_those_that_matter():
+    random, n = np.random.default_rng(9), 3000
+    weights = np.zeros(n)
+    weights[[17, 18, 2999]] = [1, 2, 3]
+    x, names = random.normal(size=(100, n)), tuple(f"x{number}" for number in range(n))
+    model = linear_model(weights, names=names)
+    scorer = ColumnScorer(model, x.astype(np.float32), x[:, :1], np.ones(100), root_mean_squared_error())
+    chosen = scorer.screened(n, 64)
+    assert len(set(chosen)) == 64
+    assert {17, 18, 2999} <= set(chosen)

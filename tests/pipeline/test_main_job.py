@@ -76,7 +76,8 @@ def test_the_summary_has_the_documented_keys(main_job):
     assert summary["status"] == "finished"
     assert summary["trials"] == summary["networks"] == counts
     assert set(summary["best"]) == {
-        "trial", "parameters", "validation", "test", "networks", "test_networks", "tied",
+        "trial", "parameters", "validation", "test", "networks", "test_networks", "tied", "tied_sentence", "n_rows",
+        "n_test_rows", "estimand", "corrected", "test_intervals",
     }  # fmt: skip
     assert set(summary["work"]) == {
         "slices",
@@ -107,7 +108,7 @@ def test_the_timings_add_up(main_job):
     assert set(timings) == {
         f"{stage}_s"
         for stage in (
-            "startup", "load", "split", "prepare", "reduce", "sweep", "select", "evaluate",
+            "startup", "load", "split", "prepare", "reduce", "sweep", "baselines", "select", "evaluate",
             "publish", "report", "tracking",
         )
     }  # fmt: skip

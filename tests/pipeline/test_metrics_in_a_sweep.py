@@ -38,6 +38,16 @@ def cost_of_errors(missed: float = 10.0, every_epoch: bool = False) -> Metric:
     return Metric(value, ("classes",), greater_is_better=False, label="cost of errors", every_epoch=every_epoch)
 
 
+def failing() -> Metric:
+    """A mistake of the user's."""
+    return Metric(lambda y, t, weights: 1 / 0, ("classes",), greater_is_better=True)
+
+
+def of_rows() -> Metric:
+    """Another one: a number for each row."""
+    return Metric(lambda y, t, weights: (y - t)[:, :, 0], ("classes",), greater_is_better=True)
+
+
 def undefined() -> Metric:
     """A score that no rows have."""
     return Metric(lambda y, t, weights: np.full(len(y), np.nan), ("classes", "values"), greater_is_better=True)
@@ -95,6 +105,19 @@ def test_law_5_the_journal_has_the_scores_and_the_direction(by_area):
     assert best.mean["validation/roc_auc"] == summary["best"]["validation"]["roc_auc"]["mean"]
     by_trial = {row["trial"]: float(row["validation/roc_auc"]) for row in leaderboard(folder) if row["rank"]}
     assert {key: history.trials[key].mean["validation/roc_auc"] for key in by_trial} == by_trial
+
+
+def test_law_5_a_run_that_is_extended_by_a_costly_metric_equals_one_that_had_it_from_the_start(by_area, tmp_path):
+    """Its networks lack the scores, so they are trained again."""
+    expected, _ = by_area
+    before = run_sweep(tmp_path, *CANCER, *STOPPING)
+    summary = run_sweep(tmp_path, *CANCER, *STOPPING, "select.metric=roc_auc", f"run={before['run_id']}")
+    assert summary["run_id"] == before["run_id"]
+    assert (summary["digest"], summary["best"]) == (expected["digest"], expected["best"])
+    by_accuracy = run_sweep(tmp_path, *CANCER, *STOPPING, "select.metric=accuracy", f"run={before['run_id']}")
+    assert by_accuracy["work"]["slices"] == 0  # the accuracy of every epoch is known
+    assert by_accuracy["digest"] == before["digest"]
+    assert by_accuracy["metric"]["name"] == "accuracy"
 
 
 @pytest.mark.slow
@@ -211,6 +234,15 @@ def test_workers_of_ray_import_the_metric_of_a_users_package(package):
 def test_a_metric_that_no_trial_has_is_an_error(package):
     with pytest.raises(SettingError, match=r"select.metric=undefined: it is not defined for .* choose another"):
         run_sweep(package / "runs", *CANCER, "allow=[ledger]", "select.metric={_target_: ledger.undefined}")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("failing", "but raises ZeroDivisionError: division by zero"), ("of_rows", r"but returns the shape \(2, 12\)")],
+)
+def test_law_7_a_mistake_in_a_users_metric_is_found_before_training(name, words, package):
+    with pytest.raises(SettingError, match=rf"select.metric={name} .*{words}; correct ledger.{name}"):
+        run_sweep(package / "runs", *CANCER, "allow=[ledger]", f"select.metric={{_target_: ledger.{name}}}")
 
 
 def test_law_7_a_metric_that_does_not_fit_the_values_of_a_file_is_refused_after_loading(tmp_path):

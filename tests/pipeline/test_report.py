@@ -43,7 +43,7 @@ def test_the_page_has_all_its_parts(digits):
         "Scores", "Data", "Leaderboard", "Columns that matter", "Where it is wrong", "Calibration",
         "Optimizers and regularizers",
         "Learning curves", "Learning rates", "Hyperparameter importance", "Network inputs", "Weights and gradients",
-        "Time and cost", "Model and command",
+        "Time and cost", "What next", "Model and command",
     ]  # fmt: skip
 
 

@@ -122,6 +122,16 @@ def test_scores_are_means_over_the_networks_and_smaller_is_better():
     assert script.told == [{"0000": (0.5, -0.5, 100.0), "0001": (0.375, -0.625, 101.0)}]
 
 
+def test_the_search_is_told_scores_without_curves_and_what_is_not_a_number_is_the_worst():
+    script = ScriptedSampler([(0, 1), (1, 1), (2, 1)])
+    results = open_records(0, metric="roc_auc")
+    areas = iter([0.75, math.nan, 0.5])
+    reports = lambda *_: report(0.1, scores={"validation/roc_auc": next(areas)})  # noqa: E731
+    train_rungs(script, epochs=1, results=results, objectives=("roc_auc",), losses=reports)
+    assert script.told == [{"0000": (-0.75,), "0001": (math.inf,), "0002": (-0.5,)}]
+    assert [trial.key for trial in results.ranking()] == ["0000", "0002", "0001"]
+
+
 def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
     """Later epochs that an earlier session has trained change no decision at an earlier rung."""
     results = open_records(1)

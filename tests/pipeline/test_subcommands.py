@@ -156,7 +156,7 @@ def test_runs_show_prints_the_champion_and_the_best_trials(runs, capsys):
     text = output_of(capsys, "runs", "show", f"run={folder.name}", f"runs={runs}")
     assert f"champion   trial {summary['best']['trial']}: " in text
     assert summary["digest"] in text
-    assert f"test       log loss {summary['best']['test']['log_loss']:.4g}, accuracy" in text
+    assert f"test       log loss {summary['best']['test']['log_loss']:#.4g}, accuracy" in text
 
 
 def test_runs_compare_shows_what_differs_and_whether_results_are_equal(runs, capsys):

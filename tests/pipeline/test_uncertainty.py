@@ -67,12 +67,12 @@ def test_with_too_few_rows_nothing_is_said():
     assert predictions_interval(metrics.log_loss(), y, t) is not None
 
 
-@pytest.mark.parametrize("n_trials", [2, 20])
-def test_equal_trials_are_told_apart_at_the_rate_of_the_level_whichever_is_the_luckiest(n_trials):
+@pytest.mark.parametrize(("n_trials", "n_seeds", "rate"), [(2, 1, 0.05), (20, 1, 0.1), (20, 3, 0.05)])
+def test_equal_trials_are_told_apart_at_the_rate_of_the_level_whichever_is_the_luckiest(n_trials, n_seeds, rate):
     random, errors = np.random.default_rng(3), 0
     for _ in range(300):
-        errors += not compare(scores_of(random.exponential(size=(n_trials, 1, 200)))).tied.all()
-    assert errors / 300 < 0.05 + 0.03
+        errors += not compare(scores_of(random.exponential(size=(n_trials, n_seeds, 200)))).tied.all()
+    assert errors / 300 < rate + 0.03
 
 
 def test_a_trial_that_is_four_standard_errors_worse_is_told_apart():
@@ -160,3 +160,13 @@ def test_main_effects_of_a_grid():
     assert effects[2].low > effects[0].high
     assert main_effects(scores_of(losses[:12]), ["a"] * 12, [0] * 12) is None
     assert main_effects(scores_of(losses[:2]), ["a", "b"], [0, 1]) is None
+
+
+def test_a_score_that_depends_on_the_number_of_rows_has_no_interval():
+    """The calibration error of perfect calibration would lie below its interval; other scores have one."""
+    random = np.random.default_rng(10)
+    y = random.random((300, 1))
+    t = (random.random((300, 1)) < y).astype(float)
+    assert predictions_interval(metrics.calibration_error(), y, t) is None
+    for metric in (metrics.average_precision(), metrics.roc_auc(), metrics.f1(), metrics.brier_score()):
+        assert predictions_interval(metric, y, t) is not None

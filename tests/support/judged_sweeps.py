@@ -40,9 +40,9 @@ def judge(plan: Plan, sweep: Sweep, all_scores: bool = True) -> Record:
     dict
         "intervals": by score, [[value, low, high, true score of the networks, true score of the setting or None]] of
         the named trials. "ties": by score and size of the sweep, whether any equal setting was called worse wrongly,
-        and the named one. "power": by score and size, for each worse setting [difference, true difference or None, told
-        apart]. "champion": by size, [raw, corrected, true score, chance, low, high]: chance is the deviation of a named
-        trial from its truth, which has the mean 0; low and high are the corrected score's interval.
+        and the named one. "power": by score and size, for each worse setting [difference, told apart]. "champion": by
+        size, [raw, corrected, true score, chance, low, high]: chance is the deviation of a named trial from its truth,
+        which has the mean 0; low and high are the corrected score's interval.
     """
     record: Record = {"intervals": {}, "ties": {}, "power": {}, "champion": {}}
     t = sweep.t[:, None]
@@ -71,9 +71,7 @@ def judge(plan: Plan, sweep: Sweep, all_scores: bool = True) -> Record:
             record["ties"][name][size] = _false_claims(
                 scores, equal, true if plan.n_folds * plan.n_seeds == 1 else None
             )
-            record["power"][name][size] = [
-                _found(scores, equal, plan.n_trials + j, true) for j in range(len(plan.worse))
-            ]
+            record["power"][name][size] = [_found(scores, equal, plan.n_trials + j) for j in range(len(plan.worse))]
             if index == 0 and size > 2:
                 best = corrected(scores.take(equal))
                 truth = sweep.true[0][0]
@@ -95,11 +93,10 @@ def _false_claims(scores: Any, trials: np.ndarray, true: dict[int, float] | None
     return [bool(worse.any()), bool(worse[0])]
 
 
-def _found(scores: Any, equal: np.ndarray, worse: int, true: dict[int, float]) -> list[Any]:
-    """The score of a worse setting less that of the named one, the true difference, and whether it is told apart."""
+def _found(scores: Any, equal: np.ndarray, worse: int) -> list[Any]:
+    """The score of a worse setting less that of the named one, and whether it is told apart."""
     some = scores.take(np.append(equal, worse))
-    truth = true[worse] - true[0] if worse in true else None
-    return [float(some.values[-1] - some.values[0]), truth, not compare(some).tied[-1]]
+    return [float(some.values[-1] - some.values[0]), bool(not compare(some).tied[-1])]
 
 
 @dataclass
@@ -171,14 +168,10 @@ def lines(plan: Plan, records: Iterable[Record]) -> dict[str, Line]:
 def _power(found: list[list[list[Any]]]) -> float:
     """How often a setting is told apart that is 4 standard errors worse: linear in between, the nearest beyond.
 
-    The standard error is the standard deviation of the difference; of networks, that of its deviation from the truth.
+    The standard error is the standard deviation of the difference over replications.
     """
     differences = np.array([[row[0] for row in rows] for rows in found])  # (replications, settings)
-    told_apart = np.array([[row[2] for row in rows] for rows in found])
-    if found[0][0][1] is not None:
-        true = np.array([[row[1] for row in rows] for rows in found])
-        z = np.sign(true.mean()) * true / (differences - true).std(axis=0)
-        return float(told_apart[(z > 3.5) & (z < 4.5)].mean()) if ((z > 3.5) & (z < 4.5)).any() else float("nan")
+    told_apart = np.array([[row[1] for row in rows] for rows in found])
     z = np.abs(differences.mean(axis=0) / differences.std(axis=0))
     order = np.argsort(z)
     return float(np.interp(4, z[order], told_apart.mean(axis=0)[order]))

@@ -39,6 +39,7 @@ class ReportPage(HTMLParser):
         self.elements.append((tag, dict(attributes)))
 
     def handle_data(self, text: str) -> None:
+        text = text.replace("\N{NO-BREAK SPACE}", " ")
         for tag in ("h2", "figcaption", "p"):
             if tag in self._inside:
                 self._texts(tag)[-1] += text

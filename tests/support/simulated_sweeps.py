@@ -51,7 +51,7 @@ class Plan:
     n_folds: int
     n_seeds: int
     n_trials: int = 112
-    worse: tuple[float, ...] = (0.08, 0.05, 0.035, 0.025, 0.015, 0.008)
+    worse: tuple[float, ...] = (0.05, 0.025, 0.008)
     n_rows: int = 240
     n_train: int = 300
     epochs: int = 10

@@ -54,10 +54,13 @@ def compare(scores: Scores, level: float = 0.05) -> Comparison | None:
         max over i, j of (z_i - z_j) / se_ij,
 
     where z are joint normal draws with the covariance of the scores (the multiplier bootstrap). Then with a probability
-    of at most `level` any of the trials that are truly as good as the best is called worse, whichever was the luckiest.
-    Trials that are worse are set aside and the rest is tested again, with fewer pairs, until none is left: the model
-    confidence set. Of more than 200 trials the worse ones are compared with the best alone, by Bonferroni's rule for
-    all pairs. Tied means not proved worse; it does not mean equal.
+    of at most `level` any of the settings that are truly as good as the best is called worse, whichever was the
+    luckiest. Two networks are hardly ever equal, and of claims about networks that almost are, half are right: for them
+    this probability is at most twice the level, and at most the level for each alone.
+
+    Trials that are worse are set aside and the rest is tested again, with fewer pairs, until no more are worse: the
+    model confidence set. Of more than 200 trials the worse ones are compared with the best alone, by Bonferroni's rule
+    for all pairs. Tied means not proved worse; it does not mean equal.
 
     References
     ----------
@@ -77,7 +80,12 @@ def compare(scores: Scores, level: float = 0.05) -> Comparison | None:
     p_values = np.full(len(scores.means), np.nan)
     n_compared = min(len(order), MOST_COMPARED)
     p_values[order[:n_compared]] = step_down(
-        values[:n_compared], u[:n_compared], moved.own[:n_compared], moved.own_freedom[:n_compared], level
+        values[:n_compared],
+        u[:n_compared],
+        moved.own[:n_compared],
+        moved.own_freedom[:n_compared],
+        level,
+        simultaneous=kind == "settings",
     )
     if len(order) > n_compared:
         p_values[order[n_compared:]] = _against_best(values, u, moved.own, n_compared)
@@ -85,7 +93,7 @@ def compare(scores: Scores, level: float = 0.05) -> Comparison | None:
     return Comparison(p_values > level, p_values, kind)
 
 
-def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float) -> Array:
+def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float, simultaneous: bool = True) -> Array:
     """Return the p-values of trials (T,), best first; see `compare` for the method.
 
     Parameters
@@ -97,6 +105,9 @@ def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float)
     own, freedom : array (T,)
         Their variance over retraining, and its degrees of freedom.
     level : float
+    simultaneous : bool, default True
+        Whether the level holds for all trials that are as good as the best together; otherwise it holds for each
+        alone, and twice the level for all.
     """
     covariance = u @ u.T
     variances = np.diag(covariance)
@@ -104,7 +115,7 @@ def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float)
     noise = 1e-12 * (variances[:, None] + variances) + 1e-24 * (np.abs(values[:, None]) + np.abs(values)) ** 2
     errors = np.sqrt(np.maximum(pairs, noise))  # equal trials have no error but that of rounding
     np.fill_diagonal(errors, np.inf)
-    draws = _draws(u, covariance, own, freedom)  # (B, T)
+    draws = _draws(u, covariance, own, freedom).T.astype(np.float32, order="C")  # (T, B)
     p_values = np.zeros(len(values))
     remaining, p_value = np.arange(len(values)), 0.0
     while len(remaining) > 1:
@@ -113,11 +124,12 @@ def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float)
         statistic = np.where(
             np.abs(differences) > 1e-12 * np.abs(values[remaining]).max(), differences * inverse, 0
         ).max(axis=1)
-        chosen = draws[:, remaining]
-        largest = np.zeros(len(chosen))
-        for i in range(len(remaining)):
-            np.maximum(largest, ((chosen[:, i : i + 1] - chosen) * inverse[i]).max(axis=1), out=largest)
-        exceeding = (1 + (largest[:, None] >= statistic).sum(axis=0)) / (1 + len(largest))
+        chosen, weights = draws[remaining], inverse.astype(np.float32)[:, :, None]
+        largest = np.stack([((row - chosen) * of_row).max(axis=0) for row, of_row in zip(chosen, weights, strict=True)])
+        exceeding = (1 + (largest.max(axis=0) >= statistic[:, None]).sum(axis=1)) / (1 + N_DRAWS)
+        if not simultaneous:
+            alone = 2 * (1 + (largest >= statistic[:, None]).sum(axis=1)) / (1 + N_DRAWS)  # two-sided
+            exceeding = np.maximum(np.minimum(alone, 1), exceeding / 2)
         p_values[remaining] = np.maximum(exceeding, p_value)  # no smaller than that of a trial set aside before
         worse = p_values[remaining] <= level
         if not worse.any():

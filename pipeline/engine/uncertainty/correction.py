@@ -10,7 +10,8 @@ from pipeline.engine.uncertainty.scores import Scores
 
 MOST_DRAWS, FEWEST_DRAWS = 500, 100
 MOST_WORK = 4e10  # multiplications
-METHOD = "bootstrap bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis 2018)"
+PARTS = 5
+METHOD = "bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis 2018), leaving out fifths of the rows"
 
 
 class Corrected(NamedTuple):
@@ -53,9 +54,11 @@ def corrected(scores: Scores) -> Corrected | None:
 
     Notes
     -----
-    In each of B bootstrap samples of the rows the best trial is chosen by the rows that were drawn, and scored on the
-    others; the mean of these scores is the corrected one (of a root, the root of the mean). A score that is no mean
-    over rows is taken to first order in its influence.
+    The rows are divided at random into fifths, again and again. The best trial is chosen by four of them and scored on
+    the fifth; the mean of these scores is the corrected one (of a root, the root of the mean). A score that is no mean
+    over rows is taken to first order in its influence. The paper draws bootstrap samples instead. They choose by 63 %
+    of the rows, and so a worse trial than all rows do: simulated, the corrected score of single networks is then too
+    bad by up to 0.3 times what the raw one is too good, with fifths by up to 0.2.
 
     It corrects for the choice of one of the given trials by these rows. It cannot correct what these rows decided
     before: which trials an adaptive search suggested or halving kept, and the epoch that early stopping chose for each
@@ -73,18 +76,20 @@ def corrected(scores: Scores) -> Corrected | None:
     u, values = known.of_trials(), known.means.mean(axis=(1, 2))
     sign = -1 if known.metric.greater_is_better else 1
     n_groups = u.shape[1]
-    n_draws = int(min(MOST_DRAWS, MOST_WORK / u.size))
+    n_draws = int(min(MOST_DRAWS, MOST_WORK / u.size)) // PARTS * PARTS
     if n_draws < FEWEST_DRAWS:
         return None
     random = generator(0, "correction for selection")
     total = 0.0
-    for start in range(0, n_draws, 50):
-        n = min(50, n_draws - start)
-        counts = random.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n)  # (B, G)
-        in_bag = values + counts @ u.T
-        chosen = (sign * in_bag).argmin(axis=1)
-        out = counts == 0
-        total += (values[chosen] + (out * u[chosen]).sum(axis=1) * n_groups / np.maximum(out.sum(axis=1), 1)).sum()
+    at_once = max(1, min(10, 5_000_000 // n_groups))  # divisions into parts, B parts in all
+    for start in range(0, n_draws // PARTS, at_once):
+        divisions = [random.permutation(n_groups) % PARTS for _ in range(start, min(start + at_once, n_draws // PARTS))]
+        left_out = np.concatenate([np.arange(PARTS)[:, None] == part for part in divisions]).astype(
+            np.float64
+        )  # (B, G)
+        sizes, moved = left_out.sum(axis=1), u @ left_out.T  # (B,), (T, B)
+        chosen = (sign * (values[:, None] - moved * n_groups / (n_groups - sizes))).argmin(axis=0)
+        total += float((values[chosen] + moved[chosen, range(len(chosen))] * n_groups / sizes).sum())
     best = int((sign * known.values).argmin())
     value = float(known.metric.finish(np.array(total / n_draws)))
     raw = float(known.values[best])

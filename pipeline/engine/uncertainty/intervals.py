@@ -9,6 +9,7 @@ from pipeline.engine.uncertainty.scores import Scores, measured
 
 ROWS_OF_TRAINING = 10.0
 CLASS_SHARES = 1.6
+LARGEST_BIAS = 0.25  # standard errors
 GROUPS_FREEDOM = 8.0  # of a score that is no mean over rows: the variance between groups of rows is rough
 LEAST_FREEDOM = 10.0  # of the rows: their fourth moment is itself uncertain
 
@@ -27,7 +28,8 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
     -------
     array (T, 2)
         The lower and the upper end; NaN where nothing can be said: a score that is not finite, or one that no row
-        changes.
+        changes, or one that depends so much on the number of rows that an interval would lie beside the truth, such as
+        the calibration error.
 
     Notes
     -----
@@ -81,6 +83,7 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
             )
             ends[variance == 0] = np.nan
     ends = scores.metric.finish(np.maximum(ends, 0) if scores.metric.finish is np.sqrt else ends)
+    ends[np.abs(known.bias) > LARGEST_BIAS * np.sqrt((u**2).sum(axis=1))] = np.nan
     result[finite] = np.clip(ends, *scores.metric.bounds)
     return result
 
