@@ -58,6 +58,8 @@ class Metric(NamedTuple):
         Such as the root of a mean square.
     bounds : (float, float), default (-inf, inf)
         The range of its scores.
+    has_interval : bool, default True
+        False for a score that depends so much on the number of rows that a confidence interval would lie beside it.
     """
 
     value: Callable[[Array, Array, Array | None], Array]
@@ -69,6 +71,7 @@ class Metric(NamedTuple):
     rows: Callable[[Array, Array], Array] | None = None
     finish: Callable[[Array], Array] = identity
     bounds: tuple[float, float] = (-np.inf, np.inf)
+    has_interval: bool = True
 
 
 CLASSES, LABELS, VALUES = ("classes",), ("labels",), ("values",)
@@ -337,7 +340,7 @@ def calibration_error(bins: int = 15) -> Metric:
     def value(y: Array, t: Array, weights: Array | None) -> Array:
         return expected_calibration_error(y.astype(np.float64), t, bins, weights)
 
-    return Metric(value, CLASSES, False, "calibration error", "share", True, bounds=SHARE)
+    return Metric(value, CLASSES, False, "calibration error", "share", True, bounds=SHARE, has_interval=False)
 
 
 def label_accuracy(threshold: ArrayLike = 0.5) -> Metric:

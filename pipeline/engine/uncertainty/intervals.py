@@ -9,7 +9,6 @@ from pipeline.engine.uncertainty.scores import Scores, measured
 
 ROWS_OF_TRAINING = 10.0
 CLASS_SHARES = 1.6
-LARGEST_BIAS = 0.25  # standard errors
 GROUPS_FREEDOM = 8.0  # of a score that is no mean over rows: the variance between groups of rows is rough
 LEAST_FREEDOM = 10.0  # of the rows: their fourth moment is itself uncertain
 
@@ -27,9 +26,8 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
     Returns
     -------
     array (T, 2)
-        The lower and the upper end; NaN where nothing can be said: a score that is not finite, or one that no row
-        changes, or one that depends so much on the number of rows that an interval would lie beside the truth, such as
-        the calibration error.
+        The lower and the upper end; NaN where nothing can be said: a score that is not finite, or that no row changes,
+        or of a metric that has no interval.
 
     Notes
     -----
@@ -51,7 +49,7 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
     Hall (1992), "On the removal of skewness by transformation"; Bayle, Bayle, Janson, Mackey (2020), "Cross-validation
     confidence intervals for test error"; Wilson (1927), "Probable inference"; Satterthwaite (1946).
     """
-    finite = np.asarray(np.isfinite(scores.means).all(axis=(1, 2)))
+    finite = np.asarray(np.isfinite(scores.means).all(axis=(1, 2))) & scores.metric.has_interval
     result = np.full((len(finite), 2), np.nan)
     if not finite.any():
         return result
@@ -83,7 +81,6 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
             )
             ends[variance == 0] = np.nan
     ends = scores.metric.finish(np.maximum(ends, 0) if scores.metric.finish is np.sqrt else ends)
-    ends[np.abs(known.bias) > LARGEST_BIAS * np.sqrt((u**2).sum(axis=1))] = np.nan
     result[finite] = np.clip(ends, *scores.metric.bounds)
     return result
 

@@ -44,8 +44,6 @@ class Scores:
     metric : Metric
     n_rows : int
         Different rows.
-    bias : float64 array (T,)
-        How much better or worse the scores are than on many rows, on the average, as estimated; 0 for means over rows.
     """
 
     means: Array
@@ -54,7 +52,6 @@ class Scores:
     groups: Array
     metric: Metric
     n_rows: int
-    bias: Array
 
     @property
     def estimand(self) -> Estimand:
@@ -84,7 +81,7 @@ class Scores:
 
     def take(self, trials: Array) -> "Scores":
         """Return the scores of these trials."""
-        return replace(self, means=self.means[trials], influence=self.influence[trials], bias=self.bias[trials])
+        return replace(self, means=self.means[trials], influence=self.influence[trials])
 
     def of_trials(self) -> Array:
         """How much each group of different rows moves the mean of a trial's networks: (T, groups)."""
@@ -131,7 +128,7 @@ def measured(
     the rows are divided at random into G groups. In each of G + 1 perturbations the weights of about half of the groups
     become 1.5 times as large and those of the others half as large, as the rows of a Hadamard matrix h_bg = 1 or -1
     say, and u_g = mean over b of h_bg s_b / 0.5: balanced half-samples by Fay's method. It holds for medians, too, and
-    no class vanishes. The bias is (mean over b of s_b - s) / 0.5^2, to second order.
+    no class vanishes.
 
     References
     ----------
@@ -148,7 +145,6 @@ def measured(
     n_groups = order - 1
     group = generator(0, "groups of rows", n_rows).permutation(n_rows)[ids] % n_groups
     means, influence, of_fold, groups = [], [], [], []
-    bias = np.zeros(len(y))
     for fold in range(n_folds):
         part = np.flatnonzero(folds == fold)
         of_part = None if weights is None else np.asarray(weights, np.float64)[part]
@@ -156,21 +152,14 @@ def measured(
             scored, moved = _of_rows(metric, y[:, :, part], t[part], of_part)
             groups.append(ids[part])
         else:
-            scored, moved, biased = _of_groups(metric, y[:, :, part], t[part], of_part, group[part], order)
-            bias += biased / n_folds
+            scored, moved = _of_groups(metric, y[:, :, part], t[part], of_part, group[part], order)
             groups.append(np.arange(n_groups) + (0 if repeated else fold * n_groups))
         means.append(scored)
         influence.append(moved)
         of_fold.append(np.full(moved.shape[2], fold))
     _, distinct = np.unique(np.concatenate(groups), return_inverse=True)
     return Scores(
-        np.stack(means, axis=1),
-        np.concatenate(influence, axis=2),
-        np.concatenate(of_fold),
-        distinct,
-        metric,
-        n_rows,
-        bias,
+        np.stack(means, axis=1), np.concatenate(influence, axis=2), np.concatenate(of_fold), distinct, metric, n_rows
     )
 
 
@@ -202,8 +191,8 @@ def _of_rows(metric: Metric, y: Array, t: Array, weights: Array | None) -> tuple
 
 def _of_groups(
     metric: Metric, y: Array, t: Array, weights: Array | None, group: Array, order: int
-) -> tuple[Array, Array, Array]:
-    """Scores (T, S) of a fold, the influence of each group (T, S, G), and the bias (T,)."""
+) -> tuple[Array, Array]:
+    """Scores (T, S) of a fold, and the influence of each group (T, S, G)."""
     from scipy.linalg import hadamard
 
     n_trials, n_seeds, n = y.shape[:3]
@@ -216,5 +205,4 @@ def _of_groups(
         scores[index] = metric.value(network[None], t[None], None if weights is None else base[None])[0]
         changed[index] = metric.value(np.broadcast_to(network, (order, *network.shape)), t[None], perturbed)
     influence = changed @ signs / (order * PERTURBATION)
-    bias = ((changed.mean(axis=1) - scores) / PERTURBATION**2).reshape(n_trials, n_seeds).mean(axis=1)
-    return scores.reshape(n_trials, n_seeds), influence.reshape(n_trials, n_seeds, -1), bias
+    return scores.reshape(n_trials, n_seeds), influence.reshape(n_trials, n_seeds, -1)
