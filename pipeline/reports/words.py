@@ -26,7 +26,7 @@ def short(text: str, longest: int = 28) -> str:
     Examples
     --------
     >>> short("a_very_long_name_of_a_column_17", 20)
-    'a_very_long_…olumn_17'
+    'a_very_long…olumn_17'
     """
     text = printable(text)
     end = longest * 2 // 5
@@ -45,19 +45,18 @@ def decimals(values: Iterable[float], noise: float | None = None) -> int:
     Returns
     -------
     int
-        So many that the noise shows two digits; without noise, that the median of the values shows four.
+        So many that the noise shows two digits, but the median of the values at most four.
 
     Examples
     --------
-    >>> decimals([0.10139, 0.10241], 0.031), decimals([0.10139, 0.10241]), decimals([1234.5])
-    (3, 4, 0)
+    >>> decimals([0.10139, 0.10241], 0.031), decimals([0.99919], 0.0007), decimals([0.10139]), decimals([1234.5])
+    (3, 4, 4, 0)
     """
-    if noise and math.isfinite(noise):
-        return min(6, max(0, 1 - math.floor(math.log10(noise))))
     sizes = sorted(abs(value) for value in values if math.isfinite(value) and value)
-    if not sizes:
-        return 4
-    return min(6, max(0, 3 - max(-1, math.floor(math.log10(sizes[len(sizes) // 2])))))
+    most = min(6, 3 - max(-1, math.floor(math.log10(sizes[len(sizes) // 2])))) if sizes else 4
+    if noise and math.isfinite(noise):
+        most = min(most, 1 - math.floor(math.log10(noise)))
+    return max(0, most)
 
 
 def noise_of(value: float | None, ends: Sequence[float] | None) -> float | None:
