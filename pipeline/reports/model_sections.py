@@ -239,7 +239,7 @@ def _matrix(labels: Sequence[str], counts: Any, finding: str) -> Picture:
     for (row, column), count in np.ndenumerate(counts):
         if count:
             text = f"{labels[row]} predicted as {labels[column]}: {count:,} ({shares[row, column]:.1%})"
-            panel.cell(row, column, f"share-{steps[row, column]}", f"{count:,}" if has_numbers else "", text)
+            panel.cell(row, column, f"share-{steps[row, column]}", [f"{count:,}"] if has_numbers else [], text)
     return Picture("confusion", "Test rows by true and predicted class", finding, panel.svg(finding))
 
 

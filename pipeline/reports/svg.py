@@ -312,8 +312,8 @@ class Panel:
             mark = element("rect", title(text), class_=f"bar {classes}".strip(), x=x, y=y, width=width, height=height)
             self.add(mark)
 
-    def cell(self, row: int, column: int, classes: str, label: str = "", text: str = "") -> None:
-        """Fill the cell of two categories, with a label in it."""
+    def cell(self, row: int, column: int, classes: str, labels: Sequence[str] = (), text: str = "") -> None:
+        """Fill the cell of two categories, with the first of the labels in it for which there is room."""
         assert isinstance(self.x, Categories)
         assert isinstance(self.y, Categories)
         width, height = (self.right - self.left) / len(self.x.names), self.height / len(self.y.names)
@@ -321,7 +321,10 @@ class Panel:
         x, y = self.px(column), self.py(row)
         mark = element("rect", title(text), class_="cell", x=x - width / 2, y=y - height / 2,
                        width=width - gap, height=height - gap)  # fmt: skip
-        mark += label and element("text", escape(label), class_="in", x=x - gap / 2, y=y - gap / 2, dy=4)
+        fits = [label for label in labels if text_width(label, 11) <= width - gap and height >= 11]
+        mark += "".join(
+            element("text", escape(label), class_="in", x=x - gap / 2, y=y - gap / 2, dy=4) for label in fits[:1]
+        )
         self.add(element("g", mark, class_=classes))
 
     def svg(self, finding: str) -> str:

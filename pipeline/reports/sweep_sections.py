@@ -122,12 +122,12 @@ def _heat_map(contents: RunContents) -> Picture:
         step = 0 if tied or distance <= 1 else min(N_STEPS, math.ceil(math.log2(distance)))
         step = max(step, int(row.get("tied") == "False"))
         text = f"{optimizer}, {regularizer}: {number(score, places)} ({contents.trials[row['trial']].label})"
-        label = f"{number(score, places)}{f' {EQUAL}' if tied else ''}"
-        panel.cell(optimizers.index(optimizer), regularizers.index(regularizer), f"heat-{step}", label, text)
+        shown = [f"{number(score, places)} {EQUAL}", EQUAL] if tied else [number(score, places)]
+        panel.cell(optimizers.index(optimizer), regularizers.index(regularizer), f"heat-{step}", shown, text)
     for row_number, optimizer in enumerate(optimizers):
         for column_number, regularizer in enumerate(regularizers):
             if (optimizer, regularizer) not in cells:
-                panel.cell(row_number, column_number, "none", "none", f"{optimizer}, {regularizer}: no result")
+                panel.cell(row_number, column_number, "none", ["none"], f"{optimizer}, {regularizer}: no result")
     pair = f"{top['optimizer']} with {top['regularizer']}"
     finding = f"{pair} has the best trial, {number(first, places)}"
     finding += (
