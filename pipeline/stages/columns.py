@@ -69,7 +69,7 @@ def describe_columns(
         - dependence: for the most important ones: column, kind (numeric or category), x (values, or texts), y (by
           output, the mean prediction if every row had this value), counts (rows near this value)
 
-        Nothing is listed if there are fewer than 20 validation rows.
+        Nothing is listed if there are fewer than 20 validation rows, nor a column for which the score is not defined.
     """
     decoder, raw = model.target_decoder, development.rows
     name, by = comparable(selected, task, decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5)
@@ -94,7 +94,8 @@ def describe_columns(
     scorer = ColumnScorer(model, model.preprocessing(table), t, weights, by)
     groups = alike(table, scorer.screened(n_columns, n_permuted))
     importance = [scorer.importance(group) for group in groups]
-    order = sorted(range(len(groups)), key=lambda at: -importance[at][0])
+    defined = [at for at in range(len(groups)) if np.isfinite(importance[at]).all()]
+    order = sorted(defined, key=lambda at: -importance[at][0])
     for at in order:
         mean, low, high = importance[at]
         names = [table.columns[position].name for position in groups[at]]

@@ -216,3 +216,12 @@ def test_of_very_many_columns_the_first_pass_finds_those_that_matter():
     chosen = scorer.screened(n, 64)
     assert len(set(chosen)) == 64
     assert {17, 18, 2999} <= set(chosen)
+
+
+def test_a_column_is_left_out_where_the_score_is_not_defined():
+    x, _ = draw(np.random.default_rng(10), 60)
+    labels = np.array(["no", "yes"])
+    development = development_of(x, labels[np.zeros(60, int)], "classification", labels)
+    model = linear_model(W, SIGMOID, ClassDecoder(labels))
+    described = describe_columns(model, development, 0, "classification", Component("nncore.metrics.roc_auc"))
+    assert (described["importance"], described["dependence"]) == ([], [])  # ROC AUC of rows of one class
