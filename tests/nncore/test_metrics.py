@@ -89,7 +89,7 @@ VALUES = {
 }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, n_outputs=st.sampled_from([1, 3, 5]))
 def test_scores_of_classes_are_sklearns(seed, n_outputs):
     y, t, weights = draw(seed, n_outputs, "classes")
@@ -131,7 +131,7 @@ def test_one_against_the_rest_is_sklearns_where_all_classes_are_present():
         np.testing.assert_allclose(scored("average_precision", y, t, w), theirs, rtol=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, n_outputs=st.sampled_from([1, 2, 4]))
 def test_scores_of_labels_are_sklearns(seed, n_outputs):
     y, t, weights = draw(seed, n_outputs, "labels")
@@ -149,7 +149,7 @@ def test_scores_of_labels_are_sklearns(seed, n_outputs):
     check("average_precision", by_column(sk.average_precision_score, False), y, t, weights)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, n_outputs=st.sampled_from([1, 3]))
 def test_scores_of_values_are_sklearns(seed, n_outputs):
     y, t, weights = draw(seed, n_outputs, "values")
@@ -171,7 +171,7 @@ def test_scores_of_values_are_sklearns(seed, n_outputs):
     check("mean_poisson_deviance", by_target, positive, counts, weights)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds, n_outputs=st.sampled_from([1, 3]), task=st.sampled_from(["classes", "labels", "values"]))
 def test_law_1_a_score_does_not_depend_on_the_other_networks(seed, n_outputs, task):
     y, t, weights = draw(seed, n_outputs, task)

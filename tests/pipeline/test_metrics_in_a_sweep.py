@@ -107,6 +107,7 @@ def test_law_5_the_journal_has_the_scores_and_the_direction(by_area):
     assert {key: history.trials[key].mean["validation/roc_auc"] for key in by_trial} == by_trial
 
 
+@pytest.mark.slow
 def test_law_5_a_run_that_is_extended_by_a_costly_metric_equals_one_that_had_it_from_the_start(by_area, tmp_path):
     """Its networks lack the scores, so they are trained again."""
     expected, _ = by_area
