@@ -49,14 +49,15 @@ def compare(scores: Scores, level: float = 0.05) -> Comparison | None:
     -----
     For two trials with scores m, larger being worse, d = m_i - m_j is divided by its standard error: the rows are the
     same, so that their part is computed from the differences row by row; that of retraining is added (`retraining`).
-    Trial i is worse than the best if max over j of d_ij / se_ij exceeds the level's quantile of
+    Trial i is worse than the best if max over j of d_ij / se_ij is large among
 
-        max over i, j of (z_i - z_j) / se_ij,
+        v_i = max over j of (z_i - z_j) / se_ij,
 
-    where z are joint normal draws with the covariance of the scores (the multiplier bootstrap). Then with a probability
-    of at most `level` any of the settings that are truly as good as the best is called worse, whichever was the
-    luckiest. Two networks are hardly ever equal, and of claims about networks that almost are, half are right: for them
-    this probability is at most twice the level, and at most the level for each alone.
+    where z are joint normal draws with the covariance of the scores (the multiplier bootstrap): v_i less its median, by
+    the distance from the median to its 95 % quantile, and of these numbers the largest over i, whose quantile is the
+    limit. With a probability of at most `level` any of the settings that are truly as good as the best is called worse,
+    whichever was the luckiest. Two networks are hardly ever equal, and of claims about networks that almost are, half
+    are right: for them this probability is at most twice the level, and at most the level for each alone.
 
     Trials that are worse are set aside and the rest is tested again, with fewer pairs, until no more are worse: the
     model confidence set. Of more than 200 trials the worse ones are compared with the best alone, by Bonferroni's rule
@@ -126,7 +127,10 @@ def step_down(values: Array, u: Array, own: Array, freedom: Array, level: float,
         ).max(axis=1)
         chosen, weights = draws[remaining], inverse.astype(np.float32)[:, :, None]
         largest = np.stack([((row - chosen) * of_row).max(axis=0) for row, of_row in zip(chosen, weights, strict=True)])
-        exceeding = (1 + (largest.max(axis=0) >= statistic[:, None]).sum(axis=1)) / (1 + N_DRAWS)
+        middle, high = np.quantile(largest, (0.5, 0.95), axis=1)
+        scale = np.maximum(high - middle, 1e-6)
+        joint = ((largest - middle[:, None]) / scale[:, None]).max(axis=0)  # (B,)
+        exceeding = (1 + (joint >= ((statistic - middle) / scale)[:, None]).sum(axis=1)) / (1 + N_DRAWS)
         if not simultaneous:
             alone = 2 * (1 + (largest >= statistic[:, None]).sum(axis=1)) / (1 + N_DRAWS)  # two-sided
             exceeding = np.maximum(np.minimum(alone, 1), exceeding / 2)

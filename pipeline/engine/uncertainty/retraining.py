@@ -105,4 +105,5 @@ def _of_block(scores: Scores) -> tuple[float, float, float, float]:
     rest = total - shared_variance
     spread = shared_variance**2 / freedom + rest**2 / max(1, own_freedom)
     total_freedom = total**2 / spread if spread > 0 else np.inf
-    return max(0.0, own) / n_columns, own_freedom, max(0.0, total - noise) / n_columns, total_freedom
+    excess = max(0.0, total - noise * (1 + np.sqrt(0.5 / total_freedom)))  # more than about half a standard error
+    return max(0.0, own) / n_columns, own_freedom, excess / n_columns, total_freedom
