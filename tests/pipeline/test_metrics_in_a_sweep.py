@@ -172,8 +172,12 @@ def test_regression_is_ranked_by_the_error_in_the_targets_unit_and_each_fold_has
     assert scores["validation/root_mean_squared_error"] == pytest.approx(expected[0], rel=1e-5)
     assert scores["validation/mean_absolute_error"] == pytest.approx(expected[1], rel=1e-5)
     assert 40 < expected[0] < 90  # the target's standard deviation is 77
-    ranks = [float(row["validation/root_mean_squared_error"]) for row in leaderboard(folder) if row["rank"]]
+    rows = [row for row in leaderboard(folder) if row["rank"]]
+    ranks = [float(row["validation/root_mean_squared_error"]) for row in rows]
     assert ranks == sorted(ranks)
+    scores = [name for name in rows[0] if "/" in name and " " not in name]
+    assert scores[:3] == [f"validation/{name}" for name in summary["headline"]]  # before the loss
+    assert {"validation/loss", "train/loss"} <= {*scores[3:]}
 
 
 def test_early_stopping_watches_another_metric(tmp_path):

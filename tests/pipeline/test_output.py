@@ -151,6 +151,8 @@ def test_json_is_all_that_a_run_prints(tmp_path, capsys):
     board = next(event for event in events if event["event"] == "leaderboard")["trials"]
     assert board[0]["trial"] == events[-1]["best"]["trial"]
     assert [trial["rank"] for trial in board] == list(range(1, 8))
+    assert [*board[0]["scores"]] == events[-1]["headline"] == ["log_loss", "accuracy", "roc_auc"]
+    assert board[0]["scores"]["accuracy"] == events[-1]["best"]["validation"]["accuracy"]["mean"]
 
 
 def test_quiet_is_one_line(tmp_path, capsys):
