@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Details, Paragraph, Part, Picture, Pictures, ReportTable, Section
+from pipeline.reports.result_sections import MOST_ROWS
 from pipeline.reports.svg import (
     Categories,
     Key,
@@ -19,13 +20,12 @@ from pipeline.reports.svg import (
     text_width,
 )
 from pipeline.reports.sweep_sections import ROW, bars
-from pipeline.reports.words import counted, decimals, listed, number, sentence, short, value_text
+from pipeline.reports.words import counted, decimals, first_of, listed, number, sentence, short, value_text
 
 MOST_NUMBERS = 14  # classes up to which cells have numbers, and the axes names
 MOST_CLASSES = 60  # of a confusion matrix; more are a table
 MOST_COLUMNS = 30  # in the picture of importances
 FEW = 10  # rows of a table at first
-MOST_ROWS = 100  # of tables that unfold
 MOST_VALUES = 5  # columns in the table of the worst rows
 MOST_OUTPUTS = 3  # lines in a picture of partial dependence
 SMALL = 212  # pixels: two beside each other take the room of one
@@ -136,15 +136,11 @@ def _class_errors(by_class: Sequence[Diagnosis]) -> Iterator[Part]:
         for item in worst
     ]
     headings, numbers = ["class", "rows", "errors", "share", "log loss"], frozenset({1, 2, 3, 4})
-    caption = _first(rows[:FEW], rows, "Errors by class, worst first")
+    caption = first_of(rows[:FEW], rows, "Errors by class, worst first")
     yield ReportTable(caption, headings, rows[:FEW], numbers)
     if len(rows) > FEW:
         others = rows[FEW:MOST_ROWS]
         yield Details(f"The next {len(others):,} classes", [ReportTable("Errors by class", headings, others, numbers)])
-
-
-def _first(rows: Sequence[Any], items: Sequence[Any], caption: str) -> str:
-    return f"{caption}: the first {len(rows):,} of {len(items):,}" if len(rows) < len(items) else caption
 
 
 def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTable:
@@ -162,7 +158,8 @@ def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTabl
         for item in worst
     ]  # fmt: skip
     headings = ["row", "true", "predicted", last, "loss", *shown]
-    return ReportTable("The rows with the largest losses", headings, rows, frozenset({0, 3, 4}), longest=24)
+    return ReportTable("The rows with the largest losses", headings, rows, frozenset({0, 3, 4}), longest=24,
+                       minor=frozenset(range(5, len(headings))))  # fmt: skip
 
 
 def _categories(contents: RunContents, by_category: Sequence[Diagnosis]) -> ReportTable:
@@ -249,7 +246,9 @@ def _class_table(test: Diagnosis) -> Details:
     rows = [[test["labels"][place], *(f"{scores[name][place]:.3f}" for name in ("precision", "recall", "f1")),
              f"{support[place]:,}"] for place in order]  # fmt: skip
     headings = ["class", "precision", "recall", "F1", "test rows"]
-    table = ReportTable(_first(rows, support, "Scores by class, worst first"), headings, rows, frozenset({1, 2, 3, 4}))
+    table = ReportTable(
+        first_of(rows, support, "Scores by class, worst first"), headings, rows, frozenset({1, 2, 3, 4})
+    )
     return Details("Precision, recall and F1 of each class on the test rows", [table])
 
 

@@ -6,10 +6,11 @@ from typing import Any
 from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
-from pipeline.reports.words import counted, decimals, listed, noise_of, number, span, value_text
+from pipeline.reports.words import counted, decimals, first_of, listed, noise_of, number, span, value_text
 
 BEST = 10  # trials that the page shows at once
 MOST_METRICS = 3  # that the leaderboard of the best shows
+MOST_ROWS = 100  # of tables that unfold, but for that of all trials
 EQUAL = "="  # the sign of a trial that cannot be told apart from the best
 NO_CHAMPION = "No trial has a result, so there is no champion. The leaderboard's status column gives the reasons."
 
@@ -181,17 +182,20 @@ def data(contents: RunContents) -> Section:
         section.parts.append(Items([f"Note: {text}" for text in notes]))
     section.parts += _target_table(card)
     if incomplete := [column for column in card["columns"] if column["missing"] > 0]:
-        rows = [[column["name"], column["kind"], f"{column['missing']:.1%}"] for column in incomplete]
-        table = ReportTable("Columns with missing values", ["column", "kind", "missing"], rows, frozenset({2}))
-        section.parts.append(Details(f"{counted(len(rows), 'column')} with missing values", [table]))
+        incomplete.sort(key=lambda column: -column["missing"])
+        rows = [[column["name"], column["kind"], f"{column['missing']:.1%}"] for column in incomplete[:MOST_ROWS]]
+        caption = first_of(rows, incomplete, "Columns with missing values")
+        table = ReportTable(caption, ["column", "kind", "missing"], rows, frozenset({2}))
+        section.parts.append(Details(f"{counted(len(incomplete), 'column')} with missing values", [table]))
     return section
 
 
 def _target_table(card: dict[str, Any]) -> list[Details]:
     if classes := card.get("classes"):
         total = card["n_rows"] + card.get("n_test_rows", 0)
-        rows = [[label, f"{n:,}", f"{n / total:.1%}"] for label, n in classes.items()]
-        table = ReportTable("Rows by class", ["class", "rows", "share"], rows, frozenset({1, 2}))
+        rows = [[label, f"{n:,}", f"{n / total:.1%}"] for label, n in [*classes.items()][:MOST_ROWS]]
+        caption = first_of(rows, classes, "Rows by class")
+        table = ReportTable(caption, ["class", "rows", "share"], rows, frozenset({1, 2}))
         return [Details(f"{counted(len(classes), 'class', 'classes')} of {listed(card['targets'])}", [table])]
     if statistics := card.get("target_statistics"):
         names = ("mean", "std", "min", "median", "max")

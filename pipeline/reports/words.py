@@ -1,7 +1,7 @@
 """Numbers and names as people read them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 
 from pipeline.components.printable import printable
 
@@ -31,6 +31,11 @@ def short(text: str, longest: int = 28) -> str:
     text = printable(text)
     end = longest * 2 // 5
     return text if len(text) <= longest else f"{text[: longest - 1 - end]}…{text[-end:]}"
+
+
+def first_of(shown: Sized, everything: Sized, caption: str) -> str:
+    """A caption that says how much of all there is a table shows."""
+    return f"{caption}: the first {len(shown):,} of {len(everything):,}" if len(shown) < len(everything) else caption
 
 
 def decimals(values: Iterable[float], noise: float | None = None) -> int:

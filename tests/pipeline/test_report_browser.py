@@ -70,6 +70,7 @@ def pages(tmp_path_factory):
     return {
         "classes": write_report(synthetic_run(folder / "classes")),
         "values": write_report(synthetic_run(folder / "values", n_classes=None)),
+        "plain": write_report(synthetic_run(folder / "plain", 112, 5, 8, 3, names="c")),
         "letters": write_report(synthetic_run(folder / "letters", 28, 1, 6, 4, names="\u4e16\u754c WWW 100% ")),
     }
 
@@ -85,6 +86,17 @@ def test_nothing_overflows_or_overlaps(page, width, scheme, media, browser, page
     browser.driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true")
     assert browser.driver.execute_script(OVERLAPS) == [[], []]
     assert browser.logged("browser") == []
+
+
+def test_tables_need_no_scrolling_on_a_telephone(browser, pages):
+    """But for those that unfold, with all scores."""
+    browser.show_as(400)
+    browser.open(pages["plain"].as_uri())
+    script = """
+        const wide = [...document.querySelectorAll(".wide:not(details .wide)")];
+        return wide.map(part => [part.ariaLabel, part.scrollWidth - part.clientWidth]).filter(([_, more]) => more > 1);
+    """
+    assert browser.driver.execute_script(script) == []
 
 
 def test_dark_mode_and_print_have_their_colours(browser, pages):
