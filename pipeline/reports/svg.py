@@ -376,10 +376,16 @@ class Panel:
             return self.x.ticks(int(length / 21)), LINE + 0.64 * widest
         for most in (8, 7, 6, 5, 4, 3, 2):
             ticks = self.x.ticks(most)
-            places = [(self.px(value), text_width(label) / 2 + 4) for value, label in ticks]
-            if all(place + half <= after - other for (place, half), (after, other) in pairwise(places)):
-                break
+            if self._fit(ticks):
+                return ticks, 0
+        while not self._fit(ticks):
+            ticks = ticks[::2]
         return ticks, 0
+
+    def _fit(self, ticks: Sequence[tuple[float, str]]) -> bool:
+        """Whether the labels of these ticks of the horizontal axis do not touch each other."""
+        places = [(self.px(value), text_width(label) / 2 + 4) for value, label in ticks]
+        return all(place + half <= after - other for (place, half), (after, other) in pairwise(places))
 
     def _keys(self) -> tuple[list[str], float]:
         """The legend's elements, line by line from the left, and its height."""
