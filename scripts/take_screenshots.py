@@ -64,6 +64,10 @@ def charts(browser: Browser, address: str) -> None:
 def report(browser: Browser, page: Path) -> None:
     browser.driver.set_window_size(1040, 1290)
     browser.open(page.absolute().as_uri())
+    browser.driver.execute_script(
+        "document.documentElement.style.scrollbarWidth = 'none';"
+        "document.getElementById('optimizers-and-regularizers').scrollIntoView()"
+    )
     keep(browser, "report.png", menu=0, width=900)
 
 

@@ -436,8 +436,8 @@ def _components(reduction: Diagnosis) -> Picture:
     )  # fmt: skip
     for members, classes, style in groups.values():
         panel.points(points[members, 0].tolist(), y[members].tolist(), classes, style)
-    what = f"{counted(len(labels), 'class', 'classes')}" if labels else "thirds of the target"
-    finding = f"{counted(len(points), 'validation row')}, coloured by {what if groups else 'nothing'}."
+    what = counted(len(labels), "class", "classes") if labels else "thirds of the target"
+    finding = f"{counted(len(points), 'validation row')} of {what}."
     return Picture("components", "Validation rows by the first two network inputs", finding, panel.svg(finding))
 
 
