@@ -18,18 +18,18 @@ from pipeline.reports.words import short
 
 HERE = Path(__file__).parent
 TEMPLATE, SCRIPT, STYLES = HERE / "report.html.j2", HERE / "report.js", (HERE / "plot.css", HERE / "report.css")
-N_LEADERBOARD = 500
+N_LEADERBOARD = 500  # of runs without a report
 
 
-def write_report(folder: Path, n_leaderboard: int = N_LEADERBOARD) -> Path:
+def write_report(folder: Path, n_leaderboard: int | None = None) -> Path:
     """Write the report of a run from the files in its folder.
 
     Parameters
     ----------
     folder : Path
         The run's folder. An earlier report in it is replaced.
-    n_leaderboard : int, default 500
-        Trials in the table that unfolds below the best ten.
+    n_leaderboard : int, optional
+        Trials in the table that unfolds below the best ten; by default as the run's settings say, or 500.
 
     Returns
     -------
@@ -42,6 +42,8 @@ def write_report(folder: Path, n_leaderboard: int = N_LEADERBOARD) -> Path:
         If the journal is damaged.
     """
     contents = run_contents(folder)
+    if n_leaderboard is None:
+        n_leaderboard = (contents.settings.get("report") or {}).get("leaderboard", N_LEADERBOARD)
     sections = list(report_sections(contents, n_leaderboard))
     _write_plots(folder / "plots", sections)
     script = SCRIPT.read_text(encoding="utf-8")

@@ -80,7 +80,7 @@ def _write_journal(
     run: Path, trials: dict[str, tuple[str, float, str, int]], quality: dict[str, float], n_folds: int, metric: str
 ) -> None:
     journal = Journal(run / "journal.jsonl")
-    config = {"select": {"metric": metric}, "report": {"leaderboard": 500}}
+    config = {"select": {"metric": metric}, "report": {"leaderboard": 300}}
     journal.append(
         "run",
         format=FORMAT,
