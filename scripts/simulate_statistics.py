@@ -43,7 +43,8 @@ def row(plan: Plan, name: str, line: Line) -> str:
     cells.append(marked(line.coverage, 0.92 if strict else 0.90, 0.98 if strict else 1, 3))
     cells += [f"{line.of_networks:.3f}", marked(line.width, 0, 1.5)]
     cells.append(" / ".join(marked(share, 0, 0.07 if size == 2 else 0.10, 3) for size, share in line.false.items()))
-    cells.append(" / ".join(marked(share, 0.8, 1) for share in line.power.values()))
+    at = f" (at {line.errors:.1f})" if line.errors < 4 else ""
+    cells.append(" / ".join(marked(share, 0.8, 1) for share in line.power.values()) + at * bool(line.power))
     cells.append(" / ".join(f"{bias:+.4f}" for bias in line.raw.values()))
     cells.append(
         " / ".join(

@@ -114,7 +114,9 @@ class Line:
     false : dict of int to float
         By size, how often any equal setting is called worse wrongly.
     power : dict of int to float
-        By size, how often a setting is told apart that is 4 standard errors worse.
+        By size, how often a setting is told apart that is 4 standard errors worse, or `errors`.
+    errors : float
+        By how many standard errors the worst setting is worse, but at most 4.
     raw, corrected : dict of int to float
         By size, the mean bias of the champion's score.
     of_champion : dict of int to float
@@ -127,6 +129,7 @@ class Line:
     width: float
     false: dict[int, float] = field(default_factory=dict)
     power: dict[int, float] = field(default_factory=dict)
+    errors: float = 4.0
     raw: dict[int, float] = field(default_factory=dict)
     corrected: dict[int, float] = field(default_factory=dict)
     of_champion: dict[int, float] = field(default_factory=dict)
@@ -156,7 +159,7 @@ def lines(plan: Plan, records: Iterable[Record]) -> dict[str, Line]:
             key = size if records and size in records[0]["ties"].get(name, {}) else str(size)
             if records and key in records[0]["ties"].get(name, {}):
                 line.false[size] = float(np.mean([record["ties"][name][key][0] for record in records]))
-                line.power[size] = _power([record["power"][name][key] for record in records])
+                line.power[size], line.errors = _power([record["power"][name][key] for record in records])
             if name == SCORES[plan.task][0] and key in records[0]["champion"]:
                 raw, value_, true, chance, low_, high_ = np.array([r["champion"][key] for r in records]).T
                 line.raw[size] = float((raw - true - chance).mean())
@@ -165,8 +168,8 @@ def lines(plan: Plan, records: Iterable[Record]) -> dict[str, Line]:
     return table
 
 
-def _power(found: list[list[list[Any]]]) -> float:
-    """How often a setting is told apart that is 4 standard errors worse: linear in between, the nearest beyond.
+def _power(found: list[list[list[Any]]]) -> tuple[float, float]:
+    """How often a setting is told apart that is 4 standard errors worse, linear in between; or the worst there is.
 
     The standard error is the standard deviation of the difference over replications.
     """
@@ -174,7 +177,7 @@ def _power(found: list[list[list[Any]]]) -> float:
     told_apart = np.array([[row[1] for row in rows] for rows in found])
     z = np.abs(differences.mean(axis=0) / differences.std(axis=0))
     order = np.argsort(z)
-    return float(np.interp(4, z[order], told_apart.mean(axis=0)[order]))
+    return float(np.interp(4, z[order], told_apart.mean(axis=0)[order])), min(4.0, float(z.max()))
 
 
 def judged(plan: Plan, replication: int, all_scores: bool = True) -> Record:
