@@ -251,9 +251,10 @@ def in_words(
     return ", ".join(texts.values())
 
 
-def interval_in_words(low: float, high: float) -> str:
-    """An interval to two digits of its width: "0.071 to 0.138"."""
-    decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 4
+def interval_in_words(low: float, high: float, like: tuple[float, float] | None = None) -> str:
+    """An interval to two digits of its width, or of that of another one: "0.071 to 0.138"."""
+    width = like[1] - like[0] if like else high - low
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 4
     return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
 
 

@@ -83,10 +83,11 @@ def _score(ranking: Ranking, rank: int, name: str) -> str:
 
 
 def _interval(ranking: Ranking, rank: int, name: str) -> str:
-    estimate = ranking.estimates[rank].get(f"validation/{name}")
-    if estimate is None or estimate.low is None or estimate.high is None:
+    """The interval of a score, with the decimals of that of the best trial."""
+    best, estimate = (ranking.estimates[number].get(f"validation/{name}") for number in (0, rank))
+    if not estimate or not estimate.interval:
         return ""
-    return f" ({interval_in_words(estimate.low, estimate.high)})"
+    return f" ({interval_in_words(*estimate.interval, like=best and best.interval)})"
 
 
 def _marks(ranking: Ranking, rank: int) -> str:
