@@ -88,6 +88,17 @@ def test_nothing_overflows_or_overlaps(page, width, scheme, media, browser, page
     assert browser.logged("browser") == []
 
 
+def test_tables_need_no_scrolling_on_a_telephone(browser, pages):
+    """But for those that unfold, with all scores."""
+    browser.show_as(400)
+    browser.open(pages["plain"].as_uri())
+    script = """
+        const wide = [...document.querySelectorAll(".wide:not(details .wide)")];
+        return wide.map(part => [part.ariaLabel, part.scrollWidth - part.clientWidth]).filter(([_, more]) => more > 1);
+    """
+    assert browser.driver.execute_script(script) == []
+
+
 def test_dark_mode_and_print_have_their_colours(browser, pages):
     def brightness(width, scheme, media):
         browser.show_as(width, scheme, media)
