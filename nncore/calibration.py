@@ -295,7 +295,7 @@ def choose_calibration(
     z, weights = z.astype(np.float64), np.ones(len(z)) if weights is None else weights / weights.mean()
     fits = {"temperature": _temperature_line} | ({"Platt": _platt_line} if z.shape[1] == 1 else {})
     unchanged = chosen = CalibrationChoice("none", None, z)
-    if not np.isfinite(z).all():
+    if not np.isfinite(z).all() or len(np.unique(parts)) < 2:
         return unchanged
     for method, fit in fits.items():
         whole, logits = fit(z, t, weights), np.empty_like(z)

@@ -33,12 +33,13 @@ class ThresholdChoice(NamedTuple):
     score_after: float
 
 
-def depends_on_threshold(score: Score, p: Array, t: Array) -> bool:
-    """Return whether a score depends only on which probabilities (N,) are above 0.5, for targets t (N,), 0 or 1."""
-    y, decisions = p[None, :, None], (p > DEFAULT).astype(p.dtype)[None, :, None]
+def depends_on_threshold(score: Score) -> bool:
+    """Return whether a score depends only on which probabilities of the second class are above 0.5."""
+    random = generator(0, "which scores depend on the threshold")
+    p, t = random.random((1, 64, 1)), (random.random((1, 64, 1)) < 0.5).astype(np.float64)
     with np.errstate(all="ignore"):
-        of_p, of_decisions = (float(score(array, t[None, :, None], None)[0]) for array in (y, decisions))
-    return bool(np.isfinite(of_p) and of_p == of_decisions and ((p != 0) & (p != 1)).any())
+        of_p, of_decisions = (float(score(y, t, None)[0]) for y in (p, (p > DEFAULT).astype(np.float64)))
+    return of_p == of_decisions
 
 
 def choose_threshold(
@@ -74,7 +75,7 @@ def choose_threshold(
         """The scores (K,) of decisions (K or 1, rows), greater ones being better, with weights (K or 1, rows)."""
         with np.errstate(all="ignore"):
             values = score(decisions.astype(np.float64)[:, :, None], t[rows][None, :, None], of_rows)
-        return sign * np.nan_to_num(np.asarray(values, np.float64), nan=-np.inf * sign)
+        return sign * np.asarray(values, np.float64)
 
     def best(rows: Array) -> float:
         candidates = _candidates(p[rows])
@@ -85,12 +86,14 @@ def choose_threshold(
             for first in range(0, len(candidates), size)
         ]
         values = np.concatenate(blocks)
+        values = np.where(np.isnan(values), -np.inf, values)
         among = candidates[values == values.max()]
         return float(among[np.abs(among - DEFAULT).argmin()])
 
-    everything, thresholds = np.arange(len(p)), np.empty(len(p))
+    everything, thresholds = np.arange(len(p)), np.full(len(p), DEFAULT)
     for part in np.unique(parts):
-        thresholds[parts == part] = best(np.flatnonzero(parts != part))
+        if (parts != part).any():
+            thresholds[parts == part] = best(np.flatnonzero(parts != part))
     default, tuned = (p > DEFAULT)[None], (p > thresholds)[None]
     given = None if weights is None else weights[None]
     before, after = (float(scores(decisions, everything, given)[0]) for decisions in (default, tuned))
@@ -99,7 +102,8 @@ def choose_threshold(
         drawn = random.poisson(1.0, (1, len(p))).astype(np.float64)
         drawn = drawn if weights is None else drawn * weights
         gains.append(float((scores(tuned, everything, drawn) - scores(default, everything, drawn))[0]))
-    if after - before > np.nanstd(np.where(np.isfinite(gains), gains, np.nan)) and np.isfinite(after):
+    known = np.array([gain for gain in gains if not np.isnan(gain)])
+    if len(known) and after - before > known.std():
         return ThresholdChoice(best(everything), sign * before, sign * after)
     return ThresholdChoice(DEFAULT, sign * before, sign * before)
 

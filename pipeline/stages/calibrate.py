@@ -184,10 +184,11 @@ def _fit_probabilities(
     if select.threshold == "auto" and isinstance(selected, Component) and t.shape[1] == 1:
         metric: Metric = selected.build()
         p, truth = after[:, 0], t[:, 0]
-        if depends_on_threshold(metric.value, p, truth):
+        if depends_on_threshold(metric.value):
             tuned = choose_threshold(p, truth, parts, metric.value, metric.greater_is_better, weights)
-            summary["threshold"] = {"metric": selected.short_name, **tuned._asdict()}
             threshold = tuned.value
+            if np.isfinite(tuned.score_before):  # the score is defined for these rows
+                summary["threshold"] = {"metric": selected.short_name, **tuned._asdict()}
     shown = {name: _reliability(p, t) for name, p in (("before", before), ("after", after))}
     return Adjustment(choice.calibration, threshold, None, summary, {**shown, "method": choice.method})
 

@@ -242,6 +242,8 @@ def test_no_calibration_where_none_is_determined():
     for always in (False, True):
         assert choose_calibration(z, correct, parts, always=always).calibration is None
         assert choose_calibration(np.where(z > 2, np.nan, z), correct, parts, always=always).method == "none"
+        one_row = choose_calibration(two[:1], np.ones((1, 1)), parts[:1], always=always)
+        assert one_row.calibration is None
     choice = choose_calibration(two, (two > 0).astype(float), parts)
     assert choice.method == "Platt"  # whose targets are smoothed
     assert choice.calibration.slope < 10

@@ -8,6 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from nncore import metrics
 from nncore.calibration import cross_fitting_parts
 from nncore.thresholds import choose_threshold, depends_on_threshold
+from pipeline.components.scores import metrics_of
 
 SCORES = {"f1": f1_score, "balanced_accuracy": balanced_accuracy_score}
 
@@ -57,13 +58,9 @@ def test_a_cost_is_as_good_as_a_score():
 
 
 def test_which_metrics_depend_on_the_threshold():
-    p, t = drawn_answers(np.random.default_rng(0), 100, 0)
     names = ["accuracy", "balanced_accuracy", "f1", "f1_macro", "f1_weighted", "matthews_correlation"]
-    for name, factory in vars(metrics).items():
-        if getattr(factory, "__module__", "") == "nncore.metrics" and name.islower() and not name.startswith("_"):
-            metric = factory() if name != "identity" else None
-            if metric and metric.targets == ("classes",):
-                assert depends_on_threshold(metric.value, p, t) == (name in names), name
+    for name, metric in metrics_of("classification").items():
+        assert depends_on_threshold(metric.value) == (name in names), name
 
 
 @pytest.mark.parametrize(
@@ -80,3 +77,8 @@ def test_law_9_a_tuned_threshold_helps_where_it_can_and_costs_little_where_not(n
             decisions = (fresh > choice.value).astype(float)
             after.append(metric.value(decisions[None, :, None], truth[None, :, None], None)[0])
         assert np.mean(after) >= before + gain
+
+
+def test_a_single_row_has_the_default():
+    choice = choose_threshold(np.array([0.3]), np.ones(1), np.zeros(1, int), metrics.accuracy().value, True)
+    assert choice == (0.5, 0.0, 0.0)
