@@ -121,4 +121,4 @@ def model_lines(model: dict[str, Any], folder: Path) -> dict[str, str]:
 
 def _print(console: Console, lines: dict[str, str]) -> None:
     for name, text in lines.items():
-        console.print(f"{name:<11}{text}", soft_wrap=True)
+        console.print(f"{name:<10} {text}", soft_wrap=True)

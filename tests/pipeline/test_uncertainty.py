@@ -170,3 +170,14 @@ def test_the_calibration_error_has_no_interval():
     assert predictions_interval(metrics.calibration_error(), y, t) is None
     for metric in (metrics.average_precision(), metrics.roc_auc(), metrics.f1(), metrics.brier_score()):
         assert predictions_interval(metric, y, t) is not None
+
+
+def test_the_interval_of_several_values_is_of_the_mean_of_their_roots():
+    random, deviations = np.random.default_rng(12), np.array([1.0, 20.0])
+    metric, n, covered = metrics.root_mean_squared_error(), 200, 0
+    for _ in range(300):
+        errors = random.normal(size=(n, 2)) * deviations
+        low, high = predictions_interval(metric, errors, np.zeros((n, 2)))
+        assert low < np.sqrt((errors**2).mean(axis=0)).mean() < high
+        covered += low <= deviations.mean() <= high
+    assert 0.91 <= covered / 300 <= 0.99

@@ -134,6 +134,8 @@ def measured(
     ----------
     Jaeckel (1972), "The infinitesimal jackknife"; Judkins (1990), "Fay's method for variance estimation".
     """
+    if metric.finish is not identity and y.shape[3] > 1:  # of several values it is a mean of roots, no root of a mean
+        metric = metric._replace(rows=None, finish=identity)
     folds = np.zeros(len(t), np.int64) if folds is None else np.asarray(folds)
     _, ids = np.unique(np.arange(len(t)) if rows is None else rows, return_inverse=True)
     n_rows = int(ids.max(initial=-1)) + 1
