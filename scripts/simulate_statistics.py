@@ -44,7 +44,8 @@ def row(plan: Plan, name: str, line: Line) -> str:
     cells += [f"{line.of_networks:.3f}", marked(line.width, 0, 1.5)]
     cells.append(" / ".join(marked(share, 0, 0.07 if size == 2 else 0.10, 3) for size, share in line.false.items()))
     at = f" (at {line.errors:.1f})" if line.errors < 4 else ""
-    cells.append(" / ".join(marked(share, 0.8, 1) for share in line.power.values()) + at * bool(line.power))
+    least = 0.8 if line.errors == 4 else 0  # nothing is promised for settings that are less worse
+    cells.append(" / ".join(marked(share, least, 1) for share in line.power.values()) + at * bool(line.power))
     cells.append(" / ".join(f"{bias:+.4f}" for bias in line.raw.values()))
     cells.append(
         " / ".join(

@@ -7,7 +7,7 @@ from nncore.metrics import Metric
 from pipeline.engine.uncertainty.retraining import retraining
 from pipeline.engine.uncertainty.scores import Scores, measured
 
-ROWS_OF_TRAINING = 15.0
+ROWS_OF_TRAINING = 25.0
 CLASS_SHARES = 1.6
 GROUPS_FREEDOM = 8.0  # of a score that is no mean over rows: the variance between groups of rows is rough
 LEAST_FREEDOM = 10.0  # of the rows: their fourth moment is itself uncertain
@@ -39,7 +39,7 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
 
     Out-of-fold losses are summed as if they were independent (Bayle et al.). But all networks of a sample were trained
     on most of its rows, and what depends on these in all of them alike cannot be seen in one sample. By simulation, the
-    variance of the rows is multiplied by 1 + 15 / n, and by 1.6 for scores that are no means over rows and depend on
+    variance of the rows is multiplied by 1 + 25 / n, and by 1.6 for scores that are no means over rows and depend on
     the shares of the classes, such as F1: a sample with more rows of a class also trains networks that predict it more.
 
     The interval of the trial that was chosen as the best of many is too optimistic; see `corrected`.
