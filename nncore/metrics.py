@@ -529,7 +529,7 @@ def mean_poisson_deviance() -> Metric:
         logarithm: Array = np.log(np.where(t > 0, t / y, 1))
         return 2 * (t * logarithm - t + y)
 
-    return Metric(_mean_of(each), VALUES, False, "mean Poisson deviance", "", True, _rows_of(each), bounds=NOT_NEGATIVE)
+    return Metric(_mean_of(each), VALUES, False, "Poisson deviance", "", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def mean_pinball_loss(quantile: ArrayLike) -> Metric:
@@ -555,7 +555,7 @@ def mean_pinball_loss(quantile: ArrayLike) -> Metric:
         return np.maximum(share * errors, (share - 1) * errors)
 
     return Metric(
-        _mean_of(each), VALUES, False, "mean pinball loss", "target", True, _rows_of(each), bounds=NOT_NEGATIVE
+        _mean_of(each), VALUES, False, "pinball loss", "target", True, _rows_of(each), bounds=NOT_NEGATIVE
     )
 
 
