@@ -8,7 +8,7 @@ from pipeline.engine.uncertainty.retraining import retraining
 from pipeline.engine.uncertainty.scores import Scores, measured
 
 ROWS_OF_TRAINING = 25.0
-CLASS_SHARES = 1.6
+CLASS_SHARES, SHARE_CORRECT = 1.6, 1.2
 GROUPS_FREEDOM = 8.0  # of a score that is no mean over rows: the variance between groups of rows is rough
 LEAST_FREEDOM = 10.0  # of the rows: their fourth moment is itself uncertain
 
@@ -39,8 +39,9 @@ def score_intervals(scores: Scores, confidence: float = 0.95) -> Array:
 
     Out-of-fold losses are summed as if they were independent (Bayle et al.). But all networks of a sample were trained
     on most of its rows, and what depends on these in all of them alike cannot be seen in one sample. By simulation, the
-    variance of the rows is multiplied by 1 + 25 / n, and by 1.6 for scores that are no means over rows and depend on
-    the shares of the classes, such as F1: a sample with more rows of a class also trains networks that predict it more.
+    variance of the rows is multiplied by 1 + 25 / n, by 1.2 for shares of rows, and by 1.6 for scores that are no means
+    over rows and depend on the shares of the classes, such as F1: a sample with more rows of a class also trains
+    networks that predict it more.
 
     The interval of the trial that was chosen as the best of many is too optimistic; see `corrected`.
 
@@ -127,8 +128,10 @@ def _without_skewness(quantile: Array, skewness: Array) -> Array:
 
 def _out_of_fold_factor(scores: Scores) -> float:
     """By how much out-of-fold rows vary a score more than new rows do, because other networks were trained on them."""
-    shares_matter = scores.metric.rows is None and "values" not in scores.metric.targets
-    return (1 + ROWS_OF_TRAINING / scores.n_rows) * (CLASS_SHARES if shares_matter else 1)
+    factor = 1 + ROWS_OF_TRAINING / scores.n_rows
+    if scores.metric.rows is None and "values" not in scores.metric.targets:
+        return factor * CLASS_SHARES
+    return factor * (SHARE_CORRECT if _is_share(scores) else 1)
 
 
 def _is_share(scores: Scores) -> bool:
