@@ -104,13 +104,18 @@ class QuickBaselines:
 
     def estimator(self, name: BaselineName, is_classifier: bool, categorical: Array) -> Any:
         """See Baselines."""
-        from sklearn import dummy, ensemble, linear_model  # not at the top: the driver only needs the settings
-
+        # imported here: the driver only needs the settings, and each import takes a while
         if name == "constant":
-            return dummy.DummyClassifier(strategy="prior") if is_classifier else dummy.DummyRegressor()
+            from sklearn.dummy import DummyClassifier, DummyRegressor
+
+            return DummyClassifier(strategy="prior") if is_classifier else DummyRegressor()
         if name == "linear":
-            return linear_model.LogisticRegression(max_iter=MAX_STEPS) if is_classifier else linear_model.Ridge()
-        boosting = ensemble.HistGradientBoostingClassifier if is_classifier else ensemble.HistGradientBoostingRegressor
+            from sklearn.linear_model import LogisticRegression, Ridge
+
+            return LogisticRegression(max_iter=MAX_STEPS) if is_classifier else Ridge()
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        boosting = HistGradientBoostingClassifier if is_classifier else HistGradientBoostingRegressor
         return boosting(
             max_iter=self.iterations,
             learning_rate=self.learning_rate,
