@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def description(summary: Mapping[str, Any], leaderboard: Path, model: str = "") 
     if summary.get("advice"):
         lines += ["### What next", *(f"- {_escaped(sentence)}" for sentence in summary["advice"])]
     if leaderboard.exists():
-        lines += ["### The best trials", *_table(leaderboard)]
+        lines += ["### The best trials", *_table(leaderboard, ["loss", *(summary.get("headline") or ())])]
     seconds = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}
     if seconds:
         lines += ["### Seconds", ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())]
@@ -104,12 +104,15 @@ def _parameters(best: Mapping[str, Any]) -> str:
     return ", ".join(f"{_code(name)} {_code(value)}" for name, value in best["parameters"].items())
 
 
-def _table(leaderboard: Path) -> list[str]:
+def _table(leaderboard: Path, metrics: Sequence[str]) -> list[str]:
+    """The best trials with these metrics; with all of them MLflow's page would be wider than a screen."""
     with leaderboard.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["rank"]][:BEST]
     if not rows:
         return ["No trial has a result."]
-    shown = [name for name in rows[0] if any(row[name] for row in rows) and name not in ("trial", "status")]
+    left_out = {"trial", "status", *(name for name in rows[0] if "/" in name or " " in name)}
+    left_out -= {f"validation/{metric}" for metric in metrics}
+    shown = [name for name in rows[0] if any(row[name] for row in rows) and name not in left_out]
     lines = ["| " + " | ".join(_cell(name) for name in shown) + " |", "|" + " --- |" * len(shown)]
     return lines + ["| " + " | ".join(_cell(_short(row[name])) for name in shown) + " |" for row in rows]
 
