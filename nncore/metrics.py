@@ -554,9 +554,7 @@ def mean_pinball_loss(quantile: ArrayLike) -> Metric:
         errors = -_errors(y, t)
         return np.maximum(share * errors, (share - 1) * errors)
 
-    return Metric(
-        _mean_of(each), VALUES, False, "pinball loss", "target", True, _rows_of(each), bounds=NOT_NEGATIVE
-    )
+    return Metric(_mean_of(each), VALUES, False, "pinball loss", "target", True, _rows_of(each), bounds=NOT_NEGATIVE)
 
 
 def _threshold(metric: str, threshold: ArrayLike) -> float:

@@ -167,12 +167,10 @@ class Finalizer:
                 found[axis] = Axis(values, tuple(contexts))
         return found
 
-    def test_intervals(self, model: Future) -> dict[str, tuple[float, float]]:
-        """Return 95 % confidence intervals of a model's scores on the test rows."""
-        intervals: dict[str, tuple[float, float]] = self._context.executor.fetch(
-            self._submit(evaluate_intervals, model, self._data.test, self._data.task)
-        )
-        return intervals
+    def test_intervals(self, model: Future) -> dict[str, list[float]]:
+        """Return 95 % confidence intervals of a model's scores on the test rows, as summary.json has them."""
+        intervals = self._submit(evaluate_intervals, model, self._data.test, self._data.task)
+        return {name: list(interval) for name, interval in self._context.executor.fetch(intervals).items()}
 
     def _fit_adjustment(self, folds: list[int], parts: list[Future], *approximations: str) -> Adjustment:
         """Fit what the settings ask for to validation rows of these folds; approximations make intervals inexact."""
