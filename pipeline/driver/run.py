@@ -82,6 +82,8 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
                 _report_written(report.result, run_folder, output)
         finally:
             run_folder.close(output.say)
+        if run_folder.summary["model"]["uri"]:  # the address of the model, which the report did not know yet
+            _path_of_report(lambda: settings.report.write(run_folder.folder), run_folder, output)
     output.end(run_folder.summary, settings.tracking.view_command(settings.runs.absolute()))
     return run_folder.summary
 
@@ -253,16 +255,20 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
 
 
 def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFolder, output: Output) -> None:
-    """Record the report, which the function returns. A run without a report is still a finished run."""
+    """Record the report, which the function returns."""
+    if path := _path_of_report(path_of_report, run_folder, output):
+        run_folder.journal.append("report", file=path.name)
+    run_folder.time("report")
+
+
+def _path_of_report(path_of_report: Callable[[], Path | None], run_folder: RunFolder, output: Output) -> Path | None:
+    """What the function returns; a warning if it fails, since a run without a report is still a finished run."""
     try:
-        path = path_of_report()
+        return path_of_report()
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         output.say(f"warning: there is no report ({reason}); nnsweep report run={run_folder.folder.name} tries again")
-        return
-    if path:
-        run_folder.journal.append("report", file=path.name)
-    run_folder.time("report")
+        return None
 
 
 @contextmanager

@@ -99,6 +99,7 @@ def test_the_summary_has_the_documented_keys(main_job):
         "onnx": None,
         "path": str(main_job.run_folder / "model"),
     }
+    assert "models:/digits/1" in (main_job.run_folder / "report.html").read_text()
     assert re.fullmatch("[0-9a-f]{64}", summary["digest"])
 
 
