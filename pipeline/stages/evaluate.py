@@ -49,15 +49,15 @@ def scores_of(model: Model | Ensemble, logits: Array, test: RawRows, task: Task)
     return {name: float(value[0]) for name, value in scores.items() if not np.isnan(value[0])}
 
 
-def evaluate_intervals(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, tuple[float, float]]:
-    """Return 95 % confidence intervals of the scores on the test rows, by metric, where there are enough rows."""
+def evaluate_intervals(model: Model | Ensemble, test: RawRows, task: Task) -> dict[str, list[float]]:
+    """Return both ends of the 95 % intervals of the scores on the test rows, by metric, where there are enough rows."""
     y, t, threshold = compared(model, model.logits(test.x), test)
     with np.errstate(all="ignore"):
         intervals = {
             name: predictions_interval(metric, y, t, test.weights)
             for name, metric in metrics_of(task, threshold).items()
         }
-    return {name: interval for name, interval in intervals.items() if interval is not None}
+    return {name: list(interval) for name, interval in intervals.items() if interval is not None}
 
 
 def compared(model: Model | Ensemble, logits: Array, test: RawRows) -> tuple[Array, Array, float]:
