@@ -29,9 +29,10 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     lines = {"verdict": summary["verdict"]} if summary["verdict"] else {}
     lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
     if corrected := best["corrected"]:
-        shown = in_words({corrected["metric"]: corrected["value"]})
-        if corrected["metric"] == LOSS and "log_loss" in names:  # which it is
-            shown = in_words({"log_loss": corrected["value"]})
+        is_log_loss = corrected["metric"] == LOSS and "log_loss" in names
+        metric = "log_loss" if is_log_loss else corrected["metric"]
+        ends = {} if corrected["low"] is None else {metric: (corrected["low"], corrected["high"])}
+        shown = in_words({metric: corrected["value"]}, intervals=ends)
         lines["corrected"] = f"{shown} for having been the best of {corrected['trials']:,}"
     lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
     if n > 1:

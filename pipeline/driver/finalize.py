@@ -169,8 +169,9 @@ class Finalizer:
 
     def test_intervals(self, model: Future) -> dict[str, list[float]]:
         """Return 95 % confidence intervals of a model's scores on the test rows, as summary.json has them."""
-        intervals = self._submit(evaluate_intervals, model, self._data.test, self._data.task)
-        return {name: list(interval) for name, interval in self._context.executor.fetch(intervals).items()}
+        evaluated = self._submit(evaluate_intervals, model, self._data.test, self._data.task)
+        intervals: dict[str, list[float]] = self._context.executor.fetch(evaluated)
+        return intervals
 
     def _fit_adjustment(self, folds: list[int], parts: list[Future], *approximations: str) -> Adjustment:
         """Fit what the settings ask for to validation rows of these folds; approximations make intervals inexact."""

@@ -1,5 +1,6 @@
 """What a run adds to its summary: counts, throughput, digest and champion. `pipeline.runs.summary` has the keys."""
 
+import math
 from collections.abc import Collection
 from statistics import fmean, stdev
 from typing import Any
@@ -94,10 +95,14 @@ def _corrected_summary(ranking: Ranking) -> dict[str, Any] | None:
     corrected = ranking.assessment.corrected
     if corrected is None or ranking.assessment.trials[corrected.best] != ranking.champion.key:
         return None
+    interval = [corrected.low, corrected.high]
+    low, high = interval if all(map(math.isfinite, interval)) else (None, None)
     return {
         "metric": ranking.metric.removeprefix("validation/"),
         "raw": corrected.raw,
         "value": corrected.value,
+        "low": low,
+        "high": high,
         "trials": len(ranking.assessment.trials),
         "method": METHOD,
     }

@@ -94,7 +94,8 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
     if corrected:
         name = corrected["metric"].rpartition("/")[2]
         name = "log_loss" if name == LOSS and LOSS not in names else name
-        rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, {}))
+        ends = {} if corrected.get("low") is None else {name: (corrected["low"], corrected["high"])}
+        rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, ends))
     rows.append(row("test", tests, intervals))
     if ensemble:
         who = f"test, ensemble of {counted(len(ensemble['networks']), 'network')}"

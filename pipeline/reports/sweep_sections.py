@@ -41,8 +41,8 @@ def effects(contents: RunContents) -> Section | None:
     if pictures:
         section.parts += [Paragraph(picture.finding) for picture in pictures]
         text = (
-            "Main effects: the mean, over the other components, of the score of the best trial with this one. The "
-            "intervals are for comparisons with each other."
+            "Main effects: the mean, over the other components, of the score of the best of equally many trials with "
+            "this one. The intervals are for comparisons with each other."
         )
         section.parts.append(Paragraph(text, quiet=True))
     names = [{row[axis] for row in contents.ranked_rows} for axis in ("optimizer", "regularizer")]
