@@ -73,11 +73,13 @@ def sample_files(tmp_path, monkeypatch):
     np.savez(tmp_path / "file.npz", x=np.ones((9, 2)), y=np.arange(9))
     (tmp_path / "mypackage").mkdir()
     (tmp_path / "mypackage" / "__init__.py").write_text(
-        "from numpy.typing import ArrayLike\nfrom nncore.optimizers.base import Optimizer\n"
+        "from numpy.typing import ArrayLike\nfrom nncore.metrics import Metric, accuracy\n"
+        "from nncore.optimizers.base import Optimizer\n"
         "from nncore.optimizers.sgd import sgd\n"
         "from pipeline.components.types import Development, PreparedView, Task\n"
         "from pydantic.dataclasses import dataclass\n"
         "def mine(learning_rate: ArrayLike) -> Optimizer:\n    return sgd(learning_rate)\n"
+        "def cost_of_errors(missed: float = 10.0) -> Metric:\n    return accuracy()\n"
         "@dataclass(frozen=True)\n"
         "class Prepare:\n"
         "    scaling: str\n"
@@ -245,6 +247,7 @@ def documented_commands():
     root = Path(__file__).parents[2]
     text = "".join(path.read_text() for path in [root / "README.md", *sorted((root / "docs").glob("**/*.md"))])
     blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    blocks = [block.replace("\\\n", " ") for block in blocks]
     lines = [line for block in blocks for line in block.splitlines() if re.match(r"nnsweep\b(?!\[)", line)]
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
     other_commands = {name for name in names() if name not in ("plan", "sweep")}

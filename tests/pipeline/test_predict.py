@@ -150,7 +150,7 @@ def test_rows_without_a_known_target_are_predicted_and_not_scored(tmp_path, caps
     assert line.endswith(" (target of 145 rows, without 2 rows without target, without 3 rows of other classes)")
     known = iris[iris.target.isin(["a", "b", "c"])]
     right = model_file.load(summary["model"]["path"]).predict(known) == known.target
-    assert f"accuracy {right.mean():.4f}" in line
+    assert f"accuracy {right.mean():.3f}" in line
     iris.assign(target="z").to_csv(tmp_path / "new.csv", index=False)
     assert scores_line(capsys, tmp_path, *source) == "none: no row has a target that the model knows"
 
