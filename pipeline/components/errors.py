@@ -21,6 +21,11 @@ MEMORY_CURES = (
 )
 
 
+def type_and_message(error: Exception) -> str:
+    """The type of an error and its message, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class SettingError(Exception):
     """Invalid settings, or data that do not fit them.
 

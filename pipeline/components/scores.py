@@ -4,7 +4,6 @@ import inspect
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
-from math import inf, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +63,7 @@ class RankingMetric(NamedTuple):
 
     def cost(self, value: float) -> float:
         """A value of the metric as a number of which smaller is better; infinite if it is not a number."""
-        return inf if isnan(value) else -value if self.greater_is_better else value
+        return math.inf if math.isnan(value) else -value if self.greater_is_better else value
 
 
 def ranking_metric(name: str, metric: Metric | None = None) -> RankingMetric:

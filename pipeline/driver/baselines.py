@@ -6,6 +6,7 @@ from typing import Any
 
 from nncore.components import Component
 from pipeline.backends.base import Future
+from pipeline.components.errors import type_and_message
 from pipeline.components.fingerprints import content_hash
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
@@ -88,8 +89,7 @@ class BaselineRuns:
         try:
             return self._context.executor.fetch(result)
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self._context.say(f"warning: there is no baseline {label} ({reason})")
+            self._context.say(f"warning: there is no baseline {label} ({type_and_message(error)})")
             return None
         finally:
             announcement.cancel()

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 from pipeline.backends.base import Future
+from pipeline.components.errors import type_and_message
 from pipeline.console.columns import best_columns, screening_note, write_importance
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
@@ -61,6 +62,7 @@ class Finalizer:
         self._metrics = metrics
         self._options = context.settings.stages["evaluate"]
         self._adjustments: dict[str, Adjustment] = {}  # by key of the network
+        self._models: dict[str, Future] = {}  # by key of the network, as `model` returned them
 
     def calibrate(self, champion: TrialRecord) -> Adjustment:
         """Fit calibration, threshold and interval of the champion, which `model` returns with them from now on.
@@ -74,15 +76,18 @@ class Finalizer:
         reasons = ["the epoch was chosen by the same rows"] if is_early else []
         adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts, *reasons)
         self._adjustments |= dict.fromkeys([network.key for network in champion.networks], adjustment)
+        self._models = {}  # any that there are have no adjustment
         return adjustment
 
     def model(self, network: NetworkRecord) -> Future:
-        """Return the model of one network, from raw row to prediction."""
-        stack, selector = self._selected_weights(network)
-        trained = self._engine.networks[network.key]
-        model = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
-        adjustment = self._adjustments.get(network.key)
-        return self._submit(adjusted, model, adjustment) if adjustment else model
+        """Return the model of one network, from raw row to prediction; it is assembled once."""
+        if network.key not in self._models:
+            stack, selector = self._selected_weights(network)
+            trained = self._engine.networks[network.key]
+            model = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
+            adjustment = self._adjustments.get(network.key)
+            self._models[network.key] = self._submit(adjusted, model, adjustment) if adjustment else model
+        return self._models[network.key]
 
     def test_scores(self, champion: TrialRecord) -> list[dict[str, float]]:
         """Return the scores of each of its networks on the test rows."""
@@ -128,11 +133,11 @@ class Finalizer:
         best = best if trials[0] in best else [trials[0], *best]
         shapes = [self._engine.networks[network.key].fold.view_shape for network in trials[0].networks]
         n_fitting = max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
-        self.answers = self._answers(best[:n_fitting])
+        answers = self._answers(best[:n_fitting])
         axes = self._axes(best[:n_fitting]) if isinstance(self._context.variants.sampler, SingleRungSampler) else {}
         is_complete = len(best) <= n_fitting
         assessment: Assessment = self._context.executor.fetch(
-            self._submit(assess, self.answers, self._data.task, self._metrics.selected, axes, is_complete)
+            self._submit(assess, answers, self._data.task, self._metrics.selected, axes, is_complete)
         )
         return assessment
 
@@ -212,8 +217,7 @@ class Finalizer:
         try:
             return {name: self._context.executor.fetch(part)}
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            self._context.say(f"warning: the diagnosis has no {name} ({reason})")
+            self._context.say(f"warning: the diagnosis has no {name} ({type_and_message(error)})")
             return {}
 
     def publish(self, model: Future) -> dict[str, str | None]:

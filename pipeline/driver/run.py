@@ -18,7 +18,7 @@ from typing import Any
 
 from nncore.kernels.compiled import is_disabled
 from pipeline.backends.base import Executor, Future, TaskOptions
-from pipeline.components.errors import MEMORY_CURES, SettingError
+from pipeline.components.errors import MEMORY_CURES, SettingError, type_and_message
 from pipeline.components.scores import headline
 from pipeline.config.schema import Configuration, StageName
 from pipeline.config.variants import Variants
@@ -266,8 +266,8 @@ def _path_of_report(path_of_report: Callable[[], Path | None], run_folder: RunFo
     try:
         return path_of_report()
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        output.say(f"warning: there is no report ({reason}); nnsweep report run={run_folder.folder.name} tries again")
+        again = f"nnsweep report run={run_folder.folder.name} tries again"
+        output.say(f"warning: there is no report ({type_and_message(error)}); {again}")
         return None
 
 

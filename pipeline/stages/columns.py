@@ -94,17 +94,17 @@ def describe_columns(
     scorer = ColumnScorer(model, model.preprocessing(table), t, weights, by)
     groups = alike(table, scorer.screened(n_columns, n_permuted))
     importance = [scorer.importance(group) for group in groups]
-    defined = [at for at in range(len(groups)) if np.isfinite(importance[at]).all()]
-    order = sorted(defined, key=lambda at: -importance[at][0])
-    for at in order:
-        mean, low, high = importance[at]
-        names = [table.columns[position].name for position in groups[at]]
+    defined = [number for number in range(len(groups)) if np.isfinite(importance[number]).all()]
+    order = sorted(defined, key=lambda number: -importance[number][0])
+    for number in order:
+        mean, low, high = importance[number]
+        names = [table.columns[position].name for position in groups[number]]
         described["importance"].append(
             {"column": _group_name(names), "columns": names, "mean": mean, "low": low, "high": high, "repeats": REPEATS}
         )
     described["dependence"] = [
-        scorer.dependence(groups[at], table, described["importance"][rank]["column"])
-        for rank, at in enumerate(order[:N_DEPENDENCE])
+        scorer.dependence(groups[number], table, described["importance"][rank]["column"])
+        for rank, number in enumerate(order[:N_DEPENDENCE])
     ]
     return described
 
@@ -160,7 +160,7 @@ class ColumnScorer:
         while True:
             predictions = (self._predictions(few, group.tolist(), neighbour) for group in groups)
             effects = [((y[1] - y[0]) ** 2).mean() for y in predictions]
-            groups = [groups[at] for at in np.argsort(-np.array(effects), kind="stable")[:n_permuted]]
+            groups = [groups[number] for number in np.argsort(-np.array(effects), kind="stable")[:n_permuted]]
             if all(len(group) == 1 for group in groups):
                 return sorted(int(group[0]) for group in groups)
             groups = [half for group in groups for half in np.array_split(group, 2) if len(half)]
