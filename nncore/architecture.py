@@ -224,6 +224,39 @@ class ArraySlot(NamedTuple):
         return self.start + prod(self.dims)
 
 
+KINDS_OF_PARAMETERS = {  # by the name of a slot; "embedding_<name>" and "category_<index>" are of the kind embedding
+    "W": "weights",
+    "b": "biases",
+    "scale": "normalisation",
+    "shift": "normalisation",
+    "input_scale": "scaling_layer",
+    "embedding": "embedding",
+    "category": "embedding",
+    "alpha": "activation",
+    "r": "adapters",
+    "s": "adapters",
+}
+
+
+def kind_of(slot: ArraySlot) -> str:
+    """Return the kind of the parameters in a slot, for which training may have its own learning rate and decay.
+
+    Parameters
+    ----------
+    slot : ArraySlot
+        Of parameters, not of what training only updates.
+
+    Returns
+    -------
+    {"weights", "first_layer", "biases", "normalisation", "scaling_layer", "embedding", "activation", "adapters"}
+        The weights W of the first layer are of the kind "first_layer", those of other layers of the kind "weights".
+    """
+    if slot.name == "W" and slot.layer == 0:
+        return "first_layer"
+    name = slot.name if slot.name in KINDS_OF_PARAMETERS else slot.name.partition("_")[0]
+    return KINDS_OF_PARAMETERS[name]
+
+
 class LayerView(NamedTuple):
     """Views into a buffer for one layer: W (K, I, O), the others (K, 1, O), or empty if the layer has no such array."""
 

@@ -23,7 +23,7 @@ from samples import (
 from sklearn.datasets import load_digits
 
 import nncore.optimizers.adam
-from nncore.architecture import Architecture, Layer, layer_views
+from nncore.architecture import Architecture, ArraySlot, Layer, kind_of, layer_views
 from nncore.components import Component
 from nncore.metrics import accuracy, average_precision, mean_absolute_error, r2, roc_auc
 from nncore.stack.data import Data, Rows, Unit
@@ -159,6 +159,17 @@ def test_every_epoch_uses_each_row_once_in_a_new_order():
 def test_an_impossible_architecture_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(make_architecture(), **change)
+
+
+def test_every_parameter_has_a_kind():
+    architecture = make_architecture((5, 7, 7, 3), normalisation=BATCH_NORM)
+    kinds = [kind_of(slot) for slot in architecture.layout if slot.stop <= architecture.n_parameters]
+    assert kinds == ["first_layer", "weights", "weights", "biases", *["normalisation"] * 4]
+    others = {
+        "input_scale": "scaling_layer", "embedding_weights_out": "embedding", "category_12": "embedding",
+        "alpha": "activation", "r": "adapters", "s": "adapters",
+    }  # fmt: skip
+    assert {name: kind_of(ArraySlot(0, name, 0, (1, 4))) for name in others} == others
 
 
 def test_components_that_cannot_be_combined_are_refused():
