@@ -12,7 +12,7 @@ t (K or 1, N, O):
 
 z is the last layer's x W + b, before any squashing: each loss owns the function that turns it into a probability, so
 that value and gradient are exact where that function saturates. Training minimises the mean over the rows, `mean_value`
-and `mean_gradient`.
+and `mean_gradient`. Networks are averaged by their predictions, never by z: `moments` and `mixture_logits`.
 """
 
 from collections.abc import Callable
@@ -85,6 +85,39 @@ def mean_gradient(loss: Loss, z: Array, t: Array, weights: Array | None = None) 
 def mean_of(value: Array, weights: Array | None) -> Array:
     """Return the mean of a value (K, N) over the rows; see `mean_value`."""
     return (value if weights is None else value * weights).mean(axis=1)
+
+
+def moments(loss: Loss, z: Array) -> Array:
+    """Compute from outputs what can be averaged over networks.
+
+    Parameters
+    ----------
+    loss : Loss
+    z : array (K, N, outputs)
+        Outputs of the networks.
+
+    Returns
+    -------
+    float64 array (K, N, O) or (K, N, 2 O)
+        The predictions y; if the loss predicts standard deviations d, followed by the mean squares d^2 + y^2.
+    """
+    z = z.astype(np.float64)
+    y = loss.predict(z)
+    return np.concatenate([y, loss.deviation(z) ** 2 + y**2], axis=2) if loss.deviation else y
+
+
+def mixture_logits(loss: Loss, mean: Array) -> Array:
+    """Return the outputs (K, N, outputs) that have these moments, averaged over networks; inverse of `moments`."""
+    if not loss.deviation:
+        return loss.to_logits(mean, None)
+    y, square = np.split(mean, 2, axis=2)
+    rounding = np.finfo(mean.dtype).eps * square  # lower bound where the models agree on a tiny deviation
+    return loss.to_logits(y, np.sqrt(np.maximum(square - y**2, rounding)))
+
+
+def mixture_loss(loss: Loss) -> Callable[[Array, Array], Array]:
+    """Return the function (moments (K, N, .), t (1, N, O)) -> loss (K, N) of each row of an ensemble's prediction."""
+    return lambda mean, t: loss.value(mixture_logits(loss, mean), t)
 
 
 def softmax_cross_entropy() -> Loss:

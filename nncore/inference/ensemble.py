@@ -25,40 +25,7 @@ from nncore.inference.model import (
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import Column, RowsLike, Table, read_table
 from nncore.kernels.backend import Array
-from nncore.losses import Loss
-
-
-def moments(loss: Loss, z: Array) -> Array:
-    """Compute from outputs what can be averaged over networks.
-
-    Parameters
-    ----------
-    loss : Loss
-    z : array (K, N, outputs)
-        Outputs of the networks.
-
-    Returns
-    -------
-    float64 array (K, N, O) or (K, N, 2 O)
-        The predictions y; if the loss predicts standard deviations d, followed by the mean squares d^2 + y^2.
-    """
-    z = z.astype(np.float64)
-    y = loss.predict(z)
-    return np.concatenate([y, loss.deviation(z) ** 2 + y**2], axis=2) if loss.deviation else y
-
-
-def mixture_logits(loss: Loss, mean: Array) -> Array:
-    """Return the outputs (K, N, outputs) that have these moments, averaged over networks; inverse of `moments`."""
-    if not loss.deviation:
-        return loss.to_logits(mean, None)
-    y, square = np.split(mean, 2, axis=2)
-    rounding = np.finfo(mean.dtype).eps * square  # lower bound where the models agree on a tiny deviation
-    return loss.to_logits(y, np.sqrt(np.maximum(square - y**2, rounding)))
-
-
-def mixture_loss(loss: Loss) -> Callable[[Array, Array], Array]:
-    """Return the function (moments (K, N, .), t (1, N, O)) -> loss (K, N) of each row of an ensemble's prediction."""
-    return lambda mean, t: loss.value(mixture_logits(loss, mean), t)
+from nncore.losses import Loss, mixture_logits, moments
 
 
 def greedy_selection(

@@ -24,10 +24,10 @@ from nncore.calibration import (
 )
 from nncore.components import Component
 from nncore.conformal import conformal_half_width
-from nncore.inference.ensemble import Ensemble, mixture_logits
+from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, ConformalInterval, Model, TargetDecoder, ValueDecoder
 from nncore.kernels.backend import Array
-from nncore.losses import Loss
+from nncore.losses import Loss, mixture_logits
 from nncore.metrics import Metric
 from nncore.stack.passes import predict
 from nncore.thresholds import choose_threshold, depends_on_threshold

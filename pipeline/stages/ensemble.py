@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.inference.ensemble import Ensemble, greedy_selection, mixture_loss, moments
+from nncore.inference.ensemble import Ensemble, greedy_selection
 from nncore.inference.model import Model
 from nncore.kernels.backend import Array
+from nncore.losses import mixture_loss, moments
 from nncore.stack.passes import predict
 from pipeline.components.types import PreparedView
 from pipeline.engine.slices.task import NetworkSelector, load_stack
@@ -16,7 +17,7 @@ from pipeline.engine.slices.task import NetworkSelector, load_stack
 def validation_moments(
     view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any
 ) -> Array:
-    """Predict the validation rows with n networks of a stack; see nncore.inference.ensemble.moments.
+    """Predict the validation rows with n networks of a stack; see nncore.losses.moments.
 
     Returns
     -------

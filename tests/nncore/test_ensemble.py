@@ -13,11 +13,12 @@ from nncore.architecture import initial_parameters
 from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
-from nncore.inference.ensemble import Ensemble, greedy_selection, mixture_logits, mixture_loss, moments
+from nncore.inference.ensemble import Ensemble, greedy_selection
 from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine
 from nncore.inference.table import matrix_table
+from nncore.losses import mixture_logits, mixture_loss, moments
 from nncore.reduction.pca import Pca
 
 GAUSSIAN = Component("nncore.losses.gaussian")

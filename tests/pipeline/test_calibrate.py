@@ -16,9 +16,10 @@ from sklearn.metrics import accuracy_score, log_loss
 from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
-from nncore.inference.ensemble import Ensemble, moments
+from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ConformalInterval
 from nncore.inference.table import matrix_table
+from nncore.losses import moments
 from nncore.stack.passes import predict
 from nncore.stack.state import start
 from pipeline.components.types import Development, Fold, RawRows
