@@ -32,6 +32,11 @@ EVERY_EPOCH: dict[Task, tuple[str, ...]] = {  # what is computed of every networ
     "regression": HEADLINE["regression"],
     "multilabel": ("label_accuracy", "subset_accuracy"),
 }
+AT_THE_END: dict[Task, tuple[str, ...]] = {  # what is computed of the selected weights alone, as it takes longer
+    "classification": ("roc_auc",),
+    "regression": (),
+    "multilabel": ("roc_auc",),
+}
 
 
 def metric_component(setting: Any) -> Component | str:
@@ -173,7 +178,8 @@ def training_metrics(
         selected = _component(HEADLINE[task][0])
     standard = {name: _component(name) for name in EVERY_EPOCH[task]}
     every_epoch = standard | {name: _component(name) for name in watched if name in metric_names()}
-    final: dict[str, Component] = {}
+    final = {name: _component(name) for name in AT_THE_END[task]}
+    standard = standard | final
     ranking = ranking_metric(LOSS)
     if isinstance(selected, Component):
         check_metric(selected, task)

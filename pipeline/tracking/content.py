@@ -48,6 +48,17 @@ def run_content(
     return RunContent(name, fitting_tags({**tags, **told}), fitting_parameters(parameters), points, *ending)
 
 
+def for_reading(value: float) -> float:
+    """Round a score to five digits, since MLflow shows all that a number has; files of the run hold it exactly.
+
+    Examples
+    --------
+    >>> for_reading(0.10139918327331543)
+    0.1014
+    """
+    return float(f"{value:.5g}")
+
+
 def fitting_name(name: str) -> str:
     """Return the name that replaces this one in MLflow."""
     parts = re.sub(r"[^\w./: -]", "_", name).split("/")

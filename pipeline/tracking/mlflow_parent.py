@@ -10,7 +10,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE
 
 from pipeline.runs.events import Event
 from pipeline.runs.resume import flat
-from pipeline.tracking.content import Point, fitting_description, fitting_points, fitting_tags, run_content
+from pipeline.tracking.content import (
+    Point,
+    fitting_description,
+    fitting_points,
+    fitting_tags,
+    for_reading,
+    run_content,
+)
 from pipeline.tracking.description import description, version_description
 from pipeline.tracking.mlflow_client import log
 from pipeline.tracking.mlflow_model import ALIAS, DIGITS, address_of, data_set, logged_model, move_alias
@@ -57,7 +64,9 @@ class ParentRun:
         self._log_file("model.onnx")
         scores = {f"{part}_{name}": value for part in ("validation", "test") for name, value in event[part].items()}
         step = step_of(event)
-        points, _ = fitting_points([Point(name, value, event["time"], step) for name, value in scores.items()])
+        points, _ = fitting_points(
+            [Point(name, for_reading(value), event["time"], step) for name, value in scores.items()]
+        )
         tags = [RunTag(name, value) for name, value in fitting_tags({"champion": event["label"]}).items()]
         self._client.log_batch(self.run_id, metrics=[Metric(*point) for point in points], tags=tags)
         model_version = logged_model(self._client, self._folder / "model", self.run_id, name)

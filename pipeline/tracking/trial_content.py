@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from pipeline.runs.records import TrialRecord
-from pipeline.tracking.content import Point, RunContent, run_content
+from pipeline.tracking.content import Point, RunContent, for_reading, run_content
 
 # parameters whose logarithms are metrics, too: the axes of MLflow's charts are linear
 LOGARITHMS = {"optimizer.learning_rate": "log10_learning_rate", "regularizer.strength": "log10_strength"}
@@ -54,10 +54,10 @@ def trial_tags(trial: TrialRecord) -> dict[str, str]:
 
 
 def trial_metrics(trial: TrialRecord, n_points: int) -> list[Point]:
-    """Curves of means over the networks by epoch, and under names of their own the values of the selected weights.
+    """Curves of means over the networks by epoch, and under names of their own the scores of the selected weights.
 
-    An epoch counts as long as all networks have it. With several networks "<name>_std" is the sample standard deviation
-    of the values of the selected weights, and "network/<name>" the value of each, with its number as the step.
+    An epoch counts as long as all networks have it. The scores are rounded for reading. With several networks
+    "<name>_std" is their sample standard deviation, and "network/<name>" each score, with its number as the step.
     """
     finals = trial.final_values
     points = [
@@ -68,9 +68,9 @@ def trial_metrics(trial: TrialRecord, n_points: int) -> list[Point]:
     time = max((network.final_time for network in trial.networks), default=0) if finals else 0
     for name, values in finals.items():
         plain = name.replace("/", "_")
-        points.append(Point(plain, fmean(values), time, 0))
+        points.append(Point(plain, for_reading(fmean(values)), time, 0))
         if len(values) > 1:
-            points.append(Point(f"{plain}_std", stdev(values), time, 0))
+            points.append(Point(f"{plain}_std", for_reading(stdev(values)), time, 0))
             points += [Point(f"network/{plain}", value, time, number) for number, value in enumerate(values)]
     for name, metric in LOGARITHMS.items() if finals else ():
         value = trial.parameters.get(name)
