@@ -24,7 +24,7 @@ from nncore.components import Component
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
-from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column
 from nncore.kernels.backend import Array
@@ -33,11 +33,11 @@ from nncore.reduction.pca import Pca
 from nncore.serialization.codec import DECODING_ERRORS, Encoder, by_name, decode
 from nncore.serialization.regular_file import open_regular
 
-FORMAT = 6
+FORMAT = 7
 ARCHIVE_ERRORS = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # of zipfile and of NumPy's headers
 CLASSES = (
     *(Ensemble, Model, Architecture, Layer, Component),
-    *(Column, Spelling, Preprocessing, Affine, Quantiles, Pca, Autoencoder),
+    *(Column, Spelling, Preprocessing, Affine, Quantiles, NormalQuantiles, SmoothClip, Pca, Autoencoder),
     *(ClassDecoder, LabelDecoder, ValueDecoder, ConformalInterval, Calibration),
 )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.scaling import Scaling
 from nncore.inference.table import CODED, Column, ColumnKind, Table
 from nncore.kernels.backend import Array
 
@@ -26,26 +26,29 @@ class Preprocessing:
         Replacement of a missing number in each of the M `features`.
     indicators : int array (J,)
         The features that get an additional column, 1 where they were missing and else 0.
-    scaling : Affine or Quantiles
+    scaling : Affine, Quantiles, NormalQuantiles or SmoothClip
         Scaling of the M filled features.
     ranks : tuple of array (L + 2,)
         For each ordinal column with L levels: by code, its rank among the levels that occurred in the fitted rows.
     slots : tuple of int array (L + 2,)
         For each categorical column with L levels: by code, which of its one-hot columns is 1, or -1 for none. In both
         `ranks` and `slots`, the last entry but one is for unknown texts and the last one for missing texts.
+    binary : array (2, J + H), optional
+        What stands for 0 and for 1 in the indicators and in the H one-hot columns; default: 0 and 1.
 
     Raises
     ------
     ValueError
-        If the scaling is not one of M features.
+        If the scaling is not one of M features, or `binary` is not for as many columns.
     """
 
     columns: tuple[Column, ...]
     fill: Array
     indicators: Array
-    scaling: Affine | Quantiles
+    scaling: Scaling
     ranks: tuple[Array, ...]
     slots: tuple[Array, ...]
+    binary: Array | None = None
 
     def __post_init__(self) -> None:
         if self.fill.shape != (self.scaling.n_columns,):
@@ -53,11 +56,18 @@ class Preprocessing:
                 f"the scaling must have a column for each of {self.fill.shape} features, but has "
                 f"{self.scaling.n_columns}"
             )
+        if self.binary is not None and self.binary.shape != (2, self.n_binary):
+            raise ValueError(f"binary must have the shape (2, {self.n_binary}), but has {self.binary.shape}")
 
     @property
     def n_outputs(self) -> int:
         """Number of columns of the result."""
-        return len(self.fill) + len(self.indicators) + sum(_n_one_hot(slots) for slots in self.slots)
+        return len(self.fill) + self.n_binary
+
+    @property
+    def n_binary(self) -> int:
+        """Number of indicators and one-hot columns."""
+        return len(self.indicators) + sum(_n_one_hot(slots) for slots in self.slots)
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
@@ -102,6 +112,14 @@ class Preprocessing:
         x = features(table, self.ranks)  # (N, M)
         missing = np.isnan(x)
         yield self.scaling(np.where(missing, self.fill, x))
+        first = 0  # of the block's columns among those of 0 and 1
+        for block in self._binary_blocks(table, missing):
+            part = slice(first, first + block.shape[1])
+            first = part.stop
+            yield block if self.binary is None else np.where(block, self.binary[1, part], self.binary[0, part])
+
+    def _binary_blocks(self, table: Table, missing: Array) -> Iterator[Array]:
+        """The indicators, and the one-hot columns of each category, as bool."""
         yield missing[:, self.indicators]
         codes = []
         if self.slots:

@@ -150,7 +150,7 @@ def assert_same_scaling(first, second):
     np.testing.assert_array_equal(first.scale, second.scale)
 
 
-@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile"])
+@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "robust_clip", "quantile", "quantile_normal"])
 @pytest.mark.parametrize("imputation", ["mean", "median", "most_frequent", "zero"])
 def test_law_3_preparing_mixed_columns_is_not_fitted_to_validation_rows(scaling, imputation):
     """Numbers with gaps, rare and frequent categories, ordinals, dates; three folds; all scalings and imputations."""

@@ -22,7 +22,7 @@ from nncore.components import Component
 from nncore.inference import model_file
 from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
-from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.table import Column, matrix_table, read_table
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.reduction.pca import fit_pca
@@ -40,6 +40,10 @@ MIXED = Preprocessing(
     (np.array([0, 1, np.nan, np.nan]),),
     (np.array([0, 1, -1, -1], np.int32),),
 )
+CLIPPED = replace(
+    MIXED, scaling=SmoothClip(np.arange(4.0), np.array([1, 0, 2, 3.0])), binary=np.array([[0, -1, 1], [1, 0, 2.0]])
+)
+NORMAL = replace(MIXED, scaling=NormalQuantiles(MIXED.scaling.levels, MIXED.scaling.boundaries))
 ROWS = {name: X[:, at] for at, name in enumerate("abc")} | {
     "d": np.array(["x", None, "y", "new"] * 5, dtype=object),
     "e": np.array([1.0, np.nan, 5, 7] * 5),
@@ -59,7 +63,7 @@ def one_row(*values):
 
 
 def rows_for(fitted):
-    return ROWS if fitted.preprocessing is MIXED else X
+    return ROWS if fitted.preprocessing.columns is MIXED.columns else X
 
 
 def coder():
@@ -80,6 +84,8 @@ MODELS = {
     "two values": model(None, ValueDecoder(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
     "labels, mixed columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, MIXED),
     "classes, mixed columns": model(None, ClassDecoder(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
+    "labels, clipped columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, CLIPPED),
+    "labels, normal columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, NORMAL),
 }
 
 
@@ -265,7 +271,7 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "truncated"),
         (
             lambda folder: edit(folder, lambda d: d.update(format=1)),
-            "it has format 1 and this version reads format 6; publish the model again",
+            "it has format 1 and this version reads format 7; publish the model again",
         ),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),

@@ -1,7 +1,10 @@
 """Preprocessing compared with scikit-learn's transformers, which it is fitted with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline, make_union
@@ -16,6 +19,7 @@ from sklearn.preprocessing import (
 )  # fmt: skip
 
 from nncore.inference.preprocessing import features
+from nncore.inference.scaling import NormalQuantiles, SmoothClip, normal_quantile
 from nncore.inference.table import Column, Table
 from pipeline.stages.prepare import Prepare, fit_scaling
 
@@ -109,7 +113,67 @@ def test_quantiles_are_sklearns_centred_to_mean_0_and_deviation_1():
     np.testing.assert_allclose(far, [[np.sqrt(3)] * 2, [-np.sqrt(3)] * 2])
 
 
-@pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "quantile", "none"])
+def test_quantile_normal_is_sklearns_transformer_of_columns_with_a_little_noise():
+    """Without ties, noise of a thousandth of the deviation changes little; equal values become their middle rank."""
+    random, n = np.random.default_rng(0), 9000
+    x = np.column_stack([np.exp(random.normal(size=n)), random.choice(3, n, p=[0.6, 0.3, 0.1])])
+    new_rows = np.column_stack([np.exp(random.normal(size=300)), random.integers(0, 3, 300)])
+    scaling = fit_scaling("quantile_normal", x)
+    scaler = QuantileTransformer(n_quantiles=300, output_distribution="normal", subsample=None)
+    scaler.fit(x + 1e-3 * x.std(axis=0) * random.normal(size=(n, 1)))
+    exact = NormalQuantiles(scaler.references_, scaler.quantiles_)
+    np.testing.assert_allclose(exact(new_rows), scaler.transform(new_rows), atol=2e-6)
+    np.testing.assert_allclose(scaling(new_rows)[:, 0], scaler.transform(new_rows)[:, 0], atol=0.05)
+    assert np.abs(scaling(np.array([[0, 0], [1e9, 2]]))[:, 0]).max() < 5.2
+    middle = stats.norm.ppf([0.3, 0.75, 0.95])
+    np.testing.assert_allclose(scaling(np.array([[1, 0], [1, 1], [1, 2]]))[:, 1], middle, atol=0.05)
+    few = fit_scaling("quantile_normal", x[:40])
+    assert len(few.levels) == 10
+    np.testing.assert_array_equal(few(x[:40]), fit_scaling("quantile_normal", x[:40])(x[:40]))
+
+
+def test_the_normal_quantile_is_scipys():
+    p = np.concatenate([np.geomspace(1e-10, 0.5, 400), 1 - np.geomspace(1e-10, 0.5, 400), [0.075, 0.925]])
+    np.testing.assert_allclose(normal_quantile(p), stats.norm.ppf(p), rtol=1e-13, atol=1e-15)
+
+
+def test_robust_clip_is_sklearns_robust_scaler_with_a_smooth_limit():
+    random, n = np.random.default_rng(0), 501
+    x = np.column_stack([random.normal(3, 50, n), random.standard_cauchy(n), random.integers(0, 9, n)])
+    scaling = fit_scaling("robust_clip", x)
+    z = RobustScaler().fit(x).transform(x)
+    np.testing.assert_allclose(scaling(x), z / np.sqrt(1 + (z / 3) ** 2), rtol=1e-12)
+    assert np.abs(scaling(x)).max() < 3
+    np.testing.assert_array_equal(scaling(np.full((1, 3), -1e300)), -3.0)
+    rare = (np.arange(n) < 20) * 8.0 + 5  # the quartiles are equal: half of the range takes their place
+    constant = np.full(n, 7.0)
+    scaling = fit_scaling("robust_clip", np.column_stack([rare, constant]))
+    limited = 2 / np.sqrt(1 + 4 / 9)
+    np.testing.assert_allclose(scaling(np.array([[5.0, 7], [13, 8]])), [[0, 0], [limited, 0]])
+    with pytest.raises(ValueError, match=r"of one shape \(I,\)"):
+        SmoothClip(np.zeros(2), np.ones(3))
+    with pytest.raises(ValueError, match="limit must be above 0, but is 0"):
+        SmoothClip(np.zeros(2), np.ones(2), 0)
+
+
+@pytest.mark.parametrize("n_rows", [400, 399, 37])
+def test_robust_clip_scales_indicators_and_one_hot_columns_as_any_number(n_rows):
+    train, new_rows = random_table(n_rows, 0), random_table(300, 1)
+    settings = {"min_frequency": 3, "max_categories": 9}
+    plain = prepare(scaling="none", **settings)._fit(train, np.arange(n_rows))
+    clipped = prepare(scaling="robust_clip", **settings)._fit(train, np.arange(n_rows))
+    n_features = len(plain.fill)
+    scaling = fit_scaling("robust_clip", plain(train)[:, n_features:].astype(np.float64))
+    np.testing.assert_allclose(clipped(new_rows)[:, n_features:], scaling(plain(new_rows)[:, n_features:]), rtol=1e-6)
+    scaling = fit_scaling("robust_clip", plain(train)[:, :n_features].astype(np.float64))
+    np.testing.assert_allclose(clipped(new_rows)[:, :n_features], scaling(plain(new_rows)[:, :n_features]), atol=1e-5)
+    with pytest.raises(ValueError, match=r"binary must have the shape \(2, \d+\), but has \(2, 1\)"):
+        replace(clipped, binary=np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize(
+    "scaling", ["standard", "min_max", "robust", "robust_clip", "quantile", "quantile_normal", "none"]
+)
 def test_fitting_columns_in_blocks_gives_the_same_preprocessing(scaling, monkeypatch):
     train, new_rows = random_table(400, 0), random_table(300, 1)
     expected = prepare(scaling=scaling)._fit(train, np.arange(len(train)))

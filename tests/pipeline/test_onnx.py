@@ -21,7 +21,7 @@ from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder, Model, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing
-from nncore.inference.scaling import Affine, Quantiles
+from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.table import Column, Table, matrix_table, read_table
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.reduction.pca import fit_pca
@@ -196,21 +196,27 @@ MIXED = read_table(
 )
 
 
-@pytest.mark.parametrize("scaling", ["affine", "quantiles"])
+@pytest.mark.parametrize("scaling", ["affine", "quantiles", "normal", "clip"])
 def test_every_kind_of_column_with_missing_and_unknown_values(scaling):
     n_features = 1 + 7 + 1 + 1  # size, when, grade, new
     of_columns = np.linspace(0.5, 2, n_features)
     bounds = np.stack([np.sort(DRAWN.normal(size=5)) for _ in range(n_features)], axis=1)
     bounds[1:3, 0] = 2  # equal ones, and a row that is as large
     bounds[:, 0].sort()
-    scale = Affine(of_columns, of_columns) if scaling == "affine" else Quantiles(np.linspace(0, 1, 5), bounds)
+    scalings = {
+        "affine": Affine(of_columns, of_columns),
+        "quantiles": Quantiles(np.linspace(0, 1, 5), bounds),
+        "normal": NormalQuantiles(np.linspace(0, 1, 5), bounds),
+        "clip": SmoothClip(of_columns, np.where(of_columns > 1.9, 0, of_columns)),
+    }
     preprocessing = Preprocessing(
         COLUMNS,
         np.linspace(-1, 2, n_features),
         np.array([0, 8]),
-        scale,
+        scalings[scaling],
         (np.array([0.1, 0.5, 0.9, 0.3, np.nan]),),
         (np.array([0, 1, -1, 2, 3]), np.array([1, 0, -1, -1])),
+        np.linspace(-1, 2, 16).reshape(2, 8) if scaling == "clip" else None,
     )
     model = make_model(preprocessing=preprocessing, n_inputs=preprocessing.n_outputs)
     content = assert_same_predictions(model, MIXED)
