@@ -1,11 +1,16 @@
 """The scripts for measurements: each can be imported, and the ones that can be made small run."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
+from sklearn import metrics
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
@@ -53,3 +58,83 @@ def test_a_table_for_the_loading_benchmark_is_measured(tmp_path, paths, capsys):
     benchmark.write_table(tmp_path / "t.parquet", "float32", 500)
     benchmark.measure("data=parquet", f"data.path={tmp_path}/t.parquet", "data.target=y")
     assert '"rows": 1000' in capsys.readouterr().out
+
+
+@pytest.fixture
+def tables(paths):
+    return importlib.import_module("benchmark_tables")
+
+
+def test_answers_on_tables_are_scored_as_scikit_learn_does(tables):
+    random = np.random.default_rng(0)
+    classes = np.array(["a", "b", "c"])
+    y, p = random.choice(classes, 50), random.dirichlet(np.ones(3), 50)
+    p[0] = [1, 0, 0]
+    y[0] = "b"  # a probability of zero
+    mixed = pd.DataFrame(p, columns=[f"probability_{name}" for name in classes])[
+        ["probability_c", "probability_a", "probability_b"]
+    ]
+    expected = {"log loss": metrics.log_loss(y, p), "accuracy": metrics.accuracy_score(y, classes[p.argmax(1)])}
+    assert tables.scores(y, mixed, classes=True) == pytest.approx(expected)
+    target, answers = random.normal(size=(2, 50))
+    expected = {"R2": metrics.r2_score(target, answers), "RMSE": metrics.root_mean_squared_error(target, answers)}
+    assert tables.scores(target, pd.DataFrame({"prediction": answers}), classes=False) == pytest.approx(expected)
+
+
+def test_ranks_over_tables_are_those_of_scipy(tables):
+    losses = pd.DataFrame(np.random.default_rng(0).normal(size=(6, 4)).round(1), columns=list("abcd"))
+    found = tables.ranks(losses, greater_is_better=False)
+    by_table = stats.rankdata(losses.to_numpy(), axis=1)
+    assert found["rank"].to_dict() == pytest.approx(dict(zip("abcd", by_table.mean(0), strict=True)))
+    assert found["rank"].is_monotonic_increasing
+    of_means = stats.bootstrap((by_table,), np.mean, method="percentile", rng=0).confidence_interval
+    assert found.loc[list("abcd"), "low"].to_numpy() == pytest.approx(of_means.low, abs=0.1)
+    assert found.loc[list("abcd"), "high"].to_numpy() == pytest.approx(of_means.high, abs=0.1)
+    won = tables.against(np.exp(losses), "log loss", "a").loc["b"]
+    assert won["won"] == (losses["b"] < losses["a"]).sum()
+    assert won["difference"] == pytest.approx(100 * (losses["b"] - losses["a"]).mean())
+
+
+def test_a_method_that_has_not_answered_all_splits_is_not_ranked(tables, tmp_path):
+    for method, splits in {"HGB": (0, 1), "CatBoost": (0,)}.items():
+        for split in splits:
+            path = tables.path_of(tmp_path, "fgl", split, method)
+            path.parent.mkdir(exist_ok=True)
+            scores = {"log loss": 0.5 + split, "accuracy": 0.7}
+            about = {"table": "fgl", "split": split, "method": method, "scores": scores, "wall_s": 1, "cpu_s": 1}
+            path.write_text(json.dumps(about))
+    whole = tables.means(tables.read(tmp_path, ["fgl", "ames"], (0, 1), others=False), "log loss", 2)
+    assert whole.loc["fgl", "HGB"] == 1.0
+    assert np.isnan(whole.loc["fgl", "CatBoost"])
+
+
+def test_ours_is_judged_by_at_most_two_commits(tables, tmp_path):
+    for version in ("aaa", "bbb", "aaa"):  # a repeated command resumes
+        tables.note_judgement(tmp_path, version, ["preset=best"], force=False)
+    with pytest.raises(SystemExit, match="aaa and bbb"):
+        tables.note_judgement(tmp_path, "ccc", ["preset=best"], force=False)
+    with pytest.raises(SystemExit, match="commit them"):
+        tables.note_judgement(tmp_path, "bbb+", ["preset=best"], force=False)
+    tables.note_judgement(tmp_path, "ccc", ["preset=best"], force=True)
+    notes = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
+    assert [note["commit"] for note in notes] == ["aaa", "bbb", "aaa", "ccc"]
+
+
+def test_no_table_both_chooses_and_judges(tables):
+    choose, judge = ({table["source"] for table in tables.tables(name).values()} for name in ("choose", "judge"))
+    assert len(choose) == len(tables.tables("choose"))
+    assert not choose & judge
+
+
+@pytest.mark.slow
+def test_the_published_model_answers_for_ours(tables, tmp_path):
+    x = np.random.default_rng(0).normal(size=(160, 3))
+    frame = pd.DataFrame(x, columns=list("abc")).assign(y=np.where(x[:, 0] + x[:, 1] > 0, "yes", "no"))
+    frame[:120].to_csv(tmp_path / "train.csv", index=False)
+    frame[120:].to_csv(tmp_path / "test.csv", index=False)
+    few = ["execution=local", "budget.trials=4", "training.epochs=3", "baselines=none", "select.publish=ensemble"]
+    result = tables.our_answer(few, {"target": "y", "classes": True}, tmp_path)
+    answers = pd.read_csv(tmp_path / "predictions.csv")
+    found = tables.scores(frame["y"][120:].to_numpy(), answers, classes=True)
+    assert found == pytest.approx(result["others"]["ensemble"], abs=1e-5)
+    assert result["wall_s"] > 0
