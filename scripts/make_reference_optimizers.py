@@ -53,6 +53,11 @@ LOOKAHEAD = [
     {"optimizer": {"name": "adam", "arguments": ADAM[1]}, "alpha": 0.5, "every": 5},
     {"optimizer": {"name": "sgd", "arguments": RATES[1]}, "alpha": 0.8, "every": 6},
 ]
+ABSENT = dict.fromkeys(("normalisation", "scaling_layer", "embedding", "activation", "adapters"), 6.0)
+PARAMETER_FACTORS = [
+    {"optimizer": inner, "weights": 1.0, "first_layer": 0.4, "biases": 0.1, **ABSENT}
+    for inner in (LOOKAHEAD[0]["optimizer"], {"name": "momentum", "arguments": MOMENTUM[0]})
+]
 # Learning rate, memory, weight decay, and a number of steps in which rounding does not grow too much
 LBFGS = [(1.0, 4, 0.01, 20), (0.5, 4, 0.01, 30), (1.0, 9, 0.0, 20), (4.0, 5, 0.01, 25), (2.0, 3, 0.01, 20)]
 # Optimizer, torch's class, settings beside the arguments, the arguments of each case
@@ -103,7 +108,7 @@ def gradient_of(network: nn.Sequential, weight_decay: float) -> Tensor:
     return parameters_to_vector(torch.autograd.grad(objective(network, weight_decay), list(network.parameters())))
 
 
-def by_torch(kind: type, network: nn.Sequential, arguments: dict, weight_decay: float, **settings: bool) -> Steps:
+def by_torch(kind: type, network: nn.Module, arguments: dict, weight_decay: float, **settings: bool) -> Steps:
     """A torch optimizer by nncore's arguments, with its own weight decay on the weights only."""
     names = {**NAMES, "rho": "alpha"} if kind is optim.RMSprop else NAMES
     settings |= {names.get(name, name): value for name, value in arguments.items() if not name.startswith("beta")}
@@ -187,6 +192,19 @@ def lookahead(network: nn.Sequential, a: dict, weight_decay: float) -> Steps:
             vector_to_parameters(slow.clone(), network.parameters())
 
     return [*by_torch(kind, network, a["optimizer"]["arguments"], weight_decay), step]
+
+
+def parameter_factors(network: nn.Sequential, a: dict, weight_decay: float) -> Steps:
+    """One torch optimizer for each kind of parameter, with its own learning rate."""
+    kind = {"adam": optim.Adam, "momentum": optim.SGD}[a["optimizer"]["name"]]
+    first, _, last = network
+    kinds = {"first_layer": [first.weight], "weights": [last.weight], "biases": [first.bias, last.bias]}
+    steps: Steps = []
+    for name, tensors in kinds.items():
+        arguments = a["optimizer"]["arguments"]
+        arguments = {**arguments, "learning_rate": a[name] * arguments["learning_rate"]}
+        steps += by_torch(kind, nn.ParameterList(tensors), arguments, weight_decay)
+    return steps
 
 
 def direction(gradient: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -273,6 +291,8 @@ def cases() -> Iterator[tuple]:
     yield from (("muon", source, muon, a, 0.0) for a in MUON)
     for a, decay in product(LOOKAHEAD, WEIGHT_DECAYS):
         yield "lookahead", f"written out around torch.optim's {a['optimizer']['name']}", lookahead, a, decay
+    for a, decay in product(PARAMETER_FACTORS, WEIGHT_DECAYS):
+        yield "parameter_factors", f"torch.optim's {a['optimizer']['name']} by kind", parameter_factors, a, decay
     for rate, memory, decay, steps in LBFGS:
         make = torch_lbfgs if rate <= 1.0 else own_lbfgs
         source = "torch.optim.LBFGS" if rate <= 1.0 else "written out; agrees with torch.optim.LBFGS at lower rates"

@@ -47,7 +47,7 @@ def adadelta(learning_rate: ArrayLike = 1.0, rho: ArrayLike = 0.9, epsilon: Arra
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("u", "v"), elementwise_update(adadelta_update, coefficients))
+    return Optimizer(zeros("u", "v"), elementwise_update(adadelta_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "u", "v")

@@ -43,7 +43,7 @@ def adagrad(learning_rate: ArrayLike, initial: ArrayLike = 0.0, epsilon: ArrayLi
     def coefficients(step: Step) -> dict[str, Array]:
         return {"learning_rate": learning_rate * step.factor, "epsilon": epsilon}
 
-    return Optimizer(init, elementwise_update(adagrad_update, coefficients))
+    return Optimizer(init, elementwise_update(adagrad_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "s")

@@ -53,7 +53,7 @@ def adam(
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("m", "v"), elementwise_update(adam_update, coefficients))
+    return Optimizer(zeros("m", "v"), elementwise_update(adam_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "m", "v")

@@ -51,7 +51,7 @@ def adamax(
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("m", "u"), elementwise_update(adamax_update, coefficients))
+    return Optimizer(zeros("m", "u"), elementwise_update(adamax_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "m", "u")

@@ -53,21 +53,23 @@ def adamw(
         decay_weights(W, step, learning_rate * weight_decay)
         plain_adam.update(W, g, state, step)
 
-    return Optimizer(plain_adam.init, update)
+    return Optimizer(plain_adam.init, update, elementwise=True)
 
 
 def decay_weights(W: Array, step: Step, amount: Array) -> None:
-    """Shrink the weights among the parameters W (K, P) by a share of themselves, times the schedule's factor.
+    """Shrink the weights among the parameters W by a share of themselves, times the schedule's factor.
 
     Parameters
     ----------
-    W : array (K, P)
+    W : array (K, P) or a part of it
         Changed in place; biases, scales and shifts stay.
     step : Step
     amount : array (K,) or (1,)
         The share at factor 1.
     """
-    shrink(W[:, : step.architecture.n_weights], kept_share=1 - amount * step.factor)
+    n_weights = step.architecture.n_weights - step.offset  # weights come first
+    if n_weights > 0:
+        shrink(W[:, :n_weights], kept_share=1 - amount * step.factor)
 
 
 @elementwise("W")

@@ -54,7 +54,7 @@ def amsgrad(
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("m", "v", "u"), elementwise_update(amsgrad_update, coefficients))
+    return Optimizer(zeros("m", "v", "u"), elementwise_update(amsgrad_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "m", "v", "u")

@@ -32,6 +32,9 @@ class Step(NamedTuple):
         of the epoch.
     networks : slice, default all
         Which of the stack's networks the step is for.
+    offset : int, default 0
+        Position of the optimizer's first parameter among all parameters of a network; an elementwise optimizer may be
+        given a part of them.
     """
 
     number: int
@@ -41,6 +44,7 @@ class Step(NamedTuple):
     last: bool = True
     objective: Callable[[Array, slice], Array] | None = None
     networks: slice = slice(None)
+    offset: int = 0
 
     def of(self, networks: slice) -> "Step":
         """Return the step for some of the networks."""
@@ -64,12 +68,16 @@ class Optimizer(NamedTuple):
         Whether it takes one step per epoch, along the mean gradient of all batches; W stays the same until then.
     needs_fixed_objective : bool, default False
         Whether nothing else may change the objective, the gradient or W, as for L-BFGS with its line search.
+    elementwise : bool, default False
+        Whether the step of a parameter depends on no other parameter, so that `update` may be given a part of them:
+        slices of W, of g and of the state's arrays (K, P). An array (K,) of the state depends on the steps alone.
     """
 
     init: Callable[[Array], State]
     update: Callable[[Array, Array, State, Step], None]
     full_batch: bool = False
     needs_fixed_objective: bool = False
+    elementwise: bool = False
 
 
 def zeros(*names: str) -> Callable[[Array], State]:

@@ -59,7 +59,7 @@ def lion(
         decay_weights(W, step, learning_rate * weight_decay)
         sign_update(W, g, state, step)
 
-    return Optimizer(zeros("m"), update)
+    return Optimizer(zeros("m"), update, elementwise=True)
 
 
 @elementwise("W", "m")

@@ -48,7 +48,7 @@ def lookahead(optimizer: Optimizer, alpha: ArrayLike = 0.5, every: ArrayLike = 5
         if is_due.any():
             lookahead_update(W, state["slow"], is_due=is_due, alpha=alpha)
 
-    return Optimizer(init, update, optimizer.full_batch, optimizer.needs_fixed_objective)
+    return optimizer._replace(init=init, update=update)
 
 
 @elementwise("W", "slow")

@@ -37,7 +37,7 @@ def momentum(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     def coefficients(step: Step) -> dict[str, Array]:
         return {"learning_rate": learning_rate * step.factor, "momentum": momentum}
 
-    return Optimizer(zeros("v"), elementwise_update(momentum_update, coefficients))
+    return Optimizer(zeros("v"), elementwise_update(momentum_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "v")

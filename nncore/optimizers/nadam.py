@@ -77,7 +77,7 @@ def nadam(
             epsilon=epsilon,
         )
 
-    return Optimizer(init, update)
+    return Optimizer(init, update, elementwise=True)
 
 
 @elementwise("W", "m", "v")

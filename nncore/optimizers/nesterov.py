@@ -38,7 +38,7 @@ def nesterov(learning_rate: ArrayLike, momentum: ArrayLike = 0.9) -> Optimizer:
     def coefficients(step: Step) -> dict[str, Array]:
         return {"learning_rate": learning_rate * step.factor, "momentum": momentum}
 
-    return Optimizer(zeros("v"), elementwise_update(nesterov_update, coefficients))
+    return Optimizer(zeros("v"), elementwise_update(nesterov_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "v")

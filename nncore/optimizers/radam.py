@@ -72,7 +72,7 @@ def radam(
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("m", "v"), elementwise_update(radam_update, coefficients))
+    return Optimizer(zeros("m", "v"), elementwise_update(radam_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "m", "v")

@@ -46,7 +46,7 @@ def rmsprop(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: ArrayLike 
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("v"), elementwise_update(rmsprop_update, coefficients))
+    return Optimizer(zeros("v"), elementwise_update(rmsprop_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "v")

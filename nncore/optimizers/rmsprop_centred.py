@@ -49,7 +49,7 @@ def rmsprop_centred(learning_rate: ArrayLike, rho: ArrayLike = 0.99, epsilon: Ar
             "epsilon": epsilon,
         }
 
-    return Optimizer(zeros("m", "v"), elementwise_update(rmsprop_centred_update, coefficients))
+    return Optimizer(zeros("m", "v"), elementwise_update(rmsprop_centred_update, coefficients), elementwise=True)
 
 
 @elementwise("W", "m", "v")

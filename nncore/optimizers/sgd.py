@@ -33,7 +33,7 @@ def sgd(learning_rate: ArrayLike) -> Optimizer:
     def coefficients(step: Step) -> dict[str, Array]:
         return {"learning_rate": learning_rate * step.factor}
 
-    return Optimizer(zeros(), elementwise_update(sgd_update, coefficients))
+    return Optimizer(zeros(), elementwise_update(sgd_update, coefficients), elementwise=True)
 
 
 @elementwise("W")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from discovery import OPTIMIZERS, numbers_of, short_name, with_arguments
 from references import assert_close_to_reference, read_reference
-from samples import SQUARED, TANH, make_architecture, make_component, make_data, make_network, make_step
+from samples import BATCH_NORM, SQUARED, TANH, make_architecture, make_component, make_data, make_network, make_step
 from scipy.optimize import minimize
 
-from nncore.components import Component
+from nncore.architecture import kind_of
+from nncore.components import Component, build_stacked
 from nncore.kernels.hyperparameters import column
 from nncore.kernels.workspace import Workspace
 from nncore.optimizers.base import Step
@@ -212,6 +213,41 @@ def test_lookahead_moves_back_towards_its_slow_weights():
     for number in (1, 2, 3):
         rule.update(W, np.ones((1, 1)), state, make_step(number))
     np.testing.assert_allclose(W, [[8.0 - 0.25 * 0.2 - 0.1]])
+
+
+ELEMENTWISE = [component for component in OPTIMIZERS if component.build().elementwise]
+
+
+@pytest.mark.parametrize("optimizer", ELEMENTWISE, ids=short_name)
+def test_parameter_factors_train_each_kind_as_the_optimizer_does_at_that_rate(optimizer):
+    """To the last bit, for two networks with factors of their own, whatever the gradients."""
+    architecture = make_architecture((5, 4, 4, 3), normalisation=BATCH_NORM)
+    kinds = {"first_layer": [0.5, 2], "weights": [1, 1], "biases": [0, 1], "normalisation": [6, 0.1]}
+    g = np.random.default_rng(0).normal(size=(7, 2, architecture.n_parameters))
+
+    def trained(built, factor):
+        W, state = np.ones((2, architecture.n_parameters)), built.init(np.ones((2, architecture.n_parameters)))
+        for number, gradient in enumerate(g, 1):
+            built.update(W, gradient, state, make_step(number, architecture, factor=factor * np.array([0.7, 0.9])))
+        return W
+
+    factors = [make_component("parameter_factors", optimizer=optimizer, **{k: v[i] for k, v in kinds.items()})
+               for i in (0, 1)]  # fmt: skip
+    together = trained(build_stacked(factors), np.ones(2))
+    for slot in architecture.layout:
+        if slot.stop <= architecture.n_parameters:
+            expected = trained(build_stacked([optimizer] * 2), np.array(kinds[kind_of(slot)]))
+            np.testing.assert_array_equal(together[:, slot.start : slot.stop], expected[:, slot.start : slot.stop])
+    assert not np.array_equal(together, trained(optimizer.build(), np.ones(2)))
+
+
+def test_parameter_factors_refuse_optimizers_whose_parameters_depend_on_each_other():
+    others = {component.short_name for component in OPTIMIZERS} - {component.short_name for component in ELEMENTWISE}
+    assert others == {"lbfgs", "muon"}
+    for name in others:
+        refused = make_component("parameter_factors", optimizer=make_component(name, learning_rate=0.1))
+        with pytest.raises(ValueError, match=f"optimizer must be one in which .* but is {name} .parameter_factors."):
+            refused.build()
 
 
 def test_muon_makes_singular_values_nearly_one():
