@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array
 from nncore.kernels.dense import add
 from nncore.kernels.elementwise import elementwise
-from nncore.kernels.hyperparameters import checked, column
+from nncore.kernels.hyperparameters import checked
 
 
 class Activation(NamedTuple):
@@ -34,11 +34,17 @@ class Activation(NamedTuple):
         backward(dy, z, y, out) returns dz = dy f'(z).
     biased : callable, optional
         biased(z, b) returns f(z + b).
+    keeps_inputs : bool, default False
+        Whether forward leaves z as it is, and backward dy and z.
+    is_parametric : bool, default False
+        Whether each unit's output is z + alpha (f(z) - z), with an alpha that is learned; see `parametric`.
     """
 
     forward: Callable[[Array, Array], Array]
     backward: Callable[[Array, Array, Array, Array], Array]
     biased: Callable[[Array, Array], Array] | None = None
+    keeps_inputs: bool = False
+    is_parametric: bool = False
 
 
 def identity() -> Activation:
@@ -97,7 +103,9 @@ def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
     slope = checked("leaky_relu", "slope", slope, at_least=0, at_most=1)
 
     return Activation(
-        lambda z, out: leaky_relu_y(z, out, slope=slope), lambda dy, z, y, out: leaky_relu_dz(dy, z, out, slope=slope)
+        lambda z, out: leaky_relu_y(z, out, slope=slope),
+        lambda dy, z, y, out: leaky_relu_dz(dy, z, out, slope=slope),
+        keeps_inputs=True,
     )
 
 
@@ -128,6 +136,7 @@ def elu(alpha: ArrayLike = 1.0) -> Activation:
     Notes
     -----
     y = z where z > 0, otherwise alpha (exp(z) - 1);  f'(z) = 1 where z > 0, otherwise y + alpha.
+    exp(z) - 1 = 2 h / (1 - h) with h = tanh(z / 2): as exact near 0 as expm1, and 5 times faster.
 
     References
     ----------
@@ -136,18 +145,30 @@ def elu(alpha: ArrayLike = 1.0) -> Activation:
     alpha = checked("elu", "alpha", alpha, above=0)
 
     def forward(z: Array, out: Array) -> Array:
-        np.expm1(np.minimum(z, 0, out=out), out=out)
-        out *= column(alpha, z)
-        np.copyto(out, z, where=z > 0)
-        return out
+        return elu_y(z, np.tanh(half_of_negative(z, out), out=out), alpha=alpha)
 
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        np.add(y, column(alpha, z), out=out)
-        np.copyto(out, 1, where=z > 0)
-        out *= dy
-        return out
+        return elu_dz(dy, z, y, out, alpha=alpha)
 
-    return Activation(forward, backward)
+    return Activation(forward, backward, keeps_inputs=True)
+
+
+@elementwise("h")
+def half_of_negative(z: Array) -> Array:
+    """Return z / 2 where z < 0, otherwise 0."""
+    return np.minimum(z, 0) * 0.5
+
+
+@elementwise("h")
+def elu_y(z: Array, h: Array, *, alpha: Array) -> Array:
+    """Return y = f(z), where h = tanh(min(z, 0) / 2); written over h."""
+    return np.where(z > 0, z, alpha * (2 * h / (1 - h)))
+
+
+@elementwise("dz")
+def elu_dz(dy: Array, z: Array, y: Array, *, alpha: Array) -> Array:
+    """Return dz = dy f'(z)."""
+    return dy * np.where(z > 0, 1, y + alpha)
 
 
 def selu() -> Activation:
@@ -161,19 +182,28 @@ def selu() -> Activation:
     ----------
     Klambauer et al. (2017), arXiv:1706.02515, equation 2 and appendix A.1 (the numbers s and a).
     """
-    scale, plain = 1.0507009873554804934193349852946, elu(1.6732632423543772848170429916717)
+    scale = np.array([1.0507009873554804934193349852946])
+    slope = 1.6732632423543772848170429916717 * scale  # s a
 
     def forward(z: Array, out: Array) -> Array:
-        y = plain.forward(z, out)
-        y *= scale
-        return y
+        return selu_y(z, np.tanh(half_of_negative(z, out), out=out), scale=scale, slope=slope)
 
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        dz = plain.backward(dy, z, y / scale, out)
-        dz *= scale
-        return dz
+        return selu_dz(dy, z, y, out, scale=scale, slope=slope)
 
-    return Activation(forward, backward)
+    return Activation(forward, backward, keeps_inputs=True)
+
+
+@elementwise("h")
+def selu_y(z: Array, h: Array, *, scale: Array, slope: Array) -> Array:
+    """Return y = f(z), where h = tanh(min(z, 0) / 2); written over h."""
+    return np.where(z > 0, scale * z, slope * (2 * h / (1 - h)))
+
+
+@elementwise("dz")
+def selu_dz(dy: Array, z: Array, y: Array, *, scale: Array, slope: Array) -> Array:
+    """Return dz = dy f'(z)."""
+    return dy * np.where(z > 0, scale, y + slope)
 
 
 def gelu() -> Activation:
@@ -218,7 +248,7 @@ def gelu() -> Activation:
         out *= 0.5
         return out
 
-    return Activation(forward, backward)
+    return Activation(forward, backward, keeps_inputs=True)
 
 
 def silu() -> Activation:
@@ -239,7 +269,7 @@ def silu() -> Activation:
         sigma *= dy
         return sigma
 
-    return Activation(forward, backward)
+    return Activation(forward, backward, keeps_inputs=True)
 
 
 def softplus() -> Activation:
@@ -260,7 +290,7 @@ def softplus() -> Activation:
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
         return np.multiply(dy, sigmoid().forward(z, out), out=out)
 
-    return Activation(forward, backward)
+    return Activation(forward, backward, keeps_inputs=True)
 
 
 def sigmoid() -> Activation:
@@ -295,6 +325,45 @@ def sigmoid_dz(dy: Array, y: Array) -> Array:
     return dy * (y * (1 - y))
 
 
+def mish() -> Activation:
+    """Mish: y = z tanh(softplus(z));  f'(z) = t + z (1 - t^2) sigmoid(z) with t = tanh(softplus(z)).
+
+    Notes
+    -----
+    With u = exp(-|z|), which cannot overflow, t is a ratio of polynomials: (1 + 2 u) / (1 + 2 u + 2 u^2) where z >= 0,
+    otherwise u (u + 2) / (u (u + 2) + 2).
+
+    References
+    ----------
+    Misra (2019), arXiv:1908.08681, equation 1.
+    """
+
+    def forward(z: Array, out: Array) -> Array:
+        return mish_y(z, np.exp(negative_abs(z, out), out=out))
+
+    def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
+        return mish_dz(z, np.exp(negative_abs(z, out), out=out), dy)
+
+    return Activation(forward, backward, keeps_inputs=True)
+
+
+@elementwise("u")
+def mish_y(z: Array, u: Array) -> Array:
+    """Return y = f(z), where u = exp(-|z|); written over u."""
+    numerator = np.where(z < 0, u * (u + 2), 1 + 2 * u)
+    return z * (numerator / (numerator + np.where(z < 0, 2, 2 * u * u)))
+
+
+@elementwise("u")
+def mish_dz(z: Array, u: Array, dy: Array) -> Array:
+    """Return dz = dy f'(z), where u = exp(-|z|); written over u."""
+    numerator = np.where(z < 0, u * (u + 2), 1 + 2 * u)
+    remainder = np.where(z < 0, 2, 2 * u * u)  # t = numerator / denominator, 1 - t = remainder / denominator
+    denominator = numerator + remainder
+    t = numerator / denominator
+    return dy * (t + z * ((remainder / denominator) * (1 + t)) * (np.where(z < 0, u, 1) / (1 + u)))
+
+
 def tanh() -> Activation:
     """Hyperbolic tangent: y = tanh(z);  f'(z) = 1 - y^2."""
     return Activation(lambda z, out: np.tanh(z, out=z), lambda dy, z, y, out: tanh_dz(dy, y))
@@ -304,3 +373,36 @@ def tanh() -> Activation:
 def tanh_dz(dy: Array, y: Array) -> Array:
     """Return dz = dy f'(z), written over dy."""
     return dy * (1 - y * y)
+
+
+def parametric(activation: Activation) -> Activation:
+    """Parametric form of another activation: y = z + alpha (f(z) - z), with one learned alpha for each unit.
+
+    Parameters
+    ----------
+    activation : Activation
+        The function f.
+
+    Notes
+    -----
+    alpha is 1 at first, so that y = f(z); at 0 the unit is linear. The derivatives are
+    dz = dy + alpha (dy f'(z) - dy) and dalpha = sum over the rows of dy (f(z) - z).
+    The layer's arrays hold alpha, so that nncore/stack/passes.py calls the functions below.
+
+    References
+    ----------
+    Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491; He et al. (2015), arXiv:1502.01852 (parametric ReLU).
+    """
+    return activation._replace(is_parametric=True)
+
+
+@elementwise("y")
+def parametric_y(z: Array, f: Array, alpha: Array) -> Array:
+    """Return y = z + alpha (f(z) - z)."""
+    return z + alpha * (f - z)
+
+
+@elementwise("df", "terms")
+def parametric_dz(df: Array, dy: Array, z: Array, f: Array, alpha: Array) -> tuple[Array, Array]:
+    """Return dz, written over df = dy f'(z), and one row's part of dalpha."""
+    return dy + alpha * (df - dy), dy * (f - z)

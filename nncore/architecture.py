@@ -1,17 +1,17 @@
 """The architecture that the networks of a stack share, and the layout of their parameters in memory.
 
 All numbers of a network lie in one row of a buffer of shape (K, buffer_size): first the weights of every layer,
-then the biases, then scale and shift of the normalised layers. These P numbers are the parameters that training
-optimizes. The running statistics of batch normalisation follow; training updates them, but not by gradients.
+then the biases, then all other parameters by kind (PARAMETERS lists them). These P numbers are the parameters that
+training optimizes. The running statistics of batch normalisation follow; training updates them, but not by gradients.
 Layers are views into the buffer, so an optimizer's step or a penalty is one operation on the buffer, while each
 layer still has its W and b.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
-from math import prod
-from typing import NamedTuple
+from math import prod, sqrt
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -25,6 +25,11 @@ from nncore.random_streams import generator
 IDENTITY = Component("nncore.activations.identity")
 UNNORMALISED = Component("nncore.normalisations.none")
 HE_NORMAL = Component("nncore.initializers.he_normal")
+Parametrization = Literal["standard", "ntk"]
+# The arrays of the layers in the order of the buffer: those of one tuple stand side by side, layer by layer.
+PARAMETERS = (("W",), ("b",), ("scale", "shift"), ("input_scale",), ("alpha",))
+NOT_TRAINED = (("mean", "variance"),)
+OMIT_DEFAULT = {"omit_default": True}  # metadata of fields that are left out of a fingerprint where they have no effect
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,22 @@ class Architecture:
         Rows per step. The last batch of an epoch may be smaller.
     dtype : {"float32", "float64"}, default "float32"
         Type of parameters, inputs and targets.
+    scaling_layer : bool, default False
+        Whether each number that enters the first layer is multiplied by a learned factor, which is 1 at first.
+    parametrization : {"standard", "ntk"}, default "standard"
+        How a layer multiplies: x W, or x W / sqrt(I) with weights that are sqrt(I) times as large at first (neural
+        tangent parametrization). The networks start as the same functions; a learning rate then means the same for
+        layers of all widths.
 
     Raises
     ------
     ValueError
         If the layers do not fit together, or a component is not of the required kind.
+
+    References
+    ----------
+    Jacot, Gabriel & Hongler (2018), arXiv:1806.07572, section 2 (neural tangent parametrization).
+    Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491 (the scaling layer).
     """
 
     inputs: int
@@ -88,6 +104,8 @@ class Architecture:
     initializer: Component = HE_NORMAL
     batch_size: int = 32
     dtype: str = "float32"
+    scaling_layer: bool = field(default=False, metadata=OMIT_DEFAULT)
+    parametrization: Parametrization = field(default="standard", metadata=OMIT_DEFAULT)
 
     def __post_init__(self) -> None:
         if not self.layers or any(type(size) is not int or size < 1 for size in self.sizes):
@@ -96,6 +114,8 @@ class Architecture:
             raise ValueError(f"batch_size must be an integer >= 1, but is {self.batch_size}")
         if self.dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
+        if self.parametrization not in get_args(Parametrization):
+            raise ValueError(f"parametrization must be standard or ntk, but is {self.parametrization!r}")
         self._check_components()
         for index, (layer, (inputs, outputs)) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
             if layer.residual and inputs != outputs:
@@ -165,41 +185,56 @@ class Architecture:
     def layout(self) -> tuple["ArraySlot", ...]:
         """The position of every array of a network, in the order of the buffer."""
         slots: list[ArraySlot] = []
-        for names in (("W",), ("b",), ("scale", "shift"), ("mean", "variance")):
+        for names in (*PARAMETERS, *NOT_TRAINED):
             for index, (inputs, outputs) in enumerate(pairwise(self.sizes)):
                 for name in names:
                     if self._has_array(index, name):
                         start = slots[-1].stop if slots else 0
-                        slots.append(ArraySlot(index, name, start, (inputs if name == "W" else 1, outputs)))
+                        slots.append(ArraySlot(index, name, start, _dims(name, inputs, outputs)))
         return tuple(slots)
 
     def _has_array(self, index: int, name: str) -> bool:
         normalisation = self.functions.normalisations[index]
-        if name in ("scale", "shift"):
-            return normalisation.has_scale_and_shift
-        if name in ("mean", "variance"):
-            return normalisation.has_running_statistics
-        if name == "b":
-            return normalisation.has_bias
-        return self.layers[index].tied_to is None
+        match name:
+            case "W":
+                return self.layers[index].tied_to is None
+            case "b":
+                return normalisation.has_bias
+            case "scale" | "shift":
+                return normalisation.has_scale_and_shift
+            case "input_scale":
+                return index == 0 and self.scaling_layer
+            case "alpha":
+                return self.functions.activations[index].is_parametric
+            case _:
+                return normalisation.has_running_statistics
 
     @cached_property
     def n_weights(self) -> int:
-        """Number of weights of one network, without biases, scales and shifts."""
-        return self._end_of("W")
+        """Number of weights of one network: what penalties and decay apply to unless they are told otherwise."""
+        return self._end_of(PARAMETERS[:1])
 
     @cached_property
     def n_parameters(self) -> int:
         """Number of parameters of one network, P."""
-        return self._end_of("W", "b", "scale", "shift")
+        return self._end_of(PARAMETERS)
 
     @cached_property
     def buffer_size(self) -> int:
         """Number of parameters and running statistics of one network."""
         return self.layout[-1].stop
 
-    def _end_of(self, *names: str) -> int:
-        return max((slot.stop for slot in self.layout if slot.name in names), default=0)
+    def _end_of(self, kinds: tuple[tuple[str, ...], ...]) -> int:
+        return max((slot.stop for slot in self.layout if any(slot.name in names for names in kinds)), default=0)
+
+    @property
+    def has_input_layer(self) -> bool:
+        """Whether something is learned before the first layer."""
+        return self.scaling_layer
+
+    def product_factor(self, index: int) -> float:
+        """The factor of a layer's product x W: 1, or 1 / sqrt(I) in the neural tangent parametrization."""
+        return 1 / sqrt(self.sizes[index]) if self.parametrization == "ntk" else 1.0
 
 
 class ArchitectureFunctions(NamedTuple):
@@ -208,6 +243,11 @@ class ArchitectureFunctions(NamedTuple):
     activations: tuple[Activation, ...]
     normalisations: tuple[Normalisation, ...]
     loss: Loss
+
+
+def _dims(name: str, inputs: int, outputs: int) -> tuple[int, int]:
+    """The dimensions of an array of a layer."""
+    return {"W": (inputs, outputs), "input_scale": (1, inputs)}.get(name, (1, outputs))
 
 
 class ArraySlot(NamedTuple):
@@ -258,7 +298,10 @@ def kind_of(slot: ArraySlot) -> str:
 
 
 class LayerView(NamedTuple):
-    """Views into a buffer for one layer: W (K, I, O), the others (K, 1, O), or empty if the layer has no such array."""
+    """Views into a buffer for one layer; empty if the layer has no such array.
+
+    W is (K, I, O), input_scale (K, 1, I), and all others are (K, 1, O).
+    """
 
     W: Array
     b: Array = np.empty(0)
@@ -266,6 +309,8 @@ class LayerView(NamedTuple):
     shift: Array = np.empty(0)
     mean: Array = np.empty(0)
     variance: Array = np.empty(0)
+    input_scale: Array = np.empty(0)
+    alpha: Array = np.empty(0)
 
 
 def layer_views(buffer: Array, architecture: Architecture) -> list[LayerView]:
@@ -312,7 +357,8 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
     Returns
     -------
     array (buffer_size,)
-        Weights drawn by the initializer; biases and shifts 0, scales 1, running means 0 and variances 1.
+        Weights drawn by the initializer; biases, shifts and running means 0; all scales, factors of parametric
+        activations and running variances 1.
 
     Notes
     -----
@@ -322,7 +368,8 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
     buffer = np.zeros((1, architecture.buffer_size), architecture.dtype)
     for index, (layer, view) in enumerate(zip(architecture.layers, layer_views(buffer, architecture), strict=True)):
         if layer.tied_to is None:
-            view.W[0] = initialize(generator(seed, "initial weights", index), *view.W.shape[1:])
-        view.scale[...] = 1
-        view.variance[...] = 1
+            drawn = initialize(generator(seed, "initial weights", index), *view.W.shape[1:])
+            view.W[0] = drawn / architecture.product_factor(index)
+        for ones in (view.scale, view.variance, view.input_scale, view.alpha):
+            ones[...] = 1
     return buffer[0]

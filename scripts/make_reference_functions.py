@@ -33,6 +33,7 @@ ACTIVATIONS = [
     ("softplus", {}, lambda z: functional.softplus(z, threshold=40.0)),
     ("sigmoid", {}, torch.sigmoid),
     ("tanh", {}, torch.tanh),
+    ("mish", {}, functional.mish),
 ]
 
 

@@ -1,16 +1,20 @@
-"""Forward and backward pass of a chain of layers y = f(norm(x W + b)) (+ x)."""
+"""Forward and backward pass of a chain of layers y = f(norm(x W + b)) (+ x).
+
+In the neural tangent parametrization x W is divided by sqrt(I) before all else.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore.activations import Activation
-from nncore.architecture import Architecture, LayerView, layer_views
+from nncore.activations import Activation, parametric_dz, parametric_y
+from nncore.architecture import Architecture, Layer, LayerView, layer_views
 from nncore.kernels import dense
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient
+from nncore.stack import input_layer
 from nncore.stack.hooks import DropoutHooks
 
 ROWS_AT_ONCE = 512  # in inference; fixed, because the number of rows affects how a matrix product is rounded
@@ -24,9 +28,9 @@ class ForwardCache(NamedTuple):
     x : array (K or 1, N, I)
         Input of the layer, after dropout.
     n : array (K, N, O)
-        Input of the activation, norm(x W + b); or y, if the activation was computed in place.
-    y : array (K, N, O)
-        Output of the activation.
+        Input of the activation, norm(x W + b); or f(n), if the activation was computed in place.
+    f : array (K, N, O)
+        f(n), before the learned factor of a parametric activation.
     out : array (K, N, O)
         Output of the layer: y, or y + x if the layer is residual.
     norm_cache
@@ -35,7 +39,7 @@ class ForwardCache(NamedTuple):
 
     x: Array
     n: Array
-    y: Array
+    f: Array
     out: Array
     norm_cache: Any
 
@@ -57,11 +61,11 @@ def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, wor
         Output of the last given layer, in memory of the workspace. No row depends on another row.
     """
     normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
+    x, _ = input_layer.forward(layers[0], architecture, x, workspace)
     for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=False)):
-        z = dense.forward(x, view.W, _product_array(workspace, index, view, x))
-        n, shift = normalisations[index].infer(z, view)
-        y = _activate(activations[index], n, shift, workspace(("y", index), n))
-        x = np.add(y, x, out=workspace(("sum", index), z)) if layer.residual else y
+        n, shift = normalisations[index].infer(_product(architecture, index, x, view, workspace), view)
+        _, _, y = _activate(activations[index], n, shift, view, index, workspace)
+        x = np.add(y, x, out=workspace(("sum", index), y)) if layer.residual else y
     return x
 
 
@@ -71,7 +75,7 @@ def forward(
     x: Array,
     workspace: Workspace,
     hooks: DropoutHooks | None = None,
-) -> tuple[Array, list[ForwardCache]]:
+) -> tuple[Array, list[ForwardCache], input_layer.InputCache]:
     """Compute the outputs of K networks in training mode.
 
     Parameters
@@ -90,17 +94,20 @@ def forward(
         Output of the last layer.
     caches : list of ForwardCache
         One per layer, for the backward pass.
+    input_cache : InputCache
+        Of the input layer, for the backward pass.
     """
     normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
     caches = []
+    x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
     for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=True)):
         x_in = hooks.dropout(index, x) if hooks else x
-        z = dense.forward(x_in, view.W, _product_array(workspace, index, view, x_in))
+        z = _product(architecture, index, x_in, view, workspace)
         n, shift, norm_cache = normalisations[index].train(z, view, workspace.part(index))
-        y = _activate(activations[index], n, shift, workspace(("y", index), n))
-        x = np.add(y, x, out=workspace(("sum", index), z)) if layer.residual else y
-        caches.append(ForwardCache(x_in, n, y, x, norm_cache))
-    return x, caches
+        n, f, y = _activate(activations[index], n, shift, view, index, workspace)
+        x = np.add(y, x, out=workspace(("sum", index), y)) if layer.residual else y
+        caches.append(ForwardCache(x_in, n, f, x, norm_cache))
+    return x, caches, input_cache
 
 
 def backward(
@@ -108,6 +115,7 @@ def backward(
     gradients: Sequence[LayerView],
     architecture: Architecture,
     caches: list[ForwardCache],
+    input_cache: input_layer.InputCache,
     dy: Array,
     workspace: Workspace,
     hooks: DropoutHooks | None = None,
@@ -120,7 +128,8 @@ def backward(
         Views of the parameters and of the gradient.
     architecture : Architecture
     caches : list of ForwardCache
-        From `forward`.
+    input_cache : InputCache
+        Both from `forward`.
     dy : array (K, N, O)
         Derivative of the loss by the output of the last layer.
     workspace : Workspace
@@ -136,28 +145,28 @@ def backward(
     ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
     tied_dW: dict[int, Array] = {}  # by layer, the gradient by its W from the layers that are tied to it
     for index in reversed(range(len(caches))):
-        layer, view, (x, n, y, out, norm_cache) = architecture.layers[index], layers[index], caches[index]
+        layer, view, cache = architecture.layers[index], layers[index], caches[index]
         if hooks:
-            hooks.add_activity_gradient(index, out, dy)
+            hooks.add_activity_gradient(index, cache.out, dy)
         if layer.residual:  # the activation's backward pass may overwrite dy
             np.copyto(skip_dy := workspace(("dy", index), dy), dy)
-        dn = architecture.functions.activations[index].backward(dy, n, y, workspace(("dn", index), n))
         normalisation = architecture.functions.normalisations[index]
-        dz = normalisation.backward(dn, norm_cache, view, gradients[index], workspace.part(index))
+        dn = _activation_backward(
+            architecture.functions.activations[index], dy, cache, view, gradients[index], index, workspace
+        )
+        dz = normalisation.backward(dn, cache.norm_cache, view, gradients[index], workspace.part(index))
         if normalisation.has_bias:
             dense.sum_rows(dz, ones, gradients[index].b)
-        if layer.tied_to is None:
-            dense.backward_weights(x, dz, gradients[index].W)
-            if index in tied_dW:
-                gradients[index].W[...] += tied_dW[index]
-        else:
-            dW = np.matmul(dz.swapaxes(1, 2), x)  # (K, O, I): the W that the layer is tied to is its transpose
-            tied_dW[layer.tied_to] = tied_dW[layer.tied_to] + dW if layer.tied_to in tied_dW else dW
-        if index > 0:  # the derivative by the data is not needed
+        if architecture.parametrization == "ntk":  # from here on dz is the derivative by the product x W
+            dz *= architecture.product_factor(index)
+        _write_weight_gradient(index, layer, cache.x, dz, gradients[index].W, tied_dW)
+        if index > 0 or architecture.has_input_layer:  # the derivative by the data is not needed
             dx = dense.backward_input(view.W, dz, workspace(("dx", index), dz, (*dz.shape[:2], view.W.shape[1])))
             if hooks:
                 hooks.dropout_backward(index, dx)
             dy = np.add(dx, skip_dy, out=dx) if layer.residual else dx
+    if architecture.has_input_layer:
+        input_layer.backward(layers[0], gradients[0], architecture, input_cache, dy, workspace)
 
 
 def gradient(
@@ -191,9 +200,9 @@ def gradient(
     array (K,)
         The loss, a mean over the rows, without penalties.
     """
-    z, caches = forward(layers, architecture, x, workspace, hooks)
+    z, caches, input_cache = forward(layers, architecture, x, workspace, hooks)
     loss, dz = mean_gradient(architecture.functions.loss, z, t, weights)
-    backward(layers, gradients, architecture, caches, dz, workspace, hooks)
+    backward(layers, gradients, architecture, caches, input_cache, dz, workspace, hooks)
     return loss
 
 
@@ -225,11 +234,60 @@ def infer_layers(layers: Sequence[LayerView], architecture: Architecture, x: Arr
     return np.concatenate(outputs, axis=1) if outputs[1:] else outputs[0]
 
 
-def _activate(activation: Activation, n: Array, shift: Array, out: Array) -> Array:
-    """y = f(n + shift), in one operation if the activation supports it."""
-    return activation.biased(n, shift) if activation.biased else activation.forward(dense.add(n, shift), out)
+def _product(architecture: Architecture, index: int, x: Array, view: LayerView, workspace: Workspace) -> Array:
+    """x W (K, N, O), in the neural tangent parametrization divided by sqrt(I)."""
+    z = dense.forward(x, view.W, workspace(("z", index), view.W, (len(view.W), x.shape[1], view.W.shape[2])))
+    if architecture.parametrization == "ntk":
+        np.multiply(z, architecture.product_factor(index), out=z)
+    return z
 
 
-def _product_array(workspace: Workspace, index: int, view: LayerView, x: Array) -> Array:
-    """An array (K, N, O) for the layer's product x W."""
-    return workspace(("z", index), view.W, (len(view.W), x.shape[1], view.W.shape[2]))
+def _write_weight_gradient(
+    index: int, layer: Layer, x: Array, dz: Array, out: Array, tied_dW: dict[int, Array]
+) -> None:
+    """dW = x^T dz, in `out`; that of a tied layer in `tied_dW`, for the layer that it is tied to."""
+    if layer.tied_to is not None:
+        dW = np.matmul(dz.swapaxes(1, 2), x)  # (K, O, I): the W that the layer is tied to is its transpose
+        tied_dW[layer.tied_to] = tied_dW[layer.tied_to] + dW if layer.tied_to in tied_dW else dW
+        return
+    dense.backward_weights(x, dz, out)
+    if index in tied_dW:
+        out += tied_dW[index]
+
+
+def _activate(
+    activation: Activation, n: Array, shift: Array, view: LayerView, index: int, workspace: Workspace
+) -> tuple[Array, Array, Array]:
+    """n + shift (or f, if it was computed in place), f = f(n + shift), and the output y of the activation."""
+    out = workspace(("y", index), n)
+    if activation.is_parametric:
+        z = given = dense.add(n, shift)
+        if not activation.keeps_inputs:
+            np.copyto(given := workspace(("given z", index), z), z)
+        f = activation.forward(given, workspace(("f", index), z))
+        return z, f, parametric_y(z, f, view.alpha, out)
+    f = activation.biased(n, shift) if activation.biased else activation.forward(dense.add(n, shift), out)
+    return n, f, f
+
+
+def _activation_backward(
+    activation: Activation,
+    dy: Array,
+    cache: ForwardCache,
+    view: LayerView,
+    gradients: LayerView,
+    index: int,
+    workspace: Workspace,
+) -> Array:
+    """dn from dy; writes the gradient of a parametric activation's factors."""
+    out = workspace(("dn", index), cache.n)
+    if not activation.is_parametric:
+        return activation.backward(dy, cache.n, cache.f, out)
+    given, z = dy, cache.n
+    if not activation.keeps_inputs:
+        np.copyto(given := workspace(("given dy", index), dy), dy)
+        np.copyto(z := workspace(("backward z", index), cache.n), cache.n)
+    dn = activation.backward(given, z, cache.f, out)
+    terms = parametric_dz(dn, dy, cache.n, cache.f, view.alpha, workspace(("terms", index), dy))
+    dense.sum_rows(terms, np.ones_like(dy, shape=(1, 1, dy.shape[1])), gradients.alpha)
+    return dn

@@ -185,7 +185,7 @@ class StackTrainer:
             for index in range(batches.n):
                 x, t, weights = batches[index]
                 rows = networks if len(x) > 1 else slice(None)  # (1, N, I): the same batch for all networks
-                z, _ = forward(layers, architecture, x[rows], workspace)
+                z, *_ = forward(layers, architecture, x[rows], workspace)
                 weights = None if weights is None else weights[rows]
                 loss = mean_value(architecture.functions.loss, z, t[rows], weights)
                 total[networks] += to_host(loss) * batches.fraction(index)

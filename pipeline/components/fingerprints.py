@@ -80,7 +80,11 @@ def canonical(value: Any) -> Any:
 
 def _canonical_object(value: Any) -> dict[str, Any]:
     if is_dataclass(value):
-        names: Iterable[str] = [field.name for field in fields(value)]
+        names: Iterable[str] = [
+            field.name
+            for field in fields(value)
+            if not (field.metadata.get("omit_default") and getattr(value, field.name) == field.default)
+        ]
     elif hasattr(value, "__dict__") and not isinstance(value, type | FunctionType):
         names = vars(value)
     else:

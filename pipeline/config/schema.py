@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
+from nncore.architecture import Parametrization
 from nncore.components import Component
 from pipeline.backends.base import Backend, TaskOptions
 from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode, PositiveFloat, PositiveInt, RunName
@@ -74,6 +75,10 @@ class NetworkSettings:
         Add a skip connection to hidden layers that keep their width.
     initializer : Component
         Of the weights.
+    scaling_layer : bool
+        Multiply each number that enters the first layer by a learned factor, which is 1 at first.
+    parametrization : {"standard", "ntk"}
+        ntk: divide each product by the root of the number of its inputs (neural tangent parametrization).
     loss : LossSettings
     """
 
@@ -82,6 +87,8 @@ class NetworkSettings:
     normalisation: NormalisationSetting
     residual: bool
     initializer: InitializerSetting
+    scaling_layer: bool
+    parametrization: Parametrization
     loss: LossSettings
 
 

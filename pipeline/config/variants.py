@@ -53,8 +53,10 @@ class Variant(NamedTuple):
             inputs=view_shape.n_inputs,
             layers=(*layers, Layer(view_shape.n_outputs * loss.build().outputs_per_target)),
             loss=loss,
-            initializer=self.network.initializer,
+            initializer=settings.initializer,
             batch_size=self.training.batch_size,
+            scaling_layer=settings.scaling_layer,
+            parametrization=settings.parametrization,
         )
 
     def build_network(self, trial: Trial, key: str, seed: int) -> Network:

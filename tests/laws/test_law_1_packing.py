@@ -25,7 +25,7 @@ from samples import (
 
 from nncore import metrics
 from nncore.activations import sigmoid
-from nncore.components import component_names
+from nncore.components import Component, component_names
 from nncore.losses import mean_value
 from nncore.metrics import accuracy
 from nncore.reduction.autoencoder import autoencoder_architecture
@@ -97,6 +97,13 @@ def test_law_1_holds_for_every_loss(loss, dtype):
 def test_law_1_holds_for_every_normalisation(normalisation, residual, dtype):
     architecture = make_architecture((5, 7, 7, 3), normalisation=normalisation, residual=residual, dtype=dtype)
     assert_independent_of_packing(architecture, mixed_networks(), size=2)
+
+
+@both_types
+def test_law_1_holds_for_a_scaling_layer_and_the_neural_tangent_parametrization(dtype):
+    parametric = Component("nncore.activations.parametric", (("activation", TANH),))
+    architecture = make_architecture((5, 7, 7, 3), parametric, scaling_layer=True, parametrization="ntk", dtype=dtype)
+    assert_independent_of_packing(architecture, mixed_networks(), size=4)
 
 
 @both_types

@@ -12,6 +12,7 @@ from samples import RELU, TANH, make_architecture, make_component, make_targets
 from scipy.special import expit
 
 from nncore.architecture import Layer, initial_parameters, layer_views
+from nncore.components import Component
 from nncore.kernels.workspace import Workspace
 from nncore.losses import mean_gradient, mean_value
 from nncore.random_streams import RandomStreams
@@ -21,6 +22,7 @@ from nncore.stack.hooks import DropoutHooks
 from nncore.stack.passes import forward, gradient, predict
 
 H = 1e-6
+PARAMETRIC = Component("nncore.activations.parametric", (("activation", TANH),))
 PENALTIES = [component for component in REGULARIZERS if isinstance(component.build(), Penalty)]
 
 
@@ -180,6 +182,16 @@ def test_the_chain_rule_where_two_layers_share_the_weights_of_a_third():
     )
 
 
+@pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
+def test_the_chain_rule_through_a_scaling_layer_and_the_neural_tangent_parametrization(normalisation):
+    learned = {"scaling_layer": True, "parametrization": "ntk", "dtype": "float64"}
+    architecture = make_architecture((4, 4, 4, 3), PARAMETRIC, normalisation=normalisation, residual=True, **learned)
+    t = make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
+    assert_the_chain_rule_holds(architecture, t)
+    tied = replace(autoencoder_architecture(4, (3,), 2, TANH, tied=True, dtype="float64"), **learned)
+    assert_the_chain_rule_holds(tied, np.random.default_rng(2).normal(size=(1, 9, 4)))
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
     """Within one step the same units are dropped each time, so that the loss is differentiable."""
@@ -200,7 +212,7 @@ def test_the_chain_rule_through_dropout_and_activity_penalties(residual):
         """The loss and, for the second and third network, the explicit sum of the penalty."""
         layers = layer_views(point.copy(), architecture)
         loss = gradient(layers, layer_views(out, architecture), architecture, x, t, scratch, None, hooks)
-        _, caches = forward(layers, architecture, x, Workspace(), hooks)
+        _, caches, _ = forward(layers, architecture, x, Workspace(), hooks)
         penalty = sum(np.abs(cache.out).sum(axis=(1, 2)) for cache in caches[:-1]) * 0.5 / 9
         return loss + penalty * np.array([0, 1, 1])
 

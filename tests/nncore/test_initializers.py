@@ -1,5 +1,7 @@
 """Initial weights: their mean, variance and bounds, measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from discovery import INITIALIZERS, short_name
@@ -8,7 +10,7 @@ from samples import BATCH_NORM, RELU, TANH, make_architecture
 from nncore.architecture import initial_parameters, layer_views
 from nncore.components import Component
 from nncore.kernels.workspace import Workspace
-from nncore.stack.passes import forward
+from nncore.stack.passes import forward, predict
 
 INPUTS, OUTPUTS = 300, 500
 VARIANCES = {"he": 2 / INPUTS, "lecun": 1 / INPUTS, "glorot": 2 / (INPUTS + OUTPUTS)}
@@ -76,9 +78,25 @@ def test_the_variance_is_kept_through_many_layers(name, activation):
     )
     x = np.random.default_rng(0).normal(scale=0.1 if activation == TANH else 1, size=(1, 500, 256))
     layers = layer_views(initial_parameters(architecture, 0)[None], architecture)
-    _, passed = forward(layers, architecture, x, Workspace())
+    _, passed, _ = forward(layers, architecture, x, Workspace())
     spread = [(layer.x @ view.W).std() for layer, view in zip(passed, layers, strict=True)]
     assert 0.7 < spread[-1] / spread[0] < 1.4
+
+
+def test_the_neural_tangent_parametrization_starts_as_the_same_function():
+    """Its weights are larger by the root of the inputs; a scaling layer and parametric activations change nothing."""
+    parametric = Component("nncore.activations.parametric", (("activation", TANH),))
+    architecture = make_architecture((9, 16, 16, 3), parametric, dtype="float64")
+    plain = make_architecture((9, 16, 16, 3), TANH, dtype="float64")
+    tangent = replace(architecture, scaling_layer=True, parametrization="ntk")
+    x = np.random.default_rng(0).normal(size=(50, 9))
+    expected = predict(initial_parameters(plain, 3)[None], plain, x)
+    numbers = initial_parameters(tangent, 3)[None]
+    np.testing.assert_allclose(predict(numbers, tangent, x), expected, rtol=1e-12)
+    weights = [view.W for view in layer_views(initial_parameters(plain, 3)[None], plain)]
+    for view, W in zip(layer_views(numbers, tangent), weights, strict=True):
+        np.testing.assert_allclose(view.W, W * np.sqrt(W.shape[1]), rtol=1e-12)
+    assert tangent.n_parameters == plain.n_parameters + 9 + 16 + 16
 
 
 def test_biases_start_at_zero_scales_at_one_and_layers_differ():

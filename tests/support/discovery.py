@@ -28,6 +28,7 @@ SAMPLE = {
     "value": 0.1,
     "optimizer": Component("nncore.optimizers.adam.adam", (("learning_rate", 0.03),)),
     "then": Component("nncore.schedules.cosine", (("epochs", 3),)),
+    "activation": Component("nncore.activations.selu"),
 }
 
 

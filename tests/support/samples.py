@@ -64,7 +64,7 @@ def make_data(
     n_targets = architecture.sizes[-1] // architecture.loss.build().outputs_per_target
 
     def rows(n: int) -> Rows:
-        x = random.normal(size=(n, architecture.sizes[0]))
+        x = random.normal(size=(n, architecture.inputs))
         weights = random.uniform(0.2, 3, size=n).astype(architecture.dtype) if weighted else None
         return Rows(
             x.astype(architecture.dtype),
