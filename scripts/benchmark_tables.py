@@ -21,6 +21,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -139,15 +140,27 @@ def our_answer(settings: list[str], table: dict[str, Any], folder: Path) -> Resu
     return {"wall_s": wall, "cpu_s": cpu, "predict_s": predict_wall, "others": others, "run": sizes}
 
 
-def answered(method: str, table: dict[str, Any], split: int, arguments: Namespace) -> Result:
+def written(name: str, table: dict[str, Any], split: int, arguments: Namespace) -> Path:
+    """The folder with train.csv and test.csv of a split, which are written if they are not there."""
+    folder: Path = arguments.results.absolute() / name / f"split {split}"
+    if not (folder / "test.csv").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as temporary:
+            seconds_of([*arguments.rival, "write", json.dumps(table), str(split), temporary], folder)
+            for file in ("train.csv", "test.csv"):
+                (Path(temporary) / file).rename(folder / file)
+    return folder
+
+
+def answered(method: str, table: dict[str, Any], rows: Path, arguments: Namespace) -> Result:
     """Run a method on a split of a table; its scores and seconds."""
-    python, script = arguments.rivals.absolute() / "bin" / "python", ROOT / "scripts" / "rivals" / "tables.py"
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        seconds_of([python, script, "write", json.dumps(table), str(split), folder], folder)
+        for file in ("train.csv", "test.csv"):
+            shutil.copy(rows / file, folder)
         if method in RIVALS:
             threads = str(arguments.cores)
-            command = [python, script, method, json.dumps(table), threads, folder]
+            command = [*arguments.rival, method, json.dumps(table), threads, folder]
             wall, cpu = seconds_of(command, folder, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
             result: Result = {"wall_s": wall, "cpu_s": cpu}
         else:
@@ -198,7 +211,7 @@ def run(methods: list[str], arguments: Namespace, version: str) -> None:
                 if path.exists():
                     continue
                 try:
-                    result = answered(method, table, split, arguments)
+                    result = answered(method, table, written(name, table, split, arguments), arguments)
                 except RuntimeError as error:
                     print(f"{name} {split} {called}: failed\n{error}", file=sys.stderr, flush=True)
                     continue
@@ -317,6 +330,8 @@ def main() -> None:
     arguments = parser.parse_args()
     of_set = tables(arguments.set)
     arguments.tables = {name: of_set[name] for name in arguments.tables or of_set}
+    script = ROOT / "scripts" / "rivals" / "tables.py"
+    arguments.rival = [arguments.rivals.absolute() / "bin" / "python", script]
     methods, version = methods_of(arguments.methods), commit()
     ours = [method for method in methods if method not in RIVALS]
     if arguments.set == "judge" and ours:
