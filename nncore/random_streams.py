@@ -41,18 +41,28 @@ class RandomStreams:
     seeds : sequence of int
         Of the networks of a stack.
     epoch : int
+    n_steps : int, >= 1, default 1
+        Number of steps of the epoch.
+
+    Attributes
+    ----------
+    time : float
+        Of the current step, in epochs, as schedules count it.
     """
 
-    def __init__(self, seeds: Sequence[int], epoch: int) -> None:
+    def __init__(self, seeds: Sequence[int], epoch: int, n_steps: int = 1) -> None:
         self._seeds = seeds
         self._epoch = epoch
+        self._n_steps = n_steps
         self._step = -1
+        self.time: float = epoch
         self._generators: dict[tuple[str, int, int], np.random.Generator] = {}
         self._drawn: dict[tuple[str, int, int], Array] = {}
 
     def next_step(self) -> None:
         """Begin the next step: every number is drawn anew."""
         self._step += 1
+        self.time = self._epoch + self._step / self._n_steps
         self._drawn.clear()
 
     def of(self, rows: slice) -> "NetworkStreams":
@@ -79,6 +89,11 @@ class NetworkStreams:
     def __init__(self, streams: RandomStreams, seeds: Sequence[int]) -> None:
         self._streams = streams
         self._seeds = seeds
+
+    @property
+    def time(self) -> float:
+        """Of the current step, in epochs, as schedules count it."""
+        return self._streams.time
 
     def chances(self, purpose: str, like: Array, layer: int = 0) -> Array:
         """Return uniform integers from 0 to 65535 (uint16) of the shape (K, ...) of `like`.

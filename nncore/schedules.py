@@ -1,4 +1,6 @@
-"""Learning-rate schedules: a factor that multiplies the optimizer's learning rate in the course of training.
+"""Schedules: a factor that multiplies a number in the course of training.
+
+The number is the optimizer's learning rate, or, for schedules that depend on time alone, the strength of a regularizer.
 
 Time is counted in epochs from 0 and continues within an epoch: step s of an epoch of S steps, counted from 0, is at
 time epoch + s / S. Each public function returns a `Schedule`.
@@ -15,7 +17,7 @@ from nncore.kernels.hyperparameters import checked
 
 
 class Schedule(NamedTuple):
-    """A factor of the learning rate, and its state.
+    """A factor of the learning rate or of another number, and its state.
 
     Parameters
     ----------
@@ -31,6 +33,19 @@ class Schedule(NamedTuple):
     factor: Callable[[Any, State], Array]
     init: Callable[[int], State] = lambda n_networks: {}
     observe: Callable[[Array, State, int], None] = lambda loss, state, epoch: None
+
+    def __repr__(self) -> str:
+        """Return the name of the function that made it: so the documentation shows a default."""
+        return getattr(self.factor, "__qualname__", "Schedule").partition(".")[0]
+
+
+def check_depends_on_time_alone(component: str, schedule: Schedule) -> None:
+    """Raise ValueError, naming the component that is to follow the schedule, if the schedule has a state."""
+    if schedule.init(1):
+        raise ValueError(
+            f"schedule must depend on time alone, but has a state, as reduce_on_plateau has ({component}); "
+            "choose another, such as cosine"
+        )
 
 
 def constant() -> Schedule:
@@ -127,6 +142,72 @@ def cosine(epochs: ArrayLike, end: ArrayLike = 0.0) -> Schedule:
     epochs = checked("cosine", "epochs", epochs, above=0)
     end = checked("cosine", "end", end, at_least=0, at_most=1)
     return Schedule(lambda epoch, state: _cosine(np.ones_like(end), end, np.minimum(epoch / epochs, 1)))
+
+
+def flat_cosine(epochs: ArrayLike, flat: ArrayLike = 0.5, end: ArrayLike = 0.0) -> Schedule:
+    """Factor 1 for a share of the epochs, then cosine decay to `end`, which then stays.
+
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Until the end of the decay.
+    flat : float or array (K,), in [0, 1), default 0.5
+        Share of the epochs before the decay.
+    end : float or array (K,), in [0, 1], default 0
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    With s = epoch / epochs, at most 1: 1 while s <= flat,
+    then end + (1 - end) (1 + cos(pi (s - flat) / (1 - flat))) / 2.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn & Steinwart (2024), arXiv:2407.04491, section 3.
+    """
+    epochs = checked("flat_cosine", "epochs", epochs, above=0)
+    flat = checked("flat_cosine", "flat", flat, at_least=0, below=1)
+    end = checked("flat_cosine", "end", end, at_least=0, at_most=1)
+
+    def factor(epoch: Any, state: State) -> Array:
+        share = np.maximum(np.minimum(epoch / epochs, 1) - flat, 0) / (1 - flat)
+        return _cosine(np.ones_like(end), end, share)
+
+    return Schedule(factor)
+
+
+def coslog4(epochs: ArrayLike) -> Schedule:
+    """Four waves from 0 to 1 and back to 0, each twice as long as the one before; then 0.
+
+    Parameters
+    ----------
+    epochs : float or array (K,), > 0
+        Length of the four waves, which end after 1/15, 3/15, 7/15 and all of it.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value, rule and network.
+
+    Notes
+    -----
+    (1 - cos(2 pi log2(1 + 15 epoch / epochs))) / 2, then 0.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn & Steinwart (2024), arXiv:2407.04491, section 3.
+    """
+    epochs = checked("coslog4", "epochs", epochs, above=0)
+
+    def factor(epoch: Any, state: State) -> Array:
+        waves = np.log2(1 + 15 * np.minimum(epoch / epochs, 1))  # from 0 to 4
+        return (1 - np.cos(2 * np.pi * waves)) / 2
+
+    return Schedule(factor)
 
 
 def warm_restarts(epochs: ArrayLike, growth: ArrayLike = 1, end: ArrayLike = 0.0) -> Schedule:

@@ -1,7 +1,7 @@
 """Make tests/reference/functions.json: values and gradients of single functions, by torch in float64.
 
-Activations, losses, normalisations, learning-rate schedules, gradient clipping and averages of parameters.
-Needs torch, which the project itself does not: run it in an environment of its own.
+Activations, losses, normalisations, learning-rate schedules (some by pytabkit), gradient clipping and averages of
+parameters. Needs torch and pytabkit, which the project itself does not: run it in an environment of its own.
 
     python scripts/make_reference_functions.py
 """
@@ -9,8 +9,10 @@ Needs torch, which the project itself does not: run it in an environment of its 
 from collections.abc import Callable
 from functools import partial
 
+import pytabkit
 import torch
 from make_reference_training import write
+from pytabkit.models.training.scheduling import get_schedule
 from torch.nn import functional
 from torch.optim import Optimizer, lr_scheduler, swa_utils
 from torch.optim.lr_scheduler import LRScheduler as Schedule
@@ -196,6 +198,18 @@ def factors(name: str, arguments: Case, epochs: int) -> Case:
     return {"schedule": name, "arguments": arguments, "factors": values, "source": source}
 
 
+def by_pytabkit(name: str, theirs: str, arguments: Case, epochs: int) -> Case:
+    """The schedule of pytabkit's name `theirs`, whose time goes from 0 to 1."""
+    following = get_schedule(theirs)
+    values = [float(following.call_time_(epoch / epochs)) for epoch in range(epochs + 1)]
+    return {
+        "schedule": name,
+        "arguments": {"epochs": epochs, **arguments},
+        "factors": values,
+        "source": f"pytabkit {theirs}",
+    }
+
+
 def reduce_on_plateau(arguments: Case) -> Case:
     """`losses` fall and stay flat by turns; factor i is the one after loss i has been seen."""
     epoch = torch.arange(40, dtype=torch.float64)
@@ -231,6 +245,10 @@ def schedules() -> list[Case]:
         factors("warm_up", {"epochs": 4, "start": 0.25, "then": step}, 20),
         factors("one_cycle", {"epochs": 20, "peak_at": 0.25, "start": 0.04, "end": 0.0001}, 21),
         factors("one_cycle", {"epochs": 10, "peak_at": 0.5, "start": 0.1, "end": 0.01}, 11),
+        by_pytabkit("flat_cosine", "flat_cos", {}, 20),
+        by_pytabkit("flat_cosine", "flat_anneal", {"flat": 0.6, "end": 1e-5}, 15),
+        by_pytabkit("coslog4", "coslog4", {}, 60),
+        by_pytabkit("coslog4", "coslog4", {}, 7),
         reduce_on_plateau({"factor": 0.5, "patience": 2, "threshold": 1e-2, "cooldown": 0, "lowest": 0.0}),
         reduce_on_plateau({"factor": 0.3, "patience": 1, "threshold": 1e-4, "cooldown": 3, "lowest": 0.01}),
     ]
@@ -293,7 +311,7 @@ def main() -> None:
         "layer": normalisation(torch.nn.LayerNorm(5, eps=1e-5).double(), layer),
     }
     content |= {"schedules": schedules(), "clipping": clipping(), "averages": averages()}
-    write("functions.json", [torch], __file__, content)
+    write("functions.json", [torch, pytabkit], __file__, content)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import platform
 import re
 import zlib
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -31,7 +32,7 @@ PENALTY = 1e-3
 
 def write(name: str, modules: list[ModuleType], script: str, content: dict) -> None:
     """Write tests/reference/<name>, every innermost list on one line. The other scripts use it too."""
-    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in modules)
+    versions = ", ".join(f"{module.__name__} {version(module.__name__)}" for module in modules)
     origin = f"{versions}, Python {platform.python_version()}, scripts/{Path(script).name}"
     text = json.dumps({"origin": origin, **content}, indent=1, allow_nan=False)
     text = re.sub(r"\[[^][{}]*\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)

@@ -1,14 +1,16 @@
 """What an optimizer is."""
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from nncore.architecture import Architecture
+from nncore.architecture import Architecture, kind_of
 from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import ElementwiseKernel
-from nncore.kernels.hyperparameters import column
+from nncore.kernels.hyperparameters import checked, column
 from nncore.kernels.workspace import Workspace
 
 
@@ -35,6 +37,8 @@ class Step(NamedTuple):
     offset : int, default 0
         Position of the optimizer's first parameter among all parameters of a network; an elementwise optimizer may be
         given a part of them.
+    time : float, default 0
+        Time of the step, in epochs, as schedules count it.
     """
 
     number: int
@@ -45,6 +49,7 @@ class Step(NamedTuple):
     objective: Callable[[Array, slice], Array] | None = None
     networks: slice = slice(None)
     offset: int = 0
+    time: float = 0.0
 
     def of(self, networks: slice) -> "Step":
         """Return the step for some of the networks."""
@@ -78,6 +83,36 @@ class Optimizer(NamedTuple):
     full_batch: bool = False
     needs_fixed_objective: bool = False
     elementwise: bool = False
+
+
+class FactorsByKind:
+    """A factor for each kind of parameter.
+
+    Parameters
+    ----------
+    component : str
+        Name of the component that they are arguments of, for messages.
+    **factors : float or array (K,), >= 0
+        By kind, as `nncore.architecture.kind_of` names them.
+
+    Raises
+    ------
+    ValueError
+        Naming kind, value, rule and network.
+    """
+
+    def __init__(self, component: str, **factors: ArrayLike) -> None:
+        self._factors = {kind: checked(component, kind, factor, at_least=0) for kind, factor in factors.items()}
+        self._same = {  # by kind, the first kind with equal factors
+            kind: next(first for first, value in self._factors.items() if np.array_equal(value, factor))
+            for kind, factor in self._factors.items()
+        }
+
+    def ranges(self, architecture: Architecture) -> list[tuple[slice, Array]]:
+        """Return ranges that together are all parameters of a network, each with its factor (K,) or (1,)."""
+        slots = [slot for slot in architecture.layout if slot.stop <= architecture.n_parameters]
+        runs = [(kind, list(run)) for kind, run in groupby(slots, lambda slot: self._same[kind_of(slot)])]
+        return [(slice(run[0].start, run[-1].stop), self._factors[kind]) for kind, run in runs]
 
 
 def zeros(*names: str) -> Callable[[Array], State]:

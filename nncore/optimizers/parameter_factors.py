@@ -1,14 +1,9 @@
 """Learning rates of their own for each kind of parameter."""
 
-from itertools import groupby
-
-import numpy as np
 from numpy.typing import ArrayLike
 
-from nncore.architecture import Architecture, kind_of
 from nncore.kernels.backend import Array, State
-from nncore.kernels.hyperparameters import checked
-from nncore.optimizers.base import Optimizer, Step
+from nncore.optimizers.base import FactorsByKind, Optimizer, Step
 
 
 def parameter_factors(
@@ -64,35 +59,28 @@ def parameter_factors(
             "optimizer must be one in which the step of a parameter depends on no other parameter, such as adam, but "
             f"is {name} (parameter_factors)"
         )
-    values = {
-        "weights": weights,
-        "first_layer": first_layer,
-        "biases": biases,
-        "normalisation": normalisation,
-        "scaling_layer": scaling_layer,
-        "embedding": embedding,
-        "activation": activation,
-        "adapters": adapters,
-    }
-    factors = {kind: checked("parameter_factors", kind, value, at_least=0) for kind, value in values.items()}
-    # By kind, the first kind with equal factors: adjacent arrays of such kinds are one range.
-    same = {kind: next(k for k in factors if np.array_equal(factors[k], factors[kind])) for kind in factors}
-
-    def ranges(architecture: Architecture) -> list[tuple[int, int, str]]:
-        slots = [slot for slot in architecture.layout if slot.stop <= architecture.n_parameters]
-        runs = [(kind, list(run)) for kind, run in groupby(slots, lambda slot: same[kind_of(slot)])]
-        return [(run[0].start, run[-1].stop, kind) for kind, run in runs]
+    factors = FactorsByKind(
+        "parameter_factors",
+        weights=weights,
+        first_layer=first_layer,
+        biases=biases,
+        normalisation=normalisation,
+        scaling_layer=scaling_layer,
+        embedding=embedding,
+        activation=activation,
+        adapters=adapters,
+    )
 
     def update(W: Array, g: Array, state: State, step: Step) -> None:
         part: State = {}
-        for start, stop, kind in ranges(step.architecture):
-            columns = slice(max(start - step.offset, 0), min(stop - step.offset, W.shape[1]))
-            if columns.start < columns.stop:
-                part = {name: a[:, columns] if a.ndim > 1 else a.copy() for name, a in state.items()}
-                step_of_part = step._replace(factor=step.factor * factors[kind], offset=step.offset + columns.start)
-                optimizer.update(W[:, columns], g[:, columns], part, step_of_part)
-        for name, numbers in part.items():  # of networks, such as products over the steps: the same from each part
-            if numbers.ndim == 1:
-                state[name][...] = numbers
+        for numbers, factor in factors.ranges(step.architecture):
+            start, stop = max(numbers.start - step.offset, 0), min(numbers.stop - step.offset, W.shape[1])
+            if start < stop:
+                part = {name: a[:, start:stop] if a.ndim > 1 else a.copy() for name, a in state.items()}
+                step_of_part = step._replace(factor=step.factor * factor, offset=step.offset + start)
+                optimizer.update(W[:, start:stop], g[:, start:stop], part, step_of_part)
+        for name, array in part.items():  # numbers of networks depend on the steps alone: the same from each part
+            if array.ndim == 1:
+                state[name][...] = array
 
     return optimizer._replace(update=update)

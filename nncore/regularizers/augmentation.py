@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array, as_array_like
 from nncore.kernels.hyperparameters import checked, column
 from nncore.random_streams import NetworkStreams
-from nncore.regularizers.base import Augmentation
+from nncore.regularizers.base import CONSTANT, Augmentation
+from nncore.schedules import Schedule, check_depends_on_time_alone
 
 
 def input_noise(deviation: ArrayLike) -> Augmentation:
@@ -73,12 +74,14 @@ def mixup(alpha: ArrayLike) -> Augmentation:
     return Augmentation(augment)
 
 
-def label_smoothing(strength: ArrayLike) -> Augmentation:
+def label_smoothing(strength: ArrayLike, schedule: Schedule = CONSTANT) -> Augmentation:
     """Label smoothing: targets move a little towards equal probabilities.
 
     Parameters
     ----------
     strength : float or array (K,), in [0, 1)
+    schedule : Schedule, default constant
+        Factor of the strength in the course of training, from step to step.
 
     Raises
     ------
@@ -94,9 +97,11 @@ def label_smoothing(strength: ArrayLike) -> Augmentation:
     Szegedy et al. (2015), arXiv:1512.00567, section 7.
     """
     strength = checked("label_smoothing", "strength", strength, at_least=0, below=1)
+    check_depends_on_time_alone("label_smoothing", schedule)
 
     def augment(x: Array, t: Array, targets: str, streams: NetworkStreams) -> None:
-        t *= column(1 - strength, t)
-        t += column(strength, t) / (2 if targets == "binary" else t.shape[2])
+        share = strength * schedule.factor(streams.time, {})
+        t *= column(1 - share, t)
+        t += column(share, t) / (2 if targets == "binary" else t.shape[2])
 
     return Augmentation(augment, ("one-hot", "binary"))

@@ -9,7 +9,9 @@ from nncore.architecture import LayerView
 from nncore.kernels.backend import Array, State
 from nncore.optimizers.base import Step
 from nncore.random_streams import NetworkStreams
+from nncore.schedules import Schedule, constant
 
+CONSTANT = constant()  # the schedule of what does not change in the course of training
 OBJECTIVE = "train/objective"  # the curve of what training minimises, computed only where it is needed
 
 
@@ -82,10 +84,13 @@ class Dropout(NamedTuple):
         Share of the columns of the rows.
     rate : array (K,) or (1,)
         Share of the outputs of hidden layers.
+    schedule : Schedule, default constant
+        Factor of both shares.
     """
 
     input_rate: Array
     rate: Array
+    schedule: Schedule = CONSTANT
 
 
 class ActivityRegularizer(NamedTuple):

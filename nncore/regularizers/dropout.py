@@ -6,12 +6,13 @@ from numpy.typing import ArrayLike
 from nncore.kernels.backend import Array
 from nncore.kernels.elementwise import elementwise
 from nncore.kernels.hyperparameters import checked
-from nncore.regularizers.base import Dropout
+from nncore.regularizers.base import CONSTANT, Dropout
+from nncore.schedules import Schedule, check_depends_on_time_alone
 
 CHANCES = 1 << 16  # values that a random number takes, all equally probable
 
 
-def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
+def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0, schedule: Schedule = CONSTANT) -> Dropout:
     """Dropout: in each training step a random share of every layer's inputs is 0, and the rest is scaled up.
 
     Parameters
@@ -20,6 +21,8 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
         Share of the outputs of hidden layers.
     input_rate : float or array (K,), in [0, 1), default 0
         Share of the columns of the rows.
+    schedule : Schedule, default constant
+        Factor of both rates in the course of training, from step to step.
 
     Raises
     ------
@@ -39,7 +42,8 @@ def dropout(rate: ArrayLike = 0.5, input_rate: ArrayLike = 0.0) -> Dropout:
     """
     rate = checked("dropout", "rate", rate, at_least=0, below=1)
     input_rate = checked("dropout", "input_rate", input_rate, at_least=0, below=1)
-    return Dropout(input_rate, rate)
+    check_depends_on_time_alone("dropout", schedule)
+    return Dropout(input_rate, rate, schedule)
 
 
 @elementwise("chance", "dropped")

@@ -63,19 +63,21 @@ class DropoutHooks:
         Returns
         -------
         array (K, N, I)
-            The dropped numbers are 0, the others multiplied by 1 / (1 - rate). `x` itself if all rates are 0.
+            The dropped numbers are 0, the others multiplied by 1 / (1 - rate). `x` itself if all rates are 0, whatever
+            their schedules.
         """
         rates = [(rows, dropout.rate if layer else dropout.input_rate) for rows, dropout in self._dropouts]
         if not any(rate.any() for _, rate in rates):
-            return x
+            return x  # while a schedule's factor is 0, numbers are drawn as in other steps
+        factors = [dropout.schedule.factor(self._streams.time, {}) for _, dropout in self._dropouts]
         mask = self._workspace(("mask", layer), x, (self._n_networks, *x.shape[1:]))
         dropped = self._workspace(("dropped", layer), mask)
         if sum(len(mask[rows]) for rows, _ in rates) < self._n_networks:  # some networks have no dropout
             mask[...] = 1
             dropped[...] = x
-        for rows, rate in rates:
+        for (rows, rate), factor in zip(rates, factors, strict=True):
             np.copyto(mask[rows], self._streams.of(rows).chances("dropout", mask[rows], layer))
-            threshold = np.minimum(np.round(rate * CHANCES), CHANCES - 1)
+            threshold = np.minimum(np.round(rate * factor * CHANCES), CHANCES - 1)
             x_of_rows = x if len(x) == 1 else x[rows]
             drop(mask[rows], x_of_rows, dropped[rows], threshold=threshold, scale=CHANCES / (CHANCES - threshold))
         self._masks[layer] = mask

@@ -87,7 +87,7 @@ class StackTrainer:
         architecture, n_rows = self._architecture, len(views[0].x)
         order = self._order_of_rows(n_rows, epoch)
         batches = Batches(views, self._view_runs, order, architecture.batch_size, self._workspace)
-        streams = RandomStreams(self._seeds, epoch)
+        streams = RandomStreams(self._seeds, epoch, batches.n)
         hooks = None
         if self._dropouts or self._activities:
             hooks = DropoutHooks(
@@ -141,12 +141,12 @@ class StackTrainer:
     def _take_step(self, batches: Batches, index: int, epoch: int) -> None:
         """Update the parameters by the gradient of this batch."""
         architecture, last = self._architecture, index == batches.n - 1
+        time = epoch + index / batches.n
         factor = np.ones(len(self._seeds))  # of the learning rate
         for schedule in self._schedules:
-            progress = epoch if schedule.full_batch else epoch + index / batches.n
-            factor[schedule.rows] = schedule.built.factor(progress, schedule.state)
+            factor[schedule.rows] = schedule.built.factor(epoch if schedule.full_batch else time, schedule.state)
         number = epoch * batches.n + index + 1
-        step = Step(number, architecture, self._workspace, factor, last, self._objective(batches))
+        step = Step(number, architecture, self._workspace, factor, last, self._objective(batches), time=time)
 
         def due(groups: Sequence[ComponentGroup[Kind]]) -> Sequence[ComponentGroup[Kind]]:
             """The groups whose networks take this step."""
@@ -155,7 +155,7 @@ class StackTrainer:
         def step_of(group: ComponentGroup[Kind]) -> Step:
             """The step of the group's networks; those that step once per epoch count epochs."""
             of_group = step.of(group.rows)
-            return of_group._replace(number=epoch + 1) if group.full_batch else of_group
+            return of_group._replace(number=epoch + 1, time=epoch) if group.full_batch else of_group
 
         P = architecture.n_parameters
         for penalty in due(self._penalties):

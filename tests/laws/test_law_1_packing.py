@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULES, short_name
+from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULED, SCHEDULES, short_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import slow_after_first
@@ -62,7 +62,7 @@ def test_law_1_holds_for_every_optimizer(optimizer, dtype):
 
 
 @both_types
-@pytest.mark.parametrize("regularizer", REGULARIZERS, ids=short_name)
+@pytest.mark.parametrize("regularizer", [*REGULARIZERS, *SCHEDULED], ids=short_name)
 def test_law_1_holds_for_every_regularizer(regularizer, dtype):
     adam = make_component("adam", learning_rate=0.01)
     assert_independent_of_position(
@@ -151,7 +151,8 @@ def test_law_1_slices_of_any_length_give_the_same_bits(cuts):
     early = make_network(
         "early", 2, make_component("sgd", learning_rate=0.5), make_component("early_stopping", patience=1)
     )
-    fresh, data = start(architecture, [*mixed_networks(), early]), make_data(architecture)
+    scheduled = [make_network(f"scheduled {i}", i, None, component) for i, component in enumerate(SCHEDULED)]
+    fresh, data = start(architecture, [*mixed_networks(), early, *scheduled]), make_data(architecture)
     sliced, unsliced = train_in_slices(fresh, [*sorted(cuts), 8], data), train_in_slices(fresh, [8], data)
     assert sliced == unsliced
     assert unsliced["early"].stopped[0] < 8

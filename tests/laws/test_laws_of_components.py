@@ -11,6 +11,7 @@ from discovery import (
     NORMALISATIONS,
     OPTIMIZERS,
     REGULARIZERS,
+    SCHEDULED,
     SCHEDULES,
     function_of,
     numbers_of,
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 from nncore.components import Component, build_stacked
 
-COMPONENTS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULES]
+COMPONENTS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULED, *SCHEDULES]
 DTYPES = ["float32", "float64"]
 SHARED = {"memory"}  # hyperparameters that are equal for all networks of a stack, because array sizes depend on them
 

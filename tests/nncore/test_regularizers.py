@@ -30,8 +30,11 @@ from nncore.stack.training import train
 EVERYONE = slice(None)
 
 
-def draw(seeds=(0,), step=0, epoch=0):
-    draws = RandomStreams(list(seeds), epoch)
+FALLING = make_component("flat_cosine", epochs=4)  # 1 until epoch 2, then 0.8536, 0.5, 0.1464 at every half epoch
+
+
+def draw(seeds=(0,), step=0, epoch=0, n_steps=1):
+    draws = RandomStreams(list(seeds), epoch, n_steps)
     for _ in range(step + 1):
         draws.next_step()
     return draws.of(EVERYONE)
@@ -75,6 +78,24 @@ def test_weight_decay_and_adam_are_adamw():
     )
 
 
+def test_weight_decay_follows_its_schedule_and_has_factors_of_its_own():
+    """On rows of zeros, in two epochs of four steps, beside the learning rate's schedule; for two networks."""
+    architecture = make_architecture((5, 4, 3), loss=SQUARED, dtype="float64", batch_size=2)
+    zeros = Rows(np.zeros((8, 5)), np.zeros((8, 3)))
+    decay = make_component("weight_decay", strength=0.1, schedule=FALLING, first_layer=3.0)
+    halved = make_component("weight_decay", strength=0.05, schedule=FALLING, first_layer=2.0)
+    rate = make_component("exponential", gamma=0.25)
+    networks = [make_network(f"{i}", 0, None, component, schedule=rate) for i, component in enumerate((decay, halved))]
+    before = start(architecture, networks)
+    after, _ = train(before, Data(zeros, zeros), 4, {})
+    times = np.arange(16) / 4
+    expected = 0.25**times * np.where(times < 2, 1, (1 + np.cos(np.pi * (times - 2) / 2)) / 2)
+    for strength, first, network in ((0.1, 3, 0), (0.05, 2, 1)):
+        kept = np.repeat([np.prod(1 - strength * first * expected), np.prod(1 - strength * expected)], [20, 12])
+        moved = (after.parameters / np.where(before.parameters == 0, 1, before.parameters))[network]
+        np.testing.assert_allclose(moved[: architecture.n_weights], kept, rtol=1e-12)
+
+
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
     architecture = make_architecture((5, 7, 3), dtype="float64")
     weights = ends(
@@ -108,6 +129,32 @@ def test_dropout_drops_its_share_and_keeps_the_mean():
     inside.dropout_backward(1, dx)
     np.testing.assert_array_equal(dx, 2 * dropped)
     assert inside.dropout(0, x) is x  # network inputs have their own rate
+
+
+def test_dropout_and_label_smoothing_follow_a_schedule():
+    """In the 3rd of 4 steps of epoch 3 the factor is 0.1464; a schedule that is 0 draws as at other times."""
+    streams = RandomStreams([4], 3, 4)
+    for _ in range(3):
+        streams.next_step()
+    dropout = make_component("dropout", rate=0.4, schedule=FALLING).build()
+    inside = DropoutHooks(1, make_architecture((200, 300, 2)), Workspace(), [(EVERYONE, dropout)], [], streams)
+    dropped = inside.dropout(1, np.ones((1, 500, 300), np.float32))
+    assert abs((dropped == 0).mean() - 0.4 * 0.146447) < 0.002
+    assert abs(dropped.mean() - 1) < 0.005
+    t = np.eye(4)[None].copy()
+    smoothing = make_component("label_smoothing", strength=0.2, schedule=FALLING).build()
+    smoothing.augment(None, t, "one-hot", streams.of(EVERYONE))
+    np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], [1 - 0.2 * 0.1464466 * 0.75, 0.2 * 0.1464466 / 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dropout", "label_smoothing", "weight_decay"])
+def test_a_regularizer_cannot_follow_the_validation_loss(name):
+    required = {} if name == "dropout" else {"strength": 0.1}
+    for schedule in ("reduce_on_plateau", "warm_up"):
+        then = {"epochs": 2, "then": make_component("reduce_on_plateau")} if schedule == "warm_up" else {}
+        component = make_component(name, schedule=make_component(schedule, **then), **required)
+        with pytest.raises(ValueError, match=f"schedule must depend on time alone, .*{name}.; choose another"):
+            component.build()
 
 
 def test_dropout_differs_from_step_to_step_epoch_to_epoch_layer_to_layer_and_seed_to_seed():
@@ -178,7 +225,7 @@ def test_the_shares_of_mixup_are_of_the_beta_distribution():
 )
 def test_label_smoothing_gives_every_class_its_share(kind, n, expected):
     t = np.eye(4)[None, :2, :n].copy()
-    make_component("label_smoothing", strength=0.1).build().augment(None, t, kind, None)
+    make_component("label_smoothing", strength=0.1).build().augment(None, t, kind, draw())
     np.testing.assert_allclose([t[0, 0, 0], t[0, 1, 0]], expected)
 
 

@@ -92,3 +92,8 @@ NORMALISATIONS = components_of(Normalisation)
 OPTIMIZERS = components_of(Optimizer)
 REGULARIZERS = components_of(Regularizer)
 SCHEDULES = components_of(Schedule)
+SCHEDULED = [  # regularizers that follow a schedule, which is 0 at the beginning
+    with_arguments(component, schedule=Component("nncore.schedules.coslog4", (("epochs", 3),)))
+    for component in REGULARIZERS
+    if "schedule" in inspect.signature(function_of(component)).parameters
+]

@@ -104,7 +104,7 @@ def _penalty(penalty: kinds.Penalty, inputs: Inputs) -> Results:
 def _constraint(constraint: kinds.Constraint, inputs: Inputs) -> Results:
     architecture = make_architecture((3, 4, 2), dtype=inputs.dtype)
     W = inputs(1, architecture.n_parameters)
-    constraint.before(W, Step(1, architecture, Workspace(), np.full(len(W), 0.7)))
+    constraint.before(W, Step(1, architecture, Workspace(), np.full(len(W), 0.7), time=2.25))
     constraint.after(layer_views(W, architecture))
     return {"W": W}
 
@@ -116,7 +116,8 @@ def _clipping(clipping: kinds.Clipping, inputs: Inputs) -> Results:
 
 
 def _streams(inputs: Inputs) -> RandomStreams:
-    streams = RandomStreams(inputs.networks, epoch=2)
+    streams = RandomStreams(inputs.networks, epoch=2, n_steps=4)
+    streams.next_step()
     streams.next_step()
     return streams
 
