@@ -135,18 +135,35 @@ class Development:
         return self.rows.take(train), self.rows.take(validation)
 
 
+class DataWarning(NamedTuple):
+    """What about the data should make a person look twice.
+
+    Attributes
+    ----------
+    kind : str
+        Such as "leak" or "identifier".
+    columns : tuple of str
+        The columns that it is about.
+    text : str
+        For people: the column, the fact with its number, and after a semicolon what can be done.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    text: str
+
+
 class SplitReport(NamedTuple):
     """What the driver is told of a split.
 
     Attributes
     ----------
     n_folds : int
-    warnings : tuple of str
-        See `pipeline.data.quality.data_warnings`.
+    warnings : tuple of DataWarning
     """
 
     n_folds: int
-    warnings: tuple[str, ...]
+    warnings: tuple[DataWarning, ...]
 
 
 Transform = Pca | Autoencoder

@@ -13,7 +13,7 @@ from nncore.inference.table import CODED, Column, Table
 from nncore.kernels.backend import Array
 from nncore.random_streams import generator
 from pipeline.components.overrides import entry, override
-from pipeline.components.types import Dataset, Development, RawRows, Task
+from pipeline.components.types import Dataset, DataWarning, Development, RawRows, Task
 
 MIN_ROWS = 20  # in smaller tables everything may be a coincidence
 MIN_DUPLICATES, DUPLICATE_SHARE = 3, 0.01
@@ -35,7 +35,7 @@ CODE = re.compile(
 
 def data_warnings(
     dataset: Dataset, development: Development, test: RawRows, is_random_split: bool, dropped: Sequence[str] = ()
-) -> tuple[str, ...]:
+) -> tuple[DataWarning, ...]:
     """Describe what should make a person look twice.
 
     Parameters
@@ -52,8 +52,7 @@ def data_warnings(
 
     Returns
     -------
-    tuple of str
-        Each names the column, the fact with its number, and after a semicolon what can be done.
+    tuple of DataWarning
     """
     is_official = dataset.test is not None
     y = development.rows.y
@@ -68,7 +67,7 @@ def data_warnings(
     )
 
 
-def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
+def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[DataWarning]:
     """Columns that are unique per row, texts and whole numbers, and columns whose name says that they are a code."""
     if len(table) < MIN_ROWS:
         return
@@ -80,32 +79,40 @@ def identifiers(table: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
         is_number = column.kind == "numeric"
         if is_number and n_different > 2 and CODE.search(column.name):
             as_text = entry("data.kinds", column.name, "categorical")
-            yield (
+            yield DataWarning(
+                "code",
+                (column.name,),
                 f"column {column.name!r} looks like a code, but its {n_different:,} different numbers are read as "
-                f"amounts; declare it with {as_text}, or leave it out with {drop}"
+                f"amounts; declare it with {as_text}, or leave it out with {drop}",
             )
         elif n_different == len(values) and is_number:
             unique_numbers += [column.name] if values.min() >= 0 else []
         elif n_different == len(values):
-            yield (
+            yield DataWarning(
+                "identifier",
+                (column.name,),
                 f"column {column.name!r} has a different text in each of {len(values):,} rows, as an identifier has; a "
-                f"model cannot learn from one: leave it out with {drop}"
+                f"model cannot learn from one: leave it out with {drop}",
             )
         elif is_number and n_different > 2 and IDENTIFIER.search(column.name):
-            yield (
+            yield DataWarning(
+                "identifier",
+                (column.name,),
                 f"column {column.name!r} looks like an identifier, with {n_different:,} different numbers; leave it "
-                f"out with {drop}, or keep its rows together with {override('data.group', column.name)} split=grouped"
+                f"out with {drop}, or keep its rows together with {override('data.group', column.name)} split=grouped",
             )
     if unique_numbers:
         several, drop = len(unique_numbers) > 1, override("data.drop", [*dropped, *unique_numbers])
-        yield (
+        yield DataWarning(
+            "identifier",
+            tuple(unique_numbers),
             f"{'columns' if several else 'column'} {_named(unique_numbers)} {'have' if several else 'has'} a different "
             f"whole number in each of {len(table):,} rows, as identifiers have, and amounts may have; a model cannot "
-            f"learn from identifiers: leave them out with {drop}"
+            f"learn from identifiers: leave them out with {drop}",
         )
 
 
-def leaks(task: Task, table: Table, y: Array, dropped: Sequence[str] = ()) -> Iterator[str]:
+def leaks(task: Task, table: Table, y: Array, dropped: Sequence[str] = ()) -> Iterator[DataWarning]:
     """Columns that alone predict a target almost perfectly, and far better than every other column.
 
     A tree of at least 64 leaves, 4 for each class, with at least 5 rows each, is cross-validated on each column. Only
@@ -124,10 +131,12 @@ def leaks(task: Task, table: Table, y: Array, dropped: Sequence[str] = ()) -> It
     measure = "accuracy" if is_classes else "R2"
     for number, score in suspects.items():
         name = table.columns[number].name
-        yield (
+        yield DataWarning(
+            "leak",
+            (name,),
             f"column {name!r} alone predicts the target almost perfectly ({measure} {score:.3f}), far better than the "
             f"other columns; if its value is not known before the target is, leave it out with "
-            f"{override('data.drop', [*dropped, name])}"
+            f"{override('data.drop', [*dropped, name])}",
         )
 
 
@@ -173,48 +182,56 @@ def _roughness(x: Array, t: Array, is_classes: bool) -> Array:
     return (steps != 0).mean(axis=0) if is_classes else (steps**2).mean(axis=0) / max(2 * t.var(), 1e-300)
 
 
-def duplicates(table: Table, y: Array) -> Iterator[str]:
+def duplicates(table: Table, y: Array) -> Iterator[DataWarning]:
     """Rows that repeat an earlier one, targets included, if they are more than the columns make likely by chance."""
     hashes = _row_hashes(table)
     for target in y.reshape(len(y), -1).T:
         hashes = _mixed(hashes + np.unique(target, return_inverse=True)[1].astype(np.uint64))
     n = len(hashes) - len(np.unique(hashes))
     if _is_many(n, len(table), lambda: len(table) ** 2 / 2 * _chance_of_equal_rows(table, hashes)):
-        yield (
+        yield DataWarning(
+            "duplicates",
+            (),
             f"{n:,} of {len(table):,} development rows ({n / len(table):.1%}) repeat an earlier row, target included; "
-            "scores count them several times: leave them out of the file unless they are separate observations"
+            "scores count them several times: leave them out of the file unless they are separate observations",
         )
 
 
-def duplicates_across(development: Table, test: Table) -> Iterator[str]:
+def duplicates_across(development: Table, test: Table) -> Iterator[DataWarning]:
     """Test rows whose columns all equal those of a development row, if they are more than is likely by chance."""
     hashes = _row_hashes(development)
     n = int(np.isin(_row_hashes(test), hashes).sum())
     if _is_many(n, len(test), lambda: len(test) * len(development) * _chance_of_equal_rows(development, hashes)):
-        yield (
+        yield DataWarning(
+            "duplicates",
+            (),
             f"{n:,} of {len(test):,} test rows ({n / len(test):.1%}) have the same columns as a development row, so "
             "the test scores are too good; leave duplicates out of the file, or name the column whose rows belong "
-            "together with data.group=... split=grouped"
+            "together with data.group=... split=grouped",
         )
 
 
-def dates(dataset: Dataset) -> Iterator[str]:
+def dates(dataset: Dataset) -> Iterator[DataWarning]:
     """Columns of dates, or data.time, with a split that does not respect them."""
     names = [column.name for column in dataset.rows.x.columns if column.kind == "date"]
     if dataset.times is not None:
-        yield (
+        yield DataWarning(
+            "dates",
+            (),
             "data.time is given, but the split is random, so later rows help to predict earlier ones; split=time "
-            "trains on the earliest rows and tests on the last"
+            "trains on the earliest rows and tests on the last",
         )
     elif names:
         listed = ", ".join(map(repr, names[:3]))
-        yield (
+        yield DataWarning(
+            "dates",
+            tuple(names),
             f"column {listed} holds dates, but the split is random, so later rows help to predict earlier ones; if the "
-            f"model will predict rows that come later, set {override('data.time', names[0])} split=time"
+            f"model will predict rows that come later, set {override('data.time', names[0])} split=time",
         )
 
 
-def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Iterator[str]:
+def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Iterator[DataWarning]:
     """An official test part with another distribution: a classifier tells its rows from the development rows."""
     if min(len(development), len(test)) < MIN_ROWS:
         return
@@ -233,14 +250,16 @@ def shift(development: Table, test: Table, dropped: Sequence[str] = ()) -> Itera
         return
     alone = np.array([abs(roc_auc_score(is_test, values) - 0.5) for values in x.T])
     name = development.columns[int(alone.argmax())].name
-    yield (
+    yield DataWarning(
+        "shift",
+        (name,),
         f"the test file differs from the training file: a classifier tells their rows apart (AUC {auc:.2f}), most "
         f"clearly by column {name!r}; the test scores may not be those of new rows like the training rows: see whether "
-        f"both files were made in the same way, or leave the column out with {override('data.drop', [*dropped, name])}"
+        f"both files were made in the same way, or leave the column out with {override('data.drop', [*dropped, name])}",
     )
 
 
-def missing_codes(table: Table) -> Iterator[str]:
+def missing_codes(table: Table) -> Iterator[DataWarning]:
     """Columns in which a number such as 999 or -99 stands far from all others, as codes for missing values do."""
     for column, values in table.column_values:
         if column.kind != "numeric" or column.spelling.units:
@@ -252,10 +271,12 @@ def missing_codes(table: Table) -> Iterator[str]:
             code, others = float(different[place]), inner.astype(np.float64)
             if code.is_integer() and np.abs(others - code).min() > np.ptp(others):
                 cure = override("data.missing", ["", "NA", f"{code:.0f}"])
-                yield (
+                yield DataWarning(
+                    "missing_code",
+                    (column.name,),
                     f"column {column.name!r} has {code:.0f} in {counts[place]:,} rows, and else numbers from "
                     f"{others.min():g} to {others.max():g}; if it stands for missing values, leave such cells empty, "
-                    f"or, for a CSV file, set {cure}"
+                    f"or, for a CSV file, set {cure}",
                 )
 
 

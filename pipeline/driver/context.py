@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.backends.base import Executor
 from pipeline.components.code_version import code_version
 from pipeline.components.errors import SettingError
-from pipeline.components.types import DataCard
+from pipeline.components.types import DataCard, DataWarning
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
@@ -89,10 +89,12 @@ class RunContext:
         self.run_folder.journal.append("data", card=card, content=content)
         self.output.data(card)
 
-    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+    def data_warned(self, card: DataCard, warnings: Sequence[DataWarning]) -> None:
         """Show warnings about the data, and write them to the card's file and to the summary."""
-        for text in warnings:
-            self.output.say(f"warning: {text}")
+        for warning in warnings:
+            self.output.say(f"warning: {warning.text}")
+            columns = [*warning.columns]
+            self.run_folder.summary["data_findings"].append({"kind": warning.kind, "columns": columns})
         self.run_folder.summary["data_warnings"] = card["warnings"]
         self._write_card(card)
 

@@ -10,7 +10,7 @@ from pipeline.components.fingerprints import content_hash, settings_hash
 from pipeline.components.overrides import override
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.secrets import masked
-from pipeline.components.types import DataCard, PreparedFold, ViewShape, view_shape
+from pipeline.components.types import DataCard, DataWarning, PreparedFold, ViewShape, view_shape
 from pipeline.config.schema import Settings, StageName
 from pipeline.engine.slices.task import load_loops
 from pipeline.stages.graph import StageGraph, StageResult
@@ -27,7 +27,7 @@ class StageObserver(Protocol):
     def data_loaded(self, card: DataCard, content: str | None) -> None:
         """The data are loaded; the card describes them, and the hash is that of what was read, if it is known."""
 
-    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+    def data_warned(self, card: DataCard, warnings: Sequence[DataWarning]) -> None:
         """Something about the data should make a person look twice; the card contains it."""
 
     def stage_finished(self, stage: StageName) -> None:
@@ -206,22 +206,26 @@ class DataPipeline:
         hashes = {view: str(view.content_hash) for view in views}
         return {view: PreparedFold(view.future, self._view_shapes[key], key) for view, key in hashes.items()}
 
-    def _constant_columns(self, prepare: Preprocessor) -> list[str]:
+    def _constant_columns(self, prepare: Preprocessor) -> list[DataWarning]:
         """Warnings about text columns of which nothing is left after preparation."""
         names = dict.fromkeys(chain(*(shape.constant_columns for shape in self._view_shapes.values())))
         n_levels = {column["name"]: column.get("levels") for column in self.card["columns"]}
         min_frequency = getattr(prepare, "min_frequency", None)
         rule = "" if min_frequency is None else f", as each is in fewer rows than prepare.min_frequency={min_frequency}"
         return [
-            f"column {name!r} says nothing after preparation: all its {n_levels[name]:,} texts share one input{rule}; "
-            f"leave it out with {override('data.drop', [*self._dropped, name])}, or lower prepare.min_frequency"
+            DataWarning(
+                *("rare_texts", (name,)),
+                f"column {name!r} says nothing after preparation: all its {n_levels[name]:,} texts share one input"
+                f"{rule}; leave it out with {override('data.drop', [*self._dropped, name])}, or lower "
+                "prepare.min_frequency",
+            )
             for name in names
         ]
 
-    def _warn(self, warnings: Sequence[str]) -> None:
+    def _warn(self, warnings: Sequence[DataWarning]) -> None:
         """Report warnings, and add them to the card."""
         if warnings:
-            self.card["warnings"] = [*self.card["warnings"], *warnings]
+            self.card["warnings"] = [*self.card["warnings"], *(warning.text for warning in warnings)]
             self._observer.data_warned(self.card, warnings)
 
     def _value(self, stage: StageName, result: StageResult) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor
 from pipeline.components.errors import SettingError
-from pipeline.components.types import DataCard
+from pipeline.components.types import DataCard, DataWarning
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
@@ -108,10 +108,10 @@ class StageTimer:
         """Show the data card."""
         self._output.data(card)
 
-    def data_warned(self, card: DataCard, warnings: Sequence[str]) -> None:
+    def data_warned(self, card: DataCard, warnings: Sequence[DataWarning]) -> None:
         """Print them."""
-        for text in warnings:
-            self._output.say(f"warning: {text}")
+        for warning in warnings:
+            self._output.say(f"warning: {warning.text}")
 
     def stage_finished(self, stage: StageName | str) -> None:
         """Show the seconds since the stage before it finished."""

@@ -5,9 +5,7 @@ pasted behind the command of the run, or to "" where the rule does not apply. `a
 `RULES`, the most important first, and takes the first `MOST` sentences whose overrides differ.
 """
 
-import ast
 import math
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -32,8 +30,6 @@ ENSEMBLE_BETTER = 0.05  # share by which the ensemble's validation loss is below
 UNIT_RANGE = ("momentum", "beta1", "beta2", "rho", "rate", "input_rate", "decay", "l1_ratio", "peak_at", "factor")
 PROPER = (LOSS, "log_loss", "accuracy")  # metrics of which a rare class makes up little
 CONSTANT = "always answering the "
-COLUMNS = re.compile(r"columns? (?P<names>.*?) (?P<kind>alone predicts|ha[sv]e? a different|looks like an identifier)")
-LITERAL = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Facts:
     Parameters
     ----------
     summary : mapping
-        What summary.json is to contain: trials, best, ensemble, baselines, data_warnings.
+        What summary.json is to contain: trials, best, ensemble, baselines, data_findings.
     card : DataCard
         Describes the data.
     ranked : sequence of TrialRecord
@@ -110,7 +106,7 @@ def advice(facts: Facts) -> list[str]:
 
 def leak(facts: Facts) -> str:
     """A column alone predicts the target: the scores mean nothing if it is not known in time."""
-    names = _suspects(facts, "alone predicts")
+    names = _suspects(facts, "leak")
     if not names:
         return ""
     rule = "unless it is known before the target is, the scores are too good; leave it out"
@@ -119,7 +115,7 @@ def leak(facts: Facts) -> str:
 
 def identifier(facts: Facts) -> str:
     """A column is an identifier, of which a network can only learn the training rows by heart."""
-    leaks, names = _suspects(facts, "alone predicts"), _suspects(facts, "has a", "have a", "looks")
+    leaks, names = _suspects(facts, "leak"), _suspects(facts, "identifier")
     names = [name for name in names if name not in leaks]
     if not names:
         return ""
@@ -389,11 +385,10 @@ def sign_of(metric: str, summary: Mapping[str, Any]) -> int:
     return -1 if is_greater else 1
 
 
-def _suspects(facts: Facts, *kinds: str) -> list[str]:
-    """The names of the columns of which the data warnings say one of these kinds of things."""
-    matches = filter(None, (COLUMNS.match(warning) for warning in facts.summary["data_warnings"]))
-    lists = (LITERAL.findall(match["names"]) for match in matches if match["kind"].startswith(kinds))
-    return list(dict.fromkeys(ast.literal_eval(literal) for literals in lists for literal in literals))
+def _suspects(facts: Facts, kind: str) -> list[str]:
+    """The names of the columns of the data findings of this kind: "leak" or "identifier"."""
+    findings = [finding for finding in facts.summary["data_findings"] if finding["kind"] == kind]
+    return list(dict.fromkeys(name for finding in findings for name in finding["columns"]))
 
 
 def _drop(facts: Facts, names: Sequence[str]) -> str:

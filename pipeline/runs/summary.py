@@ -43,6 +43,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         verdict : what the run came to, in a sentence.
         advice : what to try next, as sentences that end with overrides.
         data_warnings : what about the data should make a person look twice, as texts.
+        data_findings : the same for programs: the kind of each finding, and its columns.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
         work : what the sweep was made of, and driver_cpu_s, the CPU seconds of the driver.
@@ -70,6 +71,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "verdict": None,
         "advice": None,
         "data_warnings": [],
+        "data_findings": [],
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),
         "work": dict.fromkeys(WORK),

@@ -54,8 +54,8 @@ def with_rates(*rates, tied=None, decisions=RATES):
     return facts(ranked=trials, tied=tied, decisions={RATE: decisions})
 
 
-def warned(*warnings, **rest):
-    return facts(summary={"data_warnings": list(warnings)}, **rest)
+def warned(*findings, **rest):
+    return facts(summary={"data_findings": list(findings)}, **rest)
 
 
 def baselines(low=0.01, high=0.5, model=0.1021, **scores):
@@ -94,11 +94,9 @@ def ensemble(validation, test=0.3, networks=2, **rest):
     return facts(summary={"ensemble": found | {"test": {"loss": test}}}, **rest)
 
 
-LEAK = "column 'a b' alone predicts the target almost perfectly (accuracy 1.000), far better than the other columns; if"
-IDENTIFIER = "column 'id' has a different text in each of 400 rows, as an identifier has; a model cannot learn from one"
-NUMBERS = (
-    "columns 'id', \"it's\" have a different whole number in each of 400 rows, as identifiers have, and amounts may"
-)
+LEAK = {"kind": "leak", "columns": ["a b"]}
+IDENTIFIER = {"kind": "identifier", "columns": ["id"]}
+NUMBERS = {"kind": "identifier", "columns": ["id", "it's"]}
 LOG = Range(1e-4, 1e-2, scale="log")
 FALLING = [1.0 - 0.5 * epoch / 30 for epoch in range(1, 31)]
 LATE = [*FALLING[:-1], 0.55]

@@ -47,7 +47,7 @@ def dataset(columns, y, task="classification", **more):
 
 def warned(data):
     *_, report = split_dataset(SPLIT, data)
-    return report.warnings
+    return tuple(warning.text for warning in report.warnings)
 
 
 def drawn(seed=0, n=N, **columns):
@@ -203,7 +203,9 @@ def test_duplicate_rows_are_counted_and_those_across_the_split():
     repeat = np.r_[np.arange(N), np.arange(60)]
     data = dataset({name: values[repeat] for name, values in columns.items()}, y[repeat])
     development, test, report = split_dataset(SPLIT, data)
-    shown = [text for text in report.warnings if "repeat an earlier row" in text or "as a development row" in text]
+    shown = [
+        text for _, _, text in report.warnings if "repeat an earlier row" in text or "as a development row" in text
+    ]
     rows = pd.DataFrame(development.rows.x.numbers).assign(y=development.rows.y)
     assert shown[0].startswith(f"{rows.duplicated().sum()} of {len(rows)} development rows")
     keys = {tuple(row) for row in development.rows.x.numbers}
@@ -217,9 +219,9 @@ def test_missing_values_and_negative_zeros_do_not_hide_duplicates():
     x[:, 1] = np.where(x[:, 1] > 0, np.nan, 0.0)
     again = np.where(x == 0, -0.0, x)
     table = matrix_table(np.concatenate([x, again]), ("a", "b"))
-    (text,) = duplicates(table, np.zeros(200))
+    ((_, _, text),) = duplicates(table, np.zeros(200))
     assert text.startswith("100 of 200 development rows (50.0%) repeat an earlier row")
-    (text,) = duplicates_across(matrix_table(x, ("a", "b")), matrix_table(again, ("a", "b")))
+    ((_, _, text),) = duplicates_across(matrix_table(x, ("a", "b")), matrix_table(again, ("a", "b")))
     assert text.startswith("100 of 100 test rows (100.0%)")
 
 
@@ -248,7 +250,7 @@ def test_a_shift_that_no_column_shows_alone_is_found():
     random = np.random.default_rng(0)
     a, b = random.normal(size=(2, 1000))
     one, other = np.stack([a, a + b / 10], axis=1), np.stack([a, b], axis=1)
-    (text,) = shift(matrix_table(one, ("a", "b")), matrix_table(other, ("a", "b")))
+    ((_, _, text),) = shift(matrix_table(one, ("a", "b")), matrix_table(other, ("a", "b")))
     assert "differs from the training file" in text
 
 
@@ -276,7 +278,7 @@ def test_dates_with_a_random_split_are_named(file):
     ):
         settings, _ = compose(*file, "data.drop=[note]", *overrides)
         *_, report = split_dataset(settings.split, settings.data())
-        assert [text.startswith(words) for text in report.warnings] == ([True] if words else [])
+        assert [warning.text.startswith(words) for warning in report.warnings] == ([True] if words else [])
 
 
 @pytest.mark.slow
@@ -293,6 +295,8 @@ def test_warnings_are_shown_at_the_start_and_the_end_and_are_in_every_file(file,
     (folder,) = tmp_path.glob("runs/t/*")
     card = json.loads((folder / "data_card.json").read_text())
     assert card["warnings"] == summary["data_warnings"]
+    found = [("identifier", ["note"]), ("dates", ["sold"]), ("rare_texts", ["note"])]
+    assert [(finding["kind"], finding["columns"]) for finding in summary["data_findings"]] == found
     report = (folder / "report.html").read_text()
     assert len(summary["data_warnings"]) == len(expected)
     for fact, cure in expected.items():
