@@ -1,12 +1,12 @@
 """Ensembles: the mean of the predictions of several models.
 
-The mean is taken of probabilities and expected values, never of the outputs z. If the loss also predicts a standard
-deviation d, the deviation of the ensemble is that of the mixture of its models' distributions,
+The mean is taken of probabilities and of values in their own unit, never of the outputs z. If the loss also predicts a
+standard deviation d, the deviation of the ensemble is that of the mixture of its models' distributions,
 var = mean(d^2 + y^2) - mean(y)^2, so it grows where the models disagree.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -98,12 +98,13 @@ class Ensemble:
     Parameters
     ----------
     models : tuple of Model
-        They must read the same columns and predict the same targets with the same loss. The scaling of values may
-        differ.
+        They must read the same columns and predict the same targets with the same loss. The scaling of values, their
+        transform and their bounds may differ.
     counts : tuple of int, >= 1
         Weight of each model in the mean.
     decoder : ClassDecoder, LabelDecoder or ValueDecoder, optional
-        From the mean to columns, with the ensemble's own threshold or interval; default: that of the first model.
+        From the mean to columns, with the ensemble's own threshold or interval; default: that of the first model, with
+        bounds that include those of all models.
     calibration : Calibration, optional
         Applied to the outputs of the mean. Calibrations of the models are not applied.
 
@@ -133,10 +134,18 @@ class Ensemble:
         """The preprocessing of the first model; its columns are those of all models."""
         return self.models[0].preprocessing
 
-    @property
+    @cached_property
     def target_decoder(self) -> TargetDecoder:
         """The ensemble's decoder, or that of the first model, in whose scale values are predicted."""
-        return self.decoder or self.models[0].target_decoder
+        first = self.models[0].target_decoder
+        if self.decoder is not None or not isinstance(first, ValueDecoder):
+            return self.decoder or first
+        decoders = [model.target_decoder for model in self.models]
+        bounds = [decoder.bounds for decoder in decoders if isinstance(decoder, ValueDecoder)]
+        known = [bound for bound in bounds if bound is not None]
+        if len(known) < len(bounds):
+            return replace(first, bounds=None)
+        return replace(first, bounds=np.stack([np.min(known, axis=0)[0], np.max(known, axis=0)[1]]))
 
     @property
     def loss(self) -> Loss:
@@ -182,10 +191,13 @@ class Ensemble:
         """
         shares = np.array(self.counts) / sum(self.counts)
         mean = sum(
-            (share * moments(self.loss, self._rescaled(model, z)))
+            (share * moments(self.loss, self._in_one_unit(model, z)))
             for share, model, z in zip(shares.tolist(), self.models, outputs, strict=True)
         )
-        z = mixture_logits(self.loss, mean).astype(self.models[0].architecture.dtype)
+        z = mixture_logits(self.loss, mean)
+        if isinstance(self.target_decoder, ValueDecoder) and self.target_decoder.transform:
+            z = self.loss.to_logits(self.target_decoder.scaled(self.loss.predict(z)), None)
+        z = z.astype(self.models[0].architecture.dtype)
         return z if self.calibration is None else self.calibration(z)
 
     def predict(self, rows: RowsLike) -> Array:
@@ -197,14 +209,22 @@ class Ensemble:
         z = self.logits(read_table(self.preprocessing.columns, rows))
         return prediction_columns(self.target_decoder, self.loss, z)
 
-    def _rescaled(self, model: Model, z: Array) -> Array:
-        """The outputs that predict the model's values in the scale of the first model."""
-        if not (isinstance(model.target_decoder, ValueDecoder) and isinstance(self.target_decoder, ValueDecoder)):
+    def _in_one_unit(self, model: Model, z: Array) -> Array:
+        """The outputs that predict the model's values in the scale of the ensemble's decoder, or in their own unit.
+
+        Means are the same in both, but not in that of a transform.
+        """
+        source, target = model.target_decoder, self.target_decoder
+        if not (isinstance(source, ValueDecoder) and isinstance(target, ValueDecoder)):
             return z
-        source, target, z = model.target_decoder.scaling, self.target_decoder.scaling, z.astype(np.float64)
-        y = target(source.undo(self.loss.predict(z)))
-        deviation = self.loss.deviation(z) * source.scale / target.scale if self.loss.deviation else None
-        return self.loss.to_logits(y, deviation)
+        z = z.astype(np.float64)
+        y = source.predicted(self.loss.predict(z))
+        if target.transform:
+            return self.loss.to_logits(y, None)
+        deviation = (
+            self.loss.deviation(z) * source.scaling.scale / target.scaling.scale if self.loss.deviation else None
+        )
+        return self.loss.to_logits(target.scaling(y), deviation)
 
 
 def _equal(a: Any, b: Any) -> bool:

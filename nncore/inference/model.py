@@ -10,7 +10,8 @@ from nncore.calibration import Calibration
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine
 from nncore.inference.table import RowsLike, Table, read_table
-from nncore.kernels.backend import Array
+from nncore.inference.target_transforms import TargetTransform
+from nncore.kernels.backend import Array, as_array_like
 from nncore.losses import Loss
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
@@ -101,7 +102,8 @@ class ConformalInterval:
     Parameters
     ----------
     half_width : float64 array (T,), >= 0
-        For each target, in its own unit; if the loss predicts a standard deviation, in multiples of it.
+        For each target, in its own unit; if the loss predicts a standard deviation, in multiples of it; if targets are
+        transformed, in the unit of their transformed values (before the scaling).
     coverage : float, in (0, 1)
         Share of new rows whose value is expected within the interval.
 
@@ -130,18 +132,24 @@ class ValueDecoder:
     names : tuple of str (T,)
         Names of the values, one per target.
     scaling : Affine
-        From the values to the network's targets.
+        From the values, or their transformed values, to the network's targets.
     interval : ConformalInterval, optional
+    transform : Logarithm or YeoJohnson, optional
+        Applied to the values before they are scaled.
+    bounds : float64 array (2, T), optional
+        The smallest and the largest value that is predicted, such as those of the training rows.
 
     Raises
     ------
     ValueError
-        If the interval is not for as many targets.
+        If interval or bounds are not for as many targets.
     """
 
     names: tuple[str, ...]
     scaling: Affine
     interval: ConformalInterval | None = None
+    transform: TargetTransform | None = None
+    bounds: Array | None = None
 
     def __post_init__(self) -> None:
         if self.interval is not None and len(self.interval.half_width) != len(self.names):
@@ -149,22 +157,56 @@ class ValueDecoder:
                 f"interval must have one half-width for each of {len(self.names)} targets, but has "
                 f"{len(self.interval.half_width)}"
             )
+        if self.bounds is not None and self.bounds.shape != (2, len(self.names)):
+            raise ValueError(f"bounds must have the shape (2, {len(self.names)}), but has {self.bounds.shape}")
 
     def targets(self, y: Array) -> Array:
         """Return values (N, T) as scaled float32 targets."""
-        return np.ascontiguousarray(self.scaling(y), np.float32)
+        return np.ascontiguousarray(self.scaled(y), np.float32)
+
+    def scaled(self, y: Array) -> Array:
+        """Return values (..., T) as the network's targets, in float64; inverse of `undo`."""
+        return self.scaling(self.transformed(y))
+
+    def transformed(self, y: Array) -> Array:
+        """Return transformed values (..., T), before they are scaled."""
+        return self.transform(y) if self.transform else y
+
+    def undo(self, t: Array) -> Array:
+        """Return the values (..., T), in float64, for which the network's targets t stand, wherever these are."""
+        return self._values(self.scaling.undo(t))
+
+    def predicted(self, prediction: Array) -> Array:
+        """Return the values (..., T), in float64 and within the bounds, for the loss's prediction, wherever it is."""
+        return self._predicted(self._bounded(prediction))
 
     def blocks(self, prediction: Any, deviation: Any = None) -> dict[str, Any]:
         """Return the same as `columns`, by the name without "_<name>", each (N, T)."""
-        values = self.scaling.undo(prediction)
-        blocks = {"prediction": values}
+        u = self._bounded(prediction)
+        blocks = {"prediction": self._predicted(u)}
         half_width: Any = None if self.interval is None else self.interval.half_width
         if deviation is not None:
             blocks["deviation"] = deviation * self.scaling.scale
             half_width = None if half_width is None else blocks["deviation"] * half_width
         if half_width is not None:
-            blocks |= {"prediction_lower": values - half_width, "prediction_upper": values + half_width}
+            blocks |= {
+                "prediction_lower": self._values(u - half_width),
+                "prediction_upper": self._values(u + half_width),
+            }
         return blocks
+
+    def _bounded(self, prediction: Array) -> Array:
+        """The transformed values within the transformed bounds."""
+        u = self.scaling.undo(prediction)
+        return u if self.bounds is None else _limited(u, self.transformed(self.bounds))
+
+    def _predicted(self, u: Array) -> Array:
+        """The values for bounded transformed ones; the inverse of a transform may round beyond the bounds."""
+        values = self._values(u)
+        return values if self.bounds is None or self.transform is None else _limited(values, self.bounds)
+
+    def _values(self, u: Array) -> Array:
+        return self.transform.undo(u) if self.transform else u
 
     def columns(self, prediction: Array, deviation: Array | None = None) -> dict[str, Array]:
         """Return the values in their own unit, with their standard deviations and the interval if there are any.
@@ -193,6 +235,11 @@ class ValueDecoder:
 TargetDecoder = ClassDecoder | LabelDecoder | ValueDecoder
 
 
+def _limited(values: Array, bounds: Array) -> Array:
+    low, high = as_array_like(bounds, values)
+    return np.minimum(np.maximum(values, low), high)
+
+
 @dataclass(frozen=True)
 class Model:
     """A network with the preprocessing of its inputs and the meaning of its outputs.
@@ -215,7 +262,8 @@ class Model:
     Raises
     ------
     ValueError
-        If the parameters do not fit the architecture, or one step's outputs the inputs of the next.
+        If the parameters do not fit the architecture, or one step's outputs the inputs of the next, or the loss
+        predicts the deviation of transformed values.
     """
 
     preprocessing: Preprocessing
@@ -231,6 +279,8 @@ class Model:
         wanted = [*(transform.n_inputs for transform in self.transforms), self.architecture.inputs]
         if given != wanted:
             raise ValueError(f"the steps of a model must fit together, but have {given} outputs for {wanted} inputs")
+        if self.loss.deviation and isinstance(self.target_decoder, ValueDecoder) and self.target_decoder.transform:
+            raise ValueError("a loss that predicts a deviation must predict untransformed values, but has a transform")
 
     @property
     def loss(self) -> Loss:

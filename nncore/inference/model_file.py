@@ -27,18 +27,19 @@ from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.spelling import Spelling
 from nncore.inference.table import Column
+from nncore.inference.target_transforms import Logarithm, YeoJohnson
 from nncore.kernels.backend import Array
 from nncore.reduction.autoencoder import Autoencoder
 from nncore.reduction.pca import Pca
 from nncore.serialization.codec import DECODING_ERRORS, Encoder, by_name, decode
 from nncore.serialization.regular_file import open_regular
 
-FORMAT = 7
+FORMAT = 8
 ARCHIVE_ERRORS = (EOFError, RuntimeError, BadZipFile, SyntaxError, TokenError)  # of zipfile and of NumPy's headers
 CLASSES = (
     *(Ensemble, Model, Architecture, Layer, Component),
     *(Column, Spelling, Preprocessing, Affine, Quantiles, NormalQuantiles, SmoothClip, Pca, Autoencoder),
-    *(ClassDecoder, LabelDecoder, ValueDecoder, ConformalInterval, Calibration),
+    *(ClassDecoder, LabelDecoder, ValueDecoder, ConformalInterval, Logarithm, YeoJohnson, Calibration),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nncore.kernels.backend import Array
+from nncore.kernels.backend import Array, as_array_like
 
 SMALLEST_SHARE = 1e-7  # NormalQuantiles: beyond it and 1 minus it, all values are mapped to the same number
 LARGEST = 1e9  # SmoothClip: beyond it, the result is the limit to the last bit, and squares do not overflow
@@ -58,8 +58,8 @@ class Affine:
         return (x - self.centre) / self.scale
 
     def undo(self, y: Array) -> Array:
-        """Return x for scaled rows y (N, I), in float64."""
-        return y * self.scale + self.centre
+        """Return x for scaled rows y (..., I), in float64, wherever they are."""
+        return y * as_array_like(self.scale, y) + as_array_like(self.centre, y)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The rows that networks are trained and validated on, and the batches of an epoch."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from nncore.architecture import Architecture
-from nncore.kernels.backend import Array, as_array_like, gather_rows
+from nncore.kernels.backend import Array, gather_rows
 from nncore.kernels.workspace import Workspace
 
 ViewRun = tuple[slice, int]  # adjacent networks that learn from one view, and the index of that view
@@ -41,21 +41,18 @@ class Data(NamedTuple):
     validation: Rows
 
 
-class Unit(NamedTuple):
-    """The target's own unit: scale * t + centre is the value for which a network's target t stands.
+class Unit(Protocol):
+    """The target's own unit, in which metrics are computed: networks often learn scaled or transformed targets.
 
-    Parameters
-    ----------
-    centre, scale : float64 array (O,)
+    Both functions take arrays (K, N, O) of any number type and return float64 values, wherever these are. A
+    nncore.inference.model.ValueDecoder is one.
     """
 
-    centre: Array
-    scale: Array
+    def undo(self, t: Array) -> Array:
+        """Return the values for which a network's targets t stand."""
 
-    def __call__(self, t: Array) -> Array:
-        """Return the values (K, N, O), float64, for targets or predictions of any number type, wherever these are."""
-        values: Array = t * as_array_like(self.scale, t) + as_array_like(self.centre, t)
-        return values
+    def predicted(self, prediction: Array) -> Array:
+        """Return the values that are predicted, which may be bounded, for the loss's prediction."""
 
 
 def check_views(views: Sequence[Data], architecture: Architecture) -> list[Data]:

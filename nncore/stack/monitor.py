@@ -45,7 +45,8 @@ class EpochMonitor:
         self._groups = stack.groups()
         self._views = views
         self._metrics, self._units = metrics, units
-        self._targets = [self._in_unit(rows.t, view)[None] for view, rows in enumerate(views)]  # for metrics, (1, N, O)
+        targets = [units[view].undo(rows.t) if units else rows.t for view, rows in enumerate(views)]
+        self._targets = [values[None] for values in targets]  # for metrics, (1, N, O)
         self._workspace = Workspace()
         self._check_watched()
 
@@ -83,7 +84,7 @@ class EpochMonitor:
             z = self._outputs(weights, networks, rows)
             loss, y = value_and_prediction(self._architecture.functions.loss, z, rows.t[None])
             scores.setdefault("validation/loss", []).append(to_host(mean_of(loss, rows.weights)))
-            y = self._in_unit(y, view)
+            y = self._predicted(y, view)
             for name, metric in self._metrics.items():
                 score = metric.value(y, self._targets[view], rows.weights)
                 scores.setdefault(f"validation/{name}", []).append(to_host(score))
@@ -109,7 +110,7 @@ class EpochMonitor:
             rows = self._views[view]
             y = to_host(self._architecture.functions.loss.predict(self._outputs(weights, part, rows)))
             t, row_weights = to_host(self._targets[view]), None if rows.weights is None else to_host(rows.weights)
-            y = self._in_unit(y, view)
+            y = self._predicted(y, view)
             for name, metric in metrics.items():
                 scores[f"validation/{name}"].append(metric.value(y, t, row_weights))
         return {name: np.concatenate(parts) for name, parts in scores.items() if parts}
@@ -131,8 +132,9 @@ class EpochMonitor:
         chosen = weights[networks[0] : networks[-1] + 1] if is_adjacent else weights[networks]
         return predict(chosen, self._architecture, rows.x, self._workspace)
 
-    def _in_unit(self, t: Array, view: int) -> Array:
-        return self._units[view](t) if self._units else t
+    def _predicted(self, y: Array, view: int) -> Array:
+        """The loss's prediction in the unit of the metrics."""
+        return self._units[view].predicted(y) if self._units else y
 
     def observe(self, weights: Array, curves: Mapping[str, Array], epoch: int) -> list[str]:
         """Tell schedules and early stopping how the epoch went.

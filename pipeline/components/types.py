@@ -121,6 +121,8 @@ class Development:
     rows : RawRows
     folds : tuple of Fold
         One or more ways to divide the rows.
+    by_time : bool
+        Whether the rows to predict are later than the training rows.
     """
 
     task: Task
@@ -128,6 +130,7 @@ class Development:
     labels: Array | None
     rows: RawRows
     folds: tuple[Fold, ...]
+    by_time: bool = False
 
     def part(self, fold: int) -> tuple[RawRows, RawRows]:
         """The training rows and the validation rows of a fold."""
@@ -180,20 +183,31 @@ class PreparedView:
 
 
 class ViewShape(NamedTuple):
-    """The sizes of a view, which planning needs, and the names of raw columns that became constant."""
+    """The sizes of a view, which planning needs, and what a person should know of it.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs, n_train, n_validation : int
+    constant_columns : tuple of str, default ()
+        Names of raw columns that became constant.
+    bounded : bool, default False
+        Whether predictions are limited to the range of the training targets.
+    """
 
     n_inputs: int
     n_outputs: int
     n_train: int
     n_validation: int
     constant_columns: tuple[str, ...] = ()
+    bounded: bool = False
 
 
 def view_shape(view: PreparedView) -> ViewShape:
     """The sizes of a view."""
     train, validation = view.data
     sizes = (train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
-    return ViewShape(*sizes, view.preprocessing.constant_columns)
+    bounded = isinstance(view.target_decoder, ValueDecoder) and view.target_decoder.bounds is not None
+    return ViewShape(*sizes, view.preprocessing.constant_columns, bounded)
 
 
 class PreparedFold(NamedTuple):

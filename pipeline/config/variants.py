@@ -14,6 +14,7 @@ from nncore.regularizers.base import EarlyStopping
 from nncore.stack.state import Network, check_networks
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
+from pipeline.components.scores import LOSS
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import build_setting
 from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
@@ -70,10 +71,21 @@ class Variant(NamedTuple):
         """Raise ValueError if the settings are not compatible with the task."""
         self.prepare.check(task)
         for loss in self.losses(task):
-            if loss.build().targets == "count" and self.prepare.scale_targets:
+            built = loss.build()
+            if built.targets == "count" and self.prepare.scale_targets:
                 raise ValueError(
                     f"prepare.scale_targets must be false for {loss.short_name}, as it takes counts, but is true"
                 )
+            if self.target_unit[0] != "none" and (built.targets == "count" or built.deviation):
+                what = "takes counts" if built.targets == "count" else "predicts a deviation in the target's own unit"
+                raise ValueError(
+                    f"prepare.target must be none for {loss.short_name}, which {what}, but is {self.target_unit[0]}"
+                )
+
+    @property
+    def target_unit(self) -> tuple[str, bool]:
+        """What the unit of a regression's loss depends on: the targets' transform, and whether they are scaled."""
+        return getattr(self.prepare, "target", "none"), self.prepare.scale_targets
 
 
 class Variants:
@@ -90,6 +102,7 @@ class Variants:
         self._parts: dict[str, Any] = {}
         self._architectures: dict[object, Architecture] = {}
         self._watched: set[str] = set()  # metrics
+        self._target_units: set[tuple[str, bool]] = set()
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -126,7 +139,13 @@ class Variants:
         select = self._settings.select
         try:
             metrics = training_metrics(task, select.metric, n_targets, sorted(self._watched))
-            select.objectives(metrics.ranking)
+            objectives = select.objectives(metrics.ranking)
+            if task == "regression" and LOSS in objectives and len(self._target_units) > 1:
+                raise ValueError(
+                    "select.metric and select.tradeoffs must not be the loss if prepare.target or "
+                    "prepare.scale_targets differs between trials, as each loss is in the unit of its own targets; "
+                    "choose select.metric=r2"
+                )
             if metrics.selected and not metrics.selected.name.startswith("nncore."):
                 check_computed(metrics.selected, task, n_outputs)
         except ValueError as error:
@@ -165,6 +184,7 @@ class Variants:
         optimizers: dict[object, Component] = {}
         for trial in (*self._settings.space.covering_trials(), *(request.trial for request in requests)):
             variant = self.of(trial)
+            self._target_units.add(variant.target_unit)
             network = variant.build_network(trial, trial.key, 0)
             distinct.setdefault((*map(id, variant), *network.kinds), (variant, network))
             optimizers.setdefault(network.kinds[0], network.optimizer)

@@ -74,7 +74,8 @@ def _adjustment_lines(summary: dict[str, Any]) -> dict[str, str]:
         by_target = widths.items() if isinstance(widths, dict) else [("", widths)]
         texts = [f"{target} \u00b1 {width:.4g}".strip() for target, width in by_target]
         about = "" if intervals["exact"] else "about "
-        typical = " in the median" if intervals["relative_to_deviation"] else ""
+        is_typical = intervals["relative_to_deviation"] or intervals.get("transformed")
+        typical = " in the median" if is_typical else ""
         lines["intervals"] = f"{about}{100 * intervals['coverage']:.4g} % of new values: {', '.join(texts)}{typical}"
     return lines
 

@@ -248,6 +248,9 @@ class DataPipeline:
             f"{n_preparations} preparations" if n_preparations > 1 else "",
             f"{n_reductions} reductions" if n_reductions > 1 else "",
             f"{' to '.join(map(str, dict.fromkeys([widths[0], widths[-1]])))} after reduction",
+            "predictions limited to the training targets' range (else prepare.bound_predictions=false)"
+            if any(shape.bounded for shape in shapes)
+            else "",
             f"{self.n_cached} stage results from the cache" if self.n_cached else "",
         ]
         return ", ".join(filter(None, parts))

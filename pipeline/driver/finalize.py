@@ -243,11 +243,11 @@ class Finalizer:
         """The networks of the best trials on the first fold whose predictions can be averaged with the champion's."""
         variants, suggested = self._context.variants, self._engine.records.suggested
         champion = variants.of(suggested[ranking.champion.key])
-        candidates = []
+        loss, candidates = champion.network.loss.regression.build(), []
         for trial in ranking.trials:
             variant = variants.of(suggested[trial.key])
-            same_loss = variant.network.loss == champion.network.loss
-            if same_loss and variant.prepare.scale_targets == champion.prepare.scale_targets:
+            same_unit = variant.target_unit == champion.target_unit
+            if variant.network.loss == champion.network.loss and (same_unit or not loss.deviation):
                 candidates += [network for network in trial.networks if network.replicate.fold == 0]
         return candidates[:MAX_CANDIDATES]
 

@@ -339,7 +339,8 @@ def residuals(contents: RunContents) -> Section | None:
         return None
     section = Section("Predictions" if test["has_values"] else "Predicted probabilities")
     intervals = contents.summary.get("intervals") or {}
-    half = None if intervals.get("relative_to_deviation") else intervals.get("half_width")
+    varies = intervals.get("relative_to_deviation") or intervals.get("transformed")
+    half = None if varies else intervals.get("half_width")
     for place, (name, target) in enumerate(test["targets"].items()):
         width = half.get(name) if isinstance(half, dict) else half
         section.parts.append(Pictures(_residuals(place, name, target, test["has_values"], width)))

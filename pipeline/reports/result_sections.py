@@ -156,7 +156,8 @@ def _conformal(intervals: dict[str, Any]) -> str:
         return f"Predictions have no intervals: {reasons or 'there are too few validation rows'}."
     halves = half if isinstance(half, dict) else {"": half}
     widths = [number(value, decimals([value])) + (f" for {name}" if name else "") for name, value in halves.items()]
-    median = " in the median" if intervals.get("relative_to_deviation") else ""
+    is_typical = intervals.get("relative_to_deviation") or intervals.get("transformed")
+    median = " in the median" if is_typical else ""
     about = "" if intervals.get("exact", True) else f" (approximately{f': {reasons}' if reasons else ''})"
     return (
         f"Predictions come with intervals that contain {100 * intervals['coverage']:.4g} % of new values{about}: plus "

@@ -71,7 +71,7 @@ def validation_predictions(
     weights = np.concatenate([selector.weights(stack) for selector in selectors])
     loss, y = value_and_prediction(architecture.functions.loss, predict(weights, architecture, rows.x), rows.t[None])
     decoder = view.target_decoder
-    return Predictions(decoder.scaling.undo(y) if isinstance(decoder, ValueDecoder) else y, loss)
+    return Predictions(decoder.predicted(y) if isinstance(decoder, ValueDecoder) else y, loss)
 
 
 def collect_answers(

@@ -26,14 +26,16 @@ from nncore.components import Component
 from nncore.conformal import conformal_half_width
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, ConformalInterval, Model, TargetDecoder, ValueDecoder
+from nncore.inference.target_transforms import TargetTransform
 from nncore.kernels.backend import Array
-from nncore.losses import Loss, mixture_logits
+from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.stack.passes import predict
 from nncore.thresholds import choose_threshold, depends_on_threshold
 from pipeline.components.types import Development, PreparedView
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.slices.task import NetworkSelector, load_stack
+from pipeline.stages.ensemble import mean_logits
 
 N_BINS = 15
 N_BINS_SHOWN = 10  # in a picture
@@ -48,10 +50,13 @@ class HeldOut(NamedTuple):
         Of classes the logits, otherwise the values in the targets' units.
     deviation : float64 array (n, N, T) or None
         In the same unit, if the loss predicts one.
+    transform : Logarithm, YeoJohnson or None
+        Of the targets that the networks learned.
     """
 
     y: Array
     deviation: Array | None
+    transform: TargetTransform | None = None
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,13 @@ def held_out_by_mixture(
     """Predict the validation rows of a fold with an ensemble; see `pipeline.stages.ensemble.select_networks`."""
     loss = architecture.functions.loss
     mean = np.average(np.concatenate(predictions)[positions], axis=0, weights=counts)[None]
-    return _held_out(view.target_decoder, loss, mixture_logits(loss, mean))
+    return _held_out(view.target_decoder, loss, mean_logits(view.target_decoder, loss, mean))
 
 
 def _held_out(decoder: TargetDecoder, loss: Loss, z: Array) -> HeldOut:
     if isinstance(decoder, ValueDecoder):
         deviation = loss.deviation(z) * decoder.scaling.scale if loss.deviation else None
-        return HeldOut(decoder.scaling.undo(loss.predict(z)), deviation)
+        return HeldOut(decoder.predicted(loss.predict(z)), deviation, decoder.transform)
     with np.errstate(all="ignore"):
         p = np.exp(-log_losses(z[0], np.eye(z.shape[2])[np.zeros(z.shape[1], int)]))
     if isinstance(decoder, ClassDecoder) and not np.allclose(loss.predict(z)[0, :, 0], p, atol=1e-6):
@@ -132,7 +137,9 @@ def fit_adjustment(
     if development.task == "regression":
         deviations = [part.deviation[0] for part in parts if part.deviation is not None]
         deviation = np.concatenate(deviations)[first] if deviations else None
-        return _fit_interval(development.targets, select, approximations, (y, raw.y[rows], deviation, weights))
+        transform = parts[folds.index(min(folds))].transform  # that of the model
+        known = (y, raw.y[rows], deviation, weights)
+        return _fit_interval(development.targets, select, approximations, known, transform)
     if development.labels is None or not np.isfinite(y).all():
         return Adjustment(None, 0.5, None, _nothing(), None)
     fold_of_row = np.repeat(folds, [part.y.shape[1] for part in parts])[first]
@@ -215,24 +222,33 @@ def _fit_interval(
     select: SelectionSettings,
     approximations: list[str],
     rows: tuple[Array, Array, Array | None, Array | None],
+    transform: TargetTransform | None,
 ) -> Adjustment:
-    """Conformal intervals for values; rows are y, t, the predicted deviation and the weights of the rows."""
+    """Conformal intervals for values; rows are y, t, the predicted deviation and the weights of the rows.
+
+    Errors of transformed values give intervals whose ends are at the same distance from the prediction only there.
+    """
     y, t, deviation, weights = rows
     summary = _nothing()
     if select.coverage is None:
         return Adjustment(None, 0.5, None, summary, None)
-    errors = np.abs(t - y) if deviation is None else np.abs(t - y) / deviation  # (N, T)
+    errors = np.abs(t - y) if transform is None else np.abs(transform(t) - transform(y))  # (N, T)
+    errors = errors if deviation is None else errors / deviation
     half_width = conformal_half_width(errors, select.coverage, weights)
     clash = {f"{end}_{name}" for end in ("lower", "upper") for name in targets} & set(targets)
     too_few = not np.isfinite(half_width).all()
     is_known = not (too_few or (clash and len(targets) > 1))
     typical = half_width if deviation is None else half_width * np.median(deviation, axis=0)
+    if transform is not None and is_known:
+        ends = [transform.undo(transform(y) + side * half_width) for side in (-1, 1)]
+        typical = np.median(ends[1] - ends[0], axis=0) / 2
     summary["intervals"] = {
         "coverage": select.coverage,
         "half_width": None,
         "n_rows": len(errors),
         "exact": is_known and not approximations,
         "relative_to_deviation": deviation is not None,
+        "transformed": transform is not None,
         "notes": approximations,
     }
     if not is_known:

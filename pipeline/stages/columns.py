@@ -209,7 +209,7 @@ class ColumnScorer:
             z = model.logits_from_inputs(inputs)
             parts.append(z if model.calibration is None else model.calibration(z))
         y = model.loss.predict(np.concatenate(parts)[None])[0]
-        y = model.target_decoder.scaling.undo(y) if isinstance(model.target_decoder, ValueDecoder) else y
+        y = model.target_decoder.predicted(y) if isinstance(model.target_decoder, ValueDecoder) else y
         return y.reshape(*x.shape[:2], -1)
 
 

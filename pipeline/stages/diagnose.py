@@ -75,7 +75,7 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
 def _values(model: Model, test: RawRows) -> Diagnosis:
     """By target, predicted and true values of some test rows, in its unit; of labels probabilities and 0 or 1."""
     y = model.loss.predict(model.logits(test.x)[None])[0]
-    y = model.target_decoder.scaling.undo(y) if isinstance(model.target_decoder, ValueDecoder) else y
+    y = model.target_decoder.predicted(y) if isinstance(model.target_decoder, ValueDecoder) else y
     assert not isinstance(model.target_decoder, ClassDecoder)
     rows = _sample(len(y))
     return {

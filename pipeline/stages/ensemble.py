@@ -6,9 +6,9 @@ import numpy as np
 
 from nncore.architecture import Architecture
 from nncore.inference.ensemble import Ensemble, greedy_selection
-from nncore.inference.model import Model
+from nncore.inference.model import Model, TargetDecoder, ValueDecoder
 from nncore.kernels.backend import Array
-from nncore.losses import mixture_loss, moments
+from nncore.losses import Loss, mixture_logits, moments
 from nncore.stack.passes import predict
 from pipeline.components.types import PreparedView
 from pipeline.engine.slices.task import NetworkSelector, load_stack
@@ -17,15 +17,30 @@ from pipeline.engine.slices.task import NetworkSelector, load_stack
 def validation_moments(
     view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any
 ) -> Array:
-    """Predict the validation rows with n networks of a stack; see nncore.losses.moments.
+    """Predict the validation rows with n networks of a stack.
 
     Returns
     -------
     array, shape (n, N, .)
+        What can be averaged: values in their own unit; see nncore.losses.moments for probabilities, and for values with
+        deviations, which are in the view's scale.
     """
-    stack = load_stack(stack)
+    stack, loss, decoder = load_stack(stack), architecture.functions.loss, view.target_decoder
     weights = np.concatenate([selector.weights(stack) for selector in selectors])
-    return moments(architecture.functions.loss, predict(weights, architecture, view.data.validation.x))
+    z = predict(weights, architecture, view.data.validation.x).astype(np.float64)
+    if isinstance(decoder, ValueDecoder):
+        y = decoder.predicted(loss.predict(z))
+        if not loss.deviation:
+            return y
+        z = loss.to_logits(decoder.scaling(y), loss.deviation(z))
+    return moments(loss, z)
+
+
+def mean_logits(decoder: TargetDecoder, loss: Loss, mean: Array) -> Array:
+    """Return the outputs (K, N, outputs) in the decoder's scale that predict a mean of `validation_moments`."""
+    if isinstance(decoder, ValueDecoder) and not loss.deviation:
+        return loss.to_logits(decoder.scaled(mean), None)
+    return mixture_logits(loss, mean)
 
 
 def select_networks(
@@ -50,12 +65,26 @@ def select_networks(
         How often each network is selected.
     loss : float
         Validation loss of the mean prediction.
+
+    Notes
+    -----
+    Networks are selected by the loss; if targets are transformed, by that of the values in their own unit, divided by
+    their standard deviation.
     """
-    rows, value = view.data.validation, mixture_loss(architecture.functions.loss)
-    y = np.concatenate(predictions)[positions]
-    counts = greedy_selection(y, rows.t, rows.weights, value, size)
+    rows, function, decoder = view.data.validation, architecture.functions.loss, view.target_decoder
+    y, t = np.concatenate(predictions)[positions], rows.t.astype(np.float64)
+
+    def value(mean: Array, t: Array) -> Array:
+        return function.value(mean_logits(decoder, function, mean), t)
+
+    if isinstance(decoder, ValueDecoder) and decoder.transform:
+        values = decoder.undo(t)
+        scale = values.std(axis=0)
+        counts = greedy_selection(y / scale, values / scale, rows.weights, function.value, size)
+    else:
+        counts = greedy_selection(y, t, rows.weights, value, size)
     mean = np.average(y, axis=0, weights=counts)[None]
-    loss = np.average(value(mean, rows.t.astype(np.float64)[None])[0], weights=rows.weights)
+    loss = np.average(value(mean, t[None])[0], weights=rows.weights)
     return [int(count) for count in counts], float(loss)
 
 

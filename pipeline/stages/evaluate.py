@@ -64,5 +64,5 @@ def compared(model: Model | Ensemble, logits: Array, test: RawRows) -> tuple[Arr
     """Return predictions and truth (N, O) as metrics compare them, and above which probability a class is predicted."""
     decoder, y = model.target_decoder, model.loss.predict(logits[None])[0]
     if isinstance(decoder, ValueDecoder):
-        return decoder.scaling.undo(y), test.y, 0.5
+        return decoder.predicted(y), test.y, 0.5
     return y, decoder.targets(test.y), decoder.threshold if isinstance(decoder, ClassDecoder) else 0.5

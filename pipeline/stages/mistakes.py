@@ -146,9 +146,12 @@ def _labels(decoder: LabelDecoder, y: Array, true: Array) -> Answered:
 
 
 def _values(decoder: ValueDecoder, y: Array, true: Array) -> Answered:
-    predicted, n_targets = decoder.scaling.undo(y), len(decoder.names)
+    predicted, n_targets = decoder.predicted(y), len(decoder.names)
     errors = predicted - true  # (N, T)
-    loss = np.abs(errors[:, 0]) if n_targets == 1 else np.abs(errors / decoder.scaling.scale).mean(axis=1)
+    scale = (
+        decoder.scaling.scale if decoder.transform is None else np.where(np.ptp(true, axis=0) > 0, true.std(axis=0), 1)
+    )
+    loss = np.abs(errors[:, 0]) if n_targets == 1 else np.abs(errors / scale).mean(axis=1)
 
     def shown_values(values: Array) -> Any:
         pairs = zip(decoder.names, values.tolist(), strict=True)

@@ -15,6 +15,7 @@ from nncore.inference.model import ClassDecoder, LabelDecoder, ValueDecoder
 from nncore.inference.preprocessing import Preprocessing, features
 from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, Scaling, SmoothClip, join
 from nncore.inference.table import MISSING, Column, Table
+from nncore.inference.target_transforms import Logarithm, TargetTransform, YeoJohnson
 from nncore.kernels.backend import Array
 from nncore.random_streams import generator
 from nncore.stack.data import Data, Rows
@@ -48,8 +49,14 @@ class Prepare:
         Categories in fewer rows share one column, together with categories that training has not seen.
     max_categories : int, > 0
         The most columns for one categorical column, the shared one included.
+    target : {"none", "log", "yeo_johnson"}
+        What networks learn in a regression: the targets; their natural logarithms, if all targets are above 0; or a
+        power transform of targets of any sign, fitted to the training rows, that makes them more symmetric. Predictions
+        and scores are in the target's own unit.
     scale_targets : bool
-        Scale the targets of a regression to mean 0 and standard deviation 1.
+        Scale the (transformed) targets of a regression to mean 0 and standard deviation 1.
+    bound_predictions : bool or "auto"
+        Limit a regression's predictions to the range of the training rows' targets; auto: unless the split is by time.
     class_weights : {"none", "balanced"}
         none: all rows have equal weight; balanced: all classes have.
     """
@@ -59,13 +66,19 @@ class Prepare:
     scaling: ScalingName
     min_frequency: PositiveInt
     max_categories: PositiveInt
+    target: Literal["none", "log", "yeo_johnson"]
     scale_targets: bool
+    bound_predictions: bool | Literal["auto"]
     class_weights: Literal["none", "balanced"]
 
     def check(self, task: Task) -> None:
         """Raise ValueError if these settings do not fit the task."""
         if self.class_weights != "none" and task != "classification":
             raise ValueError(f"prepare.class_weights must be none for {task}, but is {self.class_weights}")
+        if task != "regression" and self.target != "none":
+            raise ValueError(f"prepare.target must be none for {task}, but is {self.target}")
+        if task != "regression" and self.bound_predictions is True:
+            raise ValueError(f"prepare.bound_predictions must be auto or false for {task}, but is true")
 
     def __call__(self, development: Development, fold: int) -> PreparedView:
         """Fit on the fold's training rows, apply to its training and validation rows."""
@@ -154,7 +167,28 @@ class Prepare:
             return ClassDecoder(development.labels, development.targets)
         if development.task == "multilabel":
             return LabelDecoder(development.targets)
-        return ValueDecoder(development.targets, standard(y) if self.scale_targets else unscaled(y))
+        transform = self._target_transform(development, y)
+        transformed = transform(y) if transform else y
+        scaling = standard(transformed) if self.scale_targets else unscaled(y)
+        is_bounded = self.bound_predictions is True or (self.bound_predictions == "auto" and not development.by_time)
+        bounds = np.stack([y.min(axis=0), y.max(axis=0)]) if is_bounded else None
+        return ValueDecoder(development.targets, scaling, None, transform, bounds)
+
+    def _target_transform(self, development: Development, y: Array) -> TargetTransform | None:
+        """The transform of targets, fitted to those of the training rows y (N, T)."""
+        if self.target == "none":
+            return None
+        if self.target == "yeo_johnson":
+            return yeo_johnson(y)
+        refused = np.asarray((development.rows.y <= 0).any(axis=1))  # a validation row, too, must have a logarithm
+        if refused.any():
+            smallest = development.rows.y.min(axis=0)
+            raise SettingError(
+                f"prepare.target=log: every target must be above 0, but {refused.sum()} of {len(refused)} development "
+                f"rows have one that is not, such as {smallest.min():g} ({development.targets[smallest.argmin()]!r}); "
+                "choose prepare.target=yeo_johnson or prepare.target=none"
+            )
+        return Logarithm()
 
     def _weights(self, y: Array, weights: Array | None) -> Array | None:
         """Weights of the training rows: their own times those of their classes."""
@@ -226,6 +260,21 @@ def normal_quantiles(x: Array) -> NormalQuantiles:
     n_quantiles = min(max(MIN_QUANTILES, min(len(x) // ROWS_PER_QUANTILE, MAX_QUANTILES)), len(x))
     ranks = QuantileTransformer(n_quantiles=n_quantiles, subsample=None).fit(x + NOISE * x.std(axis=0) * noise)
     return NormalQuantiles(np.asarray(ranks.references_), np.asarray(ranks.quantiles_))
+
+
+def yeo_johnson(y: Array) -> YeoJohnson:
+    """Fit the power transform to values (N, T), each first scaled by its median and interquartile range.
+
+    Notes
+    -----
+    The power with the largest likelihood, from 0 to 2, so that the transform is at most logarithmic in each tail.
+    """
+    from sklearn.preprocessing import PowerTransformer
+
+    clip = robust_clip(np.percentile(y, (25, 50, 75), axis=0), y.min(axis=0), y.max(axis=0))
+    scaling = Affine(clip.centre, 1 / np.where(clip.factor > 0, clip.factor, 1))
+    fitted = PowerTransformer(method="yeo-johnson", standardize=False).fit(scaling(y))
+    return YeoJohnson(scaling, np.clip(np.asarray(fitted.lambdas_), 0, 2))
 
 
 def standard(x: Array) -> Affine:

@@ -83,7 +83,7 @@ class Split:
             raise SettingError(f"{self._setting} does not fit the data: {error}") from None
         taken = dataset.rows.take(rows)
         labels = np.unique(taken.y) if dataset.task == "classification" else None
-        development = Development(dataset.task, dataset.targets, labels, taken, tuple(folds))
+        development = Development(dataset.task, dataset.targets, labels, taken, tuple(folds), self._by_time)
         self._check_parts(replace(development, rows=taken.bare()), test, is_official=dataset.test is not None)
         return development, test
 
@@ -95,6 +95,11 @@ class Split:
     def _n_divisions(self) -> int:
         """How often the development rows are divided into folds."""
         return 1
+
+    @property
+    def _by_time(self) -> bool:
+        """Whether the rows to predict are later than the training rows."""
+        return False
 
     def _folds(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
         """For each fold of a division the positions within `rows` for training and for validation."""
@@ -265,6 +270,10 @@ class TimeSplit(Split):
     The order is that of data.time, or of the rows in the source. Rows with equal times stay together. With several
     folds, each validates on the next part and trains on everything before it (forward chaining).
     """
+
+    @property
+    def _by_time(self) -> bool:
+        return True
 
     def _hold_out(self, dataset: Dataset, rows: Array, share: float, seed: int) -> tuple[Array, Array]:
         times = _times(dataset)[rows]

@@ -138,16 +138,18 @@ def assert_nothing_fitted_sees_validation_rows(development, prepare, reduction):
             np.testing.assert_array_equal(before(probe), after(probe))
             probe = before(probe)
         if development.task == "regression":
-            assert_same_scaling(views[0].target_decoder.scaling, views[1].target_decoder.scaling)
+            assert_same_target_decoder(*(view.target_decoder for view in views))
 
 
 def preprocessing_steps(view):
     return view.preprocessing, *view.transforms
 
 
-def assert_same_scaling(first, second):
-    np.testing.assert_array_equal(first.centre, second.centre)
-    np.testing.assert_array_equal(first.scale, second.scale)
+def assert_same_target_decoder(first, second):
+    probe = np.linspace(1, 500, 50)[:, None]
+    np.testing.assert_array_equal(first.scaled(probe), second.scaled(probe))
+    np.testing.assert_array_equal(first.predicted(probe), second.predicted(probe))
+    assert (first.bounds is None) == (second.bounds is None)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "min_max", "robust", "robust_clip", "quantile", "quantile_normal"])
@@ -166,8 +168,20 @@ def test_law_3_preparing_mixed_columns_is_not_fitted_to_validation_rows(scaling,
     development, _ = Stratified(test=0.2, validation=0.2, seed=0, folds=3, repeats=1)(
         Dataset("regression", ("y",), rows)
     )
-    prepare = Prepare(imputation, True, scaling, 10, 100, True, "none")
+    prepare = Prepare(imputation, True, scaling, 10, 100, "none", True, "auto", "none")
     assert_nothing_fitted_sees_validation_rows(development, prepare, PcaReduction("auto"))
+
+
+@pytest.mark.parametrize("target", ["log", "yeo_johnson"])
+def test_law_3_transforms_and_bounds_of_the_target_are_fitted_to_the_training_rows_of_each_fold(target):
+    settings, _ = compose("data=diabetes", f"prepare.target={target}", "split.folds=3")
+    development, _ = settings.split(settings.data())
+    assert_nothing_fitted_sees_validation_rows(development, settings.prepare, Identity())
+    for fold, (training, _) in enumerate(development.folds):
+        decoder, y = settings.prepare(development, fold).target_decoder, development.rows.y[training]
+        np.testing.assert_array_equal(decoder.bounds, [y.min(axis=0), y.max(axis=0)])
+        scaled = decoder.scaled(y)
+        np.testing.assert_allclose([scaled.mean(), scaled.std()], [0, 1], atol=1e-12)
 
 
 def test_law_3_the_split_puts_every_row_into_exactly_one_part(tmp_path):

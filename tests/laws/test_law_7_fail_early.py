@@ -153,6 +153,22 @@ WRONG = {
         ["data=diabetes", "loss@network.loss.regression=poisson"],
         ["prepare.scale_targets must be false for poisson", "true"],
     ),
+    "logarithms for deviations": (
+        ["data=diabetes", "loss@network.loss.regression=gaussian", "+space.prepare.target=[none,log]"],
+        ["prepare.target must be none for gaussian, which predicts a deviation in the target's own unit", "is log"],
+    ),
+    "powers for counts": (
+        [
+            *["data=diabetes", "loss@network.loss.regression=poisson"],
+            *["prepare.scale_targets=false", "prepare.target=yeo_johnson"],
+        ],
+        ["prepare.target must be none for poisson, which takes counts, but is yeo_johnson"],
+    ),
+    "transformed classes": (["prepare.target=log"], ["prepare.target must be none for classification, but is log"]),
+    "bounded classes": (
+        ["prepare.bound_predictions=true"],
+        ["prepare.bound_predictions must be auto or false for classification, but is true"],
+    ),
     "a function that returns no component": (
         ["+space.optimizer.x={_target_: nncore.components.resolve, name: nncore.components.resolve}"],
         ["space.optimizer.x", "nncore.components.resolve is neither a function that returns a component nor"],

@@ -24,9 +24,11 @@ from samples import (
 )
 
 from nncore.components import Component, component_names
+from nncore.inference.model import ValueDecoder
+from nncore.inference.scaling import Affine
+from nncore.inference.target_transforms import YeoJohnson
 from nncore.kernels.backend import array_module, to_gpu, to_host
 from nncore.stack import checkpoint as stack_file
-from nncore.stack.data import Unit
 from nncore.stack.device import to_device, views_to_device
 from nncore.stack.regroup import collect, freeze
 from nncore.stack.state import start
@@ -110,7 +112,10 @@ def test_cheap_metrics_are_computed_on_a_device_and_the_others_on_the_host(targe
     for loss, kind in ((SIGMOID, "labels"), (SOFTMAX if targets > 1 else SIGMOID, "classes"), (SQUARED, "values")):
         architecture = make_architecture((5, 7, targets), loss=loss)
         data = make_data(architecture, weighted=weighted)
-        unit = Unit(np.arange(targets) + 5.0, np.arange(targets) + 2.0)
+        scaling = Affine(np.arange(targets) + 5.0, np.arange(targets) + 2.0)
+        powers = YeoJohnson(Affine(np.zeros(targets), np.ones(targets)), np.linspace(0, 1, targets))
+        bounds = np.array([[1.0], [9]]) + np.zeros(targets)
+        unit = ValueDecoder(tuple("uvw"[:targets]), scaling, None, powers, bounds)
         fitting = {name: metric for name, metric in built.items() if kind in metric.targets}
         cheap = {name: metric for name, metric in fitting.items() if metric.every_epoch}
         rules = {"final_metrics": {name: metric for name, metric in fitting.items() if name not in cheap}}

@@ -1,5 +1,6 @@
 """Ensembles: the selection of models, and their combined predictions."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -18,6 +19,7 @@ from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecod
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine
 from nncore.inference.table import matrix_table
+from nncore.inference.target_transforms import Logarithm, YeoJohnson
 from nncore.losses import mixture_logits, mixture_loss, moments
 from nncore.reduction.pca import Pca
 
@@ -225,6 +227,29 @@ def test_a_loaded_ensemble_gives_the_same_bits(ensemble, tmp_path):
     assert again.counts == ensemble.counts
     for name, column in ensemble.predict_columns(X).items():
         np.testing.assert_array_equal(again.predict_columns(X)[name], column, strict=True)
+
+
+def test_models_with_different_transforms_and_bounds_are_averaged_in_the_unit_of_the_values():
+    first, second, third = make_models(SQUARED, values("u"), 1)
+    scaling = Affine(np.array([1.0]), np.array([0.5]))
+    powers = YeoJohnson(Affine(np.array([4.0]), np.array([3.0])), np.array([0.3]))
+    decoders = [
+        ValueDecoder(("u",), scaling, None, Logarithm(), np.array([[2.0], [4]])),
+        ValueDecoder(("u",), scaling, None, powers, np.array([[3.0], [6]])),
+        ValueDecoder(("u",), scaling, None, None, np.array([[1.0], [1.5]])),
+    ]
+    models = [
+        replace(model, target_decoder=decoder) for model, decoder in zip((first, second, third), decoders, strict=True)
+    ]
+    alone = [model.predict(X) for model in models]
+    assert all(np.ptp(predictions) > 0 for predictions in alone)
+    for order in itertools.permutations(range(3)):
+        together = Ensemble(tuple(models[index] for index in order), (1, 2, 4))
+        expected = np.average([alone[index] for index in order], axis=0, weights=(1, 2, 4))
+        np.testing.assert_allclose(together.predict(X), expected, rtol=1e-6)
+        np.testing.assert_array_equal(together.target_decoder.bounds, [[1], [6]])
+    unbounded = replace(models[1], target_decoder=replace(decoders[1], bounds=None))
+    assert Ensemble((models[0], unbounded), (1, 1)).target_decoder.bounds is None
 
 
 def test_an_ensemble_of_one_model_predicts_as_that_model():

@@ -24,6 +24,7 @@ from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.table import Column, matrix_table, read_table
+from nncore.inference.target_transforms import Logarithm, YeoJohnson
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.reduction.pca import fit_pca
 from nncore.stack.state import start
@@ -82,6 +83,7 @@ MODELS = {
     ),
     "values": model(coder(), ValueDecoder(("t",), Affine(np.array([100.0]), np.array([7.0]))), 1, SQUARED),
     "two values": model(None, ValueDecoder(("u", "v"), Affine(np.array([100.0, 0]), np.array([7.0, 1]))), 2, GAUSSIAN),
+    "two untransformed values": model(None, ValueDecoder(("u", "v"), Affine(np.zeros(2), np.ones(2))), 2, SQUARED),
     "labels, mixed columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, MIXED),
     "classes, mixed columns": model(None, ClassDecoder(np.array(["no", "yes"])), 1, SIGMOID, MIXED),
     "labels, clipped columns": model(None, LabelDecoder(("red", "blue")), 2, SIGMOID, CLIPPED),
@@ -100,6 +102,21 @@ MODELS |= {
     "value with an interval": replace(
         MODELS["values"],
         target_decoder=replace(MODELS["values"].target_decoder, interval=ConformalInterval(np.array([30.0]), 0.9)),
+    ),
+    "a logarithm with bounds and an interval": replace(
+        MODELS["values"],
+        target_decoder=ValueDecoder(
+            ("t",), SCALING, ConformalInterval(np.array([0.4]), 0.9), Logarithm(), np.array([[1.0], [1e40]])
+        ),
+    ),
+    "powers of two values": replace(
+        MODELS["two untransformed values"],
+        target_decoder=ValueDecoder(
+            ("u", "v"),
+            Affine(np.array([1.0, 0]), np.array([7.0, 1])),
+            HALF_WIDTHS,
+            YeoJohnson(Affine(np.array([1.0, -3]), np.array([2.0, 9])), np.array([0, 1.7])),
+        ),
     ),
     "values with intervals": replace(
         MODELS["two values"], target_decoder=replace(MODELS["two values"].target_decoder, interval=HALF_WIDTHS)
@@ -271,7 +288,7 @@ def edit(folder, change, sign=True):
         (lambda folder: (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:99]), "truncated"),
         (
             lambda folder: edit(folder, lambda d: d.update(format=1)),
-            "it has format 1 and this version reads format 7; publish the model again",
+            "it has format 1 and this version reads format 8; publish the model again",
         ),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "Architecture"})), "unexpected keyword"),
         (lambda folder: edit(folder, lambda d: d["model"].update({"class": "os.system"})), "os.system"),

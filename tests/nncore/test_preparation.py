@@ -54,7 +54,7 @@ def random_table(n, seed):
 def prepare(**rest):
     settings = {
         "imputation": "median", "indicators": True, "scaling": "standard", "min_frequency": 10, "max_categories": 5,
-        "scale_targets": True, "class_weights": "none",
+        "target": "none", "scale_targets": True, "bound_predictions": "auto", "class_weights": "none",
     }  # fmt: skip
     return Prepare(**settings | rest)
 

@@ -25,8 +25,11 @@ from sklearn.datasets import load_digits
 import nncore.optimizers.adam
 from nncore.architecture import Architecture, ArraySlot, Layer, kind_of, layer_views
 from nncore.components import Component
+from nncore.inference.model import ValueDecoder
+from nncore.inference.scaling import Affine
+from nncore.inference.target_transforms import Logarithm
 from nncore.metrics import accuracy, average_precision, mean_absolute_error, r2, roc_auc
-from nncore.stack.data import Data, Rows, Unit
+from nncore.stack.data import Data, Rows
 from nncore.stack.passes import predict
 from nncore.stack.state import start
 from nncore.stack.training import train
@@ -403,8 +406,9 @@ def regression_data(n_targets=1, seed=0):
     random = np.random.default_rng(seed)
     architecture = make_architecture((5, 7, n_targets), loss=Component("nncore.losses.squared_error"))
     values = random.normal(100 * (1 + seed), 20, (60, n_targets))
-    unit = Unit(values.mean(axis=0), values.std(axis=0))
-    x, t = random.normal(size=(60, 5)).astype(np.float32), ((values - unit.centre) / unit.scale).astype(np.float32)
+    scaling = Affine(values.mean(axis=0), values.std(axis=0))
+    unit = ValueDecoder(tuple("uvw"[:n_targets]), scaling)
+    x, t = random.normal(size=(60, 5)).astype(np.float32), unit.targets(values)
     return architecture, Data(Rows(x[:40], t[:40]), Rows(x[40:], t[40:])), unit, values[40:]
 
 
@@ -420,11 +424,32 @@ def test_metrics_are_in_the_unit_of_each_view(n_targets):
     for network in networks:
         _, data, unit, values = parts[network.view]
         z = predict(stack.selected_weights_of(network.key), architecture, data.validation.x)
-        errors = sk_metrics.mean_absolute_error(values, unit(z)[0])
+        errors = sk_metrics.mean_absolute_error(values, unit.undo(z)[0])
         curves = reports[network.key].curves
         assert curves["validation/mean_absolute_error"][-1] == pytest.approx(errors, rel=1e-6)
         assert errors > 5
-        assert curves["validation/r2"][-1] == pytest.approx(sk_metrics.r2_score(values, unit(z)[0]), rel=1e-5)
+        assert curves["validation/r2"][-1] == pytest.approx(sk_metrics.r2_score(values, unit.undo(z)[0]), rel=1e-5)
+
+
+def test_metrics_are_those_of_bounded_predictions_of_transformed_targets():
+    """Networks learn logarithms; scikit-learn's scores of the bounded exponentials of what they say."""
+    architecture, data, *_ = regression_data()
+    values = np.exp(np.random.default_rng(0).normal(size=(60, 1)))
+    logs = np.log(values)
+    unit = ValueDecoder(
+        ("t",), Affine(logs.mean(axis=0), logs.std(axis=0)), None, Logarithm(), np.array([[0.9], [1.1]])
+    )
+    parts = [rows._replace(t=unit.targets(y)) for rows, y in zip(data, (values[:40], values[40:]), strict=True)]
+    metrics = {"mean_absolute_error": mean_absolute_error()}
+    stack, reports = train(
+        start(architecture, [make_network("a")]), Data(*parts), 2, metrics, final_metrics={"r2": r2()}, units=[unit]
+    )
+    z = predict(stack.parameters, architecture, parts[1].x)[0].astype(float)
+    y = np.clip(np.exp(z * logs.std() + logs.mean()), 0.9, 1.1)
+    assert 0 < np.isin(y, [0.9, 1.1]).sum() < len(y)
+    expected = sk_metrics.mean_absolute_error(values[40:], y)
+    assert reports["a"].curves["validation/mean_absolute_error"][-1] == pytest.approx(expected, rel=1e-5)
+    assert reports["a"].scores["validation/r2"] == pytest.approx(sk_metrics.r2_score(values[40:], y), rel=1e-4)
 
 
 def test_law_1_final_metrics_do_not_depend_on_slices_or_packing():

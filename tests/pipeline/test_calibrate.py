@@ -17,16 +17,17 @@ from nncore.calibration import Calibration
 from nncore.components import Component
 from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
-from nncore.inference.model import ConformalInterval
+from nncore.inference.model import ConformalInterval, ValueDecoder
+from nncore.inference.scaling import Affine
 from nncore.inference.table import matrix_table
-from nncore.losses import moments
-from nncore.stack.passes import predict
+from nncore.inference.target_transforms import Logarithm, YeoJohnson
 from nncore.stack.state import start
 from pipeline.components.types import Development, Fold, RawRows
 from pipeline.console.closing import champion_lines
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.stages.calibrate import HeldOut, adjusted, fit_adjustment, held_out, held_out_by_mixture
+from pipeline.stages.ensemble import validation_moments
 from pipeline.stages.evaluate import assemble
 from pipeline.stages.prepare import Prepare
 
@@ -131,6 +132,7 @@ def test_intervals_have_the_errors_of_all_folds_each_row_once():
             "n_rows": 60,
             "exact": False,
             "relative_to_deviation": False,
+            "transformed": False,
             "notes": ["the reason"],
         }
     assert fit_adjustment(development, SELECT, [], [*range(6)], *parts_of(development, predicted)).summary["intervals"][
@@ -153,6 +155,26 @@ def test_intervals_are_relative_to_the_deviation_and_leave_out_rows_without_weig
     assert summary["half_width"] == pytest.approx(factor * np.median(deviation[40:]))
 
 
+@pytest.mark.parametrize("transform", [Logarithm(), YeoJohnson(Affine(np.array([3.0]), np.array([2.0])), np.zeros(1))])
+def test_intervals_of_transformed_targets_have_one_longer_side(transform):
+    """As many rows as of untransformed targets, and the half-width in the unit of the transformed ones."""
+    random = np.random.default_rng(0)
+    predicted = np.exp(random.normal(1, 1, (60, 1)))
+    y = transform.undo(transform(predicted) + random.standard_t(4, (60, 1)) * 0.2)
+    development = development_of(y, 3)
+    parts = [part._replace(transform=transform) for part in parts_of(development, predicted)]
+    adjustment = fit_adjustment(development, SELECT, [], [0, 1, 2], *parts)
+    expected = np.sort(np.abs(transform(y) - transform(predicted))[:, 0])[54]  # the 55th of 60: 61 * 0.9 = 54.9
+    assert adjustment.interval.half_width.tolist() == [pytest.approx(expected)]
+    decoder = ValueDecoder(("u",), Affine(np.zeros(1), np.ones(1)), adjustment.interval, transform)
+    columns = decoder.columns(transform(predicted))
+    lower, upper = columns["prediction_lower"], columns["prediction_upper"]
+    assert ((lower <= y[:, 0] + 1e-12) & (y[:, 0] - 1e-12 <= upper)).sum() == 55
+    assert (upper - columns["prediction"] > 1.1 * (columns["prediction"] - lower))[predicted[:, 0] > 3].all()
+    assert adjustment.summary["intervals"]["half_width"] == pytest.approx(np.median(upper - lower) / 2)
+    assert adjustment.summary["intervals"]["transformed"] is True
+
+
 def test_too_few_rows_and_names_that_clash_have_no_intervals():
     y = np.arange(8.0)[:, None]
     few = development_of(y, 1)
@@ -166,20 +188,24 @@ def test_too_few_rows_and_names_that_clash_have_no_intervals():
     assert "would have the name of the target lower_u" in adjustment.summary["intervals"]["notes"][0]
 
 
-@pytest.mark.parametrize("loss", [SQUARED, GAUSSIAN, SIGMOID], ids=["values", "deviations", "classes"])
-def test_held_out_rows_are_predicted_as_by_the_model(loss):
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [(SQUARED, "none"), (SQUARED, "log"), (SQUARED, "yeo_johnson"), (GAUSSIAN, "none"), (SIGMOID, "none")],
+    ids=["values", "logarithms", "powers", "deviations", "classes"],
+)
+def test_held_out_rows_are_predicted_as_by_the_model(loss, target):
     """By single networks and by their mixture; after an adjustment the models have what it says."""
     random = np.random.default_rng(0)
     labels = np.array(["no", "yes"]) if loss == SIGMOID else None
     y = labels[random.integers(2, size=40)] if loss == SIGMOID else 50 + 7 * random.normal(size=(40, 1))
     development = development_of(y, 2, labels)
-    view = Prepare("median", True, "standard", 10, 100, True, "none")(development, 0)
+    view = Prepare("median", True, "standard", 10, 100, target, True, "auto", "none")(development, 0)
     architecture = make_architecture((2, 5, 1), loss=loss)
     stack = start(architecture, [make_network("a", 0), make_network("b", 1)])
     selectors = [NetworkSelector("a"), NetworkSelector("b")]
     table = development.rows.x[development.folds[0].validation]
     models = [assemble(view, architecture, selector, stack) for selector in selectors]
-    predictions = moments(loss.build(), predict(stack.parameters, architecture, view.data.validation.x))
+    predictions = validation_moments(view, architecture, selectors, stack)
     single = held_out(view, architecture, selectors, stack)
     mixture = held_out_by_mixture(view, architecture, [2, 1], [1, 0], predictions[::-1])
     adjustment = fit_adjustment(development, replace(SELECT, coverage=0.5), [], [0], HeldOut(*mixture))
@@ -198,13 +224,21 @@ def test_held_out_rows_are_predicted_as_by_the_model(loss):
         if loss == GAUSSIAN:
             np.testing.assert_allclose(outputs.deviation[number, :, 0], columns["deviation"], rtol=1e-5)
         half_width = adjustment.interval.half_width[0] * columns.get("deviation", 1)
-        upper = adjusted(model, adjustment).predict_columns(table.numbers)["prediction_upper"]
-        np.testing.assert_allclose(upper - columns["prediction"], half_width, rtol=1e-5)
+        transformed = view.target_decoder.transformed
+        with_interval = adjusted(model, adjustment).predict_columns(table.numbers)
+        for end, side in (("lower", -1), ("upper", 1)):
+            difference = transformed(with_interval[f"prediction_{end}"]) - transformed(columns["prediction"])
+            np.testing.assert_allclose(side * difference, half_width, rtol=1e-4)
+    if labels is None:
+        truth = development.rows.y[development.folds[0].validation, 0]
+        columns = adjusted(together, adjustment).predict_columns(table.numbers)
+        within = (columns["prediction_lower"] <= truth) & (truth <= columns["prediction_upper"])
+        assert within.sum() in (10, 11)  # of 20: 21 * 0.5 = 10.5, and the 11th is an end of its interval
 
 
 def test_an_ensemble_does_not_inherit_what_was_fitted_to_its_first_model():
     development = development_of(np.random.default_rng(0).normal(size=(40, 1)), 2)
-    view = Prepare("median", True, "standard", 10, 100, True, "none")(development, 0)
+    view = Prepare("median", True, "standard", 10, 100, "none", True, "auto", "none")(development, 0)
     architecture = make_architecture((2, 5, 1), loss=SQUARED)
     model = assemble(view, architecture, NetworkSelector("a"), start(architecture, [make_network("a", 0)]))
     interval = ConformalInterval(np.array([3.0]), 0.9)

@@ -165,7 +165,7 @@ def test_regression_is_ranked_by_the_error_in_the_targets_unit_and_each_fold_has
         "name": "root_mean_squared_error", "label": "RMSE", "greater_is_better": False, "unit": "target"
     }  # fmt: skip
     validation, model, y = validation_answers(summary, *data)
-    predicted = model.target_decoder.scaling.undo(y)
+    predicted = model.target_decoder.predicted(y)
     folder = run_folder(summary, tmp_path)
     scores = replayed(folder).networks[f"{summary['best']['trial']}/1/0"].final_metrics
     expected = root_mean_squared_error(validation.y, predicted), mean_absolute_error(validation.y, predicted)

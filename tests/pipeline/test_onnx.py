@@ -23,6 +23,7 @@ from nncore.inference.model import ClassDecoder, ConformalInterval, LabelDecoder
 from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.scaling import Affine, NormalQuantiles, Quantiles, SmoothClip
 from nncore.inference.table import Column, Table, matrix_table, read_table
+from nncore.inference.target_transforms import Logarithm, YeoJohnson
 from nncore.reduction.autoencoder import Autoencoder, autoencoder_architecture
 from nncore.reduction.pca import fit_pca
 from pipeline.components.errors import SettingError
@@ -155,6 +156,32 @@ def test_conformal_intervals():
             expected = half_width * outputs.get("deviation", 1)
             assert np.allclose(outputs["prediction_upper"] - outputs["prediction"], expected, rtol=1e-4)
             assert np.allclose(outputs["prediction"] - outputs["prediction_lower"], expected, rtol=1e-4)
+
+
+def test_transformed_targets_and_bounds_alone_and_in_an_ensemble_with_other_transforms():
+    powers = YeoJohnson(Affine(np.array([1.0, -2, 30]), np.array([2.0, 5, 0.1])), np.array([0, 0.4, 2]))
+    small = Affine(np.array([0.2, -0.2, 0.1]), np.array([0.5, 0.4, 0.3]))
+    bounds = np.array([[0.5, -4, 29.9], [3, 1, 30.1]])
+    half_width = ConformalInterval(np.array([0.2, 0.3, 0.5]), 0.9)
+    plain = make_model(SQUARED)
+    models = [
+        replace(make_model(SQUARED, seed=seed), target_decoder=decoder)
+        for seed, decoder in enumerate(
+            [
+                replace(plain.target_decoder, bounds=bounds),
+                ValueDecoder(("x", "y", "z"), small, half_width, powers, bounds),
+                ValueDecoder(("x", "y", "z"), small, half_width, Logarithm()),
+            ]
+        )
+    ]
+    for model in models:
+        assert_same_predictions(model, MATRIX)
+        prediction = run_onnx(export.export(model), MATRIX)["prediction"]
+        assert model is models[2] or ((bounds[0] <= prediction) & (prediction <= bounds[1])).all()
+    assert_same_predictions(Ensemble(tuple(models[:2]), (2, 1)), MATRIX)
+    assert_same_predictions(Ensemble((models[1], models[0]), (2, 1)), MATRIX)
+    positive = replace(models[0], target_decoder=replace(models[0].target_decoder, bounds=np.abs(bounds)[[1, 0]] + 40))
+    assert_same_predictions(Ensemble((models[2], positive), (1, 1)), MATRIX)
 
 
 def test_classes_can_be_texts_in_any_alphabet():

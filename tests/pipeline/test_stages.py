@@ -43,7 +43,40 @@ def test_prepare_is_sklearns_scaler_on_the_training_rows(name):
         expected = (y[:, None] == development.labels)[:, 1 if two_classes else 0 :]
         np.testing.assert_array_equal(view.data.train.t, expected)
     n_outputs = {"digits": 10}.get(name, 1)
-    assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y), ())
+    assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y), (), name == "diabetes")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "bounded"),
+    [
+        ((), True),
+        (("split=time",), False),
+        (("split=time", "prepare.bound_predictions=true"), True),
+        (("prepare.bound_predictions=false",), False),
+    ],
+)
+def test_predictions_are_bounded_by_the_training_targets_unless_the_split_is_by_time(overrides, bounded):
+    _, development, view = prepared("diabetes", *overrides)
+    y, decoder = development.part(0)[0].y, view.target_decoder
+    predicted = decoder.columns(np.array([[-99.0], [0], [99]]))["prediction"]
+    limits = [y.min(), y.mean(), y.max()] if bounded else [y.mean() - 99 * y.std(), y.mean(), y.mean() + 99 * y.std()]
+    np.testing.assert_allclose(predicted, limits)
+    assert (decoder.bounds is not None) == view_shape(view).bounded == bounded
+
+
+def test_logarithms_need_targets_above_0_and_powers_do_not():
+    settings, development, _ = prepared("diabetes")
+    y = development.rows.y.copy()
+    y[[3, 200]] = [[-2], [0]]
+    altered = replace(development, rows=replace(development.rows, y=y))
+    with pytest.raises(
+        SettingError,
+        match=r"^prepare.target=log: every target must be above 0, but 2 of 354 development rows have one that is not, "
+        r"such as -2 \('target'\); choose prepare.target=yeo_johnson or prepare.target=none$",
+    ):
+        replace(settings.prepare, target="log")(altered, 0)
+    view = replace(settings.prepare, target="yeo_johnson")(altered, 0)
+    np.testing.assert_allclose(view.target_decoder.undo(view.data.train.t), y[development.folds[0].train], atol=1e-3)
 
 
 def test_balanced_class_weights_give_all_classes_equal_weight():

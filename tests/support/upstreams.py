@@ -47,6 +47,7 @@ class Counted:
     task = property(lambda self: self.inside.task)
     n_columns = property(lambda self: self.inside.n_columns)
     scale_targets = property(lambda self: self.inside.scale_targets)
+    target = property(lambda self: self.inside.target)
 
     def check(self, *arguments: Any) -> None:
         self.inside.check(*arguments)

@@ -183,8 +183,7 @@ def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | N
 
 def units_of(views: Sequence[PreparedView]) -> list[Unit]:
     """The units of the targets of each view; [] if the targets are not values."""
-    scalings = [view.target_decoder.scaling for view in views if isinstance(view.target_decoder, ValueDecoder)]
-    return [Unit(scaling.centre, scaling.scale) for scaling in scalings]
+    return [view.target_decoder for view in views if isinstance(view.target_decoder, ValueDecoder)]
 
 
 def _train_on_gpu(stack: Stack, data: tuple[Data, ...], rules: dict[str, Any]) -> tuple[Stack, dict[str, Report]]:
