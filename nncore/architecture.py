@@ -1,10 +1,10 @@
 """The architecture that the networks of a stack share, and the layout of their parameters in memory.
 
-All numbers of a network lie in one row of a buffer of shape (K, buffer_size): first the weights of every layer,
-then the biases, then all other parameters by kind (PARAMETERS lists them). These P numbers are the parameters that
-training optimizes. The running statistics of batch normalisation follow; training updates them, but not by gradients.
-Layers are views into the buffer, so an optimizer's step or a penalty is one operation on the buffer, while each
-layer still has its W and b.
+All numbers of a network lie in one row of a buffer of shape (K, buffer_size): first the weights of every layer and
+the adapters of its members, then the biases, then all other parameters by kind (PARAMETERS lists them). These P numbers
+are the parameters that training optimizes. The running statistics of batch normalisation follow; training updates them,
+but not by gradients. Layers are views into the buffer, so an optimizer's step or a penalty is one operation on the
+buffer, while each layer still has its W and b.
 """
 
 from dataclasses import dataclass, field, fields
@@ -26,8 +26,9 @@ IDENTITY = Component("nncore.activations.identity")
 UNNORMALISED = Component("nncore.normalisations.none")
 HE_NORMAL = Component("nncore.initializers.he_normal")
 Parametrization = Literal["standard", "ntk"]
+Adapters = Literal["none", "mini", "full", "packed"]
 # The arrays of the layers in the order of the buffer: those of one tuple stand side by side, layer by layer.
-PARAMETERS = (("W",), ("b",), ("scale", "shift"), ("input_scale",), ("alpha",))
+PARAMETERS = (("W",), ("r", "s"), ("b",), ("scale", "shift"), ("input_scale",), ("alpha",))
 NOT_TRAINED = (("mean", "variance"),)
 OMIT_DEFAULT = {"omit_default": True}  # metadata of fields that are left out of a fingerprint where they have no effect
 
@@ -86,14 +87,27 @@ class Architecture:
         How a layer multiplies: x W, or x W / sqrt(I) with weights that are sqrt(I) times as large at first (neural
         tangent parametrization). The networks start as the same functions; a learning rate then means the same for
         layers of all widths.
+    members : int, >= 1, default 1
+        Number of members k of a network (TabM). Each member predicts the target, with an output layer of its own, and
+        the network predicts the mean of their predictions. Training minimises the mean of their losses.
+    adapters : {"none", "mini", "full", "packed"}, default "none"
+        What else is a member's own, so that members differ; "none" for a network without members. "mini": a factor r
+        for each input of the first layer. "full": in each hidden layer, factors r of the inputs and s of the outputs
+        around the common weights, the bias and the normalisation. "packed": all but what precedes the first layer.
 
     Raises
     ------
     ValueError
         If the layers do not fit together, or a component is not of the required kind.
 
+    Notes
+    -----
+    A layer of member i is y = f(norm(((x r_i) W) s_i + b_i)), without the factors that its adapters do not have. As in
+    TabM's reference, r and s are penalised and decay where W does.
+
     References
     ----------
+    Gorishniy, Kotelnikov & Babenko (2024), arXiv:2410.24210 (TabM); Wen, Tran & Ba (2020), arXiv:2002.06715 (r and s).
     Jacot, Gabriel & Hongler (2018), arXiv:1806.07572, section 2 (neural tangent parametrization).
     Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491 (the scaling layer).
     """
@@ -106,6 +120,8 @@ class Architecture:
     dtype: str = "float32"
     scaling_layer: bool = field(default=False, metadata=OMIT_DEFAULT)
     parametrization: Parametrization = field(default="standard", metadata=OMIT_DEFAULT)
+    members: int = field(default=1, metadata=OMIT_DEFAULT)
+    adapters: Adapters = field(default="none", metadata=OMIT_DEFAULT)
 
     def __post_init__(self) -> None:
         if not self.layers or any(type(size) is not int or size < 1 for size in self.sizes):
@@ -116,6 +132,7 @@ class Architecture:
             raise ValueError(f"dtype must be float32 or float64, but is {self.dtype!r}")
         if self.parametrization not in get_args(Parametrization):
             raise ValueError(f"parametrization must be standard or ntk, but is {self.parametrization!r}")
+        self._check_members()
         self._check_components()
         for index, (layer, (inputs, outputs)) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
             if layer.residual and inputs != outputs:
@@ -129,6 +146,17 @@ class Architecture:
     def __getstate__(self) -> dict[str, object]:
         """Return the fields alone: the functions cached in `functions` cannot be pickled."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _check_members(self) -> None:
+        if type(self.members) is not int or self.members < 1:
+            raise ValueError(f"members must be an integer >= 1, but is {self.members!r}")
+        if self.adapters not in get_args(Adapters):
+            raise ValueError(f"adapters must be none, mini, full or packed, but is {self.adapters!r}")
+        if (self.members == 1) != (self.adapters == "none"):
+            rule = "none for members=1" if self.members == 1 else f"mini, full or packed for members={self.members}"
+            raise ValueError(f"adapters must be {rule}, but is {self.adapters}")
+        if self.members > 1 and any(layer.tied_to is not None for layer in self.layers):
+            raise ValueError(f"members must be 1 for tied layers, but is {self.members}")
 
     def _check_components(self) -> None:
         functions = self.functions
@@ -190,7 +218,8 @@ class Architecture:
                 for name in names:
                     if self._has_array(index, name):
                         start = slots[-1].stop if slots else 0
-                        slots.append(ArraySlot(index, name, start, _dims(name, inputs, outputs)))
+                        copies = (self.members,) if self._is_of_members(index, name) else ()
+                        slots.append(ArraySlot(index, name, start, (*copies, *_dims(name, inputs, outputs))))
         return tuple(slots)
 
     def _has_array(self, index: int, name: str) -> bool:
@@ -198,6 +227,10 @@ class Architecture:
         match name:
             case "W":
                 return self.layers[index].tied_to is None
+            case "r" | "s":
+                if self.adapters == "mini":
+                    return (index, name) == (0, "r")
+                return self.adapters == "full" and index < len(self.layers) - 1
             case "b":
                 return normalisation.has_bias
             case "scale" | "shift":
@@ -209,10 +242,27 @@ class Architecture:
             case _:
                 return normalisation.has_running_statistics
 
+    def has_own_vectors(self, index: int) -> bool:
+        """Whether each member has its own bias, normalisation and activation in a layer."""
+        return self.members > 1 and (self.adapters != "mini" or index == len(self.layers) - 1)
+
+    def _is_of_members(self, index: int, name: str) -> bool:
+        """Whether each member has its own array of this name."""
+        if name == "input_scale":
+            return False
+        if name == "W":
+            return self.has_own_vectors(index) and (self.adapters == "packed" or index == len(self.layers) - 1)
+        return name in ("r", "s") or self.has_own_vectors(index)
+
+    @cached_property
+    def n_matrix_weights(self) -> int:
+        """Number of weights in the matrices W of one network."""
+        return self._end_of(PARAMETERS[:1])
+
     @cached_property
     def n_weights(self) -> int:
-        """Number of weights of one network: what penalties and decay apply to unless they are told otherwise."""
-        return self._end_of(PARAMETERS[:1])
+        """Number of weights of one network, adapters included: what penalties and decay apply to by default."""
+        return self._end_of(PARAMETERS[:2])
 
     @cached_property
     def n_parameters(self) -> int:
@@ -247,16 +297,16 @@ class ArchitectureFunctions(NamedTuple):
 
 def _dims(name: str, inputs: int, outputs: int) -> tuple[int, int]:
     """The dimensions of an array of a layer."""
-    return {"W": (inputs, outputs), "input_scale": (1, inputs)}.get(name, (1, outputs))
+    return {"W": (inputs, outputs), "input_scale": (1, inputs), "r": (1, inputs)}.get(name, (1, outputs))
 
 
 class ArraySlot(NamedTuple):
-    """The position of one array of one layer in a row of the buffer, and its two dimensions."""
+    """The position of one array of one layer in a row of the buffer, and its dimensions: two, or (k, ., .)."""
 
     layer: int
     name: str
     start: int
-    dims: tuple[int, int]
+    dims: tuple[int, ...]
 
     @property
     def stop(self) -> int:
@@ -300,7 +350,8 @@ def kind_of(slot: ArraySlot) -> str:
 class LayerView(NamedTuple):
     """Views into a buffer for one layer; empty if the layer has no such array.
 
-    W is (K, I, O), input_scale (K, 1, I), and all others are (K, 1, O).
+    W is (K, I, O), input_scale (K, 1, I), and all others are (K, 1, O). An array of which each of k members has its own
+    is (K, k, ., .), as are the adapters r (K, k, 1, I) and s (K, k, 1, O).
     """
 
     W: Array
@@ -311,6 +362,8 @@ class LayerView(NamedTuple):
     variance: Array = np.empty(0)
     input_scale: Array = np.empty(0)
     alpha: Array = np.empty(0)
+    r: Array = np.empty(0)
+    s: Array = np.empty(0)
 
 
 def layer_views(buffer: Array, architecture: Architecture) -> list[LayerView]:
@@ -358,18 +411,24 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
     -------
     array (buffer_size,)
         Weights drawn by the initializer; biases, shifts and running means 0; all scales, factors of parametric
-        activations and running variances 1.
+        activations and running variances 1. Adapters are 1, but for the first layer's r: -1 or 1 with equal chances.
 
     Notes
     -----
-    The weights of layer l are drawn from ``generator(seed, "initial weights", l)``.
+    The weights of layer l are drawn from ``generator(seed, "initial weights", l)``, member i's own weights from
+    ``generator(seed, "initial weights", l, i)``, and the first layer's r from ``generator(seed, "adapters")``.
     """
     initialize = architecture.initializer.build()
     buffer = np.zeros((1, architecture.buffer_size), architecture.dtype)
     for index, (layer, view) in enumerate(zip(architecture.layers, layer_views(buffer, architecture), strict=True)):
-        if layer.tied_to is None:
-            drawn = initialize(generator(seed, "initial weights", index), *view.W.shape[1:])
-            view.W[0] = drawn / architecture.product_factor(index)
-        for ones in (view.scale, view.variance, view.input_scale, view.alpha):
+        factor = architecture.product_factor(index)
+        if view.W.ndim == 4:
+            for member, W in enumerate(view.W[0]):
+                W[...] = initialize(generator(seed, "initial weights", index, member), *W.shape) / factor
+        elif layer.tied_to is None:
+            view.W[0] = initialize(generator(seed, "initial weights", index), *view.W.shape[1:]) / factor
+        for ones in (view.scale, view.variance, view.input_scale, view.alpha, view.r, view.s):
             ones[...] = 1
+        if index == 0:
+            view.r[...] = generator(seed, "adapters").choice([-1.0, 1.0], view.r.shape)
     return buffer[0]

@@ -96,6 +96,20 @@ def lecun_uniform() -> Initializer:
     return lambda random, inputs, outputs: _uniform(random, inputs, outputs, 1 / inputs)
 
 
+def fan_in_uniform() -> Initializer:
+    """Uniform distribution with the bound 1 / sqrt(I), as in TabM: W ~ Uniform(-a, a) with a = 1 / sqrt(I).
+
+    Notes
+    -----
+    Its variance is 1 / (3 I). It is also what torch's linear layers start with.
+
+    References
+    ----------
+    Gorishniy, Kotelnikov & Babenko (2024), arXiv:2410.24210, section 3.
+    """
+    return lambda random, inputs, outputs: _uniform(random, inputs, outputs, 1 / (3 * inputs))
+
+
 def orthogonal(gain: ArrayLike = 1.0) -> Initializer:
     """Orthogonal matrices: W = gain Q, where Q has orthonormal columns (or rows, if it has more columns than rows).
 

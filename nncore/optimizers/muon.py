@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from nncore.architecture import layer_views
 from nncore.kernels.backend import Array, State
 from nncore.kernels.elementwise import elementwise
-from nncore.kernels.hyperparameters import checked
+from nncore.kernels.hyperparameters import checked, column
 from nncore.optimizers.adam import adam
 from nncore.optimizers.adamw import decay_weights
 from nncore.optimizers.base import Optimizer, Step, zeros
@@ -79,10 +79,11 @@ def muon(
         )
         for layer, parameters, directions in layers:
             if layer.tied_to is None:
-                inputs, outputs = parameters.W.shape[1:]
-                rate = step.rate(learning_rate * np.sqrt(max(1, outputs / inputs)), W)[:, :, None]
-                parameters.W[...] -= rate * orthogonalised(directions.W)
-        others = slice(architecture.n_weights, None)
+                inputs, outputs = parameters.W.shape[-2:]
+                rate = column(learning_rate * np.sqrt(max(1, outputs / inputs)) * step.factor, parameters.W)
+                matrices = orthogonalised(directions.W.reshape(-1, inputs, outputs))
+                parameters.W[...] -= rate * matrices.reshape(parameters.W.shape)
+        others = slice(architecture.n_matrix_weights, None)
         adam_state = {name: state[f"adam.{name}"][:, others] for name in ("m", "v")}
         plain_adam.update(W[:, others], g[:, others], adam_state, step)
 

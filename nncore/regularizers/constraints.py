@@ -106,7 +106,7 @@ def max_norm(limit: ArrayLike) -> Constraint:
 
     def after(layers: Sequence[LayerView]) -> None:
         for W in (layer.W for layer in layers):
-            norm = np.sqrt((W * W).sum(axis=1, keepdims=True))  # (K, 1, O)
+            norm = np.sqrt((W * W).sum(axis=-2, keepdims=True))  # (K, 1, O), or (K, k, 1, O)
             W *= np.minimum(1, column(limit, W) / np.maximum(norm, 1e-30))
 
     return Constraint(after=after)

@@ -9,7 +9,7 @@ import numpy as np
 from nncore.architecture import Architecture
 from nncore.kernels.backend import Array
 from nncore.stack.data import Data, Rows
-from nncore.stack.passes import ROWS_AT_ONCE
+from nncore.stack.passes import rows_at_once
 from nncore.stack.state import Network, Stack, start
 
 # At most so many arrays exist at a time; tests/nncore/test_device.py compares them with NumPy's own count.
@@ -17,7 +17,7 @@ PER_PARAMETER = 9  # parameters and a copy, gradient, the optimizer's working ar
 LEAST_PER_PARAMETER = 4  # parameters and a copy, gradient, selected weights: all that compiled loops need
 PER_STATE = 2  # state and a copy
 PER_ACTIVATION = 8  # of a batch, forward and backward
-PER_VALIDATED = 4  # activations of the validation rows, ROWS_AT_ONCE at a time
+PER_VALIDATED = 4  # activations of the validation rows, `rows_at_once` at a time
 PER_OUTPUT = 10  # outputs for all validation rows, loss, and metrics in float64
 LEAST_PER_OUTPUT = 3  # outputs and loss
 
@@ -71,9 +71,9 @@ def network_bytes(
     int
         An upper bound in bytes, without the data.
     """
-    batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, ROWS_AT_ONCE)
+    batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, rows_at_once(architecture))
     n_numbers = per_parameter * architecture.buffer_size + PER_STATE * _state_size(architecture, network)
-    n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes)
+    n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes) * architecture.members
     n_numbers += (
         (PER_OUTPUT if per_parameter == PER_PARAMETER else LEAST_PER_OUTPUT) * n_validation * architecture.sizes[-1]
     )

@@ -41,7 +41,7 @@ class DropoutHooks:
         streams: RandomStreams,
         sums_activity: bool = False,
     ) -> None:
-        self._n_networks = n_networks
+        self._n_networks, self._members = n_networks, architecture.members
         self._penalised = [layer.activity_penalty for layer in architecture.layers[:-1]]
         self._workspace = workspace
         self._dropouts = dropouts
@@ -94,4 +94,4 @@ class DropoutHooks:
             for rows, activity in self._activities:
                 activity.add_gradient(y[rows], dy[rows])
                 if self._sums_activity:
-                    self.activity_sum[rows] += to_host(activity.value(y[rows])) * y.shape[1]
+                    self.activity_sum[rows] += to_host(activity.value(y[rows])) * (y.shape[1] / self._members)

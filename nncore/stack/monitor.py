@@ -11,7 +11,7 @@ from nncore.metrics import Metric
 from nncore.regularizers.base import OBJECTIVE, EarlyStopping
 from nncore.schedules import Schedule
 from nncore.stack.data import Rows, Unit
-from nncore.stack.passes import ROWS_AT_ONCE, predict
+from nncore.stack.passes import predict, rows_at_once
 from nncore.stack.state import Stack, averaged_weights, best_weights
 
 OUTPUTS_IN_CACHE = 1 << 18  # numbers of a layer's outputs that stay in a core's cache
@@ -119,7 +119,7 @@ class EpochMonitor:
         """The networks by their views; on a core so many at a time that their outputs stay in its cache."""
         n_at_once = len(self._parameters)
         if type(self._parameters) is np.ndarray:
-            n_rows = min(len(self._views[0].x), ROWS_AT_ONCE)
+            n_rows = min(len(self._views[0].x), rows_at_once(self._architecture)) * self._architecture.members
             n_at_once = max(1, OUTPUTS_IN_CACHE // (n_rows * max(self._architecture.sizes[1:])))
         for run, view in self._view_runs:
             of_view = [network for network in networks if run.start <= network < run.stop]

@@ -1,6 +1,7 @@
 """Forward and backward pass of a chain of layers y = f(norm(x W + b)) (+ x).
 
-In the neural tangent parametrization x W is divided by sqrt(I) before all else.
+In the neural tangent parametrization x W is divided by sqrt(I) before all else. With k members, N stands for their
+k N rows, member after member; where each member has its own b, K stands for K k networks of N rows (see members.py).
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ from nncore.architecture import Architecture, Layer, LayerView, layer_views
 from nncore.kernels import dense
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
-from nncore.losses import mean_gradient
-from nncore.stack import input_layer
+from nncore.losses import mean_gradient, mean_value
+from nncore.stack import input_layer, members
 from nncore.stack.hooks import DropoutHooks
 
-ROWS_AT_ONCE = 512  # in inference; fixed, because the number of rows affects how a matrix product is rounded
+ROWS_AT_ONCE = 512  # in inference, of all members; fixed, as the number of rows affects how a product is rounded
 
 
 class ForwardCache(NamedTuple):
@@ -26,7 +27,11 @@ class ForwardCache(NamedTuple):
     Parameters
     ----------
     x : array (K or 1, N, I)
-        Input of the layer, after dropout.
+        Input of the layer.
+    x_in : array (K or 1, N, I)
+        The same times r and after dropout.
+    z : array (K, N, O)
+        The product x W, before it is multiplied by s.
     n : array (K, N, O)
         Input of the activation, norm(x W + b); or f(n), if the activation was computed in place.
     f : array (K, N, O)
@@ -38,6 +43,8 @@ class ForwardCache(NamedTuple):
     """
 
     x: Array
+    x_in: Array
+    z: Array
     n: Array
     f: Array
     out: Array
@@ -58,15 +65,20 @@ def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, wor
     Returns
     -------
     array (K, N, O)
-        Output of the last given layer, in memory of the workspace. No row depends on another row.
+        Output of the last given layer, in memory of the workspace; with members, of the mean of what they predict. No
+        row depends on another row.
     """
-    normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
+    activations, normalisations, loss = architecture.functions
     x, _ = input_layer.forward(layers[0], architecture, x, workspace)
-    for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=False)):
-        n, shift = normalisations[index].infer(_product(architecture, index, x, view, workspace), view)
-        _, _, y = _activate(activations[index], n, shift, view, index, workspace)
-        x = np.add(y, x, out=workspace(("sum", index), y)) if layer.residual else y
-    return x
+    for index, view in enumerate(layers):
+        x_in = members.adapt(architecture, index, view, x, workspace)
+        z = _product(architecture, index, x_in, view, workspace)
+        vectors = members.own_vectors(architecture, index, view)
+        z = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
+        n, shift = normalisations[index].infer(z, vectors)
+        _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
+        x = _output(architecture, index, len(view.W), x, y, workspace)
+    return x if architecture.members == 1 else members.mean_logits(loss, y, architecture.members)
 
 
 def forward(
@@ -91,22 +103,27 @@ def forward(
     Returns
     -------
     z : array (K, N, O)
-        Output of the last layer.
+        Output of the last layer; with members (K, k N, O).
     caches : list of ForwardCache
         One per layer, for the backward pass.
     input_cache : InputCache
         Of the input layer, for the backward pass.
     """
-    normalisations, activations = architecture.functions.normalisations, architecture.functions.activations
+    activations, normalisations, _ = architecture.functions
     caches = []
     x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
-    for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=True)):
-        x_in = hooks.dropout(index, x) if hooks else x
+    for index, view in enumerate(layers):
+        x_in = members.adapt(architecture, index, view, x, workspace)
+        x_in = hooks.dropout(index, x_in) if hooks else x_in
         z = _product(architecture, index, x_in, view, workspace)
-        n, shift, norm_cache = normalisations[index].train(z, view, workspace.part(index))
-        n, f, y = _activate(activations[index], n, shift, view, index, workspace)
-        x = np.add(y, x, out=workspace(("sum", index), y)) if layer.residual else y
-        caches.append(ForwardCache(x_in, n, f, x, norm_cache))
+        vectors = members.own_vectors(architecture, index, view)
+        scaled = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
+        n, shift, norm_cache = normalisations[index].train(scaled, vectors, workspace.part(index))
+        members.write_back(view, vectors)  # running statistics
+        n, f, y = _activate(activations[index], n, shift, vectors, index, workspace)
+        out = _output(architecture, index, len(view.W), x, y, workspace)
+        caches.append(ForwardCache(x, x_in, z, n, f, out, norm_cache))
+        x = out
     return x, caches, input_cache
 
 
@@ -142,31 +159,50 @@ def backward(
     The chain rule, from the last layer to the first: dn = dy f'(n); dz follows from dn by the normalisation; then
     dW = x^T dz, db = sum dz, and dy = dz W^T for the layer before (+ dy past a residual layer).
     """
-    ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
     tied_dW: dict[int, Array] = {}  # by layer, the gradient by its W from the layers that are tied to it
     for index in reversed(range(len(caches))):
-        layer, view, cache = architecture.layers[index], layers[index], caches[index]
+        layer, cache = architecture.layers[index], caches[index]
         if hooks:
             hooks.add_activity_gradient(index, cache.out, dy)
         if layer.residual:  # the activation's backward pass may overwrite dy
             np.copyto(skip_dy := workspace(("dy", index), dy), dy)
-        normalisation = architecture.functions.normalisations[index]
-        dn = _activation_backward(
-            architecture.functions.activations[index], dy, cache, view, gradients[index], index, workspace
-        )
-        dz = normalisation.backward(dn, cache.norm_cache, view, gradients[index], workspace.part(index))
-        if normalisation.has_bias:
-            dense.sum_rows(dz, ones, gradients[index].b)
-        if architecture.parametrization == "ntk":  # from here on dz is the derivative by the product x W
-            dz *= architecture.product_factor(index)
-        _write_weight_gradient(index, layer, cache.x, dz, gradients[index].W, tied_dW)
-        if index > 0 or architecture.has_input_layer:  # the derivative by the data is not needed
-            dx = dense.backward_input(view.W, dz, workspace(("dx", index), dz, (*dz.shape[:2], view.W.shape[1])))
+        dz = _dz(layers[index], gradients[index], architecture, index, cache, dy, workspace)
+        W = gradients[index].W
+        _write_weight_gradient(index, layer, _like(W, cache.x_in), _like(W, dz), W, tied_dW)
+        if index > 0 or architecture.has_input_layer or layers[0].r.size:  # else the derivative by the data is unused
+            dx = _input_backward(layers[index], dz, index, workspace)
             if hooks:
                 hooks.dropout_backward(index, dx)
+            members.adapt_backward(architecture, index, layers[index], gradients[index], cache.x, dx, workspace)
             dy = np.add(dx, skip_dy, out=dx) if layer.residual else dx
     if architecture.has_input_layer:
+        dy = members.sum_over_members(architecture, dy)
         input_layer.backward(layers[0], gradients[0], architecture, input_cache, dy, workspace)
+
+
+def _dz(
+    view: LayerView,
+    gradients: LayerView,
+    architecture: Architecture,
+    index: int,
+    cache: ForwardCache,
+    dy: Array,
+    workspace: Workspace,
+) -> Array:
+    """The derivative by the product x W from that by the output y; writes all gradients but those by W and r."""
+    activation, normalisation = architecture.functions.activations[index], architecture.functions.normalisations[index]
+    vectors, d = (members.own_vectors(architecture, index, of_layer) for of_layer in (view, gradients))
+    dy = members.rows_of_networks(architecture, index, len(view.W), dy)
+    ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
+    dn = _activation_backward(activation, dy, cache, vectors, d, index, workspace)
+    dz = normalisation.backward(dn, cache.norm_cache, vectors, d, workspace.part(index))
+    if normalisation.has_bias:
+        dense.sum_rows(dz, ones, d.b)
+    members.write_back(gradients, d)
+    members.scale_backward(index, view, gradients, cache.z, dz, ones, workspace)
+    if architecture.parametrization == "ntk":
+        dz *= architecture.product_factor(index)
+    return dz
 
 
 def gradient(
@@ -201,9 +237,25 @@ def gradient(
         The loss, a mean over the rows, without penalties.
     """
     z, caches, input_cache = forward(layers, architecture, x, workspace, hooks)
-    loss, dz = mean_gradient(architecture.functions.loss, z, t, weights)
+    loss, dz = mean_gradient(architecture.functions.loss, *members.of_each_member(architecture, z, t, weights))
+    if architecture.members > 1:
+        dz /= architecture.members
     backward(layers, gradients, architecture, caches, input_cache, dz, workspace, hooks)
-    return loss
+    return members.mean_of_members(architecture, loss)
+
+
+def mean_loss(
+    layers: Sequence[LayerView],
+    architecture: Architecture,
+    x: Array,
+    t: Array,
+    workspace: Workspace,
+    weights: Array | None = None,
+) -> Array:
+    """Compute the loss of K networks on one batch in training mode; parameters and returns as in `gradient`."""
+    z, _, _ = forward(layers, architecture, x, workspace)
+    loss = mean_value(architecture.functions.loss, *members.of_each_member(architecture, z, t, weights))
+    return members.mean_of_members(architecture, loss)
 
 
 def predict(parameters: Array, architecture: Architecture, x: Array, workspace: Workspace | None = None) -> Array:
@@ -226,20 +278,47 @@ def predict(parameters: Array, architecture: Architecture, x: Array, workspace: 
 
 
 def infer_layers(layers: Sequence[LayerView], architecture: Architecture, x: Array, workspace: Workspace) -> Array:
-    """Compute `infer` for any number of rows, ROWS_AT_ONCE at a time; the result (K, N, O) is a new array."""
+    """Compute `infer` for any number of rows, `rows_at_once` at a time; the result (K, N, O) is a new array."""
+    size = rows_at_once(architecture)
     outputs = [
-        infer(layers, architecture, x[:, start : start + ROWS_AT_ONCE], workspace).copy()
-        for start in range(0, max(x.shape[1], 1), ROWS_AT_ONCE)
+        infer(layers, architecture, x[:, start : start + size], workspace).copy()
+        for start in range(0, max(x.shape[1], 1), size)
     ]
     return np.concatenate(outputs, axis=1) if outputs[1:] else outputs[0]
 
 
+def rows_at_once(architecture: Architecture) -> int:
+    """Number of rows that `infer_layers` computes at a time: as few as needed for the rows of the members to fit."""
+    return max(1, ROWS_AT_ONCE // architecture.members)
+
+
 def _product(architecture: Architecture, index: int, x: Array, view: LayerView, workspace: Workspace) -> Array:
-    """x W (K, N, O), in the neural tangent parametrization divided by sqrt(I)."""
-    z = dense.forward(x, view.W, workspace(("z", index), view.W, (len(view.W), x.shape[1], view.W.shape[2])))
+    """x W (K, N, O), in the neural tangent parametrization divided by sqrt(I); with members (K, k N, O)."""
+    x = _like(view.W, x)
+    z = dense.forward(x, view.W, workspace(("z", index), view.W, (*view.W.shape[:-2], x.shape[-2], view.W.shape[-1])))
     if architecture.parametrization == "ntk":
         np.multiply(z, architecture.product_factor(index), out=z)
-    return z
+    return z if z.ndim == 3 else z.reshape(len(z), -1, z.shape[-1])
+
+
+def _input_backward(view: LayerView, dz: Array, index: int, workspace: Workspace) -> Array:
+    """dx = dz W^T (K, N, I); with members (K, k N, I)."""
+    dz = _like(view.W, dz)
+    dx = dense.backward_input(view.W, dz, workspace(("dx", index), dz, (*dz.shape[:-1], view.W.shape[-2])))
+    return dx if dx.ndim == 3 else dx.reshape(len(dx), -1, dx.shape[-1])
+
+
+def _like(W: Array, rows: Array) -> Array:
+    """Rows of inputs or outputs with the leading axes of W: (K or 1, N, .), or of members' own W (K, k, N, .)."""
+    is_alike = W.ndim == rows.ndim and (len(rows) == len(W) or len(rows) == 1)
+    return rows if is_alike else rows.reshape(*W.shape[:-2], -1, rows.shape[-1])
+
+
+def _output(architecture: Architecture, index: int, K: int, x: Array, y: Array, workspace: Workspace) -> Array:
+    """y, plus the layer's input x if the layer is residual, (K, N, O); with members (K, k N, O)."""
+    if architecture.layers[index].residual:
+        y = members.add_input(architecture, index, K, x, y, workspace)
+    return y if y.ndim == 3 and len(y) == K else y.reshape(K, -1, y.shape[-1])
 
 
 def _write_weight_gradient(

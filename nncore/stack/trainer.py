@@ -8,7 +8,6 @@ import numpy as np
 from nncore.architecture import layer_views
 from nncore.kernels.backend import Array, empty_like_aligned, to_host
 from nncore.kernels.workspace import Workspace
-from nncore.losses import mean_value
 from nncore.optimizers.base import Optimizer, Step
 from nncore.random_streams import RandomStreams, generator
 from nncore.regularizers.base import (
@@ -25,7 +24,7 @@ from nncore.regularizers.base import (
 from nncore.schedules import Schedule
 from nncore.stack.data import Batches, Rows
 from nncore.stack.hooks import DropoutHooks
-from nncore.stack.passes import forward, gradient
+from nncore.stack.passes import gradient, mean_loss
 from nncore.stack.state import ComponentGroup, Stack
 
 Kind = TypeVar("Kind")
@@ -185,9 +184,8 @@ class StackTrainer:
             for index in range(batches.n):
                 x, t, weights = batches[index]
                 rows = networks if len(x) > 1 else slice(None)  # (1, N, I): the same batch for all networks
-                z, *_ = forward(layers, architecture, x[rows], workspace)
                 weights = None if weights is None else weights[rows]
-                loss = mean_value(architecture.functions.loss, z, t[rows], weights)
+                loss = mean_loss(layers, architecture, x[rows], t[rows], workspace, weights)
                 total[networks] += to_host(loss) * batches.fraction(index)
             self._add_penalties(total, parameters, networks)
             return total[networks]

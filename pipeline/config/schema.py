@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
-from nncore.architecture import Parametrization
+from nncore.architecture import Adapters, Parametrization
 from nncore.components import Component
 from pipeline.backends.base import Backend, TaskOptions
 from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode, PositiveFloat, PositiveInt, RunName
@@ -79,7 +79,16 @@ class NetworkSettings:
         Multiply each number that enters the first layer by a learned factor, which is 1 at first.
     parametrization : {"standard", "ntk"}
         ntk: divide each product by the root of the number of its inputs (neural tangent parametrization).
+    members : int, > 0
+        Members of each network (TabM), which share weights and predict the mean of their predictions.
+    adapters : {"none", "mini", "full", "packed"}
+        What each member has of its own, besides its output layer; none for one member.
     loss : LossSettings
+
+    Raises
+    ------
+    ValueError
+        If members and adapters do not fit together.
     """
 
     hidden: tuple[PositiveInt, ...]
@@ -89,7 +98,18 @@ class NetworkSettings:
     initializer: InitializerSetting
     scaling_layer: bool
     parametrization: Parametrization
+    members: PositiveInt
+    adapters: Adapters
     loss: LossSettings
+
+    def __post_init__(self) -> None:
+        if self.members > 1 and self.adapters == "none":
+            raise ValueError(
+                f"adapters must be mini, full or packed for {self.members} members, but is none; give "
+                "network.adapters=mini"
+            )
+        if self.members == 1 and self.adapters != "none":
+            raise ValueError(f"adapters must be none for one member, but is {self.adapters}; give network.members=32")
 
 
 @dataclass(frozen=True, config=STRICT)

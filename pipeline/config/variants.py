@@ -58,6 +58,8 @@ class Variant(NamedTuple):
             batch_size=self.training.batch_size,
             scaling_layer=settings.scaling_layer,
             parametrization=settings.parametrization,
+            members=settings.members,
+            adapters=settings.adapters,
         )
 
     def build_network(self, trial: Trial, key: str, seed: int) -> Network:

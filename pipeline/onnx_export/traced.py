@@ -136,6 +136,12 @@ class Traced(NDArrayOperatorsMixin):
             else Traced(self.graph, self.graph.cast(self.name, dtype), self.value.astype(dtype))
         )
 
+    def reshape(self, *dims: int) -> "Traced":
+        """As an array's, where one of the dims is -1: that of the rows."""
+        if dims.count(-1) != 1:
+            raise NotImplementedError(f"reshape to {dims} has no translation to ONNX, as the rows are not at -1")
+        return self._node("Reshape", self.value.reshape(dims), np.array(dims))
+
     def sum(self, axis: int, keepdims: bool = False) -> "Traced":
         """As an array's."""
         return self._reduced("ReduceSum", self.value.sum(axis=axis, keepdims=keepdims), axis, keepdims)

@@ -119,7 +119,7 @@ def _norms(model: Model, rows: Rows) -> Diagnosis:
     with np.errstate(all="ignore"):
         gradient(weights, gradients, model.architecture, x, t, Workspace())
     return {
-        "layers": [f"{view.W.shape[1]} to {view.W.shape[2]}" for view in weights],
+        "layers": [f"{view.W.shape[-2]} to {view.W.shape[-1]}" for view in weights],
         "weights": [float(np.linalg.norm(view.W)) for view in weights],
         "gradients": [float(np.linalg.norm(view.W)) for view in gradients],
     }

@@ -34,6 +34,7 @@ from nncore.stack.regroup import collect
 from nncore.stack.state import start
 from nncore.stack.training import train
 
+LAYER_NORM = Component("nncore.normalisations.layer_norm")
 DTYPES = ("float32", "float64")
 both_types = pytest.mark.parametrize("dtype", slow_after_first(DTYPES))
 
@@ -110,6 +111,20 @@ def test_law_1_holds_for_a_scaling_layer_and_the_neural_tangent_parametrization(
 def test_law_1_holds_with_weighted_rows(dtype):
     architecture = make_architecture(dtype=dtype)
     assert_independent_of_packing(architecture, mixed_networks(), make_data(architecture, weighted=True), size=3)
+
+
+@pytest.mark.parametrize(
+    ("adapters", "normalisation", "dtype"),
+    slow_after_first(
+        [("full", BATCH_NORM, "float32"), ("mini", LAYER_NORM, "float32"), ("packed", BATCH_NORM, "float64")]
+    ),
+)
+def test_law_1_holds_for_networks_with_members(adapters, normalisation, dtype):
+    """Members are an inner axis of one network, which no other network of the stack changes."""
+    architecture = make_architecture(
+        (5, 7, 7, 3), normalisation=normalisation, residual=True, members=3, adapters=adapters, dtype=dtype
+    )
+    assert_independent_of_packing(architecture, mixed_networks(), size=4)
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from nncore.stack.passes import forward, predict
 
 INPUTS, OUTPUTS = 300, 500
 VARIANCES = {"he": 2 / INPUTS, "lecun": 1 / INPUTS, "glorot": 2 / (INPUTS + OUTPUTS)}
-DRAWN = [f"{scale}_{kind}" for scale in VARIANCES for kind in ("normal", "uniform")]
+DRAWN = [f"{scale}_{kind}" for scale in VARIANCES for kind in ("normal", "uniform")] + ["fan_in_uniform"]
+VARIANCES["fan"] = 1 / (3 * INPUTS)  # bound 1 / sqrt(INPUTS)
 
 
 def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):

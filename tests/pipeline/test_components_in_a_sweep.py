@@ -32,6 +32,8 @@ EVERYTHING = (
     "activation@network.activation=gelu",
     "network.hidden=[16,16]",
     "network.residual=true",
+    "network.members=2",
+    "network.adapters=full",
     "training.epochs=12",
 )
 

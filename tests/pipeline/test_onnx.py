@@ -12,7 +12,7 @@ import pytest
 from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short_name
 from mlflow import MlflowClient
 from running import FEW, compose, read_summary, run_here, run_pipeline
-from samples import RELU, SIGMOID, SOFTMAX, SQUARED
+from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED
 
 from nncore.architecture import IDENTITY, UNNORMALISED, Architecture, Layer
 from nncore.calibration import Calibration
@@ -50,9 +50,9 @@ def random_parameters(shape, seed=1):
     return drawn.astype(np.float32)
 
 
-def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED):
+def network(inputs, outputs, loss, activation=RELU, normalisation=UNNORMALISED, **rest):
     hidden = Layer(7, activation, normalisation)
-    return Architecture(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss)
+    return Architecture(inputs, (hidden, replace(hidden, residual=True), Layer(outputs, IDENTITY)), loss, **rest)
 
 
 def decoder_for(loss, outputs=3):
@@ -112,6 +112,12 @@ def test_every_loss_alone_and_in_an_ensemble(loss):
         scaling = Affine(np.array([1.5, -1, 29]), np.array([3.0, 4, 0.2]))
         second = replace(second, target_decoder=replace(model.target_decoder, scaling=scaling))
     assert_same_predictions(Ensemble((model, second), (2, 1)), MATRIX)
+
+
+@pytest.mark.parametrize("adapters", ["mini", "full", "packed"])
+@pytest.mark.parametrize("loss", [SOFTMAX, GAUSSIAN], ids=short_name)
+def test_members_of_a_network(loss, adapters):
+    assert_same_predictions(make_model(loss, normalisation=BATCH_NORM, members=40, adapters=adapters), MATRIX)
 
 
 def test_two_classes_have_one_output():

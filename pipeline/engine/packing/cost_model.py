@@ -8,7 +8,8 @@ share of what Python spends on a step of the whole stack. The constants were mea
 """
 
 from collections.abc import Sequence
-from math import ceil
+from itertools import pairwise
+from math import ceil, prod
 
 import numpy as np
 
@@ -45,12 +46,19 @@ def step_flops(architecture: Architecture) -> int:
     -----
     2 per weight and row forward, twice as many backward.
     """
-    return 6 * architecture.batch_size * architecture.n_weights
+    return 6 * architecture.batch_size * _multiplied_weights(architecture)
+
+
+def _multiplied_weights(architecture: Architecture) -> int:
+    """Number of weights that a row is multiplied by: the members of a network multiply it by common weights, too."""
+    if architecture.members == 1:
+        return architecture.n_weights
+    return architecture.members * sum(map(prod, pairwise(architecture.sizes)))
 
 
 def network_step_seconds(architecture: Architecture) -> float:
     """Estimated seconds of one step of one network on one core, without Python's share."""
-    activations = architecture.batch_size * sum(architecture.sizes)
+    activations = architecture.batch_size * architecture.members * sum(architecture.sizes)
     return (
         step_flops(architecture) / FLOPS_PER_S
         + S_PER_PARAMETER * architecture.n_parameters
@@ -69,7 +77,7 @@ def epoch_seconds(architecture: Architecture, view_shape: ViewShape, width: int)
     width : int, > 0
         Networks in the stack.
     """
-    validation = width * view_shape.n_validation * 2 * architecture.n_weights / FLOPS_PER_S
+    validation = width * view_shape.n_validation * 2 * _multiplied_weights(architecture) / FLOPS_PER_S
     return validation + steps_per_epoch(architecture, view_shape) * (
         PYTHON_S_PER_STEP + width * network_step_seconds(architecture)
     )
