@@ -2,10 +2,10 @@
 
     .venv/bin/python scripts/benchmark_tables.py [--set choose|judge] [--results FOLDER] METHOD ...
 
-METHOD is one of RIVALS, rivals for all of these, or ours: nothing but settings of a sweep, such as preset=best or
-"split.folds=5 select.publish=auto"; ours=default is a sweep without settings. Each method runs alone, in a process of
-its own, on the same cores, twice on each table of scripts/tables.yaml, on the splits that scripts/rivals/tables.py
-writes; that file also says what the others do with categories and missing values.
+METHOD is one of RIVALS, rivals for all of these, or ours: the settings of a sweep, such as preset=best or, with a name,
+"bags: split.folds=5 select.publish=ensemble"; ours=default is a sweep without settings. Each method runs alone, in a
+process of its own, on the same cores, on both splits of each table of scripts/tables.yaml. scripts/rivals/tables.py
+writes the splits, and says what the others do with categories and missing values.
 
 The results folder holds a file for each table, split and method; what is there is not run again, so that the command
 can be interrupted and repeated. What ours answers with is the published model, applied by `predict` to the test rows;
@@ -57,6 +57,7 @@ UNTRACKED = ("tracking=none", "report=none", "resume=never", "cache=none", "outp
 N_RESAMPLES = 10_000
 
 Result = dict[str, Any]
+Methods = dict[str, list[str] | None]  # settings by name, None of a rival
 
 
 def tables(name: str) -> dict[str, dict[str, Any]]:
@@ -152,19 +153,21 @@ def written(name: str, table: dict[str, Any], split: int, arguments: Namespace) 
     return folder
 
 
-def answered(method: str, table: dict[str, Any], rows: Path, arguments: Namespace) -> Result:
-    """Run a method on a split of a table; its scores and seconds."""
+def answered(
+    method: str, settings: list[str] | None, table: dict[str, Any], rows: Path, arguments: Namespace
+) -> Result:
+    """Run a method, of ours if there are settings, on a split of a table; its scores and seconds."""
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for file in ("train.csv", "test.csv"):
             shutil.copy(rows / file, folder)
-        if method in RIVALS:
+        if settings is None:
             threads = str(arguments.cores)
             command = [*arguments.rival, method, json.dumps(table), threads, folder]
             wall, cpu = seconds_of(command, folder, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads)
             result: Result = {"wall_s": wall, "cpu_s": cpu}
         else:
-            result = our_answer([*method.split(), *arguments.settings], table, folder)
+            result = our_answer([*settings, *arguments.settings], table, folder)
         y = pd.read_csv(folder / "test.csv", dtype={table["target"]: str} if table["classes"] else None)[
             table["target"]
         ]
@@ -179,7 +182,7 @@ def path_of(results: Path, name: str, split: int, method: str) -> Path:
     return results / name / f"{split} {file}.json"
 
 
-def note_judgement(results: Path, version: str, methods: list[str], force: bool) -> None:
+def note_judgement(results: Path, version: str, methods: Methods, force: bool) -> None:
     """Write down that ours is scored on the tables that judge.
 
     Raises
@@ -201,23 +204,34 @@ def note_judgement(results: Path, version: str, methods: list[str], force: bool)
         file.write(json.dumps({"date": date.today().isoformat(), "commit": version, "methods": methods}) + "\n")
 
 
-def run(methods: list[str], arguments: Namespace, version: str) -> None:
+def is_there(path: Path, settings: list[str] | None) -> bool:
+    """Whether there is a result. Raises SystemExit if it is of other settings."""
+    if not path.exists():
+        return False
+    if (found := json.loads(path.read_text()).get("settings")) != settings:
+        raise SystemExit(f"{path} is of other settings, {found}: choose another name, or remove it")
+    return True
+
+
+def run(methods: Methods, arguments: Namespace) -> None:
     """Run what has no result yet: each split of all tables before the next."""
     for split in arguments.splits:
         for name, table in arguments.tables.items():
-            for method in methods:
-                called = method if method in RIVALS else f"ours@{version} {method}".strip()
+            for called, settings in methods.items():
                 path = path_of(arguments.results, name, split, called)
-                if path.exists():
+                if is_there(path, settings):
                     continue
                 try:
-                    result = answered(method, table, written(name, table, split, arguments), arguments)
+                    result = answered(called, settings, table, written(name, table, split, arguments), arguments)
                 except RuntimeError as error:
                     print(f"{name} {split} {called}: failed\n{error}", file=sys.stderr, flush=True)
                     continue
-                about = {"table": name, "split": split, "method": called, "cores": arguments.cores}
+                about = {"table": name, "split": split, "method": called, "settings": settings}
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(about | {"date": date.today().isoformat()} | result, indent=1) + "\n")
+                path.write_text(
+                    json.dumps(about | {"cores": arguments.cores, "date": date.today().isoformat()} | result, indent=1)
+                    + "\n"
+                )
                 print(f"{name} {split} {called}: {shown(result['scores'])}, {result['wall_s']:.0f} s", flush=True)
 
 
@@ -307,10 +321,17 @@ def show(rows: pd.DataFrame, arguments: Namespace) -> None:
                 print(against(whole, metric, arguments.against).round(4).to_string())
 
 
-def methods_of(texts: list[str]) -> list[str]:
-    """The methods by name; those of ours are settings, and the default has none."""
-    named = [name for text in texts for name in (RIVALS if text == "rivals" else [text])]
-    return list(dict.fromkeys("" if name == "ours=default" else name for name in named))
+def methods_of(texts: list[str], version: str) -> Methods:
+    """The methods by name, and the settings of those that are ours."""
+    methods: Methods = {}
+    for text in texts:
+        if text in ("rivals", *RIVALS):
+            methods |= dict.fromkeys(RIVALS if text == "rivals" else [text])
+        else:
+            name, _, settings = text.rpartition(": ")
+            settings = "" if settings == "ours=default" else settings
+            methods[f"ours@{version} {name or settings}".strip()] = settings.split()
+    return methods
 
 
 def main() -> None:
@@ -332,14 +353,15 @@ def main() -> None:
     arguments.tables = {name: of_set[name] for name in arguments.tables or of_set}
     script = ROOT / "scripts" / "rivals" / "tables.py"
     arguments.rival = [arguments.rivals.absolute() / "bin" / "python", script]
-    methods, version = methods_of(arguments.methods), commit()
-    ours = [method for method in methods if method not in RIVALS]
+    version = commit()
+    methods = methods_of(arguments.methods, version)
+    ours = {name: settings for name, settings in methods.items() if settings is not None}
     if arguments.set == "judge" and ours:
         note_judgement(arguments.results, version, ours, arguments.force)
     if methods:
         subprocess.run([ROOT / "scripts" / "rivals" / "install", arguments.rivals, "tables"], check=True)
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: arguments.cores])
-        run(methods, arguments, version)
+        run(methods, arguments)
     show(read(arguments.results, arguments.tables, arguments.splits, arguments.others), arguments)
 
 

@@ -108,14 +108,27 @@ def test_a_method_that_has_not_answered_all_splits_is_not_ranked(tables, tmp_pat
     assert np.isnan(whole.loc["fgl", "CatBoost"])
 
 
+def test_ours_is_known_by_its_name_or_settings(tables, tmp_path):
+    methods = tables.methods_of(["HGB", "ours=default", "preset=best", "bags: split.folds=5 seed=1"], "abc")
+    of_ours = {"ours@abc": [], "ours@abc preset=best": ["preset=best"], "ours@abc bags": ["split.folds=5", "seed=1"]}
+    assert methods == {"HGB": None, **of_ours}
+    assert list(tables.methods_of(["rivals"], "abc")) == list(tables.RIVALS)
+    path = tmp_path / "0 bags.json"
+    assert not tables.is_there(path, ["split.folds=5"])
+    path.write_text(json.dumps({"settings": ["split.folds=5"]}))
+    assert tables.is_there(path, ["split.folds=5"])
+    with pytest.raises(SystemExit, match="other settings"):
+        tables.is_there(path, ["split.folds=3"])
+
+
 def test_ours_is_judged_by_at_most_two_commits(tables, tmp_path):
     for version in ("aaa", "bbb", "aaa"):  # a repeated command resumes
-        tables.note_judgement(tmp_path, version, ["preset=best"], force=False)
+        tables.note_judgement(tmp_path, version, {"ours": ["preset=best"]}, force=False)
     with pytest.raises(SystemExit, match="aaa and bbb"):
-        tables.note_judgement(tmp_path, "ccc", ["preset=best"], force=False)
+        tables.note_judgement(tmp_path, "ccc", {"ours": ["preset=best"]}, force=False)
     with pytest.raises(SystemExit, match="commit them"):
-        tables.note_judgement(tmp_path, "bbb+", ["preset=best"], force=False)
-    tables.note_judgement(tmp_path, "ccc", ["preset=best"], force=True)
+        tables.note_judgement(tmp_path, "bbb+", {"ours": ["preset=best"]}, force=False)
+    tables.note_judgement(tmp_path, "ccc", {"ours": ["preset=best"]}, force=True)
     notes = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text().splitlines()]
     assert [note["commit"] for note in notes] == ["aaa", "bbb", "aaa", "ccc"]
 
