@@ -12,6 +12,7 @@ from nncore.random_streams import NetworkStreams
 from nncore.schedules import Schedule, constant
 
 CONSTANT = constant()  # the schedule of what does not change in the course of training
+AUTO = "auto"  # the curve that early stopping watches, where it is not named
 OBJECTIVE = "train/objective"  # the curve of what training minimises, computed only where it is needed
 
 
@@ -127,12 +128,13 @@ class WeightAverage(NamedTuple):
 
 
 class EarlyStopping(NamedTuple):
-    """Ends a network's training, and knows its best weights.
+    """Knows the best weights of a network's training, and may end it.
 
     Parameters
     ----------
     watch : str
-        Name of the curve that decides.
+        Name of the curve that decides; AUTO stands for that of the metric by which networks are selected, which is the
+        validation loss unless whoever starts the training says otherwise.
     restore : bool
         Whether the best weights are selected in the end, rather than the last ones.
     init : callable
@@ -146,6 +148,11 @@ class EarlyStopping(NamedTuple):
     restore: bool
     init: Callable[[Array], State]
     observe: Callable[[Array, State, Array, int], Array]
+
+    @property
+    def curve(self) -> str:
+        """The curve that is watched."""
+        return "validation/loss" if self.watch == AUTO else self.watch
 
 
 Regularizer = (

@@ -158,17 +158,17 @@ class EpochMonitor:
             if isinstance(built, Schedule):
                 built.observe(curves["validation/loss"][rows], state, epoch)
             elif isinstance(built, EarlyStopping):
-                metric = self._metrics.get(built.watch.removeprefix("validation/"))
+                metric = self._metrics.get(built.curve.removeprefix("validation/"))
                 sign = -1 if metric and metric.greater_is_better else 1  # early stopping looks for the lowest value
-                stops = built.observe(weights[rows], state, sign * curves[built.watch][rows], epoch)
+                stops = built.observe(weights[rows], state, sign * curves[built.curve][rows], epoch)
                 for index in np.flatnonzero(stops):
                     best, best_epoch = sign * state["best"][index], int(state["epoch"][index])
                     extreme = "lowest" if sign > 0 else "highest"
-                    causes[rows.start + index] = f"{built.watch} was {extreme}, {best:.6g}, in epoch {best_epoch}"
+                    causes[rows.start + index] = f"{built.curve} was {extreme}, {best:.6g}, in epoch {best_epoch}"
         return causes
 
     def _check_watched(self) -> None:
         known = ["train/loss", OBJECTIVE, "validation/loss", *(f"validation/{name}" for name in self._metrics)]
         for group in self._groups:
-            if isinstance(group.built, EarlyStopping) and group.built.watch not in known:
+            if isinstance(group.built, EarlyStopping) and group.built.curve not in known:
                 raise ValueError(f"watch must be {' or '.join(known)}, but is {group.built.watch!r} (early_stopping)")

@@ -355,6 +355,9 @@ def _check_components(network: Network, loss: Loss) -> None:
             raise ValueError(f"{name} changes the objective or the step, but {optimizer} needs a fixed objective")
     names = [component.short_name for component in network.regularizers]
     n_averages = sum(isinstance(regularizer, WeightAverage) for regularizer in built.values())
+    n_selecting = sum(isinstance(regularizer, EarlyStopping) and regularizer.restore for regularizer in built.values())
+    if n_selecting > 1:
+        raise ValueError("restore must be false for early_stopping beside keep_best, which selects the weights")
     if len(set(names)) < len(names) or n_averages > 1:
         raise ValueError(f"regularizers must be different, with at most one weight average, but are {', '.join(names)}")
 

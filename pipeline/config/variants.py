@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from nncore.architecture import Architecture, Layer
 from nncore.components import Component
-from nncore.regularizers.base import EarlyStopping
+from nncore.regularizers.base import AUTO, EarlyStopping
 from nncore.stack.state import Network, check_networks
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
@@ -62,12 +62,14 @@ class Variant(NamedTuple):
             adapters=settings.adapters,
         )
 
-    def build_network(self, trial: Trial, key: str, seed: int) -> Network:
-        """One network of the trial: with its own regularizer, then those of every trial."""
-        regularizers = tuple(
-            regularizer for regularizer in self.training.regularizers.values() if regularizer.name != NONE
-        )
-        return Network(key, seed, trial.optimizer, (trial.regularizer, *regularizers), self.training.schedule)
+    def build_network(self, trial: Trial, key: str, seed: int, curve: str = AUTO) -> Network:
+        """One network of the trial: with its own regularizer, then those of every trial.
+
+        Early stopping by the metric of the selection (watch: auto) watches `curve`.
+        """
+        shared = [regularizer for regularizer in self.training.regularizers.values() if regularizer.name != NONE]
+        regularizers = tuple(_watching(regularizer, curve) for regularizer in (trial.regularizer, *shared))
+        return Network(key, seed, trial.optimizer, regularizers, self.training.schedule)
 
     def check(self, task: Task) -> None:
         """Raise ValueError if the settings are not compatible with the task."""
@@ -158,7 +160,7 @@ class Variants:
         """Check and note which metrics early stopping watches."""
         for component in {regularizer for network in networks for regularizer in network.regularizers}:
             built = component.build()
-            if isinstance(built, EarlyStopping):
+            if isinstance(built, EarlyStopping) and built.watch != AUTO:
                 check_watched(built.watch, task, self._settings.select.metric)
                 self._watched.add(built.watch.partition("/")[2])
 
@@ -221,6 +223,14 @@ class Variants:
                 cure = " (a list is a choice between its values: for a setting that is a list write [[16],[32]])"
                 raise SettingError(f"space.{error}{cure if 'tuple' in str(error) else ''}") from None
         return self._parts[key]
+
+
+def _watching(regularizer: Component, curve: str) -> Component:
+    """The regularizer; early stopping by the metric of the selection watches this curve."""
+    built = regularizer.build()
+    if not isinstance(built, EarlyStopping) or built.watch != AUTO:
+        return regularizer
+    return replace(regularizer, arguments=tuple((dict(regularizer.arguments) | {"watch": curve}).items()))
 
 
 def _replace(plain: dict[str, Any], path: str, node: Any) -> None:

@@ -65,7 +65,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         training = settings.training
         records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
         sweep = SweepPlan(metrics)
-        build_networks = network_factory(variants, data, records.replicates, training.loss_limit, metrics.extra)
+        build_networks = network_factory(variants, data, records.replicates, training.loss_limit, metrics)
         for networks in planned_rungs(settings, variants, records, build_networks):
             sweep.add(networks, settings, executor)
         workers = executor.workers

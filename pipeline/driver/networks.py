@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from functools import cache
 
 from nncore.architecture import Architecture
-from nncore.components import Component
 from pipeline.components.fingerprints import settings_hash
 from pipeline.config.variants import Variants
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import NetworkFactory
 from pipeline.engine.packing.planner import TrialNetwork
+from pipeline.engine.selection import TrainingMetrics
 from pipeline.runs.records import Replicate
 from pipeline.search.base import TrainRequest
 
@@ -19,17 +19,17 @@ def network_factory(
     data: DataPipeline,
     replicates: Sequence[Replicate],
     loss_limit: float,
-    extra: Sequence[tuple[str, Component]],
+    metrics: TrainingMetrics,
 ) -> NetworkFactory:
     """Return the function that builds the networks of the trials of a rung, one for each replicate.
 
-    The data that the trials learn from are prepared and reduced before it returns. `extra` are further metrics of the
-    networks, without which their results would not be complete.
+    The data that the trials learn from are prepared and reduced before it returns. `metrics` are those of the networks;
+    without the extra ones their results would not be complete.
     """
 
     @cache
     def shared_hash(fold: str, architecture: Architecture) -> str:
-        return settings_hash("networks", fold, architecture, loss_limit, *extra)
+        return settings_hash("networks", fold, architecture, loss_limit, *metrics.extra)
 
     def build(requests: Sequence[TrainRequest]) -> list[list[TrialNetwork]]:
         chosen = [variants.of(request.trial) for request in requests]
@@ -40,7 +40,8 @@ def network_factory(
             for replicate in replicates:
                 fold = folds[replicate.fold]
                 architecture = variants.architecture(variant, fold.view_shape, data.task)
-                network = variant.build_network(request.trial, replicate.key(request.trial.key), replicate.network_seed)
+                key, seed = replicate.key(request.trial.key), replicate.network_seed
+                network = variant.build_network(request.trial, key, seed, metrics.curve)
                 learning = (network.seed, network.optimizer, network.regularizers, network.schedule)
                 hashed = settings_hash("network", shared_hash(fold.content_hash, architecture), *learning)
                 networks.append(TrialNetwork(network, architecture, fold, hashed))

@@ -162,7 +162,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, metrics: TrainingMetr
         records=records,
         trainer=trainer,
         journal=run_folder.journal,
-        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit, metrics.extra),
+        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit, metrics),
     )
     return trainer, engine
 

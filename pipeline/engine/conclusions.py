@@ -204,7 +204,8 @@ def overfits(facts: Facts) -> str:
     curve = [point.value for point in facts.champion.mean_curve("validation/loss", facts.epochs)]
     best = curve.index(min(curve)) + 1
     regularizers = (*facts.regularizers, facts.champion.parameters.get("regularizer"))
-    if "early_stopping" not in regularizers and best <= EARLY * len(curve) and curve[-1] >= RISEN * min(curve):
+    selects_epoch = {"early_stopping", "keep_best"} & {*regularizers}
+    if not selects_epoch and best <= EARLY * len(curve) and curve[-1] >= RISEN * min(curve):
         cure = "+regularizer@training.regularizers.early_stopping=early_stopping"
         return f"{gap}, where it was lowest after epoch {best} of {len(curve)}; stop there: {cure}"
     if "dropout" in regularizers:

@@ -154,6 +154,12 @@ class TrainingMetrics:
     final: tuple[tuple[str, Component], ...]
     extra: tuple[tuple[str, Component], ...]
 
+    @property
+    def curve(self) -> str:
+        """The curve of the ranking's metric if it is computed after every epoch, else the validation loss."""
+        is_computed = self.ranking.name in dict(self.every_epoch)
+        return f"validation/{self.ranking.name if is_computed else LOSS}"
+
 
 def training_metrics(
     task: Task, selected: Component | str, n_targets: int, watched: Iterable[str] = ()

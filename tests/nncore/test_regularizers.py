@@ -18,6 +18,7 @@ from samples import (
 )
 
 from nncore.architecture import initial_parameters, layer_views
+from nncore.components import build_stacked
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
 from nncore.reduction.autoencoder import autoencoder_architecture
@@ -291,6 +292,57 @@ def test_early_stopping_stops_and_restores_the_best_weights():
     assert reports["it"].selected_epoch == best < 40  # not stopped, but its best epoch is selected
     with pytest.raises(KeyError):
         unstopped.selected_weights_of("nobody")
+
+
+def test_the_best_epoch_is_kept_without_stopping():
+    architecture = make_architecture(dtype="float64")
+    data = make_data(architecture)
+    sgd = make_component("sgd", learning_rate=0.8)
+    networks = [make_network("it", 0, sgd, make_component("keep_best")), make_network("free", 0, sgd)]
+    stack, reports = train(start(architecture, networks), data, 40, {})
+    curve = reports["free"].curves["validation/loss"]
+    assert reports["it"].curves["validation/loss"] == curve
+    assert reports["it"].stopped is None
+    assert reports["it"].selected_epoch == int(np.argmin(curve)) + 1 < 40
+    at_best, _ = train(start(architecture, networks[1:]), data, reports["it"].selected_epoch, {})
+    np.testing.assert_array_equal(stack.selected_weights_of("it"), at_best.parameters)
+
+
+def test_of_equal_epochs_the_last_is_kept_and_any_number_is_better_than_none():
+    keep = make_component("keep_best").build()
+    state = keep.init(np.zeros((3, 1)))
+    curves = [[2, np.nan, np.nan], [1, 4, np.nan], [1, 5, np.nan], [3, np.nan, np.nan]]
+    for epoch, values in enumerate(curves, 1):
+        assert not keep.observe(np.full((3, 1), epoch), state, np.array(values), epoch).any()
+    assert state["epoch"].tolist() == state["weights"][:, 0].tolist() == [3, 2, 4]
+    assert state["best"].tolist() == [1, 4, np.inf]
+
+
+def test_patience_grows_with_the_epochs_that_training_took():
+    """Stopped are networks at epoch > improvement + patience + share of it, each with its own numbers."""
+    names = ("patience", "share")
+    stops = [make_component("early_stopping", restore=False, **dict(zip(names, pair, strict=True)))
+             for pair in ((4, 2.0), (4, 0.5), (2, 0.0))]  # fmt: skip
+    for improvement in (3, 10):
+        stop = build_stacked(stops)
+        state, first = stop.init(np.zeros((3, 1))), {}
+        for epoch in range(1, 60):
+            value = np.full(3, -float(min(epoch, improvement)))
+            for network in np.flatnonzero(stop.observe(None, state, value, epoch)):
+                first.setdefault(int(network), epoch)
+        expected = [improvement + 4 + 2 * improvement, improvement + 4 + -(-improvement // 2), improvement + 2]
+        assert [first[network] for network in range(3)] == expected
+
+
+def test_only_one_regularizer_selects_the_best_epoch():
+    both = make_component("keep_best"), make_component("early_stopping")
+    with pytest.raises(ValueError, match=r"restore must be false for early_stopping beside keep_best"):
+        start(make_architecture(), [make_network("it", 0, None, *both)])
+    stop = make_component("early_stopping", patience=2, restore=False)
+    report = train_reports(
+        make_architecture(), [make_network("it", 0, make_component("sgd", learning_rate=0.8), both[0], stop)], 60
+    )["it"]
+    assert report.selected_epoch < report.stopped[0] < 60
 
 
 def test_early_stopping_without_restoring_and_by_the_training_loss():

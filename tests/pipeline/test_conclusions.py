@@ -152,6 +152,7 @@ CASES = {  # by rule: where it fires, with the overrides; and where it does not,
         (curves(LOW, RISING, regularizers=["early_stopping"]),
          "+regularizer@training.regularizers.dropout=dropout +training.regularizers.dropout.rate=0.3"),
         (curves(LOW, RISING, regularizers=["early_stopping", "dropout"]), ""),
+        (curves(LOW, RISING, regularizers=["keep_best", "dropout"]), ""),
         (curves([*LOW[:-1], 0.28], RISING), ""),  # not below half of it
         (curves(LOW, RISING, card=CARD | {"classes": {str(label): 1 for label in range(40)}}), ""),  # less than a tenth
     ],

@@ -135,13 +135,18 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_fi
     assert path.parent.name in {*config, *COMPONENTS, "experiment"}
 
 
-def other_regularizers(name):
-    """All additional regularizers except this weight average: a network may have only one."""
-    return [path for path in ADDED if path.parent.name == "regularizer" and path.stem != name]
+def other_regularizers(*names):
+    """All additional regularizers but these: a network has one weight average, and one that selects the best epoch."""
+    return [path for path in ADDED if path.parent.name == "regularizer" and path.stem not in names]
 
 
 @pytest.mark.parametrize(
-    "files", [[p for p in ADDED if p.parent.name == "optimizer"], other_regularizers("ema"), other_regularizers("swa")]
+    "files",
+    [
+        [p for p in ADDED if p.parent.name == "optimizer"],
+        other_regularizers("ema", "keep_best"),
+        other_regularizers("swa", "early_stopping"),
+    ],
 )
 def test_files_that_can_be_combined_are_composed_and_built_together(files):
     """All files of a folder together."""

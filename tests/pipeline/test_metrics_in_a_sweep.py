@@ -192,6 +192,22 @@ def test_early_stopping_watches_another_metric(tmp_path):
         assert network.stopped[1].startswith("validation/f1 was highest, ")
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
+def test_the_epoch_that_is_kept_is_the_best_by_the_metric_of_the_selection(metric, tmp_path):
+    """The last of equals; by the loss, where the metric has no curve."""
+    keep = "+regularizer@training.regularizers.keep_best=keep_best"
+    summary = run_sweep(tmp_path, *CANCER, keep, f"select.metric={metric}", "training.epochs=9")
+    networks = list(replayed(run_folder(summary, tmp_path)).networks.values())
+    last_of_equals = 0
+    for network in networks:
+        curves = {name: network.curves[f"validation/{name}"].tolist() for name in ("accuracy", "loss")}
+        curve = curves["accuracy"] if metric == "accuracy" else [-value for value in curves["loss"]]
+        assert len(curve) == 9
+        assert network.selected_epoch == 9 - curve[::-1].index(max(curve))
+        last_of_equals += curve.count(max(curve)) > 1
+    assert last_of_equals or metric == "roc_auc"
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A folder with a package of the user's, from which Python imports."""

@@ -13,7 +13,7 @@ from nncore.components import Component
 from nncore.kernels.workspace import Workspace
 from nncore.metrics import accuracy
 from nncore.optimizers.base import Step
-from nncore.regularizers.base import Augmentation, WeightAverage
+from nncore.regularizers.base import Augmentation, EarlyStopping, WeightAverage
 from nncore.stack.data import Data, Rows
 from nncore.stack.state import CHANGES_OBJECTIVE, Network, Stack, start
 from nncore.stack.training import Report, train
@@ -114,7 +114,7 @@ def mixed_networks(seeds: Sequence[int] = (0, 1), loss: Component = SOFTMAX) -> 
             (component for component in chosen if can_be_combined(component, optimizer, loss)),
             key=lambda regularizer: regularizer.name,
         )
-        if sum(isinstance(component.build(), WeightAverage) for component in fit) > 1:
+        if any(sum(isinstance(c.build(), kind) for c in fit) > 1 for kind in (WeightAverage, EarlyStopping)):
             fit = fit[:-1]
         regularizers = tuple(vary_numbers(component, index / 40) for component in fit)
         schedule = SCHEDULES[index % len(SCHEDULES)]
