@@ -26,6 +26,9 @@ from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import Column, RowsLike, Table, read_table
 from nncore.kernels.backend import Array
 from nncore.losses import Loss, mixture_logits, moments
+from nncore.stack.passes import predict
+
+NUMBERS_AT_ONCE = 1 << 19  # of the candidate means of a selection that are scored together: 4 MB
 
 
 def greedy_selection(
@@ -45,7 +48,7 @@ def greedy_selection(
     weights : array (N,), optional
         Weights of the rows; only their ratios matter.
     value : callable
-        (mean (1, N, .), t (1, N, O)) -> loss (1, N) of each row, such as ``mixture_loss(loss)``.
+        (means (K, N, .), t (1, N, O)) -> loss (K, N) of each row, such as ``mixture_loss(loss)``.
     size : int, >= 1
         Maximum number of selected networks, repetitions included.
 
@@ -73,13 +76,19 @@ def greedy_selection(
         raise ValueError(f"size must be an integer >= 1, but is {size!r}")
     targets = t.astype(np.float64)[None]
 
-    def mean_loss(mean: Array) -> float:
-        loss = float(np.average(value(mean[None], targets)[0], weights=weights))
-        return np.inf if np.isnan(loss) else loss
+    n_at_once = NUMBERS_AT_ONCE // y[0].size + 1
+
+    def mean_losses(total: Array, n_selected: int) -> Array:
+        """The loss with each network in addition (M,)."""
+        parts = [y[first : first + n_at_once] for first in range(0, len(y), n_at_once)]
+        losses = np.concatenate(
+            [np.average(value((total + part) / n_selected, targets), axis=1, weights=weights) for part in parts]
+        )
+        return np.where(np.isnan(losses), np.inf, losses)
 
     counts, total, lowest = np.zeros(len(y), np.int64), np.zeros(y.shape[1:]), np.inf
     for n_selected in range(1, size + 1):
-        losses = [mean_loss((total + predictions) / n_selected) for predictions in y]
+        losses = mean_losses(total, n_selected)
         best = int(np.argmin(losses))
         if not losses[best] < lowest:
             break
@@ -154,13 +163,30 @@ class Ensemble:
 
     def logits(self, table: Table) -> Array:
         """Return outputs z (N, outputs) for raw rows, from which the loss predicts the calibrated mean of models."""
+        return self.logits_from_prepared(lambda preprocessing: preprocessing(table))
+
+    def logits_from_prepared(self, prepared: Callable[[Preprocessing], Array]) -> Array:
+        """Return the same for the rows (N, P) that each preprocessing prepares; called once for each kind of inputs."""
         outputs: dict[int, Array] = {}
         for first in dict.fromkeys(self._same_inputs):  # one kind of inputs at a time: they may be large
-            x = self.models[first].inputs(table)
-            for index, same in enumerate(self._same_inputs):
-                if same == first:
-                    outputs[index] = self.models[index].logits_from_inputs(x)[None]
+            model = self.models[first]
+            outputs |= self._outputs(first, model.transformed(prepared(model.preprocessing)))
         return self.combine([outputs[index] for index in range(len(self.models))])[0]
+
+    def _outputs(self, first: int, x: Array) -> dict[int, Array]:
+        """The outputs (1, N, outputs) of the models whose inputs are those of the first one, by index.
+
+        Networks of one architecture are one stack, which gives the same bits as each alone.
+        """
+        stacks: dict[Architecture, list[int]] = {}
+        for index, same in enumerate(self._same_inputs):
+            if same == first:
+                stacks.setdefault(self.models[index].architecture, []).append(index)
+        outputs: dict[int, Array] = {}
+        for architecture, indices in stacks.items():
+            z = predict(np.concatenate([self.models[index].parameters for index in indices]), architecture, x)
+            outputs |= {index: z[k : k + 1] for k, index in enumerate(indices)}
+        return outputs
 
     @cached_property
     def _same_inputs(self) -> list[int]:

@@ -1,5 +1,6 @@
 """A finished model: everything from a raw row to a prediction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -289,12 +290,19 @@ class Model:
 
     def logits(self, table: Table) -> Array:
         """Return the calibrated outputs z (N, outputs) for raw rows."""
-        z = self.logits_from_inputs(self.inputs(table))
+        return self.logits_from_prepared(lambda preprocessing: preprocessing(table))
+
+    def logits_from_prepared(self, prepared: Callable[[Preprocessing], Array]) -> Array:
+        """Return the calibrated outputs z (N, outputs) for the rows (N, P) that the preprocessing prepares."""
+        z = self.logits_from_inputs(self.transformed(prepared(self.preprocessing)))
         return z if self.calibration is None else self.calibration(z)
 
     def inputs(self, table: Table) -> Array:
         """Return the network's inputs x (N, I) for raw rows."""
-        x = self.preprocessing(table)
+        return self.transformed(self.preprocessing(table))
+
+    def transformed(self, x: Array) -> Array:
+        """Return the network's inputs (N, I) for prepared rows x (N, P)."""
         for transform in self.transforms:
             x = transform(x)
         return x

@@ -36,7 +36,7 @@ from pipeline.runs.journal import last_session, process_at_work
 from pipeline.runs.names import run_folders
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import flat
-from pipeline.runs.summary import empty_summary
+from pipeline.runs.summary import empty_summary, model_scores
 
 BEST = 10  # trials that are shown
 ID_LENGTH = 20  # characters of a run's id, which can be copied as one word
@@ -74,7 +74,7 @@ def _list(runs: Path) -> None:
             summary["status"],
             f"{summary['trials']['planned']:,}",
             in_words({name: value["mean"] for name, value in best["validation"].items()}, names) if best else "",
-            in_words(best["test"], names) if best else "",
+            in_words(model_scores(summary).test, names) if best else "",
             _number(summary["timings"]["total_s"], ".1f"),
         )
     plain_console().print(table, crop=False)
@@ -89,7 +89,8 @@ def _show(folder: Path) -> None:
         names = summary.get("headline")
         lines["champion"] = f"trial {best['trial']}: {parameters}"
         lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()}, names)
-        lines["test"] = in_words(best["test"], names)
+        model = model_scores(summary)
+        lines["test"] = in_words(model.test, names) + ("" if model.label == "champion" else f" ({model.label})")
     if uri := summary["model"].get("uri"):  # which older versions of nnsweep did not write
         lines["model"] = uri
     timings = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}
@@ -117,7 +118,10 @@ def _compare(folders: list[Path]) -> None:
         if len(set(values)) > 1:
             table.add_row(name, *values)
     for part in ("validation", "test"):
-        bests = [summary["best"] and summary["best"][part] for summary in summaries]
+        bests = [
+            summary["best"] and (model_scores(summary).test if part == "test" else summary["best"][part])
+            for summary in summaries
+        ]
         for name in dict.fromkeys(name for best in bests if best for name in best):
             table.add_row(f"{part} {name}", *(_score(best, name) for best in bests))
     console.print(table, crop=False)

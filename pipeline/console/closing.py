@@ -10,6 +10,7 @@ from pipeline.components.scores import LOSS, in_words, label, number
 from pipeline.console.baselines import baseline_lines
 from pipeline.console.columns import columns_line
 from pipeline.runs.names import run_folders
+from pipeline.runs.summary import model_scores
 from pipeline.tracking.view import view_address
 
 
@@ -23,7 +24,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
-    n, ensemble = best["networks"], summary["ensemble"]
+    n, model = best["networks"], model_scores(summary)
     mean = f" (mean of {n} networks)" if n > 1 else ""
     names = summary["headline"]
     lines = {"verdict": summary["verdict"]} if summary["verdict"] else {}
@@ -34,14 +35,19 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         ends = {} if corrected["low"] is None else {metric: (corrected["low"], corrected["high"])}
         shown = in_words({metric: corrected["value"]}, intervals=ends)
         lines["corrected"] = f"{shown} for having been the best of {corrected['trials']:,}"
-    lines["test"] = in_words(best["test"], names) + (f" (the first of {n} networks)" if n > 1 else "")
+    if published := summary["published"]:
+        lines["published"] = published["reason"].removeprefix("Published is ")
+    one = f" (the first of {n} networks)" if n > 1 else ""
+    lines["test"] = in_words(model.test, names) + (one if model.label == "champion" else f" ({model.label})")
+    if model.label != "champion":
+        lines["alone"] = f"test {in_words(best['test'], names)}{one or ' (the champion)'}"
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
         lines["tests"] = in_words(means, names) + mean
-    if ensemble:
-        n_members = len(ensemble["networks"])
-        who = f"{n_members} networks" if n_members > 1 else "1 network"
-        lines["ensemble"] = f"test {in_words(ensemble['test'], names)} ({who})"
+    for kind in ("bag", "ensemble"):
+        if (other := summary[kind]) and not model.label.startswith(kind):
+            who = f"{len(other['networks'])} network{'s' if len(other['networks']) > 1 else ''}"
+            lines[kind] = f"test {in_words(other['test'], names)} ({who})"
     lines |= baseline_lines(summary)
     if line := columns_line(summary):
         lines["columns"] = line

@@ -1,10 +1,11 @@
-"""After the sweep: the champion and the ensemble become models, are scored on the test rows, and one is published."""
+"""After the sweep: champion, bag and ensemble become models, are scored on the test rows, and one is published."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from math import isfinite
+from typing import Any, NamedTuple
 
 from pipeline.backends.base import Future
 from pipeline.components.errors import type_and_message
@@ -12,6 +13,7 @@ from pipeline.console.columns import best_columns, screening_note, write_importa
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
+from pipeline.engine.publication import Kind, Publication, publication
 from pipeline.engine.ranking import Ranking
 from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.task import NetworkSelector
@@ -21,30 +23,67 @@ from pipeline.runs.records import NetworkRecord, TrialRecord
 from pipeline.search.base import SingleRungSampler
 from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
 from pipeline.stages.assess import Axis, assess
-from pipeline.stages.calibrate import Adjustment, adjusted, fit_adjustment, held_out, held_out_by_mixture
+from pipeline.stages.calibrate import Adjustment, adjusted, fit_to_answers
 from pipeline.stages.columns import describe_columns
 from pipeline.stages.diagnose import diagnose
-from pipeline.stages.ensemble import build_ensemble, select_networks, validation_moments
+from pipeline.stages.ensemble import Candidate, build_ensemble
 from pipeline.stages.evaluate import assemble, evaluate, evaluate_intervals
 from pipeline.stages.mistakes import mistakes
+from pipeline.stages.publication import compare_with_ensemble
 from pipeline.stages.publish import example_rows, onnx_file, publish
 from pipeline.stages.split import Grouped, TimeSplit
 
-MAX_CANDIDATES = 60  # networks from which an ensemble is selected: those of the best trials
+MAX_CANDIDATES = 60  # from which an ensemble is selected: those of the best trials
 MAX_ANSWERS = 1 << 26  # numbers that all networks predict for the validation rows: 256 MB in float32
 
 
 @dataclass(frozen=True)
-class SelectedEnsemble:
-    """An ensemble: the model by reference, what was fitted to its predictions, and its part of the summary."""
+class FinishedModel:
+    """A model that can be published: by reference, with what was fitted to its predictions.
 
+    Parameters
+    ----------
+    counts : dict of str to int
+        By key, how often each network is in the mean; a single one is the model itself.
+    model : Future of a Model or an Ensemble
+    adjustment : Adjustment
+    test, test_intervals : dict
+        Its scores on the test rows, and their 95 % intervals.
+    """
+
+    counts: dict[str, int]
     model: Future
     adjustment: Adjustment
+    test: dict[str, float]
+    test_intervals: dict[str, list[float]]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Its part of the summary."""
+        scores = {"test": self.test, "test_intervals": self.test_intervals}
+        return {"networks": self.counts, **scores, **self.adjustment.summary}
+
+
+class PublishedModel(NamedTuple):
+    """Which model is published, and why; all models by kind, and their parts of the summary."""
+
+    publication: Publication
+    models: dict[Kind, FinishedModel]
     summary: dict[str, Any]
+
+    @property
+    def chosen(self) -> FinishedModel:
+        """The model that is published."""
+        return self.models[self.publication.kind]
+
+    @property
+    def others(self) -> dict[Kind, FinishedModel]:
+        """The models that could have been published instead."""
+        return {kind: model for kind, model in self.models.items() if kind != self.publication.kind}
 
 
 class Finalizer:
-    """The last stages of a run. Only here are the test rows read, for the champion and the ensemble alone.
+    """The last stages of a run. Only here are the test rows read, for the champion, its bag and the ensemble alone.
 
     Parameters
     ----------
@@ -61,65 +100,108 @@ class Finalizer:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
         self._metrics = metrics
         self._options = context.settings.stages["evaluate"]
-        self._adjustments: dict[str, Adjustment] = {}  # by key of the network
-        self._models: dict[str, Future] = {}  # by key of the network, as `model` returned them
-
-    def calibrate(self, champion: TrialRecord) -> Adjustment:
-        """Fit calibration, threshold and interval of the champion, which `model` returns with them from now on.
-
-        They are fitted to the validation rows of all folds, which its networks of the first seed predict.
-        """
-        seed = min(network.replicate.seed for network in champion.networks)
-        networks = [network for network in champion.networks if network.replicate.seed == seed]
-        order, parts = self._by_stack(held_out, networks)
-        is_early = any(0 < network.selected_epoch < len(network.curves["train/loss"]) for network in networks)
-        reasons = ["the epoch was chosen by the same rows"] if is_early else []
-        adjustment = self._fit_adjustment([networks[number].replicate.fold for number in order], parts, *reasons)
-        self._adjustments |= dict.fromkeys([network.key for network in champion.networks], adjustment)
-        self._models = {}  # any that there are have no adjustment
-        return adjustment
+        self._models: dict[str, Future] = {}  # by key of the network
+        self._assessed: list[TrialRecord] = []  # the trials whose answers there are
+        self._answers: Future
 
     def model(self, network: NetworkRecord) -> Future:
         """Return the model of one network, from raw row to prediction; it is assembled once."""
         if network.key not in self._models:
             stack, selector = self._selected_weights(network)
             trained = self._engine.networks[network.key]
-            model = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
-            adjustment = self._adjustments.get(network.key)
-            self._models[network.key] = self._submit(adjusted, model, adjustment) if adjustment else model
+            self._models[network.key] = self._submit(assemble, trained.fold.data, trained.architecture, selector, stack)
         return self._models[network.key]
-
-    def test_scores(self, champion: TrialRecord) -> list[dict[str, float]]:
-        """Return the scores of each of its networks on the test rows."""
-        scores = [self._test(self.model(network)) for network in champion.networks]
-        return [self._context.executor.fetch(score) for score in scores]
 
     def n_test_rows(self) -> int:
         """Return the number of test rows."""
         return int(self._context.executor.fetch(self._submit(len, self._data.test)))
 
-    def ensemble(self, ranking: Ranking) -> SelectedEnsemble:
-        """Select the networks that predict best together on the validation rows of the first fold, and test them."""
-        candidates = self._candidates(ranking)
-        first = self._engine.networks[candidates[0].key]
-        order, moments = self._by_stack(validation_moments, candidates)
-        positions = sorted(range(len(order)), key=order.__getitem__)
-        size = self._context.settings.select.ensemble
-        selection = self._submit(select_networks, first.fold.data, first.architecture, size, positions, *moments)
-        counts, loss = self._context.executor.fetch(selection)
-        selected = {network.key: count for network, count in zip(candidates, counts, strict=True) if count}
-        models = [self.model(network) for network in candidates if network.key in selected]
-        mixture = self._submit(held_out_by_mixture, first.fold.data, first.architecture, counts, positions, *moments)
-        adjustment = self._fit_adjustment([0], [mixture], "its networks were chosen by the same rows")
-        model = self._submit(adjusted, self._submit(build_ensemble, [*selected.values()], *models), adjustment)
-        summary = {
-            "networks": selected,
-            "validation": {"loss": loss},
-            "test": self._context.executor.fetch(self._test(model)),
-            "test_intervals": self.test_intervals(model),
-            **adjustment.summary,
+    def models(self, ranking: Ranking) -> PublishedModel:
+        """Make models of the champion, its bag and an ensemble, decide which is published, and test all of them.
+
+        The decision is made, and everything is fitted, before the test rows are read; see `assess`, which comes first.
+        """
+        champion, select = ranking.champion, self._context.settings.select
+        position = self._assessed.index(champion)
+        first = self._engine.networks[champion.networks[0].key]
+        arguments = (first.fold.data, first.architecture, self._data.task, self._metrics.selected, select, position)
+        compared = self._submit(
+            compare_with_ensemble, self._answers, *arguments, self._averaged_with(champion), MAX_CANDIDATES
+        )
+        comparison = self._context.executor.fetch(compared)
+        n_seeds = len({network.replicate.seed for network in champion.networks})
+        alone = Candidate(position, 0)
+        members: dict[Kind, dict[Candidate, int]] = {"champion": {alone: 1}}
+        if len(champion.networks) > 1:
+            members["bag"] = {Candidate(position, seed): 1 for seed in range(n_seeds)}
+        is_asked_for = select.publish == "ensemble"
+        is_asked_for |= comparison.ensemble.keys() not in [counts.keys() for counts in members.values()]
+        if comparison.ensemble:
+            members["ensemble"] = comparison.ensemble
+        networks = {kind: self._networks(counts) for kind, counts in members.items()}
+        networks["champion"] = {champion.networks[0].key: 1}
+        published = publication(
+            select.publish,
+            select.simplest,
+            {kind: len(counts) for kind, counts in networks.items() if kind != "ensemble" or is_asked_for},
+            comparison.scores,
+            self._metrics.ranking,
+        )
+        adjustments = {kind: self._adjustment(kind, counts) for kind, counts in members.items()}
+        models = {kind: self._finished(networks[kind], adjustments[kind]) for kind in networks}
+        summary: dict[str, Any] = {kind: models[kind].summary for kind in ("bag", "ensemble") if kind in models}
+        if "ensemble" in summary:
+            summary["ensemble"]["validation"] = {"loss": comparison.loss}
+        chosen = models[published.kind]
+        summary["published"] = {
+            **published._asdict(),
+            "networks": chosen.counts,
+            "metric": self._metrics.ranking.name,
+            "scores": {
+                kind: {name: value if isfinite(value) else None for name, value in comparison.scores[kind].items()}
+                for kind in models
+            },
+            "test": chosen.test,
+            "test_intervals": chosen.test_intervals,
         }
-        return SelectedEnsemble(model, adjustment, summary)
+        return PublishedModel(published, models, summary | chosen.adjustment.summary)
+
+    def test_scores(self, champion: TrialRecord, finished: FinishedModel) -> list[dict[str, float]]:
+        """Return the scores of each of the champion's networks on the test rows; the first is the finished model."""
+        adjustment = finished.adjustment
+        scores = [
+            self._test(self._submit(adjusted, self.model(network), adjustment)) for network in champion.networks[1:]
+        ]
+        return [finished.test, *(self._context.executor.fetch(score) for score in scores)]
+
+    def _averaged_with(self, champion: TrialRecord) -> list[int]:
+        """Positions of the trials whose predictions can be averaged with the champion's, best first."""
+        variants, suggested = self._context.variants, self._engine.records.suggested
+        losses = [variants.of(suggested[trial.key]).network.loss for trial in self._assessed]
+        loss = losses[self._assessed.index(champion)]
+        return [position for position, other in enumerate(losses) if other == loss]
+
+    def _networks(self, counts: Mapping[Candidate, int]) -> dict[str, int]:
+        """By key, how often each network is in the mean of candidates."""
+        networks: dict[str, int] = {}
+        for candidate, count in counts.items():
+            trial = self._assessed[candidate.trial]
+            seed = sorted({network.replicate.seed for network in trial.networks})[candidate.seed]
+            networks |= {network.key: count for network in trial.networks if network.replicate.seed == seed}
+        return networks
+
+    def _mean_model(self, counts: Mapping[str, int]) -> Future:
+        """The model of one network, or the mean of several."""
+        models = [self.model(self._engine.records.networks[key]) for key in counts]
+        return models[0] if len(models) == 1 else self._submit(build_ensemble, [*counts.values()], *models)
+
+    def _finished(self, counts: dict[str, int], adjustment: Adjustment) -> FinishedModel:
+        model = self._submit(adjusted, self._mean_model(counts), adjustment)
+        test = self._context.executor.fetch(self._test(model))
+        intervals = self._context.executor.fetch(
+            self._submit(evaluate_intervals, model, self._data.test, self._data.task)
+        )
+        return FinishedModel(counts, model, adjustment, test, intervals)
 
     def assess(self, trials: Sequence[TrialRecord]) -> Assessment:
         """Say how good the trials are, from their answers for the rows that their networks were not trained on.
@@ -133,24 +215,25 @@ class Finalizer:
         best = best if trials[0] in best else [trials[0], *best]
         shapes = [self._engine.networks[network.key].fold.view_shape for network in trials[0].networks]
         n_fitting = max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))
-        answers = self._answers(best[:n_fitting])
-        axes = self._axes(best[:n_fitting]) if isinstance(self._context.variants.sampler, SingleRungSampler) else {}
-        is_complete = len(best) <= n_fitting
+        self._assessed, is_complete = best[:n_fitting], len(best) <= n_fitting
+        self._answers = self._collected_answers()
+        single = isinstance(self._context.variants.sampler, SingleRungSampler)
+        axes = self._axes(self._assessed) if single else {}
         assessment: Assessment = self._context.executor.fetch(
-            self._submit(assess, answers, self._data.task, self._metrics.selected, axes, is_complete)
+            self._submit(assess, self._answers, self._data.task, self._metrics.selected, axes, is_complete)
         )
         return assessment
 
-    def _answers(self, trials: Sequence[TrialRecord]) -> Future:
+    def _collected_answers(self) -> Future:
         """What the networks of the trials predict for the rows that they were not trained on, by reference."""
         places, networks = [], []
-        for number, trial in enumerate(trials):
+        for number, trial in enumerate(self._assessed):
             seeds = sorted({network.replicate.seed for network in trial.networks})
             for network in trial.networks:
                 places.append(NetworkPlace(number, seeds.index(network.replicate.seed), network.replicate.fold))
                 networks.append(network)
         order, predictions = self._by_stack(validation_predictions, networks)
-        keys = tuple(trial.key for trial in trials)
+        keys = tuple(trial.key for trial in self._assessed)
         return self._submit(
             collect_answers, self._data.development, keys, [places[number] for number in order], *predictions
         )
@@ -172,37 +255,45 @@ class Finalizer:
                 found[axis] = Axis(values, tuple(contexts))
         return found
 
-    def test_intervals(self, model: Future) -> dict[str, list[float]]:
-        """Return 95 % confidence intervals of a model's scores on the test rows, as summary.json has them."""
-        evaluated = self._submit(evaluate_intervals, model, self._data.test, self._data.task)
-        intervals: dict[str, list[float]] = self._context.executor.fetch(evaluated)
-        return intervals
-
-    def _fit_adjustment(self, folds: list[int], parts: list[Future], *approximations: str) -> Adjustment:
-        """Fit what the settings ask for to validation rows of these folds; approximations make intervals inexact."""
-        settings, n_trials = self._context.settings, len(self._engine.records.trials)
-        reasons = [*approximations]
+    def _adjustment(self, kind: Kind, counts: Mapping[Candidate, int]) -> Adjustment:
+        """Fit what the settings ask for to the out-of-fold rows, as these candidates predict them."""
+        settings, n_trials, several = self._context.settings, len(self._engine.records.trials), self._data.n_folds > 1
+        networks = [self._engine.records.networks[key] for key in self._networks(counts)]
+        reasons = []
+        if any(0 < network.selected_epoch < len(network.curves["train/loss"]) for network in networks):
+            reasons.append("the epoch was chosen by the same rows")
+        if kind == "ensemble":
+            reasons.append("its networks were chosen by the same rows")
         if n_trials > 1:
             reasons.append(f"the best of {n_trials} trials was chosen by the same rows")
-        if len(folds) > 1:
+        if several and kind == "champion":
             reasons.append("the errors are those of the networks of all folds, of which the first is the model")
+        elif several:
+            reasons.append("the errors are those of the networks of one fold at a time, and the model is their mean")
         if isinstance(settings.split, TimeSplit):
             reasons.append("later rows may differ from the validation rows")
         if isinstance(settings.split, Grouped):
             reasons.append("rows of one group are alike")
-        arguments = (self._data.development, settings.select, reasons, folds, *parts)
-        adjustment: Adjustment = self._context.executor.fetch(self._submit(fit_adjustment, *arguments))
+        position = next(iter(counts)).trial
+        first = self._engine.networks[self._assessed[position].networks[0].key]
+        arguments = (first.fold.data, first.architecture, self._data.development, settings.select, reasons, counts)
+        adjustment: Adjustment = self._context.executor.fetch(self._submit(fit_to_answers, self._answers, *arguments))
         return adjustment
 
-    def diagnose(self, champion: TrialRecord, adjustment: Adjustment) -> None:
-        """Write what the report shows of the champion's first network into the run's folder."""
-        network, model, data = champion.networks[0], self.model(champion.networks[0]), self._data
-        arguments = (model, data.development, network.replicate.fold, data.task, self._metrics.selected)
-        columns = self._submit(describe_columns, *arguments)
-        wrong = self._submit(mistakes, model, data.test)
-        view = self._engine.networks[network.key].fold.data
-        diagnosis = self._context.executor.fetch(self._submit(diagnose, model, view, data.test))
-        diagnosis["calibration"] = adjustment.reliability
+    def diagnose(self, published: FinishedModel) -> None:
+        """Write what the report shows of the published model into the run's folder.
+
+        Which columns matter is measured on the validation rows of the first fold, with those of its networks that were
+        not trained on these rows.
+        """
+        data, networks = self._data, self._engine.records.networks
+        unseen = {key: count for key, count in published.counts.items() if networks[key].replicate.fold == 0}
+        unbiased = self._submit(adjusted, self._mean_model(unseen), published.adjustment)
+        columns = self._submit(describe_columns, unbiased, data.development, 0, data.task, self._metrics.selected)
+        wrong = self._submit(mistakes, published.model, data.test)
+        view = self._engine.networks[next(iter(published.counts))].fold.data
+        diagnosis = self._context.executor.fetch(self._submit(diagnose, published.model, view, data.test))
+        diagnosis["calibration"] = published.adjustment.reliability
         diagnosis |= self._optional("columns", columns) | self._optional("mistakes", wrong)
         run_folder = self._context.run_folder
         (run_folder.folder / "diagnosis.json").write_text(json.dumps(diagnosis), encoding="utf-8")
@@ -238,18 +329,6 @@ class Finalizer:
             self._context.output.say(f"warning: there is no model.onnx ({' '.join(str(error).split())})")
             return None
         return str(path)
-
-    def _candidates(self, ranking: Ranking) -> list[NetworkRecord]:
-        """The networks of the best trials on the first fold whose predictions can be averaged with the champion's."""
-        variants, suggested = self._context.variants, self._engine.records.suggested
-        champion = variants.of(suggested[ranking.champion.key])
-        loss, candidates = champion.network.loss.regression.build(), []
-        for trial in ranking.trials:
-            variant = variants.of(suggested[trial.key])
-            same_unit = variant.target_unit == champion.target_unit
-            if variant.network.loss == champion.network.loss and (same_unit or not loss.deviation):
-                candidates += [network for network in trial.networks if network.replicate.fold == 0]
-        return candidates[:MAX_CANDIDATES]
 
     def _selected_weights(self, network: NetworkRecord) -> tuple[Future, NetworkSelector]:
         stack, key = self._trainer.checkpoints.selected_weights(network.key)

@@ -1,7 +1,8 @@
 """The order of work of a run: load, split, prepare, reduce, sweep, select, evaluate, publish.
 
 With several networks per trial the champion is the trial with the best mean over them. The published model is its first
-network, that of the first fold and the first seed.
+network, that of the first fold and the first seed, the bag of all its networks, or an ensemble of networks of several
+trials; see `pipeline.engine.publication`.
 """
 
 import os
@@ -226,32 +227,29 @@ def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Rankin
 
 
 def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> Future:
-    """Score the champion and the ensemble on the test rows, once, and publish one of them, which is returned."""
-    champion, select, run_folder = ranking.champion, context.settings.select, context.run_folder
-    adjustment = finalizer.calibrate(champion)
-    ensemble = finalizer.ensemble(ranking) if select.ensemble else None
-    best = run_folder.summary["best"] = best_summary(ranking, finalizer.test_scores(champion))
+    """Score the champion, its bag and the ensemble on the test rows, once; publish one of them, which is returned."""
+    champion, run_folder = ranking.champion, context.run_folder
+    published = finalizer.models(ranking)
+    tests = finalizer.test_scores(champion, published.models["champion"])
+    best = run_folder.summary["best"] = best_summary(ranking, tests)
     best["n_test_rows"] = finalizer.n_test_rows()
-    best["test_intervals"] = finalizer.test_intervals(finalizer.model(champion.networks[0]))
+    best["test_intervals"] = published.models["champion"].test_intervals
     run_folder.summary["effects"] = effects_summary(ranking)
-    run_folder.summary["ensemble"] = ensemble and ensemble.summary
+    run_folder.summary |= published.summary
     run_folder.time("evaluate")
-    model = finalizer.model(champion.networks[0])
-    if ensemble and select.publish == "ensemble":
-        model, adjustment = ensemble.model, ensemble.adjustment
-    run_folder.summary |= adjustment.summary
-    run_folder.summary["model"] |= finalizer.publish(model)
+    run_folder.summary["model"] |= finalizer.publish(published.chosen.model)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     if best["networks"] > 1:
         deviations = {f"{name}_std": value["std"] for name, value in best["validation"].items()}
         validation |= {name: std for name, std in deviations.items() if std is not None}
-    ensemble_test = ensemble.summary["test"] if ensemble else {}
-    test = best["test"] | {f"ensemble_{name}": value for name, value in ensemble_test.items()}
+    test = dict(published.chosen.test)
+    for kind, model in published.others.items():
+        test |= {f"{kind}_{name}": value for name, value in model.test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
-    finalizer.diagnose(champion, adjustment)
+    finalizer.diagnose(published.chosen)
     run_folder.time("publish")
-    return model
+    return published.chosen.model
 
 
 def _report_written(path_of_report: Callable[[], Path | None], run_folder: RunFolder, output: Output) -> None:

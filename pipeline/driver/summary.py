@@ -148,10 +148,9 @@ def conclusions(
         regularizers=[regularizer.short_name for regularizer in training.regularizers.values()],
         dropped=getattr(settings.data, "drop", ()),
         balanced=getattr(settings.prepare, "class_weights", "none") != "none",
-        publish=settings.select.publish,
     )
     return {
-        "verdict": verdict(summary, champion.labels, card["targets"], settings.select.publish),
+        "verdict": verdict(summary, champion.labels, card["targets"]),
         "advice": advice(facts),
     }
 

@@ -14,6 +14,7 @@ from pipeline.components.overrides import override
 from pipeline.components.scores import LOSS, greater_is_better, in_words, label, number, present, unit
 from pipeline.components.types import DataCard
 from pipeline.runs.records import TrialRecord
+from pipeline.runs.summary import model_scores
 from pipeline.search.grammar import Choices, Range
 
 MOST = 3  # sentences of advice
@@ -39,7 +40,7 @@ class Facts:
     Parameters
     ----------
     summary : mapping
-        What summary.json is to contain: trials, best, ensemble, baselines, data_findings.
+        What summary.json is to contain: trials, best, ensemble, published, baselines, data_findings.
     card : DataCard
         Describes the data.
     ranked : sequence of TrialRecord
@@ -69,8 +70,6 @@ class Facts:
         The columns that data.drop leaves out.
     balanced : bool
         Whether all classes have the same total weight.
-    publish : {"champion", "ensemble"}
-        What becomes the model.
     """
 
     summary: Mapping[str, Any]
@@ -90,7 +89,6 @@ class Facts:
     regularizers: Collection[str] = ()
     dropped: Collection[str] = ()
     balanced: bool = False
-    publish: str = "champion"
 
 
 def advice(facts: Facts) -> list[str]:
@@ -249,7 +247,7 @@ def ensemble_is_better(facts: Facts) -> str:
     """The ensemble is clearly better than the champion, and is not the model."""
     ensemble, test = facts.summary["ensemble"], facts.summary["best"]["test"]
     first = facts.champion.networks[0].final_metrics.get("validation/loss", math.nan)
-    if not ensemble or facts.publish == "ensemble" or len(ensemble["networks"]) < 2:
+    if not ensemble or facts.summary["published"]["kind"] != "champion" or len(ensemble["networks"]) < 2:
         return ""
     own, loss = ensemble["validation"]["loss"], ensemble["test"].get(LOSS, math.inf)
     if not own <= (1 - ENSEMBLE_BETTER) * first or loss >= test.get(LOSS, -math.inf):
@@ -283,37 +281,34 @@ RULES: tuple[Callable[[Facts], str], ...] = (  # the most important first
 )
 
 
-def verdict(summary: Mapping[str, Any], labels: Sequence[str], targets: Sequence[str], publish: str) -> str:
+def verdict(summary: Mapping[str, Any], labels: Sequence[str], targets: Sequence[str]) -> str:
     """What a run came to: which setting, how good its model is on the test rows, and what simple models are there.
 
     Parameters
     ----------
     summary : mapping
-        What summary.json is to contain: best, and as far as they are there headline, baselines and ensemble.
+        What summary.json is to contain: best, and as far as they are there headline, baselines and published.
     labels : sequence of str
         The champion's, for people: its optimizer, its regularizer, its other settings.
     targets : sequence of str
         The names of the targets.
-    publish : {"champion", "ensemble"}
-        What becomes the model.
 
     Returns
     -------
     str
-        One sentence; one more before it if a baseline is better than the champion.
+        One sentence; one more before it if a baseline is better than the model.
     """
-    best, ensemble = summary["best"], summary["ensemble"]
-    first, *others = present(summary.get("headline") or [LOSS], best["test"])[:2] or [next(iter(best["test"]))]
+    best, (test, intervals, model) = summary["best"], model_scores(summary)
+    first, *others = present(summary.get("headline") or [LOSS], test)[:2] or [next(iter(test))]
     picked = " with ".join(text for text in labels[:2] if text not in ("", "none"))
     picked += "".join(f" ({text})" for text in labels[2:] if text)
     n_test = best.get("n_test_rows")
-    sentence = f"Validation picked {picked}; on {f'{n_test:,}' if n_test else 'the'} test rows its {label(first)} is "
-    sentence += in_words(best["test"], [first], best.get("test_intervals")).removeprefix(f"{label(first)} ")
+    sentence = f"Validation picked {picked}; on {f'{n_test:,}' if n_test else 'the'} test rows "
+    sentence += f"its {label(first)} is " if model == "champion" else f"the {label(first)} of the published {model} is "
+    sentence += in_words(test, [first], intervals).removeprefix(f"{label(first)} ")
     if len(targets) == 1 and unit(first) == "target":
         sentence += f" in the unit of {targets[0]}"
-    sentence += "".join(f", {in_words(best['test'], [name])}" for name in others)
-    if publish == "ensemble" and ensemble and first in ensemble["test"]:
-        sentence += f"; the ensemble, which is the model, has {number(first, ensemble['test'][first])}"
+    sentence += "".join(f", {in_words(test, [name])}" for name in others)
     simple = [
         f"{CONSTANT if name == 'constant' else ''}{baseline['label']} {number(first, baseline['test'][first])}"
         for name, baseline in (summary.get("baselines") or {}).items()

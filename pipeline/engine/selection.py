@@ -83,9 +83,9 @@ class SelectionSettings:
     simplest : bool
         Of the trials that cannot be distinguished from the best, take the simplest.
     ensemble : int, >= 0
-        Networks in the ensemble, counted as often as they are taken; 0 for no ensemble.
-    publish : {"champion", "ensemble"}
-        What becomes the model.
+        Networks in the ensemble, counted as often as they are taken, on each fold; 0 for no ensemble.
+    publish : {"auto", "champion", "bag", "ensemble"}
+        What becomes the model; auto: the best of them, see `pipeline.engine.publication`.
     calibrate : {"auto", "always", "never"}
         Whether the model's probabilities are calibrated; auto: where that clearly lowers the log loss of validation
         rows that the calibration was not fitted to.
@@ -100,7 +100,7 @@ class SelectionSettings:
     tradeoffs: tuple[Literal["parameters", "loss"], ...]
     simplest: bool
     ensemble: NonNegativeInt
-    publish: Literal["champion", "ensemble"]
+    publish: Literal["auto", "champion", "bag", "ensemble"]
     calibrate: Literal["auto", "always", "never"]
     threshold: Literal["auto", "fixed"]
     coverage: Share | None

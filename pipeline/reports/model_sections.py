@@ -1,4 +1,4 @@
-"""Sections of the champion: columns that matter, where it is wrong, its calibration or residuals, inputs, and norms."""
+"""Sections of the published model: columns that matter, where it is wrong, calibration, residuals, inputs and norms."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -108,7 +108,7 @@ def _most_varied(outputs: dict[str, list[float]]) -> dict[str, list[float]]:
 
 
 def mistakes(contents: RunContents) -> Section | None:
-    """Where the champion is wrong: by class, by category, by tenth of the target, and its worst rows."""
+    """Where the model is wrong: by class, by category, by tenth of the target, and its worst rows."""
     section, test = Section("Where it is wrong"), contents.diagnosis.get("test")
     known = contents.diagnosis.get("mistakes") or {}
     if test and test["labels"] is not None:
@@ -261,7 +261,7 @@ def calibration(contents: RunContents) -> Section | None:
         return None
     rows = "validation rows" if known.get("before") else "test rows"
     series = [(before, "before", "grey", 1), (after, "after", "", 0)] if after and chosen.get("applied") else []
-    series = series or [(before, "champion", "", 0)]
+    series = series or [(before, "model", "", 0)]
     section, finding = Section("Calibration"), _calibration_words(chosen, test)
     section.parts.append(Pictures([_reliability(series, rows, finding), _confidences(series[-1][0], rows)]))
     text = (
@@ -498,7 +498,7 @@ def _reconstructions(pairs: list[list[list[float]]]) -> Picture:
 
 
 def norms(contents: RunContents) -> Section | None:
-    """Norms of weights and gradients of the champion's first network, layer by layer."""
+    """Norms of weights and gradients of the model's first network, layer by layer."""
     known = contents.diagnosis.get("norms")
     if not known:
         return None
@@ -512,12 +512,12 @@ def norms(contents: RunContents) -> Section | None:
         texts = [f"{value:.2g}" for value in known[what]]
         pictures.append(bars(f"norms_of_{what}", caption, values, texts, f"norm of the {what}",
                              f"The {what} are largest in layer {{name}}."))  # fmt: skip
-    text = "The champion's first network, with its selected weights; the gradient is that of the loss on training rows."
+    text = "The model's first network, with its selected weights; the gradient is that of the loss on training rows."
     return Section("Weights and gradients", [Pictures(pictures), Paragraph(text, quiet=True)])
 
 
 def model_sections(contents: RunContents) -> Iterator[Section]:
-    """All sections of the champion that come before those of the sweep."""
+    """All sections of the model that come before those of the sweep."""
     for make in (columns, mistakes, calibration, residuals):
         if section := make(contents):
             yield section

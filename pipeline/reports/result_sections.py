@@ -7,6 +7,7 @@ from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
 from pipeline.reports.words import counted, decimals, first_of, listed, noise_of, number, span, value_text
+from pipeline.runs.summary import model_scores
 
 BEST = 10  # trials that the page shows at once
 MOST_METRICS = 3  # that the leaderboard of the best shows
@@ -31,7 +32,7 @@ def _places(value: float | None, interval: Sequence[float] | None) -> int:
 
 
 def result(contents: RunContents) -> Section:
-    """How good the champion is, and what that means."""
+    """How good the published model is, what is published and why, and what that means."""
     section, best, summary = Section("Scores"), contents.summary["best"], contents.summary
     trials = summary["trials"]
     counts = ", ".join(
@@ -54,6 +55,8 @@ def result(contents: RunContents) -> Section:
     section.parts += _score_tables(contents, best)
     parameters = ", ".join(f"{name} {value_text(str(value))}" for name, value in best["parameters"].items())
     section.parts.append(Paragraph(f"The champion is trial {best['trial']}: {parameters}."))
+    if published := summary.get("published"):
+        section.parts.append(Paragraph(published["reason"]))
     section.parts += [Paragraph(text) for text in _explanations(contents, best)]
     return section
 
@@ -62,7 +65,7 @@ def _score_tables(contents: RunContents, best: dict[str, Any]) -> Iterator[Repor
     """The scores to read first, and all others in a table that unfolds."""
     known = dict.fromkeys([*best["test"], *best["validation"]])
     names = contents.headline(known)[:MOST_METRICS]
-    yield _score_table(contents, best, names, "Scores of the champion, with 95 % intervals")
+    yield _score_table(contents, best, names, "Scores, with 95 % intervals")
     if others := [name for name in known if name not in names]:
         yield Details(
             f"{counted(len(others), 'further score')}", [_score_table(contents, best, others, "Further scores")]
@@ -70,9 +73,9 @@ def _score_tables(contents: RunContents, best: dict[str, Any]) -> Iterator[Repor
 
 
 def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[str], caption: str) -> ReportTable:
-    """A column for each metric; rows for validation and test, the ensemble, and the baselines."""
-    tests, ensemble, corrected = best["test"], contents.summary.get("ensemble"), best.get("corrected")
-    validation, intervals = best["validation"], best.get("test_intervals") or {}
+    """A column for each metric; rows for validation and test, the models that are not published, and the baselines."""
+    (tests, intervals, model), corrected = model_scores(contents.summary), best.get("corrected")
+    validation = best["validation"]
     if "log_loss" not in validation and LOSS in validation:  # as the losses of classifiers are log losses
         validation = validation | {"log_loss": validation[LOSS]}
     places = {
@@ -96,10 +99,12 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
         name = "log_loss" if name == LOSS and LOSS not in names else name
         ends = {} if corrected.get("low") is None else {name: (corrected["low"], corrected["high"])}
         rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, ends))
-    rows.append(row("test", tests, intervals))
-    if ensemble:
-        who = f"test, ensemble of {counted(len(ensemble['networks']), 'network')}"
-        rows.append(row(who, ensemble["test"], ensemble.get("test_intervals") or {}))
+    rows.append(row("test" if model == "champion" else f"test, {model} (published)", tests, intervals))
+    for kind in ("champion", "bag", "ensemble"):
+        other = best if kind == "champion" else contents.summary.get(kind)
+        if other and not model.startswith(kind):
+            who = "the champion" if kind == "champion" else f"{kind} of {counted(len(other['networks']), 'network')}"
+            rows.append(row(f"test, {who}", other["test"], other.get("test_intervals") or {}))
     baselines = (contents.summary.get("baselines") or {}).values()
     rows += [row(f"test, {baseline['label']}", baseline["test"], {}) for baseline in baselines]
     shown = [cells for cells in rows if any(cells[1:])]

@@ -255,7 +255,8 @@ class ChampionEvent:
     validation : dict of str to float or None
         By metric, its mean over the trial's networks, and "<metric>_std".
     test : dict of str to float or None
-        By metric, the value of the model, and "ensemble_<metric>".
+        By metric, the value of the published model, and "champion_<metric>", "bag_<metric>" and "ensemble_<metric>" of
+        the others that could be published.
     """
 
     label: str

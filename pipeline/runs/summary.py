@@ -1,6 +1,7 @@
 """The keys of summary.json, the stable interface for scripts: they are only ever added to."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 TIMINGS = (
     "startup",
@@ -20,6 +21,23 @@ TIMINGS = (
 WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "resumed_networks", "driver_cpu_s")
 
 
+class ModelScores(NamedTuple):
+    """What the published model scores on the test rows, with intervals, and what it is: "champion", "bag of ..."."""
+
+    test: dict[str, float]
+    intervals: dict[str, list[float]]
+    label: str
+
+
+def model_scores(summary: Mapping[str, Any]) -> ModelScores:
+    """Return the test scores of the published model of a run that has a champion.
+
+    Summaries of older versions say nothing of what is published: then they are those of the champion.
+    """
+    shown = summary.get("published") or summary["best"] | {"label": "champion"}
+    return ModelScores(shown["test"], shown.get("test_intervals") or {}, shown["label"])
+
+
 def empty_summary(run_id: str) -> dict[str, Any]:
     """All keys of the summary of a run of which nothing is known yet; None stands for what is not known.
 
@@ -30,7 +48,11 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         status : running, finished, killed or failed.
         trials, networks : their numbers: planned; finished; stopped, early or pruned; diverged; failed.
         best : the champion; see `pipeline.driver.summary.best_summary`.
+        bag : the mean of all networks of the champion: its networks and scores; None if it has only one.
         ensemble : the ensemble's networks and scores.
+        published : which of champion, bag and ensemble is the model (kind, label), why (reason, a sentence), its
+            networks, and its scores on the test rows; scores: of each kind on validation rows that nothing of it was
+            fitted to.
         headline : names of the scores that people look at first.
         calibration : how the model's probabilities are calibrated, before and after.
         threshold : from which probability the second of two classes is predicted, if it was tuned.
@@ -59,7 +81,9 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "trials": counts,
         "networks": counts,
         "best": None,
+        "bag": None,
         "ensemble": None,
+        "published": None,
         "headline": None,
         "metric": None,
         "baselines": None,

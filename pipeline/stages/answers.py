@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +25,8 @@ class Answers:
         Keys of the trials, best first.
     y : array (T, S, R, O)
         What the network of a trial with a seed predicts for a row, the network of the row's fold: probabilities
-        (float32; with two classes O = 1, the probability of the second), or values in the target's unit (float64).
+        (float32; with two classes O = 1, the probability of the second, in float64, as 1 - y is a probability too), or
+        values in the target's unit (float64).
     loss : float32 array (T, S, R)
         The loss of each row that the trial's networks minimise.
     t : array (R, O)
@@ -37,6 +37,9 @@ class Answers:
         Positions of the rows within the development rows.
     folds : int array (R,)
         The fold (from 0) of whose validation part a row is.
+    deviation : float64 array (T, S, R, O), optional
+        The standard deviations of the values in their unit, NaN of networks whose loss predicts none; None if no loss
+        does.
     """
 
     trials: tuple[str, ...]
@@ -46,6 +49,17 @@ class Answers:
     weights: Array | None
     rows: Array
     folds: Array
+    deviation: Array | None = None
+
+    def moments(self, trial: int, seed: int, has_deviation: bool) -> Array:
+        """Return what can be averaged over networks: float64 (R, O), or with the mean squares (R, 2 O).
+
+        See `nncore.inference.ensemble.moments`; values are in the target's unit.
+        """
+        y: Array = self.y[trial, seed].astype(np.float64)
+        if not has_deviation or self.deviation is None:
+            return y
+        return np.concatenate([y, self.deviation[trial, seed] ** 2 + y**2], axis=1)
 
 
 class NetworkPlace(NamedTuple):
@@ -57,10 +71,11 @@ class NetworkPlace(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What n networks predict for N rows: y (n, N, O) and the loss of each row (n, N); see `Answers`."""
+    """What n networks predict for N rows: y and deviation (n, N, O), the loss of each row (n, N); see `Answers`."""
 
     y: Array
     loss: Array
+    deviation: Array | None = None
 
 
 def validation_predictions(
@@ -69,9 +84,13 @@ def validation_predictions(
     """Predict the validation rows of a fold with n networks of a stack."""
     stack, rows = load_stack(stack), view.data.validation
     weights = np.concatenate([selector.weights(stack) for selector in selectors])
-    loss, y = value_and_prediction(architecture.functions.loss, predict(weights, architecture, rows.x), rows.t[None])
-    decoder = view.target_decoder
-    return Predictions(decoder.predicted(y) if isinstance(decoder, ValueDecoder) else y, loss)
+    function, decoder, z = architecture.functions.loss, view.target_decoder, predict(weights, architecture, rows.x)
+    loss, y = value_and_prediction(function, z, rows.t[None])
+    if isinstance(decoder, ValueDecoder):
+        z = z.astype(np.float64)
+        deviation = function.deviation(z) * decoder.scaling.scale if function.deviation else None
+        return Predictions(decoder.predicted(function.predict(z)), loss, deviation)
+    return Predictions(function.predict(z.astype(np.float64)) if y.shape[2] == 1 else y, loss)
 
 
 def collect_answers(
@@ -94,14 +113,19 @@ def collect_answers(
     n_outputs, dtype = predictions[0].y.shape[2], predictions[0].y.dtype
     y = np.empty((len(trials), n_seeds, len(rows), n_outputs), dtype)
     loss = np.empty(y.shape[:3], np.float32)
-    networks = chain.from_iterable(zip(part.y, part.loss, strict=True) for part in predictions)
-    for place, (y_of_network, loss_of_network) in zip(places, networks, strict=True):
-        part = slice(starts[place.fold], starts[place.fold + 1])
-        y[place.trial, place.seed, part], loss[place.trial, place.seed, part] = y_of_network, loss_of_network
+    deviation = None
+    if any(part.deviation is not None for part in predictions):
+        deviation = np.full(y.shape, np.nan)
+    networks = ((part, number) for part in predictions for number in range(len(part.y)))
+    for place, (part, number) in zip(places, networks, strict=True):
+        at = (place.trial, place.seed, slice(starts[place.fold], starts[place.fold + 1]))
+        y[at], loss[at] = part.y[number], part.loss[number]
+        if deviation is not None and part.deviation is not None:
+            deviation[at] = part.deviation[number]
     raw = development.rows
     t = raw.y[rows]
     if development.labels is not None:
         t = ClassDecoder(development.labels).targets(t)
     weights = None if raw.weights is None else raw.weights[rows]
     folds = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return Answers(trials, y, loss, t, weights, rows, folds)
+    return Answers(trials, y, loss, t, weights, rows, folds, deviation)

@@ -62,9 +62,10 @@ def assess(
         ranking = _measured(answers, metrics[name], len(answers.trials))
         for metric_name, metric in metrics.items():
             n = len(answers.trials) if metric_name in (LOSS, name, *HEADLINE[task]) else DETAILED
+            n = min(n, len(answers.trials))
             known = ranking if metric_name == name else _measured(answers, metric, DETAILED)
             intervals = [] if known is None else score_intervals(known).tolist()
-            for number, value in enumerate(_values(answers, metric, n).tolist()):
+            for number, value in enumerate(mean_scores(answers, metric, range(n)).tolist()):
                 ends = intervals[number] if number < len(intervals) else []
                 if np.isfinite(value):
                     estimates[number][metric_name] = Estimate(value, *(ends if np.isfinite(ends).all() else ()))
@@ -112,17 +113,28 @@ def _mean_loss(y: Array, t: Array, weights: Array | None) -> Array:
     return np.average(y[:, :, 0].astype(np.float64), axis=1, weights=None if weights is None else weights[0])
 
 
-def _values(answers: Answers, metric: Metric | None, n_trials: int) -> Array:
-    """The scores of the best trials: the means over their networks."""
+def mean_scores(answers: Answers, metric: Metric | None, trials: Sequence[int], among: Array | None = None) -> Array:
+    """Return the scores of trials: the means over their networks.
+
+    Parameters
+    ----------
+    answers : Answers
+    metric : Metric or None
+        None for the loss.
+    trials : sequence of int
+        Positions of the trials.
+    among : bool array (R,), optional
+        The rows that count; by default all.
+    """
     metric, y, t = _inputs(answers, metric)
-    y = y[:n_trials]
+    chosen = np.ones(len(t), bool) if among is None else among
     scores: Sequence[Array] = [
         metric.value(
-            y[:, :, part].reshape(-1, len(part), y.shape[3]),
+            np.take(y[list(trials)], part, axis=2).reshape(-1, len(part), y.shape[3]),
             t[None, part],
             None if answers.weights is None else answers.weights[None, part],
         )
-        for part in (np.flatnonzero(answers.folds == fold) for fold in np.unique(answers.folds))
+        for part in (np.flatnonzero((answers.folds == fold) & chosen) for fold in np.unique(answers.folds[chosen]))
     ]
-    means: Array = np.mean([score.reshape(y.shape[:2]).mean(axis=1) for score in scores], axis=0)
+    means: Array = np.mean([score.reshape(len(trials), -1).mean(axis=1) for score in scores], axis=0)
     return means

@@ -25,17 +25,15 @@ from nncore.calibration import (
 from nncore.components import Component
 from nncore.conformal import conformal_half_width
 from nncore.inference.ensemble import Ensemble
-from nncore.inference.model import ClassDecoder, ConformalInterval, Model, TargetDecoder, ValueDecoder
+from nncore.inference.model import ClassDecoder, ConformalInterval, Model, ValueDecoder
 from nncore.inference.target_transforms import TargetTransform
 from nncore.kernels.backend import Array
-from nncore.losses import Loss
 from nncore.metrics import Metric
-from nncore.stack.passes import predict
 from nncore.thresholds import choose_threshold, depends_on_threshold
 from pipeline.components.types import Development, PreparedView
 from pipeline.engine.selection import SelectionSettings
-from pipeline.engine.slices.task import NetworkSelector, load_stack
-from pipeline.stages.ensemble import mean_logits
+from pipeline.stages.answers import Answers
+from pipeline.stages.ensemble import Counts, OutOfFold, values_and_deviation
 
 N_BINS = 15
 N_BINS_SHOWN = 10  # in a picture
@@ -83,32 +81,53 @@ class Adjustment:
     reliability: dict[str, Any] | None
 
 
-def held_out(view: PreparedView, architecture: Architecture, selectors: list[NetworkSelector], stack: Any) -> HeldOut:
-    """Predict the validation rows of a fold with n networks of a stack."""
-    stack = load_stack(stack)
-    weights = np.concatenate([selector.weights(stack) for selector in selectors])
-    z = predict(weights, architecture, view.data.validation.x)
-    return _held_out(view.target_decoder, architecture.functions.loss, z.astype(np.float64))
+def held_out(out_of_fold: OutOfFold, mean: Array) -> HeldOut:
+    """Return what a mean over networks (R, .) predicts for out-of-fold rows, with n = 1.
 
-
-def held_out_by_mixture(
-    view: PreparedView, architecture: Architecture, counts: list[int], positions: list[int], *predictions: Array
-) -> HeldOut:
-    """Predict the validation rows of a fold with an ensemble; see `pipeline.stages.ensemble.select_networks`."""
-    loss = architecture.functions.loss
-    mean = np.average(np.concatenate(predictions)[positions], axis=0, weights=counts)[None]
-    return _held_out(view.target_decoder, loss, mean_logits(view.target_decoder, loss, mean))
-
-
-def _held_out(decoder: TargetDecoder, loss: Loss, z: Array) -> HeldOut:
-    if isinstance(decoder, ValueDecoder):
-        deviation = loss.deviation(z) * decoder.scaling.scale if loss.deviation else None
-        return HeldOut(decoder.predicted(loss.predict(z)), deviation, decoder.transform)
+    Outputs that are no logits cannot be calibrated as such; they are NaN.
+    """
+    if isinstance(out_of_fold.decoder, ValueDecoder):
+        y, deviation = values_and_deviation(out_of_fold.loss, mean)
+        return HeldOut(y[None], None if deviation is None else deviation[None], out_of_fold.decoder.transform)
+    z = out_of_fold.outputs(mean[None])
+    if not isinstance(out_of_fold.decoder, ClassDecoder):
+        return HeldOut(z, None)
     with np.errstate(all="ignore"):
         p = np.exp(-log_losses(z[0], np.eye(z.shape[2])[np.zeros(z.shape[1], int)]))
-    if isinstance(decoder, ClassDecoder) and not np.allclose(loss.predict(z)[0, :, 0], p, atol=1e-6):
-        return HeldOut(np.full_like(z, np.nan), None)  # outputs that are no logits cannot be calibrated as such
-    return HeldOut(z, None)
+    are_logits = np.allclose(out_of_fold.loss.predict(z)[0, :, 0], p, atol=1e-6)
+    return HeldOut(z if are_logits else np.full_like(z, np.nan), None)
+
+
+def fit_to_answers(
+    answers: Answers,
+    view: PreparedView,
+    architecture: Architecture,
+    development: Development,
+    select: SelectionSettings,
+    approximations: list[str],
+    counts: Counts,
+) -> Adjustment:
+    """Fit what the settings ask for to the out-of-fold rows.
+
+    Parameters
+    ----------
+    answers : Answers
+    view : PreparedView
+        Of the champion; its decoder gives the scale.
+    architecture : Architecture
+        Of a network of the champion; its loss is that of all.
+    development : Development
+    select : SelectionSettings
+    approximations : list of str
+        Why intervals may not cover exactly the stated share of new rows.
+    counts : dict of Candidate to int
+        The networks that predict together.
+    """
+    out_of_fold = OutOfFold(answers, architecture.functions.loss, view.target_decoder)
+    (y, deviation, transform), folds = held_out(out_of_fold, out_of_fold.mean(counts)), [*range(len(development.folds))]
+    rows = [answers.folds == fold for fold in folds]
+    parts = [HeldOut(y[:, part], None if deviation is None else deviation[:, part], transform) for part in rows]
+    return fit_adjustment(development, select, approximations, folds, *parts)
 
 
 def fit_adjustment(

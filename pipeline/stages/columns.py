@@ -11,12 +11,15 @@ the rows and with the exchange: an interval of what this model has for new rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from nncore.components import Component
+from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, Model, TargetDecoder, ValueDecoder
+from nncore.inference.preprocessing import Preprocessing
 from nncore.inference.table import CODED, Column, Table
 from nncore.kernels.backend import Array
 from nncore.metrics import Metric, identity
@@ -44,13 +47,13 @@ N_NAMED = 3  # columns in the name of a group
 
 
 def describe_columns(
-    model: Model, development: Development, fold: int, task: Task, selected: Component | None
+    model: Model | Ensemble, development: Development, fold: int, task: Task, selected: Component | None
 ) -> dict[str, Any]:
     """Describe which columns matter to a model, in plain values.
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
     development : Development
     fold : int
         The model was trained on the training rows of this fold; its validation rows are used here.
@@ -76,7 +79,7 @@ def describe_columns(
     rows = generator(0, PURPOSE).permutation(development.folds[fold].validation)
     n_columns = len(raw.x.columns)
     n_permuted = n_columns if n_columns <= MAX_COLUMNS else MOST_PERMUTED
-    n_affordable = MAX_NUMBERS // (REPEATS * n_permuted * max(1, model.preprocessing.n_outputs))
+    n_affordable = MAX_NUMBERS // (REPEATS * n_permuted * max(1, n_prepared(model)))
     rows = rows[: min(MAX_ROWS, max(n_affordable, FEWEST_AFFORDABLE))]
     described: dict[str, Any] = {
         "metric": name,
@@ -91,7 +94,7 @@ def describe_columns(
     table = raw.x[rows]
     t = raw.y[rows] if task == "regression" else decoder.targets(raw.y[rows])
     weights = np.ones(len(rows)) if raw.weights is None else raw.weights[rows]
-    scorer = ColumnScorer(model, model.preprocessing(table), t, weights, by)
+    scorer = ColumnScorer(model, table, t, weights, by)
     groups = alike(table, scorer.screened(n_columns, n_permuted))
     importance = [scorer.importance(group) for group in groups]
     defined = [number for number in range(len(groups)) if np.isfinite(importance[number]).all()]
@@ -103,7 +106,7 @@ def describe_columns(
             {"column": _group_name(names), "columns": names, "mean": mean, "low": low, "high": high, "repeats": REPEATS}
         )
     described["dependence"] = [
-        scorer.dependence(groups[number], table, described["importance"][rank]["column"])
+        scorer.dependence(groups[number], described["importance"][rank]["column"])
         for rank, number in enumerate(order[:N_DEPENDENCE])
     ]
     return described
@@ -115,27 +118,27 @@ class ColumnScorer:
 
     Parameters
     ----------
-    model : Model
-    x : array (N, P)
-        The rows, prepared.
+    model : Model or Ensemble
+    table : Table
+        The rows, N of them. They are prepared once for each distinct preprocessing of the model.
     t : array (N, O)
         Their targets, as a metric wants them.
     weights : array (N,)
     metric : Metric
     """
 
-    model: Model
-    x: Array
+    model: Model | Ensemble
+    table: Table
     t: Array
     weights: Array
     metric: Metric
 
     def importance(self, group: Sequence[int]) -> tuple[float, float, float]:
         """The importance of raw columns that are permuted together: its mean, and the ends of its interval."""
-        n = len(self.x)
+        n = len(self.table)
         block = np.arange(n) * self._n_blocks // n  # the rows are in random order
         donors = [exchange(block, generator(0, PURPOSE, group[0], repeat)) for repeat in range(REPEATS)]
-        y = self._predictions(self.x, group, donors)  # (REPEATS + 1, N, O)
+        y = self._predictions(group, np.array([np.arange(n), *donors]))  # (REPEATS + 1, N, O)
         left_out = _scores_without_blocks(self.metric, y, self.t, self.weights, block)  # (REPEATS + 1, 1 + blocks)
         sign = -1 if self.metric.greater_is_better else 1
         worse = sign * (left_out[1:] - left_out[0]).mean(axis=0)  # exactly 0 for a column that is ignored
@@ -154,26 +157,24 @@ class ColumnScorer:
             return list(range(n_columns))
         groups = np.array_split(np.arange(n_columns), min(n_columns, 2 * n_permuted))
         n_passes = len(groups) * (1 + int(np.log2(n_columns / len(groups))))
-        n_rows = SCREENING_NUMBERS // (2 * self.x.shape[1] * n_passes)
-        few = self.x[: min(SCREENING_ROWS, max(MIN_ROWS, n_rows))]
-        neighbour = [np.roll(np.arange(len(few)), 1)]
+        n_rows = SCREENING_NUMBERS // (2 * n_prepared(self.model) * n_passes)
+        few = np.arange(min(SCREENING_ROWS, max(MIN_ROWS, n_rows), len(self.table)))
+        neighbours = np.stack([few, np.roll(few, 1)])
         while True:
-            predictions = (self._predictions(few, group.tolist(), neighbour) for group in groups)
+            predictions = (self._predictions(group.tolist(), neighbours) for group in groups)
             effects = [((y[1] - y[0]) ** 2).mean() for y in predictions]
             groups = [groups[number] for number in np.argsort(-np.array(effects), kind="stable")[:n_permuted]]
             if all(len(group) == 1 for group in groups):
                 return sorted(int(group[0]) for group in groups)
             groups = [half for group in groups for half in np.array_split(group, 2) if len(half)]
 
-    def dependence(self, group: Sequence[int], table: Table, name: str) -> dict[str, Any]:
+    def dependence(self, group: Sequence[int], name: str) -> dict[str, Any]:
         """The mean predictions if every row had the values that some row has in these columns."""
         position = group[0]
-        column, values = table.column_values[position]
+        column, values = self.table.column_values[position]
         shown, donors, counts = _grid(column, values)
-        own = self._own_columns(group)
-        x = np.repeat(self.x[None, :DEPENDENCE_ROWS], len(donors), axis=0)
-        x[:, :, own] = self.x[donors][:, None, own]
-        y = self._predict(x).mean(axis=1)  # (G, O)
+        n_rows = min(DEPENDENCE_ROWS, len(self.table))
+        y = self._predictions(group, np.repeat(donors[:, None], n_rows, axis=1)).mean(axis=1)  # (G, O)
         return {
             "column": name,
             "kind": "numeric" if column.kind == "numeric" else "category",
@@ -184,33 +185,51 @@ class ColumnScorer:
 
     @property
     def _n_blocks(self) -> int:
-        return max(n_blocks for n_blocks in T_QUANTILES if 2 * n_blocks <= len(self.x))
+        return max(n_blocks for n_blocks in T_QUANTILES if 2 * n_blocks <= len(self.table))
 
-    def _own_columns(self, group: Sequence[int]) -> Array:
-        """The prepared columns that depend on these raw ones."""
-        return np.flatnonzero(np.isin(self.model.preprocessing.origins, group))
+    @cached_property
+    def _prepared(self) -> dict[int, Array]:
+        """The rows (N, P) by the id of the preprocessing, as far as they are known."""
+        return {}
 
-    def _predictions(self, x: Array, group: Sequence[int], donors: Sequence[Array]) -> Array:
-        """Of rows x as they are, and with the columns of each donor: y (1 + donors, N, O)."""
-        own = self._own_columns(group)
-        copies = np.repeat(x[None], 1 + len(donors), axis=0)
-        for copy, donor in zip(copies[1:], donors, strict=True):
-            copy[:, own] = x[donor][:, own]
-        return self._predict(copies)
+    def _predictions(self, group: Sequence[int], donors: Array) -> Array:
+        """Predict the first n rows with the columns of a group taken from others.
 
-    def _predict(self, x: Array) -> Array:
-        """Predictions of prepared rows (K, N, P): y (K, N, O), some rows at a time."""
-        rows, model = x.reshape(-1, x.shape[2]), self.model
-        n_at_once, parts = max(1, NUMBERS_AT_ONCE // max(1, x.shape[2])), []
+        Parameters
+        ----------
+        group : sequence of int
+            Raw columns.
+        donors : int array (K, n)
+            For each of K predictions and each of the rows, the row whose values it gets.
+
+        Returns
+        -------
+        array (K, n, O)
+        """
+        model, decoder = self.model, self.model.target_decoder
+        rows, donor = np.tile(np.arange(donors.shape[1]), len(donors)), donors.ravel()
+        n_at_once, parts = max(1, NUMBERS_AT_ONCE // max(1, n_prepared(model))), []
         for first in range(0, len(rows), n_at_once):
-            inputs = rows[first : first + n_at_once]
-            for transform in model.transforms:
-                inputs = transform(inputs)
-            z = model.logits_from_inputs(inputs)
-            parts.append(z if model.calibration is None else model.calibration(z))
-        y = model.loss.predict(np.concatenate(parts)[None])[0]
-        y = model.target_decoder.predicted(y) if isinstance(model.target_decoder, ValueDecoder) else y
-        return y.reshape(*x.shape[:2], -1)
+            part = slice(first, first + n_at_once)
+
+            def exchanged(preprocessing: Preprocessing, part: slice = part) -> Array:
+                if id(preprocessing) not in self._prepared:
+                    self._prepared[id(preprocessing)] = preprocessing(self.table)
+                known, own = self._prepared[id(preprocessing)], np.flatnonzero(np.isin(preprocessing.origins, group))
+                x = known[rows[part]]
+                x[:, own] = known[np.ix_(donor[part], own)]
+                return x
+
+            parts.append(model.logits_from_prepared(exchanged))
+        y = model.loss.predict(np.concatenate(parts)[None])[0] if parts else np.empty((0, 1))
+        y = decoder.predicted(y) if isinstance(decoder, ValueDecoder) else y
+        return y.reshape(*donors.shape, -1)
+
+
+def n_prepared(model: Model | Ensemble) -> int:
+    """Return how many prepared columns a model has; of an ensemble, the most that one of its models has."""
+    models = model.models if isinstance(model, Ensemble) else (model,)
+    return max(single.preprocessing.n_outputs for single in models)
 
 
 def exchange(block: Array, random: np.random.Generator) -> Array:

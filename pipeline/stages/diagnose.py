@@ -1,4 +1,4 @@
-"""Diagnose: data for plots of the champion: its errors, its calibration, the reduction, and norms by layer."""
+"""Diagnose: data for plots of the published model: its errors, its calibration, the reduction, and norms by layer."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from nncore.architecture import layer_views
 from nncore.calibration import debiased_calibration_error, expected_calibration_error, reliability
+from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, Model, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
@@ -24,15 +25,15 @@ N_EXAMPLES = 6  # rows that are shown with their reconstructions
 Diagnosis = dict[str, Any]
 
 
-def diagnose(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
+def diagnose(model: Model | Ensemble, view: PreparedView, test: RawRows) -> Diagnosis:
     """Describe a model in plain values, for plots.
 
     Parameters
     ----------
-    model : Model
-        Of the champion's first network.
+    model : Model or Ensemble
+        Of several networks, the first one's reduction and norms are shown.
     view : PreparedView
-        What this network was trained on.
+        What its first network was trained on.
     test : RawRows
 
     Returns
@@ -42,12 +43,12 @@ def diagnose(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
     """
     return {
         "test": _classes(model, test) if isinstance(model.target_decoder, ClassDecoder) else _values(model, test),
-        "reduction": _reduction(model, view, test),
-        "norms": _norms(model, view.data.train),
+        "reduction": _reduction(view, test),
+        "norms": _norms(model.models[0] if isinstance(model, Ensemble) else model, view.data.train),
     }
 
 
-def _classes(model: Model, test: RawRows) -> Diagnosis:
+def _classes(model: Model | Ensemble, test: RawRows) -> Diagnosis:
     """Confusion matrix (rows: true classes, columns: predicted ones), scores per class, and reliability."""
     assert isinstance(model.target_decoder, ClassDecoder)
     z = model.logits(test.x)
@@ -72,7 +73,7 @@ def _classes(model: Model, test: RawRows) -> Diagnosis:
     }
 
 
-def _values(model: Model, test: RawRows) -> Diagnosis:
+def _values(model: Model | Ensemble, test: RawRows) -> Diagnosis:
     """By target, predicted and true values of some test rows, in its unit; of labels probabilities and 0 or 1."""
     y = model.loss.predict(model.logits(test.x)[None])[0]
     y = model.target_decoder.predicted(y) if isinstance(model.target_decoder, ValueDecoder) else y
@@ -88,7 +89,7 @@ def _values(model: Model, test: RawRows) -> Diagnosis:
     }
 
 
-def _reduction(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
+def _reduction(view: PreparedView, test: RawRows) -> Diagnosis:
     """What the reduction keeps, and the first two components of some validation rows with their class or target."""
     rows = _sample(len(view.data.validation.x))
     x, t = view.data.validation.x[rows], view.data.validation.t[rows]
@@ -102,7 +103,7 @@ def _reduction(model: Model, view: PreparedView, test: RawRows) -> Diagnosis:
             share = transform.explained_variance / (transform.total_variance or 1.0)
             shown |= {"kind": "pca", "explained": share.tolist()}
         else:
-            shown |= {"kind": "autoencoder", "pairs": _pairs(transform, model.preprocessing(test.x[:N_EXAMPLES]))}
+            shown |= {"kind": "autoencoder", "pairs": _pairs(transform, view.preprocessing(test.x[:N_EXAMPLES]))}
     return shown
 
 

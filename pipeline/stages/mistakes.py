@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, LabelDecoder, Model, ValueDecoder
 from nncore.inference.table import CODED, Column, Table
 from nncore.kernels.backend import Array
@@ -45,12 +46,12 @@ class Answered(NamedTuple):
     by_tenth: list[Entry]
 
 
-def mistakes(model: Model, test: RawRows) -> Entry:
+def mistakes(model: Model | Ensemble, test: RawRows) -> Entry:
     """Describe where a model is wrong, in plain values; weights of rows do not count.
 
     Parameters
     ----------
-    model : Model
+    model : Model or Ensemble
     test : RawRows
 
     Returns

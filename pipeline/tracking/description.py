@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components.scores import in_words, label
+from pipeline.runs.summary import model_scores
 
 BEST = 10  # trials in the table
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -49,7 +50,7 @@ def description(summary: Mapping[str, Any], leaderboard: Path, model: str = "") 
     return "\n".join(lines)
 
 
-def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], model: str, publish: str) -> str:
+def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], model: str) -> str:
     """What a registered model is: its data, task, scores, baselines and run, and how to load it.
 
     Parameters
@@ -60,8 +61,6 @@ def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], mod
         The data card.
     model : str
         The address of this version.
-    publish : {"champion", "ensemble"}
-        Which of the two it is.
     """
     best, metric = summary["best"], summary.get("metric")
     ranked = f", by {label(metric['name'])}" if metric else ""
@@ -69,7 +68,7 @@ def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], mod
         f"- data: {_code(card['name'])}, {card['n_rows']:,} rows, {len(card['columns'])} columns, SHA-256 "
         f"{_code(card['digest'][:16])}",
         f"- task: {card['task']} of {', '.join(map(_code, card['targets']))}",
-        f"- what: the {publish} of a sweep of {summary['trials']['planned']:,} trials{ranked}",
+        f"- what: the {model_scores(summary).label} of a sweep of {summary['trials']['planned']:,} trials{ranked}",
         *(f"- {line}" for line in _score_lines(summary)),
         f"- champion: {_parameters(best)}",
         f"- run: {_code(summary['run_id'])}",
@@ -82,22 +81,27 @@ def version_description(summary: Mapping[str, Any], card: Mapping[str, Any], mod
 
 
 def _score_lines(summary: Mapping[str, Any]) -> list[str]:
-    """The scores of the champion, of the ensemble and of the baselines."""
-    best, ensemble, names = summary["best"], summary["ensemble"], summary.get("headline")
+    """What is published and why, its scores, and those of what else could have been and of the baselines."""
+    best, names, model = summary["best"], summary.get("headline"), model_scores(summary)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
-    scores = {
-        "validation": in_words(validation, names),
-        "test": in_words(best["test"], names, best.get("test_intervals")),
-    }
-    if ensemble:
-        n = len(ensemble["networks"])
-        scores[f"ensemble of {n} network{'s' if n > 1 else ''}, test"] = in_words(
-            ensemble["test"], names, ensemble.get("test_intervals")
+    scores = {"validation": in_words(validation, names)}
+    scores["test"] = in_words(model.test, names, model.intervals)
+    others = {"champion": best} | {
+        f"{kind} of {len(summary[kind]['networks'])} network{'s' if len(summary[kind]['networks']) > 1 else ''}": (
+            summary[kind]
         )
+        for kind in ("bag", "ensemble")
+        if summary.get(kind)
+    }
+    for label_of_other, other in others.items():
+        if label_of_other != model.label:
+            scores[f"{label_of_other}, test"] = in_words(other["test"], names, other.get("test_intervals"))
     for baseline in (summary.get("baselines") or {}).values():
         if baseline["test"]:
             scores[f"baseline {baseline['label']}, test"] = in_words(baseline["test"], names)
-    return [_escaped(f"{name}: {text}") for name, text in scores.items()]
+    published = summary.get("published")
+    reason = [_escaped(published["reason"])] if published else []
+    return [*reason, *(_escaped(f"{name}: {text}") for name, text in scores.items())]
 
 
 def _parameters(best: Mapping[str, Any]) -> str:

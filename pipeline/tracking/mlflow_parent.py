@@ -88,11 +88,10 @@ class ParentRun:
         self._log_file("report.html")
         self._log_file("plots")
 
-    def ended(self, event: Event, n_without: int, publish: str) -> None:
+    def ended(self, event: Event, n_without: int) -> None:
         """Log the run's results, its status, and when it ended, as the journal's last event says; describe its model.
 
         n_without   trials that have no run of their own
-        publish     whether the model is the champion or the ensemble
         """
         tags = {"status": event["status"].lower()} | ({"trials_without_run": str(n_without)} if n_without else {})
         path = self._folder / "summary.json"
@@ -104,7 +103,7 @@ class ParentRun:
             tags[MLFLOW_RUN_NOTE] = description(summary, self._folder / "leaderboard.csv", self._model)
             if self._version and summary["best"]:
                 card = json.loads((self._folder / "data_card.json").read_text(encoding="utf-8"))
-                text = version_description(summary, card, self._model, publish)
+                text = version_description(summary, card, self._model)
                 self._client.update_model_version(*self._version, fitting_description(text))
             self._client.log_batch(self.run_id, metrics=_numbers(summary, event))
         run_tags = [RunTag(name, value) for name, value in fitting_tags(tags).items()]

@@ -116,7 +116,7 @@ class MlflowWriter:
                 self._write_best_curves()
         if self._parent:
             n_without = len(self._history.trials) - len(self._selected.keys)
-            self._parent.ended(event, n_without, self._settings["select"]["publish"])
+            self._parent.ended(event, n_without)
         self._log.add("end", status=event["status"], line=event["line"])
 
     def give_up(self) -> None:

@@ -95,6 +95,13 @@ def test_law_3_altered_test_rows_change_only_the_test_scores(data, reduce, tmp_p
     assert after["best"]["validation"] == before["best"]["validation"]
     assert after["best"]["trial"] == before["best"]["trial"]
     assert after["best"]["test"] != before["best"]["test"]
+    tested = ("test", "test_intervals")
+    chosen = [
+        {name: value for name, value in summary["published"].items() if name not in tested}
+        for summary in (before, after)
+    ]
+    assert chosen[0] == chosen[1]  # which model, why, its networks, and all scores by which it was chosen
+    assert after["ensemble"]["networks"] == before["ensemble"]["networks"]
     assert after["importance"] == before["importance"]
     assert len(before["importance"]) == 10
     for name, baseline in before["baselines"].items():

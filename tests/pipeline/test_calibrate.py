@@ -26,8 +26,9 @@ from pipeline.components.types import Development, Fold, RawRows
 from pipeline.console.closing import champion_lines
 from pipeline.engine.selection import SelectionSettings
 from pipeline.engine.slices.task import NetworkSelector
-from pipeline.stages.calibrate import HeldOut, adjusted, fit_adjustment, held_out, held_out_by_mixture
-from pipeline.stages.ensemble import validation_moments
+from pipeline.stages.answers import NetworkPlace, collect_answers, validation_predictions
+from pipeline.stages.calibrate import HeldOut, adjusted, fit_adjustment, fit_to_answers, held_out
+from pipeline.stages.ensemble import Candidate, OutOfFold
 from pipeline.stages.evaluate import assemble
 from pipeline.stages.prepare import Prepare
 
@@ -194,35 +195,40 @@ def test_too_few_rows_and_names_that_clash_have_no_intervals():
     ids=["values", "logarithms", "powers", "deviations", "classes"],
 )
 def test_held_out_rows_are_predicted_as_by_the_model(loss, target):
-    """By single networks and by their mixture; after an adjustment the models have what it says."""
+    """By single networks and by their mean; after an adjustment the models have what it says."""
     random = np.random.default_rng(0)
     labels = np.array(["no", "yes"]) if loss == SIGMOID else None
     y = labels[random.integers(2, size=40)] if loss == SIGMOID else 50 + 7 * random.normal(size=(40, 1))
-    development = development_of(y, 2, labels)
+    folds = development_of(y, 2, labels)
+    development = replace(folds, folds=folds.folds[:1])
     view = Prepare("median", True, "standard", 10, 100, target, True, "auto", "none")(development, 0)
     architecture = make_architecture((2, 5, 1), loss=loss)
     stack = start(architecture, [make_network("a", 0), make_network("b", 1)])
-    selectors = [NetworkSelector("a"), NetworkSelector("b")]
+    selectors = [NetworkSelector("a"), NetworkSelector("b")]  # two trials
+    predictions = validation_predictions(view, architecture, selectors, stack)
+    places = [NetworkPlace(trial, 0, 0) for trial in range(2)]
+    answers = collect_answers(development, ("0000", "0001"), places, predictions)
     table = development.rows.x[development.folds[0].validation]
     models = [assemble(view, architecture, selector, stack) for selector in selectors]
-    predictions = validation_moments(view, architecture, selectors, stack)
-    single = held_out(view, architecture, selectors, stack)
-    mixture = held_out_by_mixture(view, architecture, [2, 1], [1, 0], predictions[::-1])
-    adjustment = fit_adjustment(development, replace(SELECT, coverage=0.5), [], [0], HeldOut(*mixture))
+    first, second = Candidate(0, 0), Candidate(1, 0)
+    out_of_fold = OutOfFold(answers, loss.build(), view.target_decoder)
+    arguments = (answers, view, architecture, development, replace(SELECT, coverage=0.5), [])
+    adjustment = fit_to_answers(*arguments, {second: 1, first: 2})
     adjustment = replace(adjustment, calibration=Calibration(2.0, 1.0) if labels is not None else None, threshold=0.3)
     together = Ensemble(tuple(models), (2, 1))
-    for model, number, outputs in ((models[0], 0, single), (models[1], 1, single), (together, 0, mixture)):
+    for model, counts in ((models[0], {first: 1}), (models[1], {second: 1}), (together, {second: 1, first: 2})):
+        outputs = held_out(out_of_fold, out_of_fold.mean(counts))
         if labels is not None:
-            np.testing.assert_allclose(outputs.y[number], model.logits(table), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(outputs.y[0], model.logits(table), rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(
                 adjusted(model, adjustment).logits(table), 2 * model.logits(table) + 1, rtol=1e-5
             )
             assert adjusted(model, adjustment).target_decoder.threshold == 0.3
             continue
         columns = model.predict_columns(table.numbers)
-        np.testing.assert_allclose(outputs.y[number, :, 0], columns["prediction"], rtol=1e-6)
+        np.testing.assert_allclose(outputs.y[0, :, 0], columns["prediction"], rtol=1e-6)
         if loss == GAUSSIAN:
-            np.testing.assert_allclose(outputs.deviation[number, :, 0], columns["deviation"], rtol=1e-5)
+            np.testing.assert_allclose(outputs.deviation[0, :, 0], columns["deviation"], rtol=1e-5)
         half_width = adjustment.interval.half_width[0] * columns.get("deviation", 1)
         transformed = view.target_decoder.transformed
         with_interval = adjusted(model, adjustment).predict_columns(table.numbers)
@@ -258,7 +264,7 @@ def overconfident(tmp_path_factory):
         *QUICK, "data=csv", f"data.path={folder}/t.csv", "data.target=y", f"runs={folder}",
         *FEW[:3], "space.optimizer.adam.learning_rate=[0.02]", "~space.regularizer.l1", "~space.regularizer.l2",
         "~space.regularizer.elastic_net", "training.epochs=40", "network.hidden=[128]", "onnx=true",
-        "select.metric=accuracy",
+        "select.metric=accuracy", "select.publish=champion",
     )  # fmt: skip
     summary = run_pipeline(settings, config)
     return summary, model_file.load(summary["model"]["path"]), settings.split(settings.data())[1]

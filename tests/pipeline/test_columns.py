@@ -117,13 +117,14 @@ def test_law_9_intervals_cover_what_a_model_loses_on_new_rows(task):
 
 def test_scores_without_a_block_are_the_same_by_rows_and_by_the_whole_metric():
     x, y = draw(np.random.default_rng(1), 90)
+    table = matrix_table(x, NAMES)
     is_second, weights = (y > 0).astype(float), np.random.default_rng(2).uniform(0.2, 3, 90)
     for model, t, metric in (
         (linear_model(W), y, root_mean_squared_error()),
         (linear_model(W, SIGMOID, ClassDecoder(np.array(["n", "y"]))), is_second, log_loss()),
     ):
-        by_rows = ColumnScorer(model, x.astype(np.float32), t, weights, metric).importance([0])
-        by_metric = ColumnScorer(model, x.astype(np.float32), t, weights, metric._replace(rows=None)).importance([0])
+        by_rows = ColumnScorer(model, table, t, weights, metric).importance([0])
+        by_metric = ColumnScorer(model, table, t, weights, metric._replace(rows=None)).importance([0])
         assert by_rows == pytest.approx(by_metric, rel=1e-6)
 
 
@@ -212,7 +213,7 @@ def test_of_very_many_columns_the_first_pass_finds_those_that_matter():
     weights[[17, 18, 2999]] = [1, 2, 3]
     x, names = random.normal(size=(100, n)), tuple(f"x{number}" for number in range(n))
     model = linear_model(weights, names=names)
-    scorer = ColumnScorer(model, x.astype(np.float32), x[:, :1], np.ones(100), root_mean_squared_error())
+    scorer = ColumnScorer(model, matrix_table(x, names), x[:, :1], np.ones(100), root_mean_squared_error())
     chosen = scorer.screened(n, 64)
     assert len(set(chosen)) == 64
     assert {17, 18, 2999} <= set(chosen)

@@ -89,9 +89,10 @@ def with_classes(**counts):
     return facts(card=CARD | {"classes": counts})
 
 
-def ensemble(validation, test=0.3, networks=2, **rest):
+def ensemble(validation, test=0.3, networks=2, publish="champion", **rest):
     found = {"networks": dict.fromkeys(map(str, range(networks)), 1), "validation": {"loss": validation}}
-    return facts(summary={"ensemble": found | {"test": {"loss": test}}}, **rest)
+    found_and_published = {"ensemble": found | {"test": {"loss": test}}, "published": {"kind": publish}}
+    return facts(summary=found_and_published, **rest)
 
 
 LEAK = {"kind": "leak", "columns": ["a b"]}
@@ -261,7 +262,6 @@ SUMMARY = {
         "n_test_rows": 1360,
     },
     "headline": ["log_loss", "accuracy", "roc_auc"],
-    "ensemble": {"test": {"log_loss": 0.0852}},
     "metric": None,
     "baselines": baselines(constant=2.3026, gradient_boosting=0.1208),
 }
@@ -270,30 +270,30 @@ FIRST = "Validation picked adam 0.003 with l2 0.001; on 1,360 test rows its log 
 
 def test_the_verdict_has_units_baselines_and_intervals():
     labels = ("adam 0.003", "l2 0.001", "")
-    assert verdict(SUMMARY, labels, ["y"], "champion") == (
+    assert verdict(SUMMARY, labels, ["y"]) == (
         f"{FIRST} (95 % interval 0.071 to 0.141), accuracy 0.972; for comparison: always answering the "
         "constant 2.303, gradient_boosting 0.1208."
     )
-    assert "; the ensemble, which is the model, has 0.08520; for" in verdict(SUMMARY, labels, ["y"], "ensemble")
+    published = {"label": "ensemble of 2 networks", "test": {"log_loss": 0.0852}, "test_intervals": {}}
+    text = verdict(SUMMARY | {"published": published}, labels, ["y"])
+    assert "on 1,360 test rows the log loss of the published ensemble of 2 networks is 0.08520; for" in text
     bare = SUMMARY | {"baselines": None, "best": {"test": SUMMARY["best"]["test"]}}
-    assert verdict(bare, ("adam 0.003", "none", "hidden [64]"), ["y"], "champion") == (
+    assert verdict(bare, ("adam 0.003", "none", "hidden [64]"), ["y"]) == (
         "Validation picked adam 0.003 (hidden [64]); on the test rows its log loss is 0.1021, accuracy 0.972."
     )
     wage = {"root_mean_squared_error": 4.3123, "mean_absolute_error": 3.0}
     of_values = bare | {"best": {"test": wage}, "headline": [*wage]}
-    assert verdict(of_values, labels, ["wage"], "champion").endswith(
-        "its RMSE is 4.312 in the unit of wage, MAE 3.000."
-    )
+    assert verdict(of_values, labels, ["wage"]).endswith("its RMSE is 4.312 in the unit of wage, MAE 3.000.")
 
 
 def test_the_verdict_says_first_that_a_baseline_scores_better():
     labels, better = ("adam 0.003", "l2 0.001", ""), SUMMARY | {"baselines": baselines(-0.5, -0.01, linear=0.0991)}
-    text = verdict(better, labels, ["y"], "champion")
+    text = verdict(better, labels, ["y"])
     assert text.startswith(f"Linear scores better on the test rows, log loss 0.09910 against 0.1021. {FIRST}")
     chance = SUMMARY | {"baselines": baselines(-0.5, 0.01, linear=0.0991)}
-    assert "against 0.1021; the difference may be chance. V" in verdict(chance, labels, ["y"], "champion")
+    assert "against 0.1021; the difference may be chance. V" in verdict(chance, labels, ["y"])
     few = SUMMARY | {"baselines": baselines(None, None, linear=0.0991)}
-    assert "against 0.1021; on 100 rows that may be chance. V" in verdict(few, labels, ["y"], "champion")
+    assert "against 0.1021; on 100 rows that may be chance. V" in verdict(few, labels, ["y"])
 
 
 @pytest.mark.slow

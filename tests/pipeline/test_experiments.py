@@ -39,5 +39,5 @@ def test_a_ready_sweep_runs(name, tmp_path):
     assert summary["status"] == "finished"
     assert summary["trials"]["planned"] == 2
     assert summary["networks"]["diverged"] == 0
-    assert np.isfinite(summary["best"]["test"]["loss"])
+    assert np.isfinite(summary["published"]["test"]["loss"])
     assert (tmp_path / "runs" / name / summary["run_id"] / "model" / "model.json").is_file()

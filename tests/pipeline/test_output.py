@@ -162,8 +162,9 @@ def test_quiet_is_one_line(tmp_path, capsys):
     folder = next(tmp_path.glob("wine/*"))
     best = summary["best"]
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
-    test = best["test"]
+    test, label = summary["published"]["test"], summary["published"]["label"]
     scores = f"log loss {test['log_loss']:#.4g}, accuracy {test['accuracy']:.3f}, ROC AUC {test['roc_auc']:.3f}"
+    scores += "" if label == "champion" else f" ({label})"
     assert printed.out == f"trial {best['trial']}: {parameters}; test {scores}; {folder}\n"
     assert not printed.err
     QuietOutput().say("warning: look out")

@@ -123,7 +123,7 @@ def test_a_file_with_the_target_is_scored_as_the_test_rows_of_the_run(target, ho
     weight = ("data.weight=weight",) if target == "price" else ("data.drop=[weight]",)
     settings = ("data=csv", f"data.path={tmp_path}/t.csv", f"data.test={tmp_path}/new.csv", f"data.target={target}")
     summary = run_sweep(tmp_path, *FEW, *settings, *weight, "training.epochs=3", "report=none")
-    test, run = summary["best"]["test"], f"model={tmp_path}/t/{summary['run_id']}"
+    test, run = summary["published"]["test"], f"model={tmp_path}/t/{summary['run_id']}"
     source = (run, "data=csv", f"data.path={tmp_path}/new.csv", *weight)
     assert (
         scores_line(capsys, tmp_path, *source)

@@ -57,7 +57,7 @@ def run_and_load(path, folder, *overrides):
 def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
     summary, model, test = run_and_load(path, tmp_path, *VALUES)
     predictions = model.predict_columns(test.x.numbers)
-    scores = summary["best"]["test"]
+    scores = summary["published"]["test"]
     for index, name in enumerate("uv"):
         error = root_mean_squared_error(test.y[:, index], predictions[f"prediction_{name}"])
         assert scores[f"root_mean_squared_error_{name}"] == pytest.approx(error, rel=1e-5)
@@ -81,7 +81,7 @@ def test_several_labels_are_predicted_each_by_itself(path, tmp_path):
     predictions = model.predict_columns(test.x.numbers)
     predicted = np.column_stack([predictions[f"prediction_{name}"] for name in ("red", "blue", "rare")])
     probable = [predictions[f"probability_{name}"] for name in ("red", "blue", "rare")]
-    scores = summary["best"]["test"]
+    scores = summary["published"]["test"]
     assert scores["subset_accuracy"] == pytest.approx(accuracy_score(test.y, predicted))
     assert scores["label_accuracy"] == pytest.approx(1 - hamming_loss(test.y, predicted))
     losses = [log_loss(test.y[:, index], p.astype(float)) for index, p in enumerate(probable)]
@@ -107,7 +107,7 @@ def test_weights_count_in_the_scores(path, tmp_path):
     summary, model, test = run_and_load(path, tmp_path, "data.target=red", "data.drop=[u,v,blue,rare]", "data.weight=w")
     predicted = model.predict_columns(test.x.numbers)["prediction"]
     weighted = accuracy_score(test.y, predicted, sample_weight=test.weights)
-    assert summary["best"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
+    assert summary["published"]["test"]["accuracy"] == pytest.approx(weighted, rel=1e-6)
     assert weighted != pytest.approx(accuracy_score(test.y, predicted), rel=1e-4)
 
 
@@ -120,5 +120,5 @@ def test_rows_of_weight_zero_have_no_effect(frame, tmp_path):
     roles = ("data.target=red", "data.drop=[u,v,blue,rare]")
     weighted, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "a", *roles, "data.weight=w")
     blind, _, _ = run_and_load(tmp_path / "t.csv", tmp_path / "b", *roles[:1], "data.drop=[u,v,blue,rare,w]")
-    assert weighted["best"]["test"]["accuracy"] > 0.8
-    assert blind["best"]["test"]["accuracy"] < 0.65
+    assert weighted["published"]["test"]["accuracy"] > 0.8
+    assert blind["published"]["test"]["accuracy"] < 0.65

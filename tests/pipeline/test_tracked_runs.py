@@ -38,12 +38,15 @@ def tracked(tmp_path_factory):
 
 def test_the_parents_description_names_the_command_and_the_champion(tracked):
     text = tracked.parent.data.tags["mlflow.note.content"]
-    best = tracked.summary["best"]
+    best, published = tracked.summary["best"], tracked.summary["published"]
     assert text.replace("\\", "").startswith(tracked.summary["verdict"])
     for sentence in tracked.summary["advice"]:
         assert f"- {sentence}" in text.replace("\\", "")
     assert f"### Champion: trial {best['trial']}" in text
-    assert f"- test: log loss {best['test']['log_loss']:#.4g}, accuracy {best['test']['accuracy']:.3f}, ROC AUC" in text
+    test = published["test"]
+    assert f"- test: log loss {test['log_loss']:#.4g}" in text
+    assert f", accuracy {test['accuracy']:.3f}, ROC AUC" in text
+    assert f"- {published['reason']}" in text.replace("\\", "")
     assert f"- model: `{tracked.summary['model']['uri']}`" in text
     assert tracked.summary["digest"] in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
@@ -59,7 +62,8 @@ def test_the_registered_version_says_what_it_is(tracked):
     for expected in (
         "- data: `wine`, 178 rows, 13 columns, SHA-256 `",
         "- task: classification of `target`",
-        f"- test: log loss {best['test']['log_loss']:#.4g}",
+        f"- what: the {tracked.summary['published']['label']} of a sweep of ",
+        f"- test: log loss {tracked.summary['published']['test']['log_loss']:#.4g}",
         "- baseline gradient boosting, test: log loss ",
         f"- run: `{tracked.folder.name}`",
         f"- for a server: `mlflow models serve -m {model['uri']}`",
@@ -72,7 +76,7 @@ def test_the_registered_version_says_what_it_is(tracked):
 def test_the_parent_has_the_settings_the_scores_the_times_and_the_files(tracked):
     data, tags = tracked.parent.data, tracked.parent.data.tags
     assert data.params["training.epochs"] == "9"
-    assert data.metrics["test_loss"] == pytest.approx(tracked.summary["best"]["test"]["loss"], rel=1e-4)
+    assert data.metrics["test_loss"] == pytest.approx(tracked.summary["published"]["test"]["loss"], rel=1e-4)
     for stage in ("load", "prepare", "sweep", "publish"):
         assert data.metrics[f"seconds/{stage}"] == tracked.summary["timings"][f"{stage}_s"]
     card = json.loads((tracked.folder / "data_card.json").read_text())
