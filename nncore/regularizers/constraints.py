@@ -22,7 +22,7 @@ def weight_decay(
     scaling_layer: ArrayLike = 0.0,
     embedding: ArrayLike = 0.0,
     activation: ArrayLike = 0.0,
-    adapters: ArrayLike = 0.0,
+    adapters: ArrayLike = 1.0,
 ) -> Constraint:
     """Decoupled weight decay: the weights shrink before each step, whatever the optimizer.
 
@@ -41,7 +41,7 @@ def weight_decay(
         For embeddings of numbers and of categories.
     activation : float or array (K,), >= 0, default 0
         For the parameters of activations.
-    adapters : float or array (K,), >= 0, default 0
+    adapters : float or array (K,), >= 0, default 1
         For what the members of a network do not share.
 
     Raises

@@ -221,8 +221,10 @@ ELEMENTWISE = [component for component in OPTIMIZERS if component.build().elemen
 @pytest.mark.parametrize("optimizer", ELEMENTWISE, ids=short_name)
 def test_parameter_factors_train_each_kind_as_the_optimizer_does_at_that_rate(optimizer):
     """To the last bit, for two networks with factors of their own, whatever the gradients."""
-    architecture = make_architecture((5, 4, 4, 3), normalisation=BATCH_NORM)
+    parametric = Component("nncore.activations.parametric", (("activation", Component("nncore.activations.selu")),))
+    architecture = make_architecture((5, 4, 4, 3), parametric, normalisation=BATCH_NORM, scaling_layer=True)
     kinds = {"first_layer": [0.5, 2], "weights": [1, 1], "biases": [0, 1], "normalisation": [6, 0.1]}
+    kinds |= {"scaling_layer": [6, 6], "activation": [0.1, 0]}
     g = np.random.default_rng(0).normal(size=(7, 2, architecture.n_parameters))
 
     def trained(built, factor):

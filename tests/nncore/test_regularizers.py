@@ -14,11 +14,12 @@ from samples import (
     make_component,
     make_data,
     make_network,
+    make_step,
     train_reports,
 )
 
-from nncore.architecture import initial_parameters, layer_views
-from nncore.components import build_stacked
+from nncore.architecture import initial_parameters, kind_of, layer_views
+from nncore.components import Component, build_stacked
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
 from nncore.reduction.autoencoder import autoencoder_architecture
@@ -95,6 +96,24 @@ def test_weight_decay_follows_its_schedule_and_has_factors_of_its_own():
         kept = np.repeat([np.prod(1 - strength * first * expected), np.prod(1 - strength * expected)], [20, 12])
         moved = (after.parameters / np.where(before.parameters == 0, 1, before.parameters))[network]
         np.testing.assert_allclose(moved[: architecture.n_weights], kept, rtol=1e-12)
+
+
+def test_weight_decay_acts_on_the_kinds_that_it_is_told():
+    parametric = Component("nncore.activations.parametric", (("activation", Component("nncore.activations.selu")),))
+    architecture = make_architecture((5, 4, 3), parametric, normalisation=BATCH_NORM, scaling_layer=True)
+    cases = [({}, {"weights": 1, "first_layer": 1})]
+    cases += [({"scaling_layer": 30, "activation": 0.5}, cases[0][1] | {"scaling_layer": 30, "activation": 0.5})]
+    cases += [({"biases": True, "first_layer": 0}, {"weights": 1, "first_layer": 0, "biases": 1, "normalisation": 1})]
+    for arguments, factors in cases:
+        W = np.ones((1, architecture.n_parameters))
+        make_component("weight_decay", strength=0.02, **arguments).build().before(W, make_step(1, architecture))
+        for slot in architecture.layout:
+            if slot.stop <= architecture.n_parameters:
+                left = 1 - 0.02 * factors.get(kind_of(slot), 0)
+                np.testing.assert_allclose(W[0, slot.start : slot.stop], left, rtol=1e-12, err_msg=slot.name)
+    W = np.ones((1, architecture.n_parameters))  # nothing shrinks to less than 0
+    make_component("weight_decay", strength=0.5, first_layer=3).build().before(W, make_step(1, architecture))
+    assert W.min() == 0
 
 
 def test_max_norm_bounds_the_weights_into_each_unit_and_nothing_else():
