@@ -7,16 +7,19 @@ but not by gradients. Layers are views into the buffer, so an optimizer's step o
 buffer, while each layer still has its W and b.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
 from math import prod, sqrt
-from typing import Literal, NamedTuple, get_args
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from nncore.activations import Activation
 from nncore.components import Component
+from nncore.embeddings import Embedding
 from nncore.kernels.backend import Array
 from nncore.losses import Loss
 from nncore.normalisations import Normalisation
@@ -25,11 +28,16 @@ from nncore.random_streams import generator
 IDENTITY = Component("nncore.activations.identity")
 UNNORMALISED = Component("nncore.normalisations.none")
 HE_NORMAL = Component("nncore.initializers.he_normal")
+NO_EMBEDDING = Component("nncore.embeddings.none")
 Parametrization = Literal["standard", "ntk"]
 Adapters = Literal["none", "mini", "full", "packed"]
-# The arrays of the layers in the order of the buffer: those of one tuple stand side by side, layer by layer.
-PARAMETERS = (("W",), ("r", "s"), ("b",), ("scale", "shift"), ("input_scale",), ("alpha",))
-NOT_TRAINED = (("mean", "variance"),)
+# The arrays of the layers in the order of the buffer: those of one tuple stand side by side, layer by layer. The
+# arrays of the embedding are "embedding_<name>".
+PARAMETERS = (
+    *(("W",), ("r", "s"), ("b",), ("scale", "shift")),
+    *(("input_scale",), ("embedding",), ("category",), ("alpha",)),
+)
+NOT_TRAINED = (("mean", "variance"), ("embedding_bins",))
 OMIT_DEFAULT = {"omit_default": True}  # metadata of fields that are left out of a fingerprint where they have no effect
 
 
@@ -70,7 +78,7 @@ class Architecture:
     Parameters
     ----------
     inputs : int, >= 1
-        Number of inputs I of the first layer.
+        Number of columns of the rows.
     layers : tuple of Layer
         The layers from first to last. The activation of the last layer is usually the identity.
     loss : Component
@@ -81,6 +89,14 @@ class Architecture:
         Rows per step. The last batch of an epoch may be smaller.
     dtype : {"float32", "float64"}, default "float32"
         Type of parameters, inputs and targets.
+    embedding : Component, default none
+        Embedding of the first `n_numeric` columns.
+    n_numeric : int, >= 0, default 0
+        The columns that the embedding maps; those that follow enter the first layer as they are.
+    levels : tuple of int, default ()
+        The last columns are integer codes of categories, 0 <= code < levels, of which each has a learned vector.
+    category_size : int, >= 1, default 8
+        Length of these vectors.
     scaling_layer : bool, default False
         Whether each number that enters the first layer is multiplied by a learned factor, which is 1 at first.
     parametrization : {"standard", "ntk"}, default "standard"
@@ -110,6 +126,7 @@ class Architecture:
     Gorishniy, Kotelnikov & Babenko (2024), arXiv:2410.24210 (TabM); Wen, Tran & Ba (2020), arXiv:2002.06715 (r and s).
     Jacot, Gabriel & Hongler (2018), arXiv:1806.07572, section 2 (neural tangent parametrization).
     Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491 (the scaling layer).
+    Guo & Berkhahn (2016), arXiv:1604.06737 (learned vectors of categories).
     """
 
     inputs: int
@@ -118,14 +135,19 @@ class Architecture:
     initializer: Component = HE_NORMAL
     batch_size: int = 32
     dtype: str = "float32"
+    embedding: Component = field(default=NO_EMBEDDING, metadata=OMIT_DEFAULT)
+    n_numeric: int = field(default=0, metadata=OMIT_DEFAULT)
+    levels: tuple[int, ...] = field(default=(), metadata=OMIT_DEFAULT)
+    category_size: int = field(default=8, metadata=OMIT_DEFAULT)
     scaling_layer: bool = field(default=False, metadata=OMIT_DEFAULT)
     parametrization: Parametrization = field(default="standard", metadata=OMIT_DEFAULT)
     members: int = field(default=1, metadata=OMIT_DEFAULT)
     adapters: Adapters = field(default="none", metadata=OMIT_DEFAULT)
 
     def __post_init__(self) -> None:
-        if not self.layers or any(type(size) is not int or size < 1 for size in self.sizes):
-            raise ValueError(f"sizes must be at least two integers >= 1, but are {self.sizes}")
+        sizes = (self.inputs, *(layer.outputs for layer in self.layers))
+        if not self.layers or any(type(size) is not int or size < 1 for size in sizes):
+            raise ValueError(f"sizes must be at least two integers >= 1, but are {sizes}")
         if type(self.batch_size) is not int or self.batch_size < 1:
             raise ValueError(f"batch_size must be an integer >= 1, but is {self.batch_size}")
         if self.dtype not in ("float32", "float64"):
@@ -134,6 +156,7 @@ class Architecture:
             raise ValueError(f"parametrization must be standard or ntk, but is {self.parametrization!r}")
         self._check_members()
         self._check_components()
+        self._check_columns()
         for index, (layer, (inputs, outputs)) in enumerate(zip(self.layers, pairwise(self.sizes), strict=True)):
             if layer.residual and inputs != outputs:
                 raise ValueError(
@@ -160,7 +183,10 @@ class Architecture:
 
     def _check_components(self) -> None:
         functions = self.functions
-        required: list[tuple[Component, object, type]] = [(self.loss, functions.loss, Loss)]
+        required: list[tuple[Component, object, type]] = [
+            (self.loss, functions.loss, Loss),
+            (self.embedding, functions.embedding, Embedding),
+        ]
         for layer, activation, normalisation in zip(
             self.layers, functions.activations, functions.normalisations, strict=True
         ):
@@ -182,6 +208,18 @@ class Architecture:
                 f"but the last layer has {self.layers[-1].outputs}"
             )
 
+    def _check_columns(self) -> None:
+        """What the columns of the rows are must fit their number."""
+        if any(type(number) is not int or number < 1 for number in (self.category_size, *self.levels)):
+            raise ValueError(
+                f"levels and category_size must be integers >= 1, but are {self.levels} and {self.category_size}"
+            )
+        if type(self.n_numeric) is not int or not 0 <= self.n_numeric <= self.inputs - len(self.levels):
+            raise ValueError(
+                f"n_numeric must be from 0 to the {self.inputs} columns without the {len(self.levels)} of categories, "
+                f"but is {self.n_numeric}"
+            )
+
     def _check_tied(self, index: int, source: int) -> None:
         """Layer `index` must be the mirror image of an earlier layer `source` that has its own weights."""
         if not 0 <= source < index or self.layers[source].tied_to is not None:
@@ -195,10 +233,18 @@ class Architecture:
                 f"outputs where layer {source} has {self.sizes[source]} inputs and {self.sizes[source + 1]} outputs"
             )
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Inputs of the first layer, then the outputs of each layer."""
-        return (self.inputs, *(layer.outputs for layer in self.layers))
+        """Inputs I of the first layer, after all embeddings, then the outputs of each layer."""
+        embedding = self.functions.embedding
+        n_kept = self.inputs - len(self.levels) - (0 if embedding.keeps_x else self.n_embedded)
+        n_first = n_kept + self.n_embedded * embedding.size + len(self.levels) * self.category_size
+        return (n_first, *(layer.outputs for layer in self.layers))
+
+    @property
+    def n_embedded(self) -> int:
+        """Number of columns that an embedding maps."""
+        return self.n_numeric if self.functions.embedding.size else 0
 
     @cached_property
     def functions(self) -> "ArchitectureFunctions":
@@ -207,6 +253,7 @@ class Architecture:
             tuple(layer.activation.build() for layer in self.layers),
             tuple(layer.normalisation.build() for layer in self.layers),
             self.loss.build(),
+            self.embedding.build(),
         )
 
     @cached_property
@@ -214,13 +261,30 @@ class Architecture:
         """The position of every array of a network, in the order of the buffer."""
         slots: list[ArraySlot] = []
         for names in (*PARAMETERS, *NOT_TRAINED):
-            for index, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-                for name in names:
-                    if self._has_array(index, name):
-                        start = slots[-1].stop if slots else 0
-                        copies = (self.members,) if self._is_of_members(index, name) else ()
-                        slots.append(ArraySlot(index, name, start, (*copies, *_dims(name, inputs, outputs))))
+            for index in range(len(self.layers)):
+                for kind in names:
+                    for name, dims in self._arrays(index, kind).items():
+                        slots.append(ArraySlot(index, name, slots[-1].stop if slots else 0, dims))
         return tuple(slots)
+
+    def _arrays(self, index: int, kind: str) -> dict[str, tuple[int, ...]]:
+        """By name, the dimensions of the arrays of one kind that a layer has."""
+        inputs, outputs = self.sizes[index : index + 2]
+        embedding, M = self.functions.embedding, self.n_embedded
+        if kind in ("embedding", "embedding_bins", "category") and index > 0:
+            return {}
+        match kind:
+            case "embedding":
+                return {f"embedding_{name}": (M, *dims) for name, dims in embedding.dims.items() if M}
+            case "embedding_bins":
+                return {kind: (M, *embedding.bin_dims)} if M and embedding.bin_dims else {}
+            case "category":
+                return {kind: (sum(self.levels), self.category_size)} if self.levels else {}
+        if not self._has_array(index, kind):
+            return {}
+        copies = (self.members,) if self._is_of_members(index, kind) else ()
+        dims = {"W": (inputs, outputs), "input_scale": (1, inputs), "r": (1, inputs)}.get(kind, (1, outputs))
+        return {kind: (*copies, *dims)}
 
     def _has_array(self, index: int, name: str) -> bool:
         normalisation = self.functions.normalisations[index]
@@ -257,30 +321,36 @@ class Architecture:
     @cached_property
     def n_matrix_weights(self) -> int:
         """Number of weights in the matrices W of one network."""
-        return self._end_of(PARAMETERS[:1])
+        return self._end_of("W")
 
     @cached_property
     def n_weights(self) -> int:
         """Number of weights of one network, adapters included: what penalties and decay apply to by default."""
-        return self._end_of(PARAMETERS[:2])
+        return self._end_of("W", "r", "s")
 
     @cached_property
     def n_parameters(self) -> int:
         """Number of parameters of one network, P."""
-        return self._end_of(PARAMETERS)
+        trained = [slot.stop for slot in self.layout if not any(slot.name in names for names in NOT_TRAINED)]
+        return trained[-1]
 
     @cached_property
     def buffer_size(self) -> int:
         """Number of parameters and running statistics of one network."""
         return self.layout[-1].stop
 
-    def _end_of(self, kinds: tuple[tuple[str, ...], ...]) -> int:
-        return max((slot.stop for slot in self.layout if any(slot.name in names for names in kinds)), default=0)
+    def _end_of(self, *names: str) -> int:
+        return max((slot.stop for slot in self.layout if slot.name in names), default=0)
+
+    @property
+    def is_data_driven(self) -> bool:
+        """Whether initial numbers are taken from training rows."""
+        return self.n_embedded > 0 and self.functions.embedding.fit is not None
 
     @property
     def has_input_layer(self) -> bool:
         """Whether something is learned before the first layer."""
-        return self.scaling_layer
+        return self.scaling_layer or self.n_embedded > 0 or bool(self.levels)
 
     def product_factor(self, index: int) -> float:
         """The factor of a layer's product x W: 1, or 1 / sqrt(I) in the neural tangent parametrization."""
@@ -293,15 +363,11 @@ class ArchitectureFunctions(NamedTuple):
     activations: tuple[Activation, ...]
     normalisations: tuple[Normalisation, ...]
     loss: Loss
-
-
-def _dims(name: str, inputs: int, outputs: int) -> tuple[int, int]:
-    """The dimensions of an array of a layer."""
-    return {"W": (inputs, outputs), "input_scale": (1, inputs), "r": (1, inputs)}.get(name, (1, outputs))
+    embedding: Embedding
 
 
 class ArraySlot(NamedTuple):
-    """The position of one array of one layer in a row of the buffer, and its dimensions: two, or (k, ., .)."""
+    """The position of one array of one layer in a row of the buffer, and its dimensions."""
 
     layer: int
     name: str
@@ -314,7 +380,7 @@ class ArraySlot(NamedTuple):
         return self.start + prod(self.dims)
 
 
-KINDS_OF_PARAMETERS = {  # by the name of a slot; "embedding_<name>" and "category_<index>" are of the kind embedding
+KINDS_OF_PARAMETERS = {  # by the name of a slot; "embedding_<name>" is of the kind embedding
     "W": "weights",
     "b": "biases",
     "scale": "normalisation",
@@ -350,8 +416,9 @@ def kind_of(slot: ArraySlot) -> str:
 class LayerView(NamedTuple):
     """Views into a buffer for one layer; empty if the layer has no such array.
 
-    W is (K, I, O), input_scale (K, 1, I), and all others are (K, 1, O). An array of which each of k members has its own
-    is (K, k, ., .), as are the adapters r (K, k, 1, I) and s (K, k, 1, O).
+    W is (K, I, O), input_scale (K, 1, I), category (K, levels of all categories, category_size), and `embedding` has,
+    by name, the embedding's arrays (K, M, ...); all others are (K, 1, O). An array of which each of k members has its
+    own is (K, k, ., .), as are the adapters r (K, k, 1, I) and s (K, k, 1, O).
     """
 
     W: Array
@@ -364,6 +431,8 @@ class LayerView(NamedTuple):
     alpha: Array = np.empty(0)
     r: Array = np.empty(0)
     s: Array = np.empty(0)
+    category: Array = np.empty(0)
+    embedding: Mapping[str, Array] = MappingProxyType({})
 
 
 def layer_views(buffer: Array, architecture: Architecture) -> list[LayerView]:
@@ -380,13 +449,19 @@ def layer_views(buffer: Array, architecture: Architecture) -> list[LayerView]:
     list of LayerView
         One per layer. The W of a tied layer is a transposed view of the W that it is tied to.
     """
-    arrays: list[dict[str, Array]] = [{} for _ in architecture.layers]
+    arrays: list[dict[str, Any]] = [{} for _ in architecture.layers]
+    embedding: dict[str, Array] = {}
     for slot in architecture.layout:
         if slot.stop <= buffer.shape[1]:
-            arrays[slot.layer][slot.name] = buffer[:, slot.start : slot.stop].reshape(len(buffer), *slot.dims)
+            array = buffer[:, slot.start : slot.stop].reshape(len(buffer), *slot.dims)
+            if slot.name.startswith("embedding_"):
+                embedding[slot.name.removeprefix("embedding_")] = array
+            else:
+                arrays[slot.layer][slot.name] = array
     for layer, arrays_of_layer in zip(architecture.layers, arrays, strict=True):
         if layer.tied_to is not None:
             arrays_of_layer["W"] = arrays[layer.tied_to]["W"].swapaxes(1, 2)
+    arrays[0]["embedding"] = embedding
     return [LayerView(**arrays_of_layer) for arrays_of_layer in arrays]
 
 
@@ -410,13 +485,16 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
     Returns
     -------
     array (buffer_size,)
-        Weights drawn by the initializer; biases, shifts and running means 0; all scales, factors of parametric
-        activations and running variances 1. Adapters are 1, but for the first layer's r: -1 or 1 with equal chances.
+        Weights drawn by the initializer and the embedding; vectors of categories ~ Normal(0, 1); biases, shifts and
+        running means 0; all scales, factors of parametric activations and running variances 1. Adapters are 1, but for
+        the first layer's r: -1 or 1 with equal chances.
 
     Notes
     -----
     The weights of layer l are drawn from ``generator(seed, "initial weights", l)``, member i's own weights from
-    ``generator(seed, "initial weights", l, i)``, and the first layer's r from ``generator(seed, "adapters")``.
+    ``generator(seed, "initial weights", l, i)``, the first layer's r from ``generator(seed, "adapters")``, the
+    embedding's arrays from ``generator(seed, "initial embedding")``, and the categories' vectors from
+    ``generator(seed, "initial categories")``.
     """
     initialize = architecture.initializer.build()
     buffer = np.zeros((1, architecture.buffer_size), architecture.dtype)
@@ -431,4 +509,11 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
             ones[...] = 1
         if index == 0:
             view.r[...] = generator(seed, "adapters").choice([-1.0, 1.0], view.r.shape)
+        if view.category.size:
+            view.category[0] = generator(seed, "initial categories").normal(size=view.category.shape[1:])
+    first, n_columns = layer_views(buffer, architecture)[0], architecture.n_embedded
+    if n_columns:
+        drawn = architecture.functions.embedding.draw(generator(seed, "initial embedding"), n_columns)
+        for name, array in drawn.items():
+            first.embedding[name][0] = array
     return buffer[0]

@@ -23,6 +23,7 @@ ALLOW = "NNCORE_ALLOW"  # packages, separated by commas; in the environment, so 
 PLAIN = (float, int, str, bool)
 KINDS = {  # kind: the type that a function of this kind returns; a union stands for each of its types
     "activation": "nncore.activations.Activation",
+    "embedding": "nncore.embeddings.Embedding",
     "initializer": "nncore.initializers.Initializer",
     "loss": "nncore.losses.Loss",
     "metric": "nncore.metrics.Metric",

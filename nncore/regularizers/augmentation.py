@@ -71,7 +71,7 @@ def mixup(alpha: ArrayLike) -> Augmentation:
         for rows in (x, t):
             rows[...] = column(m, rows) * rows + column(1 - m, rows) * np.take_along_axis(rows, partners, axis=1)
 
-    return Augmentation(augment)
+    return Augmentation(augment, mixes_rows=True)
 
 
 def label_smoothing(strength: ArrayLike, schedule: Schedule = CONSTANT) -> Augmentation:

@@ -68,12 +68,16 @@ class Augmentation(NamedTuple):
     ----------
     augment : callable
         augment(x, t, targets, streams) changes x (K, N, I) and t (K, N, O) in place; `targets` is the kind of t.
+        x has no codes of categories.
     targets : tuple of str, default all
         Kinds of targets that it can be used with.
+    mixes_rows : bool, default False
+        Whether it replaces rows by mixtures of rows.
     """
 
     augment: Callable[[Array, Array, str, NetworkStreams], None]
     targets: tuple[str, ...] = ("one-hot", "binary", "real", "count")
+    mixes_rows: bool = False
 
 
 class Dropout(NamedTuple):

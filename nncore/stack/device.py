@@ -73,7 +73,9 @@ def network_bytes(
     """
     batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, rows_at_once(architecture))
     n_numbers = per_parameter * architecture.buffer_size + PER_STATE * _state_size(architecture, network)
-    n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * sum(architecture.sizes) * architecture.members
+    n_activations = sum(architecture.sizes) * architecture.members
+    n_activations += architecture.n_embedded * architecture.functions.embedding.n_inner
+    n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * n_activations
     n_numbers += (
         (PER_OUTPUT if per_parameter == PER_PARAMETER else LEAST_PER_OUTPUT) * n_validation * architecture.sizes[-1]
     )
@@ -83,6 +85,12 @@ def network_bytes(
 def _state_size(architecture: Architecture, network: Network) -> float:
     """Numbers in a network's state: per parameter as many as in that of a small network of the same kind."""
     layers = tuple(replace(layer, outputs=min(layer.outputs, SMALL)) for layer in architecture.layers)
-    small = replace(architecture, inputs=min(architecture.inputs, SMALL), layers=layers)
+    small = Architecture(  # without anything that is learned before the first layer
+        min(architecture.inputs, SMALL),
+        layers,
+        architecture.loss,
+        batch_size=architecture.batch_size,
+        dtype=architecture.dtype,
+    )
     n_numbers = sum(array.size for array in start(small, [network]).state.values())
     return n_numbers / small.n_parameters * architecture.buffer_size

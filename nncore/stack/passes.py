@@ -68,7 +68,7 @@ def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, wor
         Output of the last given layer, in memory of the workspace; with members, of the mean of what they predict. No
         row depends on another row.
     """
-    activations, normalisations, loss = architecture.functions
+    activations, normalisations, loss, _ = architecture.functions
     x, _ = input_layer.forward(layers[0], architecture, x, workspace)
     for index, view in enumerate(layers):
         x_in = members.adapt(architecture, index, view, x, workspace)
@@ -109,7 +109,7 @@ def forward(
     input_cache : InputCache
         Of the input layer, for the backward pass.
     """
-    activations, normalisations, _ = architecture.functions
+    activations, normalisations, *_ = architecture.functions
     caches = []
     x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
     for index, view in enumerate(layers):

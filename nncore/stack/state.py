@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from nncore.architecture import Architecture, initial_parameters
+from nncore.architecture import Architecture
 from nncore.components import Component, build_stacked
 from nncore.kernels.backend import Array, State, to_host
 from nncore.losses import Loss
@@ -30,7 +30,8 @@ from nncore.regularizers.base import (
     WeightAverage,
 )
 from nncore.schedules import Schedule
-from nncore.stack.data import ViewRun
+from nncore.stack.data import Data, ViewRun
+from nncore.stack.initialization import start_parameters
 
 Built = TypeVar("Built")
 CONSTANT = Component("nncore.schedules.constant")
@@ -255,7 +256,12 @@ def fingerprint(parameters: Array) -> str:
     return sha256(to_host(parameters).tobytes()).hexdigest()
 
 
-def start(architecture: Architecture, networks: Sequence[Network], parameters: Array | None = None) -> Stack:
+def start(
+    architecture: Architecture,
+    networks: Sequence[Network],
+    parameters: Array | None = None,
+    data: Data | Sequence[Data] | None = None,
+) -> Stack:
     """Return a stack of networks before their first step.
 
     Parameters
@@ -265,6 +271,9 @@ def start(architecture: Architecture, networks: Sequence[Network], parameters: A
         At least one, with unique keys.
     parameters : array (K, buffer_size), optional
         Initial parameters and running statistics. By default each network draws its own from its seed.
+    data : Data or sequence of Data, optional
+        One data set, or one for each view that the networks refer to, as for `train`. Needed only if initial numbers
+        are taken from training rows, as bins of an embedding are.
 
     Returns
     -------
@@ -274,7 +283,7 @@ def start(architecture: Architecture, networks: Sequence[Network], parameters: A
     ------
     ValueError
         If a hyperparameter is invalid or components cannot be combined: naming the hyperparameter, its value, the rule
-        and the network.
+        and the network. If data are needed, but not given.
 
     Examples
     --------
@@ -287,9 +296,9 @@ def start(architecture: Architecture, networks: Sequence[Network], parameters: A
     (2, 67)
     """
     check_networks(networks, architecture.functions.loss)
+    _check_rows_are_not_mixed(networks, architecture)
     if parameters is None:
-        initial = {seed: initial_parameters(architecture, seed) for seed in {network.seed for network in networks}}
-        parameters = np.stack([initial[network.seed] for network in networks])
+        parameters = start_parameters(architecture, [(network.seed, network.view) for network in networks], data)
     stack = Stack(architecture, tuple(networks), 0, parameters, {})
     state_rows = _state_rows([network.kinds for network in networks])
     for group in stack.groups():
@@ -333,6 +342,16 @@ def check_networks(networks: Sequence[Network], loss: Loss) -> None:
             _check_components(network, loss)
         except ValueError as error:
             raise ValueError(f"{error}, in network {index} of {len(networks)}, {network.key!r}") from None
+
+
+def _check_rows_are_not_mixed(networks: Sequence[Network], architecture: Architecture) -> None:
+    for network in networks if architecture.levels else ():
+        for component in network.regularizers:
+            built = component.build()
+            if isinstance(built, Augmentation) and built.mixes_rows:
+                raise ValueError(
+                    f"{component.short_name} mixes rows, but codes of categories cannot be mixed, in {network.key!r}"
+                )
 
 
 def _check_components(network: Network, loss: Loss) -> None:

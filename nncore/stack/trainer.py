@@ -93,13 +93,13 @@ class StackTrainer:
                 *(len(self._seeds), architecture, self._workspace, self._dropouts, self._activities, streams),
                 sums_activity=self._computes_objective,
             )
-        targets = architecture.functions.loss.targets
+        targets, n_numbers = architecture.functions.loss.targets, architecture.inputs - len(architecture.levels)
         total_loss, total_penalty = np.zeros((2, len(self._seeds)))
         for index in range(batches.n):
             streams.next_step()
             x, t, weights = batches[index]
             for group in self._augmentations:
-                group.built.augment(x[group.rows], t[group.rows], targets, streams.of(group.rows))
+                group.built.augment(x[group.rows, :, :n_numbers], t[group.rows], targets, streams.of(group.rows))
             loss = gradient(self._layers, self._gradients, architecture, x, t, self._workspace, weights, hooks)
             total_loss += to_host(loss) * x.shape[1]
             if self._computes_objective:

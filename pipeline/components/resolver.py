@@ -121,6 +121,7 @@ def _is_settings_class(target: Any) -> bool:
 
 
 ActivationSetting = Annotated[Component, BeforeValidator(partial(component, "activation"))]
+EmbeddingSetting = Annotated[Component, BeforeValidator(partial(component, "embedding"))]
 InitializerSetting = Annotated[Component, BeforeValidator(partial(component, "initializer"))]
 NormalisationSetting = Annotated[Component, BeforeValidator(partial(component, "normalisation"))]
 ScheduleSetting = Annotated[Component, BeforeValidator(partial(component, "schedule"))]

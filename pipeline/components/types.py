@@ -192,6 +192,8 @@ class ViewShape(NamedTuple):
         Names of raw columns that became constant.
     bounded : bool, default False
         Whether predictions are limited to the range of the training targets.
+    n_numeric : int, default 0
+        The first inputs that are numbers and not indicators or one-hot columns.
     """
 
     n_inputs: int
@@ -200,6 +202,7 @@ class ViewShape(NamedTuple):
     n_validation: int
     constant_columns: tuple[str, ...] = ()
     bounded: bool = False
+    n_numeric: int = 0
 
 
 def view_shape(view: PreparedView) -> ViewShape:
@@ -207,7 +210,8 @@ def view_shape(view: PreparedView) -> ViewShape:
     train, validation = view.data
     sizes = (train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
     bounded = isinstance(view.target_decoder, ValueDecoder) and view.target_decoder.bounds is not None
-    return ViewShape(*sizes, view.preprocessing.constant_columns, bounded)
+    n_numeric = train.x.shape[1] if view.transforms else len(view.preprocessing.fill)
+    return ViewShape(*sizes, view.preprocessing.constant_columns, bounded, n_numeric)
 
 
 class PreparedFold(NamedTuple):

@@ -14,6 +14,7 @@ from pipeline.components.fields import STRICT, Name, NonNegativeInt, OutputMode,
 from pipeline.components.protocols import PreprocessorSetting, ReductionSetting, SourceSetting, SplitterSetting
 from pipeline.components.resolver import (
     ActivationSetting,
+    EmbeddingSetting,
     InitializerSetting,
     LossSetting,
     NormalisationSetting,
@@ -69,6 +70,8 @@ class NetworkSettings:
     ----------
     hidden : tuple of int, > 0
         Widths of the hidden layers; () is a linear model.
+    embedding : Component
+        Of the numeric columns.
     activation, normalisation : Component
         Of each hidden layer.
     residual : bool
@@ -92,6 +95,7 @@ class NetworkSettings:
     """
 
     hidden: tuple[PositiveInt, ...]
+    embedding: EmbeddingSetting
     activation: ActivationSetting
     normalisation: NormalisationSetting
     residual: bool

@@ -56,6 +56,8 @@ class Variant(NamedTuple):
             loss=loss,
             initializer=settings.initializer,
             batch_size=self.training.batch_size,
+            embedding=settings.embedding,
+            n_numeric=view_shape.n_numeric if settings.embedding.build().size else 0,
             scaling_layer=settings.scaling_layer,
             parametrization=settings.parametrization,
             members=settings.members,

@@ -6,7 +6,7 @@ written once, in nncore, and a new activation needs no code here. An operation w
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -121,7 +121,9 @@ class Traced(NDArrayOperatorsMixin):
                 result = result._node("Unsqueeze", np.expand_dims(result.value, axis), np.array([axis]))
             elif not (isinstance(part, slice) and part == slice(None)):
                 if isinstance(part, slice):
-                    raise NotImplementedError("a slice of the rows has no translation to ONNX")
+                    if axis < result.ndim - 1 or axis == 0:
+                        raise NotImplementedError("a slice of the rows has no translation to ONNX")
+                    part = np.arange(*part.indices(result.shape[axis]))
                 result = result._node("Gather", np.take(result.value, part, axis), np.array(part), axis=axis)
                 axis -= np.ndim(part) == 0
             axis += 1
@@ -182,12 +184,15 @@ class TracedFunctions:
     """Translations of NumPy's functions by name; the first argument is one of the traced arguments of the call."""
 
     @staticmethod
-    def concatenate(like: Traced, arrays: Sequence[Any], axis: int = 0) -> Traced:
+    def concatenate(like: Traced, arrays: Sequence[Any], axis: int = 0, out: Traced | None = None) -> Traced:
         """Empty arrays are left out."""
         not_empty = [array for array in arrays if array.shape[axis]]
         value = np.concatenate([_value(array) for array in arrays], axis=axis)
         names = [_named(like.graph, array, value.dtype) for array in not_empty]
-        return Traced(like.graph, like.graph.node("Concat", *names, axis=axis), value)
+        result = Traced(like.graph, like.graph.node("Concat", *names, axis=axis), value)
+        if out is not None:
+            out.name, out.value = result.name, result.value
+        return result
 
     @staticmethod
     def stack(like: Traced, arrays: Sequence[Any], axis: int) -> Traced:
@@ -232,6 +237,23 @@ class TracedFunctions:
         """Positions of an array (N,); negative positions count from the end."""
         name = like.graph.node("Gather", like.graph.constant(table), index.name)
         return Traced(like.graph, name, np.take(table, index.value))
+
+    @staticmethod
+    def take(like: Traced, table: Array, index: Traced, axis: int, out: Traced, mode: Literal["clip"]) -> Traced:
+        """Rows of an array by their positions (...), written to `out`."""
+        out.name = like.graph.node("Gather", like.graph.constant(table), index.name, axis=axis)
+        out.value = np.take(table, index.value, axis=axis, mode=mode)
+        return out
+
+    @staticmethod
+    def reshape(like: Traced, array: Traced, shape: tuple[int, ...]) -> Traced:
+        """The leading dimensions that stay the same, among them the rows, are copied (0)."""
+        n_same = 0
+        while n_same < min(len(shape), array.ndim) and shape[n_same] == array.shape[n_same]:
+            n_same += 1
+        sizes = np.array([0 if axis < n_same else size for axis, size in enumerate(shape)], np.int64)
+        name = like.graph.node("Reshape", array.name, like.graph.constant(sizes))
+        return Traced(like.graph, name, array.value.reshape(shape))
 
     @staticmethod
     def empty_like(like: Traced, array: Traced) -> Traced:

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, OPTIMIZERS, REGULARIZERS, SCHEDULED, SCHEDULES, short_name
+from discovery import (
+    ACTIVATIONS,
+    EMBEDDINGS,
+    LOSSES,
+    NORMALISATIONS,
+    OPTIMIZERS,
+    REGULARIZERS,
+    SCHEDULED,
+    SCHEDULES,
+    short_name,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import slow_after_first
@@ -105,6 +115,29 @@ def test_law_1_holds_for_a_scaling_layer_and_the_neural_tangent_parametrization(
     parametric = Component("nncore.activations.parametric", (("activation", TANH),))
     architecture = make_architecture((5, 7, 7, 3), parametric, scaling_layer=True, parametrization="ntk", dtype=dtype)
     assert_independent_of_packing(architecture, mixed_networks(), size=4)
+
+
+@both_types
+@pytest.mark.parametrize("embedding", EMBEDDINGS, ids=short_name)
+def test_law_1_holds_for_every_embedding_on_several_views(embedding, dtype):
+    """The bins of an embedding are those of each network's own training rows."""
+    columns = {"embedding": embedding, "n_numeric": 4, "levels": (11, 3), "category_size": 3, "scaling_layer": True}
+    architecture = make_architecture((7, 6, 3), dtype=dtype, **columns)
+    data = tuple(make_data(architecture, 101, seed=seed) for seed in range(2))
+    networks = assign_views(networks_without_mixtures(), 2)
+    _, together = train(start(architecture, networks, data=data), data, 2, {"accuracy": accuracy()})
+    for network in networks[:6]:
+        alone = train_reports(architecture, [replace(network, view=0)], 2, data[network.view])
+        assert alone == {network.key: together[network.key]}
+
+
+def networks_without_mixtures():
+    """Mixed networks, without regularizers that mix rows: codes of categories cannot be mixed."""
+    networks = mixed_networks()
+    return [
+        replace(network, regularizers=tuple(r for r in network.regularizers if r.short_name != "mixup"))
+        for network in networks
+    ]
 
 
 @both_types

@@ -1,5 +1,5 @@
-"""Laws that hold for every component of nncore (activations, losses, normalisations, optimizers, schedules and
-regularizers), discovered by walking the package, in float32 and float64."""
+"""Laws that hold for every component of nncore (activations, embeddings, losses, normalisations, optimizers,
+schedules and regularizers), discovered by walking the package, in float32 and float64."""
 
 import re
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from discovery import (
     ACTIVATIONS,
+    EMBEDDINGS,
     LOSSES,
     NORMALISATIONS,
     OPTIMIZERS,
@@ -24,9 +25,10 @@ from hypothesis import strategies as st
 
 from nncore.components import Component, build_stacked
 
-COMPONENTS = [*ACTIVATIONS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULED, *SCHEDULES]
+COMPONENTS = [*ACTIVATIONS, *EMBEDDINGS, *LOSSES, *NORMALISATIONS, *OPTIMIZERS, *REGULARIZERS, *SCHEDULED, *SCHEDULES]
 DTYPES = ["float32", "float64"]
-SHARED = {"memory"}  # hyperparameters that are equal for all networks of a stack, because array sizes depend on them
+# Hyperparameters that are equal for all networks of a stack, because array sizes depend on them.
+SHARED = {"memory", "frequencies", "size", "bins", "min_rows"}
 
 every_component = pytest.mark.parametrize("component", COMPONENTS, ids=short_name)
 both_types = pytest.mark.parametrize("dtype", DTYPES)
@@ -65,7 +67,7 @@ def test_law_1_a_scalar_equals_one_copy_per_network(component, dtype):
 def test_law_1_each_network_has_its_own_hyperparameters(component, dtype):
     complete = explicit(component)
     for name, value in numbers_of(complete).items():
-        if name in SHARED or component.short_name in ("huber", "batch_norm", "layer_norm"):
+        if name in SHARED or component in EMBEDDINGS or component.short_name in ("huber", "batch_norm", "layer_norm"):
             continue  # they belong to the architecture, not to a network
         changed = with_arguments(complete, **{name: value * 0.5 if value else 0.25})
         try:

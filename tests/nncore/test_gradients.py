@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, REGULARIZERS, short_name
+from discovery import ACTIVATIONS, EMBEDDINGS, LOSSES, NORMALISATIONS, REGULARIZERS, short_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from samples import RELU, TANH, make_architecture, make_component, make_targets
+from samples import RELU, TANH, make_architecture, make_component, make_inputs, make_targets
 from scipy.special import expit
 
 from nncore.architecture import Layer, initial_parameters, layer_views
@@ -18,7 +18,9 @@ from nncore.losses import mean_gradient, mean_value
 from nncore.random_streams import RandomStreams
 from nncore.reduction.autoencoder import autoencoder_architecture
 from nncore.regularizers.base import Penalty
+from nncore.stack.data import Data, Rows
 from nncore.stack.hooks import DropoutHooks
+from nncore.stack.initialization import start_parameters
 from nncore.stack.passes import forward, gradient, predict
 
 H = 1e-6
@@ -116,8 +118,9 @@ def test_penalty(penalty):
 def assert_the_chain_rule_holds(architecture, t, weights=None):
     """The gradient of a complete network, at biases, scales and shifts that differ from their initial values."""
     random = np.random.default_rng(1)
-    x = random.normal(size=(1, t.shape[1], architecture.inputs))
-    numbers = np.stack([initial_parameters(architecture, seed) for seed in range(3)])
+    x = make_inputs(architecture, random, t.shape[1])[None]
+    rows = Rows(x[0], t[0])
+    numbers = start_parameters(architecture, [(seed, 0) for seed in range(3)], Data(rows, rows))
     numbers[:, : architecture.n_parameters] += 0.1 * random.normal(size=(3, architecture.n_parameters))
     direction = np.zeros_like(numbers)
     direction[:, : architecture.n_parameters] = random.normal(size=(3, architecture.n_parameters))
@@ -190,6 +193,18 @@ def test_the_chain_rule_through_a_scaling_layer_and_the_neural_tangent_parametri
     assert_the_chain_rule_holds(architecture, t)
     tied = replace(autoencoder_architecture(4, (3,), 2, TANH, tied=True, dtype="float64"), **learned)
     assert_the_chain_rule_holds(tied, np.random.default_rng(2).normal(size=(1, 9, 4)))
+
+
+@pytest.mark.parametrize("levels", [(), (4, 3)])
+@pytest.mark.parametrize("embedding", EMBEDDINGS, ids=short_name)
+def test_the_chain_rule_through_every_embedding(embedding, levels):
+    columns = {"embedding": embedding, "n_numeric": 3, "levels": levels, "category_size": 2}
+    architecture = make_architecture((6, 4, 3), TANH, dtype="float64", scaling_layer=True, **columns)
+    n_plain = 6 - len(levels) - 3 * (not embedding.build().keeps_x)
+    assert architecture.sizes[0] == n_plain + 3 * embedding.build().size + 2 * len(levels)
+    t = make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
+    assert_the_chain_rule_holds(architecture, t)
+    assert_the_chain_rule_holds(replace(architecture, scaling_layer=False, parametrization="ntk"), t)
 
 
 @pytest.mark.parametrize("residual", [False, True])

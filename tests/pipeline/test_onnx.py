@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, short_name
+from discovery import ACTIVATIONS, EMBEDDINGS, LOSSES, NORMALISATIONS, short_name
 from mlflow import MlflowClient
 from running import FEW, compose, read_summary, run_here, run_pipeline
 from samples import BATCH_NORM, RELU, SIGMOID, SOFTMAX, SQUARED
@@ -74,6 +74,12 @@ def make_model(loss=SOFTMAX, preprocessing=None, transforms=(), n_inputs=6, seed
     )
 
 
+def with_architecture(model, **fields):
+    """The model with other fields of its architecture, and parameters that fit."""
+    shape = replace(model.architecture, **fields)
+    return replace(model, architecture=shape, parameters=random_parameters(shape))
+
+
 def assert_same_predictions(model, table):
     """Assert that predictions agree within 1e-5, for any number of rows."""
     content = export.export(model)
@@ -96,6 +102,20 @@ def assert_same_predictions(model, table):
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=short_name)
 def test_every_activation(activation):
     assert_same_predictions(make_model(activation=activation), MATRIX)
+
+
+@pytest.mark.parametrize("embedding", EMBEDDINGS, ids=short_name)
+def test_every_embedding(embedding):
+    learned = {"embedding": embedding, "n_numeric": 4, "scaling_layer": True, "parametrization": "ntk"}
+    assert_same_predictions(with_architecture(make_model(), **learned), MATRIX)
+
+
+def test_learned_vectors_of_categories():
+    codes = matrix_table(
+        np.concatenate([MATRIX.numbers[:, :4], DRAWN.integers(5, size=(N, 2))], axis=1), tuple("abcdef")
+    )
+    preprocessing = replace(standardising(6), scaling=Affine(np.zeros(6), np.ones(6)))
+    assert_same_predictions(with_architecture(make_model(preprocessing=preprocessing), levels=(5, 6)), codes)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import nncore
 from nncore.activations import Activation
 from nncore.components import Component
+from nncore.embeddings import Embedding
 from nncore.initializers import Initializer
 from nncore.losses import Loss
 from nncore.normalisations import Normalisation
@@ -86,6 +87,7 @@ def numbers_of(component: Component) -> dict[str, float]:
 
 
 ACTIVATIONS = components_of(Activation)
+EMBEDDINGS = components_of(Embedding)
 INITIALIZERS = components_of(Initializer)
 LOSSES = components_of(Loss)
 NORMALISATIONS = components_of(Normalisation)

@@ -8,6 +8,7 @@ from samples import make_architecture
 
 from nncore.activations import Activation
 from nncore.architecture import LayerView, layer_views
+from nncore.embeddings import Embedding
 from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss
 from nncore.normalisations import Normalisation
@@ -63,6 +64,20 @@ def _loss(loss: Loss, inputs: Inputs) -> Results:
     z, t = inputs.constant(1, 5, 3 * loss.outputs_per_target), inputs.constant(2, 5, 3)
     value, dz = loss.gradient(z, t)
     return {"value": loss.value(z, t), "loss": value, "dz": dz, "prediction": loss.predict(z)}
+
+
+def _embedding(embedding: Embedding, inputs: Inputs) -> Results:
+    x = inputs.constant(1, 4, 9)  # 4 columns, 9 rows
+    arrays = {name: inputs.constant(2 + n, 4, *dims) for n, (name, dims) in enumerate(embedding.dims.items())}
+    gradients = {f"d{name}": np.empty_like(array) for name, array in arrays.items()}
+    if embedding.fit:
+        bins = [embedding.fit(of_network.T, of_network.T[:, :2]) for of_network in inputs.constant(20, 4, 40)]
+        arrays["bins"] = np.stack(bins).astype(inputs.dtype)
+    y, cache = embedding.forward(x, arrays, Workspace())
+    results = {"y": y.copy()} if embedding.size else {"x": x.copy()}
+    dy, of_name = inputs.constant(10, 4, 9, embedding.size), {name[1:]: array for name, array in gradients.items()}
+    embedding.backward(dy, cache, arrays, of_name, Workspace())
+    return results | gradients
 
 
 def _normalisation(norm: Normalisation, inputs: Inputs) -> Results:
@@ -167,6 +182,7 @@ def _schedule(schedule: Schedule, inputs: Inputs) -> Results:
 
 EXERCISES: dict[type, Any] = {
     Activation: _activation,
+    Embedding: _embedding,
     Loss: _loss,
     Normalisation: _normalisation,
     Optimizer: _optimizer,

@@ -56,6 +56,16 @@ def make_targets(loss: Component, random: np.random.Generator, n_rows: int, n_ou
     return random.normal(size=(n_rows, n_outputs))
 
 
+def make_inputs(architecture: Architecture, random: np.random.Generator, n_rows: int) -> np.ndarray:
+    """Random rows: numbers, then codes of categories."""
+    x = random.normal(size=(n_rows, architecture.inputs))
+    if architecture.levels:
+        x[:, -len(architecture.levels) :] = random.integers(
+            architecture.levels, size=(n_rows, len(architecture.levels))
+        )
+    return x
+
+
 def make_data(
     architecture: Architecture, n_train: int = 37, n_validation: int = 19, seed: int = 0, weighted: bool = False
 ) -> Data:
@@ -64,7 +74,7 @@ def make_data(
     n_targets = architecture.sizes[-1] // architecture.loss.build().outputs_per_target
 
     def rows(n: int) -> Rows:
-        x = random.normal(size=(n, architecture.inputs))
+        x = make_inputs(architecture, random, n)
         weights = random.uniform(0.2, 3, size=n).astype(architecture.dtype) if weighted else None
         return Rows(
             x.astype(architecture.dtype),
@@ -127,7 +137,8 @@ def train_reports(
 ) -> dict[str, Report]:
     """Train these networks in one stack and return their reports."""
     metrics = METRICS if architecture.loss == SOFTMAX else {}
-    _, reports = train(start(architecture, networks), data or make_data(architecture), epochs, metrics)
+    data = data or make_data(architecture)
+    _, reports = train(start(architecture, networks, data=data), data, epochs, metrics)
     return reports
 
 

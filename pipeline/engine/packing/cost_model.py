@@ -44,21 +44,24 @@ def step_flops(architecture: Architecture) -> int:
 
     Notes
     -----
-    2 per weight and row forward, twice as many backward.
+    2 per weight and row forward, twice as many backward. An embedding multiplies each column's inner numbers.
     """
     return 6 * architecture.batch_size * _multiplied_weights(architecture)
 
 
 def _multiplied_weights(architecture: Architecture) -> int:
     """Number of weights that a row is multiplied by: the members of a network multiply it by common weights, too."""
+    embedding = architecture.functions.embedding
+    of_embedding = architecture.n_embedded * embedding.n_inner * embedding.size
     if architecture.members == 1:
-        return architecture.n_weights
-    return architecture.members * sum(map(prod, pairwise(architecture.sizes)))
+        return architecture.n_weights + of_embedding
+    return architecture.members * sum(map(prod, pairwise(architecture.sizes))) + of_embedding
 
 
 def network_step_seconds(architecture: Architecture) -> float:
     """Estimated seconds of one step of one network on one core, without Python's share."""
-    activations = architecture.batch_size * architecture.members * sum(architecture.sizes)
+    n_inner = architecture.n_embedded * architecture.functions.embedding.n_inner
+    activations = architecture.batch_size * (architecture.members * sum(architecture.sizes) + n_inner)
     return (
         step_flops(architecture) / FLOPS_PER_S
         + S_PER_PARAMETER * architecture.n_parameters

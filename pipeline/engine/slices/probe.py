@@ -54,7 +54,7 @@ def probe(
         "loss_limit": loss_limit,
         "units": units_of(views),
     }
-    stack = start(architecture, networks)
+    stack = start(architecture, networks, data=data)
     n_rows = len(data[0].train.x)
     share = min(1.0, 4 * architecture.batch_size / n_rows)
     train(stack, _part(data, share), 1, **rules)  # not timed: it loads or compiles the kernels

@@ -38,9 +38,9 @@ class StartNetworks(NamedTuple):
     architecture: Architecture
     networks: tuple[Network, ...]
 
-    def stack(self, sources: list[Stack]) -> Stack:
+    def stack(self, sources: list[Stack], data: tuple[Data, ...]) -> Stack:
         """Initialize a stack; there are no sources."""
-        return start(self.architecture, self.networks)
+        return start(self.architecture, self.networks, data=data)
 
 
 class CollectNetworks(NamedTuple):
@@ -56,7 +56,7 @@ class CollectNetworks(NamedTuple):
     networks: tuple[Network, ...]
     origins: tuple[tuple[int, str], ...]
 
-    def stack(self, sources: list[Stack]) -> Stack:
+    def stack(self, sources: list[Stack], data: tuple[Data, ...]) -> Stack:
         """Build the stack out of the sources, which may hold different networks under one key."""
         renamed = [
             replace(source, networks=tuple(replace(net, key=f"{index} {net.key}") for net in source.networks))
@@ -68,7 +68,7 @@ class CollectNetworks(NamedTuple):
 class ContinueStack(NamedTuple):
     """A slice continues the training of one stack."""
 
-    def stack(self, sources: list[Stack]) -> Stack:
+    def stack(self, sources: list[Stack], data: tuple[Data, ...]) -> Stack:
         """The only source."""
         (source,) = sources
         return source
@@ -162,9 +162,9 @@ def train_slice(task: SliceTask, n_sources: int, *given: Any) -> tuple[Stack | N
     outcome : SliceOutcome
     """
     began = time.perf_counter()
-    stack = task.begin.stack([load_stack(source) for source in given[:n_sources]])
     views: tuple[PreparedView, ...] = given[n_sources:]
     data = tuple(view.data for view in views)
+    stack = task.begin.stack([load_stack(source) for source in given[:n_sources]], data)
     rules: dict[str, Any] = {
         "until": task.until,
         "metrics": {name: component.build() for name, component in task.metrics},
