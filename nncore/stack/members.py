@@ -14,6 +14,9 @@ from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss, mixture_logits, moments
 
 
+VECTORS = ("b", "scale", "shift", "mean", "variance", "alpha")  # what each member may have of its own, beside W, r, s
+
+
 def own_vectors(architecture: Architecture, index: int, view: LayerView) -> LayerView:
     """Return a layer's view in which bias, normalisation and activation are those of K k networks if members have own.
 
@@ -21,18 +24,17 @@ def own_vectors(architecture: Architecture, index: int, view: LayerView) -> Laye
     """
     if not architecture.has_own_vectors(index):
         return view
-    by_member = {
-        name: array.reshape(-1, *array.shape[2:])
-        for name, array in view._asdict().items()
-        if array.ndim == 4 and name not in ("W", "r", "s")
-    }
-    return view._replace(**by_member)
+    arrays = {name: getattr(view, name) for name in VECTORS}
+    return view._replace(
+        **{name: array.reshape(-1, *array.shape[2:]) for name, array in arrays.items() if array.ndim == 4}
+    )
 
 
 def write_back(view: LayerView, vectors: LayerView) -> None:
     """Write what `own_vectors` returned into the view that it was taken from."""
     if view is not vectors:
-        for array, changed in zip(view, vectors, strict=True):
+        for name in VECTORS:
+            array, changed = getattr(view, name), getattr(vectors, name)
             if array.shape != changed.shape:
                 array[...] = changed.reshape(array.shape)
 
