@@ -13,7 +13,6 @@ from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss, mixture_logits, moments
 
-
 VECTORS = ("b", "scale", "shift", "mean", "variance", "alpha")  # what each member may have of its own, beside W, r, s
 
 

@@ -205,6 +205,7 @@ def test_the_chain_rule_through_every_embedding(embedding, levels):
     t = make_targets(architecture.loss, np.random.default_rng(2), 9, 3)[None]
     assert_the_chain_rule_holds(architecture, t)
     assert_the_chain_rule_holds(replace(architecture, scaling_layer=False, parametrization="ntk"), t)
+    assert_the_chain_rule_holds(replace(architecture, members=2, adapters="mini"), t)
 
 
 @pytest.mark.parametrize("residual", [False, True])

@@ -102,8 +102,8 @@ def packed_as_a_stack(parameters, packed):
     single = replace(packed, members=1, adapters="none")
     separate = np.empty((packed.members, single.buffer_size), packed.dtype)
     for view, of_members in zip(layer_views(separate, single), layer_views(parameters, packed), strict=True):
-        for array, packed_array in zip(view, of_members, strict=True):
-            if array.size:
+        for name, array, packed_array in zip(view._fields, view, of_members, strict=True):
+            if name != "embedding" and array.size:
                 array[...] = packed_array[0]
     return separate, single
 
