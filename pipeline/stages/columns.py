@@ -317,6 +317,8 @@ def _grid(column: Column, values: Array) -> tuple[list[Any], Array, list[int]]:
         edges = (distinct[chosen][1:] + distinct[chosen][:-1]) / 2
         counts = np.bincount(np.searchsorted(edges, values[present]), minlength=len(chosen))
         first, distinct, chosen = first[chosen], distinct[chosen], np.arange(len(chosen))
+    if column.kind == "numeric" and column.type == "string":  # a number that was written as text, such as $71,400
+        return distinct[chosen].tolist(), present[first[chosen]], counts[chosen].tolist()
     texts = [value if column.kind == "numeric" else str(value) for value in column.show(distinct[chosen])]
     return texts, present[first[chosen]], counts[chosen].tolist()
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,7 +157,8 @@ def test_of_many_columns_those_are_permuted_that_change_the_predictions():
 def test_the_dependence_of_a_linear_model_is_a_line():
     x, y = draw(np.random.default_rng(6), 250)
     x[:, 1] = np.random.default_rng(7).integers(0, 4, 250)
-    described = describe_columns(linear_model(W), development_of(x, y), 0, "regression", None)
+    development = development_of(x, y)
+    described = describe_columns(linear_model(W), development, 0, "regression", None)
     assert len(described["dependence"]) == 4
     for entry in described["dependence"]:
         weight = W[NAMES.index(entry["column"])]
@@ -166,6 +168,10 @@ def test_the_dependence_of_a_linear_model_is_a_line():
     (few,) = [entry for entry in described["dependence"] if entry["column"] == "b"]
     assert few["x"] == [0, 1, 2, 3]
     assert few["counts"] == np.bincount(x[:, 1].astype(int)).tolist()
+    written = replace(development.rows.x, columns=(Column("a", type="string"), *development.rows.x.columns[1:]))
+    as_texts = replace(development, rows=replace(development.rows, x=written))  # such as $71,400
+    again = describe_columns(linear_model(W), as_texts, 0, "regression", None)["dependence"]
+    assert [entry["x"] for entry in again] == [entry["x"] for entry in described["dependence"]]
 
 
 def test_nothing_is_said_of_fewer_than_20_rows():
