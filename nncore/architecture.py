@@ -20,6 +20,7 @@ import numpy as np
 from nncore.activations import Activation
 from nncore.components import Component
 from nncore.embeddings import Embedding
+from nncore.initializers import DataDrivenInitializer
 from nncore.kernels.backend import Array
 from nncore.losses import Loss
 from nncore.normalisations import Normalisation
@@ -345,7 +346,8 @@ class Architecture:
     @property
     def is_data_driven(self) -> bool:
         """Whether initial numbers are taken from training rows."""
-        return self.n_embedded > 0 and self.functions.embedding.fit is not None
+        has_bins = self.n_embedded > 0 and self.functions.embedding.fit is not None
+        return has_bins or isinstance(self.initializer.build(), DataDrivenInitializer)
 
     @property
     def has_input_layer(self) -> bool:

@@ -1,10 +1,12 @@
 """Initial weights: each public function returns a function from (generator, I, O) to W (I, O) in float64.
 
 The variance keeps the spread of the activations (in the forward pass) or of the gradients (in the backward pass) the
-same from layer to layer: He for ReLU and its variants, Glorot for tanh, LeCun for SELU. Biases start at zero.
+same from layer to layer: He for ReLU and its variants, Glorot for tanh, LeCun for SELU. Biases start at zero. One
+initializer looks at the data: `data_driven`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -139,6 +141,58 @@ def orthogonal(gain: ArrayLike = 1.0) -> Initializer:
         return gain * (q if inputs >= outputs else q.T)
 
     return draw
+
+
+@dataclass(frozen=True)
+class DataDrivenInitializer:
+    """Draws weights as any initializer does, and fits them and the biases to what the layer makes of training rows.
+
+    Parameters
+    ----------
+    n_rows : int
+        See `data_driven`.
+    """
+
+    n_rows: int
+
+    def __call__(self, random: np.random.Generator, inputs: int, outputs: int) -> Array:
+        """Return standard normal weights (I, O)."""
+        return random.normal(size=(inputs, outputs))
+
+    def bias(self, random: np.random.Generator, z: Array) -> Array:
+        """Return the bias (O,) of each unit for its products z (N, O) of training rows."""
+        rows = random.integers(len(z), size=(z.shape[1], self.n_rows))
+        shares = random.exponential(size=rows.shape)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return -(z[rows, np.arange(z.shape[1])[:, None]] * shares).sum(axis=1)
+
+
+def data_driven(rows: int = 5) -> Initializer:
+    """Weights and biases from the network's own training rows, layer by layer.
+
+    Parameters
+    ----------
+    rows : int, >= 1, default 5
+        Training rows whose products make a unit's bias.
+
+    Raises
+    ------
+    ValueError
+        Naming argument, value and rule.
+
+    Notes
+    -----
+    W ~ Normal(0, 1), then each unit's weights are divided by the standard deviation of its z = x W over the training
+    rows, of which at most 8,192 are used. b = -(c_1 z_1 + ... + c_r z_r) for random rows of the unit's own, with shares
+    c ~ Exponential(1) that are divided by their sum: the unit's kink is where the data are. What the layer makes of the
+    rows then enters the next layer. Also the last layer is fitted.
+
+    References
+    ----------
+    Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491, appendix A.1; Steinwart (2019), arXiv:1903.04391 (the
+    biases).
+    """
+    return DataDrivenInitializer(int(checked("data_driven", "rows", rows, at_least=1, integer=True).item()))
 
 
 def _normal(random: np.random.Generator, inputs: int, outputs: int, variance: float) -> Array:

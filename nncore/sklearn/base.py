@@ -326,7 +326,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc]
         l2_strength = float(self.alpha) / (n_rows * float(np.asarray(rows.weights).mean()))
         network = self._network(l2_strength, stops=not partial)
         if fresh:
-            return start(architecture, [network])
+            return start(architecture, [network], data=Data(rows, rows))
         if architecture.layers != self._stack.architecture.layers:
             raise ValueError("the layers must stay the same for warm_start and partial_fit; fit a clone to change them")
         if partial and KEY not in self._stack.stopped:

@@ -4,9 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nncore.architecture import Architecture, initial_parameters, layer_views
+from nncore.architecture import Architecture, LayerView, initial_parameters, layer_views
+from nncore.initializers import DataDrivenInitializer
 from nncore.kernels.backend import Array
+from nncore.kernels.workspace import Workspace
+from nncore.random_streams import generator
+from nncore.stack import input_layer
 from nncore.stack.data import Data, Rows
+from nncore.stack.passes import infer_layer, product
+
+MAX_ROWS = 8192  # whose products weights are fitted to
 
 
 def start_parameters(
@@ -35,15 +42,15 @@ def start_parameters(
         drawn = {seed: initial_parameters(architecture, seed) for seed in {seed for seed, _ in seeds_and_views}}
         return np.stack([drawn[seed] for seed, _ in seeds_and_views])
     if data is None:
-        raise ValueError(
-            f"data must be given, as {architecture.embedding.short_name} takes numbers from the training rows"
-        )
+        bins = architecture.functions.embedding.fit and architecture.n_embedded
+        component = architecture.embedding if bins else architecture.initializer
+        raise ValueError(f"data must be given, as {component.short_name} takes numbers from the training rows")
     views = (data,) if isinstance(data, Data) else data
-    bins = {view: _bins(architecture, views[view].train) for view in {view for _, view in seeds_and_views}}
+    bins_of_view = {view: _bins(architecture, views[view].train) for view in {view for _, view in seeds_and_views}}
     fitted: dict[tuple[int, int], Array] = {}
     for seed, view in seeds_and_views:
         if (seed, view) not in fitted:
-            fitted[seed, view] = _fitted(architecture, seed, bins[view])
+            fitted[seed, view] = _fitted(architecture, seed, bins_of_view[view], views[view].train.x)
     return np.stack([fitted[pair] for pair in seeds_and_views])
 
 
@@ -55,10 +62,42 @@ def _bins(architecture: Architecture, rows: Rows) -> Array | None:
     return embedding.fit(rows.x[:, : architecture.n_embedded], rows.t)
 
 
-def _fitted(architecture: Architecture, seed: int, bins: Array | None) -> Array:
+def _fitted(architecture: Architecture, seed: int, bins: Array | None, x: Array) -> Array:
     """The numbers (buffer_size,) of one network."""
     buffer = initial_parameters(architecture, seed)[None]
     layers = layer_views(buffer, architecture)
     if bins is not None:
         layers[0].embedding["bins"][0] = bins
+    initializer = architecture.initializer.build()
+    if isinstance(initializer, DataDrivenInitializer):
+        with np.errstate(all="ignore"):  # rows may be so large that a product overflows; training will say so
+            _fit_layers(architecture, layers, initializer, seed, x)
     return buffer[0]
+
+
+def _fit_layers(
+    architecture: Architecture, layers: list[LayerView], initializer: DataDrivenInitializer, seed: int, x: Array
+) -> None:
+    """Fit weights and biases layer by layer, in the views of one network; see `data_driven`.
+
+    The rows are a sample drawn from generator(seed, "rows of initial weights"), a layer's biases from
+    generator(seed, "initial biases", layer).
+    """
+    if len(x) > MAX_ROWS:
+        x = x[generator(seed, "rows of initial weights").permutation(len(x))[:MAX_ROWS]]
+    workspace = Workspace()
+    inputs, _ = input_layer.forward(layers[0], architecture, x[None], workspace)
+    for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=True)):
+        z = product(view, architecture, index, inputs, workspace)  # (1, N, O), or (1, k N, O)
+        z = z.reshape(*view.W.shape[1:-2], -1, z.shape[-1])  # (N, O), or (k, N, O) where each member has its own W
+        if layer.tied_to is None:
+            deviation = z.std(axis=-2, keepdims=True, dtype=np.float64)
+            deviation = np.where(deviation > 0, deviation, 1).astype(z.dtype)  # 0: of a unit that is constant
+            view.W[0] /= deviation
+            z /= deviation
+        if view.b.size:
+            biases = view.b[0].reshape(-1, z.shape[-1])  # (1, O), or (k, O)
+            random = generator(seed, "initial biases", index)
+            for bias, of_member in zip(biases, z.reshape(len(biases), -1, z.shape[-1]), strict=True):
+                bias[...] = initializer.bias(random, of_member)
+        inputs = infer_layer(view, architecture, index, inputs, z.reshape(1, -1, z.shape[-1]), workspace)

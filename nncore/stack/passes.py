@@ -68,17 +68,30 @@ def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, wor
         Output of the last given layer, in memory of the workspace; with members, of the mean of what they predict. No
         row depends on another row.
     """
-    activations, normalisations, loss, _ = architecture.functions
     x, _ = input_layer.forward(layers[0], architecture, x, workspace)
     for index, view in enumerate(layers):
-        x_in = members.adapt(architecture, index, view, x, workspace)
-        z = _product(architecture, index, x_in, view, workspace)
-        vectors = members.own_vectors(architecture, index, view)
-        z = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
-        n, shift = normalisations[index].infer(z, vectors)
-        _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
-        x = _output(architecture, index, len(view.W), x, y, workspace)
-    return x if architecture.members == 1 else members.mean_logits(loss, y, architecture.members)
+        x = infer_layer(view, architecture, index, x, product(view, architecture, index, x, workspace), workspace)
+    if architecture.members == 1:
+        return x
+    of_members = members.rows_of_networks(architecture, len(layers) - 1, len(layers[0].W), x)  # (K k, N, O)
+    return members.mean_logits(architecture.functions.loss, of_members, architecture.members)
+
+
+def product(view: LayerView, architecture: Architecture, index: int, x: Array, workspace: Workspace) -> Array:
+    """Compute a layer's product x W (K, N, O) in inference mode; with members (x r) W (K, k N, O)."""
+    return _product(architecture, index, members.adapt(architecture, index, view, x, workspace), view, workspace)
+
+
+def infer_layer(
+    view: LayerView, architecture: Architecture, index: int, x: Array, z: Array, workspace: Workspace
+) -> Array:
+    """Compute the output (K, N, O) of a layer in inference mode from its input x and its `product` z."""
+    activations, normalisations, *_ = architecture.functions
+    vectors = members.own_vectors(architecture, index, view)
+    z = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
+    n, shift = normalisations[index].infer(z, vectors)
+    _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
+    return _output(architecture, index, len(view.W), x, y, workspace)
 
 
 def forward(

@@ -131,6 +131,18 @@ def test_law_1_holds_for_every_embedding_on_several_views(embedding, dtype):
         assert alone == {network.key: together[network.key]}
 
 
+@pytest.mark.parametrize("learned", [{}, {"members": 3, "adapters": "full"}, {"members": 3, "adapters": "packed"}])
+def test_law_1_holds_for_data_driven_weights_on_several_views(learned):
+    initializer = Component("nncore.initializers.data_driven")
+    architecture = make_architecture((5, 7, 6, 3), initializer=initializer, **learned)
+    data = tuple(make_data(architecture, 101, seed=seed) for seed in range(2))
+    networks = assign_views(mixed_networks()[:6], 2)
+    _, together = train(start(architecture, networks, data=data), data, 2, {"accuracy": accuracy()})
+    for network in networks:
+        alone = train_reports(architecture, [replace(network, view=0)], 2, data[network.view])
+        assert alone == {network.key: together[network.key]}
+
+
 def networks_without_mixtures():
     """Mixed networks, without regularizers that mix rows: codes of categories cannot be mixed."""
     networks = mixed_networks()

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from discovery import INITIALIZERS, short_name
-from samples import BATCH_NORM, RELU, TANH, make_architecture
+from samples import BATCH_NORM, RELU, TANH, make_architecture, make_data
 
 from nncore.architecture import initial_parameters, layer_views
 from nncore.components import Component
 from nncore.kernels.workspace import Workspace
+from nncore.stack.data import Data, Rows
+from nncore.stack.initialization import start_parameters
 from nncore.stack.passes import forward, predict
 
 INPUTS, OUTPUTS = 300, 500
@@ -25,7 +27,9 @@ def drawn(name, seed=0, dims=(INPUTS, OUTPUTS), **arguments):
 
 
 def test_every_initializer_is_measured():
-    assert {short_name(component) for component in INITIALIZERS} == {*DRAWN, "zeros", "constant", "orthogonal"}
+    assert {short_name(component) for component in INITIALIZERS} == {
+        *(*DRAWN, "zeros", "constant", "orthogonal", "data_driven")
+    }
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -98,6 +102,46 @@ def test_the_neural_tangent_parametrization_starts_as_the_same_function():
     for view, W in zip(layer_views(numbers, tangent), weights, strict=True):
         np.testing.assert_allclose(view.W, W * np.sqrt(W.shape[1]), rtol=1e-12)
     assert tangent.n_parameters == plain.n_parameters + 9 + 16 + 16
+
+
+DATA_DRIVEN = Component("nncore.initializers.data_driven")
+
+
+@pytest.mark.parametrize("parametrization", ["standard", "ntk"])
+def test_data_driven_units_have_deviation_one_and_their_kinks_within_the_data(parametrization):
+    architecture = make_architecture(
+        (6, 40, 30, 3), RELU, dtype="float64", initializer=DATA_DRIVEN, parametrization=parametrization
+    )
+    data = make_data(architecture, n_train=300)
+    numbers = start_parameters(architecture, [(0, 0), (1, 0), (0, 0)], data)
+    assert (numbers[0] == numbers[2]).all()
+    assert (numbers[0] != numbers[1]).all()
+    layers = layer_views(numbers, architecture)
+    x = data.train.x[None]
+    for index, view in enumerate(layers):
+        z = x @ view.W * (1 if parametrization == "standard" else 1 / np.sqrt(x.shape[2]))
+        np.testing.assert_allclose(z.std(axis=1), 1, rtol=1e-12)
+        kinks = -view.b
+        assert (z.min(axis=1, keepdims=True) < kinks).all()
+        assert (kinks < z.max(axis=1, keepdims=True)).all()
+        x = np.maximum(z + view.b, 0) if index < 2 else z
+
+
+def test_a_data_driven_bias_mixes_rows_with_the_shares_of_a_flat_dirichlet_distribution():
+    z = np.random.default_rng(0).normal(size=(2000, 20_000))
+    bias = DATA_DRIVEN.build().bias(np.random.default_rng(1), z)
+    assert bias.var() == pytest.approx(1 / 3, rel=0.03)
+    assert Component(DATA_DRIVEN.name, (("rows", 1),)).build().bias(np.random.default_rng(1), z).var() == pytest.approx(
+        1, rel=0.05
+    )
+
+
+def test_data_driven_weights_of_constant_columns_stay_finite():
+    architecture = make_architecture((4, 5, 2), initializer=DATA_DRIVEN, n_numeric=0)
+    rows = Rows(np.zeros((20, 4), np.float32), np.eye(2, dtype=np.float32)[[0, 1] * 10])
+    assert np.isfinite(start_parameters(architecture, [(0, 0)], Data(rows, rows))).all()
+    with pytest.raises(ValueError, match="data must be given, as data_driven takes numbers from the training rows"):
+        start_parameters(architecture, [(0, 0)], None)
 
 
 def test_biases_start_at_zero_scales_at_one_and_layers_differ():
