@@ -117,7 +117,9 @@ class Prepare:
         )
         if self.scaling != "robust_clip" or not preprocessing.n_binary:
             return preprocessing
-        n_ones = preprocessing(table, rows)[:, len(preprocessing.fill) :].sum(axis=0, dtype=np.float64)
+        first = len(preprocessing.fill)
+        binary = preprocessing(table, rows)[:, first : first + preprocessing.n_binary]
+        n_ones = binary.sum(axis=0, dtype=np.float64)
         clip = robust_clip(quartiles_of_binary(n_ones, len(rows)), n_ones == len(rows), n_ones > 0)
         return replace(preprocessing, binary=clip(np.arange(2)[:, None]))
 
