@@ -26,6 +26,7 @@ from pipeline.engine.packing.planner import PackingSettings
 from pipeline.engine.selection import SelectionSettings
 from pipeline.reports.page import Reporting
 from pipeline.search.base import Search
+from pipeline.search.recipes import Recipes
 from pipeline.search.space import Space
 from pipeline.stages.baselines import Baselines
 from pipeline.stages.cache import StageCache
@@ -160,7 +161,7 @@ class Settings:
     reduce: ReductionSetting
     network: NetworkSettings
     training: TrainingSettings
-    space: Space
+    space: Space | Recipes
     search: Search
     budget: Budget
     stacks: PackingSettings

@@ -211,7 +211,8 @@ class Finalizer:
         trials : sequence of TrialRecord
             Those that can be ranked, best first.
         """
-        best = [trial for trial in trials if trial.completed] or list(trials)
+        comparable = [trial for trial in trials if len(trial.networks) == len(trials[0].networks)]  # on the same rows
+        best = [trial for trial in comparable if trial.completed] or comparable
         best = best if trials[0] in best else [trials[0], *best]
         shapes = [self._engine.networks[network.key].fold.view_shape for network in trials[0].networks]
         n_fitting = max(1, MAX_ANSWERS // sum(shape.n_validation * shape.n_outputs for shape in shapes))

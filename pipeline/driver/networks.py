@@ -21,11 +21,14 @@ def network_factory(
     loss_limit: float,
     metrics: TrainingMetrics,
 ) -> NetworkFactory:
-    """Return the function that builds the networks of the trials of a rung, one for each replicate.
+    """Return the function that builds the networks of the trials of a rung, one for each replicate that is asked for.
 
     The data that the trials learn from are prepared and reduced before it returns. `metrics` are those of the networks;
     without the extra ones their results would not be complete.
     """
+
+    def replicates_of(request: TrainRequest) -> list[Replicate]:
+        return [replicate for replicate in replicates if request.folds is None or replicate.fold < request.folds]
 
     @cache
     def shared_hash(fold: str, architecture: Architecture) -> str:
@@ -37,7 +40,7 @@ def network_factory(
         built = []
         for request, variant, folds in zip(requests, chosen, views, strict=True):
             networks = []
-            for replicate in replicates:
+            for replicate in replicates_of(request):
                 fold = folds[replicate.fold]
                 architecture = variants.architecture(variant, fold.view_shape, data.task)
                 key, seed = replicate.key(request.trial.key), replicate.network_seed

@@ -56,7 +56,8 @@ class Rungs:
         self._sampler, self._budget, self._epochs, self._records = sampler, budget, epochs, records
         self._objectives, self._n_parameters = tuple(objectives), n_parameters
         self.reached: dict[str, int] = {}
-        self._spent, self._used_up = 0, ""
+        self._spent: dict[str, int] = {}  # by trial, in network-epochs
+        self._used_up = ""
         self.number = 0
 
     def next(self) -> list[TrainRequest]:
@@ -64,18 +65,20 @@ class Rungs:
         cause = self._used_up or "the search left it out"
         asked = [] if self._used_up else self._sampler.ask()
         requests: list[TrainRequest] = []
-        n_trials = len(self.reached)
+        n_trials, n_epochs = len(self.reached), sum(self._spent.values())
         for request in asked:
             is_new = request.trial.key not in self.reached
-            cost = len(self._records.replicates) * (request.until - self.reached.get(request.trial.key, 0))
+            before = self._spent.get(request.trial.key, 0)
+            cost = len(self._records.replicates_of(request.folds)) * request.until - before
             if is_new and self._budget.trials is not None and n_trials >= self._budget.trials:
                 self._used_up = f"budget.trials={self._budget.trials} is used up"
-            elif self._budget.network_epochs is not None and self._spent + cost > self._budget.network_epochs:
+            elif self._budget.network_epochs is not None and n_epochs + cost > self._budget.network_epochs:
                 self._used_up = f"budget.network_epochs={self._budget.network_epochs} is used up"
             if self._used_up:
                 break
             requests.append(request)
-            n_trials, self._spent = n_trials + is_new, self._spent + cost
+            n_trials, n_epochs = n_trials + is_new, n_epochs + cost
+            self._spent[request.trial.key] = before + cost
         wanted, affordable = ({request.trial.key for request in part} for part in (asked, requests))
         for key, epoch in self.reached.items():
             if key not in affordable:
@@ -87,7 +90,7 @@ class Rungs:
         """The rung was trained: tell the search the scores."""
         for request in requests:
             self.reached[request.trial.key] = request.until
-            if request.until == self._epochs:
+            if request.until == self._epochs and self._records.is_whole(request.trial.key):
                 self._records.finish(request.trial.key)
         if not self._used_up:
             self._sampler.tell({request.trial.key: self._scores(request) for request in requests})
@@ -123,7 +126,8 @@ class Engine:
     trainer : RungTrainer
     journal : Journal
     build_networks : callable
-        From the requests of a rung, the networks of each trial, in the order of the records' replicates.
+        From the requests of a rung, the networks of each trial, in the order of the records' replicates, whose first
+        ones they are.
 
     Attributes
     ----------
@@ -232,6 +236,7 @@ class Engine:
             request.trial.key
             for request in requests
             if request.until == self._epochs
+            and self.records.is_whole(request.trial.key)
             and all(network.available_at(self._epochs) for network in self.records.trials[request.trial.key].networks)
         ]
         for key in trained:
@@ -262,7 +267,7 @@ def enter_networks(
     records : SweepRecords
     requests : sequence of TrainRequest
     networks : sequence of sequence of TrialNetwork
-        For each request, its networks in the order of the records' replicates.
+        For each request, its networks in the order of the records' replicates, whose first ones they are.
     reached : mapping of str to int
         By trial, the epoch of the last rung in which it was trained.
 
@@ -285,7 +290,8 @@ def enter_networks(
                 content_hash = known.content_hash if known else network.content_hash
             of_networks.append(content_hash)
             hashes[network.key] = [content_hash, parent.content_hash if parent else None]
-        records.open(request.trial, dict(zip(records.replicates, of_networks, strict=True)), histories)
+        asked_for = records.replicates[: len(of_networks)]
+        records.open(request.trial, dict(zip(asked_for, of_networks, strict=True)), histories)
     return hashes
 
 

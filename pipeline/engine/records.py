@@ -90,6 +90,14 @@ class SweepRecords:
         self.best: TrialRecord | None = None
         self._finished: set[str] = set()
 
+    def replicates_of(self, folds: int | None) -> tuple[Replicate, ...]:
+        """The replicates of the first so many folds, or of all."""
+        return tuple(replicate for replicate in self.replicates if folds is None or replicate.fold < folds)
+
+    def is_whole(self, key: str) -> bool:
+        """Whether the networks of all folds of a trial were asked for."""
+        return len(self.trials[key].networks) == len(self.replicates)
+
     @property
     def n_finished(self) -> int:
         """Trials that are finished."""
@@ -180,9 +188,12 @@ class SweepRecords:
                 self._restarted(network) if network.epochs_trained > until and not network.inherited else network
                 for network in trial.networks
             )
+        if n_left := len(self.replicates) - len(trial.networks):
+            cause = f"{cause}, without {n_left} of its {len(self.replicates)} networks"
         for network in trial.networks:
-            if not network.finished:
-                network.pruned = (max(network.epochs_trained, until or 0), cause)
+            if not network.finished or (n_left and network.diverged is None):
+                epoch = network.epochs_trained if network.ended else max(network.epochs_trained, until or 0)
+                network.pruned, network.completed = (epoch, cause), False
 
     def _restarted(self, network: NetworkRecord) -> NetworkRecord:
         fresh = NetworkRecord(network.key, network.replicate, network.content_hash)
@@ -195,19 +206,29 @@ class SweepRecords:
         return [(network, until) for network, until in pruned if network.epochs_trained < until]
 
     def mark_finished(self, keys: Iterable[str]) -> list[str]:
-        """Those of the trials that are finished now and were not before; one of them may be the best."""
-        finished = [key for key in keys if key not in self._finished and self.trials[key].finished]
+        """Those of the trials that are finished now and were not before; one of them may be the best.
+
+        A trial that was trained on some of the folds is finished when it has diverged or the search has left it out.
+        """
+        finished = [key for key in keys if key not in self._finished and self._is_finished(self.trials[key])]
         self._finished |= set(finished)
         rankable = [trial for trial in map(self.trials.__getitem__, finished) if trial.rankable]
         self.best = min([*rankable, *([self.best] if self.best else [])], key=self._rank_key, default=None)
         return finished
 
+    def _is_finished(self, trial: TrialRecord) -> bool:
+        is_decided = self.is_whole(trial.key) or trial.diverged or any(network.pruned for network in trial.networks)
+        return trial.finished and is_decided
+
     def ranking(self) -> list[TrialRecord]:
-        """The trials that have a result, best first; of equal ones, the first trial first."""
+        """The trials that have a result, best first; of equal ones, the first trial first.
+
+        Those that were trained on fewer folds come after all others, as scores on other rows do not compare.
+        """
         return sorted((trial for trial in self.trials.values() if trial.rankable), key=self._rank_key)
 
-    def _rank_key(self, trial: TrialRecord) -> tuple[float, int]:
-        return self.cost(trial), trial.number
+    def _rank_key(self, trial: TrialRecord) -> tuple[int, float, int]:
+        return -len(trial.networks), self.cost(trial), trial.number
 
     def cost(self, trial: TrialRecord) -> float:
         """The mean of the metric over a trial's networks, as a number of which smaller is better."""

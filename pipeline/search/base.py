@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 from pydantic import PlainValidator
 
 from pipeline.components.resolver import build_settings_object, settings_class
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 from pipeline.search.trial import Trial
 
 
@@ -21,11 +21,14 @@ class TrainRequest(NamedTuple):
     origin : str or None, default None
         Key of the trial from whose networks they continue, as these are now. None: they continue from where they are,
         or from their initial weights.
+    folds : int or None, default None
+        Train those of the first so many folds only; a later request may have more. None: those of all folds.
     """
 
     trial: Trial
     until: int
     origin: str | None = None
+    folds: int | None = None
 
 
 class Sampler(Protocol):
@@ -62,12 +65,12 @@ class Sampler(Protocol):
 class Search(Protocol):
     """Which trials to train, and for how long."""
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """Start a sampler.
 
         Parameters
         ----------
-        space : Space
+        space : TrialSpace
         epochs : int, > 0
             The last epoch of a trial that is not pruned.
         n_objectives : int, > 0
@@ -83,7 +86,7 @@ class Search(Protocol):
 class EnumerableSearch(Protocol):
     """A search that lists its trials in advance, without any score."""
 
-    def list_trials(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: TrialSpace) -> list[Trial]:
         """All its trials, numbered from 0."""
 
 

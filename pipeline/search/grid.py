@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from pipeline.components.fields import STRICT
 from pipeline.search.base import Sampler, SingleRungSampler
 from pipeline.search.grammar import Range
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 from pipeline.search.trial import Trial
 
 MOST_TRIALS = 100_000
@@ -17,11 +17,11 @@ MOST_TRIALS = 100_000
 class Grid:
     """Every combination, equal ones once; of a range, as many points as it says."""
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         return SingleRungSampler(self.list_trials(space), epochs)
 
-    def list_trials(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: TrialSpace) -> list[Trial]:
         """All trials of the space; what is decided last changes fastest.
 
         Raises

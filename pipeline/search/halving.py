@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.search.base import EnumerableSearchSetting, Sampler, TrainRequest, distinct, require_one_objective
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 from pipeline.search.trial import Trial
 
 Factor = Annotated[int, Strict(), Field(ge=2)]
@@ -55,7 +55,7 @@ class Halving:
     factor: Factor
     first: PositiveInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         require_one_objective("halving", n_objectives)
         candidates, rungs = self.candidates.list_trials(space), rung_epochs(self.first, self.factor, epochs)
@@ -93,7 +93,7 @@ class Hyperband:
     factor: Factor
     first: PositiveInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         require_one_objective("hyperband", n_objectives)
         rungs = rung_epochs(self.first, self.factor, epochs)

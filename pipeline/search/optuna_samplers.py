@@ -12,7 +12,7 @@ from nncore.random_streams import generator
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
 from pipeline.search.base import Sampler, TrainRequest, require_one_objective
 from pipeline.search.grammar import Range
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -36,7 +36,7 @@ class Tpe:
     batch_size: PositiveInt
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         import optuna  # not at the top, here and below: it takes half a second
 
@@ -68,7 +68,7 @@ class GaussianProcess:
     batch_size: PositiveInt
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         if find_spec("torch") is None:
             raise ValueError("search=gaussian_process needs PyTorch: pip install 'nnsweep[gp]'")
@@ -103,7 +103,7 @@ class CmaEs:
     batch_size: Annotated[int, Strict(), Field(ge=4)]
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         require_one_objective("cma_es", n_objectives)
         ranges = [name for name, leaf in space.unconditional.items() if isinstance(leaf, Range)]
@@ -130,7 +130,7 @@ class OptunaSampler:
     """
 
     def __init__(
-        self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: Space, epochs: int, n_objectives: int
+        self, settings: Tpe | GaussianProcess | CmaEs, sampler: Any, space: TrialSpace, epochs: int, n_objectives: int
     ) -> None:
         import optuna
 

@@ -13,7 +13,7 @@ from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
 from pipeline.search.base import Sampler, TrainRequest, require_one_objective
 from pipeline.search.grammar import Choices, Range, Suggester
 from pipeline.search.random_search import RandomSuggester
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 
 Decided = dict[str, float]  # by the name of a decision, the index or the number that was chosen
 
@@ -51,7 +51,7 @@ class Population:
     factor: Annotated[float, Strict(), Field(gt=1)]
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         require_one_objective("population", n_objectives)
         if self.every >= epochs:
@@ -64,7 +64,7 @@ class Population:
 class PopulationSampler:
     """The trials of a population, each with the decisions that made it and the trial that it is a copy of."""
 
-    def __init__(self, settings: Population, space: Space, epochs: int) -> None:
+    def __init__(self, settings: Population, space: TrialSpace, epochs: int) -> None:
         self._settings, self._space, self._epochs = settings, space, epochs
         self._until = settings.every
         self.n_repeated = 0  # equal members differ as soon as one of them is changed

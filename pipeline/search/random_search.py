@@ -10,7 +10,7 @@ from nncore.random_streams import generator
 from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
 from pipeline.search.base import Sampler, SingleRungSampler
 from pipeline.search.grammar import Range
-from pipeline.search.space import Space
+from pipeline.search.space import TrialSpace
 from pipeline.search.trial import Trial
 
 ATTEMPTS = 1000  # to draw a trial that was not drawn before
@@ -37,11 +37,11 @@ class Random:
     trials: PositiveInt
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         return SingleRungSampler(self.list_trials(space), epochs)
 
-    def list_trials(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: TrialSpace) -> list[Trial]:
         """The trials, in the order in which they are drawn."""
         trials: dict[object, Trial] = {}
         while len(trials) < self.trials:
@@ -93,11 +93,11 @@ class Sobol:
     trials: PositiveInt
     seed: NonNegativeInt
 
-    def begin(self, space: Space, epochs: int, n_objectives: int) -> Sampler:
+    def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
         """See `Search`."""
         return SingleRungSampler(self.list_trials(space), epochs)
 
-    def list_trials(self, space: Space) -> list[Trial]:
+    def list_trials(self, space: TrialSpace) -> list[Trial]:
         """The trials, in the order of the sequence."""
         from scipy.stats import qmc  # not at the top: only this search needs it
 

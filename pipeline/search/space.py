@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import PlainValidator, model_validator
 from pydantic.dataclasses import dataclass
@@ -77,6 +77,32 @@ def _check_components(node: Node, path: str) -> None:
     elif isinstance(node, Struct | Branches):
         for key, inner in _children(node):
             _check_components(inner, f"{path}.{key}")
+
+
+class TrialSpace(Protocol):
+    """What a search chooses trials from."""
+
+    def suggest(self, number: int, suggester: Suggester) -> Trial:
+        """The trial of this number whose values a suggester chooses."""
+
+    def covering_trials(self) -> list[Trial]:
+        """A few trials in which every choice, and both ends of every range, occur."""
+
+    @property
+    def grid_size(self) -> int:
+        """How many trials a grid has."""
+
+    @property
+    def decisions(self) -> dict[str, Choices | Range]:
+        """All decisions by name, those inside branches after the one between them."""
+
+    @property
+    def per_network(self) -> dict[str, Choices | Range]:
+        """Of the decisions, those on numbers that may differ between the networks of a stack, and while they train."""
+
+    @property
+    def unconditional(self) -> dict[str, Choices | Range]:
+        """Of the decisions, those of every trial: they are not inside one of several branches."""
 
 
 EMPTY = Struct(None, {})

@@ -103,10 +103,12 @@ def collect_answers(
     development : Development
     trials : tuple of str (T,)
     places : sequence of NetworkPlace
-        Of each network, in the order of the predictions. Every trial has a network for each seed and fold.
+        Of each network, in the order of the predictions. Every trial has a network for each seed and each of the first
+        folds.
     *predictions : Predictions
     """
-    parts = [fold.validation for fold in development.folds]
+    n_folds = 1 + max(place.fold for place in places)
+    parts = [fold.validation for fold in development.folds[:n_folds]]
     starts = np.cumsum([0, *map(len, parts)])
     rows = np.concatenate(parts)
     n_seeds = 1 + max(place.seed for place in places)

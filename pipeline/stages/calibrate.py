@@ -124,7 +124,7 @@ def fit_to_answers(
         The networks that predict together.
     """
     out_of_fold = OutOfFold(answers, architecture.functions.loss, view.target_decoder)
-    (y, deviation, transform), folds = held_out(out_of_fold, out_of_fold.mean(counts)), [*range(len(development.folds))]
+    (y, deviation, transform), folds = held_out(out_of_fold, out_of_fold.mean(counts)), [*np.unique(answers.folds)]
     rows = [answers.folds == fold for fold in folds]
     parts = [HeldOut(y[:, part], None if deviation is None else deviation[:, part], transform) for part in rows]
     return fit_adjustment(development, select, approximations, folds, *parts)

@@ -125,16 +125,19 @@ def test_law_5_a_run_without_a_readable_journal_is_ignored_unless_it_is_named(co
 
 
 KILLED_SEARCHES = {
-    "population": ("search=population", "search.size=8", "search.every=8", "training.epochs=32"),
-    "halving": ("search=halving", "search@search.candidates=random", "training.epochs=30", "stacks.width=8"),
-    "tpe": ("search=tpe", "search.trials=12", "search.batch_size=4", "training.epochs=20"),
+    "population": ("space=ranges", "search=population", "search.size=8", "search.every=8", "training.epochs=32"),
+    "halving": (
+        *("space=ranges", "search=halving", "search@search.candidates=random", "training.epochs=30", "stacks.width=8"),
+    ),
+    "tpe": ("space=ranges", "search=tpe", "search.trials=12", "search.batch_size=4", "training.epochs=20"),
+    "portfolio": ("space=portfolio", "search=portfolio", "split.folds=2", "training.epochs=6", "reduce=none"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("search", "slices"), nightly_after_first(zip(KILLED_SEARCHES, (6, 20, 12), strict=True)))
+@pytest.mark.parametrize(("search", "slices"), nightly_after_first(zip(KILLED_SEARCHES, (6, 20, 12, 30), strict=True)))
 def test_law_5_a_killed_search_makes_the_same_decisions(search, slices, tmp_path):
-    settings = ("data=digits", "space=ranges", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
+    settings = ("data=digits", "stacks.slice_seconds=0.02", "select.ensemble=0", "tracking=none")
     settings = (*settings, *KILLED_SEARCHES[search], "execution=local", "report=none")
     folder = run_and_kill(tmp_path, *settings, when=lambda path: count_slices(path) >= slices)
     run_here(tmp_path, *settings)

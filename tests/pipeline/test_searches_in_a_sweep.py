@@ -24,6 +24,23 @@ from pipeline.runs.journal import events
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
 IRIS = ("data=iris", "reduce=none", "network.hidden=[8]", "training.batch_size=16", "name=it")
 RANGES = ("space=ranges", *IRIS)
+SMALL = "{adam: {_target_: nncore.optimizers.adam.adam, learning_rate: %s}}"
+PLAIN = "{none: {_target_: nncore.regularizers.penalties.none}}"
+PORTFOLIO = (  # two recipes of two widths, and optimizers to compare around the wider one
+    "space=portfolio",
+    "split=k_fold",
+    "split.folds=3",
+    "data=iris",
+    "reduce=none",
+    "training.batch_size=16",
+    "name=it",
+    *("~space.recipes", "~space.blocks"),
+    f"+space.recipes={{narrow: {{optimizer: {SMALL % '{low: 0.0001, high: 0.001}'}, regularizer: {PLAIN}, "
+    f"network: {{hidden: [[2]]}}}}, wide: {{optimizer: {SMALL % '{low: 0.01, high: 0.1}'}, regularizer: {PLAIN}, "
+    "network: {hidden: [[8]]}}}",
+    f"+space.blocks={{wide: {{optimizer: {SMALL % '[0.02, 0.04]'}, regularizer: {PLAIN}}}}}",
+    "search.keep=1",
+)
 SEARCHES = {
     "random": ("search=random", "search.trials=5", *RANGES),
     "sobol": ("search=sobol", "search.trials=4", *RANGES),
@@ -32,6 +49,7 @@ SEARCHES = {
     "population": ("search=population", "search.size=6", "search.every=2", "training.epochs=6", *RANGES),
     "tpe": ("search=tpe", "search.trials=14", "search.batch_size=4", *RANGES),
     "cma_es": ("search=cma_es", "search.trials=8", "search.batch_size=4", *RANGES),
+    "portfolio": ("search=portfolio", "search.trials=4", "search.batch_size=2", *PORTFOLIO),
 }
 
 
@@ -95,6 +113,28 @@ def test_halving_prunes_the_worse_trials_and_records_the_cause(tmp_path):
     for key, curve in curves.items():
         pruned = f"pruned after epoch {len(curve)}: the search left it out"
         assert status[key] == ("finished" if len(curve) == 9 else pruned)
+
+
+@pytest.mark.slow
+def test_a_portfolio_trains_the_best_on_all_folds_and_ranks_these_first(tmp_path):
+    """The narrow recipe learns too slowly; two rates are compared around the wide one, then come random trials."""
+    summary = run_sweep(tmp_path, *SEARCHES["portfolio"], "training.seeds=2")
+    rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
+    n_networks = [[sum(key.startswith(trial) for key in rung["networks"]) for trial in rung["until"]] for rung in rungs]
+    assert n_networks[:3] == [[2, 2], [6], [6, 6]]
+    assert list(rungs[1]["until"]) == ["0001"]
+    rows = read_leaderboard(tmp_path)
+    losses = {trial: [] for trial in (row["trial"] for row in rows)}
+    for key, (curves, _) in read_networks(tmp_path).items():
+        losses[key[:4]].append(curves["validation/loss"][-1])
+    order = sorted(losses, key=lambda trial: (-len(losses[trial]), np.mean(losses[trial])))
+    assert [row["trial"] for row in rows] == order
+    few = [row for row in rows if len(losses[row["trial"]]) == 2]
+    cause = "the search left it out, without 4 of its 6 networks"
+    assert {row["status"].partition(": ")[2] for row in few} == {cause}
+    assert "0000" in {row["trial"] for row in few}
+    assert summary["best"]["networks"] == 6
+    assert summary["trials"]["stopped"] == len(few)
 
 
 @pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
