@@ -35,11 +35,14 @@ class Preprocessing:
         `ranks` and `slots`, the last entry but one is for unknown texts and the last one for missing texts.
     binary : array (2, J + H), optional
         What stands for 0 and for 1 in the indicators and in the H one-hot columns; default: 0 and 1.
+    coded : tuple of int, default ()
+        Positions among the categorical columns of those that become integer codes, for which networks learn vectors,
+        and not one-hot columns: slot + 1, so that 0 stands for no slot.
 
     Raises
     ------
     ValueError
-        If the scaling is not one of M features, or `binary` is not for as many columns.
+        If the scaling is not one of M features, `binary` is not for as many columns, or `coded` names other columns.
     """
 
     columns: tuple[Column, ...]
@@ -49,6 +52,7 @@ class Preprocessing:
     ranks: tuple[Array, ...]
     slots: tuple[Array, ...]
     binary: Array | None = None
+    coded: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fill.shape != (self.scaling.n_columns,):
@@ -56,18 +60,30 @@ class Preprocessing:
                 f"the scaling must have a column for each of {self.fill.shape} features, but has "
                 f"{self.scaling.n_columns}"
             )
+        if not all(0 <= position < len(self.slots) for position in self.coded):
+            raise ValueError(f"coded must be positions of {len(self.slots)} categorical columns, but is {self.coded}")
         if self.binary is not None and self.binary.shape != (2, self.n_binary):
             raise ValueError(f"binary must have the shape (2, {self.n_binary}), but has {self.binary.shape}")
 
     @property
     def n_outputs(self) -> int:
         """Number of columns of the result."""
-        return len(self.fill) + self.n_binary
+        return len(self.fill) + self.n_binary + len(self.coded)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """For each column of integer codes, which are the last ones of the result, the number of different codes."""
+        return tuple(_n_one_hot(self.slots[position]) + 1 for position in self.coded)
+
+    @property
+    def _one_hot(self) -> list[Array]:
+        """The slots of the categorical columns that become one-hot columns."""
+        return [slots for position, slots in enumerate(self.slots) if position not in self.coded]
 
     @property
     def n_binary(self) -> int:
         """Number of indicators and one-hot columns."""
-        return len(self.indicators) + sum(_n_one_hot(slots) for slots in self.slots)
+        return len(self.indicators) + sum(map(_n_one_hot, self._one_hot))
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
@@ -81,9 +97,9 @@ class Preprocessing:
         kinds = [column.kind for column in self.columns]
         n_features = [0 if kind == "categorical" else 1 + 2 * len(PERIODS.get(kind, ())) for kind in kinds]
         of_feature = np.repeat(np.arange(len(kinds)), n_features)
-        categorical = [position for position, kind in enumerate(kinds) if kind == "categorical"]
-        one_hot = np.repeat(np.array(categorical, np.intp), [_n_one_hot(slots) for slots in self.slots])
-        return np.concatenate([of_feature, of_feature[self.indicators], one_hot])
+        categorical = np.array([position for position, kind in enumerate(kinds) if kind == "categorical"], np.intp)
+        one_hot = np.repeat(np.delete(categorical, self.coded), [_n_one_hot(slots) for slots in self._one_hot])
+        return np.concatenate([of_feature, of_feature[self.indicators], one_hot, categorical[[*self.coded]]])
 
     def __call__(self, table: Table, rows: Array | None = None) -> Array:
         """Preprocess rows of a table.
@@ -97,7 +113,7 @@ class Preprocessing:
         Returns
         -------
         float32 array (N, n_outputs)
-            C-contiguous, computed in float64: features, indicators, one-hot columns.
+            C-contiguous, computed in float64: features, indicators, one-hot columns, integer codes.
         """
         rows = np.arange(len(table)) if rows is None else rows
         prepared = np.empty((len(rows), self.n_outputs), np.float32)
@@ -108,7 +124,7 @@ class Preprocessing:
         return prepared
 
     def blocks(self, table: Table) -> Iterator[Array]:
-        """Yield the result in blocks of columns: features, indicators, and the one-hot columns of each category."""
+        """Yield the result in blocks of columns: features, indicators, one-hot columns of each category, and codes."""
         x = features(table, self.ranks)  # (N, M)
         missing = np.isnan(x)
         yield self.scaling(np.where(missing, self.fill, x))
@@ -117,15 +133,23 @@ class Preprocessing:
             part = slice(first, first + block.shape[1])
             first = part.stop
             yield block if self.binary is None else np.where(block, self.binary[1, part], self.binary[0, part])
+        for position, slot in enumerate(self._slots_of(table)):
+            if position in self.coded:
+                yield slot[:, None] + 1
 
     def _binary_blocks(self, table: Table, missing: Array) -> Iterator[Array]:
         """The indicators, and the one-hot columns of each category, as bool."""
         yield missing[:, self.indicators]
-        codes = []
+        for position, slot in enumerate(self._slots_of(table)):
+            if position not in self.coded:
+                yield slot[:, None] == np.arange(_n_one_hot(self.slots[position]))
+
+    def _slots_of(self, table: Table) -> Iterator[Array]:
+        """Of each categorical column, the slot of each row (N,)."""
         if self.slots:
             codes = [values for column, values in table.column_values if column.kind == "categorical"]
-        for values, slots in zip(codes, self.slots, strict=True):
-            yield np.take_along_axis(slots, values, axis=0)[:, None] == np.arange(_n_one_hot(slots))
+            for values, slots in zip(codes, self.slots, strict=True):
+                yield np.take_along_axis(slots, values, axis=0)
 
 
 def features(table: Table, ranks: tuple[Array, ...]) -> Array:

@@ -296,7 +296,8 @@ def start(
     (2, 67)
     """
     check_networks(networks, architecture.functions.loss)
-    _check_rows_are_not_mixed(networks, architecture)
+    if architecture.levels:
+        check_rows_are_not_mixed(networks)
     if parameters is None:
         parameters = start_parameters(architecture, [(network.seed, network.view) for network in networks], data)
     stack = Stack(architecture, tuple(networks), 0, parameters, {})
@@ -344,14 +345,14 @@ def check_networks(networks: Sequence[Network], loss: Loss) -> None:
             raise ValueError(f"{error}, in network {index} of {len(networks)}, {network.key!r}") from None
 
 
-def _check_rows_are_not_mixed(networks: Sequence[Network], architecture: Architecture) -> None:
-    for network in networks if architecture.levels else ():
+def check_rows_are_not_mixed(networks: Sequence[Network]) -> None:
+    """Raise ValueError if a regularizer of these networks mixes rows, which codes of categories do not allow."""
+    for network in networks:
         for component in network.regularizers:
             built = component.build()
             if isinstance(built, Augmentation) and built.mixes_rows:
-                raise ValueError(
-                    f"{component.short_name} mixes rows, but codes of categories cannot be mixed, in {network.key!r}"
-                )
+                name = component.short_name
+                raise ValueError(f"{name} mixes rows, but codes of categories cannot be mixed, in {network.key!r}")
 
 
 def _check_components(network: Network, loss: Loss) -> None:

@@ -194,6 +194,8 @@ class ViewShape(NamedTuple):
         Whether predictions are limited to the range of the training targets.
     n_numeric : int, default 0
         The first inputs that are numbers and not indicators or one-hot columns.
+    levels : tuple of int, default ()
+        The last inputs are integer codes of categories, with so many levels each.
     """
 
     n_inputs: int
@@ -203,6 +205,7 @@ class ViewShape(NamedTuple):
     constant_columns: tuple[str, ...] = ()
     bounded: bool = False
     n_numeric: int = 0
+    levels: tuple[int, ...] = ()
 
 
 def view_shape(view: PreparedView) -> ViewShape:
@@ -211,7 +214,7 @@ def view_shape(view: PreparedView) -> ViewShape:
     sizes = (train.x.shape[1], train.t.shape[1], len(train.x), len(validation.x))
     bounded = isinstance(view.target_decoder, ValueDecoder) and view.target_decoder.bounds is not None
     n_numeric = train.x.shape[1] if view.transforms else len(view.preprocessing.fill)
-    return ViewShape(*sizes, view.preprocessing.constant_columns, bounded, n_numeric)
+    return ViewShape(*sizes, view.preprocessing.constant_columns, bounded, n_numeric, view.preprocessing.levels)
 
 
 class PreparedFold(NamedTuple):

@@ -79,6 +79,8 @@ class NetworkSettings:
         Add a skip connection to hidden layers that keep their width.
     initializer : Component
         Of the weights.
+    category_size : int, > 0
+        Length of the vectors of categories; see prepare.max_one_hot.
     scaling_layer : bool
         Multiply each number that enters the first layer by a learned factor, which is 1 at first.
     parametrization : {"standard", "ntk"}
@@ -101,6 +103,7 @@ class NetworkSettings:
     normalisation: NormalisationSetting
     residual: bool
     initializer: InitializerSetting
+    category_size: PositiveInt
     scaling_layer: bool
     parametrization: Parametrization
     members: PositiveInt

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from nncore.architecture import Architecture, Layer
 from nncore.components import Component
 from nncore.regularizers.base import AUTO, EarlyStopping
-from nncore.stack.state import Network, check_networks
+from nncore.stack.state import Network, check_networks, check_rows_are_not_mixed
 from pipeline.components.errors import SettingError
 from pipeline.components.protocols import Preprocessor, Reduction
 from pipeline.components.scores import LOSS
@@ -58,6 +58,8 @@ class Variant(NamedTuple):
             batch_size=self.training.batch_size,
             embedding=settings.embedding,
             n_numeric=view_shape.n_numeric if settings.embedding.build().size else 0,
+            levels=view_shape.levels,
+            category_size=settings.category_size if view_shape.levels else Architecture.category_size,
             scaling_layer=settings.scaling_layer,
             parametrization=settings.parametrization,
             members=settings.members,
@@ -72,6 +74,19 @@ class Variant(NamedTuple):
         shared = [regularizer for regularizer in self.training.regularizers.values() if regularizer.name != NONE]
         regularizers = tuple(_watching(regularizer, curve) for regularizer in (trial.regularizer, *shared))
         return Network(key, seed, trial.optimizer, regularizers, self.training.schedule)
+
+    @property
+    def max_one_hot(self) -> int | None:
+        """Categorical columns with more one-hot columns become integer codes; a person's own preparation has none."""
+        return getattr(self.prepare, "max_one_hot", None)
+
+    def check_codes(self) -> None:
+        """Raise ValueError if categories become integer codes, which are then reduced."""
+        if self.max_one_hot and self.reduce.shared is not None:
+            raise ValueError(
+                f"prepare.max_one_hot must be null if columns are reduced, as codes of categories are no numbers, but "
+                f"is {self.max_one_hot}; choose reduce=none or prepare.max_one_hot=null"
+            )
 
     def check(self, task: Task) -> None:
         """Raise ValueError if the settings are not compatible with the task."""
@@ -197,6 +212,7 @@ class Variants:
         try:
             for variant in {tuple(map(id, variant)): variant for variant, _ in distinct.values()}.values():
                 variant.reduce.check(self._settings.data.n_columns)
+                variant.check_codes()
                 if task:
                     variant.check(task)
         except ValueError as error:
@@ -204,6 +220,8 @@ class Variants:
         try:
             self._check_watched([network for _, network in distinct.values()], task)
             for variant, network in distinct.values():
+                if variant.max_one_hot:
+                    check_rows_are_not_mixed([network])
                 for loss, optimizer in itertools.product(variant.losses(task) if task else [], optimizers.values()):
                     check_networks([replace(network, optimizer=optimizer)], loss.build())
         except ValueError as error:

@@ -49,6 +49,9 @@ class Prepare:
         Categories in fewer rows share one column, together with categories that training has not seen.
     max_categories : int, > 0
         The most columns for one categorical column, the shared one included.
+    max_one_hot : int, > 0, or None
+        Categorical columns that would have more one-hot columns become integer codes, and networks learn a vector for
+        each category. None: there are none.
     target : {"none", "log", "yeo_johnson"}
         What networks learn in a regression: the targets; their natural logarithms, if all targets are above 0; or a
         power transform of targets of any sign, fitted to the training rows, that makes them more symmetric. Predictions
@@ -66,6 +69,7 @@ class Prepare:
     scaling: ScalingName
     min_frequency: PositiveInt
     max_categories: PositiveInt
+    max_one_hot: PositiveInt | None
     target: Literal["none", "log", "yeo_johnson"]
     scale_targets: bool
     bound_predictions: bool | Literal["auto"]
@@ -112,8 +116,11 @@ class Prepare:
         parts = [self._fit_block(table.select_columns(slice(*end))[rows]) for end in ends]
         fills, missing, scalings, ranks, slots = zip(*parts, strict=True)
         indicators = np.flatnonzero(np.concatenate(missing)) if self.indicators else np.empty(0, np.intp)
+        all_slots = tuple(chain(*slots))
+        limit = self.max_one_hot or self.max_categories
         preprocessing = Preprocessing(
-            table.columns, np.concatenate(fills), indicators, join(scalings), tuple(chain(*ranks)), tuple(chain(*slots))
+            *(table.columns, np.concatenate(fills), indicators, join(scalings), tuple(chain(*ranks)), all_slots),
+            coded=tuple(position for position, slots in enumerate(all_slots) if slots.max() >= limit),
         )
         if self.scaling != "robust_clip" or not preprocessing.n_binary:
             return preprocessing

@@ -175,7 +175,7 @@ def test_law_3_preparing_mixed_columns_is_not_fitted_to_validation_rows(scaling,
     development, _ = Stratified(test=0.2, validation=0.2, seed=0, folds=3, repeats=1)(
         Dataset("regression", ("y",), rows)
     )
-    prepare = Prepare(imputation, True, scaling, 10, 100, "none", True, "auto", "none")
+    prepare = Prepare(imputation, True, scaling, 10, 100, None, "none", True, "auto", "none")
     assert_nothing_fitted_sees_validation_rows(development, prepare, PcaReduction("auto"))
 
 

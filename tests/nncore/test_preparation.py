@@ -54,6 +54,7 @@ def random_table(n, seed):
 def prepare(**rest):
     settings = {
         "imputation": "median", "indicators": True, "scaling": "standard", "min_frequency": 10, "max_categories": 5,
+        "max_one_hot": None,
         "target": "none", "scale_targets": True, "bound_predictions": "auto", "class_weights": "none",
     }  # fmt: skip
     return Prepare(**settings | rest)
@@ -154,6 +155,28 @@ def test_robust_clip_is_sklearns_robust_scaler_with_a_smooth_limit():
         SmoothClip(np.zeros(2), np.ones(3))
     with pytest.raises(ValueError, match="limit must be above 0, but is 0"):
         SmoothClip(np.zeros(2), np.ones(2), 0)
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust_clip"])
+def test_codes_of_categories_stand_last_and_are_the_one_hot_columns_that_they_replace(scaling):
+    train, new_rows = random_table(400, 0), random_table(300, 1)
+    plain = prepare(scaling=scaling)._fit(train, np.arange(400))
+    coded = prepare(scaling=scaling, max_one_hot=3)._fit(train, np.arange(400))
+    n_before, n_one_hot = len(plain.fill) + len(plain.indicators), [int(slots.max()) + 1 for slots in plain.slots]
+    large = [position for position, n in enumerate(n_one_hot) if n > 3]
+    assert coded.coded == tuple(large)
+    assert 0 < len(large) < len(n_one_hot)
+    assert coded.levels == tuple(n_one_hot[position] + 1 for position in large)
+    expected, of_column = plain(new_rows), np.split(np.arange(n_before, plain.n_outputs), np.cumsum(n_one_hot)[:-1])
+    kept = [*range(n_before), *np.concatenate([c for p, c in enumerate(of_column) if p not in large])]
+    np.testing.assert_array_equal(coded(new_rows)[:, : -len(large)], expected[:, kept])
+    for column, position in zip(coded(new_rows).T[-len(large) :], large, strict=True):
+        ones = expected[:, of_column[position]] == expected[:, of_column[position]].max(axis=0)
+        np.testing.assert_array_equal(column, np.where(ones.any(axis=1), 1 + ones.argmax(axis=1), 0))
+    np.testing.assert_array_equal(coded.origins[: -len(large)], plain.origins[kept])
+    np.testing.assert_array_equal(coded.origins[-len(large) :], [plain.origins[of_column[p][0]] for p in large])
+    with pytest.raises(ValueError, match=r"coded must be positions of 2 categorical columns, but is \(2,\)"):
+        replace(coded, coded=(2,))
 
 
 @pytest.mark.parametrize("n_rows", [400, 399, 37])

@@ -201,7 +201,7 @@ def test_held_out_rows_are_predicted_as_by_the_model(loss, target):
     y = labels[random.integers(2, size=40)] if loss == SIGMOID else 50 + 7 * random.normal(size=(40, 1))
     folds = development_of(y, 2, labels)
     development = replace(folds, folds=folds.folds[:1])
-    view = Prepare("median", True, "standard", 10, 100, target, True, "auto", "none")(development, 0)
+    view = Prepare("median", True, "standard", 10, 100, None, target, True, "auto", "none")(development, 0)
     architecture = make_architecture((2, 5, 1), loss=loss)
     stack = start(architecture, [make_network("a", 0), make_network("b", 1)])
     selectors = [NetworkSelector("a"), NetworkSelector("b")]  # two trials
@@ -244,7 +244,7 @@ def test_held_out_rows_are_predicted_as_by_the_model(loss, target):
 
 def test_an_ensemble_does_not_inherit_what_was_fitted_to_its_first_model():
     development = development_of(np.random.default_rng(0).normal(size=(40, 1)), 2)
-    view = Prepare("median", True, "standard", 10, 100, "none", True, "auto", "none")(development, 0)
+    view = Prepare("median", True, "standard", 10, 100, None, "none", True, "auto", "none")(development, 0)
     architecture = make_architecture((2, 5, 1), loss=SQUARED)
     model = assemble(view, architecture, NetworkSelector("a"), start(architecture, [make_network("a", 0)]))
     interval = ConformalInterval(np.array([3.0]), 0.9)

@@ -273,6 +273,9 @@ def test_every_kind_of_column_with_missing_and_unknown_values(scaling):
     )
     model = make_model(preprocessing=preprocessing, n_inputs=preprocessing.n_outputs)
     content = assert_same_predictions(model, MIXED)
+    coded = replace(preprocessing, coded=(0,), binary=None)
+    shape = replace(network(coded.n_outputs, 3, SOFTMAX), levels=coded.levels)
+    assert_same_predictions(Model(coded, (), shape, random_parameters(shape), decoder_for(SOFTMAX)), MIXED)
     metadata = {entry.key: json.loads(entry.value) for entry in onnx.load_from_string(content).metadata_props}
     assert [entry["name"] for entry in metadata["numbers"]] == ["size", "when", "new"]
     assert metadata["texts"] == [
