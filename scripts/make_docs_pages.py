@@ -43,10 +43,11 @@ meaning. In `leaderboard.csv` and in curves its name is `validation/<name>`; `su
 for the test rows. The first ones of each table are shown first.
 
 `select.metric` names the metric that trials are ranked by, and that a search follows. A metric that is computed *after
-every epoch* can also be watched by early stopping: `watch: validation/<name>`. The others are computed when training
-pauses and where a network stops. With `select.metric={_target_: nncore.metrics.f1, threshold: 0.3}` a metric has
-arguments; [own components](../guides/own_components.md) shows a metric of one's own. Every task also has `loss`, the
-mean of the loss that its networks minimise, after every epoch; smaller is better.
+every epoch* has a curve. The others are computed when training pauses and where a network stops, and after every
+epoch if early stopping or `keep_best` watches them: `watch: validation/<name>`. With
+`select.metric={_target_: nncore.metrics.f1, threshold: 0.3}` a metric has arguments;
+[own components](../guides/own_components.md) shows a metric of one's own. Every task also has `loss`, the mean of the
+loss that its networks minimise, after every epoch; smaller is better.
 """
 NNCORE = """# nncore
 

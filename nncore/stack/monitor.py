@@ -1,6 +1,7 @@
 """What happens after each epoch: validation, the selection of weights, and early stopping."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,9 +85,12 @@ class EpochMonitor:
             z = self._outputs(weights, networks, rows)
             loss, y = value_and_prediction(self._architecture.functions.loss, z, rows.t[None])
             scores.setdefault("validation/loss", []).append(to_host(mean_of(loss, rows.weights)))
-            y = self._predicted(y, view)
+            scored = self._predicted(y, view), self._targets[view], rows.weights
             for name, metric in self._metrics.items():
-                score = metric.value(y, self._targets[view], rows.weights)
+                given: Sequence[Any] = scored
+                if not metric.every_epoch:  # nor is it made for a GPU
+                    given = [None if array is None else to_host(array) for array in scored]
+                score = metric.value(*given)
                 scores.setdefault(f"validation/{name}", []).append(to_host(score))
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 

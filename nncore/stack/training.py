@@ -68,7 +68,7 @@ def train(
     until : int
         Number of epochs, counted from the networks' first, at which to return.
     metrics : mapping of str to Metric
-        Metrics to compute on the validation rows after each epoch.
+        Metrics to compute on the validation rows after each epoch; on the host those that are not made for it.
     loss_limit : float, default 1e6
         A network diverges when its training or validation loss exceeds this limit or is not finite, or when any of its
         parameters is not finite: a saturated activation can hide that from the loss.

@@ -159,7 +159,7 @@ class Variants:
         """
         select = self._settings.select
         try:
-            metrics = training_metrics(task, select.metric, n_targets, sorted(self._watched))
+            metrics = training_metrics(task, select.metric, n_targets, self._watched)
             objectives = select.objectives(metrics.ranking)
             if task == "regression" and LOSS in objectives and len(self._target_units) > 1:
                 raise ValueError(

@@ -173,7 +173,7 @@ def training_metrics(
         The metric that ranks the trials. auto: the root mean squared error of a single value, else the loss.
     n_targets : int
     watched : iterable of str
-        Names of further metrics that early stopping watches.
+        Names of the metrics that early stopping watches, which are computed after every epoch, too.
 
     Raises
     ------
@@ -183,8 +183,9 @@ def training_metrics(
     if selected == AUTO and task == "regression" and n_targets == 1:
         selected = _component(HEADLINE[task][0])
     standard = {name: _component(name) for name in EVERY_EPOCH[task]}
-    every_epoch = standard | {name: _component(name) for name in watched if name in metric_names()}
-    final = {name: _component(name) for name in AT_THE_END[task]}
+    watched = {*watched}
+    every_epoch = standard | {name: _component(name) for name in sorted(watched) if name in metric_names()}
+    final = {name: _component(name) for name in AT_THE_END[task] if name not in every_epoch}
     standard = standard | final
     ranking = ranking_metric(LOSS)
     if isinstance(selected, Component):
@@ -192,7 +193,9 @@ def training_metrics(
         metric: Metric = selected.build()
         ranking = ranking_metric(selected.short_name, metric)
         every_epoch.pop(ranking.name, None)
-        (every_epoch if metric.every_epoch else final)[ranking.name] = selected
+        final.pop(ranking.name, None)
+        has_curve = metric.every_epoch or ranking.name in watched
+        (every_epoch if has_curve else final)[ranking.name] = selected
     extra = [(name, made) for name, made in (every_epoch | final).items() if standard.get(name) != made]
     chosen = selected if isinstance(selected, Component) else None
     return TrainingMetrics(ranking, chosen, tuple(every_epoch.items()), tuple(final.items()), tuple(extra))
@@ -259,17 +262,12 @@ def check_watched(watch: str, task: Task | None, selected: Component | str) -> N
     ValueError
         Naming the rule and what to write instead.
     """
-    metrics = {name: metric for known in ([task] if task else TARGETS) for name, metric in metrics_of(known).items()}
-    if isinstance(selected, Component):
-        metrics[selected.short_name] = selected.build()
+    names = [LOSS, *(name for known in ([task] if task else TARGETS) for name in metrics_of(known))]
+    allowed = list(dict.fromkeys([*names, *([selected.short_name] if isinstance(selected, Component) else [])]))
     part, _, name = watch.partition("/")
-    if part != "validation" or name == LOSS or (name in metrics and metrics[name].every_epoch):
+    if part != "validation" or name in allowed:
         return
-    allowed = [LOSS, *(name for name, metric in metrics.items() if metric.every_epoch)]
     near = get_close_matches(name, allowed, n=1)
-    if name in metrics:
-        cure = f"{name} is only computed when training pauses; choose validation/{allowed[1]}"
-    else:
-        cure = f"did you mean validation/{near[0]}?" if near else f"choose validation/{LOSS}"
+    cure = f"did you mean validation/{near[0]}?" if near else f"choose validation/{LOSS}"
     rule = f"watch must be validation/ with {', '.join(allowed[:-1])} or {allowed[-1]}"
     raise ValueError(f"{rule}{f' for {task}' if task else ''}, but is {watch}; {cure}")

@@ -75,9 +75,9 @@ WRONG = {
         [*STOPPING, "+training.regularizers.early_stopping.watch=validation/acuracy"],
         ["watch must be", "validation/acuracy", "did you mean validation/accuracy?"],
     ),
-    "early stopping watches a costly metric": (
-        [*STOPPING, "+training.regularizers.early_stopping.watch=validation/roc_auc"],
-        ["watch must be", "roc_auc is only computed when training pauses; choose validation/log_loss"],
+    "early stopping watches a metric of another task": (
+        [*STOPPING, "+training.regularizers.early_stopping.watch=validation/r2"],
+        ["watch must be validation/ with loss, log_loss,", "roc_auc", "but is validation/r2; choose validation/loss"],
     ),
     "metric of another task, other way": (
         ["data=diabetes", "select.metric=accuracy"],

@@ -180,16 +180,18 @@ def test_regression_is_ranked_by_the_error_in_the_targets_unit_and_each_fold_has
     assert {"validation/loss", "train/loss"} <= {*scores[3:]}
 
 
-def test_early_stopping_watches_another_metric(tmp_path):
-    watch = "+training.regularizers.early_stopping.watch=validation/f1"
+@pytest.mark.parametrize("metric", ["f1", "roc_auc"])
+def test_early_stopping_watches_another_metric(metric, tmp_path):
+    """Also one that is else computed only when training pauses."""
+    watch = f"+training.regularizers.early_stopping.watch=validation/{metric}"
     summary = run_sweep(tmp_path, *CANCER, *STOPPING, watch, "+training.regularizers.early_stopping.patience=2")
     history = replayed(run_folder(summary, tmp_path))
     stopped = [network for network in history.networks.values() if network.stopped]
     assert stopped
     for network in stopped:
-        curve = network.curves["validation/f1"].tolist()
+        curve = network.curves[f"validation/{metric}"].tolist()
         assert network.selected_epoch == 1 + curve.index(max(curve)) == len(curve) - 2
-        assert network.stopped[1].startswith("validation/f1 was highest, ")
+        assert network.stopped[1].startswith(f"validation/{metric} was highest, ")
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "roc_auc"])
