@@ -127,8 +127,9 @@ class TrainingSettings:
     Parameters
     ----------
     epochs : int, > 0
-    batch_size : int, > 0
-        Rows per step.
+    batch_size : int, > 0, or "auto"
+        Rows per step; auto: 64 for up to 1,024 training rows, 128 up to 8,192, 256 up to 30,000, 512 up to 100,000, and
+        1,024 for more.
     seed : int, >= 0
         Determines the initial weights, the order of the rows and every other random draw.
     seeds : int, from 1 to 10,000
@@ -142,7 +143,7 @@ class TrainingSettings:
     """
 
     epochs: PositiveInt
-    batch_size: PositiveInt
+    batch_size: PositiveInt | Literal["auto"]
     seed: NonNegativeInt
     seeds: Annotated[int, Strict(), Field(gt=0, le=10_000)]
     loss_limit: PositiveFloat

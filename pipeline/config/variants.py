@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from nncore.architecture import Architecture, Layer
 from nncore.components import Component
@@ -24,6 +24,8 @@ from pipeline.search.trial import Trial
 
 PARTS = ("prepare", "reduce", "network", "training")  # the parts of the configuration that a trial may change
 NONE = "nncore.regularizers.penalties.none"
+BATCH_SIZES = {1024: 64, 8192: 128, 30_000: 256, 100_000: 512}  # auto: by the largest number of training rows
+LARGEST_BATCH = 1024
 
 
 class Variant(NamedTuple):
@@ -55,7 +57,7 @@ class Variant(NamedTuple):
             layers=(*layers, Layer(view_shape.n_outputs * loss.build().outputs_per_target)),
             loss=loss,
             initializer=settings.initializer,
-            batch_size=self.training.batch_size,
+            batch_size=_batch_size(self.training.batch_size, view_shape.n_train),
             embedding=settings.embedding,
             n_numeric=view_shape.n_numeric if settings.embedding.build().size else 0,
             levels=view_shape.levels,
@@ -107,6 +109,13 @@ class Variant(NamedTuple):
     def target_unit(self) -> tuple[str, bool]:
         """What the unit of a regression's loss depends on: the targets' transform, and whether they are scaled."""
         return getattr(self.prepare, "target", "none"), self.prepare.scale_targets
+
+
+def _batch_size(setting: int | Literal["auto"], n_rows: int) -> int:
+    """Rows per step for so many training rows; see `TrainingSettings`."""
+    if setting != "auto":
+        return setting
+    return next((size for most, size in BATCH_SIZES.items() if n_rows <= most), LARGEST_BATCH)
 
 
 class Variants:

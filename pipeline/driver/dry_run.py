@@ -18,9 +18,8 @@ from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import network_factory
 from pipeline.driver.summary import repeated_message
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
-from pipeline.engine.packing.cost_model import step_flops, steps_per_epoch
 from pipeline.engine.packing.memory import MemoryNeeds
-from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, plan
+from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, epoch_flops, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import TrainingMetrics
@@ -28,6 +27,7 @@ from pipeline.engine.slices.probe import Probed, probe
 from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import earlier_run, known_networks
+from pipeline.search.base import TrainRequest
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
 MEGABYTE, TERA = 1e6, 1e12
@@ -156,7 +156,10 @@ def planned_rungs(
         for network in rung:
             _add_equal_scores(network, records, epochs)
 
-    rungs = Rungs(variants.sampler, settings.budget, epochs, records, objectives, n_parameters)
+    def flops_per_epoch(request: TrainRequest) -> int:
+        return epoch_flops(build_networks([request])[0])
+
+    rungs = Rungs(variants.sampler, settings.budget, epochs, records, objectives, n_parameters, flops_per_epoch)
     while requests := rungs.next():
         if pruned := records.to_retrain():
             yield from train(pruned)
@@ -228,9 +231,8 @@ class SweepPlan:
         self.seconds += seconds
         for network in networks:
             epochs = network.until - network.start
-            steps = epochs * steps_per_epoch(network.architecture, network.fold.view_shape)
             self.network_epochs += epochs
-            self.flops += steps * step_flops(network.architecture)
+            self.flops += epochs * epoch_flops([network])
 
     def _timed(self, stack: PlannedStack, settings: Settings, executor: Executor) -> PlannedStack:
         """The stack with its measured seconds per epoch."""

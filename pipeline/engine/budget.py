@@ -15,10 +15,14 @@ class Budget:
         Largest number of trials.
     network_epochs : int, > 0, or None
         Largest sum, over all networks, of the epochs that they are trained.
+    teraflops : float, > 0, or None
+        Largest number of floating point operations in matrix products of training, in units of 10^12, as a plan counts
+        them. Unlike seconds, it leads to the same trials on every machine.
     seconds : float, > 0, or None
         Time for the sweep. Which trials finish within it depends on the machine.
     """
 
     trials: PositiveInt | None
     network_epochs: PositiveInt | None
+    teraflops: PositiveFloat | None
     seconds: PositiveFloat | None

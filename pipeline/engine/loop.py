@@ -6,12 +6,13 @@ and comes to the same decisions.
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from pipeline.components.errors import SettingError
 from pipeline.components.fingerprints import settings_hash
 from pipeline.components.scores import ranking_metric
 from pipeline.engine.budget import Budget
-from pipeline.engine.packing.planner import TrialNetwork
+from pipeline.engine.packing.planner import TrialNetwork, epoch_flops
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.journal import Journal
@@ -19,6 +20,13 @@ from pipeline.runs.records import NetworkRecord, TrialRecord, trial_of
 from pipeline.search.base import Sampler, TrainRequest
 
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
+
+
+class Spending(NamedTuple):
+    """What training has cost: epochs of networks, and floating point operations in their matrix products."""
+
+    network_epochs: int
+    flops: int
 
 
 class Rungs:
@@ -35,6 +43,8 @@ class Rungs:
         What the search is told: names of metrics, and "parameters".
     n_parameters : callable
         From a trial's key, how many parameters each of its networks has.
+    flops_per_epoch : callable
+        From a request, the floating point operations in matrix products of one epoch of all its networks.
 
     Attributes
     ----------
@@ -52,11 +62,13 @@ class Rungs:
         records: SweepRecords,
         objectives: Sequence[str],
         n_parameters: Callable[[str], int],
+        flops_per_epoch: Callable[[TrainRequest], int],
     ) -> None:
         self._sampler, self._budget, self._epochs, self._records = sampler, budget, epochs, records
         self._objectives, self._n_parameters = tuple(objectives), n_parameters
+        self._flops_per_epoch = flops_per_epoch
         self.reached: dict[str, int] = {}
-        self._spent: dict[str, int] = {}  # by trial, in network-epochs
+        self._spent, self._total = dict[str, Spending](), Spending(0, 0)  # by trial, and in all
         self._used_up = ""
         self.number = 0
 
@@ -65,26 +77,33 @@ class Rungs:
         cause = self._used_up or "the search left it out"
         asked = [] if self._used_up else self._sampler.ask()
         requests: list[TrainRequest] = []
-        n_trials, n_epochs = len(self.reached), sum(self._spent.values())
         for request in asked:
-            is_new = request.trial.key not in self.reached
-            before = self._spent.get(request.trial.key, 0)
-            cost = len(self._records.replicates_of(request.folds)) * request.until - before
-            if is_new and self._budget.trials is not None and n_trials >= self._budget.trials:
-                self._used_up = f"budget.trials={self._budget.trials} is used up"
-            elif self._budget.network_epochs is not None and n_epochs + cost > self._budget.network_epochs:
-                self._used_up = f"budget.network_epochs={self._budget.network_epochs} is used up"
+            self._used_up = self._exceeded(request)
             if self._used_up:
                 break
             requests.append(request)
-            n_trials, n_epochs = n_trials + is_new, n_epochs + cost
-            self._spent[request.trial.key] = before + cost
         wanted, affordable = ({request.trial.key for request in part} for part in (asked, requests))
         for key, epoch in self.reached.items():
             if key not in affordable:
                 self._records.prune(key, self._used_up if key in wanted else cause, epoch)
         self.number += 1
         return requests
+
+    def _exceeded(self, request: TrainRequest) -> str:
+        """Which budget the request would exceed, or ""; then it counts as spent."""
+        budget, key = self._budget, request.trial.key
+        if budget.trials is not None and key not in self._spent and len(self._spent) >= budget.trials:
+            return f"budget.trials={budget.trials} is used up"
+        flops_per_epoch = 0 if budget.teraflops is None else self._flops_per_epoch(request)
+        n_networks, before = len(self._records.replicates_of(request.folds)), self._spent.get(key, Spending(0, 0))
+        spent = Spending(request.until * n_networks, request.until * flops_per_epoch)
+        total = Spending(*(a + b - c for a, b, c in zip(self._total, spent, before, strict=True)))
+        if budget.network_epochs is not None and total.network_epochs > budget.network_epochs:
+            return f"budget.network_epochs={budget.network_epochs} is used up"
+        if budget.teraflops is not None and total.flops > budget.teraflops * 1e12:
+            return f"budget.teraflops={budget.teraflops:g} is used up"
+        self._spent[key], self._total = spent, total
+        return ""
 
     def trained(self, requests: Sequence[TrainRequest]) -> None:
         """The rung was trained: tell the search the scores."""
@@ -147,7 +166,7 @@ class Engine:
         journal: Journal,
         build_networks: NetworkFactory,
     ) -> None:
-        self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters)
+        self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters, self._flops_per_epoch)
         self._budget, self._epochs = budget, epochs
         self.records, self._trainer, self._journal = records, trainer, journal
         self._build_networks = build_networks
@@ -196,6 +215,9 @@ class Engine:
     def n_parameters(self, trial: str) -> int:
         """How many parameters each network of a trial has."""
         return self.networks[self.records.trials[trial].networks[0].key].architecture.n_parameters
+
+    def _flops_per_epoch(self, request: TrainRequest) -> int:
+        return epoch_flops(self._build_networks([request])[0])
 
     def _catch_up(self, report: Callable[[list[str]], None]) -> None:
         """Bring pruned trials to their end.
@@ -313,7 +335,11 @@ def check_trained(records: SweepRecords, budget: Budget) -> None:
     """Raise SettingError if the budget ended before any network was trained."""
     if any(network.epochs_trained for network in records.networks.values()):
         return
-    for name, value in (("network_epochs", budget.network_epochs), ("seconds", budget.seconds)):
+    for name, value in (
+        ("network_epochs", budget.network_epochs),
+        ("teraflops", budget.teraflops),
+        ("seconds", budget.seconds),
+    ):
         if value is not None:
             raise SettingError(f"budget.{name}={value:g} is used up before any trial was trained; increase it")
 

@@ -10,7 +10,14 @@ from pipeline.engine.budget import Budget
 from pipeline.engine.loop import Rungs
 from pipeline.search.base import TrainRequest
 
-UNLIMITED = Budget(None, None, None)
+NONE = {"trials": None, "network_epochs": None, "teraflops": None, "seconds": None}
+
+
+def limited(**limits):
+    return Budget(**NONE | limits)
+
+
+UNLIMITED = limited()
 
 
 class ScriptedSampler:
@@ -31,7 +38,7 @@ def train_rungs(
 ):
     """Train all requests. Returns {trial: epoch} for each rung, and the records."""
     results = open_records(0) if results is None else results
-    rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key))
+    rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key), lambda request: 10**12)
     requested = []
     while requests := rungs.next():
         requested.append({request.trial.number: request.until for request in requests})
@@ -76,20 +83,22 @@ def test_without_a_budget_all_requests_are_trained():
 @pytest.mark.parametrize(
     ("budget", "expected"),
     [
-        (Budget(2, None, None), [{0: 1, 1: 1}]),
-        (Budget(3, None, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # the fourth trial exceeds the budget
-        (Budget(None, 2, None), [{0: 1, 1: 1}]),
-        (Budget(None, 3, None), [{0: 1, 1: 1, 2: 1}]),
-        (Budget(None, 6, None), [{0: 1, 1: 1, 2: 1}, {0: 3}]),  # 3 + 2, and 2 more would be 7
-        (Budget(None, 7, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),
-        (Budget(None, 21, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # 7 + 9 + 6 are 22
-        (Budget(None, 22, None), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {3: 9, 2: 9}]),
+        (limited(trials=2), [{0: 1, 1: 1}]),
+        (limited(trials=3), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # the fourth trial exceeds the budget
+        (limited(network_epochs=2), [{0: 1, 1: 1}]),
+        (limited(network_epochs=3), [{0: 1, 1: 1, 2: 1}]),
+        (limited(network_epochs=6), [{0: 1, 1: 1, 2: 1}, {0: 3}]),  # 3 + 2, and 2 more would be 7
+        (limited(network_epochs=7), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),
+        (limited(network_epochs=21), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),  # 7 + 9 + 6 are 22
+        (limited(network_epochs=22), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}, {3: 9, 2: 9}]),
+        (limited(teraflops=6.0), [{0: 1, 1: 1, 2: 1}, {0: 3}]),  # each epoch of a trial takes one
+        (limited(teraflops=7.0), [{0: 1, 1: 1, 2: 1}, {0: 3, 2: 3}]),
     ],
 )
 def test_a_budget_trains_the_first_requests_that_fit(budget, expected):
     script = ScriptedSampler([(0, 1), (1, 1), (2, 1)], [(0, 3), (2, 3)], [(3, 9), (2, 9)])
     requested, results = train_rungs(script, budget)
-    if budget == Budget(None, 21, None):
+    if budget == limited(network_epochs=21):
         expected = [*expected, {3: 9}]
     assert requested == expected
     assert all(record.finished for record in results.trials.values())
@@ -97,12 +106,12 @@ def test_a_budget_trains_the_first_requests_that_fit(budget, expected):
 
 def test_each_network_of_a_trial_counts_against_the_budget():
     script = ScriptedSampler([(0, 2), (1, 2)])
-    assert train_rungs(script, Budget(None, 2 * 6, None), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
+    assert train_rungs(script, limited(network_epochs=12), results=open_records(0, n_folds=3, n_seeds=2))[0] == [{0: 2}]
 
 
 def test_the_cause_says_whether_the_search_or_the_budget_pruned_a_trial():
     script = ScriptedSampler([(0, 1), (1, 1), (2, 1), (3, 1)], [(0, 3), (2, 3), (3, 3)], [(0, 9)])
-    _, results = train_rungs(script, Budget(None, 8, None))
+    _, results = train_rungs(script, limited(network_epochs=8))
     causes = {network.key[:4]: network.pruned for network in results.networks.values()}
     budget = "budget.network_epochs=8 is used up"
     assert causes["0001"] == (1, "the search left it out")
@@ -138,7 +147,7 @@ def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
     add_slice(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
     add_slice(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
     script = ScriptedSampler([(0, 2)], [(0, 3)], [(0, 5)])
-    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1)
+    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1, lambda request: 1)
     while requests := rungs.next():
         rungs.trained(requests)
     assert [scores["0000"] for scores in script.told][::2] == [(0.3,), (math.inf,)]

@@ -143,6 +143,23 @@ def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
         run_sweep(tmp_path, *IRIS, f"budget.{budget}")
 
 
+def test_a_budget_of_arithmetic_counts_the_matrix_products_of_a_plan(tmp_path):
+    """Iris: 96 training rows in 6 batches of 16, layers of 4 x 8 and 8 x 3: 6 flops for each weight and row."""
+    flops = 9 * 6 * 16 * 6 * (4 * 8 + 8 * 3)
+    settings = ("search=grid", *ADAM, *IRIS, "training.epochs=9")
+    for n_trials, share in ((3, 3.01), (2, 2.99)):
+        summary = run_sweep(tmp_path / f"{share}", *settings, f"budget.teraflops={share * flops / 1e12}")
+        assert summary["trials"]["planned"] == summary["trials"]["finished"] == n_trials
+    with pytest.raises(SettingError, match=r"^budget\.teraflops=1e-09 is used up before any trial was trained"):
+        run_sweep(tmp_path / "less", *settings, "budget.teraflops=1e-9")
+
+
+def test_a_batch_size_of_auto_follows_the_number_of_training_rows(tmp_path):
+    few = (*ADAM, "data=iris", "reduce=none", "network.hidden=[8]", "name=it")
+    summaries = [run_sweep(tmp_path / size, *few, f"training.batch_size={size}") for size in ("auto", "64", "32")]
+    assert summaries[0]["digest"] == summaries[1]["digest"] != summaries[2]["digest"]
+
+
 def test_a_budget_of_network_epochs_is_not_exceeded(tmp_path):
     summary = run_sweep(tmp_path, *SEARCHES["halving"], "budget.network_epochs=12")
     assert sum(len(curves["validation/loss"]) for curves, _ in read_networks(tmp_path).values()) == 9 + 2

@@ -14,7 +14,14 @@ from nncore.architecture import Architecture
 from nncore.stack.state import Network
 from pipeline.components.fields import STRICT, PositiveInt
 from pipeline.components.types import PreparedFold, ViewShape
-from pipeline.engine.packing.cost_model import TASK_S, efficient_width, epoch_seconds, min_task_seconds
+from pipeline.engine.packing.cost_model import (
+    TASK_S,
+    efficient_width,
+    epoch_seconds,
+    min_task_seconds,
+    step_flops,
+    steps_per_epoch,
+)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
@@ -76,6 +83,14 @@ class TrialNetwork(NamedTuple):
     def packing_order(self) -> tuple[tuple[str, ...], str]:
         """Sort key within a stack: the kinds of its components, then the data that it learns from."""
         return self.network.kinds, self.fold.content_hash
+
+
+def epoch_flops(networks: Sequence[TrialNetwork]) -> int:
+    """Floating point operations in the matrix products of one epoch of these networks."""
+    return sum(
+        steps_per_epoch(network.architecture, network.fold.view_shape) * step_flops(network.architecture)
+        for network in networks
+    )
 
 
 @dataclass(frozen=True)
