@@ -320,6 +320,16 @@ class Architecture:
         return name in ("r", "s") or self.has_own_vectors(index)
 
     @cached_property
+    def multiplies_weights(self) -> tuple[bool, ...]:
+        """For each layer, whether r and s multiply its W, for each member, rather than the rows of a batch."""
+        multiplies = []
+        for index, (inputs, outputs) in enumerate(pairwise(self.sizes)):
+            n_factors = inputs * self._has_array(index, "r") + outputs * self._has_array(index, "s")
+            is_common = n_factors > 0 and not self._is_of_members(index, "W")
+            multiplies.append(is_common and inputs * outputs <= self.batch_size * n_factors)
+        return tuple(multiplies)
+
+    @cached_property
     def n_matrix_weights(self) -> int:
         """Number of weights in the matrices W of one network."""
         return self._end_of("W")
@@ -342,6 +352,14 @@ class Architecture:
 
     def _end_of(self, *names: str) -> int:
         return max((slot.stop for slot in self.layout if slot.name in names), default=0)
+
+    @property
+    def columns_of_inputs(self) -> Array:
+        """For each input of the first layer, the column that it stands for: int array (I,)."""
+        embedding, first_code = self.functions.embedding, self.inputs - len(self.levels)
+        kept = np.arange(0 if embedding.keeps_x else self.n_embedded, first_code)
+        embedded = np.repeat(np.arange(self.n_embedded), embedding.size)
+        return np.concatenate([kept, embedded, np.repeat(np.arange(first_code, self.inputs), self.category_size)])
 
     @property
     def is_data_driven(self) -> bool:
@@ -489,7 +507,8 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
     array (buffer_size,)
         Weights drawn by the initializer and the embedding; vectors of categories ~ Normal(0, 1); biases, shifts and
         running means 0; all scales, factors of parametric activations and running variances 1. Adapters are 1, but for
-        the first layer's r: -1 or 1 with equal chances.
+        the first layer's r: -1 or 1 with equal chances, with an embedding ~ Normal(0, 1), and the same number for all
+        inputs that stand for one column.
 
     Notes
     -----
@@ -510,7 +529,7 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
         for ones in (view.scale, view.variance, view.input_scale, view.alpha, view.r, view.s):
             ones[...] = 1
         if index == 0:
-            view.r[...] = generator(seed, "adapters").choice([-1.0, 1.0], view.r.shape)
+            view.r[...] = _first_factors(architecture, seed) if view.r.size else 1
         if view.category.size:
             view.category[0] = generator(seed, "initial categories").normal(size=view.category.shape[1:])
     first, n_columns = layer_views(buffer, architecture)[0], architecture.n_embedded
@@ -519,3 +538,10 @@ def initial_parameters(architecture: Architecture, seed: int) -> Array:
         for name, array in drawn.items():
             first.embedding[name][0] = array
     return buffer[0]
+
+
+def _first_factors(architecture: Architecture, seed: int) -> Array:
+    """Draw the first layer's r of each member (k, 1, I)."""
+    random, shape = generator(seed, "adapters"), (architecture.members, 1, architecture.inputs)
+    of_column = random.normal(size=shape) if architecture.n_embedded else random.choice([-1.0, 1.0], shape)
+    return of_column[:, :, architecture.columns_of_inputs]

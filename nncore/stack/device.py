@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import ceil
+from itertools import pairwise
+from math import ceil, prod
 
 import numpy as np
 
@@ -17,6 +18,7 @@ PER_PARAMETER = 9  # parameters and a copy, gradient, the optimizer's working ar
 LEAST_PER_PARAMETER = 4  # parameters and a copy, gradient, selected weights: all that compiled loops need
 PER_STATE = 2  # state and a copy
 PER_ACTIVATION = 8  # of a batch, forward and backward
+PER_MEMBER_WEIGHT = 3  # weights times the factors of each member, and their derivatives
 PER_VALIDATED = 4  # activations of the validation rows, `rows_at_once` at a time
 PER_OUTPUT = 10  # outputs for all validation rows, loss, and metrics in float64
 LEAST_PER_OUTPUT = 3  # outputs and loss
@@ -73,9 +75,12 @@ def network_bytes(
     """
     batch_size, n_rows = min(architecture.batch_size, n_train), min(n_validation, rows_at_once(architecture))
     n_numbers = per_parameter * architecture.buffer_size + PER_STATE * _state_size(architecture, network)
+    by_layer = zip(architecture.multiplies_weights, map(prod, pairwise(architecture.sizes)), strict=True)
+    n_multiplied_weights = sum(n_weights for multiplies, n_weights in by_layer if multiplies)
     n_activations = sum(architecture.sizes) * architecture.members
     n_activations += architecture.n_embedded * architecture.functions.embedding.n_inner
     n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * n_activations
+    n_numbers += PER_MEMBER_WEIGHT * architecture.members * n_multiplied_weights
     n_numbers += (
         (PER_OUTPUT if per_parameter == PER_PARAMETER else LEAST_PER_OUTPUT) * n_validation * architecture.sizes[-1]
     )

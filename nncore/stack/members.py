@@ -2,7 +2,10 @@
 
 Within the layers a network has k rows for each row of the data, member after member: x is (K, k N, I). Where members
 share W, a layer is one product with all of these rows. Where each member has its own bias, normalisation and
-activation, these are computed as for K k networks, in the same memory: (K k, N, O). With k = 1 both are the same.
+activation, these are computed as for K k networks, in the same memory: (K k, N, O).
+
+A member's factors r and s multiply rows or weights, ((x r) W) s = x (r W s), whichever are fewer numbers in a batch
+(Architecture.multiplies_weights).
 """
 
 import numpy as np
@@ -14,6 +17,178 @@ from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss, mixture_logits, moments
 
 VECTORS = ("b", "scale", "shift", "mean", "variance", "alpha")  # what each member may have of its own, beside W, r, s
+NUMBERS_IN_CACHE = 1 << 17  # of the derivatives by members' weights, computed for some members at a time
+
+
+def inputs_and_weights(
+    architecture: Architecture, index: int, view: LayerView, x: Array, spread: bool, workspace: Workspace
+) -> tuple[Array, Array]:
+    """Compute the operands of a layer's product, with r applied to one of them.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    index : int
+        Index of the layer.
+    view : LayerView
+    x : array (K or 1, N, I) for the first layer, else (K, k N, I)
+    spread : bool
+        Whether the first layer's inputs must differ from member to member, because they are dropped at random.
+    workspace : Workspace
+
+    Returns
+    -------
+    x_in : array (K, k N, I)
+        If all members have the same, (K or 1, 1, N, I).
+    W : array (K, I, O), or (K, k, I, O) if each member has its own
+    """
+    W, r = view.W, np.ones_like(view.W, shape=(1, architecture.members, 1, 1))
+    if architecture.multiplies_weights[index]:
+        W = workspace(("member weights", index), W, (len(W), architecture.members, *W.shape[1:]))
+        np.multiply(view.W[:, None], view.r.swapaxes(2, 3), out=W)
+        if view.s.size:
+            np.multiply(W, view.s, out=W)
+    elif view.r.size:
+        r = view.r
+    if r is not view.r and (index > 0 or (W.ndim == 4 and not spread)):
+        return (x if index > 0 else x[:, None]), W
+    of_members = by_member(architecture, index, x)
+    out = workspace(("inputs", index), W, (len(W), architecture.members, *of_members.shape[2:]))
+    return np.multiply(of_members, r, out=out).reshape(len(W), -1, x.shape[-1]), W
+
+
+def weights_backward(
+    architecture: Architecture,
+    index: int,
+    view: LayerView,
+    gradients: LayerView,
+    x_in: Array,
+    dz: Array,
+    workspace: Workspace,
+) -> None:
+    """Write dW, and dr and ds where these factors multiply W.
+
+    Parameters
+    ----------
+    architecture, index, view, workspace
+        As in `inputs_and_weights`.
+    gradients : LayerView
+    x_in : array
+        From `inputs_and_weights`, after dropout.
+    dz : array (K, k N, O) or (K k, N, O)
+        Derivative by the product.
+
+    Notes
+    -----
+    With G = x^T dz of each member: dW = sum over the members of r G s, dr = sum over the outputs of G W s, and
+    ds = sum over the inputs of r G W.
+    """
+    if not architecture.multiplies_weights[index]:
+        dense.backward_weights(rows_like(view.W, x_in), rows_like(view.W, dz), gradients.W)
+        return
+    k, (K, inputs, outputs) = architecture.members, view.W.shape
+    x_in, dz = (rows if rows.ndim == 4 else rows.reshape(K, k, -1, rows.shape[-1]) for rows in (x_in, dz))
+    W, r = view.W[:, None], view.r.swapaxes(2, 3)  # (K, 1, I, O), (K, k, I, 1)
+    size = max(1, NUMBERS_IN_CACHE // (inputs * outputs))
+    gradients.W[...] = 0
+    for start in range(0, k, size):
+        some = (slice(None), slice(start, start + size))
+        G = workspace(("member dW", index), W, (K, len(range(k)[some[1]]), inputs, outputs))
+        dense.backward_weights(x_in if x_in.shape[1] == 1 else x_in[some], dz[some], G)
+        GW = np.multiply(G, W, out=workspace(("G W", index), G))
+        if view.s.size:
+            np.matmul(view.r[some], GW, out=gradients.s[some])
+            np.matmul(GW, view.s[some].swapaxes(2, 3), out=gradients.r[some].swapaxes(2, 3))
+            np.multiply(G, view.s[some], out=G)
+        else:
+            gradients.r[some][:, :, 0] = GW.sum(axis=3)
+        np.multiply(G, r[some], out=G)
+        gradients.W[...] += G[:, 0] if size == 1 else G.sum(axis=1)
+
+
+def inputs_backward(
+    architecture: Architecture,
+    index: int,
+    view: LayerView,
+    gradients: LayerView,
+    x: Array,
+    dx: Array,
+    workspace: Workspace,
+) -> None:
+    """Write dr, and turn the derivative by x r into that by x, where the layer's inputs are multiplied by r.
+
+    Parameters
+    ----------
+    architecture, index, view, x, workspace
+        As in `inputs_and_weights`.
+    gradients : LayerView
+    dx : array (K, k N, I)
+        Changed in place.
+
+    Notes
+    -----
+    dr = sum over the rows of d(x r) x;  dx = d(x r) r.
+    """
+    if view.r.size and not architecture.multiplies_weights[index]:
+        dx = dx.reshape(len(dx), architecture.members, -1, dx.shape[-1])
+        terms = np.multiply(dx, by_member(architecture, index, x), out=workspace(("member terms", index), dx))
+        dense.sum_rows(terms, np.ones_like(terms, shape=(1, 1, terms.shape[2])), gradients.r)
+        np.multiply(dx, view.r, out=dx)
+
+
+def outputs_and_vectors(
+    architecture: Architecture, index: int, view: LayerView, z: Array, workspace: Workspace
+) -> tuple[Array, LayerView]:
+    """Compute what normalisation and activation work on.
+
+    Parameters
+    ----------
+    architecture, index, view, workspace
+        As in `inputs_and_weights`.
+    z : array (K, k N, O)
+        The product.
+
+    Returns
+    -------
+    z : array (K, k N, O), or (K k, N, O) where each member has its own bias and normalisation
+        The product, in new memory if it is multiplied by s.
+    vectors : LayerView
+        The view, or `own_vectors` of it.
+    """
+    if view.s.size and not architecture.multiplies_weights[index]:
+        z = z.reshape(*view.s.shape[:2], -1, z.shape[-1])
+        z = np.multiply(z, view.s, out=workspace(("scaled", index), z))
+    return rows_of_networks(architecture, index, len(view.W), z), own_vectors(architecture, index, view)
+
+
+def outputs_backward(
+    architecture: Architecture,
+    index: int,
+    view: LayerView,
+    gradients: LayerView,
+    z: Array,
+    dz: Array,
+    workspace: Workspace,
+) -> None:
+    """Write ds, and turn the derivative by z s into that by z, where the product z is multiplied by s.
+
+    Parameters
+    ----------
+    architecture, index, view, z, workspace
+        As in `outputs_and_vectors`.
+    gradients : LayerView
+    dz : array (K k, N, O)
+        Changed in place.
+
+    Notes
+    -----
+    ds = sum over the rows of d(z s) z;  dz = d(z s) s.
+    """
+    if view.s.size and not architecture.multiplies_weights[index]:
+        dz = dz.reshape(*view.s.shape[:2], *dz.shape[1:])
+        terms = np.multiply(dz, z.reshape(dz.shape), out=workspace(("member terms", index), dz))
+        dense.sum_rows(terms, np.ones_like(terms, shape=(1, 1, terms.shape[2])), gradients.s)
+        np.multiply(dz, view.s, out=dz)
 
 
 def own_vectors(architecture: Architecture, index: int, view: LayerView) -> LayerView:
@@ -39,108 +214,25 @@ def write_back(view: LayerView, vectors: LayerView) -> None:
 
 
 def rows_of_networks(architecture: Architecture, index: int, K: int, rows: Array) -> Array:
-    """Return rows (K, k N, O) or (K k, N, O) in the form in which a layer's bias and the like are computed."""
+    """Return rows in the form in which a layer's bias and the like are computed: (K k, N, .), or (K, k N, .)."""
     n = K * architecture.members if architecture.has_own_vectors(index) else K
-    return rows if len(rows) == n else rows.reshape(n, -1, rows.shape[-1])
+    return rows if rows.ndim == 3 and len(rows) == n else rows.reshape(n, -1, rows.shape[-1])
 
 
-def adapt(architecture: Architecture, index: int, view: LayerView, x: Array, workspace: Workspace) -> Array:
-    """Compute each member's input of a layer, x r.
-
-    Parameters
-    ----------
-    architecture : Architecture
-    index : int
-        Index of the layer.
-    view : LayerView
-    x : array (K or 1, N, I) for the first layer, else (K, k N, I)
-    workspace : Workspace
-
-    Returns
-    -------
-    array (K, k N, I)
-        x itself if there is nothing to do.
-    """
-    if architecture.members == 1 or (index > 0 and not view.r.size):
-        return x
-    by_member = _by_member(architecture, index, x)
-    r = view.r if view.r.size else np.ones_like(view.W, shape=(1, architecture.members, 1, 1))
-    out = workspace(("adapted", index), view.W, (len(view.W), architecture.members, *by_member.shape[2:]))
-    return np.multiply(by_member, r, out=out).reshape(len(view.W), -1, x.shape[-1])
+def rows_like(W: Array, rows: Array) -> Array:
+    """Return rows with the leading axes of W: (K, k N, .), or (K, k, N, .) if each member has its own W."""
+    if rows.ndim == W.ndim and (W.ndim == 4 or len(rows) == len(W)):
+        return rows
+    return rows.reshape(*W.shape[:-2], -1, rows.shape[-1])
 
 
-def adapt_backward(
-    architecture: Architecture,
-    index: int,
-    view: LayerView,
-    gradients: LayerView,
-    x: Array,
-    dx: Array,
-    workspace: Workspace,
-) -> None:
-    """Write dr, and turn the derivative dx by x r into that by x, in place.
-
-    Parameters
-    ----------
-    architecture, index, view, x, workspace
-        As in `adapt`.
-    gradients : LayerView
-    dx : array (K, k N, I)
-
-    Notes
-    -----
-    dr = sum over the rows of d(x r) x;  dx = d(x r) r.
-    """
-    if view.r.size:
-        by_member = dx.reshape(len(dx), architecture.members, -1, dx.shape[-1])
-        x = _by_member(architecture, index, x)
-        terms = np.multiply(by_member, x, out=workspace(("member terms", index), by_member))
-        dense.sum_rows(terms, np.ones_like(terms, shape=(1, 1, terms.shape[2])), gradients.r)
-        np.multiply(by_member, view.r, out=by_member)
-
-
-def scale(index: int, view: LayerView, z: Array, workspace: Workspace) -> Array:
-    """Return each member's scaled product z s, a new array (K, k N, O); z itself if the layer has no s."""
-    if not view.s.size:
-        return z
-    by_member = z.reshape(*view.s.shape[:2], -1, z.shape[-1])
-    return np.multiply(by_member, view.s, out=workspace(("scaled", index), by_member)).reshape(len(z), -1, z.shape[-1])
-
-
-def scale_backward(
-    index: int, view: LayerView, gradients: LayerView, z: Array, dz: Array, ones: Array, workspace: Workspace
-) -> None:
-    """Write ds, and turn the derivative dz by z s into that by z, in place.
-
-    Parameters
-    ----------
-    index, view, z, workspace
-        As in `scale`.
-    gradients : LayerView
-    dz : array (K k, N, O)
-    ones : array (1, 1, N)
-
-    Notes
-    -----
-    ds = sum over the rows of d(z s) z;  dz = d(z s) s.
-    """
-    if view.s.size:
-        by_member = dz.reshape(*view.s.shape[:2], *dz.shape[1:])
-        terms = np.multiply(by_member, z.reshape(by_member.shape), out=workspace(("member terms", index), by_member))
-        dense.sum_rows(terms, ones, gradients.s)
-        np.multiply(by_member, view.s, out=by_member)
-
-
-def add_input(architecture: Architecture, index: int, K: int, x: Array, y: Array, workspace: Workspace) -> Array:
-    """Return y + x (K, k, N, O) of a residual layer, with its input x as in `adapt`."""
-    y = y.reshape(K, architecture.members, -1, y.shape[-1])
-    return np.add(y, _by_member(architecture, index, x), out=workspace(("sum", index), y))
+def by_member(architecture: Architecture, index: int, x: Array) -> Array:
+    """Return a layer's input as one of each member: (K or 1, 1, N, I) for the first layer, else (K, k, N, I)."""
+    return x[:, None] if index == 0 else x.reshape(len(x), architecture.members, -1, x.shape[-1])
 
 
 def sum_over_members(architecture: Architecture, dx: Array) -> Array:
     """Return the derivative by the first layer's input (K, N, I), which all members share, from that of each member."""
-    if architecture.members == 1:
-        return dx
     return dx.reshape(len(dx), architecture.members, -1, dx.shape[-1]).sum(axis=1)
 
 
@@ -168,11 +260,6 @@ def mean_logits(loss: Loss, z: Array, members: int) -> Array:
     predicted = moments(loss, z)
     mean = predicted.reshape(len(z) // members, members, -1, predicted.shape[2]).mean(axis=1)
     return mixture_logits(loss, mean).astype(z.dtype)
-
-
-def _by_member(architecture: Architecture, index: int, x: Array) -> Array:
-    """A layer's input as one of each member: (K or 1, 1, N, I) for the first layer, else (K, k, N, I)."""
-    return x[:, None] if index == 0 else x.reshape(len(x), architecture.members, -1, x.shape[-1])
 
 
 def _repeated(rows: Array, k: int) -> Array:

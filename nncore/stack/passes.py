@@ -29,9 +29,11 @@ class ForwardCache(NamedTuple):
     x : array (K or 1, N, I)
         Input of the layer.
     x_in : array (K or 1, N, I)
-        The same times r and after dropout.
+        The left operand of the product x W: x after dropout and, of members, after their factors r.
+    W : array (K, I, O)
+        The right operand.
     z : array (K, N, O)
-        The product x W, before it is multiplied by s.
+        The product. It is not kept but with members.
     n : array (K, N, O)
         Input of the activation, norm(x W + b); or f(n), if the activation was computed in place.
     f : array (K, N, O)
@@ -44,6 +46,7 @@ class ForwardCache(NamedTuple):
 
     x: Array
     x_in: Array
+    W: Array
     z: Array
     n: Array
     f: Array
@@ -79,7 +82,10 @@ def infer(layers: Sequence[LayerView], architecture: Architecture, x: Array, wor
 
 def product(view: LayerView, architecture: Architecture, index: int, x: Array, workspace: Workspace) -> Array:
     """Compute a layer's product x W (K, N, O) in inference mode; with members (x r) W (K, k N, O)."""
-    return _product(architecture, index, members.adapt(architecture, index, view, x, workspace), view, workspace)
+    W = view.W
+    if architecture.members > 1:
+        x, W = members.inputs_and_weights(architecture, index, view, x, False, workspace)
+    return _product(architecture, index, x, W, workspace)
 
 
 def infer_layer(
@@ -87,11 +93,12 @@ def infer_layer(
 ) -> Array:
     """Compute the output (K, N, O) of a layer in inference mode from its input x and its `product` z."""
     activations, normalisations, *_ = architecture.functions
-    vectors = members.own_vectors(architecture, index, view)
-    z = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
+    K, vectors = len(view.W), view
+    if architecture.members > 1:
+        z, vectors = members.outputs_and_vectors(architecture, index, view, z, workspace)
     n, shift = normalisations[index].infer(z, vectors)
     _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
-    return _output(architecture, index, len(view.W), x, y, workspace)
+    return _output(architecture, index, K, x, y, workspace)
 
 
 def forward(
@@ -126,16 +133,19 @@ def forward(
     caches = []
     x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
     for index, view in enumerate(layers):
-        x_in = members.adapt(architecture, index, view, x, workspace)
+        x_in, W = x, view.W
+        if architecture.members > 1:
+            x_in, W = members.inputs_and_weights(architecture, index, view, x, hooks is not None, workspace)
         x_in = hooks.dropout(index, x_in) if hooks else x_in
-        z = _product(architecture, index, x_in, view, workspace)
-        vectors = members.own_vectors(architecture, index, view)
-        scaled = members.rows_of_networks(architecture, index, len(view.W), members.scale(index, view, z, workspace))
-        n, shift, norm_cache = normalisations[index].train(scaled, vectors, workspace.part(index))
+        product = z = _product(architecture, index, x_in, W, workspace)
+        vectors = view
+        if architecture.members > 1:
+            z, vectors = members.outputs_and_vectors(architecture, index, view, product, workspace)
+        n, shift, norm_cache = normalisations[index].train(z, vectors, workspace.part(index))
         members.write_back(view, vectors)  # running statistics
         n, f, y = _activate(activations[index], n, shift, vectors, index, workspace)
-        out = _output(architecture, index, len(view.W), x, y, workspace)
-        caches.append(ForwardCache(x, x_in, z, n, f, out, norm_cache))
+        out = _output(architecture, index, len(W), x, y, workspace)
+        caches.append(ForwardCache(x, x_in, W, product, n, f, out, norm_cache))
         x = out
     return x, caches, input_cache
 
@@ -172,47 +182,57 @@ def backward(
     The chain rule, from the last layer to the first: dn = dy f'(n); dz follows from dn by the normalisation; then
     dW = x^T dz, db = sum dz, and dy = dz W^T for the layer before (+ dy past a residual layer).
     """
+    has_members = architecture.members > 1
+    ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
     tied_dW: dict[int, Array] = {}  # by layer, the gradient by its W from the layers that are tied to it
     for index in reversed(range(len(caches))):
         layer, cache = architecture.layers[index], caches[index]
+        view, gradients_of_layer = layers[index], gradients[index]
         if hooks:
             hooks.add_activity_gradient(index, cache.out, dy)
         if layer.residual:  # the activation's backward pass may overwrite dy
             np.copyto(skip_dy := workspace(("dy", index), dy), dy)
-        dz = _dz(layers[index], gradients[index], architecture, index, cache, dy, workspace)
-        W = gradients[index].W
-        _write_weight_gradient(index, layer, _like(W, cache.x_in), _like(W, dz), W, tied_dW)
-        if index > 0 or architecture.has_input_layer or layers[0].r.size:  # else the derivative by the data is unused
-            dx = _input_backward(layers[index], dz, index, workspace)
+        dz = _dz(architecture, index, view, gradients_of_layer, cache, dy, ones, workspace)
+        if has_members:
+            members.weights_backward(architecture, index, view, gradients_of_layer, cache.x_in, dz, workspace)
+        else:
+            _write_weight_gradient(index, layer, cache.x_in, dz, gradients_of_layer.W, tied_dW)
+        if index > 0 or architecture.has_input_layer or has_members:  # else the derivative by the data is not needed
+            dx = _dx(cache.W, dz, index, workspace)
             if hooks:
                 hooks.dropout_backward(index, dx)
-            members.adapt_backward(architecture, index, layers[index], gradients[index], cache.x, dx, workspace)
+            if has_members:
+                members.inputs_backward(architecture, index, view, gradients_of_layer, cache.x, dx, workspace)
             dy = np.add(dx, skip_dy, out=dx) if layer.residual else dx
     if architecture.has_input_layer:
-        dy = members.sum_over_members(architecture, dy)
+        dy = members.sum_over_members(architecture, dy) if has_members else dy
         input_layer.backward(layers[0], gradients[0], architecture, input_cache, dy, workspace)
 
 
 def _dz(
-    view: LayerView,
-    gradients: LayerView,
     architecture: Architecture,
     index: int,
+    view: LayerView,
+    gradients: LayerView,
     cache: ForwardCache,
     dy: Array,
+    ones: Array,
     workspace: Workspace,
 ) -> Array:
     """The derivative by the product x W from that by the output y; writes all gradients but those by W and r."""
     activation, normalisation = architecture.functions.activations[index], architecture.functions.normalisations[index]
-    vectors, d = (members.own_vectors(architecture, index, of_layer) for of_layer in (view, gradients))
-    dy = members.rows_of_networks(architecture, index, len(view.W), dy)
-    ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
+    vectors, d = view, gradients
+    if architecture.members > 1:
+        vectors, d = (members.own_vectors(architecture, index, of_layer) for of_layer in (view, gradients))
+        dy = members.rows_of_networks(architecture, index, len(view.W), dy)
+        ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
     dn = _activation_backward(activation, dy, cache, vectors, d, index, workspace)
     dz = normalisation.backward(dn, cache.norm_cache, vectors, d, workspace.part(index))
     if normalisation.has_bias:
         dense.sum_rows(dz, ones, d.b)
-    members.write_back(gradients, d)
-    members.scale_backward(index, view, gradients, cache.z, dz, ones, workspace)
+    if architecture.members > 1:
+        members.write_back(gradients, d)
+        members.outputs_backward(architecture, index, view, gradients, cache.z, dz, workspace)
     if architecture.parametrization == "ntk":
         dz *= architecture.product_factor(index)
     return dz
@@ -305,32 +325,28 @@ def rows_at_once(architecture: Architecture) -> int:
     return max(1, ROWS_AT_ONCE // architecture.members)
 
 
-def _product(architecture: Architecture, index: int, x: Array, view: LayerView, workspace: Workspace) -> Array:
+def _product(architecture: Architecture, index: int, x: Array, W: Array, workspace: Workspace) -> Array:
     """x W (K, N, O), in the neural tangent parametrization divided by sqrt(I); with members (K, k N, O)."""
-    x = _like(view.W, x)
-    z = dense.forward(x, view.W, workspace(("z", index), view.W, (*view.W.shape[:-2], x.shape[-2], view.W.shape[-1])))
+    x = members.rows_like(W, x) if W.ndim == 4 else x
+    z = dense.forward(x, W, workspace(("z", index), W, (*W.shape[:-2], x.shape[-2], W.shape[-1])))
     if architecture.parametrization == "ntk":
         np.multiply(z, architecture.product_factor(index), out=z)
-    return z if z.ndim == 3 else z.reshape(len(z), -1, z.shape[-1])
+    return z if W.ndim == 3 else z.reshape(len(W), -1, W.shape[-1])
 
 
-def _input_backward(view: LayerView, dz: Array, index: int, workspace: Workspace) -> Array:
-    """dx = dz W^T (K, N, I); with members (K, k N, I)."""
-    dz = _like(view.W, dz)
-    dx = dense.backward_input(view.W, dz, workspace(("dx", index), dz, (*dz.shape[:-1], view.W.shape[-2])))
-    return dx if dx.ndim == 3 else dx.reshape(len(dx), -1, dx.shape[-1])
-
-
-def _like(W: Array, rows: Array) -> Array:
-    """Rows of inputs or outputs with the leading axes of W: (K or 1, N, .), or of members' own W (K, k, N, .)."""
-    is_alike = W.ndim == rows.ndim and (len(rows) == len(W) or len(rows) == 1)
-    return rows if is_alike else rows.reshape(*W.shape[:-2], -1, rows.shape[-1])
+def _dx(W: Array, dz: Array, index: int, workspace: Workspace) -> Array:
+    """dz W^T (K, N, I); with members (K, k N, I)."""
+    dz = members.rows_like(W, dz)
+    dx = dense.backward_input(W, dz, workspace(("dx", index), dz, (*dz.shape[:-1], W.shape[-2])))
+    return dx if W.ndim == 3 else dx.reshape(len(W), -1, W.shape[-2])
 
 
 def _output(architecture: Architecture, index: int, K: int, x: Array, y: Array, workspace: Workspace) -> Array:
     """y, plus the layer's input x if the layer is residual, (K, N, O); with members (K, k N, O)."""
     if architecture.layers[index].residual:
-        y = members.add_input(architecture, index, K, x, y, workspace)
+        by_member = y.reshape(K, architecture.members, -1, y.shape[-1])
+        x = members.by_member(architecture, index, x)
+        y = np.add(by_member, x, out=workspace(("sum", index), by_member))
     return y if y.ndim == 3 and len(y) == K else y.reshape(K, -1, y.shape[-1])
 
 

@@ -19,6 +19,9 @@ SHAPES = {  # including validation rows
     "wide": (make_architecture((64, 256, 256, 10), batch_size=128), 300),
     "normalised": (make_architecture((32, 64, 64, 10), batch_size=32, normalisation=BATCH_NORM, residual=True), 300),
     "much to watch": (make_architecture((16, 8, 3), batch_size=16), 3000),
+    "members": (make_architecture((32, 64, 64, 10), batch_size=32, members=8, adapters="full"), 300),
+    "members' weights": (make_architecture((32, 64, 10), batch_size=64, members=8, adapters="mini"), 300),
+    "packed members": (make_architecture((32, 64, 10), batch_size=32, members=8, adapters="packed"), 300),
 }
 
 

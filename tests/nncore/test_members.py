@@ -36,6 +36,9 @@ GAUSSIAN = Component("nncore.losses.gaussian")
 PARAMETRIC = Component("nncore.activations.parametric", (("activation", TANH),))
 
 
+ROWS_ARE_MULTIPLIED = {"batch_size": 2}  # rather than weights, which would be more numbers
+
+
 def fill(numbers, layers, architecture):
     """Write the reference's arrays of each layer into a network's numbers (1, P)."""
     for slot in architecture.layout:
@@ -45,26 +48,35 @@ def fill(numbers, layers, architecture):
     return numbers
 
 
+def reference_case(adapters, **rest):
+    """The case of the reference, and the architecture that it is of."""
+    settings = {"members": REFERENCE["members"], "adapters": adapters, "dtype": "float64", **rest}
+    return REFERENCE["cases"][adapters], make_architecture((5, 4, 4, 3), **settings)
+
+
+@pytest.mark.parametrize("rest", [{}, ROWS_ARE_MULTIPLIED])
 @every_kind
-def test_predictions_gradient_and_training_equal_those_of_the_tabm_package(adapters):
-    case, k = REFERENCE["cases"][adapters], REFERENCE["members"]
-    architecture = make_architecture((5, 4, 4, 3), members=k, adapters=adapters, dtype="float64")
+def test_predictions_and_gradient_equal_those_of_the_tabm_package(adapters, rest):
+    case, architecture = reference_case(adapters, **rest)
     x, t = np.array(REFERENCE["x"]), np.eye(3)[REFERENCE["classes"]]
     empty = np.full((1, architecture.n_parameters), np.nan)
-    parameters, expected, trained = (
-        fill(empty.copy(), case[name], architecture) for name in ("parameters", "gradient", "trained")
-    )
+    parameters, expected = (fill(empty.copy(), case[name], architecture) for name in ("parameters", "gradient"))
     assert np.isfinite(parameters).all()
     probabilities = architecture.functions.loss.predict(predict(parameters, architecture, x))
     assert_close_to_reference(probabilities[0], case["probabilities"])
-
     views = layer_views(parameters, architecture), layer_views(g := empty.copy(), architecture)
     assert_close_to_reference(gradient(*views, architecture, x[None], t[None], Workspace()), [case["loss"]])
     assert_close_to_reference(g, expected)
 
+
+@every_kind
+def test_training_equals_that_of_the_tabm_package(adapters):
+    case, architecture = reference_case(adapters)
+    empty = np.empty((1, architecture.n_parameters))
+    parameters, trained = (fill(empty.copy(), case[name], architecture) for name in ("parameters", "trained"))
     settings = {name: REFERENCE[name] for name in ("learning_rate", "weight_decay")}
     network = make_network("it", 0, make_component("adamw", **settings))
-    rows = Rows(x, t)
+    rows = Rows(np.array(REFERENCE["x"]), np.eye(3)[REFERENCE["classes"]])
     stack, reports = train(start(architecture, [network], parameters), Data(rows, rows), REFERENCE["steps"], metrics={})
     assert_close_to_reference(reports["it"].curves["train/loss"], case["losses"])
     assert_close_to_reference(stack.parameters, trained, tolerance=1e-8)
@@ -72,7 +84,8 @@ def test_predictions_gradient_and_training_equal_those_of_the_tabm_package(adapt
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS, ids=short_name)
 @pytest.mark.parametrize(
-    ("loss", "rest"), [(SOFTMAX, {}), (GAUSSIAN, {"parametrization": "ntk", "scaling_layer": True})]
+    ("loss", "rest"),
+    [(SOFTMAX, {}), (GAUSSIAN, {**ROWS_ARE_MULTIPLIED, "parametrization": "ntk", "scaling_layer": True})],
 )
 @every_kind
 def test_gradient_is_the_derivative_of_the_loss(adapters, loss, rest, normalisation):
@@ -146,6 +159,20 @@ def test_members_start_as_different_functions_of_the_same_kind(adapters):
     x = np.random.default_rng(0).normal(size=(1, 5, 20)).astype("float32")
     z, *_ = forward([first, second, last], architecture, x, Workspace())
     assert len({of_member.tobytes() for of_member in z.reshape(8, 5, 3)}) == 8
+
+
+def test_with_an_embedding_all_inputs_of_a_column_start_with_the_same_factor():
+    """Columns: two with three learned numbers each beside the number itself, one plain, one category of two numbers."""
+    pbld = Component("nncore.embeddings.pbld")
+    columns = {"embedding": pbld, "n_numeric": 2, "levels": (5,), "category_size": 2}
+    architecture = make_architecture((4, 7, 3), members=400, adapters="mini", **columns)
+    r = layer_views(initial_parameters(architecture, 0)[None], architecture)[0].r[0, :, 0]
+    of_column = [0, 1, 2, 0, 0, 0, 1, 1, 1, 3, 3]
+    assert r.shape == (400, len(of_column))
+    np.testing.assert_array_equal(r, r[:, [0, 1, 2, 9]][:, of_column])
+    assert abs(r.mean()) < 0.1
+    assert abs(r.std() - 1) < 0.1
+    assert abs(np.corrcoef(r[:, [0, 1, 2, 9]].T) - np.eye(4)).max() < 0.2
 
 
 def test_adapters_decay_as_weights_do_and_have_a_kind_of_their_own():
