@@ -2,10 +2,12 @@
 
     python tables.py write '{"source": "ISLR/Hitters", "target": "Salary", "classes": false}' SPLIT FOLDER
     python tables.py METHOD '{...}' THREADS FOLDER
+    python tables.py stacked '{...}' THREADS FOLDER FOLDS RATE ...
 
 The first writes train.csv and test.csv into the folder: 80 and 20 % by train_test_split(random_state=SPLIT), stratified
 if the target is of classes. The second fits a method to the one, and writes its answers to the rows of the other into
-predictions.csv: a column probability_<class> for each class, or prediction.
+predictions.csv: a column probability_<class> for each class, or prediction. The third trains RealMLP-TD for the folds
+of cross-validation as one stack, for one learning rate after the other, and prints the seconds and processor seconds.
 
 All methods have their library's defaults, and see the same columns: numbers; dates as days, month and weekday; and
 texts as categories. HGB, XGBoost, LightGBM and CatBoost get categories and missing values as they are. For the others
@@ -17,6 +19,7 @@ target as it is.
 
 import json
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -141,15 +144,20 @@ def model_of(method: str, classes: bool, threads: int, texts: list[str]) -> Any:
     return of_sklearn(method, classes, threads, texts)
 
 
-def predict(method: str, table: dict[str, Any], threads: int, folder: Path) -> None:
-    """Fit the method to the training rows, and write its answers to the test rows."""
+def rows_of(method: str, table: dict[str, Any], folder: Path) -> tuple[pd.DataFrame, Any, pd.DataFrame, list[str], Any]:
+    """Columns and target of the training rows, columns of the test rows, the categorical ones, and the labels."""
     target, classes = table["target"], table["classes"]
     options: dict[str, Any] = {"dtype": {target: str}} if classes else {}
     train, test = (pd.read_csv(folder / f"{name}.csv", **options) for name in ("train", "test"))
     labels, y = np.unique(train.pop(target), return_inverse=True) if classes else (None, train.pop(target))
-    test = test.drop(columns=target)
-    train, test, texts = prepared(method, train, test)
-    model = model_of(method, classes, threads, texts).fit(train, y)
+    train, test, texts = prepared(method, train, test.drop(columns=target))
+    return train, y, test, texts, labels
+
+
+def predict(method: str, table: dict[str, Any], threads: int, folder: Path) -> None:
+    """Fit the method to the training rows, and write its answers to the test rows."""
+    train, y, test, texts, labels = rows_of(method, table, folder)
+    model = model_of(method, table["classes"], threads, texts).fit(train, y)
     if labels is not None:
         answers = pd.DataFrame(model.predict_proba(test), columns=[f"probability_{label}" for label in labels])
     else:
@@ -157,11 +165,23 @@ def predict(method: str, table: dict[str, Any], threads: int, folder: Path) -> N
     answers.to_csv(folder / "predictions.csv", index=False)
 
 
+def stacked(table: dict[str, Any], threads: int, folder: Path, folds: int, rates: list[float]) -> None:
+    """Train RealMLP-TD with each learning rate, the folds as one stack; print the seconds."""
+    train, y, _, texts, _ = rows_of("RealMLP-TD", table, folder)
+    models = [model_of("RealMLP-TD", table["classes"], threads, texts).set_params(n_cv=folds, lr=r) for r in rates]
+    start, before = time.perf_counter(), time.process_time()
+    for model in models:
+        model.fit(train, y)
+    print(json.dumps({"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - before}))
+
+
 def main() -> None:
     warnings.simplefilter("ignore")
     method, table, number, folder = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     if method == "write":
         write(table, number, folder)
+    elif method == "stacked":
+        stacked(table, number, folder, int(sys.argv[5]), [float(rate) for rate in sys.argv[6:]])
     else:
         predict(method, table, number, folder)
 
