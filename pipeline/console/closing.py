@@ -39,6 +39,8 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         lines["published"] = published["reason"].removeprefix("Published is ")
     one = f" (the first of {n} networks)" if n > 1 else ""
     lines["test"] = in_words(model.test, names) + (one if model.label == "champion" else f" ({model.label})")
+    if refit := (published or {}).get("refit"):
+        lines["unrefitted"] = f"test {in_words(refit['test_before'], names)} ({model.label}, without the refit)"
     if model.label != "champion":
         lines["alone"] = f"test {in_words(best['test'], names)}{one or ' (the champion)'}"
     if n > 1:

@@ -16,6 +16,7 @@ from pipeline.engine.slices.task import load_loops
 from pipeline.stages.graph import StageGraph, StageResult
 from pipeline.stages.load import load_dataset, split_dataset
 from pipeline.stages.reduce import apply_reduction
+from pipeline.stages.split import with_all_rows
 
 
 class StageObserver(Protocol):
@@ -170,11 +171,23 @@ class DataPipeline:
             self._observer.views_added(len(views), time.monotonic() - start)
         return [tuple(prepared[view] for view in folds[key]) for key in keys]
 
-    def prepared(self, prepare: Preprocessor) -> list[StageResult]:
-        """Describe the calls that prepare the rows of each fold."""
-        rows = self.development_rows
+    def views_of_all_rows(self, pairs: Sequence[tuple[Preprocessor, Reduction]]) -> list[PreparedFold]:
+        """Prepare and reduce all development rows, as training rows; for each pair its view."""
+        content = content_hash("split", with_all_rows, self.development_rows.content_hash)
+        (rows,) = self.graph.call("split", [content], with_all_rows, self.development_rows)
+        views = [self._views_of(*pair, rows, 1)[0] for pair in pairs]
+        self.graph.request(views)
+        self.graph.wait("split", "prepare", "reduce")
+        prepared = self._prepared_folds(list(dict.fromkeys(views)))
+        return [prepared[view] for view in views]
+
+    def prepared(
+        self, prepare: Preprocessor, rows: StageResult | None = None, n_folds: int | None = None
+    ) -> list[StageResult]:
+        """Describe the calls that prepare the rows of each fold, by default of the development rows."""
+        rows = rows or self.development_rows
         views: list[StageResult] = []
-        for fold in range(self.n_folds):
+        for fold in range(self.n_folds if n_folds is None else n_folds):
             prepare_hash = content_hash("prepare", prepare, fold, rows.content_hash)
             views += self.graph.call("prepare", [prepare_hash], prepare, rows, fold)
         return views
@@ -183,10 +196,16 @@ class DataPipeline:
         """Request these results, which no network needs, as soon as networks can be trained."""
         self._beside += results
 
-    def _views_of(self, prepare: Preprocessor, reduction: Reduction) -> list[StageResult]:
+    def _views_of(
+        self,
+        prepare: Preprocessor,
+        reduction: Reduction,
+        rows: StageResult | None = None,
+        n_folds: int | None = None,
+    ) -> list[StageResult]:
         """Describe the calls that lead to the view of each fold. Reductions that share a fit share the call of it."""
         call, views = self.graph.call, []
-        for view in self.prepared(prepare):
+        for view in self.prepared(prepare, rows, n_folds):
             prepare_hash = view.content_hash
             if reduction.shared is not None:
                 fit_hash = content_hash("fit", reduction.shared, prepare_hash)

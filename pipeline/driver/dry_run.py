@@ -15,7 +15,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.driver.context import run_request
 from pipeline.driver.data_pipeline import DataPipeline
-from pipeline.driver.networks import network_factory
+from pipeline.driver.networks import NetworkBuilder, network_factory
 from pipeline.driver.summary import repeated_message
 from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
 from pipeline.engine.packing.memory import MemoryNeeds
@@ -65,7 +65,8 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         training = settings.training
         records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
         sweep = SweepPlan(metrics)
-        build_networks = network_factory(variants, data, records.replicates, training.loss_limit, metrics)
+        builder = NetworkBuilder(variants, data.task, training.loss_limit, metrics)
+        build_networks = network_factory(builder, data, records.replicates)
         for networks in planned_rungs(settings, variants, records, build_networks):
             sweep.add(networks, settings, executor)
         workers = executor.workers

@@ -12,10 +12,11 @@ from pipeline.components.errors import type_and_message
 from pipeline.console.columns import best_columns, screening_note, write_importance
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
+from pipeline.driver.networks import NetworkBuilder
+from pipeline.driver.refit import Refitted, refit
 from pipeline.engine.loop import Engine
 from pipeline.engine.publication import Kind, Publication, publication
 from pipeline.engine.ranking import Ranking
-from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.task import NetworkSelector
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.engine.uncertainty.assessment import Assessment
@@ -65,16 +66,28 @@ class FinishedModel:
 
 
 class PublishedModel(NamedTuple):
-    """Which model is published, and why; all models by kind, and their parts of the summary."""
+    """Which model is published, and why.
+
+    Attributes
+    ----------
+    publication : Publication
+    models : dict of str to FinishedModel
+        By kind, those that were compared.
+    refitted : FinishedModel or None
+        The one of the published kind, trained anew on all development rows.
+    summary : dict
+        Their parts of the summary.
+    """
 
     publication: Publication
     models: dict[Kind, FinishedModel]
+    refitted: FinishedModel | None
     summary: dict[str, Any]
 
     @property
     def chosen(self) -> FinishedModel:
         """The model that is published."""
-        return self.models[self.publication.kind]
+        return self.refitted or self.models[self.publication.kind]
 
     @property
     def others(self) -> dict[Kind, FinishedModel]:
@@ -91,14 +104,15 @@ class Finalizer:
     data : DataPipeline
     engine : Engine
     trainer : RungTrainer
-    metrics : TrainingMetrics
+    builder : NetworkBuilder
+        Of the networks of the sweep.
     """
 
     def __init__(
-        self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer, metrics: TrainingMetrics
+        self, context: RunContext, data: DataPipeline, engine: Engine, trainer: RungTrainer, builder: NetworkBuilder
     ) -> None:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
-        self._metrics = metrics
+        self._builder, self._metrics = builder, builder.metrics
         self._options = context.settings.stages["evaluate"]
         self._models: dict[str, Future] = {}  # by key of the network
         self._assessed: list[TrialRecord] = []  # the trials whose answers there are
@@ -147,14 +161,20 @@ class Finalizer:
             comparison.scores,
             self._metrics.ranking,
         )
-        adjustments = {kind: self._adjustment(kind, counts) for kind, counts in members.items()}
-        models = {kind: self._finished(networks[kind], adjustments[kind]) for kind in networks}
+        refitted = self._refitted(networks[published.kind]) if select.refit else None
+        models = {kind: self._finished(networks[kind], self._adjustment(kind, members[kind])) for kind in networks}
+        chosen, anew = models[published.kind], None
+        if refitted:
+            reason = "the errors are those of networks that were not trained on all rows, as the model was"
+            adjustment = self._adjustment(published.kind, members[published.kind], reason)
+            counts = {refitted.keys[key]: count for key, count in chosen.counts.items()}
+            chosen = anew = self._finished(counts, adjustment)
         summary: dict[str, Any] = {kind: models[kind].summary for kind in ("bag", "ensemble") if kind in models}
         if "ensemble" in summary:
             summary["ensemble"]["validation"] = {"loss": comparison.loss}
-        chosen = models[published.kind]
         summary["published"] = {
             **published._asdict(),
+            "reason": published.reason + (refitted.sentence if refitted else ""),
             "networks": chosen.counts,
             "metric": self._metrics.ranking.name,
             "scores": {
@@ -163,8 +183,18 @@ class Finalizer:
             },
             "test": chosen.test,
             "test_intervals": chosen.test_intervals,
+            "refit": refitted and {"epochs": refitted.epochs, "test_before": models[published.kind].test},
         }
-        return PublishedModel(published, models, summary | chosen.adjustment.summary)
+        return PublishedModel(published, models, anew, summary | chosen.adjustment.summary)
+
+    def _refitted(self, counts: Mapping[str, int]) -> Refitted | None:
+        """Train the networks of the published model anew on all development rows; a failure is a warning."""
+        self._context.say(f"refit: {len(counts)} networks are trained anew on all development rows")
+        try:
+            return refit(self._context, self._data, self._engine, self._trainer, self._builder, [*counts])
+        except ArithmeticError as error:
+            self._context.say(f"warning: select.refit=true: {error}; the model that was selected is published")
+            return None
 
     def test_scores(self, champion: TrialRecord, finished: FinishedModel) -> list[dict[str, float]]:
         """Return the scores of each of the champion's networks on the test rows; the first is the finished model."""
@@ -256,11 +286,11 @@ class Finalizer:
                 found[axis] = Axis(values, tuple(contexts))
         return found
 
-    def _adjustment(self, kind: Kind, counts: Mapping[Candidate, int]) -> Adjustment:
+    def _adjustment(self, kind: Kind, counts: Mapping[Candidate, int], *more: str) -> Adjustment:
         """Fit what the settings ask for to the out-of-fold rows, as these candidates predict them."""
         settings, n_trials, several = self._context.settings, len(self._engine.records.trials), self._data.n_folds > 1
         networks = [self._engine.records.networks[key] for key in self._networks(counts)]
-        reasons = []
+        reasons = [*more]
         if any(0 < network.selected_epoch < len(network.curves["train/loss"]) for network in networks):
             reasons.append("the epoch was chosen by the same rows")
         if kind == "ensemble":
@@ -281,20 +311,21 @@ class Finalizer:
         adjustment: Adjustment = self._context.executor.fetch(self._submit(fit_to_answers, self._answers, *arguments))
         return adjustment
 
-    def diagnose(self, published: FinishedModel) -> None:
+    def diagnose(self, published: PublishedModel) -> None:
         """Write what the report shows of the published model into the run's folder.
 
         Which columns matter is measured on the validation rows of the first fold, with those of its networks that were
         not trained on these rows.
         """
-        data, networks = self._data, self._engine.records.networks
-        unseen = {key: count for key, count in published.counts.items() if networks[key].replicate.fold == 0}
-        unbiased = self._submit(adjusted, self._mean_model(unseen), published.adjustment)
+        data, networks, model = self._data, self._engine.records.networks, published.chosen
+        compared = published.models[published.publication.kind].counts
+        unseen = {key: count for key, count in compared.items() if networks[key].replicate.fold == 0}
+        unbiased = self._submit(adjusted, self._mean_model(unseen), model.adjustment)
         columns = self._submit(describe_columns, unbiased, data.development, 0, data.task, self._metrics.selected)
-        wrong = self._submit(mistakes, published.model, data.test)
-        view = self._engine.networks[next(iter(published.counts))].fold.data
-        diagnosis = self._context.executor.fetch(self._submit(diagnose, published.model, view, data.test))
-        diagnosis["calibration"] = published.adjustment.reliability
+        wrong = self._submit(mistakes, model.model, data.test)
+        view = self._engine.networks[next(iter(model.counts))].fold.data
+        diagnosis = self._context.executor.fetch(self._submit(diagnose, model.model, view, data.test))
+        diagnosis["calibration"] = model.adjustment.reliability
         diagnosis |= self._optional("columns", columns) | self._optional("mistakes", wrong)
         run_folder = self._context.run_folder
         (run_folder.folder / "diagnosis.json").write_text(json.dumps(diagnosis), encoding="utf-8")

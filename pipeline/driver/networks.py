@@ -1,54 +1,92 @@
 """The networks that are trained for what a search asks for, and the data that they learn from."""
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from nncore.architecture import Architecture
+from nncore.regularizers.base import EarlyStopping
 from pipeline.components.fingerprints import settings_hash
-from pipeline.config.variants import Variants
+from pipeline.components.types import PreparedFold, Task
+from pipeline.config.variants import Variant, Variants
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import NetworkFactory
 from pipeline.engine.packing.planner import TrialNetwork
 from pipeline.engine.selection import TrainingMetrics
 from pipeline.runs.records import Replicate
 from pipeline.search.base import TrainRequest
+from pipeline.search.trial import Trial
 
 
-def network_factory(
-    variants: Variants,
-    data: DataPipeline,
-    replicates: Sequence[Replicate],
-    loss_limit: float,
-    metrics: TrainingMetrics,
-) -> NetworkFactory:
+@dataclass(frozen=True)
+class NetworkBuilder:
+    """Builds networks, with the content hashes of all that their results depend on.
+
+    Parameters
+    ----------
+    variants : Variants
+    task : Task
+    loss_limit : float
+    metrics : TrainingMetrics
+        Of the networks; without the extra ones their results would not be complete.
+    """
+
+    variants: Variants
+    task: Task
+    loss_limit: float
+    metrics: TrainingMetrics
+
+    def build(
+        self, trial: Trial, variant: Variant, replicate: Replicate, fold: PreparedFold, *, validated: bool = True
+    ) -> TrialNetwork:
+        """Build one network.
+
+        Parameters
+        ----------
+        trial : Trial
+        variant : Variant
+            Of the trial.
+        replicate : Replicate
+        fold : PreparedFold
+            What it learns from.
+        validated : bool, default True
+            False: its validation rows say nothing about it, so that early stopping is left out.
+        """
+        architecture = self.variants.architecture(variant, fold.view_shape, self.task)
+        key, seed = replicate.key(trial.key), replicate.network_seed
+        network = variant.build_network(trial, key, seed, self.metrics.curve)
+        if not validated:
+            kept = [component for component in network.regularizers if not isinstance(component.build(), EarlyStopping)]
+            network = replace(network, regularizers=tuple(kept))
+        learning = (network.seed, network.optimizer, network.regularizers, network.schedule)
+        hashed = settings_hash("network", self._shared_hash(fold.content_hash, architecture), *learning)
+        return TrialNetwork(network, architecture, fold, hashed)
+
+    @cached_property
+    def _shared_hash(self) -> Callable[[str, Architecture], str]:
+        """What networks of one view and architecture have in common, hashed once."""
+        shared = (self.loss_limit, *self.metrics.extra)
+        return cache(lambda fold, architecture: settings_hash("networks", fold, architecture, *shared))
+
+
+def network_factory(builder: NetworkBuilder, data: DataPipeline, replicates: Sequence[Replicate]) -> NetworkFactory:
     """Return the function that builds the networks of the trials of a rung, one for each replicate that is asked for.
 
-    The data that the trials learn from are prepared and reduced before it returns. `metrics` are those of the networks;
-    without the extra ones their results would not be complete.
+    The data that the trials learn from are prepared and reduced before it returns.
     """
 
     def replicates_of(request: TrainRequest) -> list[Replicate]:
         return [replicate for replicate in replicates if request.folds is None or replicate.fold < request.folds]
 
-    @cache
-    def shared_hash(fold: str, architecture: Architecture) -> str:
-        return settings_hash("networks", fold, architecture, loss_limit, *metrics.extra)
-
     def build(requests: Sequence[TrainRequest]) -> list[list[TrialNetwork]]:
-        chosen = [variants.of(request.trial) for request in requests]
+        chosen = [builder.variants.of(request.trial) for request in requests]
         views = data.views([(variant.prepare, variant.reduce) for variant in chosen])
-        built = []
-        for request, variant, folds in zip(requests, chosen, views, strict=True):
-            networks = []
-            for replicate in replicates_of(request):
-                fold = folds[replicate.fold]
-                architecture = variants.architecture(variant, fold.view_shape, data.task)
-                key, seed = replicate.key(request.trial.key), replicate.network_seed
-                network = variant.build_network(request.trial, key, seed, metrics.curve)
-                learning = (network.seed, network.optimizer, network.regularizers, network.schedule)
-                hashed = settings_hash("network", shared_hash(fold.content_hash, architecture), *learning)
-                networks.append(TrialNetwork(network, architecture, fold, hashed))
-            built.append(networks)
-        return built
+        return [
+            [
+                builder.build(request.trial, variant, replicate, folds[replicate.fold])
+                for replicate in replicates_of(request)
+            ]
+            for request, variant, folds in zip(requests, chosen, views, strict=True)
+        ]
 
     return build

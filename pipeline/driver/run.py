@@ -30,7 +30,7 @@ from pipeline.driver.baselines import BaselineRuns
 from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
-from pipeline.driver.networks import network_factory
+from pipeline.driver.networks import NetworkBuilder, network_factory
 from pipeline.driver.summary import (
     best_summary,
     conclusions,
@@ -42,7 +42,6 @@ from pipeline.driver.summary import (
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.records import SweepRecords
-from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.runs.folder import RunFolder
@@ -112,12 +111,13 @@ def _run_stages(context: RunContext, warning: str) -> None:
     run_folder.summary["headline"] = headline(data.task, data.card["targets"], metrics.ranking.name)
     run_folder.journal.append("metric", **metric)
     baselines = BaselineRuns(context, data)
-    trainer, engine = _sweep_engine(context, data, metrics)
+    builder = NetworkBuilder(context.variants, data.task, context.settings.training.loss_limit, metrics)
+    trainer, engine = _sweep_engine(context, data, builder)
     _sweep(context, engine, trainer)
     run_folder.summary["work"]["cached_stages"] = data.n_cached
     run_folder.summary["baselines"] = baselines.validated() or None
     run_folder.time("baselines")
-    finalizer = Finalizer(context, data, engine, trainer, metrics)
+    finalizer = Finalizer(context, data, engine, trainer, builder)
     ranking = _select(context, engine, finalizer)
     model = _evaluate_and_publish(context, finalizer, trainer, ranking)
     baselines.tested(run_folder.summary["baselines"] or {}, model, metrics.selected)
@@ -137,9 +137,10 @@ def _check_stages(stages: Mapping[StageName, TaskOptions], executor: Executor) -
             raise SettingError(f"stages.{stage}.{error}") from None
 
 
-def _sweep_engine(context: RunContext, data: DataPipeline, metrics: TrainingMetrics) -> tuple[RungTrainer, Engine]:
+def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuilder) -> tuple[RungTrainer, Engine]:
     """The engine of the sweep and its trainer, which know what earlier sessions of the run have trained."""
     settings, training, run_folder = context.settings, context.settings.training, context.run_folder
+    metrics = builder.metrics
     known = known_networks(run_folder.folder, run_folder.history)
     records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
     seconds = settings.budget.seconds
@@ -163,7 +164,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, metrics: TrainingMetr
         records=records,
         trainer=trainer,
         journal=run_folder.journal,
-        build_networks=network_factory(context.variants, data, records.replicates, training.loss_limit, metrics),
+        build_networks=network_factory(builder, data, records.replicates),
     )
     return trainer, engine
 
@@ -247,7 +248,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
         test |= {f"{kind}_{name}": value for name, value in model.test.items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
-    finalizer.diagnose(published.chosen)
+    finalizer.diagnose(published)
     run_folder.time("publish")
     return published.chosen.model
 

@@ -195,7 +195,7 @@ class Engine:
             self._enter(requests)
             self._trainer.checkpoints.delete_unused()
             untrained = [
-                self._continued(record, request.until)
+                self.continued(record, request.until)
                 for request in requests
                 for record in self.records.trials[request.trial.key].networks
                 if not record.available_at(request.until)
@@ -225,7 +225,7 @@ class Engine:
         An earlier session may have trained some beyond the epoch after which they are pruned now; then their networks
         are trained again, up to this epoch.
         """
-        if networks := [self._continued(record, until) for record, until in self.records.to_retrain()]:
+        if networks := [self.continued(record, until) for record, until in self.records.to_retrain()]:
             self._trainer.train(networks, report)
         self._write_finished(self.records.trials)
 
@@ -265,8 +265,8 @@ class Engine:
             self.records.finish(key)
         self._write_finished(trained)
 
-    def _continued(self, record: NetworkRecord, until: int) -> TrialNetwork:
-        """The network, to be trained from its checkpoint if there is one, else from its initial weights."""
+    def continued(self, record: NetworkRecord, until: int) -> TrialNetwork:
+        """Return the network, to be trained from its checkpoint if there is one, else from its initial weights."""
         network = self.networks[record.key]
         if record.checkpoint is not None and record.epochs_trained <= until:
             origin = self._trainer.checkpoints.origin(record.checkpoint)

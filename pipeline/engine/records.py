@@ -126,6 +126,10 @@ class SweepRecords:
             rankable = (self.trials[key] for key in self._finished if self.trials[key].rankable)
             self.best = min(rankable, key=self._rank_key, default=None)
 
+    def enter(self, key: str, replicate: Replicate, content_hash: str) -> None:
+        """Enter a network that is none of a trial's; what is known of it is kept."""
+        self.networks[key] = self._opened(key, replicate, content_hash, None)
+
     def _opened(self, key: str, replicate: Replicate, content_hash: str, origin: NetworkRecord | None) -> NetworkRecord:
         record = self.known.get(content_hash, origin)
         if record is None:

@@ -86,6 +86,8 @@ class SelectionSettings:
         Networks in the ensemble, counted as often as they are taken, on each fold; 0 for no ensemble.
     publish : {"auto", "champion", "bag", "ensemble"}
         What becomes the model; auto: the best of them, see `pipeline.engine.publication`.
+    refit : bool
+        Train the networks of the model anew on all development rows, see `pipeline.driver.refit`.
     calibrate : {"auto", "always", "never"}
         Whether the model's probabilities are calibrated; auto: where that clearly lowers the log loss of validation
         rows that the calibration was not fitted to.
@@ -101,6 +103,7 @@ class SelectionSettings:
     simplest: bool
     ensemble: NonNegativeInt
     publish: Literal["auto", "champion", "bag", "ensemble"]
+    refit: bool
     calibrate: Literal["auto", "always", "never"]
     threshold: Literal["auto", "fixed"]
     coverage: Share | None

@@ -100,6 +100,8 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
         ends = {} if corrected.get("low") is None else {name: (corrected["low"], corrected["high"])}
         rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, ends))
     rows.append(row("test" if model == "champion" else f"test, {model} (published)", tests, intervals))
+    if refit := (contents.summary.get("published") or {}).get("refit"):
+        rows.append(row(f"test, {model} without the refit", refit["test_before"], {}))
     for kind in ("champion", "bag", "ensemble"):
         other = best if kind == "champion" else contents.summary.get(kind)
         if other and not model.startswith(kind):

@@ -157,13 +157,29 @@ class RungEvent:
 
 
 @dataclass(config=CLOSED)
+class RefitEvent:
+    """Networks are to be trained anew on all development rows, to be published.
+
+    Parameters
+    ----------
+    networks : dict of str to str
+        By key, whose fold is the one after the last, their content hashes.
+    until : dict of str to int
+        By the same keys, the epoch to which each is to be trained.
+    """
+
+    networks: dict[NetworkKey, str]
+    until: dict[NetworkKey, Count]
+
+
+@dataclass(config=CLOSED)
 class SliceReport:
     """What a slice reports of one network; see `nncore.stack.training.Report`.
 
     Parameters
     ----------
     content_hash : str
-        Of the network, as the rung that asked for it says.
+        Of the network, as the rung or the refit that asked for it says.
     curves : dict of str to list of float
         By metric, the value after each epoch of the slice.
     diverged : (int, str) or None
@@ -296,6 +312,7 @@ EVENTS: dict[str, type] = {
     "metric": MetricEvent,
     "stage": StageEvent,
     "rung": RungEvent,
+    "refit": RefitEvent,
     "slice": SliceEvent,
     "finished": FinishedEvent,
     "champion": ChampionEvent,

@@ -77,6 +77,9 @@ class RunHistory:
                     self.metric = RankingMetric(*(event[name] for name in RankingMetric._fields))
                 case "rung":
                     self._add_rung(event)
+                case "refit":
+                    for key, content_hash in event["networks"].items():
+                        self._requested(key, content_hash, None)
                 case "slice":
                     self._add_slice(event)
                 case "finished":

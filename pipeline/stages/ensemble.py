@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from nncore.calibration import cross_fitting_parts
-from nncore.inference.ensemble import Ensemble, greedy_selection
+from nncore.inference.ensemble import Ensemble, bagged_selection, greedy_selection
 from nncore.inference.model import Model, TargetDecoder, ValueDecoder
 from nncore.kernels.backend import Array
 from nncore.losses import Loss, mixture_logits
 from pipeline.stages.answers import Answers
+
+BAGGED_BELOW = 1000  # rows by which an ensemble is selected
 
 
 class Candidate(NamedTuple):
@@ -78,6 +80,8 @@ class OutOfFold:
     def select(self, candidates: Sequence[Candidate], size: int, rows: Sequence[Array]) -> list[dict[Candidate, int]]:
         """Select an ensemble greedily by its loss, separately for each of several sets of rows.
 
+        By fewer than BAGGED_BELOW rows it is selected from random halves of the candidates.
+
         Parameters
         ----------
         candidates : sequence of Candidate
@@ -89,7 +93,9 @@ class OutOfFold:
         y, t, value = self._criterion(candidates)
         weights, selected = self.answers.weights, []
         for mask in rows:
-            counts = greedy_selection(y[:, mask], t[mask], None if weights is None else weights[mask], value, size)
+            chosen_weights = None if weights is None else weights[mask]
+            selection = bagged_selection if mask.sum() < BAGGED_BELOW and len(y) > 2 else greedy_selection
+            counts = selection(y[:, mask], t[mask], chosen_weights, value, size)
             chosen = zip(candidates, counts.tolist(), strict=True)
             selected.append({candidate: count for candidate, count in chosen if count})
         return selected

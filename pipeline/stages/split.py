@@ -21,6 +21,12 @@ from pipeline.stages.strata import strata
 MAX_REPEATS = 50
 
 
+def with_all_rows(development: Development) -> Development:
+    """Return the same rows in one fold whose training part is all of them; its validation part is that of the first."""
+    rows = np.arange(len(development.rows))
+    return replace(development, folds=(Fold(rows, development.folds[0].validation),))
+
+
 @dataclass(frozen=True, config=STRICT)
 class Split:
     """Settings and checks that all splits have in common.

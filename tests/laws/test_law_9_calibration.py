@@ -22,7 +22,7 @@ from pipeline.stages.calibrate import HeldOut, fit_adjustment
 
 N_TRAIN = 150
 N_FRESH = 20_000
-SELECT = SelectionSettings("loss", (), False, 0, "champion", "auto", "auto", None)
+SELECT = SelectionSettings("loss", (), False, 0, "champion", False, "auto", "auto", None)
 
 
 def drawn_rows(random, n):

@@ -36,7 +36,7 @@ EPOCHS = 20
 OPTIMIZERS = ("sgd", "adam")
 RATES = tuple(np.geomspace(0.003, 0.1, 8).tolist())
 GAUSSIAN = Component("nncore.losses.gaussian")
-SELECT = SelectionSettings("loss", (), False, 0, "champion", "auto", "auto", COVERAGE)
+SELECT = SelectionSettings("loss", (), False, 0, "champion", False, "auto", "auto", COVERAGE)
 IDENTITY = ValueDecoder(("y",), Affine(np.zeros(1), np.ones(1)))
 
 

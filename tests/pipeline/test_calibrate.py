@@ -32,7 +32,7 @@ from pipeline.stages.ensemble import Candidate, OutOfFold
 from pipeline.stages.evaluate import assemble
 from pipeline.stages.prepare import Prepare
 
-SELECT = SelectionSettings("loss", (), False, 0, "champion", "auto", "auto", 0.9)
+SELECT = SelectionSettings("loss", (), False, 0, "champion", False, "auto", "auto", 0.9)
 GAUSSIAN = Component("nncore.losses.gaussian")
 
 

@@ -17,7 +17,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.scores import ranking_metric
 from pipeline.runs.replay import RunHistory, replayed
 
-CANCER = ("data=breast_cancer", "reduce=none", "network.hidden=[8]", *FEW)
+CANCER = ("data=breast_cancer", "reduce=none", "network.hidden=[8]", "select.publish=champion", *FEW)
 STOPPING = ("+regularizer@training.regularizers.early_stopping=early_stopping", "training.epochs=40")
 COST = '''
 """A user's package with a metric."""
@@ -160,6 +160,7 @@ def test_halving_keeps_the_trials_of_the_greatest_scores(tmp_path):
 
 def test_regression_is_ranked_by_the_error_in_the_targets_unit_and_each_fold_has_its_own_scale(tmp_path):
     data = ("data=diabetes", "reduce=none", "network.hidden=[8]", *FEW, "split=k_fold", "split.folds=2")
+    data = (*data, "select.publish=champion")
     summary = run_sweep(tmp_path, *data, "training.epochs=10")
     assert summary["metric"] == {
         "name": "root_mean_squared_error", "label": "RMSE", "greater_is_better": False, "unit": "target"

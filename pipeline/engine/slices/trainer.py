@@ -122,6 +122,10 @@ class RungTrainer:
         """Slices that are being trained."""
         return sum(self._training.values())
 
+    def without_deadline(self) -> "RungTrainer":
+        """Return a trainer of the same networks for which time does not run out."""
+        return RungTrainer(replace(self._context, deadline=None), self.checkpoints, self._records, self._journal)
+
     @property
     def late(self) -> bool:
         """Whether the budget of seconds is used up."""
