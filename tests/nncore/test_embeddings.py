@@ -1,18 +1,83 @@
-"""Embeddings: the bins of the piecewise linear one, what is refused, and how sums and lookups are done."""
+"""Embeddings and RealMLP's layers compared with pytabkit and rtdl_num_embeddings; bins, categories, what is refused."""
 
 import numpy as np
 import pytest
+from references import assert_close_to_reference, read_reference
 from samples import make_architecture, make_component, make_data, make_network
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from nncore.architecture import initial_parameters, layer_views
+from nncore import embeddings
+from nncore.architecture import Architecture, Layer, initial_parameters, layer_views
 from nncore.components import Component
-from nncore.embeddings import piecewise_linear, tree_edges
+from nncore.embeddings import _bins_between, piecewise_linear, tree_edges
 from nncore.kernels.workspace import Workspace
-from nncore.stack.passes import forward
+from nncore.stack.passes import forward, gradient, predict
 from nncore.stack.state import start
 
 PIECEWISE = Component("nncore.embeddings.piecewise_linear", (("bins", 4), ("size", 2)))
+
+
+REFERENCE = read_reference("layers")
+
+
+def assert_embedding_is(embedding, case, arrays):
+    """Outputs and gradients for one network, whose arrays have the reference's names."""
+    x, dy = np.array(case["x"]).T[None], np.array(case["dy"]).swapaxes(0, 1)[None]
+    y, cache = embedding.forward(x, arrays, Workspace())
+    assert_close_to_reference(y[0].swapaxes(0, 1), case["y"])
+    found = {name: np.empty_like(arrays[name]) for name in embedding.dims}
+    embedding.backward(dy, cache, arrays, found, Workspace())
+    for name, values in case["gradients"].items():
+        assert_close_to_reference(found[name].ravel(), np.ravel(values))
+
+
+def as_arrays(embedding, values, n_columns=3):
+    return {name: np.reshape(values[name], (1, n_columns, *dims)) for name, dims in embedding.dims.items()}
+
+
+@pytest.mark.parametrize("name", ["pbld", "pl", "plr"])
+def test_periodic_embeddings_are_pytabkits(name):
+    case = REFERENCE["periodic"][name]
+    embedding = getattr(embeddings, name)(frequencies=4, size=2)
+    assert_embedding_is(embedding, case, as_arrays(embedding, case["arrays"]))
+
+
+@pytest.mark.parametrize("edges", ["quantile", "tree"])
+def test_the_piecewise_linear_embedding_is_rtdl_num_embeddings(edges):
+    case = REFERENCE["piecewise_linear"][edges]
+    embedding = piecewise_linear(bins=5, size=2, edges=edges, min_rows=12)
+    fitted = embedding.fit(np.array(case["train"], np.float32), np.array(case["target"])[:, None])
+    for (lower, per_width), theirs in zip(fitted, case["bins"], strict=True):
+        exists = per_width > 0
+        np.testing.assert_allclose(lower[exists], theirs[:-1], rtol=1e-6)
+        np.testing.assert_allclose(1 / per_width[exists], np.diff(theirs), rtol=1e-5)
+    bins = np.stack([_bins_between(np.array(theirs), 5) for theirs in case["bins"]])[None]
+    assert_embedding_is(embedding, case, as_arrays(embedding, case["arrays"]) | {"bins": bins})
+
+
+@pytest.mark.parametrize("activation", ["selu", "mish"])
+def test_a_whole_network_and_its_gradient_are_those_of_pytabkits_layers(activation):
+    """PBLD, scaling layer, parametric activations, neural tangent parametrization; one gradient per parameter."""
+    case = REFERENCE["networks"][activation]
+    inner = Component("nncore.activations.parametric", (("activation", Component(f"nncore.activations.{activation}")),))
+    architecture = Architecture(
+        *(5, (Layer(5, inner), Layer(4, inner), Layer(3)), Component("nncore.losses.softmax_cross_entropy")),
+        embedding=Component("nncore.embeddings.pbld", (("frequencies", 4), ("size", 2))),
+        n_numeric=3,
+        scaling_layer=True,
+        parametrization="ntk",
+        dtype="float64",
+    )
+    parameters, g, expected = (np.empty((1, architecture.n_parameters)) for _ in range(3))
+    for slot in architecture.layout:
+        name = slot.name if slot.name.startswith(("embedding", "input")) else f"{slot.name} {slot.layer}"
+        for array, values in ((parameters, case["arrays"]), (expected, case["gradients"])):
+            array[0, slot.start : slot.stop] = np.ravel(values[name])
+    x, t = np.array(case["x"]), np.eye(3)[case["classes"]][None]
+    assert_close_to_reference(predict(parameters, architecture, x)[0], case["z"])
+    layers, gradients = layer_views(parameters, architecture), layer_views(g, architecture)
+    assert_close_to_reference(gradient(layers, gradients, architecture, x[None], t, Workspace()), [case["loss"]])
+    assert_close_to_reference(g, expected)
 
 
 @pytest.mark.parametrize("n_leaves", [2, 7, 30])
