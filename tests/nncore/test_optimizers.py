@@ -222,9 +222,11 @@ ELEMENTWISE = [component for component in OPTIMIZERS if component.build().elemen
 def test_parameter_factors_train_each_kind_as_the_optimizer_does_at_that_rate(optimizer):
     """To the last bit, for two networks with factors of their own, whatever the gradients."""
     parametric = Component("nncore.activations.parametric", (("activation", Component("nncore.activations.selu")),))
-    architecture = make_architecture((5, 4, 4, 3), parametric, normalisation=BATCH_NORM, scaling_layer=True)
+    inputs = {"scaling_layer": True, "embedding": Component("nncore.embeddings.pbld"), "n_numeric": 3, "levels": (4,)}
+    members = {"members": 2, "adapters": "full"}
+    architecture = make_architecture((5, 4, 4, 3), parametric, normalisation=BATCH_NORM, **inputs, **members)
     kinds = {"first_layer": [0.5, 2], "weights": [1, 1], "biases": [0, 1], "normalisation": [6, 0.1]}
-    kinds |= {"scaling_layer": [6, 6], "activation": [0.1, 0]}
+    kinds |= {"scaling_layer": [6, 6], "activation": [0.1, 0], "embedding": [0.1, 0.3], "adapters": [2, 1]}
     g = np.random.default_rng(0).normal(size=(7, 2, architecture.n_parameters))
 
     def trained(built, factor):
@@ -241,6 +243,7 @@ def test_parameter_factors_train_each_kind_as_the_optimizer_does_at_that_rate(op
             expected = trained(build_stacked([optimizer] * 2), np.array(kinds[kind_of(slot)]))
             np.testing.assert_array_equal(together[:, slot.start : slot.stop], expected[:, slot.start : slot.stop])
     assert not np.array_equal(together, trained(optimizer.build(), np.ones(2)))
+    assert {kind_of(slot) for slot in architecture.layout if slot.stop <= architecture.n_parameters} == {*kinds}
 
 
 def test_parameter_factors_refuse_optimizers_whose_parameters_depend_on_each_other():

@@ -100,10 +100,13 @@ def test_weight_decay_follows_its_schedule_and_has_factors_of_its_own():
 
 def test_weight_decay_acts_on_the_kinds_that_it_is_told():
     parametric = Component("nncore.activations.parametric", (("activation", Component("nncore.activations.selu")),))
-    architecture = make_architecture((5, 4, 3), parametric, normalisation=BATCH_NORM, scaling_layer=True)
-    cases = [({}, {"weights": 1, "first_layer": 1})]
+    inputs = {"scaling_layer": True, "embedding": Component("nncore.embeddings.pbld"), "n_numeric": 3, "levels": (4,)}
+    members = {"members": 2, "adapters": "full"}
+    architecture = make_architecture((5, 4, 3), parametric, normalisation=BATCH_NORM, **inputs, **members)
+    cases = [({}, {"weights": 1, "first_layer": 1, "adapters": 1})]
+    cases += [({"embedding": 2, "adapters": 0}, {"weights": 1, "first_layer": 1, "embedding": 2})]
     cases += [({"scaling_layer": 30, "activation": 0.5}, cases[0][1] | {"scaling_layer": 30, "activation": 0.5})]
-    cases += [({"biases": True, "first_layer": 0}, {"weights": 1, "first_layer": 0, "biases": 1, "normalisation": 1})]
+    cases += [({"biases": True, "first_layer": 0}, cases[0][1] | {"first_layer": 0, "biases": 1, "normalisation": 1})]
     for arguments, factors in cases:
         W = np.ones((1, architecture.n_parameters))
         make_component("weight_decay", strength=0.02, **arguments).build().before(W, make_step(1, architecture))
