@@ -259,7 +259,7 @@ def means(rows: pd.DataFrame, metric: str, n_splits: int) -> pd.DataFrame:
     """Of a metric the mean over the splits, by table and method; nan where a split is missing."""
     of_metric = rows[rows["metric"] == metric]
     grouped = of_metric.pivot_table("value", "table", "method", aggfunc=["mean", "count"])
-    return grouped["mean"].where(grouped["count"] == n_splits) if len(of_metric) else pd.DataFrame()
+    return grouped["mean"].where(grouped["count"] == n_splits).dropna(axis=1, how="all") if len(of_metric) else grouped
 
 
 def interval(values: np.ndarray) -> np.ndarray:
