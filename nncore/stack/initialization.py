@@ -13,7 +13,7 @@ from nncore.stack import input_layer
 from nncore.stack.data import Data, Rows
 from nncore.stack.passes import infer_layer, product
 
-MAX_ROWS = 8192  # whose products weights are fitted to
+MAX_ROWS, MIN_ROWS = 8192, 1024  # whose products weights are fitted to: at most, of all members; and of each of them
 
 
 def start_parameters(
@@ -83,8 +83,9 @@ def _fit_layers(
     The rows are a sample drawn from generator(seed, "rows of initial weights"), a layer's biases from
     generator(seed, "initial biases", layer).
     """
-    if len(x) > MAX_ROWS:
-        x = x[generator(seed, "rows of initial weights").permutation(len(x))[:MAX_ROWS]]
+    n_rows = max(MIN_ROWS, MAX_ROWS // architecture.members)
+    if len(x) > n_rows:
+        x = x[generator(seed, "rows of initial weights").permutation(len(x))[:n_rows]]
     workspace = Workspace()
     inputs, _ = input_layer.forward(layers[0], architecture, x[None], workspace)
     for index, (layer, view) in enumerate(zip(architecture.layers, layers, strict=True)):

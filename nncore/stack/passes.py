@@ -183,6 +183,8 @@ def backward(
     dW = x^T dz, db = sum dz, and dy = dz W^T for the layer before (+ dy past a residual layer).
     """
     has_members = architecture.members > 1
+    multiplies_rows = bool(layers[0].r.size) and not architecture.multiplies_weights[0]
+    needs_first_dx = architecture.has_input_layer or multiplies_rows
     ones = np.ones_like(dy, shape=(1, 1, dy.shape[1]))
     tied_dW: dict[int, Array] = {}  # by layer, the gradient by its W from the layers that are tied to it
     for index in reversed(range(len(caches))):
@@ -197,7 +199,7 @@ def backward(
             members.weights_backward(architecture, index, view, gradients_of_layer, cache.x_in, dz, workspace)
         else:
             _write_weight_gradient(index, layer, cache.x_in, dz, gradients_of_layer.W, tied_dW)
-        if index > 0 or architecture.has_input_layer or has_members:  # else the derivative by the data is not needed
+        if index > 0 or needs_first_dx:  # else the derivative by the data is not needed
             dx = _dx(cache.W, dz, index, workspace)
             if hooks:
                 hooks.dropout_backward(index, dx)
