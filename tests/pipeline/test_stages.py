@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from nncore.inference.model import ValueDecoder
 from nncore.stack.data import Data, Rows
 from pipeline.components.errors import SettingError
-from pipeline.components.types import Fold, view_shape
+from pipeline.components.types import Fold, ViewShape, view_shape
 from pipeline.stages.reduce import PcaReduction
 
 SIZES = {"digits": (1797, 64), "breast_cancer": (569, 30), "diabetes": (442, 10)}
@@ -43,7 +43,10 @@ def test_prepare_is_sklearns_scaler_on_the_training_rows(name):
         expected = (y[:, None] == development.labels)[:, 1 if two_classes else 0 :]
         np.testing.assert_array_equal(view.data.train.t, expected)
     n_outputs = {"digits": 10}.get(name, 1)
-    assert view_shape(view) == (SIZES[name][1], n_outputs, len(y), len(parts[1].y), (), name == "diabetes")
+    n_columns, is_bounded = SIZES[name][1], name == "diabetes"
+    assert view_shape(view) == ViewShape(
+        n_columns, n_outputs, len(y), len(parts[1].y), (), is_bounded, n_numeric=n_columns
+    )
 
 
 @pytest.mark.parametrize(
