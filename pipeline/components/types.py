@@ -161,11 +161,12 @@ class SplitReport(NamedTuple):
 
     Attributes
     ----------
-    n_folds : int
+    n_validation : tuple of int
+        Validation rows of each fold.
     warnings : tuple of DataWarning
     """
 
-    n_folds: int
+    n_validation: tuple[int, ...]
     warnings: tuple[DataWarning, ...]
 
 

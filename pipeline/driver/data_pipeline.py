@@ -57,7 +57,8 @@ class DataPipeline:
         Describes the data; see `pipeline.data.card`. It and the other attributes are set by `load_and_split`.
     task : str
         "classification", "regression" or "multilabel".
-    n_folds : int
+    n_validation : tuple of int
+        Validation rows of each fold.
     graph : StageGraph
         All calls of stages; it exists from the beginning.
     development_rows, test_rows : StageResult
@@ -99,9 +100,14 @@ class DataPipeline:
         self.development_rows, self.test_rows, split_report = self.graph.call(
             "split", hashes, split_dataset, settings.split, self._dataset, self._dropped
         )
-        self.n_folds, warnings = self._value("split", split_report)
+        self.n_validation, warnings = self._value("split", split_report)
         self._warn(warnings)
         self._dataset.future = None  # frees the data set, which may be large
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds."""
+        return len(self.n_validation)
 
     @property
     def development(self) -> Future:

@@ -63,10 +63,12 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         variants.check(data.task)
         metrics = variants.metrics(data.task, len(data.card["targets"]), data.n_outputs)
         training = settings.training
-        records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
+        records = SweepRecords(
+            replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, data.n_validation, known
+        )
         sweep = SweepPlan(metrics)
         builder = NetworkBuilder(variants, data.task, training.loss_limit, metrics)
-        build_networks = network_factory(builder, data, records.replicates)
+        build_networks = network_factory(builder, data, records.replicates_of)
         for networks in planned_rungs(settings, variants, records, build_networks):
             sweep.add(networks, settings, executor)
         workers = executor.workers

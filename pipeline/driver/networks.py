@@ -69,14 +69,14 @@ class NetworkBuilder:
         return cache(lambda fold, architecture: settings_hash("networks", fold, architecture, *shared))
 
 
-def network_factory(builder: NetworkBuilder, data: DataPipeline, replicates: Sequence[Replicate]) -> NetworkFactory:
+def network_factory(
+    builder: NetworkBuilder, data: DataPipeline, replicates_of: Callable[[int | None], Sequence[Replicate]]
+) -> NetworkFactory:
     """Return the function that builds the networks of the trials of a rung, one for each replicate that is asked for.
 
-    The data that the trials learn from are prepared and reduced before it returns.
+    The data that the trials learn from are prepared and reduced before it returns. `replicates_of` gives the replicates
+    that a request with so many validation rows asks for.
     """
-
-    def replicates_of(request: TrainRequest) -> list[Replicate]:
-        return [replicate for replicate in replicates if request.folds is None or replicate.fold < request.folds]
 
     def build(requests: Sequence[TrainRequest]) -> list[list[TrialNetwork]]:
         chosen = [builder.variants.of(request.trial) for request in requests]
@@ -84,7 +84,7 @@ def network_factory(builder: NetworkBuilder, data: DataPipeline, replicates: Seq
         return [
             [
                 builder.build(request.trial, variant, replicate, folds[replicate.fold])
-                for replicate in replicates_of(request)
+                for replicate in replicates_of(request.validation_rows)
             ]
             for request, variant, folds in zip(requests, chosen, views, strict=True)
         ]

@@ -142,7 +142,9 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
     settings, training, run_folder = context.settings, context.settings.training, context.run_folder
     metrics = builder.metrics
     known = known_networks(run_folder.folder, run_folder.history)
-    records = SweepRecords(replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, known)
+    records = SweepRecords(
+        replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, data.n_validation, known
+    )
     seconds = settings.budget.seconds
     sweep_context = SweepContext(
         executor=context.executor,
@@ -164,7 +166,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
         records=records,
         trainer=trainer,
         journal=run_folder.journal,
-        build_networks=network_factory(builder, data, records.replicates),
+        build_networks=network_factory(builder, data, records.replicates_of),
     )
     return trainer, engine
 

@@ -95,7 +95,10 @@ class Rungs:
         if budget.trials is not None and key not in self._spent and len(self._spent) >= budget.trials:
             return f"budget.trials={budget.trials} is used up"
         flops_per_epoch = 0 if budget.teraflops is None else self._flops_per_epoch(request)
-        n_networks, before = len(self._records.replicates_of(request.folds)), self._spent.get(key, Spending(0, 0))
+        n_networks, before = (
+            len(self._records.replicates_of(request.validation_rows)),
+            self._spent.get(key, Spending(0, 0)),
+        )
         spent = Spending(request.until * n_networks, request.until * flops_per_epoch)
         total = Spending(*(a + b - c for a, b, c in zip(self._total, spent, before, strict=True)))
         if budget.network_epochs is not None and total.network_epochs > budget.network_epochs:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,8 @@ class SweepRecords:
     replicates : collection of Replicate
         The networks of each trial.
     metric : RankingMetric
+    n_validation : sequence of int
+        Validation rows of each fold.
     known : dict of str to NetworkRecord, optional
         What earlier sessions of the run know of networks, by content hash.
 
@@ -74,9 +77,13 @@ class SweepRecords:
     """
 
     def __init__(
-        self, replicates: Collection[Replicate], metric: RankingMetric, known: dict[str, NetworkRecord] | None = None
+        self,
+        replicates: Collection[Replicate],
+        metric: RankingMetric,
+        n_validation: Sequence[int],
+        known: dict[str, NetworkRecord] | None = None,
     ) -> None:
-        self.replicates = tuple(replicates)
+        self.replicates, self._n_validation = tuple(replicates), tuple(n_validation)
         self.ranking_metric, self.metric = metric, metric.curve
         self.known = dict(known or {})
         self._earlier = frozenset(content_hash for content_hash, record in self.known.items() if record.epochs_trained)
@@ -90,9 +97,12 @@ class SweepRecords:
         self.best: TrialRecord | None = None
         self._finished: set[str] = set()
 
-    def replicates_of(self, folds: int | None) -> tuple[Replicate, ...]:
-        """The replicates of the first so many folds, or of all."""
-        return tuple(replicate for replicate in self.replicates if folds is None or replicate.fold < folds)
+    def replicates_of(self, validation_rows: int | None) -> tuple[Replicate, ...]:
+        """The replicates of as many of the first folds as have so many validation rows, or of all."""
+        if validation_rows is None:
+            return self.replicates
+        before = [0, *accumulate(self._n_validation)]  # rows of the folds before each fold
+        return tuple(replicate for replicate in self.replicates if before[replicate.fold] < validation_rows)
 
     def is_whole(self, key: str) -> bool:
         """Whether the networks of all folds of a trial were asked for."""

@@ -21,14 +21,15 @@ class TrainRequest(NamedTuple):
     origin : str or None, default None
         Key of the trial from whose networks they continue, as these are now. None: they continue from where they are,
         or from their initial weights.
-    folds : int or None, default None
-        Train those of the first so many folds only; a later request may have more. None: those of all folds.
+    validation_rows : int or None, default None
+        Train the networks of as many of the first folds only as have together at least so many validation rows; a later
+        request may have more. None: those of all folds.
     """
 
     trial: Trial
     until: int
     origin: str | None = None
-    folds: int | None = None
+    validation_rows: int | None = None
 
 
 class Sampler(Protocol):

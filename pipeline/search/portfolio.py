@@ -22,8 +22,8 @@ class Portfolio:
 
     Parameters
     ----------
-    first_folds : int, > 0
-        Folds on which recipes and random trials are tried first.
+    first_rows : int, > 0
+        Recipes and random trials are tried first on as many folds as have together so many validation rows.
     keep : int, > 0
         Recipes that are trained on all folds, and around which random trials are drawn.
     trials : int, >= 0
@@ -38,7 +38,7 @@ class Portfolio:
     A recipe as it stands takes the first of its choices and the middle of its ranges.
     """
 
-    first_folds: PositiveInt
+    first_rows: PositiveInt
     keep: PositiveInt
     trials: NonNegativeInt
     batch_size: PositiveInt
@@ -144,7 +144,7 @@ class PortfolioSampler:
         return sorted(finite, key=lambda trial: (self._scores[trial.key], trial.number))
 
     def _on_first_folds(self, trials: list[Trial]) -> list[TrainRequest]:
-        return [TrainRequest(trial, self._epochs, folds=self._settings.first_folds) for trial in trials]
+        return [TrainRequest(trial, self._epochs, validation_rows=self._settings.first_rows) for trial in trials]
 
     def _on_all_folds(self, trials: list[Trial]) -> list[TrainRequest]:
         return [TrainRequest(trial, self._epochs) for trial in trials]

@@ -21,9 +21,9 @@ from nncore.serialization import array_file
 from nncore.serialization.codec import Encoder, by_name, decode
 from nncore.stack.data import Data, Rows
 from pipeline.components.fields import STRICT, PositiveFloat
-from pipeline.components.types import Dataset, Development, Fold, PreparedView, RawRows, SplitReport
+from pipeline.components.types import Dataset, DataWarning, Development, Fold, PreparedView, RawRows, SplitReport
 
-KINDS = (*MODEL_CLASSES, Table, Rows, Data, RawRows, Dataset, Development, Fold, PreparedView, SplitReport)
+KINDS = (*MODEL_CLASSES, Table, Rows, Data, RawRows, Dataset, Development, Fold, PreparedView, DataWarning, SplitReport)
 ENDING = ".stage"
 OUR_FILES = re.compile(r"\.?[0-9a-f]{64}\.stage(\.[0-9a-f]+)?")  # temporary files of a killed writer included
 GIGABYTE = 1e9

@@ -19,4 +19,4 @@ def split_dataset(
     """Split the rows; return the development rows, the test rows and the report. `dropped`: see `data_warnings`."""
     development, test = splitter(dataset)
     warnings = data_warnings(dataset, development, test, isinstance(splitter, Holdout), dropped)
-    return development, test, SplitReport(len(development.folds), warnings)
+    return development, test, SplitReport(tuple(len(fold.validation) for fold in development.folds), warnings)

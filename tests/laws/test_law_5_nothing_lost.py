@@ -130,7 +130,7 @@ KILLED_SEARCHES = {
         *("space=ranges", "search=halving", "search@search.candidates=random", "training.epochs=30", "stacks.width=8"),
     ),
     "tpe": ("space=ranges", "search=tpe", "search.trials=12", "search.batch_size=4", "training.epochs=20"),
-    "portfolio": ("space=portfolio", "search=portfolio", "split.folds=2", "training.epochs=6", "reduce=none"),
+    "portfolio": ("preset=quick", "split.folds=2", "training.epochs=4", "search.first_rows=9", "search.trials=4"),
 }
 
 

@@ -32,7 +32,7 @@ def recipes(*widths, **parts):
 
 
 def portfolio(**changed):
-    plain = {"first_folds": 1, "keep": 2, "trials": 0, "batch_size": 4, "seed": 0}
+    plain = {"first_rows": 7, "keep": 2, "trials": 0, "batch_size": 4, "seed": 0}
     return Portfolio(**plain | changed)
 
 
@@ -45,8 +45,8 @@ def run(sampler, score):
     rungs = []
     while requests := sampler.ask():
         assert {request.until for request in requests} == {9}
-        rungs.append([(request.trial, request.folds) for request in requests])
-        sampler.tell({request.trial.key: (score(request.trial, request.folds),) for request in requests})
+        rungs.append([(request.trial, request.validation_rows) for request in requests])
+        sampler.tell({request.trial.key: (score(request.trial, request.validation_rows),) for request in requests})
     return rungs
 
 
@@ -57,7 +57,7 @@ def by_width(trial, folds):
 def test_each_recipe_is_tried_as_it_stands_and_the_best_on_all_folds():
     rungs = run(portfolio().begin(recipes(4, 16, 8), 9, 1), by_width)
     assert [[(trial.number, folds) for trial, folds in rung] for rung in rungs] == [
-        [(0, 1), (1, 1), (2, 1)],
+        [(0, 7), (1, 7), (2, 7)],
         [(1, None), (2, None)],
     ]
     first = rungs[0][0][0]
@@ -89,7 +89,7 @@ def test_random_trials_that_beat_the_worst_recipe_kept_are_trained_on_all_folds(
         return -trial.parameters["optimizer.learning_rate"]
 
     rungs = run(portfolio(trials=10, batch_size=4).begin(recipes(4, 16), 9, 1), score)
-    drawn = [rung for rung in rungs[2:] if rung[0][1] == 1]
+    drawn = [rung for rung in rungs[2:] if rung[0][1] == 7]
     assert [len(rung) for rung in drawn] == [4, 4, 2]
     assert len({trial.key for rung in drawn for trial, _ in rung}) == 10
     whole = {trial.key for rung in rungs[2:] for trial, folds in rung if folds is None}

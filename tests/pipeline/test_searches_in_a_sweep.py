@@ -40,6 +40,7 @@ PORTFOLIO = (  # two recipes of two widths, and optimizers to compare around the
     "network: {hidden: [[8]]}}}",
     f"+space.blocks={{wide: {{optimizer: {SMALL % '[0.02, 0.04]'}, regularizer: {PLAIN}}}}}",
     "search.keep=1",
+    "search.first_rows=20",  # of 32 in each fold
 )
 SEARCHES = {
     "random": ("search=random", "search.trials=5", *RANGES),

@@ -52,7 +52,9 @@ def report(*losses: float, fingerprint: str = "f", **rest: Any) -> Report:
 
 def open_records(n_trials: int = 3, n_folds: int = 1, n_seeds: int = 1, **rest: Any) -> SweepRecords:
     """Records of trials that are to be trained; the content hash of a network is "hash of <key>"."""
-    results = SweepRecords(replicates(n_folds, 0, n_seeds), ranking_metric(rest.pop("metric", "loss")), **rest)
+    results = SweepRecords(
+        replicates(n_folds, 0, n_seeds), ranking_metric(rest.pop("metric", "loss")), [10] * n_folds, **rest
+    )
     for number in range(n_trials):
         open_trial(results, number)
     return results
