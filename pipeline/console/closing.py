@@ -37,9 +37,10 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         lines["corrected"] = f"{shown} for having been the best of {corrected['trials']:,}"
     if published := summary["published"]:
         lines["published"] = published["reason"].removeprefix("Published is ")
-    one = f" (the first of {n} networks)" if n > 1 else ""
-    lines["test"] = in_words(model.test, names) + (one if model.label == "champion" else f" ({model.label})")
-    if refit := (published or {}).get("refit"):
+    one, refit = f" (the first of {n} networks)" if n > 1 else "", (published or {}).get("refit")
+    who = f" ({model.label}, trained anew on all rows)" if refit else f" ({model.label})"
+    lines["test"] = in_words(model.test, names) + (one if model.label == "champion" and not refit else who)
+    if refit:
         lines["unrefitted"] = f"test {in_words(refit['test_before'], names)} ({model.label}, without the refit)"
     if model.label != "champion":
         lines["alone"] = f"test {in_words(best['test'], names)}{one or ' (the champion)'}"

@@ -103,7 +103,7 @@ def _raw(test):
 def test_the_norms_are_those_of_the_models_weights(digits):
     folder, _ = digits
     norms = json.loads((folder / "diagnosis.json").read_text())["norms"]
-    model = model_file.load(folder / "model")
+    model = model_file.load(folder / "model").models[0]  # of the ensemble
     weights = {
         part.layer: model.parameters[0, part.start : part.stop]
         for part in model.architecture.layout
