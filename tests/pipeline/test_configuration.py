@@ -25,7 +25,7 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 
 FILES = sorted(path for path in CONF.glob("*/*.yaml") if not path.stem.startswith("_"))  # others include _*
-COMPONENTS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss"}
+COMPONENTS = {"optimizer", "regularizer", "schedule", "activation", "normalisation", "initializer", "loss", "embedding"}
 
 
 def identity(path: Path) -> str:
