@@ -7,8 +7,8 @@ Each public function returns an `Activation`: functions of arrays of one shape (
     backward(dy, z, y, out) -> dz        the chain rule, dz = dy f'(z)
     biased(z, b) -> y                    f(z + b), where that is one formula
 
-The result is written into `out`, an array of that shape that is not one of the others, or over z or dy, so that less
-memory is used: backward is then given y in place of z. Nothing overflows, up to |z| = 1e4 and beyond.
+The result is written into `out`, an array of that shape that is not one of the others, or forward's over z and
+backward's over dy, so that less memory is used: backward is then given y in place of z. Nothing overflows, up to |z| = 1e4 and beyond.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Activation(NamedTuple):
     biased : callable, optional
         biased(z, b) returns f(z + b).
     keeps_inputs : bool, default False
-        Whether forward leaves z as it is, and backward dy and z.
+        Whether forward leaves z as it is, and backward dy.
     is_parametric : bool, default False
         Whether each unit's output is z + alpha (f(z) - z), with an alpha that is learned; see `parametric`.
     """
@@ -402,7 +402,7 @@ def parametric_y(z: Array, f: Array, alpha: Array) -> Array:
     return z + alpha * (f - z)
 
 
-@elementwise("df", "terms")
+@elementwise("df", "f")
 def parametric_dz(df: Array, dy: Array, z: Array, f: Array, alpha: Array) -> tuple[Array, Array]:
-    """Return dz, written over df = dy f'(z), and one row's part of dalpha."""
+    """Return dz, written over df = dy f'(z), and one row's part of dalpha, written over f."""
     return dy + alpha * (df - dy), dy * (f - z)

@@ -5,8 +5,8 @@ arrays of a network are (M, ...), by name; in the notation of the formulas below
 
     draw(random, M) -> arrays                             the initial arrays of one network, float64
     fit(x, t) -> bins                                     what is taken from training rows (N, M), where that is needed
-    forward(x, arrays, workspace) -> (y, cache)           x (K or 1, M, N), y (K, M, N, size)
-    backward(dy, cache, arrays, gradients, workspace)     writes the gradients of the learned arrays
+    forward(x, arrays, workspace) -> (y, cache)           x (K or 1, M, N), y (K, M, size, N)
+    backward(dy, cache, arrays, gradients, workspace)     writes the gradients of the learned arrays; once per forward
 
 There is no gradient by x, as x is data. The arrays are no weights in the sense of penalties and weight decay: these do
 not apply to them unless they apply to all parameters.
@@ -66,7 +66,7 @@ def none() -> Embedding:
         True,
         MappingProxyType({}),
         lambda random, n_columns: {},
-        lambda x, arrays, workspace: (np.empty_like(x, shape=(*x.shape, 0)), None),
+        lambda x, arrays, workspace: (np.empty_like(x, shape=(*x.shape[:2], 0, x.shape[2])), None),
         lambda dy, cache, arrays, gradients, workspace: None,
     )
 
@@ -189,39 +189,40 @@ def _periodic(name: str, frequencies: int, size: int, deviation: ArrayLike, has_
     def forward(x: Array, arrays: Arrays, workspace: Workspace) -> tuple[Array, Any]:
         f, V = 2 * np.pi * arrays["frequencies"], arrays["V"]
         a = workspace("a", x, (*f.shape, x.shape[2]))
-        np.multiply(x[:, :, None, :], f[:, :, :, None], out=a)
-        if has_phases:
-            a += arrays["phases"][:, :, :, None]
-        y = workspace("y", x, (len(f), *x.shape[1:], size))
+        if has_phases:  # f x + phi as one product, (K, M, F, 2) (K, M, 2, N)
+            x = np.stack([x, x * 0 + 1], axis=2)
+            np.matmul(np.stack([f, arrays["phases"]], axis=3), x, out=a)
+        else:
+            np.multiply(x[:, :, None, :], f[:, :, :, None], out=a)
+        y = workspace("y", x, (*f.shape[:2], size, a.shape[3]))
         cosines = np.cos(a, out=workspace("cosines", a))
-        np.matmul(np.swapaxes(cosines, 2, 3), V[:, :, :F], out=y)
+        np.matmul(np.swapaxes(V[:, :, :F], 2, 3), cosines, out=y)
         if not has_phases:
             sines = np.sin(a, out=workspace("sines", a))
-            y += np.matmul(np.swapaxes(sines, 2, 3), V[:, :, F:], out=workspace("y of sines", y))
-        y += arrays["c"]
+            y += np.matmul(np.swapaxes(V[:, :, F:], 2, 3), sines, out=workspace("y of sines", y))
+        y += np.swapaxes(arrays["c"], 2, 3)
         return y, (x, a, cosines)
 
     def backward(dy: Array, cache: Any, arrays: Arrays, gradients: Arrays, workspace: Workspace) -> None:
         """da = -sin(a) (V dy)_cos + cos(a) (V dy)_sin;  df = 2 pi sum da x, dphi = sum da."""
         x, a, cosines = cache
-        V, dV = arrays["V"], gradients["V"]
-        sines = np.sin(a, out=workspace("sines", a))
-        np.matmul(cosines, dy, out=dV[:, :, :F])
-        da = np.matmul(V[:, :, :F], np.swapaxes(dy, 2, 3), out=workspace("da", a))
+        V, dV, d_frequencies = arrays["V"], gradients["V"], gradients["frequencies"]
+        sines = np.sin(a, out=a)
+        np.matmul(cosines, np.swapaxes(dy, 2, 3), out=dV[:, :, :F])
+        _sum_rows(dy, gradients["c"])
+        da = np.matmul(V[:, :, :F], dy, out=workspace("da", a))
         da *= sines
         if has_phases:
-            np.negative(da, out=da)
-        else:
-            np.matmul(sines, dy, out=dV[:, :, F:])
-            of_sines = np.matmul(V[:, :, F:], np.swapaxes(dy, 2, 3), out=workspace("da of sines", a))
-            of_sines *= cosines
-            np.subtract(of_sines, da, out=da)
-        ones = np.ones_like(dy, shape=(1, 1, 1, dy.shape[2]))
-        np.matmul(ones, dy, out=gradients["c"])
-        np.matmul(da, x[:, :, :, None], out=gradients["frequencies"][:, :, :, None])
-        gradients["frequencies"][...] *= 2 * np.pi
-        if has_phases:
-            np.matmul(da, np.swapaxes(ones, 2, 3), out=gradients["phases"][:, :, :, None])
+            sums = np.matmul(da, np.swapaxes(x, 2, 3))  # (K, M, F, 2), of -da x and of -da
+            np.multiply(sums[:, :, :, 0], -2 * np.pi, out=d_frequencies)
+            np.negative(sums[:, :, :, 1], out=gradients["phases"])
+            return
+        np.matmul(sines, np.swapaxes(dy, 2, 3), out=dV[:, :, F:])
+        of_sines = np.matmul(V[:, :, F:], dy, out=workspace("da of sines", a))
+        of_sines *= cosines
+        np.subtract(of_sines, da, out=da)
+        np.matmul(da, x[:, :, :, None], out=d_frequencies[:, :, :, None])
+        d_frequencies *= 2 * np.pi
 
     dims = {"frequencies": (F,), **phases, "V": (n_inner, size), "c": (1, size)}
     return Embedding(size, has_phases, MappingProxyType(dims), draw, forward, backward, n_inner)
@@ -289,19 +290,25 @@ def piecewise_linear(bins: int = 48, size: int = 16, edges: str = "quantile", mi
         e *= limits[:, :, 1, :, None]
         np.maximum(e, as_array_like(lowest, e).astype(e.dtype), out=e)
         np.minimum(e, as_array_like(highest, e).astype(e.dtype), out=e)
-        y = np.matmul(np.swapaxes(e, 2, 3), arrays["V"], out=workspace("y", x, (len(w), *x.shape[1:], size)))
-        y += np.multiply(x[:, :, :, None], w, out=workspace("linear", y))
-        y += arrays["c"]
+        y = workspace("y", x, (len(w), x.shape[1], size, x.shape[2]))
+        np.matmul(np.swapaxes(arrays["V"], 2, 3), e, out=y)
+        y += np.multiply(x[:, :, None, :], np.swapaxes(w, 2, 3), out=workspace("linear", y))
+        y += np.swapaxes(arrays["c"], 2, 3)
         return y, (x, e)
 
     def backward(dy: Array, cache: Any, arrays: Arrays, gradients: Arrays, workspace: Workspace) -> None:
         x, e = cache
-        np.matmul(e, dy, out=gradients["V"])
-        np.matmul(x[:, :, None, :], dy, out=gradients["w"])
-        np.matmul(np.ones_like(dy, shape=(1, 1, 1, dy.shape[2])), dy, out=gradients["c"])
+        np.matmul(e, np.swapaxes(dy, 2, 3), out=gradients["V"])
+        np.matmul(x[:, :, None, :], np.swapaxes(dy, 2, 3), out=gradients["w"])
+        _sum_rows(dy, gradients["c"])
 
     dims = {"w": (1, size), "c": (1, size), "V": (B, size)}
     return Embedding(size, False, MappingProxyType(dims), draw, forward, backward, B, (2, B), fit)
+
+
+def _sum_rows(dy: Array, out: Array) -> None:
+    """Write the sums over the rows of dy (K, M, size, N) into `out` (K, M, 1, size)."""
+    np.matmul(np.ones_like(dy, shape=(1, 1, 1, dy.shape[3])), np.swapaxes(dy, 2, 3), out=out)
 
 
 def _bins_between(edges: Array, n_bins: int) -> Array:

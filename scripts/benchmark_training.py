@@ -36,6 +36,7 @@ SHAPES = {
     "D": ([784, 256, 128, 10], 128),
     "E": ([64, 256, 256, 10], 128),
 }
+TABLE = ([20, 256, 256, 256, 3], 256)  # for what networks on tables can learn beside their weights: steps.py
 WIDTHS = {"A": [1, 16, 64], "B": [1, 8, 16, 32], "C": [1, 4, 8, 16, 32], "D": [1, 2, 4], "E": [1, 2, 4, 8]}
 VARIANTS: dict[str, dict[str, Any]] = {
     "Adam, ReLU": {},
@@ -69,30 +70,34 @@ def trainer(name: str, width: int, variant: dict[str, Any]) -> Callable[[], Any]
 
     from nncore.architecture import Architecture, Layer
     from nncore.components import Component
-    from nncore.stack.data import Rows
+    from nncore.stack.data import Data, Rows
     from nncore.stack.state import Network, start
     from nncore.stack.trainer import StackTrainer
 
-    def component(path: str, **arguments: float) -> Component:
+    def component(path: str, **arguments: Any) -> Component:
         return Component(f"nncore.{path}", tuple(arguments.items()))
 
-    sizes, batch = SHAPES[name]
+    sizes, batch = SHAPES.get(name, TABLE)
     activation = component(f"activations.{variant.get('activation', 'relu')}")
+    if variant.get("parametric"):
+        activation = component("activations.parametric", activation=activation)
+    learned = dict(variant.get("learned", {}))
+    if "embedding" in learned:
+        learned |= {"embedding": component(f"embeddings.{learned['embedding']}"), "n_numeric": sizes[0]}
     normalisation = component(f"normalisations.{variant.get('normalisation', 'none')}")
     hidden = tuple(Layer(size, activation, normalisation) for size in sizes[1:-1])
     loss = component("losses.softmax_cross_entropy")
-    architecture = Architecture(sizes[0], (*hidden, Layer(sizes[-1])), loss, batch_size=batch)
+    architecture = Architecture(sizes[0], (*hidden, Layer(sizes[-1])), loss, batch_size=batch, **learned)
     regularizers = [component("regularizers.penalties.l2", strength=1e-4)]
     regularizers += [component("regularizers.dropout.dropout", rate=0.5)] if variant.get("dropout") else []
     optimizer = component(f"optimizers.{variant.get('optimizer', 'adam.adam')}", learning_rate=1e-3)
     seeds = range(width) if variant.get("seeds") else [0] * width
-    stack = start(
-        architecture, [Network(str(index), seed, optimizer, tuple(regularizers)) for index, seed in enumerate(seeds)]
-    )
-    trainer, random, epochs = StackTrainer(stack), np.random.default_rng(0), iter(range(10**9))
-    rows = random.standard_normal((batch * N_BATCHES, sizes[0])).astype(np.float32)
-    targets = np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], len(rows))]
-    return lambda: trainer.train_epoch([Rows(rows, targets)], next(epochs))
+    random, epochs = np.random.default_rng(0), iter(range(10**9))
+    x = random.standard_normal((batch * N_BATCHES, sizes[0])).astype(np.float32)
+    rows = Rows(x, np.eye(sizes[-1], dtype=np.float32)[random.integers(0, sizes[-1], len(x))])
+    networks = [Network(str(index), seed, optimizer, tuple(regularizers)) for index, seed in enumerate(seeds)]
+    trainer = StackTrainer(start(architecture, networks, data=Data(rows, rows)))
+    return lambda: trainer.train_epoch([rows], next(epochs))
 
 
 def products(name: str, width: int) -> Callable[[], Any]:

@@ -71,8 +71,8 @@ def _embedded(view: LayerView, architecture: Architecture, x: Array, workspace: 
     if n_columns:
         columns = workspace("columns", x, (len(x), n_columns, n_rows))
         np.copyto(columns, np.swapaxes(x[:, :, :n_columns], 1, 2))
-        y, embedding_cache = embedding.forward(columns, view.embedding, _named(workspace))  # (K, M, N, size)
-        parts.append(np.reshape(np.swapaxes(y, 1, 2), (n_networks, n_rows, n_columns * embedding.size)))
+        y, embedding_cache = embedding.forward(columns, view.embedding, _named(workspace))  # (K, M, size, N)
+        parts.append(np.swapaxes(y.reshape(n_networks, n_columns * embedding.size, -1), 1, 2))
     if architecture.levels:
         n_vectors, size = view.category.shape[1:]
         first_of_column = np.cumsum((0, *architecture.levels[:-1]))
@@ -124,9 +124,10 @@ def backward(
     first_vector = dy.shape[2] - len(architecture.levels) * architecture.category_size
     if n_columns:
         d_embedded = dy[:, :, first_vector - n_columns * size : first_vector]
-        d_embedded = d_embedded.reshape(*dy.shape[:2], n_columns, size).swapaxes(1, 2)  # (K, M, N, size)
+        copy = workspace("d embedded", dy, (len(dy), n_columns, size, dy.shape[1]))
+        np.copyto(copy.reshape(len(dy), n_columns * size, -1), np.swapaxes(d_embedded, 1, 2))
         architecture.functions.embedding.backward(
-            d_embedded, cache.embedding, view.embedding, gradients.embedding, _named(workspace)
+            copy, cache.embedding, view.embedding, gradients.embedding, _named(workspace)
         )
     if cache.positions is not None:
         n_vectors, size = view.category.shape[1:]

@@ -393,11 +393,10 @@ def _activation_backward(
     out = workspace(("dn", index), cache.n)
     if not activation.is_parametric:
         return activation.backward(dy, cache.n, cache.f, out)
-    given, z = dy, cache.n
+    given = dy
     if not activation.keeps_inputs:
         np.copyto(given := workspace(("given dy", index), dy), dy)
-        np.copyto(z := workspace(("backward z", index), cache.n), cache.n)
-    dn = activation.backward(given, z, cache.f, out)
-    terms = parametric_dz(dn, dy, cache.n, cache.f, view.alpha, workspace(("terms", index), dy))
+    dn = activation.backward(given, cache.n, cache.f, out)
+    terms = parametric_dz(dn, dy, cache.n, cache.f, view.alpha)
     dense.sum_rows(terms, np.ones_like(dy, shape=(1, 1, dy.shape[1])), gradients.alpha)
     return dn

@@ -22,9 +22,9 @@ REFERENCE = read_reference("layers")
 
 def assert_embedding_is(embedding, case, arrays):
     """Outputs and gradients for one network, whose arrays have the reference's names."""
-    x, dy = np.array(case["x"]).T[None], np.array(case["dy"]).swapaxes(0, 1)[None]
+    x, dy = np.array(case["x"]).T[None], np.array(case["dy"]).transpose(1, 2, 0)[None]
     y, cache = embedding.forward(x, arrays, Workspace())
-    assert_close_to_reference(y[0].swapaxes(0, 1), case["y"])
+    assert_close_to_reference(y[0].transpose(2, 0, 1), case["y"])
     found = {name: np.empty_like(arrays[name]) for name in embedding.dims}
     embedding.backward(dy, cache, arrays, found, Workspace())
     for name, values in case["gradients"].items():
@@ -110,7 +110,7 @@ def encoded(values, training, bins):
     arrays = {"bins": fitted[None], "w": zero, "c": zero}
     return np.stack(
         [
-            embedding.forward(values[None, None], arrays | {"V": one[..., b : b + 1]}, Workspace())[0][0, 0, :, 0]
+            embedding.forward(values[None, None], arrays | {"V": one[..., b : b + 1]}, Workspace())[0][0, 0, 0]
             for b in range(bins)
         ]
     )

@@ -75,7 +75,7 @@ def _embedding(embedding: Embedding, inputs: Inputs) -> Results:
         arrays["bins"] = np.stack(bins).astype(inputs.dtype)
     y, cache = embedding.forward(x, arrays, Workspace())
     results = {"y": y.copy()} if embedding.size else {"x": x.copy()}
-    dy, of_name = inputs.constant(10, 4, 9, embedding.size), {name[1:]: array for name, array in gradients.items()}
+    dy, of_name = inputs.constant(10, 4, embedding.size, 9), {name[1:]: array for name, array in gradients.items()}
     embedding.backward(dy, cache, arrays, of_name, Workspace())
     return results | gradients
 
