@@ -8,7 +8,8 @@ Each public function returns an `Activation`: functions of arrays of one shape (
     biased(z, b) -> y                    f(z + b), where that is one formula
 
 The result is written into `out`, an array of that shape that is not one of the others, or forward's over z and
-backward's over dy, so that less memory is used: backward is then given y in place of z. Nothing overflows, up to |z| = 1e4 and beyond.
+backward's over dy, so that less memory is used: backward is then given y in place of z. Nothing overflows, up to
+|z| = 1e4 and beyond.
 """
 
 from collections.abc import Callable
