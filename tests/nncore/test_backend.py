@@ -85,6 +85,16 @@ CASES = [
         for component in NORMALISATIONS
     ],
     ("mixed", make_architecture((5, 7, 7, 3), RELU, normalisation=BATCH_NORM), mixed_networks()),
+    *[
+        (
+            f"members {adapters}",
+            make_architecture(
+                (20, 20, 3), normalisation=BATCH_NORM, members=3, adapters=adapters, batch_size=batch_size
+            ),
+            mixed_networks()[:8],
+        )
+        for adapters, batch_size in (("mini", 8), ("full", 8), ("full", 16), ("packed", 8))
+    ],
     (
         "views",
         make_architecture((5, 7, 6, 3), RELU),

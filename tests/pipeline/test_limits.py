@@ -130,6 +130,13 @@ def test_a_network_that_fits_nowhere_is_refused_with_a_cure_that_fits():
     MemoryNeeds([trial_network(0, wide)], HostMemory(GIGABYTES, GIGABYTES))  # as there are only few rows
     assert refusal(make_architecture((10**8, 3))).startswith("reduce.n_components: ")
 
+    packed = {"adapters": "packed", "batch_size": 8}
+    text = refusal(make_architecture((8, 2000, 2000, 3), members=64, **packed))
+    assert text.startswith("network.members=64: to train one such network takes at least ")
+    fewer = int(text.rpartition("give network.members=")[2])
+    fitting = make_architecture((8, 2000, 2000, 3), members=fewer, **packed)
+    MemoryNeeds([trial_network(0, fitting)], HostMemory(GIGABYTES, GIGABYTES))
+
 
 def test_a_network_that_is_too_large_ends_the_command_before_training(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):

@@ -195,6 +195,9 @@ def test_steps_and_arithmetic_are_counted_by_hand():
     """Batches of 32: 320 rows are 10, 321 are 11. Two products of a layer's size forward, twice as many backward."""
     assert [steps_per_epoch(SMALL, ViewShape(8, 3, rows, 80)) for rows in (1, 32, 320, 321)] == [1, 1, 10, 11]
     assert step_flops(SMALL) == 3 * 2 * 32 * (8 * 6 + 6 * 3)
+    for adapters in ("mini", "full", "packed"):  # each member's rows are multiplied
+        members = make_architecture((8, 6, 3), batch_size=32, members=5, adapters=adapters)
+        assert step_flops(members) == 5 * step_flops(SMALL)
 
 
 def test_an_epoch_takes_about_as_long_as_estimated():

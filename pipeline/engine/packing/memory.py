@@ -13,6 +13,7 @@ from pipeline.engine.packing.scheduler import equal_sizes
 
 GIGABYTE = 1e9
 SMALLEST_BATCH = 8  # a smaller one would not be a cure
+SMALLEST_NUMBER_OF_MEMBERS = 4  # likewise
 
 
 class MemoryNeeds:
@@ -84,6 +85,11 @@ def _setting_and_cure(network: TrialNetwork, available: int) -> tuple[str, str]:
         batch_size //= 2
         if _bytes(network._replace(architecture=replace(architecture, batch_size=batch_size))) <= available:
             return f"training.batch_size={architecture.batch_size}", f"give training.batch_size={batch_size}"
+    members = architecture.members
+    while members > SMALLEST_NUMBER_OF_MEMBERS:
+        members //= 2
+        if _bytes(network._replace(architecture=replace(architecture, members=members))) <= available:
+            return f"network.members={architecture.members}", f"give network.members={members}"
     *hidden, last = architecture.layers
     while any(layer.outputs > 1 for layer in hidden):
         hidden = [replace(layer, outputs=max(1, layer.outputs // 2)) for layer in hidden]
