@@ -35,6 +35,7 @@ from pipeline.driver.summary import (
     best_summary,
     conclusions,
     effects_summary,
+    ended_message,
     repeated_message,
     sweep_summary,
     work_summary,
@@ -47,6 +48,8 @@ from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.runs.folder import RunFolder
 from pipeline.runs.records import replicates
 from pipeline.runs.resume import known_networks
+
+FINAL_SECONDS, FINAL_SHARE = 5.0, 0.2  # of a budget of seconds, that are kept for what follows the sweep
 
 
 def run(configuration: Configuration, output: Output, began: float) -> dict[str, Any]:
@@ -145,7 +148,8 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
     records = SweepRecords(
         replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, data.n_validation, known
     )
-    seconds = settings.budget.seconds
+    clock = run_folder.history.clock
+    clock_rung = clock[0] if clock and clock[1] == settings.budget.seconds else None
     sweep_context = SweepContext(
         executor=context.executor,
         options=settings.stages["sweep"],
@@ -153,7 +157,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
         metrics=metrics,
         epochs=training.epochs,
         loss_limit=training.loss_limit,
-        deadline=None if seconds is None else time.monotonic() + seconds - run_folder.history.sweep_seconds,
+        deadline=None if clock_rung else _deadline(run_folder, settings.budget.seconds),
         say=context.output.say,
     )
     checkpoints = CheckpointStore(run_folder.folder, records, run_folder.history.next_stack)
@@ -167,8 +171,17 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
         trainer=trainer,
         journal=run_folder.journal,
         build_networks=network_factory(builder, data, records.replicates_of),
+        clock_rung=clock_rung,
     )
     return trainer, engine
+
+
+def _deadline(run_folder: RunFolder, seconds: float | None) -> float | None:
+    """When the sweep has to end, on the monotonic clock, so that the run ends after so many seconds; None: never."""
+    if seconds is None:
+        return None
+    left = seconds - run_folder.elapsed_seconds - run_folder.history.elapsed_seconds
+    return time.monotonic() + left - min(FINAL_SECONDS, FINAL_SHARE * seconds)
 
 
 def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
@@ -187,7 +200,8 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         summary |= sweep_summary(records, trainer, context.run_folder.time("sweep"))
         cpu_seconds = round(time.process_time() - cpu_start, 3)
         summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
-    if message := repeated_message(context.variants.sampler):
+    summary["ended_by"] = engine.ended_by
+    for message in filter(None, [ended_message(engine.ended_by), repeated_message(context.variants.sampler)]):
         context.output.say(message)
 
 

@@ -41,6 +41,11 @@ def work_summary(records: SweepRecords, trainer: RungTrainer) -> dict[str, int]:
     }
 
 
+def ended_message(ended_by: str | None) -> str:
+    """What people should know of a search that a budget has ended; "" if none has."""
+    return f"the search ended because {ended_by} is used up" if ended_by else ""
+
+
 def repeated_message(sampler: Sampler) -> str:
     """What people should know of trials that a search suggests more than once; "" if there are none."""
     n = getattr(sampler, "n_repeated", 0)  # a search of the user's own may not count them

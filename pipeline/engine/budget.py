@@ -19,7 +19,8 @@ class Budget:
         Largest number of floating point operations in matrix products of training, in units of 10^12, as a plan counts
         them. Unlike seconds, it leads to the same trials on every machine.
     seconds : float, > 0, or None
-        Time for the sweep. Which trials finish within it depends on the machine.
+        Time for the run, from the command to its end. Which trials finish within it depends on the machine; a run that
+        is interrupted after its time was over, and resumed, comes to the same trials.
     """
 
     trials: PositiveInt | None

@@ -22,6 +22,9 @@ from pipeline.search.base import Sampler, TrainRequest
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
 
 
+USED_UP = " is used up"  # of a budget
+
+
 class Spending(NamedTuple):
     """What training has cost: epochs of networks, and floating point operations in their matrix products."""
 
@@ -50,6 +53,8 @@ class Rungs:
     ----------
     number : int
         Rungs that were asked for.
+    used_up : str
+        The budget that has ended the search, such as "budget.trials=50 is used up"; "" if none has.
     reached : dict of str to int
         By trial, the epoch of the last rung in which it was trained.
     """
@@ -69,23 +74,23 @@ class Rungs:
         self._flops_per_epoch = flops_per_epoch
         self.reached: dict[str, int] = {}
         self._spent, self._total = dict[str, Spending](), Spending(0, 0)  # by trial, and in all
-        self._used_up = ""
+        self.used_up = ""
         self.number = 0
 
     def next(self) -> list[TrainRequest]:
         """What to train next, [] at the end of the search or of the budget. Trials that are left out are pruned."""
-        cause = self._used_up or "the search left it out"
-        asked = [] if self._used_up else self._sampler.ask()
+        cause = self.used_up or "the search left it out"
+        asked = [] if self.used_up else self._sampler.ask()
         requests: list[TrainRequest] = []
         for request in asked:
-            self._used_up = self._exceeded(request)
-            if self._used_up:
+            self.used_up = self._exceeded(request)
+            if self.used_up:
                 break
             requests.append(request)
         wanted, affordable = ({request.trial.key for request in part} for part in (asked, requests))
         for key, epoch in self.reached.items():
             if key not in affordable:
-                self._records.prune(key, self._used_up if key in wanted else cause, epoch)
+                self._records.prune(key, self.used_up if key in wanted else cause, epoch)
         self.number += 1
         return requests
 
@@ -93,7 +98,7 @@ class Rungs:
         """Which budget the request would exceed, or ""; then it counts as spent."""
         budget, key = self._budget, request.trial.key
         if budget.trials is not None and key not in self._spent and len(self._spent) >= budget.trials:
-            return f"budget.trials={budget.trials} is used up"
+            return f"budget.trials={budget.trials}{USED_UP}"
         flops_per_epoch = 0 if budget.teraflops is None else self._flops_per_epoch(request)
         n_networks, before = (
             len(self._records.replicates_of(request.validation_rows)),
@@ -102,9 +107,9 @@ class Rungs:
         spent = Spending(request.until * n_networks, request.until * flops_per_epoch)
         total = Spending(*(a + b - c for a, b, c in zip(self._total, spent, before, strict=True)))
         if budget.network_epochs is not None and total.network_epochs > budget.network_epochs:
-            return f"budget.network_epochs={budget.network_epochs} is used up"
+            return f"budget.network_epochs={budget.network_epochs}{USED_UP}"
         if budget.teraflops is not None and total.flops > budget.teraflops * 1e12:
-            return f"budget.teraflops={budget.teraflops:g} is used up"
+            return f"budget.teraflops={budget.teraflops:g}{USED_UP}"
         self._spent[key], self._total = spent, total
         return ""
 
@@ -114,7 +119,7 @@ class Rungs:
             self.reached[request.trial.key] = request.until
             if request.until == self._epochs and self._records.is_whole(request.trial.key):
                 self._records.finish(request.trial.key)
-        if not self._used_up:
+        if not self.used_up:
             self._sampler.tell({request.trial.key: self._scores(request) for request in requests})
 
     def _scores(self, request: TrainRequest) -> tuple[float, ...]:
@@ -150,6 +155,8 @@ class Engine:
     build_networks : callable
         From the requests of a rung, the networks of each trial, in the order of the records' replicates, whose first
         ones they are.
+    clock_rung : int or None, default None
+        The rung in which the clock ended the sweep in an earlier session; it ends it there again.
 
     Attributes
     ----------
@@ -168,11 +175,12 @@ class Engine:
         trainer: RungTrainer,
         journal: Journal,
         build_networks: NetworkFactory,
+        clock_rung: int | None = None,
     ) -> None:
         self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters, self._flops_per_epoch)
         self._budget, self._epochs = budget, epochs
         self.records, self._trainer, self._journal = records, trainer, journal
-        self._build_networks = build_networks
+        self._build_networks, self._clock_rung, self._clock = build_networks, clock_rung, ""
         self.networks: dict[str, TrialNetwork] = {}
 
     def run(self, show: Callable[[], None]) -> None:
@@ -203,17 +211,29 @@ class Engine:
                 for record in self.records.trials[request.trial.key].networks
                 if not record.available_at(request.until)
             ]
-            self._trainer.train(untrained, report)
-            if self._trainer.late:
+            if self._rungs.number != self._clock_rung:
+                self._trainer.train(untrained, report)
+            if self._rungs.number == self._clock_rung or (untrained and self._trainer.late):
+                self._end_by_clock()
                 break
             self._rungs.trained(requests)
             self._write_finished(request.trial.key for request in requests)
-        if self._trainer.late:
-            for key in self.records.trials:
-                self.records.prune(key, f"budget.seconds={self._budget.seconds:g} is used up")
         self._catch_up(report)
         self._trainer.checkpoints.delete_unused()
         check_trained(self.records, self._budget)
+
+    @property
+    def ended_by(self) -> str | None:
+        """Which budget has ended the sweep, such as "budget.trials=50"; None if the search came to its end."""
+        return (self._clock or self._rungs.used_up).removesuffix(USED_UP) or None
+
+    def _end_by_clock(self) -> None:
+        """Prune all trials that are not finished, and write to the journal where that was: a resumed run ends there."""
+        assert self._budget.seconds is not None
+        self._clock = f"budget.seconds={self._budget.seconds:g}{USED_UP}"
+        self._journal.append("clock", rung=self._rungs.number, seconds=self._budget.seconds)
+        for key in self.records.trials:
+            self.records.prune(key, self._clock)
 
     def n_parameters(self, trial: str) -> int:
         """How many parameters each network of a trial has."""

@@ -261,6 +261,22 @@ class FinishedEvent:
 
 
 @dataclass(config=CLOSED)
+class ClockEvent:
+    """The budget of seconds has ended the sweep.
+
+    Parameters
+    ----------
+    rung : int
+        The number of the rung that was not trained to its end, or the last one that was.
+    seconds : float
+        The budget.
+    """
+
+    rung: Count
+    seconds: Number
+
+
+@dataclass(config=CLOSED)
 class ChampionEvent:
     """The best trial is selected and evaluated on the test rows.
 
@@ -315,6 +331,7 @@ EVENTS: dict[str, type] = {
     "refit": RefitEvent,
     "slice": SliceEvent,
     "finished": FinishedEvent,
+    "clock": ClockEvent,
     "champion": ChampionEvent,
     "report": ReportEvent,
     "end": EndEvent,

@@ -95,6 +95,11 @@ class RunFolder:
         )
         self._follower = tracking.start(self.journal.path)
 
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long ago the command began."""
+        return time.monotonic() - self._began
+
     def time(self, stage: str) -> float:
         """Add the seconds since the last call to those of a stage, and return them."""
         now = time.monotonic()
@@ -145,7 +150,7 @@ class RunFolder:
         """Write summary.json with what is known so far."""
         if self._keeps_summary:
             return
-        self.summary["timings"]["total_s"] = round(time.monotonic() - self._began, 3)
+        self.summary["timings"]["total_s"] = round(self.elapsed_seconds, 3)
         replace_file(self.folder / "summary.json", json.dumps(self.summary, indent=1) + "\n")
 
     def _end(self, status: str) -> None:

@@ -44,8 +44,10 @@ class RunHistory:
         The events since the last session began that do not follow from those before.
     next_stack : int
         The first number that no stack has.
-    sweep_seconds : float
-        How long the sessions trained, each from its first rung to its last slice.
+    elapsed_seconds : float
+        How long the sessions took, each from its beginning to its last slice.
+    clock : (int, float) or None
+        In which rung the clock ended the last session's sweep, and its budget of seconds.
     """
 
     def __init__(self) -> None:
@@ -59,37 +61,43 @@ class RunHistory:
         self.lost_copies = False
         self.damage: list[Damage] = []
         self.next_stack = 0
-        self.sweep_seconds = 0.0
-        self._training_since: int | None = None
+        self.elapsed_seconds = 0.0
+        self.clock: tuple[int, float] | None = None
+        self._since: int | None = None
         self._until: dict[str, int] = {}  # by trial, the epoch to which it was last asked for
         self._last_rung = 0  # the largest number of a rung
 
     def apply(self, event: Event) -> None:
         """Add what one event says; events of other kinds say nothing about trials."""
+        kinds = {
+            "run": self._begin_session,
+            "data": self._add_data,
+            "metric": self._add_metric,
+            "rung": self._add_rung,
+            "slice": self._add_slice,
+            "finished": self._add_finished,
+            "clock": self._add_clock,
+        }
         try:
-            match event["event"]:
-                case "run":
-                    self.session, self._training_since, self.damage = event, None, []
-                    self.metric = _metric_of_settings(event.get("settings", {}))
-                case "data":
-                    self.data_digest = event["card"].get("digest")
-                case "metric":
-                    self.metric = RankingMetric(*(event[name] for name in RankingMetric._fields))
-                case "rung":
-                    self._add_rung(event)
-                case "refit":
-                    for key, content_hash in event["networks"].items():
-                        self._requested(key, content_hash, None)
-                case "slice":
-                    self._add_slice(event)
-                case "finished":
-                    self._add_finished(event)
+            if handler := kinds.get(event["event"]):
+                handler(event)
         except (ValueError, OverflowError) as error:
             self.damage.append(Damage(event["line"], str(error)))
 
+    def _begin_session(self, event: Event) -> None:
+        self.session, self._since, self.damage, self.clock = event, event["time"], [], None
+        self.metric = _metric_of_settings(event.get("settings", {}))
+
+    def _add_data(self, event: Event) -> None:
+        self.data_digest = event["card"].get("digest")
+
+    def _add_metric(self, event: Event) -> None:
+        self.metric = RankingMetric(*(event[name] for name in RankingMetric._fields))
+
+    def _add_clock(self, event: Event) -> None:
+        self.clock = event["rung"], event["seconds"]
+
     def _add_rung(self, event: Event) -> None:
-        if self._training_since is None:
-            self._training_since = event["time"]
         self.lost_copies |= event["number"] > self._last_rung + 1
         self._last_rung = max(self._last_rung, event["number"])
         networks: dict[str, list[NetworkRecord]] = defaultdict(list)
@@ -142,9 +150,9 @@ class RunHistory:
             if record := self._of_content(key, content_hash):
                 record.checkpoint = CheckpointRef(event["file"], event["sha256"], key)
         self.next_stack = max(self.next_stack, event["stack"] + 1)
-        if self._training_since is not None:
-            self.sweep_seconds += max(0, time - self._training_since) / 1000  # clocks may be set back
-            self._training_since = time
+        if self._since is not None:
+            self.elapsed_seconds += max(0, time - self._since) / 1000  # clocks may be set back
+            self._since = time
         if problem:
             raise ValueError(problem)
 

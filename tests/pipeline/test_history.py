@@ -148,8 +148,8 @@ def test_stack_numbers_continue(folder):
     assert history(BEGIN, folder.slice(0, 1, stack=7), folder.slice(1, 2, stack=3)).next_stack == 8
 
 
-def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slice(folder):
-    """Neither the time before the sweep nor that between two sessions counts."""
+def test_elapsed_seconds_are_those_between_a_sessions_beginning_and_its_last_slice(folder):
+    """The time between two sessions does not count."""
     run, end = {"event": "run", "time": 0}, {"event": "end", "time": 99_000}
     session = [
         run,
@@ -160,7 +160,7 @@ def test_sweep_seconds_are_those_between_a_sessions_first_rung_and_its_last_slic
         end,
     ]
     later = [run | {"time": 500_000}, rung(time=503_000), folder.slice(2, 3, time=504_500)]
-    assert history().sweep_seconds == 0
-    assert history(*session).sweep_seconds == 5.0
-    assert history(*session, *later).sweep_seconds == 6.5
-    assert history(run, folder.slice(0, 1, time=1000)).sweep_seconds == 0
+    assert history().elapsed_seconds == 0
+    assert history(*session).elapsed_seconds == 15.0
+    assert history(*session, *later).elapsed_seconds == 15 + 4.5
+    assert history(run, folder.slice(0, 1, time=1000)).elapsed_seconds == 1.0

@@ -115,6 +115,7 @@ class RungTrainer:
     ) -> None:
         self._context, self.checkpoints, self._records, self._journal = context, checkpoints, records, journal
         self.n_stacks = self.widest_stack = self.n_retried = self.n_steps = 0
+        self._longest_slice = 0.0  # in seconds
         self._training = {False: 0, True: 0}  # slices that cores and GPUs train now
 
     @property
@@ -128,8 +129,9 @@ class RungTrainer:
 
     @property
     def late(self) -> bool:
-        """Whether the budget of seconds is used up."""
-        return self._context.deadline is not None and time.monotonic() >= self._context.deadline
+        """Whether a slice that takes as long as the longest so far would end after the deadline."""
+        deadline = self._context.deadline
+        return deadline is not None and time.monotonic() + self._longest_slice >= deadline
 
     def train(self, networks: Sequence[TrialNetwork], report: Callable[[list[str]], None]) -> None:
         """Train networks, each to its epoch `until`, unless the budget of seconds ends before.
@@ -262,6 +264,7 @@ class RungTrainer:
             path = self.checkpoints.path(ended.file)
             running[self._on_driver(save_checkpoint, ended.trained, path)] = ended._replace(outcome=outcome)
             return []
+        self._longest_slice = max(self._longest_slice, outcome.seconds)
         active = self._record(ended, outcome)
         scheduler.finished(ended.slice, active, outcome.seconds)
         return list(outcome.reports)
