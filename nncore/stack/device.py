@@ -20,6 +20,8 @@ PER_STATE = 2  # state and a copy
 PER_ACTIVATION = 8  # of a batch, forward and backward
 PER_MEMBER_WEIGHT = 3  # weights times the factors of each member, and their derivatives
 PER_VALIDATED = 4  # activations of the validation rows, `rows_at_once` at a time
+PER_INNER = 5  # number within an embedding, forward and backward
+PER_INNER_VALIDATED = 3
 PER_OUTPUT = 10  # outputs for all validation rows, loss, and metrics in float64
 LEAST_PER_OUTPUT = 3  # outputs and loss
 
@@ -78,8 +80,9 @@ def network_bytes(
     by_layer = zip(architecture.multiplies_weights, map(prod, pairwise(architecture.sizes)), strict=True)
     n_multiplied_weights = sum(n_weights for multiplies, n_weights in by_layer if multiplies)
     n_activations = sum(architecture.sizes) * architecture.members
-    n_activations += architecture.n_embedded * architecture.functions.embedding.n_inner
     n_numbers += (PER_ACTIVATION * batch_size + PER_VALIDATED * n_rows) * n_activations
+    n_inner = architecture.n_embedded * architecture.functions.embedding.n_inner
+    n_numbers += (PER_INNER * batch_size + PER_INNER_VALIDATED * n_rows) * n_inner
     n_numbers += PER_MEMBER_WEIGHT * architecture.members * n_multiplied_weights
     n_numbers += (
         (PER_OUTPUT if per_parameter == PER_PARAMETER else LEAST_PER_OUTPUT) * n_validation * architecture.sizes[-1]

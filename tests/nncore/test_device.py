@@ -4,7 +4,7 @@ import gc
 import tracemalloc
 
 import pytest
-from discovery import OPTIMIZERS, REGULARIZERS, short_name
+from discovery import EMBEDDINGS, OPTIMIZERS, REGULARIZERS, short_name
 from running import nightly_after_first
 from samples import BATCH_NORM, METRICS, make_architecture, make_data, make_network
 
@@ -28,7 +28,7 @@ SHAPES = {  # including validation rows
 def peak_bytes(architecture, networks, data):
     """The peak memory of a stack and its training."""
     tracemalloc.start()
-    stack = start(architecture, networks)
+    stack = start(architecture, networks, data=data)
     train(stack, data, 1, METRICS)
     gc.collect()
     tracemalloc.reset_peak()
@@ -63,6 +63,14 @@ def test_the_least_memory_is_not_more_than_a_core_takes(component):
     estimated_bytes = network_bytes(architecture, network, 64, 30, LEAST_PER_PARAMETER)
     measured_bytes = peak_bytes(architecture, [network], make_data(architecture, 64, 30))
     assert measured_bytes / 2 < estimated_bytes < 1.15 * measured_bytes
+
+
+@pytest.mark.parametrize("embedding", nightly_after_first([e for e in EMBEDDINGS if e.build().size]), ids=short_name)
+def test_the_memory_of_an_embedding_is_estimated_from_above(embedding):
+    architecture = make_architecture((200, 16, 3), batch_size=128, embedding=embedding, n_numeric=200)
+    data, network = make_data(architecture, 260, 300), make_network("", 0)
+    estimated_bytes = network_bytes(architecture, network, 260, 300, LEAST_PER_PARAMETER)
+    assert estimated_bytes / 3 < peak_bytes(architecture, [network], data) < estimated_bytes
 
 
 def test_estimating_the_memory_of_a_huge_network_takes_none():
