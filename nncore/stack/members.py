@@ -21,7 +21,13 @@ NUMBERS_IN_CACHE = 1 << 17  # of the derivatives by members' weights, computed f
 
 
 def inputs_and_weights(
-    architecture: Architecture, index: int, view: LayerView, x: Array, spread: bool, workspace: Workspace
+    architecture: Architecture,
+    index: int,
+    view: LayerView,
+    x: Array,
+    spread: bool,
+    multiplies_weights: bool,
+    workspace: Workspace,
 ) -> tuple[Array, Array]:
     """Compute the operands of a layer's product, with r applied to one of them.
 
@@ -34,6 +40,8 @@ def inputs_and_weights(
     x : array (K or 1, N, I) for the first layer, else (K, k N, I)
     spread : bool
         Whether the first layer's inputs must differ from member to member, because they are dropped at random.
+    multiplies_weights : bool
+        Whether the factors multiply W. In inference they do not, as few rows are computed at a time.
     workspace : Workspace
 
     Returns
@@ -43,7 +51,7 @@ def inputs_and_weights(
     W : array (K, I, O), or (K, k, I, O) if each member has its own
     """
     W, r = view.W, np.ones_like(view.W, shape=(1, architecture.members, 1, 1))
-    if architecture.multiplies_weights[index]:
+    if multiplies_weights:
         W = workspace(("member weights", index), W, (len(W), architecture.members, *W.shape[1:]))
         np.multiply(view.W[:, None], view.r.swapaxes(2, 3), out=W)
         if view.s.size:
@@ -137,13 +145,13 @@ def inputs_backward(
 
 
 def outputs_and_vectors(
-    architecture: Architecture, index: int, view: LayerView, z: Array, workspace: Workspace
+    architecture: Architecture, index: int, view: LayerView, z: Array, multiplies_weights: bool, workspace: Workspace
 ) -> tuple[Array, LayerView]:
     """Compute what normalisation and activation work on.
 
     Parameters
     ----------
-    architecture, index, view, workspace
+    architecture, index, view, multiplies_weights, workspace
         As in `inputs_and_weights`.
     z : array (K, k N, O)
         The product.
@@ -155,7 +163,7 @@ def outputs_and_vectors(
     vectors : LayerView
         The view, or `own_vectors` of it.
     """
-    if view.s.size and not architecture.multiplies_weights[index]:
+    if view.s.size and not multiplies_weights:
         z = z.reshape(*view.s.shape[:2], -1, z.shape[-1])
         z = np.multiply(z, view.s, out=workspace(("scaled", index), z))
     return rows_of_networks(architecture, index, len(view.W), z), own_vectors(architecture, index, view)

@@ -19,6 +19,7 @@ from nncore.stack import input_layer, members
 from nncore.stack.hooks import DropoutHooks
 
 ROWS_AT_ONCE = 512  # in inference, of all members; fixed, as the number of rows affects how a product is rounded
+ROWS_OF_MEMBERS = 64  # at least so many of each member
 
 
 class ForwardCache(NamedTuple):
@@ -84,7 +85,7 @@ def product(view: LayerView, architecture: Architecture, index: int, x: Array, w
     """Compute a layer's product x W (K, N, O) in inference mode; with members (x r) W (K, k N, O)."""
     W = view.W
     if architecture.members > 1:
-        x, W = members.inputs_and_weights(architecture, index, view, x, False, workspace)
+        x, W = members.inputs_and_weights(architecture, index, view, x, False, False, workspace)
     return _product(architecture, index, x, W, workspace)
 
 
@@ -95,7 +96,7 @@ def infer_layer(
     activations, normalisations, *_ = architecture.functions
     K, vectors = len(view.W), view
     if architecture.members > 1:
-        z, vectors = members.outputs_and_vectors(architecture, index, view, z, workspace)
+        z, vectors = members.outputs_and_vectors(architecture, index, view, z, False, workspace)
     n, shift = normalisations[index].infer(z, vectors)
     _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
     return _output(architecture, index, K, x, y, workspace)
@@ -135,12 +136,13 @@ def forward(
     for index, view in enumerate(layers):
         x_in, W = x, view.W
         if architecture.members > 1:
-            x_in, W = members.inputs_and_weights(architecture, index, view, x, hooks is not None, workspace)
+            multiplies, spread = architecture.multiplies_weights[index], hooks is not None
+            x_in, W = members.inputs_and_weights(architecture, index, view, x, spread, multiplies, workspace)
         x_in = hooks.dropout(index, x_in) if hooks else x_in
         product = z = _product(architecture, index, x_in, W, workspace)
         vectors = view
         if architecture.members > 1:
-            z, vectors = members.outputs_and_vectors(architecture, index, view, product, workspace)
+            z, vectors = members.outputs_and_vectors(architecture, index, view, product, multiplies, workspace)
         n, shift, norm_cache = normalisations[index].train(z, vectors, workspace.part(index))
         members.write_back(view, vectors)  # running statistics
         n, f, y = _activate(activations[index], n, shift, vectors, index, workspace)
@@ -323,8 +325,9 @@ def infer_layers(layers: Sequence[LayerView], architecture: Architecture, x: Arr
 
 
 def rows_at_once(architecture: Architecture) -> int:
-    """Number of rows that `infer_layers` computes at a time: as few as needed for the rows of the members to fit."""
-    return max(1, ROWS_AT_ONCE // architecture.members)
+    """Number of rows that `infer_layers` computes at a time."""
+    k = architecture.members
+    return ROWS_AT_ONCE if k == 1 else max(ROWS_OF_MEMBERS, ROWS_AT_ONCE // k)
 
 
 def _product(architecture: Architecture, index: int, x: Array, W: Array, workspace: Workspace) -> Array:
