@@ -132,7 +132,7 @@ def test_every_file_is_composed_and_built_as_its_first_line_says(path, sample_fi
         return
     settings, config = compose(*selecting_overrides(path).split())
     assert requested_trials(settings)
-    assert path.parent.name in {*config, *COMPONENTS, "experiment"}
+    assert path.parent.name in {*config, *COMPONENTS, "experiment", "preset"}
 
 
 def other_regularizers(*names):

@@ -53,6 +53,24 @@ def test_the_quick_preset_takes_regressions_and_what_is_set_beside_it(tmp_path):
     assert summary["best"]["networks"] == 2
 
 
+@pytest.mark.parametrize(("preset", "seconds"), [("good", 120), ("best", 600)])
+def test_other_presets_are_the_quick_one_with_a_clock(preset, seconds):
+    settings, quick = (compose(f"preset={name}", "data=iris")[0] for name in (preset, "quick"))
+    assert (settings.budget.seconds, settings.budget.teraflops) == (seconds, None)
+    assert settings.training.epochs > quick.training.epochs
+    assert settings.space.recipes.keys() == quick.space.recipes.keys()
+
+
+@pytest.mark.slow
+def test_the_clock_counts_from_the_command_and_leaves_time_for_the_model(table, tmp_path):
+    summary = run_sweep(
+        tmp_path, f"{table}", "target=paid", "preset=good", "budget.seconds=10", "tracking=none", "report=none"
+    )
+    assert (summary["ended_by"], summary["status"]) == ("budget.seconds=10", "finished")
+    assert summary["timings"]["total_s"] < 10 + 5
+    assert summary["published"]["kind"]
+
+
 def test_every_recipe_has_a_block_that_composes_with_every_task():
     for data in ("iris", "breast_cancer", "diabetes"):
         settings, _ = compose("preset=quick", f"data={data}")  # checks every trial that the space covers
