@@ -83,7 +83,8 @@ class SelectionSettings:
     simplest : bool
         Of the trials that cannot be distinguished from the best, take the simplest.
     ensemble : int, >= 0
-        Networks in the ensemble, counted as often as they are taken, on each fold; 0 for no ensemble.
+        Networks in the ensemble, counted as often as they are taken, on each fold; by fewer than 1,000 rows, in each of
+        the ten ensembles whose mean it is. 0 for no ensemble.
     publish : {"auto", "champion", "bag", "ensemble"}
         What becomes the model; auto: the best of them, see `pipeline.engine.publication`.
     refit : bool

@@ -74,6 +74,7 @@ class RunHistory:
             "data": self._add_data,
             "metric": self._add_metric,
             "rung": self._add_rung,
+            "refit": self._add_refit,
             "slice": self._add_slice,
             "finished": self._add_finished,
             "clock": self._add_clock,
@@ -93,6 +94,10 @@ class RunHistory:
 
     def _add_metric(self, event: Event) -> None:
         self.metric = RankingMetric(*(event[name] for name in RankingMetric._fields))
+
+    def _add_refit(self, event: Event) -> None:
+        for key, content_hash in event["networks"].items():
+            self._requested(key, content_hash, None)
 
     def _add_clock(self, event: Event) -> None:
         self.clock = event["rung"], event["seconds"]

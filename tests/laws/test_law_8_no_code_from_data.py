@@ -70,7 +70,7 @@ def bomb(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
-    return Path(run_sweep(tmp_path_factory.mktemp("model"))["model"]["path"])
+    return Path(run_sweep(tmp_path_factory.mktemp("model"), "select.publish=champion")["model"]["path"])
 
 
 def test_law_8_a_model_file_with_a_pickle_in_it_is_refused(model_folder, bomb, tmp_path):

@@ -280,7 +280,7 @@ def test_law_7_a_metric_that_does_not_fit_the_values_of_a_file_is_refused_after_
 @pytest.mark.parametrize(("metric", "greater"), [("loss", False), ("accuracy", True), ("r2", True)])
 def test_an_old_journal_names_the_metric_in_its_settings(metric, greater):
     history = RunHistory()
-    history.apply({"event": "run", "settings": {"select": {"metric": metric}}})
+    history.apply({"event": "run", "time": 0, "settings": {"select": {"metric": metric}}})
     assert (history.metric.curve, history.metric.greater_is_better) == (f"validation/{metric}", greater)
 
 
