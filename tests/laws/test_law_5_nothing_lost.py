@@ -269,7 +269,7 @@ def test_law_5_mlflow_has_each_trial_once_when_the_writer_was_killed_too(expecte
 @pytest.mark.slow
 def test_law_6_mlflow_has_each_trial_of_an_extended_run_once(tmp_path):
     """Also one model version per distinct champion of three extensions; the first session was not tracked."""
-    settings = (*SETTINGS, "execution=local", "training.epochs=2")
+    settings = (*SETTINGS, "execution=local", "training.epochs=2", "select.publish=champion")
     run_here(tmp_path, *settings, "tracking=none")
     (folder,) = (tmp_path / "runs" / "digits").iterdir()
     for more in ((), ("training.seeds=2",), ("training.seeds=2", "training.epochs=3")):
@@ -340,5 +340,7 @@ def test_law_5_a_run_that_the_clock_has_ended_ends_there_again_when_it_is_resume
     assert (again["digest"], again["ended_by"]) == (expected["digest"], "budget.seconds=8")
     assert (again["trials"], again["best"]) == (expected["trials"], expected["best"])
     assert again["work"]["slices"] == 0
-    longer = run_sweep(tmp_path, *settings, f"run={expected['run_id']}", "budget.seconds=14")
-    assert longer["trials"]["planned"] > expected["trials"]["planned"]
+    n_trials = expected["trials"]["planned"] + 4
+    more = (f"run={expected['run_id']}", "budget.seconds=600", f"budget.trials={n_trials}")
+    longer = run_sweep(tmp_path, *settings, *more)
+    assert (longer["trials"]["planned"], longer["ended_by"]) == (n_trials, f"budget.trials={n_trials}")
