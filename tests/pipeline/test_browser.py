@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -103,8 +104,11 @@ def test_the_address_shows_the_trials_of_this_run_alone_best_first(browser, addr
     losses = [float(row["metrics.`validation_loss`"]) for row in rows]
     assert losses == [float(f"{float(row['validation/loss']):.5g}") for row in leaderboard]
     names = [row["attributes.`Run Name`"].splitlines()[-1] for row in rows]
-    for name, row in zip(names, leaderboard, strict=True):
-        assert name.startswith(f"{row['optimizer']} {float(row['optimizer.learning_rate']):g}, {row['regularizer']}")
+    expected = [
+        f"{row['optimizer']} {float(row['optimizer.learning_rate']):g}, {row['regularizer']}" for row in leaderboard
+    ]
+    shown = [re.match(r"\w+ [^,]+, \w+", name)[0] for name in names]
+    assert sorted(zip(losses, shown, strict=True)) == sorted(zip(losses, expected, strict=True))  # rounded ones may tie
 
 
 def test_without_a_saved_view_the_address_shows_the_same_run_folded(browser, server, tracked, run_folder):
@@ -192,7 +196,7 @@ def test_the_charts_are_parallel_coordinates_and_curves_of_the_best(browser, add
     (points,) = browser.until(
         lambda: [trace for trace in browser.traces() if trace["title"] == "log10_learning_rate vs. validation_loss"]
     )
-    assert sorted(points["y"]) == pytest.approx([float(row["validation/loss"]) for row in leaderboard[:20]])
+    assert sorted(points["y"]) == pytest.approx([float(row["validation/loss"]) for row in leaderboard[:20]], rel=1e-4)
 
 
 def test_a_trials_page_shows_its_learning_curve(browser, experiment, trials, leaderboard, client):
