@@ -99,14 +99,13 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
         name = "log_loss" if name == LOSS and LOSS not in names else name
         ends = {} if corrected.get("low") is None else {name: (corrected["low"], corrected["high"])}
         rows.append(row("validation, corrected for the choice", {name: corrected["value"]}, ends))
-    rows.append(row("test" if model == "champion" else f"test, {model} (published)", tests, intervals))
+    rows.append(row("test" if model == "champion" else f"test, published {model.split()[0]}", tests, intervals))
     if refit := (contents.summary.get("published") or {}).get("refit"):
-        rows.append(row(f"test, {model} without the refit", refit["test_before"], {}))
+        rows.append(row(f"test, {model.split()[0]} without the refit", refit["test_before"], {}))
     for kind in ("champion", "bag", "ensemble"):
         other = best if kind == "champion" else contents.summary.get(kind)
         if other and not model.startswith(kind):
-            who = "the champion" if kind == "champion" else f"{kind} of {counted(len(other['networks']), 'network')}"
-            rows.append(row(f"test, {who}", other["test"], other.get("test_intervals") or {}))
+            rows.append(row(f"test, the {kind}", other["test"], other.get("test_intervals") or {}))
     baselines = (contents.summary.get("baselines") or {}).values()
     rows += [row(f"test, {baseline['label']}", baseline["test"], {}) for baseline in baselines]
     shown = [cells for cells in rows if any(cells[1:])]
