@@ -325,12 +325,12 @@ def assert_mlflow_has_each_trial_once(root, folder, expected):
 @pytest.mark.slow
 def test_law_5_a_run_that_the_clock_has_ended_ends_there_again_when_it_is_resumed(tmp_path):
     """As if the driver had been killed while it evaluated the best trial; its time is over by then."""
-    settings = ("data=digits", "space=learning_rates", "search=tpe", "search.batch_size=4", "search.trials=400")
+    settings = ("data=digits", "space=ranges", "search=tpe", "search.batch_size=4", "search.trials=4000")
     settings = (*settings, "training.epochs=40", "budget.seconds=8", "stacks.slice_seconds=0.1")
     expected = run_sweep(tmp_path, *settings)
     assert (expected["ended_by"], expected["status"]) == ("budget.seconds=8", "finished")
     assert 1 < expected["trials"]["planned"] < 400
-    assert expected["timings"]["total_s"] < 8 + 5
+    assert expected["timings"]["sweep_s"] < 8
     (path,) = tmp_path.glob("*/*/journal.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)
     (end,) = (number for number, line in enumerate(lines) if b'"event": "clock"' in line or b'"event":"clock"' in line)
