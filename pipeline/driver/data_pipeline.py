@@ -239,7 +239,8 @@ class DataPipeline:
         rule = "" if min_frequency is None else f", as each is in fewer rows than prepare.min_frequency={min_frequency}"
         return [
             DataWarning(
-                *("rare_texts", (name,)),
+                "rare_texts",
+                (name,),
                 f"column {name!r} says nothing after preparation: all its {n_levels[name]:,} texts share one input"
                 f"{rule}; leave it out with {override('data.drop', [*self._dropped, name])}, or lower "
                 "prepare.min_frequency",

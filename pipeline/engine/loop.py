@@ -22,9 +22,6 @@ from pipeline.search.base import Sampler, TrainRequest
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
 
 
-USED_UP = " is used up"  # of a budget
-
-
 class Spending(NamedTuple):
     """What training has cost: epochs of networks, and floating point operations in their matrix products."""
 
@@ -54,7 +51,7 @@ class Rungs:
     number : int
         Rungs that were asked for.
     used_up : str
-        The budget that has ended the search, such as "budget.trials=50 is used up"; "" if none has.
+        The budget that has ended the search, such as "budget.trials=50"; "" if none has.
     reached : dict of str to int
         By trial, the epoch of the last rung in which it was trained.
     """
@@ -79,8 +76,8 @@ class Rungs:
 
     def next(self) -> list[TrainRequest]:
         """What to train next, [] at the end of the search or of the budget. Trials that are left out are pruned."""
-        cause = self.used_up or "the search left it out"
-        asked = [] if self.used_up else self._sampler.ask()
+        had_ended = bool(self.used_up)
+        asked = [] if had_ended else self._sampler.ask()
         requests: list[TrainRequest] = []
         for request in asked:
             self.used_up = self._exceeded(request)
@@ -90,7 +87,8 @@ class Rungs:
         wanted, affordable = ({request.trial.key for request in part} for part in (asked, requests))
         for key, epoch in self.reached.items():
             if key not in affordable:
-                self._records.prune(key, self.used_up if key in wanted else cause, epoch)
+                by_budget = had_ended or key in wanted
+                self._records.prune(key, _used_up(self.used_up) if by_budget else "the search left it out", epoch)
         self.number += 1
         return requests
 
@@ -98,18 +96,16 @@ class Rungs:
         """Which budget the request would exceed, or ""; then it counts as spent."""
         budget, key = self._budget, request.trial.key
         if budget.trials is not None and key not in self._spent and len(self._spent) >= budget.trials:
-            return f"budget.trials={budget.trials}{USED_UP}"
+            return f"budget.trials={budget.trials}"
         flops_per_epoch = 0 if budget.teraflops is None else self._flops_per_epoch(request)
-        n_networks, before = (
-            len(self._records.replicates_of(request.validation_rows)),
-            self._spent.get(key, Spending(0, 0)),
-        )
+        n_networks = len(self._records.replicates_of(request.validation_rows))
+        before = self._spent.get(key, Spending(0, 0))
         spent = Spending(request.until * n_networks, request.until * flops_per_epoch)
         total = Spending(*(a + b - c for a, b, c in zip(self._total, spent, before, strict=True)))
         if budget.network_epochs is not None and total.network_epochs > budget.network_epochs:
-            return f"budget.network_epochs={budget.network_epochs}{USED_UP}"
+            return f"budget.network_epochs={budget.network_epochs}"
         if budget.teraflops is not None and total.flops > budget.teraflops * 1e12:
-            return f"budget.teraflops={budget.teraflops:g}{USED_UP}"
+            return f"budget.teraflops={budget.teraflops:g}"
         self._spent[key], self._total = spent, total
         return ""
 
@@ -225,15 +221,15 @@ class Engine:
     @property
     def ended_by(self) -> str | None:
         """Which budget has ended the sweep, such as "budget.trials=50"; None if the search came to its end."""
-        return (self._clock or self._rungs.used_up).removesuffix(USED_UP) or None
+        return self._clock or self._rungs.used_up or None
 
     def _end_by_clock(self) -> None:
         """Prune all trials that are not finished, and write to the journal where that was: a resumed run ends there."""
         assert self._budget.seconds is not None
-        self._clock = f"budget.seconds={self._budget.seconds:g}{USED_UP}"
+        self._clock = f"budget.seconds={self._budget.seconds:g}"
         self._journal.append("clock", rung=self._rungs.number, seconds=self._budget.seconds)
         for key in self.records.trials:
-            self.records.prune(key, self._clock)
+            self.records.prune(key, _used_up(self._clock))
 
     def n_parameters(self, trial: str) -> int:
         """How many parameters each network of a trial has."""
@@ -369,3 +365,7 @@ def check_trained(records: SweepRecords, budget: Budget) -> None:
 
 def _missing(state: str) -> SettingError:
     return SettingError(f"the run's folder no longer holds the state of {state}; begin a new run with resume=never")
+
+
+def _used_up(budget: str) -> str:
+    return f"{budget} is used up"

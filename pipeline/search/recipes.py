@@ -42,10 +42,10 @@ class Recipes:
     """
 
     recipes: RecipesSetting
-    blocks: RecipesSetting | None = None
+    blocks: RecipesSetting = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in self.blocks or {}:
+        for name in self.blocks:
             if name not in self.recipes:
                 raise ValueError(f"blocks.{name} must be named as one of the recipes: {', '.join(self.recipes)}")
 
@@ -62,7 +62,7 @@ class Recipes:
 
     def block(self, name: str, best: Trial) -> list[Trial]:
         """Every optimizer with every regularizer of a recipe's block, and the other settings of its best trial."""
-        block = (self.blocks or {}).get(name)
+        block = self.blocks.get(name)
         return [
             dataclasses.replace(
                 best,
