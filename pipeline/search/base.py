@@ -41,9 +41,13 @@ class Sampler(Protocol):
     ----------
     n_repeated : int
         How many suggestions were equal to an earlier one.
+    designed_trials : tuple of str
+        Keys of the trials, among those asked for up to now, that make a designed comparison: which they are does not
+        depend on their scores, and all are trained on the same rows. () if there are none.
     """
 
     n_repeated: int
+    designed_trials: tuple[str, ...]
 
     def ask(self) -> list[TrainRequest]:
         """The requests of the current rung, which do not depend on each other; [] at the end of the search.
@@ -97,6 +101,7 @@ class SingleRungSampler:
     def __init__(self, trials: list[Trial], epochs: int) -> None:
         self._requests = [TrainRequest(trial, epochs) for trial in distinct(trials)]
         self.n_repeated = len(trials) - len(self._requests)
+        self.designed_trials = tuple(request.trial.key for request in self._requests)
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""

@@ -139,6 +139,7 @@ class HalvingSampler:
     def __init__(self, brackets: list[Bracket], n_repeated: int) -> None:
         self._brackets, self.n_repeated = brackets, n_repeated
         self._rung = 0
+        self.designed_trials: tuple[str, ...] = ()  # which are trained to the end depends on their scores
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""

@@ -142,6 +142,7 @@ class OptunaSampler:
         self._asked: list[tuple[optuna.Trial, str]] = []  # suggestions of this rung, and the keys of their trials
         self._requests: list[TrainRequest] = []
         self._n_asked = self.n_repeated = 0
+        self.designed_trials: tuple[str, ...] = ()  # most are chosen by the scores of those before
         self._worst = [-inf] * n_objectives  # by objective, of trials that did not diverge
 
     def ask(self) -> list[TrainRequest]:

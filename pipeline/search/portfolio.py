@@ -75,6 +75,7 @@ class PortfolioSampler:
         self._recipe_of: dict[str, str] = {}  # by key of the trial
         self._scores: dict[str, float] = {}  # by key, of the latest rung
         self.n_repeated = 0
+        self.designed_trials: tuple[str, ...] = ()  # those of the block
         self._rungs = self._plan()
         self._requests = next(self._rungs, [])
 
@@ -114,7 +115,8 @@ class PortfolioSampler:
         """The rung of optimizers and regularizers around the best recipe, if it has a block."""
         name = self._recipe_of[best.key]
         trials = [self._new(name, trial) for trial in self._space.block(name, best)]
-        if new := [trial for trial in trials if trial]:
+        if new := [trial for trial in trials if trial]:  # an equal earlier one was chosen by its scores
+            self.designed_trials = tuple(trial.key for trial in new)
             yield self._on_all_folds(new)
 
     def _drawn(self, names: list[str], n_drawn: int) -> list[Trial]:

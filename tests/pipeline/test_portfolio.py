@@ -75,6 +75,20 @@ def test_around_the_best_recipe_all_its_optimizers_and_regularizers_are_compared
     assert len({trial.key for rung in (block,) for trial, _ in rung}) == 6
 
 
+def test_a_designed_comparison_is_the_block_without_a_trial_that_its_scores_have_chosen():
+    """A trial of the block that equals the best recipe was selected: its score is too good to be compared."""
+    space = recipes(4, 16, blocks={"of 16": BLOCK})
+    sampler = portfolio().begin(space, 9, 1)
+    assert sampler.designed_trials == ()
+    _, _, block = run(sampler, by_width)
+    assert sampler.designed_trials == tuple(trial.key for trial, _ in block)
+    rates = BLOCK["optimizer"] | {"adam": {"_target_": ADAM, "learning_rate": 0.01}}
+    sampler = portfolio().begin(recipes(4, 16, blocks={"of 16": BLOCK | {"optimizer": rates}}), 9, 1)
+    first, _, block = run(sampler, by_width)
+    assert first[1][0].key not in sampler.designed_trials
+    assert len(block) == len(sampler.designed_trials) == 5
+
+
 def test_the_block_follows_what_was_best_on_all_folds():
     """The wider recipe wins on the first fold, the narrower on all."""
     space = recipes(4, 16, blocks={"of 16": BLOCK, "of 4": BLOCK})

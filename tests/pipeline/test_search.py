@@ -60,8 +60,12 @@ def score_by_number(trial):
 @pytest.mark.parametrize("search", [Grid(), Random(4, 0), Sobol(4, 0)], ids=lambda search: type(search).__name__)
 def test_one_rung_to_the_last_epoch(search):
     assert isinstance(search, Search)
-    (rung,) = run_search(search.begin(space_of(4), 7, 3), score_by_number)
+    sampler = search.begin(space_of(4), 7, 3)
+    designed = sampler.designed_trials
+    assert designed == tuple(request.trial.key for request in sampler.ask())
+    (rung,) = run_search(sampler, score_by_number)
     assert rung == dict.fromkeys(range(len(rung)), 7)
+    assert sampler.designed_trials == designed
 
 
 def composed_search(*overrides):
@@ -129,6 +133,13 @@ def test_halving_of_nine_by_three():
     """9 trials for 1 epoch, 3 for 3, 1 for 9: Jamieson & Talwalkar (2016) with eta = 3."""
     rungs = run_search(Halving(Grid(), 3, 1).begin(space_of(9), 9, 1), lambda trial: -trial.number)
     assert rungs == [dict.fromkeys(range(9), 1), dict.fromkeys((6, 7, 8), 3), {8: 9}]
+
+
+@pytest.mark.parametrize("search", [Halving(Grid(), 3, 1), Population(4, 3, 0.5, 1.2, 0)], ids=repr)
+def test_a_search_that_learns_from_scores_makes_no_designed_comparison(search):
+    sampler = search.begin(space_of(9), 9, 1)
+    run_search(sampler, score_by_number)
+    assert sampler.designed_trials == ()
 
 
 def test_halving_rounds_up_and_ends_at_the_last_epoch():

@@ -192,6 +192,7 @@ def test_what_is_suggested_again_is_told_its_score_and_not_trained_again():
     assert len({str(trial.parameters) for trial in trained}) == len(trained) <= 6
     assert [trial.key for trial in trained] == [f"{number:04d}" for number in range(len(trained))]
     assert sampler.n_repeated == 40 - len(trained)
+    assert sampler.designed_trials == ()
     told = study_of(sampler)
     assert sum(map(len, told.values())) == 40
     assert {len(set(scores)) for scores in told.values()} == {1}
