@@ -14,6 +14,7 @@ from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import NetworkBuilder
 from pipeline.driver.refit import Refitted, refit
+from pipeline.driver.summary import means_and_deviations
 from pipeline.engine.loop import Engine
 from pipeline.engine.publication import Kind, Publication, publication
 from pipeline.engine.ranking import Ranking
@@ -183,7 +184,12 @@ class Finalizer:
             },
             "test": chosen.test,
             "test_intervals": chosen.test_intervals,
-            "refit": refitted and {"epochs": refitted.epochs, "test_before": models[published.kind].test},
+            "refit": refitted
+            and {
+                "epochs": refitted.epochs,
+                "test_before": models[published.kind].test,
+                **self._refit_scores(chosen),
+            },
         }
         return PublishedModel(published, models, anew, summary | chosen.adjustment.summary)
 
@@ -198,11 +204,19 @@ class Finalizer:
 
     def test_scores(self, champion: TrialRecord, finished: FinishedModel) -> list[dict[str, float]]:
         """Return the scores of each of the champion's networks on the test rows; the first is the finished model."""
-        adjustment = finished.adjustment
-        scores = [
-            self._test(self._submit(adjusted, self.model(network), adjustment)) for network in champion.networks[1:]
-        ]
-        return [finished.test, *(self._context.executor.fetch(score) for score in scores)]
+        return [finished.test, *self._network_scores(champion.networks[1:], finished.adjustment)]
+
+    def _refit_scores(self, refitted: FinishedModel) -> dict[str, Any]:
+        """The scores of each network of a refitted model on the test rows, and their means."""
+        networks = [self._engine.records.networks[key] for key in refitted.counts]
+        scores = self._network_scores(networks, refitted.adjustment)
+        by_key = dict(zip(refitted.counts, scores, strict=True))
+        return {"test_networks": means_and_deviations(scores), "test_by_network": by_key}
+
+    def _network_scores(self, networks: Sequence[NetworkRecord], adjustment: Adjustment) -> list[dict[str, float]]:
+        """The scores of networks on the test rows, each alone as a model with this adjustment."""
+        scores = [self._test(self._submit(adjusted, self.model(network), adjustment)) for network in networks]
+        return [self._context.executor.fetch(score) for score in scores]
 
     def _averaged_with(self, champion: TrialRecord) -> list[int]:
         """Positions of the trials whose predictions can be averaged with the champion's, best first."""

@@ -1,7 +1,7 @@
 """What a run adds to its summary: counts, throughput, digest and champion. `pipeline.runs.summary` has the keys."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -75,23 +75,28 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         for name, (value, low, high) in estimates.items()
         if name != "train/loss"
     }
-    common = [name for name in tests[0] if all(name in test for test in tests)]
-    by_metric = {name: [test[name] for test in tests] for name in common}
     return {
         "trial": champion.key,
         "parameters": champion.parameters,
         "validation": scores,
         "test": tests[0],
         "networks": len(champion.networks),
-        "test_networks": {
-            name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
-            for name, values in by_metric.items()
-        },
+        "test_networks": means_and_deviations(tests),
         "tied": sum(ranking.tied) if ranking.tied else None,
         "tied_sentence": tie_sentence(ranking),
         "estimand": assessment.estimand,
         "n_rows": assessment.n_rows,
         "corrected": _corrected_summary(ranking),
+    }
+
+
+def means_and_deviations(tests: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation over networks of the metrics that all of them have."""
+    common = [name for name in tests[0] if all(name in test for test in tests)]
+    by_metric = {name: [test[name] for test in tests] for name in common}
+    return {
+        name: {"mean": fmean(values), "std": stdev(values) if len(values) > 1 else 0.0}
+        for name, values in by_metric.items()
     }
 
 

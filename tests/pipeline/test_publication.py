@@ -224,7 +224,14 @@ def test_refitted_networks_are_prepared_and_trained_by_all_development_rows_for_
         assert (network.epochs_trained, network.selected_epoch) == (expected, expected)
     predictions = model.predict_columns(test.x.numbers)
     assert summary["published"]["test"]["accuracy"] == np.mean(predictions["prediction"] == test.y)
-    assert summary["published"]["refit"]["test_before"] == summary["bag"]["test"] != summary["published"]["test"]
+    refit = summary["published"]["refit"]
+    assert refit["test_before"] == summary["bag"]["test"] != summary["published"]["test"]
+    alone = [np.mean(one.predict_columns(test.x.numbers)["prediction"] == test.y) for one in model.models]
+    assert [refit["test_by_network"][f"{trial}/4/{seed}"]["accuracy"] for seed in range(6)] == alone
+    assert refit["test_networks"]["accuracy"] == {
+        "mean": pytest.approx(np.mean(alone)),
+        "std": pytest.approx(np.std(alone, ddof=1)),
+    }
     assert summary["published"]["reason"].endswith(
         f"Its networks were trained anew on all development rows, to epoch {expected}."
     )
