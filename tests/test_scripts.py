@@ -12,6 +12,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
+from pipeline.config.compose import configuration
+
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts"
 NOT_INSTALLED = {
@@ -161,3 +163,56 @@ def test_the_published_model_answers_for_ours(tables, tmp_path):
     found = tables.scores(frame["y"][120:].to_numpy(), answers, classes=True)
     assert found == pytest.approx(result["others"]["ensemble"], abs=1e-5)
     assert result["wall_s"] > 0
+
+
+@pytest.fixture
+def ablation(paths):
+    return importlib.import_module("ablation")
+
+
+@pytest.mark.slow
+def test_each_variant_of_the_ablation_takes_out_its_piece(ablation):
+    whole = configuration("preset=quick").plain
+    variants = ablation.variants(whole)
+    taken_out = {
+        "embeddings": "embeddings.",
+        "activations, for ReLU": "activations.mish",
+        "neural tangent parametrization": "ntk",
+        "data-driven initial weights": "data_driven",
+        "coslog4, for constant": "coslog4",
+        "best epoch (keep_best)": "keep_best",
+        "TabM recipes": "members",
+        "recipes with PCA": "PcaReduction",
+    }
+    assert taken_out.keys() <= variants.keys()
+    for piece, variant in variants.items():
+        if variant.needs != "values":  # of regressions: digits have classes
+            config = configuration("preset=quick", *variant.overrides).plain
+            assert (config == whole) == (piece == ablation.WHOLE)
+            if name := taken_out.get(piece):
+                assert [name in str((settings["space"], settings["training"])) for settings in (whole, config)] == [
+                    1,
+                    0,
+                ]
+
+
+def test_the_worth_of_a_piece_is_the_mean_over_tables_of_what_is_lost_without_it(ablation):
+    rows = [  # table, split, piece, seconds, log loss, R2, RMSE
+        ("a", 0, "nothing", 10, 0.5, np.nan, np.nan),
+        ("a", 1, "nothing", 10, 0.4, np.nan, np.nan),
+        ("b", 0, "nothing", 20, np.nan, 0.8, 2.0),
+        ("a", 0, "folds", 5, 0.5 * np.exp(0.02), np.nan, np.nan),
+        ("a", 1, "folds", 5, 0.4 * np.exp(0.04), np.nan, np.nan),
+        ("b", 0, "folds", 5, np.nan, 0.81, 2.0 * np.exp(-0.01)),
+        ("c", 0, "folds", 5, 0.5, np.nan, np.nan),  # there is nothing to compare it with
+    ]
+    worth = ablation.worth(pd.DataFrame(rows, columns=["table", "split", "piece", "seconds", *ablation.METRICS]))
+    assert worth["loss"].to_list() == pytest.approx([2, 4, -1])
+    assert worth["r2"].to_list() == pytest.approx([np.nan, np.nan, -1], nan_ok=True)
+    row = ablation.summarized(worth).loc["folds"]
+    assert row["tables"] == "2"
+    assert row["better with it"] == "1"
+    assert row["loss, %"].startswith("1.0 ")  # (3 - 1) / 2
+    assert row["log loss, %"] == "3.0"
+    assert row["R2, hundredths"] == "-1.0"
+    assert float(row["time without"]) == pytest.approx((0.5 + 0.25) / 2, abs=0.01)
