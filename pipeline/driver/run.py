@@ -26,6 +26,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
+from pipeline.driver.assessor import TrialAssessor
 from pipeline.driver.baselines import BaselineRuns
 from pipeline.driver.context import RunContext, run_request
 from pipeline.driver.data_pipeline import DataPipeline
@@ -120,8 +121,9 @@ def _run_stages(context: RunContext, warning: str) -> None:
     run_folder.summary["work"]["cached_stages"] = data.n_cached
     run_folder.summary["baselines"] = baselines.validated() or None
     run_folder.time("baselines")
-    finalizer = Finalizer(context, data, engine, trainer, builder)
-    ranking = _select(context, engine, finalizer)
+    assessor = TrialAssessor(context, data, engine, trainer, metrics)
+    ranking = _select(context, engine, assessor)
+    finalizer = Finalizer(context, data, engine, trainer, builder, assessor)
     model = _evaluate_and_publish(context, finalizer, trainer, ranking)
     baselines.tested(run_folder.summary["baselines"] or {}, model, metrics.selected)
     run_folder.summary |= conclusions(
@@ -205,7 +207,7 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         context.output.say(message)
 
 
-def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Ranking:
+def _select(context: RunContext, engine: Engine, assessor: TrialAssessor) -> Ranking:
     """Rank the trials, show and write the leaderboard."""
     run_folder, trials = context.run_folder, list(engine.records.trials.values())
     path, metric = run_folder.folder / "leaderboard.csv", engine.records.ranking_metric
@@ -235,7 +237,7 @@ def _select(context: RunContext, engine: Engine, finalizer: Finalizer) -> Rankin
             f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "
             "(leaderboard.csv says in which epoch); choose smaller learning rates"
         )
-    ranking = ranked(engine.records, context.settings.select, finalizer.assess(best), engine.n_parameters)
+    ranking = ranked(engine.records, context.settings.select, assessor.assess(best), engine.n_parameters)
     write_leaderboard(path, ranking, trials, run_folder.summary["headline"])
     baselines = run_folder.summary["baselines"] or {}
     context.output.leaderboard(ranking, len(trials), baselines, run_folder.summary["headline"])
@@ -252,7 +254,7 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     best["n_test_rows"] = finalizer.n_test_rows()
     best["test_intervals"] = published.models["champion"].test_intervals
     run_folder.summary["effects"] = effects_summary(ranking)
-    run_folder.summary |= published.summary
+    run_folder.summary |= published.summary(finalizer.metrics.ranking)
     run_folder.time("evaluate")
     run_folder.summary["model"] |= finalizer.publish(published.chosen.model)
     validation = {name: value["mean"] for name, value in best["validation"].items()}

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.components.types import DataCard
 from pipeline.config.schema import Settings
 from pipeline.engine.conclusions import Facts, advice, verdict
-from pipeline.engine.ranking import Ranking, tie_sentence
+from pipeline.engine.ranking import Ranking, around, tie_sentence
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.engine.uncertainty.correction import METHOD
@@ -119,9 +119,22 @@ def _corrected_summary(ranking: Ranking) -> dict[str, Any] | None:
 
 
 def effects_summary(ranking: Ranking) -> dict[str, Any] | None:
-    """How good each optimizer and each regularizer is, best first; None where they cannot be compared."""
-    effects = {axis: [effect._asdict() for effect in found] for axis, found in ranking.assessment.effects.items()}
-    return {"metric": ranking.metric.removeprefix("validation/"), **effects} if effects else None
+    """How good each optimizer and each regularizer is, best first; None where they cannot be compared.
+
+    The trials of a block stand beside the effects that are theirs, as they may have been scored on fewer rows than the
+    leaderboard's.
+    """
+    assessment = ranking.assessment
+    effects = {axis: [effect._asdict() for effect in found] for axis, found in assessment.effects.items()}
+    if not effects:
+        return None
+    block = assessment.block
+    trials = block and [
+        {"trial": key, **estimate._asdict(), "tied": block.tied and block.tied[number]}
+        for number, (key, estimate) in enumerate(zip(block.trials, block.estimates, strict=True))
+    ]
+    common = {"metric": ranking.metric.removeprefix("validation/"), "around": around(ranking)}
+    return common | {"n_rows": block.n_rows if block else assessment.n_rows, "trials": trials} | effects
 
 
 def conclusions(

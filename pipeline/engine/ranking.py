@@ -106,14 +106,26 @@ def tie_sentence(ranking: Ranking) -> str | None:
     )
 
 
+def around(ranking: Ranking) -> str | None:
+    """What the trials of a block have in common, such as "the recipe small"; None if the effects are of all trials."""
+    block = ranking.assessment.block
+    if block is None:
+        return None
+    trials = {trial.key: trial for trial in ranking.trials}
+    parameters = [trials[key].parameters for key in block.trials]
+    recipes = {str(of_trial["recipe"]) for of_trial in parameters if "recipe" in of_trial}
+    return f"the recipe {recipes.pop()}" if len(recipes) == 1 else "equal other settings"
+
+
 def effect_sentences(ranking: Ranking) -> list[str]:
     """Which optimizer and which regularizer is best, and which cannot be told apart from it."""
-    name = ranking.metric.removeprefix("validation/")
+    name, where = ranking.metric.removeprefix("validation/"), around(ranking)
     sentences = []
     for axis, effects in ranking.assessment.effects.items():
         best, *others = effects
         tied, worse = ([effect for effect in others if effect.tied is is_tied] for is_tied in (True, False))
-        parts = [f"best {axis}: {best.value} with a mean {label(name)} of {number(name, best.mean)}"]
+        best_value = f"{best.value} with a mean {label(name)} of {number(name, best.mean)}"
+        parts = [f"best {axis}{f' around {where}' if where else ''}: {best_value}"]
         parts += [f"not told apart from it: {', '.join(effect.value for effect in tied)}"] if tied else []
         parts += [f"worse: {', '.join(f'{e.value} {number(name, e.mean)}' for e in worse)}"] if worse else []
         sentences.append("; ".join(parts))

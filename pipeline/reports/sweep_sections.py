@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.reports import importance
 from pipeline.reports.contents import RunContents
@@ -29,6 +29,26 @@ def style_of(name: str) -> tuple[str, int]:
     return f"colour-{slot % N_COLOURS}", slot // N_COLOURS
 
 
+class ScoredPair(NamedTuple):
+    """A trial of an optimizer with a regularizer, and its score among those that it is compared with.
+
+    Attributes
+    ----------
+    optimizer, regularizer, trial : str
+    score : float
+    interval : (float, float) or None
+    tied : bool or None
+        Whether it cannot be told apart from the best; None if nothing can be said.
+    """
+
+    optimizer: str
+    regularizer: str
+    trial: str
+    score: float
+    interval: tuple[float, float] | None
+    tied: bool | None
+
+
 def effects(contents: RunContents) -> Section | None:
     """Main effects of optimizer and regularizer, and the best trial of each pair."""
     section = Section("Optimizers and regularizers")
@@ -44,10 +64,16 @@ def effects(contents: RunContents) -> Section | None:
             "Main effects: the mean, over the other components, of the score of the best of equally many trials with "
             "this one. The intervals are for comparisons with each other."
         )
+        if known.get("around"):
+            text += (
+                f" The trials are the {counted(len(known['trials']), 'trial')} around {known['around']}, scored on "
+                f"{counted(known['n_rows'], 'row')}; as it was chosen on these rows, too, its own optimizer and "
+                "regularizer are a little favoured."
+            )
         section.parts.append(Paragraph(text, quiet=True))
     names = [{row[axis] for row in contents.ranked_rows} for axis in ("optimizer", "regularizer")]
     if max(map(len, names)) > 1:
-        pictures.append(_heat_map(contents))
+        pictures.append(_heat_map(contents, _pairs(contents), known.get("around")))
     section.parts.append(Pictures(pictures))
     return section if pictures else None
 
@@ -90,21 +116,41 @@ def _interval(value: Mapping[str, Any]) -> tuple[float, float] | None:
     return (value["low"], value["high"]) if value.get("low") is not None else None
 
 
-def _heat_map(contents: RunContents) -> Picture:
+def _pairs(contents: RunContents) -> list[ScoredPair]:
+    """The trials that are compared, the best first: those of a block, or all."""
+    if block := (contents.summary.get("effects") or {}).get("trials"):
+        parameters = {trial["trial"]: contents.trials[trial["trial"]].parameters for trial in block}
+        names = {key: (str(of["optimizer"]), str(of["regularizer"])) for key, of in parameters.items()}
+        return [ScoredPair(*names[t["trial"]], t["trial"], t["value"], _interval(t), t["tied"]) for t in block]
+    scores = contents.scores()
+    tied = {"True": True, "False": False}
+    return [
+        ScoredPair(
+            row["optimizer"],
+            row["regularizer"],
+            row["trial"],
+            scores[row["trial"]],
+            contents.interval(row, contents.metric),
+            tied.get(row.get("tied", "")),
+        )
+        for row in contents.ranked_rows
+    ]
+
+
+def _heat_map(contents: RunContents, pairs: list[ScoredPair], around: str | None) -> Picture:
     """The best trial of each optimizer with each regularizer; colours are steps of the noise from the best."""
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for row in contents.ranked_rows:
-        cells.setdefault((row["optimizer"], row["regularizer"]), row)
-    optimizers, regularizers = (
-        list(dict.fromkeys(row[axis] for row in contents.leaderboard)) for axis in ("optimizer", "regularizer")
-    )
-    scores, top = contents.scores(), contents.ranked_rows[0]
-    first, interval = scores[top["trial"]], contents.interval(top, contents.metric)
-    noise = (interval[1] - interval[0]) / 2 if interval else None
-    unit = noise or max(abs(scores[row["trial"]] - first) for row in cells.values()) / 2 ** (N_STEPS - 1) or 1.0
-    places = decimals([scores[row["trial"]] for row in cells.values()], noise)
-    labels = [number(scores[row["trial"]], places) for row in cells.values()]
-    n_equal = sum(row.get("tied") == "True" for row in cells.values())
+    cells: dict[tuple[str, str], ScoredPair] = {}
+    for pair in pairs:
+        cells.setdefault((pair.optimizer, pair.regularizer), pair)
+    named = [(pair.optimizer, pair.regularizer) for pair in pairs]
+    named += [] if around else [(row["optimizer"], row["regularizer"]) for row in contents.leaderboard]
+    optimizers, regularizers = (list(dict.fromkeys(names)) for names in zip(*named, strict=True))
+    best = pairs[0]
+    noise = (best.interval[1] - best.interval[0]) / 2 if best.interval else None
+    unit = noise or max(abs(pair.score - best.score) for pair in cells.values()) / 2 ** (N_STEPS - 1) or 1.0
+    places = decimals([pair.score for pair in cells.values()], noise)
+    labels = [number(pair.score, places) for pair in cells.values()]
+    n_equal = sum(bool(pair.tied) for pair in cells.values())
     size = max(
         52.0, *(text_width(text) + 14 for text in labels), *(text_width(short(name, 20)) + 8 for name in regularizers)
     )
@@ -115,25 +161,23 @@ def _heat_map(contents: RunContents) -> Picture:
         Categories([short(name, 20) for name in regularizers]), Categories([short(name, 20) for name in optimizers]),
         "regularizer", "optimizer", height=26 * len(optimizers), width=width, keys=_heat_keys(unit, noise, places),
     )  # fmt: skip
-    for (optimizer, regularizer), row in cells.items():
-        score = scores[row["trial"]]
-        tied = row.get("tied") == "True"
-        distance = abs(score - first) / unit
-        step = 0 if tied or distance <= 1 else min(N_STEPS, math.ceil(math.log2(distance)))
-        step = max(step, int(row.get("tied") == "False"))
-        text = f"{optimizer}, {regularizer}: {number(score, places)} ({contents.trials[row['trial']].label})"
-        shown = [f"{number(score, places)} {EQUAL}", EQUAL] if tied else [number(score, places)]
+    for (optimizer, regularizer), pair in cells.items():
+        distance = abs(pair.score - best.score) / unit
+        step = 0 if pair.tied or distance <= 1 else min(N_STEPS, math.ceil(math.log2(distance)))
+        step = max(step, int(pair.tied is False))
+        text = f"{optimizer}, {regularizer}: {number(pair.score, places)} ({contents.trials[pair.trial].label})"
+        shown = [f"{number(pair.score, places)} {EQUAL}", EQUAL] if pair.tied else [number(pair.score, places)]
         panel.cell(optimizers.index(optimizer), regularizers.index(regularizer), f"heat-{step}", shown, text)
     for row_number, optimizer in enumerate(optimizers):
         for column_number, regularizer in enumerate(regularizers):
             if (optimizer, regularizer) not in cells:
                 panel.cell(row_number, column_number, "none", ["none"], f"{optimizer}, {regularizer}: no result")
-    pair = f"{top['optimizer']} with {top['regularizer']}"
-    finding = f"{pair} has the best trial, {number(first, places)}"
+    where = f" around {around}" if around else ""
+    finding = f"{best.optimizer} with {best.regularizer} has the best trial{where}, {number(best.score, places)}"
     finding += (
         f"; the best of {counted(n_equal - 1, 'other pair')} cannot be told apart from it." if n_equal > 1 else "."
     )
-    caption = f"Best {contents.label(contents.metric)} of each optimizer with each regularizer"
+    caption = f"Best {contents.label(contents.metric)} of each optimizer with each regularizer{where}"
     return Picture("heat_map", caption, finding, panel.svg(finding))
 
 

@@ -60,7 +60,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         metric : what the trials are ranked by: its name, label, direction (greater_is_better) and unit.
         baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
         effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
-            None where they cannot be compared.
+            of a block within a larger search also around what, and its trials; None where they cannot be compared.
         importance : of the ten most important columns: column, mean, low, high, metric.
         verdict : what the run came to, in a sentence.
         advice : what to try next, as sentences that end with overrides.

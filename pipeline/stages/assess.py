@@ -1,6 +1,7 @@
 """Assess: what the answers of the trials' networks say: scores with intervals, ties, the cost of choosing, effects."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from nncore.kernels.backend import Array
 from nncore.metrics import Metric
 from pipeline.components.scores import HEADLINE, LOSS, metrics_of
 from pipeline.components.types import Task
-from pipeline.engine.uncertainty.assessment import Assessment, Estimate
+from pipeline.engine.uncertainty.assessment import Assessment, ComparedBlock, Estimate
 from pipeline.engine.uncertainty.comparison import compare
 from pipeline.engine.uncertainty.correction import corrected
 from pipeline.engine.uncertainty.effects import Effect, main_effects
@@ -38,7 +39,12 @@ class Axis(NamedTuple):
 
 
 def assess(
-    answers: Answers, task: Task, selected: Component | None, axes: Mapping[str, Axis], is_complete: bool
+    answers: Answers,
+    task: Task,
+    selected: Component | None,
+    is_complete: bool,
+    axes: Mapping[str, Axis],
+    block: Answers | None = None,
 ) -> Assessment:
     """Assess the trials.
 
@@ -48,10 +54,12 @@ def assess(
     task : Task
     selected : Component or None
         The metric that the trials are ranked by; None for the loss.
-    axes : mapping of str to Axis
-        Hyperparameters whose values are to be compared.
     is_complete : bool
         Whether the answers are those of all trials among which the best was chosen.
+    axes : mapping of str to Axis
+        Hyperparameters whose values are to be compared, by the trials of the block, or by all if there is none.
+    block : Answers, optional
+        Of the trials of a designed comparison within a larger search.
     """
     name = LOSS if selected is None else selected.short_name
     metrics: dict[str, Metric | None] = {LOSS: None, **metrics_of(task)}
@@ -71,23 +79,37 @@ def assess(
                     estimates[number][metric_name] = Estimate(value, *(ends if np.isfinite(ends).all() else ()))
         estimand: Estimand = "networks" if len(np.unique(answers.folds)) * answers.y.shape[1] == 1 else "setting"
         n_rows = len(np.unique(answers.rows))
-        if ranking is None:
-            return Assessment(answers.trials, estimates, estimand, n_rows, None, None, {})
-        effects = {axis: _effects(ranking, given) for axis, given in axes.items()}
+        designed = ranking if block is None else _measured(block, metrics[name], len(block.trials))
         return Assessment(
             answers.trials,
             estimates,
             estimand,
             n_rows,
-            compare(ranking),
-            corrected(ranking) if is_complete and len(ranking.means) == len(answers.trials) else None,
-            {axis: found for axis, found in effects.items() if found},
+            None if ranking is None else compare(ranking),
+            corrected(ranking) if ranking and is_complete and len(ranking.means) == len(answers.trials) else None,
+            _effects(designed, axes),
+            None if block is None else _compared_block(block, metrics[name], designed),
         )
 
 
-def _effects(ranking: Scores, axis: Axis) -> list[Effect] | None:
-    n = len(ranking.means)
-    return main_effects(ranking, axis.values[:n], axis.contexts[:n])
+def _effects(scores: Scores | None, axes: Mapping[str, Axis]) -> dict[str, list[Effect]]:
+    """The effects that are known. If only the best trials were scored, how often a value is among them is no design."""
+    known = {name: axis for name, axis in axes.items() if scores and len(axis.values) == len(scores.means)}
+    effects = {name: main_effects(scores, axis.values, axis.contexts) for name, axis in known.items() if scores}
+    return {name: effect for name, effect in effects.items() if effect}
+
+
+def _compared_block(block: Answers, metric: Metric | None, scores: Scores | None) -> ComparedBlock:
+    """The scores of the trials of a block, and which cannot be told apart from the best of them."""
+    values = mean_scores(block, metric, range(len(block.trials))).tolist()
+    intervals = [] if scores is None else score_intervals(scores).tolist()
+    estimates = [
+        Estimate(value, *(ends if ends and np.isfinite(ends).all() else ()))
+        for value, ends in zip_longest(values, intervals)
+    ]
+    comparison = None if scores is None or len(scores.means) < len(values) else compare(scores)
+    tied = None if comparison is None else [bool(is_tied) for is_tied in comparison.tied]
+    return ComparedBlock(block.trials, estimates, tied, len(np.unique(block.rows)))
 
 
 def _measured(answers: Answers, metric: Metric | None, n_trials: int) -> Scores | None:

@@ -63,7 +63,7 @@ def answers_of(records, rows_per_fold=40):
 
 
 def rank_records(records, **change):
-    assessment = assess(answers_of(records, **change), "classification", None, {}, True)
+    assessment = assess(answers_of(records, **change), "classification", None, True, {})
     return ranked(records, SELECT, assessment, lambda trial: 10)
 
 

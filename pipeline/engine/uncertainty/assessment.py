@@ -22,6 +22,27 @@ class Estimate(NamedTuple):
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
+class ComparedBlock(NamedTuple):
+    """What is known of trials that a larger search compares by design, on the rows that all of them were scored on.
+
+    Parameters
+    ----------
+    trials : tuple of str (T,)
+        Keys of the trials, best first.
+    estimates : list of Estimate
+        By trial, the score by which trials are ranked.
+    tied : list of bool or None
+        Which of them cannot be told apart from the best of them; None if nothing can be said.
+    n_rows : int
+        Rows that were scored.
+    """
+
+    trials: tuple[str, ...]
+    estimates: list[Estimate]
+    tied: list[bool] | None
+    n_rows: int
+
+
 @dataclass(frozen=True)
 class Assessment:
     """What is known of the trials whose answers there are.
@@ -41,6 +62,8 @@ class Assessment:
         None if there are fewer than two trials, or the answers of some are missing.
     effects : dict of str to list of Effect
         By axis; the best value first.
+    block : ComparedBlock or None
+        The trials that the effects are of; None if they are of all trials.
     """
 
     trials: tuple[str, ...]
@@ -50,3 +73,4 @@ class Assessment:
     comparison: Comparison | None
     corrected: Corrected | None
     effects: dict[str, list[Effect]]
+    block: ComparedBlock | None = None
