@@ -166,7 +166,14 @@ def learning_rate(folder: Path) -> None:
 
 def row(folder: Path) -> None:
     path = table(folder)
-    data = ("data=csv", f"data.path={path}", "data.target=kind", "training.batch_size=1000", "reduce=none")
+    data = (
+        "data=csv",
+        f"data.path={path}",
+        "data.target=kind",
+        "preset=none",
+        "training.batch_size=1000",
+        "reduce=none",
+    )
     walk = Walk(is_rows, lambda file, name: file.startswith("nncore/") and name == "forward")
     with walk.following():
         sweep(folder, "tracking=none", *data)

@@ -10,7 +10,8 @@ describes it. +name=value adds an entry, ~name removes one, and -m makes one run
 
 Examples:
   nnsweep                                            the digits, 112 trials
-  nnsweep houses.csv target=price                    the same as data=csv data.path=houses.csv data.target=price
+  nnsweep houses.csv target=price                    a file is swept with preset=quick
+  nnsweep houses.csv target=price preset=best        longer; preset=none: the space of the digits
   nnsweep reduce=none 'network.hidden=[128,64]' training.epochs=60
   nnsweep search=tpe search.trials=64 split.folds=5
   nnsweep experiment=wine execution=local tracking=none

@@ -56,6 +56,8 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.data.targets import min_class_rows
 
+OWN_SPACE = re.compile(r"space\b(?!\.(recipes|blocks)\b)")  # a setting of a space without recipes
+
 
 def configurations(arguments: Sequence[str]) -> list[Configuration]:
     """Compose and check what a command line asks for.
@@ -95,8 +97,7 @@ def _composed(options: argparse.Namespace, arguments: Sequence[str]) -> list[Con
             return []
         name = options.config_name or "config"
         overrides, assignments = readable(options.overrides, _can_read)
-        composed = [_compose(job, assignments, name) for job in (jobs(overrides) if options.multirun else [overrides])]
-    return [_checked(config) for config in composed]
+        return [_job(job, assignments, name) for job in (jobs(overrides) if options.multirun else [overrides])]
 
 
 def configuration(*overrides: str) -> Configuration:
@@ -118,8 +119,7 @@ def configuration(*overrides: str) -> Configuration:
     5
     """
     with _hydra():
-        composed = _compose(*readable(with_files(overrides), _can_read))
-    return _checked(composed)
+        return _job(*readable(with_files(overrides), _can_read))
 
 
 def source(overrides: Sequence[str]) -> Source:
@@ -133,6 +133,20 @@ def source(overrides: Sequence[str]) -> Source:
         )
     built: Source = build_setting("data", _plain(config)["data"])
     return built
+
+
+def _job(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> Configuration:
+    """Compose and check one configuration; an error that only a preset by default makes names the way without it."""
+    try:
+        return _checked(_compose(overrides, assignments, name))
+    except SettingError as error:
+        try:
+            if not _default_preset(overrides, assignments, name):
+                raise error
+            _checked(_compose([*overrides, "preset=none"], assignments, name))
+        except SettingError:
+            raise error from None
+        raise SettingError(f"{error}; or give preset=none, as the default of a table is preset=quick") from None
 
 
 def jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -194,10 +208,12 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     """Let Hydra print the configuration, or complete a line. It sets up logging, so that must be its own."""
     if not options.shell_completion:
         overrides, assignments = readable(options.overrides, _can_read)
-        composed = _compose(overrides, assignments, options.config_name or "config")
-        if assignments and options.cfg == "job":  # Hydra cannot read them
+        name = options.config_name or "config"
+        composed = _compose(overrides, assignments, name)
+        if options.cfg == "job" and not options.package:  # with what Hydra cannot read, and recipes as they are
             sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
             return
+        overrides = [*_without_null(overrides), *_default_preset(overrides, assignments, name)]
         arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
@@ -211,7 +227,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
 
 def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
     """Compose. Where an override puts a list in place of a mapping, or the reverse, it replaces what is there."""
-    overrides = list(overrides)
+    overrides = [*_without_null(overrides), *_default_preset(overrides, assignments, name)]
     while True:
         try:
             composed = _merged(name, overrides)
@@ -231,8 +247,73 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
             OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
         except (ConfigKeyError, ConfigAttributeError, ConfigTypeError):
             raise SettingError(_unknown(assignment.name, overrides)) from None
+    _let_recipes_yield(composed, [*_targets(overrides), *(assignment.name for assignment in assignments)])
     check_references(OmegaConf.to_container(composed))
     return composed
+
+
+def _without_null(overrides: Sequence[str]) -> list[str]:
+    """Hydra takes null for a folder's file from files only: on a command line it has another form."""
+    return ["preset=none" if override == "preset=null" else override for override in overrides]
+
+
+def _targets(overrides: Sequence[str]) -> list[str]:
+    """The dotted names of what overrides change, such as training.schedule for schedule@training.schedule=cosine."""
+    return [override.package or override.key_or_group for override in _parsed(overrides)]
+
+
+def _default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> list[str]:
+    """The preset of data with a target column, unless the command line or a file of the user plans the sweep."""
+    parsed = _parsed(_without_null(overrides))
+    plans = ("experiment", "preset", "space", "search")
+    targets = [*_targets(overrides), *(assignment.name for assignment in assignments)]
+    if any(o.key_or_group in plans for o in parsed) or any(OWN_SPACE.match(target) for target in targets):
+        return []
+    data = [override for override, o in zip(overrides, parsed, strict=True) if o.key_or_group == "data"]
+    if not data and name == "config" and _has_only_our_folder():
+        return []
+    read = _data_and_choices if _has_only_our_folder() else _data_and_choices.__wrapped__
+    try:
+        choices, has_target = read(name, *data)
+        if not has_target or choices.get("preset") != "auto":
+            return []
+        usual, _ = read("config")
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return []  # composing all of it says what is wrong
+    return ["preset=quick"] if all(choices.get(group) == usual.get(group) for group in plans) else []
+
+
+@functools.lru_cache(maxsize=64)
+def _data_and_choices(name: str, *overrides: str) -> tuple[dict[str, Any], bool]:
+    """The files that are chosen, by folder, and whether the data has a target column."""
+    config = hydra.compose(name, list(overrides), return_hydra_config=True)
+    data = config.get("data")
+    return dict(config.hydra.runtime.choices), OmegaConf.is_dict(data) and "target" in data.keys()  # noqa: SIM118
+
+
+def _let_recipes_yield(config: DictConfig, names: Sequence[str]) -> None:
+    """Take out of recipes what the command line sets, so that it holds for all of them."""
+    recipes: Any = OmegaConf.select(config, "space.recipes")
+    for name, recipe in itertools.product(names, recipes.values() if OmegaConf.is_dict(recipes) else []):
+        part, *path = name.split(".")
+        if part in ("prepare", "reduce", "network", "training"):
+            _remove(recipe, [part, *path])
+
+
+def _remove(node: Any, path: Sequence[str]) -> None:
+    """Remove what is at a path, and mappings that are empty then."""
+    if OmegaConf.is_dict(node) and path[0] in node:
+        if path[1:]:
+            _remove(node[path[0]], path[1:])
+        if not path[1:] or node[path[0]] == {}:
+            with open_dict(node):
+                del node[path[0]]
+
+
+def _has_only_our_folder() -> bool:
+    loader: Any = GlobalHydra.instance().config_loader()
+    folders = [path.path for path in loader.get_search_path().get_path() if path.provider not in ("hydra", "schema")]
+    return folders == [str(CONF)]
 
 
 def _merged(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -243,8 +324,7 @@ def _merged(name: str, overrides: Sequence[str]) -> DictConfig:
     loader: Any = GlobalHydra.instance().config_loader()
     parsed = _parsed(overrides)
     check_overrides(parsed)
-    folders = [path.path for path in loader.get_search_path().get_path() if path.provider not in ("hydra", "schema")]
-    if folders != [str(CONF)] or any(o.is_sweep_override() or o.is_hydra_override() for o in parsed):
+    if not _has_only_our_folder() or any(o.is_sweep_override() or o.is_hydra_override() for o in parsed):
         return _merged_files(name, *overrides)
     picks = [loader.repository.group_exists(o.key_or_group) and not isinstance(o.value(), dict) for o in parsed]
     merged = copy.deepcopy(_merged_once(name, *itertools.compress(overrides, picks)))

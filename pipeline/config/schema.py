@@ -158,6 +158,7 @@ class Settings:
     name: Name
     allow: tuple[Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")], ...]
     seed: Annotated[int, Strict(), Field(ge=0, lt=2**63)]
+    preset: str | None
     runs: Path
     data: SourceSetting
     split: SplitterSetting

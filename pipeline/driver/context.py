@@ -55,6 +55,12 @@ def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]]
     )
 
 
+def say_preset(settings: Settings, output: Output) -> None:
+    """Print the preset that the settings come from, which may have been chosen by default."""
+    if settings.preset:
+        output.say(f"{'preset':<10} {settings.preset}, for any table; preset=none: optimizers x regularizers only")
+
+
 @dataclass(frozen=True)
 class RunContext:
     """The parts of a run that its stages share. As a StageObserver it shows and records the stages before the sweep."""

@@ -13,7 +13,7 @@ from pipeline.components.types import DataCard, DataWarning
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
-from pipeline.driver.context import run_request
+from pipeline.driver.context import run_request, say_preset
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import NetworkBuilder, network_factory
 from pipeline.driver.summary import repeated_message
@@ -58,6 +58,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
     stages = StageTimer(output, began)
     with settings.execution.start() as executor:
         stages.stage_finished("startup")
+        say_preset(settings, output)
         data = DataPipeline(settings, executor, stages)
         data.load_and_split()
         variants.check(data.task)

@@ -28,7 +28,7 @@ from pipeline.console.output import Output
 from pipeline.console.progress import SweepProgress
 from pipeline.driver.assessor import TrialAssessor
 from pipeline.driver.baselines import BaselineRuns
-from pipeline.driver.context import RunContext, run_request
+from pipeline.driver.context import RunContext, run_request, say_preset
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
 from pipeline.driver.networks import NetworkBuilder, network_factory
@@ -106,6 +106,8 @@ def _run_stages(context: RunContext, warning: str) -> None:
     if run_folder.resumed:
         output.say(f"run {run_folder.folder.name} is resumed")
     output.stage("startup", run_folder.time("startup"))
+    say_preset(context.settings, output)
+    run_folder.summary["preset"] = context.settings.preset
     data = DataPipeline(context.settings, context.executor, context)
     context.settings.report.load()  # while the workers load the data, this process would only wait
     data.load_and_split()

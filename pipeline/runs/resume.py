@@ -17,6 +17,7 @@ from pipeline.runs.replay import RunHistory
 
 # settings that may differ between the sessions of any run, as results do not depend on them
 FREE = (
+    "preset",  # only a name: what it sets counts
     "runs",
     "baselines",
     "execution",

@@ -66,6 +66,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         advice : what to try next, as sentences that end with overrides.
         data_warnings : what about the data should make a person look twice, as texts.
         data_findings : the same for programs: the kind of each finding, and its columns.
+        preset : the preset that the settings come from, by default or as given; None without one.
         ended_by : the budget that ended the search, such as "budget.seconds=600"; None if it came to its end.
         timings : seconds of each stage, and total_s.
         throughput : trials, network-epochs and network-steps per second of the sweep.
@@ -97,6 +98,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "advice": None,
         "data_warnings": [],
         "data_findings": [],
+        "preset": None,
         "ended_by": None,
         "timings": dict.fromkeys(f"{stage}_s" for stage in TIMINGS),
         "throughput": dict.fromkeys(("trials_per_s", "network_epochs_per_s", "network_steps_per_s")),

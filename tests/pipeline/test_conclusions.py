@@ -206,7 +206,7 @@ def test_a_rule_fires_up_to_its_border(name):
 def test_all_overrides_of_the_advice_can_be_pasted(tmp_path):
     rows = ["a b,id,x,it's,z,y", *(f"{n},{n},{n},{n},{n % 3},{n % 2}" for n in range(9))]
     (tmp_path / "x.csv").write_text("\n".join(rows))
-    table = ("data=csv", f"data.path={tmp_path}/x.csv", "data.target=y")
+    table = ("data=csv", f"data.path={tmp_path}/x.csv", "data.target=y", "preset=none")
     sentences = [getattr(conclusions, name)(given) for name, cases in CASES.items() for given, _ in cases]
     of_ranges = [f"space.{RATE}={{low:1e-4,high:1e-2,scale:log}}"]
     for overrides in dict.fromkeys(tuple(overrides_of(sentence)) for sentence in sentences if sentence):

@@ -31,7 +31,9 @@ def written(**options):
 
 def source(folder, content, *overrides, target="price", name="t.csv"):
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    configured, _ = compose("data=csv", f"data.path={folder}/{name}", f"data.target={target}", *overrides)
+    configured, _ = compose(
+        "data=csv", f"data.path={folder}/{name}", f"data.target={target}", "preset=none", *overrides
+    )
     return configured.data
 
 

@@ -23,7 +23,7 @@ BASE = 89014103211118510000  # float64 has steps of 16384 here
 def load(path, *overrides):
     kind = "parquet" if str(path).endswith(".parquet") else "csv"
     target = () if any(text.startswith("data.target") for text in overrides) else ("data.target=y",)
-    settings, _ = compose(f"data={kind}", f"data.path={path}", *target, *overrides)
+    settings, _ = compose(f"data={kind}", f"data.path={path}", "preset=none", *target, *overrides)
     return settings.data()
 
 

@@ -1,11 +1,15 @@
 """Presets: settings for any table that need no other."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
-from running import compose, run_sweep
+import yaml
+from running import compose, run_here, run_sweep
 
+from pipeline.components.errors import SettingError
+from pipeline.config.compose import configurations
 from pipeline.search.recipes import Recipes
 
 SMALL = ("preset=quick", "training.epochs=3", "search.trials=2", "search.first_rows=20", "tracking=none", "report=none")
@@ -75,3 +79,101 @@ def test_every_recipe_has_a_block_that_composes_with_every_task():
     for data in ("iris", "breast_cancer", "diabetes"):
         settings, _ = compose("preset=quick", f"data={data}")  # checks every trial that the space covers
         assert settings.space.blocks.keys() == settings.space.recipes.keys()
+
+
+TABLE = ("data=csv", "data.path=x.csv", "data.target=y")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "preset"),
+    [
+        (TABLE, "quick"),
+        ((*TABLE, "search.trials=4", "split.folds=3", "+data.kinds.size=[S,M]"), "quick"),
+        (("data=openml", "data.id=3"), "quick"),
+        ((*TABLE, "preset=best"), "best"),
+        ((*TABLE, "preset=none"), None),
+        ((*TABLE, "preset=null"), None),
+        ((*TABLE, "search=random", "space=ranges"), None),
+        ((*TABLE, "space=optimizers_by_regularization"), None),
+        ((*TABLE, "~space.optimizer.sgd"), None),
+        ((*TABLE, "+optimizer@space.optimizer.lion=lion"), None),
+        ((*TABLE, "experiment=iris", "data=csv"), None),
+        (("data=iris",), None),
+        ((), None),
+    ],
+)
+def test_a_table_has_the_quick_preset_unless_the_command_plans_the_sweep(overrides, preset, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,size,y\n1,S,2.5\n2,M,3.5\n3,S,4\n")
+    settings, plain = compose(*overrides)
+    assert (settings.preset, plain["preset"]) == (preset, preset)
+    assert isinstance(settings.space, Recipes) == (preset is not None)
+
+
+def test_a_file_of_the_user_and_a_multirun_have_the_preset_of_their_data(tmp_path):
+    (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
+    table = f"data: {{path: {tmp_path}/x.csv, target: y}}"
+    (tmp_path / "mine.yaml").write_text(f"defaults: [config, override /data: csv, _self_]\n{table}\n")
+    (tmp_path / "own.yaml").write_text(
+        f"defaults: [config, override /data: csv, override /space: learning_rates, _self_]\n{table}\n"
+    )
+
+    def presets(*arguments):
+        return [config.settings.preset for config in configurations([f"--config-dir={tmp_path}", *arguments])]
+
+    assert presets("--config-name=mine") == ["quick"]
+    assert presets("--config-name=mine", "preset=null") == [None]
+    assert presets("--config-name=own") == [None]
+    table_or_iris = ("-m", "data=csv,iris", f"++data.path={tmp_path}/x.csv", "++data.target=y")
+    with pytest.raises(SettingError, match="data"):  # bundled data has no path
+        presets(*table_or_iris)
+    assert presets("-m", f"{tmp_path}/x.csv", "target=y", "preset=none,good") == [None, "good"]
+    assert presets("-m", f"{tmp_path}/x.csv", "target=y", "seed=0,1") == ["quick", "quick"]
+
+
+def test_settings_of_the_command_line_hold_for_all_recipes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
+    given = ("network.hidden=[7]", "prepare.scaling=robust", "activation@network.activation=gelu", "reduce=pca")
+    settings, _ = compose(*TABLE, *given, "training.epochs=11")
+    assert settings.training.epochs == 11
+    trials = settings.space.covering_trials()
+    changed = {path for trial in trials for path, _ in trial.overrides}
+    assert not any(path.startswith(("network.hidden", "prepare.scaling", "network.activation")) for path in changed)
+    assert not any(path.startswith("reduce") for path in changed)
+    assert "network.embedding" in changed
+    run = run_here(tmp_path, *TABLE, *given, "--cfg", "job")
+    shown = yaml.safe_load(run.stdout)
+    assert shown["preset"] == "quick"
+    assert "hidden" not in shown["space"]["recipes"]["small"].get("network", {})
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("reduce.n_components=2", "there is no setting reduce.n_components"),
+        ("select.tradeoffs=[parameters]", "search=portfolio ranks trials by one metric"),
+    ],
+)
+def test_what_only_the_default_preset_refuses_is_refused_with_the_way_without_it(override, words, tmp_path):
+    (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
+    table = (f"data.path={tmp_path}/x.csv", "data.target=y", override)
+    with pytest.raises(SettingError, match=f"{words}.*; or give preset=none") as error:
+        compose(*table)
+    assert "\n" not in str(error.value)
+    compose(*table, "preset=none")
+
+
+@pytest.mark.slow
+def test_the_choice_is_printed_and_is_in_the_files_of_a_run_that_can_be_extended(table, tmp_path):
+    few = ("training.epochs=1", "search.trials=0", "budget.trials=2", "tracking=none", "report=none", "baselines=none")
+    command = (str(table), "target=paid", "execution=local", *few)
+    run = run_here(tmp_path, *command)
+    assert "\npreset     quick, " in run.stdout
+    (folder,) = tmp_path.glob("runs/loans/*/")
+    config, summary = (folder / "config.yaml").read_text(), (folder / "summary.json").read_text()
+    assert yaml.safe_load(config)["preset"] == json.loads(summary)["preset"] == "quick"
+    longer = run_here(tmp_path, *command, "training.epochs=2", "run=last")
+    assert f"{folder.name} is resumed" in longer.stdout
+    run_here(tmp_path, "report", "run=last")
+    assert (folder / "report.html").exists()

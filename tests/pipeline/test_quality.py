@@ -266,7 +266,7 @@ FRAME = pd.DataFrame(
 @pytest.fixture
 def file(tmp_path):
     FRAME.to_csv(tmp_path / "t.csv", index=False)
-    return ("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y")
+    return ("data=csv", f"data.path={tmp_path}/t.csv", "data.target=y", "preset=none")
 
 
 def test_dates_with_a_random_split_are_named(file):

@@ -32,7 +32,9 @@ def dataset_with(folder, texts, *overrides, target="y", x=X):
     frame = pd.DataFrame({"c": (list(texts) * N)[:N], "x": x, "y": np.where(X > 0, "yes", "no")})
     frame.to_csv(folder / "t.csv", index=False)
     if overrides:
-        configured, _ = compose("data=csv", f"data.path={folder}/t.csv", f"data.target={target}", *overrides)
+        configured, _ = compose(
+            "data=csv", f"data.path={folder}/t.csv", f"data.target={target}", "preset=none", *overrides
+        )
         return configured.data()
     return replace(default_source(), path=f"{folder}/t.csv", target=target)()
 
@@ -43,7 +45,7 @@ def default_source():
     with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
         file.write("c,x,y\n1,2,3\n")
         file.flush()
-        return compose("data=csv", f"data.path={file.name}", "data.target=y")[0].data
+        return compose("data=csv", f"data.path={file.name}", "data.target=y", "preset=none")[0].data
 
 
 def column_with(folder, texts, *overrides):

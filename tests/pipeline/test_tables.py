@@ -70,7 +70,9 @@ def files(frame, tmp_path_factory):
 
 
 def load(files, name, *overrides):
-    settings, _ = compose(f"data={name.partition('.')[0]}", f"data.path={files}/{name}", *KINDS, *ROLES, *overrides)
+    settings, _ = compose(
+        f"data={name.partition('.')[0]}", f"data.path={files}/{name}", "preset=none", *KINDS, *ROLES, *overrides
+    )
     return settings.data()
 
 

@@ -27,7 +27,7 @@ def source(folder, content, *overrides, ending="csv"):
         content.to_csv(path, index=False)
     else:
         content.to_parquet(path)
-    settings, _ = compose(f"data={ending}", f"data.path={path}", "data.target=y", *overrides)
+    settings, _ = compose(f"data={ending}", f"data.path={path}", "data.target=y", "preset=none", *overrides)
     return settings.data, path
 
 

@@ -47,7 +47,7 @@ def path(frame, tmp_path_factory):
 
 def run_and_load(path, folder, *overrides):
     """The summary of a sweep, its model, and the frame's rows of its test part."""
-    source = ("data=csv", f"data.path={path}")
+    source = ("data=csv", f"data.path={path}", "preset=none")
     summary = run_sweep(folder, *FEW, *source, *overrides, "training.epochs=30")
     settings, _ = compose(*source, *overrides)
     _, test = settings.split(settings.data())
