@@ -18,8 +18,15 @@ from pipeline.components.scores import LOSS
 from pipeline.components.types import Task, ViewShape
 from pipeline.config.build import build_setting
 from pipeline.config.schema import Configuration, NetworkSettings, TrainingSettings
-from pipeline.engine.selection import TrainingMetrics, check_computed, check_watched, training_metrics
+from pipeline.engine.selection import (
+    TrainingMetrics,
+    check_computed,
+    check_watched,
+    metric_component,
+    training_metrics,
+)
 from pipeline.search.base import Sampler
+from pipeline.search.recipes import Recipes
 from pipeline.search.trial import Trial
 
 PARTS = ("prepare", "reduce", "network", "training")  # the parts of the configuration that a trial may change
@@ -168,9 +175,11 @@ class Variants:
         """
         select = self._settings.select
         try:
-            metrics = training_metrics(task, select.metric, n_targets, self._watched)
+            differ = task == "regression" and len(self._target_units) > 1
+            selected = metric_component("r2") if differ and n_targets > 1 and select.metric == AUTO else select.metric
+            metrics = training_metrics(task, selected, n_targets, self._watched)
             objectives = select.objectives(metrics.ranking)
-            if task == "regression" and LOSS in objectives and len(self._target_units) > 1:
+            if differ and LOSS in objectives:
                 raise ValueError(
                     "select.metric and select.tradeoffs must not be the loss if prepare.target or "
                     "prepare.scale_targets differs between trials, as each loss is in the unit of its own targets; "
@@ -189,6 +198,10 @@ class Variants:
             if isinstance(built, EarlyStopping) and built.watch != AUTO:
                 check_watched(built.watch, task, self._settings.select.metric)
                 self._watched.add(built.watch.partition("/")[2])
+
+    def applies(self, trial: Trial, task: Task | None) -> bool:
+        """Whether a trial applies to the task: one with transformed targets applies to regressions only."""
+        return task in (None, "regression") or self.of(trial).target_unit[0] == "none"
 
     def check(self, task: Task | None) -> None:
         """Check the settings of the trials, and that they are compatible with each other and with the task.
@@ -212,7 +225,10 @@ class Variants:
             raise SettingError(str(error)) from None
         distinct: dict[tuple[object, ...], tuple[Variant, Network]] = {}
         optimizers: dict[object, Component] = {}
-        for trial in (*self._settings.space.covering_trials(), *(request.trial for request in requests)):
+        trials = [*self._settings.space.covering_trials(), *(request.trial for request in requests)]
+        if isinstance(self._settings.space, Recipes):
+            trials = [trial for trial in trials if self.applies(trial, task)] or trials
+        for trial in trials:
             variant = self.of(trial)
             self._target_units.add(variant.target_unit)
             network = variant.build_network(trial, trial.key, 0)

@@ -9,7 +9,7 @@ from typing import Any
 from nncore.stack.training import Report
 from pipeline.backends.base import Executor
 from pipeline.components.errors import SettingError
-from pipeline.components.types import DataCard, DataWarning
+from pipeline.components.types import DataCard, DataWarning, Task
 from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.output import Output
@@ -28,6 +28,7 @@ from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import earlier_run, known_networks
 from pipeline.search.base import TrainRequest
+from pipeline.search.trial import Trial
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
 MEGABYTE, TERA = 1e6, 1e12
@@ -70,7 +71,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         sweep = SweepPlan(metrics)
         builder = NetworkBuilder(variants, data.task, training.loss_limit, metrics)
         build_networks = network_factory(builder, data, records.replicates_of)
-        for networks in planned_rungs(settings, variants, records, build_networks):
+        for networks in planned_rungs(settings, variants, data.task, records, build_networks):
             sweep.add(networks, settings, executor)
         workers = executor.workers
     probes = sweep.probes.values()
@@ -131,7 +132,7 @@ class StageTimer:
 
 
 def planned_rungs(
-    settings: Settings, variants: Variants, records: SweepRecords, build_networks: NetworkFactory
+    settings: Settings, variants: Variants, task: Task, records: SweepRecords, build_networks: NetworkFactory
 ) -> Iterator[list[TrialNetwork]]:
     """Ask the search for its rungs, and tell it equal scores.
 
@@ -163,7 +164,12 @@ def planned_rungs(
     def flops_per_epoch(request: TrainRequest) -> int:
         return epoch_flops(build_networks([request])[0])
 
-    rungs = Rungs(variants.sampler, settings.budget, epochs, records, objectives, n_parameters, flops_per_epoch)
+    def applies(trial: Trial) -> bool:
+        return variants.applies(trial, task)
+
+    rungs = Rungs(
+        variants.sampler, settings.budget, epochs, records, objectives, n_parameters, flops_per_epoch, applies
+    )
     while requests := rungs.next():
         if pruned := records.to_retrain():
             yield from train(pruned)

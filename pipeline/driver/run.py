@@ -35,6 +35,7 @@ from pipeline.driver.networks import NetworkBuilder, network_factory
 from pipeline.driver.summary import (
     best_summary,
     conclusions,
+    costly_message,
     effects_summary,
     ended_message,
     repeated_message,
@@ -175,6 +176,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
         trainer=trainer,
         journal=run_folder.journal,
         build_networks=network_factory(builder, data, records.replicates_of),
+        applies=lambda trial: context.variants.applies(trial, data.task),
         clock_rung=clock_rung,
     )
     return trainer, engine
@@ -205,7 +207,8 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         cpu_seconds = round(time.process_time() - cpu_start, 3)
         summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
     summary["ended_by"] = engine.ended_by
-    for message in filter(None, [ended_message(engine.ended_by), repeated_message(context.variants.sampler)]):
+    messages = ended_message(engine.ended_by), repeated_message(context.variants.sampler), costly_message(engine)
+    for message in filter(None, messages):
         context.output.say(message)
 
 

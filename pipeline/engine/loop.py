@@ -18,6 +18,7 @@ from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.journal import Journal
 from pipeline.runs.records import NetworkRecord, TrialRecord, trial_of
 from pipeline.search.base import Sampler, TrainRequest
+from pipeline.search.trial import Trial
 
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
 
@@ -45,11 +46,15 @@ class Rungs:
         From a trial's key, how many parameters each of its networks has.
     flops_per_epoch : callable
         From a request, the floating point operations in matrix products of one epoch of all its networks.
+    applies : callable
+        From a trial, whether its settings apply to the task.
 
     Attributes
     ----------
     number : int
         Rungs that were asked for.
+    n_costly : int
+        Trials that were left out because they take more arithmetic than their requests allow.
     used_up : str
         The budget that has ended the search, such as "budget.trials=50"; "" if none has.
     reached : dict of str to int
@@ -65,19 +70,21 @@ class Rungs:
         objectives: Sequence[str],
         n_parameters: Callable[[str], int],
         flops_per_epoch: Callable[[TrainRequest], int],
+        applies: Callable[[Trial], bool],
     ) -> None:
         self._sampler, self._budget, self._epochs, self._records = sampler, budget, epochs, records
         self._objectives, self._n_parameters = tuple(objectives), n_parameters
-        self._flops_per_epoch = flops_per_epoch
+        self._flops_per_epoch, self._applies = flops_per_epoch, applies
+        self._left_out: list[str] = []  # trials of this rung
         self.reached: dict[str, int] = {}
         self._spent, self._total = dict[str, Spending](), Spending(0, 0)  # by trial, and in all
         self.used_up = ""
-        self.number = 0
+        self.number = self.n_costly = 0
 
     def next(self) -> list[TrainRequest]:
         """What to train next, [] at the end of the search or of the budget. Trials that are left out are pruned."""
         had_ended = bool(self.used_up)
-        asked = [] if had_ended else self._sampler.ask()
+        asked = [] if had_ended else self._asked()
         requests: list[TrainRequest] = []
         for request in asked:
             self.used_up = self._exceeded(request)
@@ -91,6 +98,31 @@ class Rungs:
                 self._records.prune(key, _used_up(self.used_up) if by_budget else "the search left it out", epoch)
         self.number += 1
         return requests
+
+    def _asked(self) -> list[TrainRequest]:
+        """What the search asks for, without what does not apply to the task or takes too much arithmetic."""
+        while requests := self._sampler.ask():
+            applying = [request for request in requests if self._applies(request.trial)]
+            asked = self._affordable(applying)
+            self.n_costly += len(applying) - len(asked)
+            self._left_out = [request.trial.key for request in requests if request not in asked]
+            if asked:
+                return asked
+            self._sampler.tell(self._scores_of_left_out)
+        return []
+
+    def _affordable(self, requests: list[TrainRequest]) -> list[TrainRequest]:
+        """The requests that take no more arithmetic than they allow; if none does, the one that takes least."""
+        if all(request.teraflops is None for request in requests):
+            return requests
+        flops = [self._epochs * self._flops_per_epoch(request) for request in requests]
+        pairs = list(zip(requests, flops, strict=True))
+        affordable = [request for request, n in pairs if request.teraflops is None or n <= request.teraflops * 1e12]
+        return affordable or [min(pairs, key=lambda pair: pair[1])[0]]
+
+    @property
+    def _scores_of_left_out(self) -> dict[str, tuple[float, ...]]:
+        return dict.fromkeys(self._left_out, (math.inf,) * len(self._objectives))
 
     def _exceeded(self, request: TrainRequest) -> str:
         """Which budget the request would exceed, or ""; then it counts as spent."""
@@ -116,7 +148,8 @@ class Rungs:
             if request.until == self._epochs and self._records.is_whole(request.trial.key):
                 self._records.finish(request.trial.key)
         if not self.used_up:
-            self._sampler.tell({request.trial.key: self._scores(request) for request in requests})
+            scores = {request.trial.key: self._scores(request) for request in requests}
+            self._sampler.tell(scores | self._scores_of_left_out)
 
     def _scores(self, request: TrainRequest) -> tuple[float, ...]:
         """The trial's objectives at the epoch that was asked for, smaller is better; inf if it diverged."""
@@ -151,6 +184,8 @@ class Engine:
     build_networks : callable
         From the requests of a rung, the networks of each trial, in the order of the records' replicates, whose first
         ones they are.
+    applies : callable
+        From a trial, whether its settings apply to the task; others are left out.
     clock_rung : int or None, default None
         The rung in which the clock ended the sweep in an earlier session; it ends it there again.
 
@@ -171,9 +206,12 @@ class Engine:
         trainer: RungTrainer,
         journal: Journal,
         build_networks: NetworkFactory,
+        applies: Callable[[Trial], bool],
         clock_rung: int | None = None,
     ) -> None:
-        self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters, self._flops_per_epoch)
+        self._rungs = Rungs(
+            sampler, budget, epochs, records, objectives, self.n_parameters, self._flops_per_epoch, applies
+        )
         self._budget, self._epochs = budget, epochs
         self.records, self._trainer, self._journal = records, trainer, journal
         self._build_networks, self._clock_rung, self._clock = build_networks, clock_rung, ""
@@ -217,6 +255,11 @@ class Engine:
         self._catch_up(report)
         self._trainer.checkpoints.delete_unused()
         check_trained(self.records, self._budget)
+
+    @property
+    def n_costly(self) -> int:
+        """Trials that were left out because they take more arithmetic than the search allows."""
+        return self._rungs.n_costly
 
     @property
     def ended_by(self) -> str | None:

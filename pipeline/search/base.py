@@ -24,12 +24,16 @@ class TrainRequest(NamedTuple):
     validation_rows : int or None, default None
         Train the networks of as many of the first folds only as have together at least so many validation rows; a later
         request may have more. None: those of all folds.
+    teraflops : float or None, default None
+        Leave the trial out if training these networks for all epochs takes more arithmetic in matrix products, unless
+        it is the one of its rung that takes least. What is left out scores inf.
     """
 
     trial: Trial
     until: int
     origin: str | None = None
     validation_rows: int | None = None
+    teraflops: float | None = None
 
 
 class Sampler(Protocol):

@@ -1,13 +1,15 @@
 """Portfolio: recipes first, then the optimizers and regularizers around the best of them, then trials like the best."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
-from math import isfinite
+from math import ceil, isfinite
+from typing import Annotated
 
+from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 
 from nncore.random_streams import generator
-from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline.search.base import Sampler, TrainRequest, require_one_objective
 from pipeline.search.grammar import Range
 from pipeline.search.random_search import ATTEMPTS, RandomSuggester
@@ -15,33 +17,51 @@ from pipeline.search.recipes import Recipes
 from pipeline.search.space import TrialSpace
 from pipeline.search.trial import Trial
 
+PositiveShare = Annotated[float, Strict(), Field(gt=0, le=1)]
+Rungs = Generator[list[TrainRequest], None, list[Trial]]  # what is returned is the better half, best first
+
 
 @dataclass(frozen=True, config=STRICT)
 class Portfolio:
-    """Try recipes on few folds, the best on all; around the best, optimizers and regularizers; then random trials.
+    """Try recipes on few folds, compare optimizers and regularizers around the best, train the best on all folds.
 
     Parameters
     ----------
+    recipes : int or None, > 0
+        Try so many of the space's recipes, the first ones; None: all.
     first_rows : int, > 0
-        Recipes and random trials are tried first on as many folds as have together so many validation rows.
+        Recipes, blocks and random trials are tried first on as many folds as have together so many validation rows.
+    first_epochs : float, > 0, <= 1
+        The share of the epochs after which the better half of recipes and of random trials is chosen, which is trained
+        for all epochs.
     keep : int, > 0
-        Recipes that are trained on all folds, and around which random trials are drawn.
+        Recipes that are trained on all folds, and around which random trials are drawn; and the most trials of the
+        block that are trained on all folds, where they are better than the best recipe.
     trials : int, >= 0
         Random trials, in all.
     batch_size : int, > 0
         Random trials that are drawn at once; of each batch, those that are better than the worst recipe that was kept
         are trained on all folds.
+    teraflops : float or None, > 0
+        Leave out recipes and random trials whose matrix products take more arithmetic on the first folds, except for
+        the cheapest if all do; None: leave out none.
     seed : int, >= 0
 
     Notes
     -----
     A recipe as it stands takes the first of its choices and the middle of its ranges.
+
+    The block of the best recipe is trained for all epochs on the folds on which the recipes were tried, whatever it
+    takes, so that its trials can be compared with each other.
     """
 
+    recipes: PositiveInt | None
     first_rows: PositiveInt
+    first_epochs: PositiveShare
     keep: PositiveInt
     trials: NonNegativeInt
     batch_size: PositiveInt
+    teraflops: PositiveFloat | None
     seed: NonNegativeInt
 
     def begin(self, space: TrialSpace, epochs: int, n_objectives: int) -> Sampler:
@@ -67,15 +87,25 @@ class MiddleSuggester:
 
 
 class PortfolioSampler:
-    """The rungs of a portfolio, one after the other."""
+    """The rungs of a portfolio, one after the other.
+
+    A trial that may be trained further is in every rung until then: what a rung leaves out is pruned.
+
+    Attributes
+    ----------
+    n_repeated : int
+        See `Sampler`.
+    designed_trials : tuple of str
+        See `Sampler`: those of the block, which are trained on the first folds; some of them later on all.
+    """
 
     def __init__(self, settings: Portfolio, space: Recipes, epochs: int) -> None:
         self._settings, self._space, self._epochs = settings, space, epochs
         self._trials: dict[tuple[object, ...], Trial] = {}  # by identity
         self._recipe_of: dict[str, str] = {}  # by key of the trial
-        self._scores: dict[str, float] = {}  # by key, of the latest rung
+        self._scores: dict[str, float] = {}  # by key, of the trial's latest rung
         self.n_repeated = 0
-        self.designed_trials: tuple[str, ...] = ()  # those of the block
+        self.designed_trials: tuple[str, ...] = ()
         self._rungs = self._plan()
         self._requests = next(self._rungs, [])
 
@@ -85,39 +115,48 @@ class PortfolioSampler:
 
     def tell(self, scores: Mapping[str, tuple[float, ...]]) -> None:
         """See `Sampler`."""
-        self._scores = {key: score for key, (score,) in scores.items()}
+        self._scores |= {key: score for key, (score,) in scores.items()}
         self._requests = next(self._rungs, [])
 
     def _plan(self) -> Iterator[list[TrainRequest]]:
         """The rungs that are not empty; after each, `_scores` holds its scores."""
-        recipes = [self._new(name, self._space.suggest_of(name, 0, MiddleSuggester())) for name in self._space.recipes]
-        first = [trial for trial in recipes if trial]
-        yield self._on_first_folds(first)
-        kept = self._best(first)[: self._settings.keep]
-        if not kept:
+        settings, names = self._settings, list(self._space.recipes)[: self._settings.recipes]
+        recipes = [self._new(name, self._space.suggest_of(name, 0, MiddleSuggester())) for name in names]
+        tried = yield from self._tried([trial for trial in recipes if trial])
+        if not tried:
             return
-        worst = self._scores[kept[-1].key]  # on the first folds, as those of the random trials
+        block = self._block(tried[0])
+        yield self._on_first_folds([*tried, *block])
+        best, worst = self._scores[tried[0].key], self._scores[tried[: settings.keep][-1].key]
+        better = [trial for trial in self._best(block) if self._scores[trial.key] < best]
+        kept = [*tried[: settings.keep], *better[: settings.keep]]
         yield self._on_all_folds(kept)
-        best = self._best(kept)
-        if not best:
-            return
-        yield from self._block(best[0])
-        names = [self._recipe_of[trial.key] for trial in best]
+        names = list(dict.fromkeys(self._recipe_of[trial.key] for trial in self._best(kept)))
         n_drawn = 0
-        while n_drawn < self._settings.trials and (drawn := self._drawn(names, n_drawn)):
+        while n_drawn < settings.trials and names and (drawn := self._drawn(names, n_drawn)):
             n_drawn += len(drawn)
-            yield self._on_first_folds(drawn)
-            promising = [trial for trial in self._best(drawn) if self._scores[trial.key] < worst]
-            if promising:
+            tried = yield from self._tried(drawn)
+            if promising := [trial for trial in tried if self._scores[trial.key] < worst]:
                 yield self._on_all_folds(promising)
 
-    def _block(self, best: Trial) -> Iterator[list[TrainRequest]]:
-        """The rung of optimizers and regularizers around the best recipe, if it has a block."""
+    def _tried(self, trials: list[Trial]) -> Rungs:
+        """Train trials on the first folds, the better half of them for all epochs; return this half, best first."""
+        first, limit = ceil(self._settings.first_epochs * self._epochs), self._settings.teraflops
+        if trials:
+            yield [TrainRequest(trial, first, None, self._settings.first_rows, limit) for trial in trials]
+        if trials and first < self._epochs:
+            trials = self._best(trials)[: max(self._settings.keep, ceil(len(trials) / 2))]
+            if trials:
+                yield self._on_first_folds(trials)
+        return self._best(trials)
+
+    def _block(self, best: Trial) -> list[Trial]:
+        """The trials with the optimizers and regularizers that are compared around the best recipe."""
         name = self._recipe_of[best.key]
         trials = [self._new(name, trial) for trial in self._space.block(name, best)]
-        if new := [trial for trial in trials if trial]:  # an equal earlier one was chosen by its scores
-            self.designed_trials = tuple(trial.key for trial in new)
-            yield self._on_all_folds(new)
+        block = [trial for trial in trials if trial]  # an equal earlier one was chosen by its scores
+        self.designed_trials = tuple(trial.key for trial in block)
+        return block
 
     def _drawn(self, names: list[str], n_drawn: int) -> list[Trial]:
         """New random trials of these recipes in turn, so many that a batch is full or none is left."""

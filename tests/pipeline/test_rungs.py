@@ -38,7 +38,8 @@ def train_rungs(
 ):
     """Train all requests. Returns {trial: epoch} for each rung, and the records."""
     results = open_records(0) if results is None else results
-    rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key), lambda request: 10**12)
+    teraflop, applies = (lambda request: 10**12), (lambda trial: True)
+    rungs = Rungs(script, budget, epochs, results, objectives, lambda key: 100 + int(key), teraflop, applies)
     requested = []
     while requests := rungs.next():
         requested.append({request.trial.number: request.until for request in requests})
@@ -147,7 +148,7 @@ def test_a_diverged_trial_scores_inf_only_from_that_epoch_on():
     add_slice(results, {"0000/1/0": report(0.4, 0.3, selected_epoch=2)}, 0, 2)
     add_slice(results, {"0000/1/0": replace(report(0.2), diverged=(4, "why"))}, 2, 5)
     script = ScriptedSampler([(0, 2)], [(0, 3)], [(0, 5)])
-    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1, lambda request: 1)
+    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1, lambda request: 1, lambda trial: True)
     while requests := rungs.next():
         rungs.trained(requests)
     assert [scores["0000"] for scores in script.told][::2] == [(0.3,), (math.inf,)]
@@ -160,3 +161,31 @@ def test_a_trial_of_which_one_network_diverged_scores_inf():
     _, results = train_rungs(script, results=open_records(0, n_folds=2), losses=lambda *_: next(reports))
     assert script.told == [{"0000": (math.inf,)}]
     assert results.trials["0000"].diverged
+
+
+def test_what_takes_too_much_arithmetic_or_does_not_apply_is_left_out_and_scores_inf():
+    """Trial n takes n teraflops per epoch; trial 1 does not apply. If all take too much, the cheapest is trained."""
+    script = ScriptedSampler([(3, 2), (0, 2), (1, 2), (2, 2)], [(1, 9)], [(6, 9), (5, 9)])
+    script.rungs[0] = [request._replace(teraflops=limit) for request, limit in zip(script.rungs[0], (9, 9, 9, 18))]
+    script.rungs[2] = [request._replace(teraflops=9) for request in script.rungs[2]]
+
+    def flops(request):
+        return request.trial.number * 10**12
+
+    results = open_records(0)
+    rungs = Rungs(script, UNLIMITED, 9, results, ("loss",), lambda key: 1, flops, lambda trial: trial.number != 1)
+    trained = []
+    while requests := rungs.next():
+        trained.append([request.trial.number for request in requests])
+        for request in requests:
+            open_trial(results, request.trial.number)
+            add_slice(results, {f"{request.trial.key}/1/0": report(*[0.5] * request.until)}, 0, request.until)
+        rungs.trained(requests)
+    assert trained == [[0, 2], [5]]
+    inf = (math.inf,)
+    assert script.told == [
+        {"0000": (0.5,), "0002": (0.5,), "0001": inf, "0003": inf},
+        {"0001": inf},
+        {"0005": (0.5,), "0006": inf},
+    ]
+    assert rungs.n_costly == 2

@@ -122,8 +122,10 @@ def test_a_portfolio_trains_the_best_on_all_folds_and_ranks_these_first(tmp_path
     summary = run_sweep(tmp_path, *SEARCHES["portfolio"], "training.seeds=2")
     rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]
     n_networks = [[sum(key.startswith(trial) for key in rung["networks"]) for trial in rung["until"]] for rung in rungs]
-    assert n_networks[:3] == [[2, 2], [6], [6, 6]]
+    assert n_networks[:3] == [[2, 2], [2], [2, 2, 2]]  # the recipes, the better one, and that with its block
+    assert set(n_networks[3]) == {6}
     assert list(rungs[1]["until"]) == ["0001"]
+    assert [sorted(set(rung["until"].values())) for rung in rungs[:4]] == [[2], [9], [9], [9]]
     rows = read_leaderboard(tmp_path)
     losses = {trial: [] for trial in (row["trial"] for row in rows)}
     for key, (curves, _) in read_networks(tmp_path).items():
