@@ -125,7 +125,7 @@ def test_a_portfolio_trains_the_best_on_all_folds_and_ranks_these_first(tmp_path
     assert n_networks[:3] == [[2, 2], [2], [2, 2, 2]]  # the recipes, the better one, and that with its block
     assert set(n_networks[3]) == {6}
     assert list(rungs[1]["until"]) == ["0001"]
-    assert [sorted(set(rung["until"].values())) for rung in rungs[:4]] == [[2], [9], [9], [9]]
+    assert [sorted(set(rung["until"].values())) for rung in rungs[:4]] == [[1], [3], [3], [3]]
     rows = read_leaderboard(tmp_path)
     losses = {trial: [] for trial in (row["trial"] for row in rows)}
     for key, (curves, _) in read_networks(tmp_path).items():
