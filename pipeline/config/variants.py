@@ -25,7 +25,7 @@ from pipeline.engine.selection import (
     metric_component,
     training_metrics,
 )
-from pipeline.search.base import Sampler
+from pipeline.search.base import Sampler, TrainRequest
 from pipeline.search.recipes import Recipes
 from pipeline.search.trial import Trial
 
@@ -225,10 +225,7 @@ class Variants:
             raise SettingError(str(error)) from None
         distinct: dict[tuple[object, ...], tuple[Variant, Network]] = {}
         optimizers: dict[object, Component] = {}
-        trials = [*self._settings.space.covering_trials(), *(request.trial for request in requests)]
-        if isinstance(self._settings.space, Recipes):
-            trials = [trial for trial in trials if self.applies(trial, task)] or trials
-        for trial in trials:
+        for trial in self._checked_trials(requests, task):
             variant = self.of(trial)
             self._target_units.add(variant.target_unit)
             network = variant.build_network(trial, trial.key, 0)
@@ -251,6 +248,12 @@ class Variants:
                     check_networks([replace(network, optimizer=optimizer)], loss.build())
         except ValueError as error:
             raise SettingError(f"space.regularizer and training.regularizers: {error}") from None
+
+    def _checked_trials(self, requests: Sequence[TrainRequest], task: Task | None) -> list[Trial]:
+        trials = [*self._settings.space.covering_trials(), *(request.trial for request in requests)]
+        if isinstance(self._settings.space, Recipes):
+            return [trial for trial in trials if self.applies(trial, task)] or trials
+        return trials
 
     def _part(self, name: str, overrides: Sequence[tuple[str, Any]]) -> Any:
         """One part of the configuration, with those of the overrides that are inside it."""

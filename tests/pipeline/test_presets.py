@@ -36,9 +36,9 @@ def test_law_1_the_quick_preset_comes_to_the_same_result_however_networks_are_pa
     narrow = run_sweep(tmp_path / "narrow", *settings, "stacks.width=3", "stacks.slice_seconds=0.001")
     assert summary["digest"] == narrow["digest"]
     assert summary["published"]["test"] == narrow["published"]["test"]
-    recipes = compose("preset=quick", "data=iris")[0].space
-    assert isinstance(recipes, Recipes)
-    assert summary["trials"]["planned"] >= len(recipes.recipes)
+    settings = compose("preset=quick", "data=iris")[0]
+    assert isinstance(settings.space, Recipes)
+    assert summary["trials"]["planned"] == settings.search.recipes + 9 + 2  # the block, and the random trials
     assert summary["published"]["kind"] in ("bag", "ensemble")
 
 

@@ -166,7 +166,9 @@ def test_a_trial_of_which_one_network_diverged_scores_inf():
 def test_what_takes_too_much_arithmetic_or_does_not_apply_is_left_out_and_scores_inf():
     """Trial n takes n teraflops per epoch; trial 1 does not apply. If all take too much, the cheapest is trained."""
     script = ScriptedSampler([(3, 2), (0, 2), (1, 2), (2, 2)], [(1, 9)], [(6, 9), (5, 9)])
-    script.rungs[0] = [request._replace(teraflops=limit) for request, limit in zip(script.rungs[0], (9, 9, 9, 18))]
+    script.rungs[0] = [
+        request._replace(teraflops=limit) for request, limit in zip(script.rungs[0], (9, 9, 9, 18), strict=True)
+    ]
     script.rungs[2] = [request._replace(teraflops=9) for request in script.rungs[2]]
 
     def flops(request):
