@@ -13,6 +13,8 @@ from pipeline.components.scores import LOSS, interval_in_words, label, number, p
 from pipeline.engine.ranking import Ranking, effect_sentences, tie_sentence
 from pipeline.runs.records import TrialRecord
 
+WIDEST = 10_000  # columns of a table, before it is known whether it fits
+NARROWEST = 36  # columns of what describes a trial
 TABLE_DECIMALS = 4  # of scores up to 1: the best trials are close to each other
 
 
@@ -49,32 +51,57 @@ def print_leaderboard(
     headline: Sequence[str] = (),
     top: int = 10,
 ) -> None:
-    """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result."""
-    trials, n_networks = ranking.trials, len(ranking.trials[0].networks)
-    names = shown_scores(ranking, headline)
+    """Print the best trials and the baselines as a table, and notes: ties, Pareto front, trials without a result.
+
+    Where the terminal is too narrow the intervals are left out, then what describes a trial becomes one column.
+    """
+    names, n_shown = shown_scores(ranking, headline), min(top, len(ranking.trials))
+    n_networks = len(ranking.trials[0].networks)
+    unlimited = console.options.update(max_width=WIDEST)
+    for is_merged, has_interval in ((False, True), (False, False), (True, True), (True, False)):
+        table = _table(ranking, n_shown, names, baselines, is_merged, has_interval)
+        if console.measure(table, options=unlimited).minimum <= console.width:
+            break
     over = f", means over {n_networks} networks" if n_networks > 1 else ""
-    interval = " with 95 % intervals" if _interval(ranking, 0, names[0]) else ""
-    title = f"The best {min(top, len(trials))} of {n_trials} trials on the validation rows{over}{interval}"
-    console.print(title, soft_wrap=True)
-    table = Table(box=SIMPLE)
-    others = ["settings"] if any(trial.labels[2] for trial in trials[:top]) else []
-    for heading in ("rank", "optimizer", "regularizer", *others, *map(label, names)):
-        is_text = heading in ("optimizer", "regularizer", "settings")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading == "optimizer")
-    for rank, trial in enumerate(trials[:top]):
-        labels = trial.labels if others else trial.labels[:2]
-        shown = [_score(ranking, rank, name) for name in names]
-        shown[0] += _interval(ranking, rank, names[0])
-        table.add_row(f"{rank + 1}{_marks(ranking, rank)}", *labels, *shown)
-    for position, baseline in enumerate(baselines.values()):
-        if not position:
-            table.add_section()
-        scores = {name: baseline["validation"].get(name) for name in names}
-        shown = ["" if score is None else number(name, score, TABLE_DECIMALS) for name, score in scores.items()]
-        table.add_row("", baseline["label"], *[""] * (1 + len(others)), *shown)
+    interval = " with 95 % intervals" if has_interval and _interval(ranking, 0, names[0]) else ""
+    console.print(f"The best {n_shown} of {n_trials} trials on the validation rows{over}{interval}", soft_wrap=True)
     console.print(table)
     for line in _notes(ranking, n_trials):
         console.print(line, soft_wrap=True)
+
+
+def _table(
+    ranking: Ranking,
+    n_shown: int,
+    names: Sequence[str],
+    baselines: Mapping[str, Any],
+    is_merged: bool,
+    has_interval: bool,
+) -> Table:
+    """The best trials and the baselines; a trial is described in one column, which may take several lines, or in three.
+
+    No score is ever cut off.
+    """
+    trials = ranking.trials[:n_shown]
+    texts = ["optimizer", "regularizer"] + ["settings"] * any(trial.labels[2] for trial in trials)
+    texts = ["trial"] if is_merged else texts
+    rows = []
+    for rank, trial in enumerate(trials):
+        labels = [trial.label] if is_merged else trial.labels[: len(texts)]
+        shown = [_score(ranking, rank, name) for name in names]
+        shown[0] += _interval(ranking, rank, names[0]) if has_interval else ""
+        rows.append([f"{rank + 1}{_marks(ranking, rank)}", *labels, *shown])
+    for baseline in baselines.values():
+        scores = {name: baseline["validation"].get(name) for name in names}
+        shown = ["" if score is None else number(name, score, TABLE_DECIMALS) for name, score in scores.items()]
+        rows.append(["", baseline["label"], *[""] * (len(texts) - 1), *shown])
+    table = Table(box=SIMPLE)
+    for heading, column in zip(["rank", *texts, *map(label, names)], zip(*rows, strict=True), strict=True):
+        width = NARROWEST if heading == "trial" else max(map(len, [heading, *column]))
+        table.add_column(heading, justify="left" if heading in texts else "right", min_width=width)
+    for number_of_row, row in enumerate(rows):
+        table.add_row(*row, end_section=number_of_row == n_shown - 1 and n_shown < len(rows))
+    return table
 
 
 def _score(ranking: Ranking, rank: int, name: str) -> str:

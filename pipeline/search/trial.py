@@ -86,14 +86,25 @@ class Trial:
 
 
 def _label(name: str, component: Component) -> str:
-    """The name, the main hyperparameter without its name, the others with theirs; nested components in parentheses."""
-    shown = [name]
-    for argument, value in component.arguments:
-        if isinstance(value, Component):
-            shown.append(f"({_label(value.short_name, value)})")
-        else:
-            shown.append(_rounded(value) if argument in UNNAMED else f"{argument}={_rounded(value)}")
-    return " ".join(shown)
+    """A component on a line: name, main hyperparameter, others with their names, nested components in parentheses.
+
+    It is short, as all is in the parameters. Of a schedule only the name is shown, of a component around another at
+    most two numbers, and if it has the other's name the last word of its own: "adam 0.04 beta2=0.95 (factors)".
+    """
+    nested = {argument: value for argument, value in component.arguments if isinstance(value, Component)}
+    schedules = [value.short_name for argument, value in nested.items() if argument == "schedule"]
+    wrapped = [value for argument, value in nested.items() if argument != "schedule"]
+    for inner in wrapped:
+        if inner.short_name == name != component.short_name:
+            return f"{_label(name, inner)} ({component.short_name.rpartition('_')[2]})"
+    numbers = [
+        _rounded(value) if argument in UNNAMED else f"{argument}={_rounded(value)}"
+        for argument, value in component.arguments
+        if argument not in nested
+    ]
+    if wrapped and len(numbers) > 2:
+        numbers = ["..."]
+    return " ".join([name, *(f"({_label(inner.short_name, inner)})" for inner in wrapped), *numbers, *schedules])
 
 
 def _rounded(value: Any) -> str:

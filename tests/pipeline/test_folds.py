@@ -191,6 +191,27 @@ def make_trial_record(*reports):
     return TrialRecord("0007", ("sgd", "none", ""), PARAMETERS, tuple(networks), started=5)
 
 
+@pytest.mark.parametrize(
+    ("width", "is_merged", "has_interval"),
+    [(70, True, False), (100, True, True), (130, False, False), (170, False, True)],
+)
+def test_the_leaderboard_fits_into_a_terminal_and_no_score_is_cut_off(width, is_merged, has_interval):
+    """With long labels the intervals are left out, or what describes a trial becomes one column."""
+    records, console = trained_records(), Console(file=StringIO(), width=width)
+    labels = ("adam 0.07743 beta2=0.95 (factors)", "dropout 0.1098 flat_cosine", "recipe wide, hidden [256, 256, 256]")
+    for trial in records.trials.values():
+        trial.labels = labels
+    baselines = {"linear": {"label": "logistic regression", "validation": {"loss": 0.7654321}}}
+    print_leaderboard(console, rank_records(records), 3, baselines)
+    shown = console.file.getvalue()
+    table = [line for line in shown.splitlines()[1:] if not line.startswith("=")]
+    assert max(map(len, table)) <= width
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    assert all(f"{mean:.4f}" in shown for mean in [*LOSSES.mean(axis=1), 0.7654321])
+    assert ("regularizer" in shown, " to 0." in shown) == (not is_merged, has_interval)
+    assert ("95 %" in shown) == has_interval
+
+
 def test_mlflow_has_means_until_the_first_network_stops():
     stopped = {"curves": {"loss": [3.0, 4.0]}, "stopped": (2, "no better"), "selected_epoch": 1}
     run = make_trial_record(({"curves": {"loss": [1.0, 2.0, 6.0]}}, 10), (stopped, 20))

@@ -121,6 +121,21 @@ def test_optimizers_inside_optimizers_are_nodes_too():
     ]
 
 
+def test_labels_are_short_and_parameters_have_everything():
+    """Of a schedule and of factors around an optimizer the label says only that they are there."""
+    factors = {"_target_": "nncore.optimizers.parameter_factors.parameter_factors", "biases": 0.1, "embedding": 0.1}
+    factors |= {"scaling_layer": 6, "optimizer": adam(learning_rate=0.04, beta2=0.95)["adam"]}
+    schedule = {"_target_": "nncore.schedules.flat_cosine", "epochs": 40}
+    dropout = {"dropout": {"_target_": "nncore.regularizers.dropout.dropout", "schedule": schedule, "rate": 0.15}}
+    trials = grid(space(optimizer={"adam": factors, "mine": factors}, regularizer=dropout))
+    assert [trial.labels for trial in trials] == [
+        ("adam 0.04 beta2=0.95 (factors)", "dropout 0.15 flat_cosine", ""),
+        ("mine (adam 0.04 beta2=0.95) ...", "dropout 0.15 flat_cosine", ""),
+    ]
+    assert trials[0].parameters["optimizer.scaling_layer"] == 6
+    assert trials[0].parameters["regularizer.schedule.epochs"] == 40
+
+
 def test_trials_can_be_compared_and_hashed():
     first, second = (grid(space(reduce={"pca": PCA})) for _ in range(2))
     assert first == second
