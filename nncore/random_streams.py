@@ -90,6 +90,10 @@ class NetworkStreams:
         self._streams = streams
         self._seeds = seeds
 
+    def of(self, rows: slice) -> "NetworkStreams":
+        """Return the streams of some of these networks."""
+        return NetworkStreams(self._streams, self._seeds[rows])
+
     @property
     def time(self) -> float:
         """Of the current step, in epochs, as schedules count it."""

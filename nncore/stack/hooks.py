@@ -7,7 +7,7 @@ import numpy as np
 from nncore.architecture import Architecture
 from nncore.kernels.backend import Array, to_host
 from nncore.kernels.workspace import Workspace
-from nncore.random_streams import RandomStreams
+from nncore.random_streams import NetworkStreams, RandomStreams
 from nncore.regularizers.base import ActivityRegularizer, Dropout
 from nncore.regularizers.dropout import CHANCES, drop
 
@@ -25,7 +25,7 @@ class DropoutHooks:
         Each with the networks that it applies to.
     activities : sequence of (slice, ActivityRegularizer)
         Each with the networks that it applies to.
-    streams : RandomStreams
+    streams : RandomStreams or NetworkStreams
         Source of the dropout masks.
     sums_activity : bool, default False
         Whether to sum the activity penalties over the rows of all batches, into `activity_sum` (K,).
@@ -38,7 +38,7 @@ class DropoutHooks:
         workspace: Workspace,
         dropouts: Sequence[tuple[slice, Dropout]],
         activities: Sequence[tuple[slice, ActivityRegularizer]],
-        streams: RandomStreams,
+        streams: RandomStreams | NetworkStreams,
         sums_activity: bool = False,
     ) -> None:
         self._n_networks, self._members = n_networks, architecture.members

@@ -35,7 +35,7 @@ from nncore.stack.initialization import start_parameters
 
 Built = TypeVar("Built")
 CONSTANT = Component("nncore.schedules.constant")
-_built_once = lru_cache(maxsize=64)(build_stacked)  # per process, as later slices of a stack have the same groups
+_built_once = lru_cache(maxsize=256)(build_stacked)  # per process, as later slices of a stack have the same groups
 # Regularizers that change the objective or the step, which an optimizer with `needs_fixed_objective` cannot allow.
 CHANGES_OBJECTIVE = ActivityRegularizer | Clipping | Constraint | Augmentation | Dropout
 

@@ -12,18 +12,16 @@ from nncore.optimizers.base import Optimizer, Step
 from nncore.random_streams import RandomStreams, generator
 from nncore.regularizers.base import (
     OBJECTIVE,
-    ActivityRegularizer,
     Augmentation,
     Clipping,
     Constraint,
-    Dropout,
     EarlyStopping,
     Penalty,
     WeightAverage,
 )
 from nncore.schedules import Schedule
 from nncore.stack.data import Batches, Rows
-from nncore.stack.hooks import DropoutHooks
+from nncore.stack.parts import parts_in_cache
 from nncore.stack.passes import gradient, mean_loss
 from nncore.stack.state import ComponentGroup, Stack
 
@@ -46,8 +44,6 @@ class StackTrainer:
         self._view_runs = stack.view_runs()
         self._parameters = stack.parameters  # (K, buffer_size)
         self._g = empty_like_aligned(self._parameters, (len(self._seeds), stack.architecture.n_parameters))  # (K, P)
-        self._layers = layer_views(self._parameters, stack.architecture)
-        self._gradients = layer_views(self._g, stack.architecture)
         self._workspace = Workspace()
         groups = stack.groups()
         self._optimizers = _of_kind(Optimizer, groups)
@@ -57,11 +53,10 @@ class StackTrainer:
         self._constraints = _of_kind(Constraint, groups)
         self._augmentations = _of_kind(Augmentation, groups)
         self._averages = _of_kind(WeightAverage, groups)
-        self._dropouts = [(group.rows, group.built) for group in _of_kind(Dropout, groups)]
-        self._activities = [(group.rows, group.built) for group in _of_kind(ActivityRegularizer, groups)]
         self._full_batch_rows = [group.rows for group in self._optimizers if group.full_batch]
         watched = [group.built.watch for group in _of_kind(EarlyStopping, groups)]
         self._computes_objective = objective or OBJECTIVE in watched
+        self._parts = parts_in_cache(stack, self._g)
 
     def train_epoch(self, views: Sequence[Rows], epoch: int) -> dict[str, Array]:
         """Train every network on all rows of its view once.
@@ -87,21 +82,18 @@ class StackTrainer:
         order = self._order_of_rows(n_rows, epoch)
         batches = Batches(views, self._view_runs, order, architecture.batch_size, self._workspace)
         streams = RandomStreams(self._seeds, epoch, batches.n)
-        hooks = None
-        if self._dropouts or self._activities:
-            hooks = DropoutHooks(
-                *(len(self._seeds), architecture, self._workspace, self._dropouts, self._activities, streams),
-                sums_activity=self._computes_objective,
-            )
+        hooks = [part.hooks(architecture, self._workspace, streams, self._computes_objective) for part in self._parts]
         targets, n_numbers = architecture.functions.loss.targets, architecture.inputs - len(architecture.levels)
         total_loss, total_penalty = np.zeros((2, len(self._seeds)))
         for index in range(batches.n):
             streams.next_step()
-            x, t, weights = batches[index]
+            x, t, _ = batch = batches[index]
             for group in self._augmentations:
                 group.built.augment(x[group.rows, :, :n_numbers], t[group.rows], targets, streams.of(group.rows))
-            loss = gradient(self._layers, self._gradients, architecture, x, t, self._workspace, weights, hooks)
-            total_loss += to_host(loss) * x.shape[1]
+            for part, part_hooks in zip(self._parts, hooks, strict=True):
+                own, layers, gradients = part.rows(batch), part.layers, part.gradients
+                loss = gradient(layers, gradients, architecture, own.x, own.t, self._workspace, own.weights, part_hooks)
+                total_loss[part.networks] += to_host(loss) * x.shape[1]
             if self._computes_objective:
                 penalty = np.zeros(len(self._seeds))
                 self._add_penalties(penalty, self._parameters, slice(0, len(self._seeds)))
@@ -110,7 +102,8 @@ class StackTrainer:
             self._take_step(batches, index, epoch)
         curves = {"train/loss": total_loss / n_rows}
         if self._computes_objective:
-            total_penalty += hooks.activity_sum if hooks else 0
+            for part, part_hooks in zip(self._parts, hooks, strict=True):
+                total_penalty[part.networks] += part_hooks.activity_sum if part_hooks else 0
             curves[OBJECTIVE] = (total_loss + total_penalty) / n_rows
         return curves
 

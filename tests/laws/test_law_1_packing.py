@@ -40,6 +40,7 @@ from nncore.losses import mean_value
 from nncore.metrics import accuracy
 from nncore.reduction.autoencoder import autoencoder_architecture
 from nncore.stack.data import Data, Rows
+from nncore.stack.parts import parts_in_cache
 from nncore.stack.regroup import collect
 from nncore.stack.state import start
 from nncore.stack.training import train
@@ -201,6 +202,20 @@ def test_law_1_any_partition_in_any_order_gives_the_same_bits(order, cuts):
     pieces = np.split(np.array(order), sorted(cuts))
     parts = [train_reports(architecture, [networks[index] for index in piece]) for piece in pieces if len(piece)]
     assert {key: report for part in parts for key, report in part.items()} == together
+
+
+@pytest.mark.parametrize("columns", [{}, {"members": 2, "adapters": "mini"}])
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])  # one seed: all networks get the same batches
+def test_law_1_holds_when_gradients_are_computed_for_parts_of_a_stack(monkeypatch, seeds, columns):
+    """As for networks too large for a core's cache: here for one network, and for three at a time."""
+    architecture, networks = make_architecture((5, 7, 6, 3), **columns), mixed_networks(seeds)
+    whole = train_reports(architecture, networks)
+    numbers = architecture.batch_size * architecture.members * 7  # of one network's widest layer
+    for size in (1, 3):
+        monkeypatch.setattr("nncore.stack.parts.NUMBERS_IN_CACHE", size * numbers)
+        stack = start(architecture, networks)
+        assert len(parts_in_cache(stack, stack.parameters)) == -(-len(networks) // size)
+        assert train_reports(architecture, networks) == whole
 
 
 @pytest.mark.slow
