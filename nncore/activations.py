@@ -6,6 +6,7 @@ Each public function returns an `Activation`: functions of arrays of one shape (
     forward(z, out) -> y                 f(z)
     backward(dy, z, y, out) -> dz        the chain rule, dz = dy f'(z)
     biased(z, b) -> y                    f(z + b), where that is one formula
+    with_slope(z, slope, out) -> y       f(z), and f'(z) in `slope`, where backward would compute anew what forward did
 
 The result is written into `out`, an array of that shape that is not one of the others, or forward's over z and
 backward's over dy, so that less memory is used: backward is then given y in place of z. Nothing overflows, up to
@@ -35,6 +36,8 @@ class Activation(NamedTuple):
         backward(dy, z, y, out) returns dz = dy f'(z).
     biased : callable, optional
         biased(z, b) returns f(z + b).
+    with_slope : callable, optional
+        with_slope(z, slope, out) returns y = f(z) and writes f'(z) into `slope`, so that dz = dy slope; z is kept.
     keeps_inputs : bool, default False
         Whether forward leaves z as it is, and backward dy.
     is_parametric : bool, default False
@@ -44,6 +47,7 @@ class Activation(NamedTuple):
     forward: Callable[[Array, Array], Array]
     backward: Callable[[Array, Array, Array, Array], Array]
     biased: Callable[[Array, Array], Array] | None = None
+    with_slope: Callable[[Array, Array, Array], Array] | None = None
     keeps_inputs: bool = False
     is_parametric: bool = False
 
@@ -192,7 +196,11 @@ def selu() -> Activation:
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
         return selu_dz(dy, z, y, out, scale=scale, slope=slope)
 
-    return Activation(forward, backward, keeps_inputs=True)
+    def with_slope(z: Array, slope_of_z: Array, out: Array) -> Array:
+        h = np.tanh(half_of_negative(z, out), out=out)
+        return selu_y_and_slope(z, h, slope_of_z, scale=scale, slope=slope)
+
+    return Activation(forward, backward, with_slope=with_slope, keeps_inputs=True)
 
 
 @elementwise("h")
@@ -205,6 +213,13 @@ def selu_y(z: Array, h: Array, *, scale: Array, slope: Array) -> Array:
 def selu_dz(dy: Array, z: Array, y: Array, *, scale: Array, slope: Array) -> Array:
     """Return dz = dy f'(z)."""
     return dy * np.where(z > 0, scale, y + slope)
+
+
+@elementwise("slope_of_z", "h")
+def selu_y_and_slope(z: Array, h: Array, *, scale: Array, slope: Array) -> tuple[Array, Array]:
+    """Return f'(z), and y = f(z), where h = tanh(min(z, 0) / 2); y is written over h."""
+    y = np.where(z > 0, scale * z, slope * (2 * h / (1 - h)))
+    return np.where(z > 0, scale, y + slope), y
 
 
 def gelu() -> Activation:
@@ -343,9 +358,13 @@ def mish() -> Activation:
         return mish_y(z, np.exp(negative_abs(z, out), out=out))
 
     def backward(dy: Array, z: Array, y: Array, out: Array) -> Array:
-        return mish_dz(z, np.exp(negative_abs(z, out), out=out), dy)
+        with_slope(z, out, np.empty_like(z))
+        return np.multiply(dy, out, out=out)
 
-    return Activation(forward, backward, keeps_inputs=True)
+    def with_slope(z: Array, slope: Array, out: Array) -> Array:
+        return mish_y_and_slope(z, np.exp(negative_abs(z, out), out=out), slope)
+
+    return Activation(forward, backward, with_slope=with_slope, keeps_inputs=True)
 
 
 @elementwise("u")
@@ -355,14 +374,14 @@ def mish_y(z: Array, u: Array) -> Array:
     return z * (numerator / (numerator + np.where(z < 0, 2, 2 * u * u)))
 
 
-@elementwise("u")
-def mish_dz(z: Array, u: Array, dy: Array) -> Array:
-    """Return dz = dy f'(z), where u = exp(-|z|); written over u."""
+@elementwise("slope", "u")
+def mish_y_and_slope(z: Array, u: Array) -> tuple[Array, Array]:
+    """Return f'(z), and y = f(z), where u = exp(-|z|); y is written over u."""
     numerator = np.where(z < 0, u * (u + 2), 1 + 2 * u)
     remainder = np.where(z < 0, 2, 2 * u * u)  # t = numerator / denominator, 1 - t = remainder / denominator
     denominator = numerator + remainder
     t = numerator / denominator
-    return dy * (t + z * ((remainder / denominator) * (1 + t)) * (np.where(z < 0, u, 1) / (1 + u)))
+    return t + z * ((remainder / denominator) * (1 + t)) * (np.where(z < 0, u, 1) / (1 + u)), z * t
 
 
 def tanh() -> Activation:
@@ -394,7 +413,24 @@ def parametric(activation: Activation) -> Activation:
     ----------
     Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491; He et al. (2015), arXiv:1502.01852 (parametric ReLU).
     """
-    return activation._replace(is_parametric=True)
+    with_slope = activation.with_slope or _slope_by_backward(activation)
+    return activation._replace(is_parametric=True, with_slope=with_slope)
+
+
+def _slope_by_backward(activation: Activation) -> Callable[[Array, Array, Array], Array]:
+    """The `with_slope` of an activation that has none: dz where dy is 1."""
+
+    def with_slope(z: Array, slope: Array, out: Array) -> Array:
+        given = z if activation.keeps_inputs else z.copy()
+        y = activation.forward(given, out)
+        dz = activation.backward(np.ones_like(z), given, y, slope)
+        if dz is not slope:
+            np.copyto(slope, dz)
+        if y is not out:
+            np.copyto(out, y)
+        return out
+
+    return with_slope
 
 
 @elementwise("y")
@@ -403,7 +439,14 @@ def parametric_y(z: Array, f: Array, alpha: Array) -> Array:
     return z + alpha * (f - z)
 
 
-@elementwise("df", "f")
-def parametric_dz(df: Array, dy: Array, z: Array, f: Array, alpha: Array) -> tuple[Array, Array]:
-    """Return dz, written over df = dy f'(z), and one row's part of dalpha, written over f."""
-    return dy + alpha * (df - dy), dy * (f - z)
+@elementwise("f", "z")
+def parametric_y_and_difference(z: Array, f: Array, alpha: Array) -> tuple[Array, Array]:
+    """Return f(z) - z, written over f, and y = z + alpha (f(z) - z), written over z."""
+    difference = f - z
+    return difference, z + alpha * difference
+
+
+@elementwise("difference", "slope")
+def parametric_dz(dy: Array, slope: Array, difference: Array, alpha: Array) -> tuple[Array, Array]:
+    """Return one row's part of dalpha, written over the difference f(z) - z, and dz, written over the slope f'(z)."""
+    return dy * difference, dy + alpha * (dy * slope - dy)

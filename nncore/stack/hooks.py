@@ -48,6 +48,8 @@ class DropoutHooks:
         self._activities = activities
         self._streams = streams
         self._masks: dict[int, Array] = {}
+        self._thresholds: dict[bool, list[Array]] = {}  # of this step, for columns and for hidden layers
+        self._time = -1.0
         self._sums_activity, self.activity_sum = sums_activity, np.zeros(n_networks)
 
     def dropout(self, layer: int, x: Array) -> Array:
@@ -69,19 +71,29 @@ class DropoutHooks:
         rates = [(rows, dropout.rate if layer else dropout.input_rate) for rows, dropout in self._dropouts]
         if not any(rate.any() for _, rate in rates):
             return x  # while a schedule's factor is 0, numbers are drawn as in other steps
-        factors = [dropout.schedule.factor(self._streams.time, {}) for _, dropout in self._dropouts]
         mask = self._workspace(("mask", layer), x, (self._n_networks, *x.shape[1:]))
         dropped = self._workspace(("dropped", layer), mask)
         if sum(len(mask[rows]) for rows, _ in rates) < self._n_networks:  # some networks have no dropout
             mask[...] = 1
             dropped[...] = x
-        for (rows, rate), factor in zip(rates, factors, strict=True):
+        for (rows, _), threshold in zip(rates, self._thresholds_of(layer > 0), strict=True):
             np.copyto(mask[rows], self._streams.of(rows).chances("dropout", mask[rows], layer))
-            threshold = np.minimum(np.round(rate * factor * CHANCES), CHANCES - 1)
             x_of_rows = x if len(x) == 1 else x[rows]
             drop(mask[rows], x_of_rows, dropped[rows], threshold=threshold, scale=CHANCES / (CHANCES - threshold))
         self._masks[layer] = mask
         return dropped
+
+    def _thresholds_of(self, is_hidden: bool) -> list[Array]:
+        """For each dropout, the chances below which a number is dropped in this step, in columns or hidden layers."""
+        if self._time != self._streams.time:
+            self._time, self._thresholds = self._streams.time, {}
+        if is_hidden not in self._thresholds:
+            rates = [
+                (dropout.rate if is_hidden else dropout.input_rate) * dropout.schedule.factor(self._time, {})
+                for _, dropout in self._dropouts
+            ]
+            self._thresholds[is_hidden] = [np.minimum(np.round(rate * CHANCES), CHANCES - 1) for rate in rates]
+        return self._thresholds[is_hidden]
 
     def dropout_backward(self, layer: int, dx: Array) -> None:
         """Turn the derivative by the layer's dropped input into that by its input x, in place; dx is (K, N, I)."""

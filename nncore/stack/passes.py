@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nncore.activations import Activation, parametric_dz, parametric_y
+from nncore.activations import Activation, parametric_dz, parametric_y, parametric_y_and_difference
 from nncore.architecture import Architecture, Layer, LayerView, layer_views
 from nncore.kernels import dense
 from nncore.kernels.backend import Array
@@ -38,7 +38,9 @@ class ForwardCache(NamedTuple):
     n : array (K, N, O)
         Input of the activation, norm(x W + b); or f(n), if the activation was computed in place.
     f : array (K, N, O)
-        f(n), before the learned factor of a parametric activation.
+        f(n); of a parametric activation f(n) - n.
+    slope : array (K, N, O), optional
+        f'(n), if the activation computed it with f.
     out : array (K, N, O)
         Output of the layer: y, or y + x if the layer is residual.
     norm_cache
@@ -51,6 +53,7 @@ class ForwardCache(NamedTuple):
     z: Array
     n: Array
     f: Array
+    slope: Array | None
     out: Array
     norm_cache: Any
 
@@ -98,7 +101,7 @@ def infer_layer(
     if architecture.members > 1:
         z, vectors = members.outputs_and_vectors(architecture, index, view, z, False, workspace)
     n, shift = normalisations[index].infer(z, vectors)
-    _, _, y = _activate(activations[index], n, shift, vectors, index, workspace)
+    y = _activate(activations[index], n, shift, vectors, index, workspace)
     return _output(architecture, index, K, x, y, workspace)
 
 
@@ -145,9 +148,9 @@ def forward(
             z, vectors = members.outputs_and_vectors(architecture, index, view, product, multiplies, workspace)
         n, shift, norm_cache = normalisations[index].train(z, vectors, workspace.part(index))
         members.write_back(view, vectors)  # running statistics
-        n, f, y = _activate(activations[index], n, shift, vectors, index, workspace)
+        f, slope, y = _activate_in_training(activations[index], n, shift, vectors, index, workspace)
         out = _output(architecture, index, len(W), x, y, workspace)
-        caches.append(ForwardCache(x, x_in, W, product, n, f, out, norm_cache))
+        caches.append(ForwardCache(x, x_in, W, product, n, f, slope, out, norm_cache))
         x = out
     return x, caches, input_cache
 
@@ -370,17 +373,27 @@ def _write_weight_gradient(
 
 def _activate(
     activation: Activation, n: Array, shift: Array, view: LayerView, index: int, workspace: Workspace
-) -> tuple[Array, Array, Array]:
-    """n + shift (or f, if it was computed in place), f = f(n + shift), and the output y of the activation."""
+) -> Array:
+    """The output y of the activation for its input n + shift."""
     out = workspace(("y", index), n)
     if activation.is_parametric:
         z = given = dense.add(n, shift)
         if not activation.keeps_inputs:
             np.copyto(given := workspace(("given z", index), z), z)
-        f = activation.forward(given, workspace(("f", index), z))
-        return z, f, parametric_y(z, f, view.alpha, out)
-    f = activation.biased(n, shift) if activation.biased else activation.forward(dense.add(n, shift), out)
-    return n, f, f
+        return parametric_y(z, activation.forward(given, workspace(("f", index), z)), view.alpha, out)
+    return activation.biased(n, shift) if activation.biased else activation.forward(dense.add(n, shift), out)
+
+
+def _activate_in_training(
+    activation: Activation, n: Array, shift: Array, view: LayerView, index: int, workspace: Workspace
+) -> tuple[Array, Array | None, Array]:
+    """f and the slope as in ForwardCache, and the output y; n becomes n + shift, if it is not overwritten."""
+    if activation.with_slope is None:
+        y = _activate(activation, n, shift, view, index, workspace)
+        return y, None, y
+    z, out, slope = dense.add(n, shift), workspace(("y", index), n), workspace(("slope", index), n)
+    f = activation.with_slope(z, slope, out)
+    return f, slope, parametric_y_and_difference(z, f, view.alpha) if activation.is_parametric else f
 
 
 def _activation_backward(
@@ -393,13 +406,10 @@ def _activation_backward(
     workspace: Workspace,
 ) -> Array:
     """dn from dy; writes the gradient of a parametric activation's factors."""
-    out = workspace(("dn", index), cache.n)
+    if cache.slope is None:
+        return activation.backward(dy, cache.n, cache.f, workspace(("dn", index), cache.n))
     if not activation.is_parametric:
-        return activation.backward(dy, cache.n, cache.f, out)
-    given = dy
-    if not activation.keeps_inputs:
-        np.copyto(given := workspace(("given dy", index), dy), dy)
-    dn = activation.backward(given, cache.n, cache.f, out)
-    terms = parametric_dz(dn, dy, cache.n, cache.f, view.alpha)
-    dense.sum_rows(terms, np.ones_like(dy, shape=(1, 1, dy.shape[1])), gradients.alpha)
+        return np.multiply(dy, cache.slope, out=cache.slope)
+    dn = parametric_dz(dy, cache.slope, cache.f, view.alpha)
+    dense.sum_rows(cache.f, np.ones_like(dy, shape=(1, 1, dy.shape[1])), gradients.alpha)
     return dn

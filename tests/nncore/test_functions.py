@@ -6,6 +6,7 @@ from discovery import ACTIVATIONS, LOSSES, NORMALISATIONS, SCHEDULES, short_name
 from references import assert_close_to_reference, read_reference
 from samples import make_component, make_step
 
+from nncore.activations import parametric
 from nncore.architecture import Architecture, Layer, LayerView, layer_views
 from nncore.components import Component
 from nncore.kernels.workspace import Workspace
@@ -29,6 +30,10 @@ def test_activation_is_torchs(name, case):
     z = np.array(case["z"]).reshape(1, -1, 3)
     y = f.forward(z, np.empty_like(z))
     assert_close_to_reference(y.ravel(), case["y"], floor=1e-14)
+    slope, out = np.empty((2, *z.shape))
+    parametric(f).with_slope(z.copy(), slope, out)  # every activation has a parametric form
+    assert_close_to_reference(out.ravel(), case["y"], floor=1e-14)
+    assert_close_to_reference(slope.ravel(), case["dy_dz"], floor=1e-14)
     assert_close_to_reference(f.backward(np.ones_like(z), z, y, np.empty_like(z)).ravel(), case["dy_dz"], floor=1e-14)
 
 
