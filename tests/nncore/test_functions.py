@@ -28,12 +28,12 @@ def named(values):
 def test_activation_is_torchs(name, case):
     f = Component(f"nncore.activations.{name}", tuple(case["arguments"].items())).build()
     z = np.array(case["z"]).reshape(1, -1, 3)
-    y = f.forward(z, np.empty_like(z))
-    assert_close_to_reference(y.ravel(), case["y"], floor=1e-14)
     slope, out = np.empty((2, *z.shape))
-    parametric(f).with_slope(z.copy(), slope, out)  # every activation has a parametric form
+    parametric(f).with_slope(z, slope, out)  # every activation has a parametric form
     assert_close_to_reference(out.ravel(), case["y"], floor=1e-14)
     assert_close_to_reference(slope.ravel(), case["dy_dz"], floor=1e-14)
+    y = f.forward(z, np.empty_like(z))
+    assert_close_to_reference(y.ravel(), case["y"], floor=1e-14)
     assert_close_to_reference(f.backward(np.ones_like(z), z, y, np.empty_like(z)).ravel(), case["dy_dz"], floor=1e-14)
 
 
