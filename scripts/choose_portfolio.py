@@ -9,9 +9,9 @@ tables. FOLDER holds <table>/split <n>/train.csv, as benchmark_tables.py writes 
 
 A candidate's score on a split of a table is (median - error) / (median - best), limited to 0 and 1, where error is its
 log loss or root mean squared error on validation rows, as the mean over folds, and median and best are those of all
-candidates. A set of candidates scores, on each split, as the best of them. Recipes are chosen one by one: the next is
-the one that adds most to the mean score over tables and splits, per cost of training it. The cost is that of the
-arithmetic per row, plus a constant for what any recipe costs.
+candidates; its score on a table is the mean of those on the splits. A set of candidates scores, on each table, as the
+best of them. Recipes are chosen one by one: the next is the one that adds most to the mean score over tables, per cost
+of training it. The cost is that of the arithmetic per row, plus a constant for what any recipe costs.
 """
 
 import csv
@@ -34,6 +34,7 @@ KEPT = ("+regularizer@training.regularizers.keep_best=keep_best", "schedule@trai
 FOLDS = {1000: 5, 2000: 3}  # by the largest number of rows; more rows: 2
 N_CHOSEN = 16
 SMALLEST_COST = 10_000  # weights
+AUTOENCODER_COST = 4.0  # it is a network of its own, which is trained before
 
 
 def recipe(hidden: list[int], scaling: str, optimizer: str, rate: float, **given: Any) -> dict[str, Any]:
@@ -132,37 +133,42 @@ def cost(hidden: list[int], **given: Any) -> float:
     """What a recipe costs: 1, plus the weights by which a row of 20 columns is multiplied, by SMALLEST_COST."""
     size = {"pieces": 8, "tree": 8, "periodic": 4, "high": 4}.get(given.get("embedding", ""), 1)
     widths = [20 * size, *hidden, 1]
-    return 1 + given.get("members", 1) * sum(a * b for a, b in pairwise(widths)) / SMALLEST_COST
+    of_network = 1 + given.get("members", 1) * sum(a * b for a, b in pairwise(widths)) / SMALLEST_COST
+    return of_network + (AUTOENCODER_COST if given.get("reduce") == "autoencoder" else 0)
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
-    """By split of a table, the candidates' scores between 0 and 1; what was not trained scores 0."""
-    scores = {}
+    """By table, the candidates' scores between 0 and 1, means over splits; what was not trained scores 0."""
+    by_table: dict[str, list[dict[str, float]]] = {}
     for path in sorted((folder / "candidates").glob("*.json")):
         errors = json.loads(path.read_text())
         best, middle = min(errors.values()), median(errors.values())
-        scores[path.stem] = {n: min(1.0, max(0.0, (middle - e) / (middle - best))) for n, e in errors.items()}
-    return scores
+        of_split = {name: min(1.0, max(0.0, (middle - error) / (middle - best))) for name, error in errors.items()}
+        by_table.setdefault(path.stem.rpartition(" ")[0], []).append(of_split)
+    return {
+        table: {name: fmean(of_split[name] for of_split in of_splits) for name in of_splits[0]}
+        for table, of_splits in by_table.items()
+    }
 
 
 def choose(folder: Path) -> None:
     """Print the recipes in the order in which they are chosen."""
     candidates = yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text())
-    by_split = scores(folder)
-    reached = dict.fromkeys(by_split, 0.0)
+    by_table = scores(folder)
+    reached = dict.fromkeys(by_table, 0.0)
 
     def with_it(name: str) -> dict[str, float]:
-        return {split: max(reached[split], of.get(name, 0.0)) for split, of in by_split.items()}
+        return {table: max(reached[table], of.get(name, 0.0)) for table, of in by_table.items()}
 
     chosen: list[str] = []
-    print(f"{len(by_split)} splits of tables\nrecipe             cost  its own score  with those before")
+    print(f"{len(by_table)} tables\nrecipe             cost  its own score  with those before")
     while len(chosen) < N_CHOSEN:
         before = fmean(reached.values())
         gains = {n: (fmean(with_it(n).values()) - before) / cost(**s) for n, s in candidates.items() if n not in chosen}
         name = max(gains, key=lambda name: gains[name])
         chosen.append(name)
         reached = with_it(name)
-        own = fmean(of.get(name, 0.0) for of in by_split.values())
+        own = fmean(of.get(name, 0.0) for of in by_table.values())
         print(f"{name:17} {cost(**candidates[name]):5.1f} {own:14.3f} {fmean(reached.values()):18.3f}")
 
 
