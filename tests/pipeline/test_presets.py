@@ -145,7 +145,7 @@ def test_settings_of_the_command_line_hold_for_all_recipes(tmp_path, monkeypatch
     run = run_here(tmp_path, *TABLE, *given, "--cfg", "job")
     shown = yaml.safe_load(run.stdout)
     assert shown["preset"] == "quick"
-    assert "hidden" not in shown["space"]["recipes"]["small"].get("network", {})
+    assert "hidden" not in shown["space"]["recipes"]["small_quantile"].get("network", {})
 
 
 @pytest.mark.parametrize(
