@@ -56,6 +56,7 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.data.targets import min_class_rows
 
+MISSING = re.compile("Could not delete from config. '(.+)' does not exist")  # in Hydra's words
 OWN_SPACE = re.compile(r"space\b(?!\.(recipes|blocks)\b)")  # a setting of a space without recipes
 
 
@@ -247,7 +248,10 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
             OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
         except (ConfigKeyError, ConfigAttributeError, ConfigTypeError):
             raise SettingError(_unknown(assignment.name, overrides)) from None
-    _let_recipes_yield(composed, [*_targets(overrides), *(assignment.name for assignment in assignments)])
+    names = [*_targets(overrides), *(assignment.name for assignment in assignments)]
+    if problem := _beside_recipes(OmegaConf.select(composed, "space.recipes"), names, overrides):
+        raise SettingError(problem)
+    _let_recipes_yield(composed, names)
     check_references(OmegaConf.to_container(composed))
     return composed
 
@@ -289,6 +293,19 @@ def _data_and_choices(name: str, *overrides: str) -> tuple[dict[str, Any], bool]
     config = hydra.compose(name, list(overrides), return_hydra_config=True)
     data = config.get("data")
     return dict(config.hydra.runtime.choices), OmegaConf.is_dict(data) and "target" in data.keys()  # noqa: SIM118
+
+
+def _beside_recipes(recipes: Any, names: Sequence[str], overrides: Sequence[str]) -> str:
+    """What is wrong if the names of settings contain one of a plain space, and the space has recipes; else ""."""
+    own = next((name for name in names if name != "space" and OWN_SPACE.match(name)), None)
+    if own is None or not isinstance(recipes, dict | DictConfig) or not recipes:
+        return ""
+    of_recipes = [override for override in overrides if re.match("(preset|space|search)=", override)]
+    return (
+        f"{own} is not a setting of this space: it has recipes, each with optimizers and regularizers of its own, such "
+        f"as space.recipes.{next(iter(recipes))}; for a space without recipes give preset=none in place of "
+        f"{' '.join(of_recipes) or 'the preset'}"
+    )
 
 
 def _let_recipes_yield(config: DictConfig, names: Sequence[str]) -> None:
@@ -410,6 +427,13 @@ def _can_read(override: str) -> bool:
 def _explanation(error: Exception, overrides: Sequence[str]) -> str:
     """One line on why the configuration cannot be composed; for a wrong name, with the nearest right one."""
     cause = error.__cause__
+    if problem := _beside_recipes(
+        _picked(overrides)[0].get("space", {}).get("recipes"), _targets(overrides), overrides
+    ):
+        return problem
+    if missing := MISSING.search(str(error)):
+        known = sorted(_names(_picked(overrides)[0]))
+        return f"~{missing[1]}: there is no setting {missing[1]} to remove{_nearest(missing[1], known)}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [option for option in error.options if not option.startswith("_")]

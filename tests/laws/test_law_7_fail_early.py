@@ -42,6 +42,18 @@ WRONG = {
     ),
     "optimizer without a function": (["+space.optimizer.adan.learning_rate=[1]"], ["space.optimizer.adan", "_target_"]),
     "optimizers as text": (["space.optimizer=adam"], ["space.optimizer = 'adam'"]),
+    "an optimizer beside recipes": (
+        ["preset=quick", "~space.optimizer.adam", "+optimizer@space.optimizer.mine=parameter_factors"],
+        [
+            "space.optimizer.adam is not a setting of this space: it has recipes",
+            "give preset=none in place of preset=q",
+        ],
+    ),
+    "an optimizer added to recipes": (
+        ["space=portfolio", "search=portfolio", "+optimizer@space.optimizer.mine=parameter_factors"],
+        ["space.optimizer.mine is not a setting of this space", "in place of space=portfolio search=portfolio"],
+    ),
+    "what is not there is removed": (["~training.epocs"], ["no setting training.epocs to remove", "training.epochs?"]),
     "no optimizers": (
         [f"~space.optimizer.{n}" for n in ("sgd", "momentum", "rmsprop", "adam")],
         ["space", "optimizer"],
