@@ -303,7 +303,7 @@ def _beside_recipes(recipes: Any, names: Sequence[str], overrides: Sequence[str]
     of_recipes = [override for override in overrides if re.match("(preset|space|search)=", override)]
     return (
         f"{own} is not a setting of this space: it has recipes, each with optimizers and regularizers of its own, such "
-        f"as space.recipes.{next(iter(recipes))}; for a space without recipes give preset=none in place of "
+        f"as space.recipes.{next(iter(recipes))!s}; for a space without recipes give preset=none in place of "
         f"{' '.join(of_recipes) or 'the preset'}"
     )
 

@@ -46,7 +46,7 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         lines["alone"] = f"test {in_words(best['test'], names)}{one or ' (the champion)'}"
     if n > 1:
         means = {name: value["mean"] for name, value in best["test_networks"].items()}
-        lines["tests"] = in_words(means, names) + mean
+        lines["networks"] = f"test {in_words(means, names)} (mean over the {n} networks, each alone)"
     for kind in ("bag", "ensemble"):
         if (other := summary[kind]) and not model.label.startswith(kind):
             who = f"{len(other['networks'])} network{'s' if len(other['networks']) > 1 else ''}"

@@ -105,7 +105,10 @@ def _table(
 
 
 def _score(ranking: Ranking, rank: int, name: str) -> str:
-    estimate = ranking.estimates[rank].get(f"validation/{name}")
+    known = ranking.estimates[rank]
+    estimate = known.get(f"validation/{name}")
+    if estimate is None and (name, ranking.metric) == ("log_loss", f"validation/{LOSS}"):
+        estimate = known.get(ranking.metric)  # which is one, where no answers were collected
     return "" if estimate is None else number(name, estimate.value, TABLE_DECIMALS)
 
 
@@ -125,6 +128,10 @@ def _notes(ranking: Ranking, n_trials: int) -> list[str]:
     notes = []
     if sentence := tie_sentence(ranking):
         notes.append(f"= {sentence}")
+    if n := ranking.n_partial:
+        n_whole, n_networks = len(ranking.trials) - n, len(ranking.trials[0].networks)
+        which = f"rank {n_whole + 1} was" if n == 1 else f"ranks {n_whole + 1} to {len(ranking.trials)} were"
+        notes.append(f"{which} trained on fewer folds (less than {n_networks} networks): scored on fewer rows, so last")
     notes += effect_sentences(ranking)
     if ranking.front:
         notes.append(f"* {sum(ranking.front)} trials are on the Pareto front: no other trial dominates them")

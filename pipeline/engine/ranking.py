@@ -34,6 +34,8 @@ class Ranking:
         The best, or the simplest of the tied ones.
     assessment : Assessment
         Of the trials that were trained to the end.
+    n_networks : int
+        Of a trial that is trained on all folds; others come after these, as their scores are of fewer rows.
     """
 
     metric: str
@@ -43,6 +45,12 @@ class Ranking:
     front: list[bool] | None
     champion: TrialRecord
     assessment: Assessment
+    n_networks: int
+
+    @property
+    def n_partial(self) -> int:
+        """The number of trials that were trained on fewer folds than the best, and come after the others."""
+        return sum(len(trial.networks) < len(self.trials[0].networks) for trial in self.trials)
 
 
 def ranked(
@@ -88,7 +96,7 @@ def ranked(
             for trial in trials
         ]
         front = pareto_front(objectives).tolist()
-    return Ranking(records.metric, trials, estimates, ties, front, champion, assessment)
+    return Ranking(records.metric, trials, estimates, ties, front, champion, assessment, len(records.replicates))
 
 
 def tie_sentence(ranking: Ranking) -> str | None:
@@ -100,9 +108,14 @@ def tie_sentence(ranking: Ranking) -> str | None:
     how = f"(5 % level, paired on {n_rows:,} rows, corrected for the number of trials)"
     if comparison.kind == "settings":
         return f"{n_tied:,} of {n:,} settings cannot be told apart from the best {how}"
+    sentence = f"{n_tied:,} of {n:,} networks cannot be told apart from the best {how}"
+    if ranking.n_networks > 1:
+        return (
+            f"{sentence}; each is of another trial, none of which was trained on all folds before the search ended: "
+            "with a larger budget their settings are compared"
+        )
     return (
-        f"{n_tied:,} of {n:,} networks cannot be told apart from the best {how}; whether their settings differ cannot "
-        "be known from one network each: training.seeds=3 or split.folds=5 shows it"
+        f"{sentence}; to compare their settings, train several networks of each, with training.seeds=3 or split.folds=5"
     )
 
 

@@ -221,6 +221,9 @@ def leaderboard(contents: RunContents, n_rows: int) -> Section:
     if n_tied := sum(row.get("tied") == "True" for row in contents.leaderboard):
         trials = f"{counted(n_tied, 'trial')} of {len(contents.ranked_rows):,}"
         section.parts.append(Paragraph(f"{EQUAL} cannot be told apart from the best: {trials}.", quiet=True))
+    if n := sum(_is_partial(contents, row) for row in contents.ranked_rows):
+        text = f"{counted(n, 'trial')} of fewer folds come last, as they were scored on fewer rows."
+        section.parts.append(Paragraph(text, quiet=True))
     n_trials = len(contents.leaderboard)
     shown = contents.leaderboard[:n_rows]
     what = f"All {n_trials:,} trials" if len(shown) == n_trials else f"The best {len(shown):,} of {n_trials:,} trials"
@@ -235,22 +238,24 @@ def _table_of_best(contents: RunContents) -> ReportTable:
     name, rows = contents.metric_name, contents.ranked_rows[:BEST] or contents.leaderboard[:BEST]
     others = contents.validation_metrics[1:MOST_METRICS]
     places = _column_places(contents, rows)
-    entries: list[tuple[float, list[str], str]] = []  # score, cells, class of the row
+    entries: list[tuple[tuple[bool, float], list[str], str]] = []  # place, cells, class of the row
     for row in rows:
         tied = row.get("tied") == "True"
         interval = contents.interval(row, contents.metric)
         cells = [f"{row['rank']}{f' {EQUAL}' if tied else ''}", *contents.trials[row["trial"]].labels,
                  _score(row, contents.metric, places), span(interval, places.get(contents.metric, 4)),
                  *(_score(row, f"validation/{other}", places) for other in others)]  # fmt: skip
-        entries.append((float(row.get(contents.metric) or "nan"), cells, "tied" if tied else ""))
+        cost = contents.ranking_metric.cost(float(row.get(contents.metric) or "nan"))
+        entries.append(((_is_partial(contents, row), cost), cells, "tied" if tied else ""))
     baselines = contents.summary.get("baselines") or {}
     for baseline in baselines.values():
         scores = baseline["validation"]
         shown = [number(scores.get(metric), places.get(f"validation/{metric}", 4)) for metric in (name, *others)]
         cells = ["", f"baseline: {baseline['label']}", "", "", shown[0], "", *shown[1:]]
-        entries.append((float(scores.get(name, "nan")), cells, "baseline"))
+        cost = contents.ranking_metric.cost(float(scores.get(name, "nan")))
+        entries.append(((False, cost), cells, "baseline"))
     if baselines:
-        entries.sort(key=lambda entry: contents.ranking_metric.cost(entry[0]))
+        entries.sort(key=lambda entry: entry[0])
     headings = ["rank", "optimizer", "regularizer", "settings", contents.label(name), "95 % interval",
                 *map(contents.label, others)]  # fmt: skip
     used = [place for place in range(len(headings)) if place < 3 or any(cells[place] for _, cells, _ in entries)]
@@ -265,6 +270,12 @@ def _table_of_best(contents: RunContents) -> ReportTable:
         styled=1,
         minor=frozenset(position for position, place in enumerate(used) if place > 5),
     )
+
+
+def _is_partial(contents: RunContents, row: dict[str, str]) -> bool:
+    """Whether a trial was trained on fewer folds than the best."""
+    networks, best = (contents.trials[of["trial"]].networks for of in (row, contents.leaderboard[0]))
+    return len(networks) < len(best)
 
 
 def _labels(contents: RunContents, row: dict[str, str], settings: bool) -> list[str]:

@@ -198,7 +198,10 @@ def _reason_to_keep(holder: ModelVersion, attributes: Mapping[str, str], promote
     old, new = (float(f"{float(tags['value']):{DIGITS}}") for tags in (holder.tags, attributes))
     if new > old if attributes["greater_is_better"] == "true" else new < old:
         return ""
-    return f"whose {attributes['metric']} of {old:.4f} is not worse than {new:.4f}"
+    shown, of_new = f"{old:.4f}", f"{new:.4f}"
+    if shown == of_new:
+        return f"whose {attributes['metric']} is the same, {shown}"
+    return f"whose {attributes['metric']} of {shown} is better than {of_new}"
 
 
 def data_set(card: dict[str, Any]) -> Dataset:

@@ -223,8 +223,8 @@ class WriterProcess:
                 if said != before:
                     reason = f"; {cause}" if cause else ""
                     say(
-                        f"waiting for MLflow: {n_written} of {self._n_trials()} trials written{reason}, at most "
-                        f"{SECONDS_WITHOUT_PROGRESS:g} s without progress"
+                        f"waiting for MLflow: {n_written} of {self._n_trials()} trials written{reason} "
+                        f"(given up after {SECONDS_WITHOUT_PROGRESS:g} s without progress)"
                     )
             time.sleep(0.1)
 

@@ -56,8 +56,8 @@ class FirstFoldBlock:
 def run(tmp_path_factory):
     """The folder and the summary of a run with a block on the first of three folds."""
     folder = tmp_path_factory.mktemp("block")
-    overrides = (*(value for value in QUICK if value != "report=none"), "split=k_fold", "split.folds=3")
-    overrides += ("data=breast_cancer", "network.hidden=[8]", "reduce=none", f"runs={folder}")
+    overrides = (*(value for value in QUICK if value not in ("report=none", "baselines=none")), "split=k_fold")
+    overrides += ("split.folds=3", "data=breast_cancer", "network.hidden=[8]", "reduce=none", f"runs={folder}")
     settings, config = compose(*overrides)
     summary = run_pipeline(replace(settings, search=FirstFoldBlock()), config)
     (path,) = folder.glob("*/*/journal.jsonl")
@@ -95,6 +95,17 @@ def test_the_report_says_around_which_recipe_and_shows_the_blocks_pairs(run):
     (heat_map,) = [p["aria-label"] for p in page.pictures if "has the best trial" in (p["aria-label"] or "")]
     start = f"{named['optimizer']} with {named['regularizer']} has the best trial around the recipe plain, "
     assert heat_map.startswith(f"{start}{best['value']:.3f}"[: len(start) + 4])
+
+
+@pytest.mark.slow
+def test_trials_of_fewer_folds_come_after_the_baselines_in_the_report(run):
+    """Their scores are of other rows: a better one does not make them better."""
+    page = ReportPage((run[0] / "report.html").read_text())
+    best = next(table for table in page.tables if table[0][0] == "rank")
+    ranks = [row[0].removesuffix(" =") for row in best[1:]]
+    assert [rank for rank in ranks if rank] == ["1", "2", "3", "4", "5"]
+    assert ranks[-3:] == ["3", "4", "5"]
+    assert "3 trials of fewer folds come last, as they were scored on fewer rows." in page.paragraphs
 
 
 def answers(n_trials, n_rows):

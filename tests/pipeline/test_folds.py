@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from io import StringIO
 
 import mlflow
@@ -173,7 +174,38 @@ def test_the_terminal_shows_means_intervals_and_ties():
     console = Console(file=StringIO(), width=200)
     print_leaderboard(console, rank_records(trained_records(LOSSES[:, :1]), rows_per_fold=100), 3, {})
     assert "networks cannot be told apart from the best" in console.file.getvalue()
-    assert "whether their settings differ cannot be known from one network each" in console.file.getvalue()
+    assert "train several networks of each, with training.seeds=3 or split.folds=5" in console.file.getvalue()
+
+
+def cut_records(n_whole):
+    """The ranking of three trials on three folds of which only the best are whole, and what the terminal shows."""
+    records = trained_records()
+    complete, trials = answers_of(records, 100), records.ranking()
+    for trial in trials[n_whole:]:
+        trial.networks = trial.networks[:1]
+    n_assessed = n_whole or 3
+    kept = complete.folds < (3 if n_whole else 1)
+    fields = {"y": complete.y[:n_assessed, :, kept], "loss": complete.loss[:n_assessed, :, kept]}
+    fields |= {name: getattr(complete, name)[kept] for name in ("t", "rows", "folds")}
+    answers = replace(complete, trials=tuple(trial.key for trial in trials[:n_assessed]), **fields)
+    ranking = ranked(records, SELECT, assess(answers, "classification", None, True, {}), lambda trial: 10)
+    console = Console(file=StringIO(), width=200)
+    print_leaderboard(console, ranking, 3, {}, ["log_loss"])
+    return ranking, console.file.getvalue()
+
+
+def test_trials_of_fewer_folds_are_last_with_a_note():
+    ranking, shown = cut_records(n_whole=1)
+    (rank, *_, loss) = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["3"])
+    assert (rank, loss) == ("3", f"{ranking.trials[2].mean['validation/loss']:.4f}")
+    assert "ranks 2 to 3 were trained on fewer folds (less than 3 networks): scored on fewer rows, so last" in shown
+
+
+def test_networks_of_a_search_that_ended_on_the_first_fold_are_not_advised_to_have_folds():
+    _, shown = cut_records(n_whole=0)
+    assert "none of which was trained on all folds before the search ended: with a larger budget" in shown
+    assert "split.folds" not in shown
+    assert "fewer folds" not in shown
 
 
 PARAMETERS = {"optimizer": "sgd", "regularizer": "none"}

@@ -219,9 +219,9 @@ def test_mistakes_are_one_line_and_no_file_is_written(houses, tmp_path, capsys):
 HELD = {"data_hash": "abc", "metric": "validation_loss", "greater_is_better": "false", "value": "0.5"}
 NEW = {  # the attributes of a second version that differ, tracking.promote, and why the alias stays
     "better": ({"value": "0.4"}, "better", ""),
-    "worse": ({"value": "0.6"}, "better", "whose validation_loss of 0.5000 is not worse than 0.6000"),
+    "worse": ({"value": "0.6"}, "better", "whose validation_loss of 0.5000 is better than 0.6000"),
     "greater is better": ({"value": "0.6", "greater_is_better": "true"}, "better", ""),
-    "equal": ({}, "better", "whose validation_loss of 0.5000 is not worse than 0.5000"),
+    "equal": ({}, "better", "whose validation_loss is the same, 0.5000"),
     "other data": ({"value": "0.4", "data_hash": "xyz"}, "better", "which was trained on different data"),
     "other metric": ({"value": "0.9", "metric": "validation_accuracy"}, "better", "which was ranked by another metric"),
     "never": ({"value": "0.4"}, "never", "because of tracking.promote=never"),

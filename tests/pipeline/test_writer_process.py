@@ -67,7 +67,7 @@ def test_waiting_for_the_writer_is_announced_and_limited(journal, tmp_path, sile
     assert writer.finish(messages.append) is None
     assert 2.0 <= time.monotonic() - start < 10
     waiting, warning = messages
-    assert waiting == "waiting for MLflow: 0 of 2 trials written, at most 2 s without progress"
+    assert waiting == "waiting for MLflow: 0 of 2 trials written (given up after 2 s without progress)"
     assert warning.startswith("warning: MLflow was not written to the end (no progress for 2 s; see ")
     assert warning.endswith("the run's folder is complete: nnsweep track run=1 writes the rest")
     wait_until(lambda: not processes("pipeline.tracking.mlflow_writer", str(journal.path)), 20)
