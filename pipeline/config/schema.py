@@ -190,6 +190,12 @@ class Settings:
             raise ValueError("onnx=true needs the packages onnx and onnxruntime: pip install onnx onnxruntime")
         if self.data.task != "auto":
             self.select.check(self.data.task)
+        if self.select.refit and self.budget.seconds is not None and self.run is None:
+            raise ValueError(
+                f"select.refit=true takes time that budget.seconds={self.budget.seconds:g} does not count, as how much "
+                "is not known before; leave it out and then give the command again with run=last select.refit=true, or "
+                "give budget.seconds=null and limit the sweep by budget.trials or budget.teraflops"
+            )
         for stage in get_args(StageName):
             if stage not in self.stages:
                 raise ValueError(f"stages.{stage} must be given, with cpus, gpus and retries")

@@ -54,6 +54,10 @@ WRONG = {
         ["space.optimizer.mine is not a setting of this space", "in place of space=portfolio search=portfolio"],
     ),
     "what is not there is removed": (["~training.epocs"], ["no setting training.epocs to remove", "training.epochs?"]),
+    "a refit beside a clock": (
+        ["preset=good", "select.refit=true"],
+        ["select.refit=true takes time that budget.seconds=120 does not count", "run=last select.refit=true"],
+    ),
     "no optimizers": (
         [f"~space.optimizer.{n}" for n in ("sgd", "momentum", "rmsprop", "adam")],
         ["space", "optimizer"],

@@ -15,6 +15,7 @@ from nncore.inference import model_file
 from nncore.inference.ensemble import Ensemble
 from nncore.inference.model import ClassDecoder, ValueDecoder
 from nncore.inference.scaling import Affine
+from pipeline.components.errors import SettingError
 from pipeline.components.scores import ranking_metric
 from pipeline.components.types import PreparedView
 from pipeline.engine.publication import publication
@@ -300,3 +301,16 @@ def test_values_are_averaged_in_their_own_unit():
     mean = y[:2, 0].mean(axis=0)
     np.testing.assert_allclose(out_of_fold.mean(counts), mean, rtol=1e-12)
     assert out_of_fold.mean_loss(counts) == pytest.approx(((mean - t) ** 2).mean() / 20**2 / 2)
+
+
+@pytest.mark.slow
+def test_a_run_with_a_clock_gets_its_refit_afterwards(table, tmp_path):
+    """As the error for both at once says: the same command again, with run=last."""
+    settings = (*table, "select.publish=bag", "budget.seconds=300")
+    with pytest.raises(SettingError, match=r"run=last select\.refit=true"):
+        run_sweep(tmp_path, *settings, "select.refit=true")
+    before = run_sweep(tmp_path, *settings)
+    after = run_sweep(tmp_path, *settings, "run=last", "select.refit=true")
+    assert (before["run_id"], before["digest"]) == (after["run_id"], after["digest"])
+    assert after["published"]["refit"]["test_before"] == before["published"]["test"]
+    assert len(after["published"]["networks"]) == len(before["published"]["networks"])
