@@ -15,19 +15,18 @@ from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.driver.context import run_request, say_preset
 from pipeline.driver.data_pipeline import DataPipeline
-from pipeline.driver.networks import NetworkBuilder, network_factory
+from pipeline.driver.networks import NetworkBuilder, network_factory, sweep_records
 from pipeline.driver.summary import repeated_message
-from pipeline.engine.loop import NetworkFactory, Rungs, check_trained, enter_networks
+from pipeline.engine.loop import NetworkFactory, Rungs, arithmetic_of, check_trained, enter_networks
 from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, epoch_flops, plan
 from pipeline.engine.packing.scheduler import Scheduler, Slice
 from pipeline.engine.records import SweepRecords
 from pipeline.engine.selection import TrainingMetrics
 from pipeline.engine.slices.probe import Probed, probe
-from pipeline.runs.records import CheckpointRef, NetworkRecord, replicates
+from pipeline.runs.records import CheckpointRef, NetworkRecord
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import earlier_run, known_networks
-from pipeline.search.base import TrainRequest
 from pipeline.search.trial import Trial
 
 SLICE_SECONDS = 0.03  # of each slice: to start the task, to write the checkpoint, to record the reports
@@ -65,9 +64,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         variants.check(data.task)
         metrics = variants.metrics(data.task, len(data.card["targets"]), data.n_outputs)
         training = settings.training
-        records = SweepRecords(
-            replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, data.n_validation, known
-        )
+        records = sweep_records(training, data, metrics, known)
         sweep = SweepPlan(metrics)
         builder = NetworkBuilder(variants, data.task, training.loss_limit, metrics)
         build_networks = network_factory(builder, data, records.replicates_of)
@@ -161,12 +158,10 @@ def planned_rungs(
         for network in rung:
             _add_equal_scores(network, records, epochs)
 
-    def flops_per_epoch(request: TrainRequest) -> int:
-        return epoch_flops(build_networks([request])[0])
-
     def applies(trial: Trial) -> bool:
         return variants.applies(trial, task)
 
+    flops_per_epoch = arithmetic_of(build_networks)
     rungs = Rungs(
         variants.sampler, settings.budget, epochs, records, objectives, n_parameters, flops_per_epoch, applies
     )

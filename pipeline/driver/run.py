@@ -31,7 +31,7 @@ from pipeline.driver.baselines import BaselineRuns
 from pipeline.driver.context import RunContext, run_request, say_preset
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.finalize import Finalizer
-from pipeline.driver.networks import NetworkBuilder, network_factory
+from pipeline.driver.networks import NetworkBuilder, network_factory, sweep_records
 from pipeline.driver.summary import (
     best_summary,
     conclusions,
@@ -44,11 +44,9 @@ from pipeline.driver.summary import (
 )
 from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, ranked
-from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.runs.folder import RunFolder
-from pipeline.runs.records import replicates
 from pipeline.runs.resume import known_networks
 
 FINAL_SECONDS, FINAL_SHARE = 5.0, 0.2  # of a budget of seconds, that are kept for what follows the sweep
@@ -150,9 +148,7 @@ def _sweep_engine(context: RunContext, data: DataPipeline, builder: NetworkBuild
     settings, training, run_folder = context.settings, context.settings.training, context.run_folder
     metrics = builder.metrics
     known = known_networks(run_folder.folder, run_folder.history)
-    records = SweepRecords(
-        replicates(data.n_folds, training.seed, training.seeds), metrics.ranking, data.n_validation, known
-    )
+    records = sweep_records(training, data, metrics, known)
     clock = run_folder.history.clock
     clock_rung = clock[0] if clock and clock[1] == settings.budget.seconds else None
     sweep_context = SweepContext(

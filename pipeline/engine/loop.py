@@ -23,6 +23,11 @@ from pipeline.search.trial import Trial
 NetworkFactory = Callable[[Sequence[TrainRequest]], list[list[TrialNetwork]]]  # for each request, all its networks
 
 
+def arithmetic_of(build_networks: NetworkFactory) -> Callable[[TrainRequest], int]:
+    """Return the function that counts the floating point operations of an epoch of all networks of a request."""
+    return lambda request: epoch_flops(build_networks([request])[0])
+
+
 class Spending(NamedTuple):
     """What training has cost: epochs of networks, and floating point operations in their matrix products."""
 
@@ -209,9 +214,8 @@ class Engine:
         applies: Callable[[Trial], bool],
         clock_rung: int | None = None,
     ) -> None:
-        self._rungs = Rungs(
-            sampler, budget, epochs, records, objectives, self.n_parameters, self._flops_per_epoch, applies
-        )
+        flops_per_epoch = arithmetic_of(build_networks)
+        self._rungs = Rungs(sampler, budget, epochs, records, objectives, self.n_parameters, flops_per_epoch, applies)
         self._budget, self._epochs = budget, epochs
         self.records, self._trainer, self._journal = records, trainer, journal
         self._build_networks, self._clock_rung, self._clock = build_networks, clock_rung, ""
@@ -277,9 +281,6 @@ class Engine:
     def n_parameters(self, trial: str) -> int:
         """How many parameters each network of a trial has."""
         return self.networks[self.records.trials[trial].networks[0].key].architecture.n_parameters
-
-    def _flops_per_epoch(self, request: TrainRequest) -> int:
-        return epoch_flops(self._build_networks([request])[0])
 
     def _catch_up(self, report: Callable[[list[str]], None]) -> None:
         """Bring pruned trials to their end.

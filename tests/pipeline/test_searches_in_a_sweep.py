@@ -19,6 +19,7 @@ from pipeline.components.errors import SettingError
 from pipeline.components.types import view_shape
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
+from pipeline.driver.networks import NetworkBuilder
 from pipeline.runs.journal import events
 
 ADAM = ("space=learning_rates", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
@@ -155,6 +156,21 @@ def test_a_budget_of_arithmetic_counts_the_matrix_products_of_a_plan(tmp_path):
         assert summary["trials"]["planned"] == summary["trials"]["finished"] == n_trials
     with pytest.raises(SettingError, match=r"^budget\.teraflops=1e-09 is used up before any trial was trained"):
         run_sweep(tmp_path / "less", *settings, "budget.teraflops=1e-9")
+
+
+def test_a_budget_of_arithmetic_builds_no_network_twice(tmp_path, monkeypatch):
+    """A request is built to count its arithmetic, and then trained; changed copies of a population are built anew."""
+    built, build = [], NetworkBuilder.build
+
+    def counted(self, trial, variant, replicate, fold, **rest):
+        built.append((trial, replicate))
+        return build(self, trial, variant, replicate, fold, **rest)
+
+    monkeypatch.setattr(NetworkBuilder, "build", counted)
+    settings = ("data=iris", "reduce=none", "space=ranges", "budget.teraflops=9", "network.hidden=[8]")
+    search = ("search=population", "search.size=4", "search.every=1", "training.epochs=2")
+    assert run_sweep(tmp_path, *settings, *search)["trials"]["planned"] == 4
+    assert len(built) == len({*built}) > 4  # some of the four were replaced by changed copies
 
 
 def test_a_batch_size_of_auto_follows_the_number_of_training_rows(tmp_path):
