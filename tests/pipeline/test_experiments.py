@@ -34,8 +34,8 @@ def test_every_bundled_and_generated_set_has_an_experiment():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READY)
 def test_a_ready_sweep_runs(name, tmp_path):
-    data_path = [fashion(tmp_path)] if name == "fashion_mnist" else []
-    summary = run_pipeline(*compose(f"experiment={name}", *SMALL, f"runs={tmp_path / 'runs'}", *data_path))
+    changes = [fashion(tmp_path), "network.hidden=[64]"] if name == "fashion_mnist" else []
+    summary = run_pipeline(*compose(f"experiment={name}", *SMALL, f"runs={tmp_path / 'runs'}", *changes))
     assert summary["status"] == "finished"
     assert summary["trials"]["planned"] == 2
     assert summary["networks"]["diverged"] == 0
