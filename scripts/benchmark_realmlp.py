@@ -22,7 +22,7 @@ from benchmark_tables import ROOT, our_answer, tables, written
 RATES, FOLDS = (0.02, 0.04, 0.08, 0.16), 5
 SETTINGS = [
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop", "adam")),
-    *(f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")),
+    *(f"~space.regularizer.{name}" for name in ("l1", "l2", "dropout", "weight_decay")),
     "+optimizer@space.optimizer.realmlp=parameter_factors",
     f"space.optimizer.realmlp.optimizer.learning_rate=[{','.join(map(str, RATES))}]",
     "+space.optimizer.realmlp.optimizer.beta2=0.95",

@@ -59,8 +59,10 @@ def settings(case: dict[str, Any], path: Path) -> list[str]:
     rates, strengths = GRIDS[case["trials"]]
     of_rates = [f"space.optimizer.{name}.learning_rate={rates}" for name in OPTIMIZERS]
     penalties = ("l1", "l2", "elastic_net")
-    of_penalties = [f"space.regularizer.{name}.strength={strengths}" for name in penalties]
-    space = [*of_rates, *(of_penalties if strengths else [f"~space.regularizer.{name}" for name in penalties])]
+    others = ["~space.regularizer.dropout", "~space.regularizer.weight_decay"]
+    others += ["+regularizer@space.regularizer.elastic_net=elastic_net", "space.regularizer.elastic_net.l1_ratio=0.5"]
+    of_penalties = [f"++space.regularizer.{name}.strength={strengths}" for name in penalties]
+    space = [*of_rates, *others, *(of_penalties if strengths else [f"~space.regularizer.{name}" for name in penalties])]
     shape = [f"network.hidden={json.dumps(case['hidden'])}", f"training.batch_size={case['batch']}"]
     upstream = ["data=npz", f"data.path={path}", f"reduce.n_components={case['components']}"]
     return [*upstream, *shape, f"training.epochs={case['epochs']}", *space, "resume=never", "cache=none"]

@@ -34,7 +34,8 @@ RATE = 0.0123456789
 N_ROWS, TEST, VALIDATION, TRAIN = 97, 19, 19, 59  # as the default split divides 97 rows
 ONE_TRIAL = (
     "~space.optimizer.sgd", "~space.optimizer.momentum", "~space.optimizer.rmsprop", "~space.regularizer.l1",
-    "~space.regularizer.l2", "~space.regularizer.elastic_net", f"space.optimizer.adam.learning_rate=[{RATE}]",
+    "~space.regularizer.l2", "~space.regularizer.dropout", "~space.regularizer.weight_decay",
+    f"space.optimizer.adam.learning_rate=[{RATE}]",
     "training.epochs=2", "report=none", "execution=local", "cache=none", "select.ensemble=0", "output=quiet",
 )  # fmt: skip
 MOST_CALLS = 300  # of one function that are examined

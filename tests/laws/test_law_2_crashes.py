@@ -40,7 +40,13 @@ def test_law_2_a_trial_that_always_crashes_its_worker_fails_alone(healthy, tmp_p
     """One learning rate crashes the worker in its third epoch; on Ray, so that only the worker dies."""
     poison = venom.settings(tmp_path, fatal_step="[0,12]", learning_rate="[0.1]")
     run_command(
-        tmp_path, *poison, *SETTINGS, "~space.regularizer.l1", "~space.regularizer.l2", "stages.sweep.retries=1"
+        tmp_path,
+        *poison,
+        *SETTINGS,
+        "~space.regularizer.l1",
+        "~space.regularizer.l2",
+        "~space.regularizer.weight_decay",
+        "stages.sweep.retries=1",
     )
     summary = read_summary(tmp_path)
     assert summary["trials"] == {"planned": 6, "finished": 3, "stopped": 0, "diverged": 0, "failed": 3}

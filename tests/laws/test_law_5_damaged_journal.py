@@ -12,7 +12,12 @@ from pipeline.runs.journal import events
 
 KINDS = (b"run", b"data", b"stage", b"rung", b"slice")
 SEARCHES = {
-    "grid": ("~space.optimizer.momentum", "~space.optimizer.rmsprop", "~space.regularizer.l1", "stacks.width=3"),
+    "grid": (
+        "~space.optimizer.momentum",
+        "~space.optimizer.rmsprop",
+        "~space.regularizer.weight_decay",
+        "stacks.width=3",
+    ),
     "population": ("space=ranges", "search=population", "search.size=6", "search.every=4", "stacks.width=3"),
     "halving": ("search=halving", "search@search.candidates=random", "search.candidates.trials=9", "stacks.width=4"),
 }

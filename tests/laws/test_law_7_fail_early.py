@@ -68,7 +68,10 @@ WRONG = {
     "text for a rate": (["space.optimizer.adam.learning_rate=fast"], ["learning_rate must be a number", "fast"]),
     "missing rate": (["~space.optimizer.adam.learning_rate"], ["learning_rate must be given for adam"]),
     "unknown hyperparameter": (["+space.optimizer.adam.beta3=1"], ["beta3 is not a setting of adam", "beta1, beta2"]),
-    "mixing share above one": (["space.regularizer.elastic_net.l1_ratio=2"], ["l1_ratio must be <= 1", "2.0"]),
+    "mixing share above one": (
+        ["+regularizer@space.regularizer.elastic_net=elastic_net", "space.regularizer.elastic_net.l1_ratio=2"],
+        ["l1_ratio must be <= 1", "2.0"],
+    ),
     "metric of another task": (
         ["select.metric=r2"],
         ["select.metric", "for classification", "is r2", "loss, log_loss, accuracy, roc_auc"],
@@ -234,7 +237,7 @@ WRONG["values for a list of lists"] = (
 )
 WRONG["an optimizer and a regularizer that are first combined late in the search"] = (
     [
-        *("+optimizer@space.optimizer.lbfgs=lbfgs", "+regularizer@space.regularizer.dropout=dropout"),
+        "+optimizer@space.optimizer.lbfgs=lbfgs",  # the space has dropout
         *("search=tpe", "search.batch_size=1", "search.trials=12"),
     ],
     ["space.regularizer", "dropout", "lbfgs"],

@@ -21,7 +21,7 @@ SWEEP = (
     "execution=local",
     "training.epochs=12",
     "~space.optimizer.rmsprop",
-    "~space.regularizer.elastic_net",
+    "~space.regularizer.weight_decay",
     "space.regularizer.l1.strength=[0.0001]",
 )
 EPOCHS = 12

@@ -224,7 +224,7 @@ def test_the_content_of_a_file_is_hashed_where_it_is_local(tmp_path):
 @pytest.mark.slow
 def test_law_1_a_published_ensemble_has_the_same_bytes_with_a_cold_and_a_warm_cache(tmp_path):
     """With a cold cache two reductions share the arrays of one preparation; read from the cache, they have copies."""
-    others = (*(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "adam")), "~space.regularizer.l1")
+    others = (*(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "adam")), "~space.regularizer.weight_decay")
     settings = (*others, "+space.reduce.n_components=[30,32]", "select.publish=ensemble", "select.ensemble=8")
     settings = (*settings, "resume=never", f"cache.folder={tmp_path}/cache", "training.epochs=3")
     runs = [run_sweep(tmp_path, *settings) for _ in range(2)]

@@ -263,8 +263,8 @@ def overconfident(tmp_path_factory):
     settings, config = compose(
         *QUICK, "data=csv", f"data.path={folder}/t.csv", "data.target=y", f"runs={folder}",
         *FEW[:3], "space.optimizer.adam.learning_rate=[0.02]", "~space.regularizer.l1", "~space.regularizer.l2",
-        "~space.regularizer.elastic_net", "training.epochs=40", "network.hidden=[128]", "onnx=true",
-        "select.metric=accuracy", "select.publish=champion",
+        "~space.regularizer.dropout", "~space.regularizer.weight_decay", "training.epochs=40", "network.hidden=[128]",
+        "onnx=true", "select.metric=accuracy", "select.publish=champion",
     )  # fmt: skip
     summary = run_pipeline(settings, config)
     return summary, model_file.load(summary["model"]["path"]), settings.split(settings.data())[1]
@@ -307,7 +307,7 @@ def test_test_scores_are_those_of_the_published_model(overconfident):
     ("overrides", "texts"),
     [
         (
-            ("select.coverage=0.999", "~space.regularizer.l1"),
+            ("select.coverage=0.999", "~space.regularizer.weight_decay"),
             ["Predictions have no intervals: 88 validation rows are too few for intervals of 99.9 %."],
         ),
         (

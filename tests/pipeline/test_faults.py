@@ -97,7 +97,13 @@ def test_a_full_object_store_spills_to_disk_and_the_sweep_continues(tmp_path):
     """The data are three times as large as the store."""
     data = ("data=blobs", "data.n_rows=100000", "data.n_columns=400", "reduce=none", "split=k_fold", "split.folds=2")
     settings = (*SETTINGS, *data, *FEW[:3], "space.optimizer.adam.learning_rate=[0.003]", "training.epochs=1")
-    settings = (*settings, "~space.regularizer.l1", "~space.regularizer.l2", "cache=none")
+    settings = (
+        *settings,
+        "~space.regularizer.l1",
+        "~space.regularizer.l2",
+        "~space.regularizer.weight_decay",
+        "cache=none",
+    )
     cluster = clusters.start_cluster(num_cpus=2, megabytes=80)
     try:
         run_command(tmp_path, *settings, "execution=cluster", f"execution.address={cluster.address}")

@@ -394,7 +394,7 @@ REPEATS = {
 @pytest.mark.parametrize("search", REPEATS)
 def test_law_5_equal_trials_are_trained_and_listed_once(search, tmp_path):
     """Also when the run is resumed."""
-    settings = (*IRIS, *FEW[:3], *REPEATS[search], "~space.regularizer.l1")
+    settings = (*IRIS, *FEW[:3], *REPEATS[search], "~space.regularizer.weight_decay")
     summary = run_sweep(tmp_path, *settings)
     n = len(read_leaderboard(tmp_path))
     rungs = [event for event in read_events(tmp_path) if event["event"] == "rung"]

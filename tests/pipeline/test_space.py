@@ -257,7 +257,7 @@ def test_law_7_a_wrong_space_is_refused_with_the_setting_and_the_rule(parts, whe
 def test_a_space_can_be_given_on_the_command_line():
     rate = "space.optimizer.adam.learning_rate"
     few = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")]
-    few += [f"~space.regularizer.{name}" for name in ("l1", "l2", "elastic_net")]
+    few += [f"~space.regularizer.{name}" for name in ("l1", "l2", "dropout", "weight_decay")]
     assert composed_space(*few, f"{rate}=[1e-4,1e-2]").grid_size == 2
     ranged = composed_space(*few, f"~{rate}", f"+{rate}={{low:1e-4,high:1e-2,scale:log}}")
     assert ranged.per_network == {"optimizer.adam.learning_rate": Range(1e-4, 1e-2, scale="log")}

@@ -15,8 +15,8 @@ from pipeline.onnx_export.export import run_onnx
 N = 240
 pytestmark = pytest.mark.slow
 SWEEP = (
-    *QUICK, *FEW, "~space.regularizer.l1", "~space.regularizer.l2", "~space.regularizer.elastic_net", "data=csv",
-    "data.path=prices.csv", "data.target=price", "training.epochs=8",
+    *QUICK, *FEW, "~space.regularizer.l1", "~space.regularizer.l2", "~space.regularizer.dropout",
+    "~space.regularizer.weight_decay", "data=csv", "data.path=prices.csv", "data.target=price", "training.epochs=8",
     "space.optimizer.adam.learning_rate=[0.02]", "reduce=none", "onnx=true", "select.publish=ensemble",
     "+space.prepare.target=[none,log,yeo_johnson]", "+space.prepare.scaling=[standard,robust_clip,quantile_normal]",
 )  # fmt: skip
