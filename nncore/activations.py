@@ -6,7 +6,7 @@ Each public function returns an `Activation`: functions of arrays of one shape (
     forward(z, out) -> y                 f(z)
     backward(dy, z, y, out) -> dz        the chain rule, dz = dy f'(z)
     biased(z, b) -> y                    f(z + b), where that is one formula
-    with_slope(z, slope, out) -> y       f(z), and f'(z) in `slope`, where backward would compute anew what forward did
+    with_slope(z, slope, out) -> y       f(z), and f'(z) in `slope`: in training, unless there is biased
 
 The result is written into `out`, an array of that shape that is not one of the others, or forward's over z and
 backward's over dy, so that less memory is used: backward is then given y in place of z. Nothing overflows, up to
@@ -70,6 +70,7 @@ def relu() -> Activation:
         lambda z, out: np.maximum(z, 0, out=z),
         lambda dy, z, y, out: relu_dz(dy, y),
         lambda z, b: relu_y(z, b),
+        lambda z, slope, out: relu_y_and_slope(z, slope, out),
     )
 
 
@@ -83,6 +84,12 @@ def relu_y(z: Array, b: Array) -> Array:
 def relu_dz(dy: Array, y: Array) -> Array:
     """Return dz = dy f'(z), written over dy."""
     return np.where(y > 0, dy, 0)
+
+
+@elementwise("slope", "y")
+def relu_y_and_slope(z: Array) -> tuple[Array, Array]:
+    """Return f'(z), and y = f(z)."""
+    return np.where(z > 0, 1, 0), np.maximum(z, 0)
 
 
 def leaky_relu(slope: ArrayLike = 0.01) -> Activation:
@@ -414,7 +421,7 @@ def parametric(activation: Activation) -> Activation:
     Holzmueller, Grinsztajn & Steinwart (2024), arXiv:2407.04491; He et al. (2015), arXiv:1502.01852 (parametric ReLU).
     """
     with_slope = activation.with_slope or _slope_by_backward(activation)
-    return activation._replace(is_parametric=True, with_slope=with_slope)
+    return activation._replace(is_parametric=True, biased=None, with_slope=with_slope)
 
 
 def _slope_by_backward(activation: Activation) -> Callable[[Array, Array, Array], Array]:

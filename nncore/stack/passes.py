@@ -388,7 +388,7 @@ def _activate_in_training(
     activation: Activation, n: Array, shift: Array, view: LayerView, index: int, workspace: Workspace
 ) -> tuple[Array, Array | None, Array]:
     """f and the slope as in ForwardCache, and the output y; n becomes n + shift, if it is not overwritten."""
-    if activation.with_slope is None:
+    if activation.biased or activation.with_slope is None:
         y = _activate(activation, n, shift, view, index, workspace)
         return y, None, y
     z, out, slope = dense.add(n, shift), workspace(("y", index), n), workspace(("slope", index), n)
