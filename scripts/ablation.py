@@ -35,6 +35,7 @@ from benchmark_tables import ROOT, SPLITS, UNTRACKED, commit, interval, path_of,
 WHOLE = "nothing"  # the preset as it is
 METRICS = ("log_loss", "r2", "root_mean_squared_error")
 FACTORS = ("biases", "normalisation", "scaling_layer", "embedding", "activation", "adapters")
+SEARCH = ("recipes", "keep", "trials", "teraflops")  # settings of search=portfolio that presets have
 Settings = dict[str, Any]
 
 
@@ -69,8 +70,9 @@ def variants(config: Settings) -> dict[str, Variant]:
     dict of str to Variant
         Without those that the preset does not have.
     """
-    recipes, training = config["space"]["recipes"], config["training"]
-    epochs = training["epochs"]
+    n_recipes = config["search"]["recipes"] or len(config["space"]["recipes"])
+    recipes = dict(list(config["space"]["recipes"].items())[:n_recipes])  # those that are tried
+    space = {"recipes": recipes, "blocks": {n: block for n, block in config["space"]["blocks"].items() if n in recipes}}
 
     def without(part: str, holds: str = "") -> list[str]:
         """Leave a part of the recipes that have it to the preset; `holds` is in its value."""
@@ -80,17 +82,12 @@ def variants(config: Settings) -> dict[str, Variant]:
             if (value := at(recipe, part)) is not None and holds in str(value)
         ]
 
-    def schedule(name: str, instead_of: str) -> list[str]:
-        cleared = without("training.schedule", instead_of)
-        value = f"{{_target_: nncore.schedules.{name}{'' if name == 'constant' else f', epochs: {epochs}'}}}"
-        return [*cleared, *(f"+{override[1:]}={value}" for override in cleared)]
-
     def without_recipes(matches: Callable[[Settings], object]) -> list[str]:
         names = [name for name, recipe in recipes.items() if matches(recipe)]
-        blocks = [f"~space.blocks.{name}" for name in names if name in config["space"]["blocks"]]
-        return [*(f"~space.recipes.{name}" for name in names), *blocks]
+        out = [f"~space.{part}.{name}" for part in space for name in names if name in space[part]]
+        return [*out, f"search.recipes={len(recipes) - len(names)}"] if names else []
 
-    grid = ["space=optimizers_by_regularization", "search=grid", "~search.keep", "~search.trials"]
+    grid = ["space=optimizers_by_regularization", "search=grid", *(f"~search.{name}" for name in SEARCH)]
     every = {
         WHOLE: Variant([]),
         "calibration": Variant(["select.calibrate=never"], "classes", extends=True),
@@ -98,21 +95,19 @@ def variants(config: Settings) -> dict[str, Variant]:
         "another seed": Variant(["seed=1"]),
         "embeddings": Variant(without("network.embedding")),
         "periodic embedding": Variant(without("network.embedding", "pbld")),
+        "piecewise linear embedding": Variant(without("network.embedding", "piecewise_linear")),
         "scaling layer": Variant(without("network.scaling_layer")),
         "activations, for ReLU": Variant(without("network.activation")),
-        "neural tangent parametrization": Variant(without_ntk(config["space"])),
+        "neural tangent parametrization": Variant(without_ntk(space)),
         "data-driven initial weights": Variant(without("network.initializer", "data_driven")),
         "learning rates by kind of parameter": Variant(
-            [f"{name}=1" for name, _ in leaves(config["space"], "space") if name.rpartition(".")[2] in FACTORS[:-1]]
+            [f"{name}=1" for name, _ in leaves(space, "space") if name.rpartition(".")[2] in FACTORS[:-1]]
         ),
-        "coslog4, for flat_cosine": Variant(schedule("flat_cosine", "coslog4")),
-        "coslog4, for constant": Variant(schedule("constant", "coslog4")),
-        "flat_cosine of the other recipes, for constant": Variant(
-            ["schedule@training.schedule=constant"] if "flat_cosine" in str(training["schedule"]) else []
-        ),
+        "coslog4, for the preset's schedule": Variant(without("training.schedule", "coslog4")),
+        "schedules, for a constant rate": Variant(["schedule@training.schedule=constant"]),  # of all recipes
         "schedule of dropout": Variant(without("regularizer.dropout.schedule")),
         "best epoch (keep_best)": Variant(
-            ["~training.regularizers.keep_best"] if "keep_best" in training["regularizers"] else []
+            ["~training.regularizers.keep_best"] if "keep_best" in config["training"]["regularizers"] else []
         ),
         "robust_clip, for standard": Variant(without("prepare.scaling", "robust_clip")),
         "quantile_normal, for standard": Variant(without("prepare.scaling", "quantile_normal")),
@@ -123,7 +118,7 @@ def variants(config: Settings) -> dict[str, Variant]:
         "bounded predictions": Variant(["prepare.bound_predictions=false"], "values"),
         "folds": Variant(["split.folds=1"]),
         "block of optimizers and regularizers": Variant(["~space.blocks"]),
-        "random trials": Variant(["search.trials=0"]),
+        "random trials": Variant(["search.trials=0"] if config["search"]["trials"] else []),
         "batch_size=auto, for 32": Variant(["training.batch_size=32"]),
         "portfolio, for optimizers_by_regularization": Variant(grid),
     }
