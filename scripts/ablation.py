@@ -215,25 +215,27 @@ def run(every: dict[str, Variant], names: list[str], arguments: Namespace) -> No
                 except RuntimeError as error:
                     print(f"{name} {split} without {piece}: failed\n{error}", file=sys.stderr, flush=True)
                     continue
+                result |= {"cpu_s": None} if variant.extends else {}
                 about = {"table": name, "split": split, "piece": piece, "overrides": variant.overrides}
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(about | {"date": date.today().isoformat()} | result, indent=1) + "\n")
-                print(f"{name} {split} without {piece}: {result['cpu_s']:.0f} s", flush=True)
+                print(f"{name} {split} without {piece}: {result['wall_s']:.0f} s", flush=True)
 
 
 def read(folder: Path, arguments: Namespace) -> pd.DataFrame:
-    """All results, one a row: table, split, piece, seconds and the scores of METRICS, nan of those of other tasks."""
+    """All results, one a row: table, split, piece, seconds (nan if not swept anew), METRICS (nan of other tasks)."""
     rows = []
     for path in sorted(folder.glob("*/*.json")):
         result = json.loads(path.read_text())
         if result["table"] not in arguments.tables or result["split"] not in arguments.splits:
             continue
-        parts = {result["piece"]: result["scores"]}
+        about = {"table": result["table"], "split": result["split"]}
+        parts = {result["piece"]: (result["cpu_s"], result["scores"])}
         if result["piece"] == WHOLE:
-            parts |= {f"publish=auto, for {kind}": scores for kind, scores in result["others"].items()}
-        for piece, scores in parts.items():
-            about = {"table": result["table"], "split": result["split"], "piece": piece, "seconds": result["cpu_s"]}
-            rows.append(about | {metric: scores.get(metric, np.nan) for metric in METRICS})
+            parts |= {f"publish=auto, for {kind}": (None, scores) for kind, scores in result["others"].items()}
+        for piece, (seconds, scores) in parts.items():
+            of_piece = {"piece": piece, "seconds": np.nan if seconds is None else seconds}
+            rows.append(about | of_piece | {metric: scores.get(metric, np.nan) for metric in METRICS})
     return pd.DataFrame(rows, columns=["table", "split", "piece", "seconds", *METRICS])
 
 
@@ -249,7 +251,8 @@ def worth(results: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         By table, split and piece: log loss and RMSE in %, R2 in hundredths, "loss" the one of the first two that the
-        table has, and seconds of the processor without the piece divided by those with it.
+        table has, and seconds of the processor without the piece divided by those with it
+        (nan if the sweep is the same).
     """
     by_run = results.set_index(["table", "split", "piece"])
     whole = results[results["piece"] == WHOLE].set_index(["table", "split"]).drop(columns="piece")
@@ -260,7 +263,7 @@ def worth(results: pd.DataFrame) -> pd.DataFrame:
     found["loss"] = found["log_loss"].fillna(found["root_mean_squared_error"])
     found["seconds"] = by_run["seconds"] / whole["seconds"]
     is_piece = found.index.get_level_values("piece") != WHOLE
-    return found[is_piece].dropna(subset="seconds")
+    return found[is_piece].dropna(subset="loss")
 
 
 def summarized(of_runs: pd.DataFrame) -> pd.DataFrame:
@@ -272,7 +275,8 @@ def summarized(of_runs: pd.DataFrame) -> pd.DataFrame:
         for column, title in (("loss", "loss, %"), ("log_loss", "log loss, %"), ("r2", "R2, hundredths")):
             values = of_piece[column].dropna().to_numpy()
             row[title] = shown(values)
-        row["time without"] = f"{of_piece['seconds'].mean():.2f}"
+        times = of_piece["seconds"].dropna()
+        row["time without"] = f"{times.mean():.2f}" if len(times) else ""
         rows[str(piece)] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
