@@ -177,3 +177,27 @@ def test_the_choice_is_printed_and_is_in_the_files_of_a_run_that_can_be_extended
     assert f"{folder.name} is resumed" in longer.stdout
     run_here(tmp_path, "report", "run=last")
     assert (folder / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "metric"), [("[y,z]", "r2"), ("y", "root_mean_squared_error"), ("kind", "loss")])
+def test_recipes_with_transformed_targets_are_tried_where_there_are_values_and_left_out_where_there_are_classes(
+    target, metric, tmp_path
+):
+    """Of several targets the loss would be in another unit for each recipe, so that R2 ranks them."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(80, 2))
+    rows = [[a, b, np.exp(a + b / 9), a * b, "high" if a > b else "low"] for a, b in x]
+    with (tmp_path / "x.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["a", "b", "y", "z", "kind"], *rows])
+    settings = ("preset=good", "budget.seconds=null", "training.epochs=2", "search.trials=0", "split.folds=2")
+    recipes = "space.recipes.wide.network.hidden=[[8]]"
+    summary = run_sweep(
+        tmp_path, f"{tmp_path}/x.csv", f"target={target}", *settings, recipes, "tracking=none", "report=none"
+    )
+    assert summary["metric"]["name"] == metric
+    (path,) = tmp_path.glob("*/*/leaderboard.csv")
+    with path.open(newline="") as file:
+        tried = {row["recipe"] for row in csv.DictReader(file)}
+    assert ("members_yeo_johnson" in tried) == (target != "kind")
+    assert len(tried) == 15 + (target != "kind")
