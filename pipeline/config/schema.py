@@ -114,10 +114,13 @@ class NetworkSettings:
         if self.members > 1 and self.adapters == "none":
             raise ValueError(
                 f"adapters must be mini, full or packed for {self.members} members, but is none; give "
-                "network.adapters=mini"
+                "network.adapters=mini, or network.members=1"
             )
         if self.members == 1 and self.adapters != "none":
-            raise ValueError(f"adapters must be none for one member, but is {self.adapters}; give network.members=32")
+            raise ValueError(
+                f"adapters must be none for one member, but is {self.adapters}; give network.adapters=none, or "
+                "network.members=32"
+            )
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -16,6 +16,7 @@ from pipeline.data.roles import Roles, did_you_mean, listed, listed_columns
 from pipeline.data.spellings import bounds_of
 from pipeline.data.targets import (
     JOINED_CLASS,
+    MIN_ROWS_PER_CLASS,
     are_counts,
     check_learnable,
     encoded_targets,
@@ -136,7 +137,8 @@ def _treat_rare_classes(reader: TableReader, y: Array, rare: Array) -> Array:
         reader.notes.append(f"{what} joined into the class {JOINED_CLASS!r}: {reason}{other_task}")
         return np.where(is_rare, JOINED_CLASS, y.astype(str))
     reader.keep_rows(~is_rare)
-    reader.notes.append(f"{what} left out: {reason}; data.rare_classes=join or refuse, or other folds{other_task}")
+    fewer_folds = ", or fewer folds, such as split.folds=2" if roles.min_class_rows > MIN_ROWS_PER_CLASS else ""
+    reader.notes.append(f"{what} left out: {reason}; data.rare_classes=join or refuse{fewer_folds}{other_task}")
     return y[~is_rare]
 
 

@@ -16,7 +16,7 @@ from pipeline.console.output import Output
 from pipeline.driver.context import run_request, say_preset
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import NetworkBuilder, network_factory, sweep_records
-from pipeline.driver.summary import repeated_message
+from pipeline.driver.summary import costly_message, repeated_message
 from pipeline.engine.loop import NetworkFactory, Rungs, arithmetic_of, check_trained, enter_networks
 from pipeline.engine.packing.memory import MemoryNeeds
 from pipeline.engine.packing.planner import NetworkOrigin, PlannedStack, TrialNetwork, epoch_flops, plan
@@ -68,7 +68,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         sweep = SweepPlan(metrics)
         builder = NetworkBuilder(variants, data.task, training.loss_limit, metrics)
         build_networks = network_factory(builder, data, records.replicates_of)
-        for networks in planned_rungs(settings, variants, data.task, records, build_networks):
+        for networks in planned_rungs(settings, variants, data.task, records, build_networks, sweep):
             sweep.add(networks, settings, executor)
         workers = executor.workers
     probes = sweep.probes.values()
@@ -88,8 +88,9 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         "flops": sweep.flops,
         "workers": workers,
         "sweep_seconds": sweep.seconds,
+        "budget_seconds": settings.budget.seconds,
     }
-    if message := repeated_message(variants.sampler):
+    for message in filter(None, (repeated_message(variants.sampler), costly_message(sweep.n_costly))):
         output.say(message)
     output.plan(figures, _lines(figures))
     return figures
@@ -129,9 +130,14 @@ class StageTimer:
 
 
 def planned_rungs(
-    settings: Settings, variants: Variants, task: Task, records: SweepRecords, build_networks: NetworkFactory
+    settings: Settings,
+    variants: Variants,
+    task: Task,
+    records: SweepRecords,
+    build_networks: NetworkFactory,
+    sweep: "SweepPlan",
 ) -> Iterator[list[TrialNetwork]]:
-    """Ask the search for its rungs, and tell it equal scores.
+    """Ask the search for its rungs, and tell it equal scores; set `sweep.n_costly` at the end.
 
     Trials of an earlier session of the run keep the scores that they have.
 
@@ -181,6 +187,7 @@ def planned_rungs(
         rungs.trained(requests)
     if pruned := records.to_retrain():
         yield from train(pruned)
+    sweep.n_costly = rungs.n_costly
     check_trained(records, settings.budget)
 
 
@@ -210,6 +217,8 @@ class SweepPlan:
 
     Attributes
     ----------
+    n_costly : int
+        Trials that the search leaves out because they take too much arithmetic.
     probes : dict
         By architecture, sizes of the data and width of a stack, what a few training steps of it have taken.
     """
@@ -221,6 +230,7 @@ class SweepPlan:
     network_epochs: int = 0
     flops: int = 0
     seconds: float = 0.0
+    n_costly: int = 0
     probes: dict[object, Probed] = field(default_factory=dict)
 
     def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor) -> None:
@@ -287,6 +297,9 @@ def simulate(stacks: Sequence[PlannedStack], workers: int, slice_seconds: float)
 
 def _lines(figures: dict[str, Any]) -> list[str]:
     known = f"; {figures['networks_known']} networks have begun before" if figures["networks_known"] else ""
+    seconds, limit = figures["upstream_seconds"] + figures["sweep_seconds"], figures["budget_seconds"]
+    is_late = limit is not None and seconds > limit
+    clock = f"; budget.seconds={limit:g} ends it earlier, with fewer trials" if is_late else ""
     return [
         f"plan       {figures['trials']} trials, {figures['networks']} networks, {figures['network_epochs']} "
         f"network-epochs, {figures['rungs']} rungs, {figures['stacks']} stacks, {figures['slices']} slices{known}",
@@ -295,5 +308,6 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         f"memory     about {figures['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, plus "
         f"{figures['view_bytes'] / MEGABYTE:.0f} MB of data shared by all",
         f"arithmetic {figures['flops'] / TERA:.3g} TFLOP in matrix products",
-        f"sweep      about {figures['sweep_seconds']:.1f} s on {figures['workers']} workers, if nothing stops early",
+        f"sweep      about {figures['sweep_seconds']:.1f} s on {figures['workers']} workers, if nothing stops early"
+        f"{clock}",
     ]

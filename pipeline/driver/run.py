@@ -203,7 +203,11 @@ def _sweep(context: RunContext, engine: Engine, trainer: RungTrainer) -> None:
         cpu_seconds = round(time.process_time() - cpu_start, 3)
         summary["work"] |= work_summary(records, trainer) | {"driver_cpu_s": cpu_seconds}
     summary["ended_by"] = engine.ended_by
-    messages = ended_message(engine.ended_by), repeated_message(context.variants.sampler), costly_message(engine)
+    messages = (
+        ended_message(engine.ended_by),
+        repeated_message(context.variants.sampler),
+        costly_message(engine.n_costly),
+    )
     for message in filter(None, messages):
         context.output.say(message)
 

@@ -8,7 +8,6 @@ from typing import Any
 from pipeline.components.types import DataCard
 from pipeline.config.schema import Settings
 from pipeline.engine.conclusions import Facts, advice, verdict
-from pipeline.engine.loop import Engine
 from pipeline.engine.ranking import Ranking, around, tie_sentence
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
@@ -54,11 +53,11 @@ def repeated_message(sampler: Sampler) -> str:
     return f"{suggestions} an earlier trial: equal trials are trained and listed once" if n else ""
 
 
-def costly_message(engine: Engine) -> str:
-    """What people should know of trials that take more arithmetic than the search allows; "" if there are none."""
-    n = engine.n_costly
-    trials = "1 trial that takes" if n == 1 else f"{n} trials that take"
-    return f"search.teraflops left out {trials} more arithmetic; increase it to try larger networks" if n else ""
+def costly_message(n_costly: int) -> str:
+    """What people should know of so many trials that take more arithmetic than the search allows; "" for 0."""
+    trials = "1 trial that takes" if n_costly == 1 else f"{n_costly} trials that take"
+    message = f"search.teraflops left out {trials} more arithmetic; increase it to try larger networks"
+    return message if n_costly else ""
 
 
 def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, Any]:

@@ -200,7 +200,7 @@ class Holdout(Split):
 
     def _check_enough(self, n: int, what: str) -> None:
         if n < self.folds:
-            raise ValueError(f"{what} cannot be divided among {self.folds} folds; choose fewer")
+            raise ValueError(f"{what} cannot be divided among {self.folds} folds; give split.folds={n}")
 
     def _smallest_part(self, official_test: RawRows | None) -> float:
         """The smallest share of the rows that becomes a part."""

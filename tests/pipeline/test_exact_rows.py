@@ -198,6 +198,8 @@ def test_rows_of_rare_classes_are_left_out_joined_or_refused(tmp_path):
     dataset = load(path)
     assert dataset.rows.y.tolist() == y[3:]
     assert dataset.notes[0].startswith("3 rows of 2 rare classes (odd, rare) left out: fewer than 3 rows each")
+    assert "folds" not in dataset.notes[0]  # two folds need three rows of a class, too
+    assert "or fewer folds, such as split.folds=2" in load(path, "split.folds=4").notes[0]
     joined = load(path, "data.rare_classes=join")
     assert joined.rows.y.tolist() == ["other"] * 3 + y[3:]
     assert "joined into the class 'other'" in joined.notes[0]

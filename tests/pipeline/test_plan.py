@@ -61,6 +61,14 @@ def test_the_plan_respects_the_budget(tmp_path):
     assert (estimate["trials"], estimate["network_epochs"]) == (4, 20)
 
 
+def test_the_plan_says_what_the_limits_leave_out(tmp_path):
+    """Only the cheaper of two recipes is planned; a run has no time for it."""
+    few = ("search.recipes=2", "split.folds=2", "training.epochs=2")
+    _, printed = run_plan(tmp_path, "data=iris", "preset=quick", *few, "search.teraflops=1e-9", "budget.seconds=0.001")
+    assert "search.teraflops left out 1 trial that takes more arithmetic" in printed
+    assert printed.rstrip().endswith("; budget.seconds=0.001 ends it earlier, with fewer trials")
+
+
 def test_the_plan_of_an_extended_run_has_only_the_new_work(tmp_path):
     settings = (*ADAM, *IRIS, "training.epochs=3")
     run = f"run={run_sweep(tmp_path, *settings)['run_id']}"

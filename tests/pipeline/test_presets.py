@@ -164,6 +164,21 @@ def test_what_only_the_default_preset_refuses_is_refused_with_the_way_without_it
     compose(*table, "preset=none")
 
 
+@pytest.mark.parametrize(
+    ("override", "cure"),
+    [
+        ("network.members=1", "network.adapters=none"),
+        ("network.members=8", "network.adapters=mini"),
+        ("network.adapters=mini", "network.members=32"),
+        ("network.adapters=none", "network.members=1"),
+    ],
+)
+def test_members_and_adapters_that_do_not_fit_a_recipe_are_refused_with_a_cure_for_all_recipes(override, cure):
+    with pytest.raises(SettingError, match=f"give .*{cure}"):
+        compose("data=iris", "preset=best", override)
+    compose("data=iris", "preset=best", override, cure)
+
+
 @pytest.mark.slow
 def test_the_choice_is_printed_and_is_in_the_files_of_a_run_that_can_be_extended(table, tmp_path):
     few = ("training.epochs=1", "search.trials=0", "budget.trials=2", "tracking=none", "report=none", "baselines=none")

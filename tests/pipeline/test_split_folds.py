@@ -104,10 +104,15 @@ def test_with_several_folds_the_validation_share_has_no_effect(cls):
 @pytest.mark.parametrize(
     ("cls", "folds", "dataset", "problem"),
     [
-        (Holdout, 9, make_dataset(targets("regression", 10)), "8 rows cannot be divided among 9 folds; choose fewer"),
+        (
+            Holdout,
+            9,
+            make_dataset(targets("regression", 10)),
+            "8 rows cannot be divided among 9 folds; give split.folds=8",
+        ),
         (Stratified, 9, make_dataset(targets("regression", 10)), "8 rows of a kind cannot be divided among 9 folds"),
         (Grouped, 3, make_dataset(targets("texts", 60)), "split=grouped needs data.group"),
-        (Grouped, 3, data_for(Grouped, groups=np.arange(60) % 2), "1 groups cannot be divided among 3 folds; choose f"),
+        (Grouped, 3, data_for(Grouped, groups=np.arange(60) % 2), "1 groups cannot be divided among 3 folds; give s"),
         (
             TimeSplit,
             9,
