@@ -152,7 +152,7 @@ def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTabl
     places = decimals([item["loss"] for item in worst])
     rows = [
         [f"{item['row']:,}", value_text(str(item["true"])), value_text(str(item["predicted"])),
-         number(item.get(last), 3 if last == "probability" else decimals([item.get(last) or 0])),
+         _cell_of(item.get(last), 3 if last == "probability" else None),
          number(item["loss"], places),
          *(value_text(str((item.get("values") or {}).get(name, ""))) for name in shown)]
         for item in worst
@@ -160,6 +160,13 @@ def _worst_rows(contents: RunContents, worst: Sequence[Diagnosis]) -> ReportTabl
     headings = ["row", "true", "predicted", last, "loss", *shown]
     return ReportTable("The rows with the largest losses", headings, rows, frozenset({0, 3, 4}), longest=24,
                        minor=frozenset(range(5, len(headings))))  # fmt: skip
+
+
+def _cell_of(value: float | str | None, places: int | None) -> str:
+    """A probability or an error; a text names the error of each of several targets."""
+    if isinstance(value, str):
+        return value_text(value)
+    return number(value, decimals([value or 0]) if places is None else places)
 
 
 def _categories(contents: RunContents, by_category: Sequence[Diagnosis]) -> ReportTable:

@@ -55,8 +55,12 @@ def run_and_load(path, folder, *overrides):
 
 
 def test_several_values_are_predicted_each_in_its_unit(path, tmp_path):
-    summary, model, test = run_and_load(path, tmp_path, *VALUES)
+    summary, model, test = run_and_load(path, tmp_path, *VALUES, "report=page")
     predictions = model.predict_columns(test.x.numbers)
+    errors = np.column_stack([predictions[f"prediction_{name}"] for name in "uv"]) - test.y
+    worst = np.argmax(np.abs(errors / test.y.std(axis=0)).mean(axis=1))
+    (report,) = tmp_path.glob("*/*/report.html")
+    assert "u {:.6g}, v {:.6g}".format(*errors[worst]) in report.read_text()
     scores = summary["published"]["test"]
     for index, name in enumerate("uv"):
         error = root_mean_squared_error(test.y[:, index], predictions[f"prediction_{name}"])
