@@ -22,19 +22,24 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from datetime import date
-from itertools import product
-from math import sqrt
+from itertools import combinations, product
+from math import inf, isfinite, log, sqrt
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import yaml
 from benchmark_tables import ROOT, SPLITS, UNTRACKED, commit, interval, path_of, seconds_of, tables, written
 
 WHOLE = "nothing"  # the preset as it is
 METRICS = ("log_loss", "r2", "root_mean_squared_error")
 FACTORS = ("biases", "normalisation", "scaling_layer", "embedding", "activation", "adapters")
+TITLES = {"loss": "loss, %", "log_loss": "log loss, %", "root_mean_squared_error": "RMSE, %", "r2": "R2, hundredths"}
+PLAIN = {"scaling": "standard", "optimizer": "adamw", "dropout": 0.15}  # in candidates.yaml; others: none
+NEARLY = {"members 8 of [64, 64], for one of [128, 128]": [("medium_pieces", "members_standard")]}
 SEARCH = ("recipes", "keep", "trials", "teraflops")  # settings of search=portfolio that presets have
 Settings = dict[str, Any]
 
@@ -266,17 +271,59 @@ def worth(results: pd.DataFrame) -> pd.DataFrame:
     return found[is_piece].dropna(subset="loss")
 
 
+def pairs(candidates: dict[str, Settings]) -> dict[str, list[tuple[str, str]]]:
+    """Recipes that differ in one piece.
+
+    Parameters
+    ----------
+    candidates : dict
+        As in candidates.yaml.
+
+    Returns
+    -------
+    dict of str to list of (str, str)
+        By the piece, the names of recipes without and with it: with what is in PLAIN (if neither is, with the one that
+        comes first in the file), and with something else. A learning rate goes with its optimizer.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for pair in combinations(candidates, 2):
+        differing = {piece for name in pair for piece in candidates[name]}
+        differing = {piece for piece in differing if len({str(candidates[name].get(piece)) for name in pair}) == 2}
+        differing -= {"rate"} if "optimizer" in differing else set()
+        if len(differing) == 1:
+            piece = differing.pop()
+            plain = PLAIN.get(piece, "none")
+            values = {name: candidates[name].get(piece, plain) for name in pair}
+            without, having = sorted(pair, key=lambda name: values[name] != plain)
+            found.setdefault(f"{piece} {values[having]}, for {values[without]}", []).append((without, having))
+    return found | NEARLY
+
+
+def worth_in_recipes(folder: Path) -> pd.DataFrame:
+    """By how much pieces better single recipes: log loss and RMSE of validation rows in %, by table and piece."""
+    of_pieces = pairs(yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text()))
+    of_set, rows = tables("choose"), []
+    for path in sorted(folder.glob("*.json")):
+        errors, table = json.loads(path.read_text()), path.stem.rpartition(" ")[0]
+        metric = "log_loss" if of_set[table]["classes"] else "root_mean_squared_error"
+        for piece, of_piece in of_pieces.items():
+            both = [(errors.get(without, inf), errors.get(having, inf)) for without, having in of_piece]
+            gains = [100 * log(without / having) for without, having in both if isfinite(without + having)]
+            if gains:
+                rows.append({"table": table, "piece": piece, metric: fmean(gains), "loss": fmean(gains)})
+    return pd.DataFrame(rows).set_index(["piece", "table"])
+
+
 def summarized(of_runs: pd.DataFrame) -> pd.DataFrame:
     """By piece the means over tables with their intervals, the number of tables, and on how many of them it helps."""
-    by_table = of_runs.groupby(["piece", "table"], sort=False).mean()
+    by_table = of_runs.groupby(["piece", "table"], sort=False).mean(numeric_only=True)
     rows = {}
     for piece, of_piece in by_table.groupby("piece", sort=False):
         row = {"tables": str(len(of_piece)), "better with it": str((of_piece["loss"] > 0).sum())}
-        for column, title in (("loss", "loss, %"), ("log_loss", "log loss, %"), ("r2", "R2, hundredths")):
-            values = of_piece[column].dropna().to_numpy()
-            row[title] = shown(values)
-        times = of_piece["seconds"].dropna()
-        row["time without"] = f"{times.mean():.2f}" if len(times) else ""
+        row |= {title: shown(of_piece[name].dropna().to_numpy()) for name, title in TITLES.items() if name in of_piece}
+        if "seconds" in of_piece:
+            times = of_piece["seconds"].dropna()
+            row["time without"] = f"{times.mean():.2f}" if len(times) else ""
         rows[str(piece)] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -305,8 +352,12 @@ def main() -> None:
     parser.add_argument("--commit", default=commit(), help="whose results are shown and continued")
     parser.add_argument("--rivals", type=Path, default=ROOT / ".rivals-tables", help="environment that has the tables")
     parser.add_argument("--show", action="store_true", help="run nothing")
+    parser.add_argument("--recipes", type=Path, metavar="FOLDER", help="compare single recipes, and run nothing")
     parser.add_argument("--list", action="store_true", help="print the variants")
     arguments = parser.parse_args()
+    if arguments.recipes:
+        print(markdown(summarized(worth_in_recipes(arguments.recipes / "candidates")), "piece"))
+        return
     of_set = tables("choose")
     arguments.tables = {name: of_set[name] for name in arguments.tables or of_set}
     arguments.rival = [arguments.rivals.absolute() / "bin" / "python", ROOT / "scripts" / "rivals" / "tables.py"]

@@ -217,3 +217,22 @@ def test_the_worth_of_a_piece_is_the_mean_over_tables_of_what_is_lost_without_it
     assert row["log loss, %"] == "3.0"
     assert row["R2, hundredths"] == "-1.0"
     assert float(row["time without"]) == pytest.approx((0.5 + 0.25) / 2, abs=0.01)
+
+
+def test_recipes_that_differ_in_one_piece_are_compared(ablation):
+    plain = {"hidden": [64], "scaling": "standard", "optimizer": "adamw", "rate": 0.003}
+    candidates = {
+        "clip": plain | {"scaling": "robust_clip"},
+        "plain": plain,
+        "clip with pieces": plain | {"scaling": "robust_clip", "embedding": "pieces"},
+        "pieces": plain | {"embedding": "pieces"},
+        "like RealMLP": plain | {"optimizer": "realmlp", "rate": 0.04},
+        "fast": plain | {"rate": 0.04},
+    }
+    found = ablation.pairs(candidates)
+    assert {piece: sorted(found[piece]) for piece in found.keys() - ablation.NEARLY.keys()} == {
+        "scaling robust_clip, for standard": [("pieces", "clip with pieces"), ("plain", "clip")],
+        "embedding pieces, for none": [("clip", "clip with pieces"), ("plain", "pieces")],
+        "optimizer realmlp, for adamw": [("fast", "like RealMLP"), ("plain", "like RealMLP")],
+        "rate 0.04, for 0.003": [("plain", "fast")],
+    }
