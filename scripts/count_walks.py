@@ -36,7 +36,8 @@ ONE_TRIAL = (
     "~space.optimizer.sgd", "~space.optimizer.momentum", "~space.optimizer.rmsprop", "~space.regularizer.l1",
     "~space.regularizer.l2", "~space.regularizer.dropout", "~space.regularizer.weight_decay",
     f"space.optimizer.adam.learning_rate=[{RATE}]",
-    "training.epochs=2", "report=none", "execution=local", "cache=none", "select.ensemble=0", "output=quiet",
+    "network.hidden=[64]", "training.epochs=2", "report=none", "execution=local", "cache=none", "select.ensemble=0",
+    "output=quiet",
 )  # fmt: skip
 MOST_CALLS = 300  # of one function that are examined
 DEEPEST = 14

@@ -22,6 +22,7 @@ ALWAYS = ["tracking=none", "execution.cpus=2", "resume=never"]
 RATES = "[0.0003,0.0006,0.001,0.002,0.003,0.006,0.01,0.02,0.03,0.06]"
 STRENGTHS = "[0.00001,0.00003,0.0001,0.0003,0.001,0.002,0.003,0.01]"
 THOUSAND = [
+    "network.hidden=[64]",
     *(f"space.optimizer.{name}.learning_rate={RATES}" for name in ("sgd", "momentum", "rmsprop", "adam")),
     *("~space.regularizer.dropout", "~space.regularizer.weight_decay"),
     *("+regularizer@space.regularizer.elastic_net=elastic_net", "space.regularizer.elastic_net.l1_ratio=0.5"),

@@ -252,6 +252,9 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
     if problem := _beside_recipes(OmegaConf.select(composed, "space.recipes"), names, overrides):
         raise SettingError(problem)
     _let_recipes_yield(composed, names)
+    in_files = list(_names_in_files(overrides, name))
+    _let_space_yield(composed, names, beside=names)
+    _let_space_yield(composed, in_files, beside=[*names, *in_files])
     check_references(OmegaConf.to_container(composed))
     return composed
 
@@ -315,6 +318,43 @@ def _let_recipes_yield(config: DictConfig, names: Sequence[str]) -> None:
         part, *path = name.split(".")
         if part in ("prepare", "reduce", "network", "training"):
             _remove(recipe, [part, *path])
+
+
+def _let_space_yield(config: DictConfig, names: Sequence[str], beside: Sequence[str]) -> None:
+    """Take choices and ranges out of a space whose setting is given, so that it holds for all trials.
+
+    Those that are named as well, such as space.network.hidden, stay.
+    """
+    in_space = [f"{name}." for name in beside if name.startswith("space.")]
+    for name in names:
+        path = f"space.{name}."
+        swept: Any = OmegaConf.select(config, path[:-1]) if "." in name else None
+        if any(other.startswith(path) or path.startswith(other) for other in in_space):
+            continue
+        if OmegaConf.is_list(swept) or (OmegaConf.is_dict(swept) and "low" in swept):
+            _remove(config.space, name.split("."))
+
+
+def _names_in_files(overrides: Sequence[str], name: str) -> Iterator[str]:
+    """The dotted names of what experiments set, and what a primary configuration of the user's own sets."""
+    files = [name] if name != "config" else []
+    for override in _parsed(overrides):
+        if override.key_or_group == "experiment" and not override.is_delete():
+            chosen = override.value()
+            files += [f"experiment/{file}" for file in (chosen if isinstance(chosen, list) else [chosen]) if file]
+    loader: Any = GlobalHydra.instance().config_loader()
+    for file in files:
+        if loaded := loader.repository.load_config(file):
+            yield from _names_of_settings(OmegaConf.to_container(loaded.config))
+
+
+def _names_of_settings(node: Any, above: str = "") -> Iterator[str]:
+    """The dotted names of all settings in a mapping that are no mappings themselves."""
+    for key, inner in node.items():
+        if isinstance(inner, dict):
+            yield from _names_of_settings(inner, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
 
 
 def _remove(node: Any, path: Sequence[str]) -> None:

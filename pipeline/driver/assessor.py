@@ -143,21 +143,31 @@ class TrialAssessor:
 
 
 def axes_of(trials: Sequence[TrialRecord]) -> dict[str, Axis]:
-    """Return the optimizers and the regularizers, with what else must be equal to compare them: all but their settings.
+    """Return the hyperparameters to compare: optimizer, regularizer, and others that vary and that all trials have.
 
-    There are none where some of the trials have no optimizer or no regularizer.
+    Compared are trials that are otherwise equal, but for the settings of the optimizer and of the regularizer, such as
+    rates, and for those of the compared hyperparameter itself: these are tuned for each value.
     """
+    names = [name for name in dict.fromkeys(chain(*(t.parameters for t in trials))) if _is_axis(name, trials)]
     axes = {}
-    for axis, tuned in (("optimizer", "regularizer"), ("regularizer", "optimizer")):
-        if all(axis in trial.parameters for trial in trials):
-            contexts = [
-                tuple(
-                    (name, str(value))
-                    for name, value in sorted(trial.parameters.items())
-                    if name != axis and not name.startswith((f"{axis}.", f"{tuned}."))
-                )
-                for trial in trials
-            ]
-            values = tuple(str(trial.parameters[axis]) for trial in trials)
-            axes[axis] = Axis(values, tuple(contexts))
+    for axis in names:
+        tuned = tuple(f"{name}." for name in ("optimizer", "regularizer", axis))
+        contexts = [
+            tuple(
+                (name, str(value))
+                for name, value in sorted(trial.parameters.items())
+                if name != axis and not name.startswith(tuned)
+            )
+            for trial in trials
+        ]
+        axes[axis] = Axis(tuple(str(trial.parameters[axis]) for trial in trials), tuple(contexts))
     return axes
+
+
+def _is_axis(name: str, trials: Sequence[TrialRecord]) -> bool:
+    """Whether values of this hyperparameter can be compared."""
+    if not all(name in trial.parameters for trial in trials):
+        return False
+    if name.startswith(("prepare.", "reduce.", "network.", "training.")):
+        return len({str(trial.parameters[name]) for trial in trials}) > 1
+    return name in ("optimizer", "regularizer")

@@ -50,13 +50,14 @@ class ScoredPair(NamedTuple):
 
 
 def effects(contents: RunContents) -> Section | None:
-    """Main effects of optimizer and regularizer, and the best trial of each pair."""
+    """Main effects of optimizer, regularizer and other varied settings, and the best trial of each pair."""
     section = Section("Optimizers and regularizers")
     known = contents.summary.get("effects") or {}
     pictures = [
         _effect(contents, name, values, known.get("metric"))
-        for name in ("optimizer", "regularizer")
-        if len(values := known.get(name) or []) > 1
+        for name, values in known.items()
+        if name in ("optimizer", "regularizer") or "." in name
+        if len(values or []) > 1
     ]
     if pictures:
         section.parts += [Paragraph(picture.finding) for picture in pictures]
@@ -85,7 +86,9 @@ def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metr
     best, *others = ordered
     tied = [value for value in others if value.get("tied")]
     worse = [value for value in others if not value.get("tied")]
-    finding = f"{name.capitalize()}: {best['value']} is best with {number(best['mean'], places)}"
+    finding = (
+        f"{name if '.' in name else name.capitalize()}: {best['value']} is best with {number(best['mean'], places)}"
+    )
     if tied:
         finding += f"; {listed([value['value'] for value in tied])} cannot be told apart from it"
     if worse:

@@ -111,7 +111,14 @@ def write_flowers(path, *, last="2.0"):
     path.write_text("\n".join(["length,kind", *rows, f"{last},b", ""]))
 
 
-FLOWERS = (*FEW[:3], "space.optimizer.adam.learning_rate=[0.01]", "data=csv", "data.target=kind", "name=flowers")
+FLOWERS = (
+    *FEW[:3],
+    "space.optimizer.adam.learning_rate=[0.01]",
+    *FEW[-1:],
+    "data=csv",
+    "data.target=kind",
+    "name=flowers",
+)
 
 
 def test_law_5_a_run_whose_file_has_changed_is_not_overwritten(tmp_path):

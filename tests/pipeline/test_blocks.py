@@ -10,6 +10,8 @@ from report_page import ReportPage
 from running import QUICK, compose, run_pipeline
 
 from nncore.components import Component
+from pipeline.driver.assessor import axes_of
+from pipeline.runs.records import TrialRecord
 from pipeline.runs.replay import replayed
 from pipeline.search.base import TrainRequest
 from pipeline.search.trial import Trial
@@ -128,6 +130,22 @@ def test_effects_are_those_of_the_block_and_not_of_the_other_trials():
     few = assess(everything, "classification", None, True, {"optimizer": axis}, answers(4, 40))  # too few for errors
     assert few.effects == {}
     assert (few.block.tied, few.block.estimates[0].interval) == (None, None)
+
+
+def test_settings_that_vary_in_all_trials_are_compared_where_all_else_but_tuned_settings_is_equal():
+    """A grid of optimizers x rates x sizes; one optimizer has a setting of its own, and all trials share another."""
+    grid = list(product(("sgd", "adam"), (0.1, 0.3), ("[64]", "[128]")))
+    parameters = [
+        {"optimizer": optimizer, "optimizer.learning_rate": rate, "regularizer": "none", "network.hidden": size,
+         "training.batch_size": 32} | ({"prepare.scaling": "robust"} if optimizer == "sgd" else {})
+        for optimizer, rate, size in grid
+    ]  # fmt: skip
+    axes = axes_of([TrialRecord(f"{n:04d}", ("", "", ""), of_trial) for n, of_trial in enumerate(parameters)])
+    assert list(axes) == ["optimizer", "regularizer", "network.hidden"]
+    assert axes["network.hidden"].values == tuple(size for *_, size in grid)
+    contexts = dict(zip(((o, size) for o, _, size in grid), axes["network.hidden"].contexts, strict=True))
+    assert contexts["sgd", "[64]"] == contexts["sgd", "[128]"] != contexts["adam", "[64]"] == contexts["adam", "[128]"]
+    assert len(set(axes["network.hidden"].contexts)) == 2  # rates are tuned
 
 
 def test_law_9_no_effect_is_shown_if_only_the_best_trials_were_scored(monkeypatch):

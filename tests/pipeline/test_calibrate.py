@@ -321,7 +321,15 @@ def test_test_scores_are_those_of_the_published_model(overconfident):
     ids=["too few rows", "deviations"],
 )
 def test_the_report_says_what_the_intervals_are(overrides, texts, tmp_path):
-    settings = (*FEW[:2], "~space.optimizer.rmsprop", "training.epochs=25", "data=diabetes", "report=page", *overrides)
+    settings = (
+        *FEW[:2],
+        *FEW[-1:],
+        "~space.optimizer.rmsprop",
+        "training.epochs=25",
+        "data=diabetes",
+        "report=page",
+        *overrides,
+    )
     summary = run_sweep(tmp_path, *settings, "space.optimizer.adam.learning_rate=[0.03]")
     page = (Path(summary["model"]["path"]).parent / "report.html").read_text().replace("\xa0", " ")
     for text in texts:

@@ -129,7 +129,7 @@ def test_a_space_in_a_users_configuration_folder(tmp_path, monkeypatch):
 
 
 def test_one_line_reports_that_all_trials_diverged(tmp_path, monkeypatch, capsys):
-    spaces = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    spaces = ["~space.network", *(f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam"))]
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         dispatch(["data=diabetes", *LOCAL, *spaces, "space.optimizer.sgd.learning_rate=[1e20,1e30]"], time.monotonic())

@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 import time
+from collections import Counter
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
@@ -183,6 +184,7 @@ def test_the_default_space_has_112_trials():
     assert len(trials) == 112
     assert {trial.optimizer_name for trial in trials} == {"sgd", "momentum", "rmsprop", "adam"}
     assert {trial.regularizer_name for trial in trials} == {"none", "l1", "l2", "dropout", "weight_decay"}
+    assert Counter(dict(trial.overrides)["network.hidden"][0] for trial in trials) == {64: 56, 128: 56}
     assert settings.training.epochs == 30
     assert len({str(trial.parameters) for trial in trials}) == 112
     assert [trial.number for trial in trials] == list(range(112))
@@ -198,6 +200,7 @@ def test_the_space_can_be_changed_from_the_command_line():
         "~space.regularizer.l1",
         "~space.regularizer.dropout",
         "~space.regularizer.weight_decay",
+        "~space.network",
     )
     trials = requested_trials(settings)
     assert len(trials) == 2 * 3 * (1 + 2)

@@ -294,7 +294,7 @@ def test_the_data_card_of_very_many_columns_is_truncated():
 
 
 def test_a_run_with_folds_and_a_trial_that_diverges(tmp_path):
-    overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    overrides = ["~space.network", *(f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam"))]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "data=diabetes", "split=k_fold", "split.folds=3"]
     summary = run_sweep(tmp_path, *overrides)
     assert summary["trials"] == {"planned": 14, "finished": 7, "stopped": 0, "diverged": 7, "failed": 0}

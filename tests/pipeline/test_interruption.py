@@ -211,7 +211,7 @@ def test_the_writer_of_a_killed_driver_ends(tmp_path):
 
 @pytest.mark.slow
 def test_a_trial_that_diverges_is_failed_in_mlflow_with_its_cause(tmp_path):
-    overrides = [f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam")]
+    overrides = ["~space.network", *(f"~space.optimizer.{name}" for name in ("momentum", "rmsprop", "adam"))]
     overrides += ["space.optimizer.sgd.learning_rate=[0.001,1e30]", "execution=local", "name=digits"]
     run_here(tmp_path, "data=diabetes", *overrides, "training.epochs=3", "report=none")
     _, trials = tracked_runs(tmp_path)

@@ -169,7 +169,7 @@ def test_every_kind_of_run_has_a_report(kind, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_of_one_trial_and_one_epoch_has_a_report(tmp_path):
-    removed = [f"~space.optimizer.{name}" for name in ("sgd", "adam")]
+    removed = ["~space.network", *(f"~space.optimizer.{name}" for name in ("sgd", "adam"))]
     removed += [f"~space.regularizer.{name}" for name in ("l1", "l2", "dropout", "weight_decay")]
     _, page = run_and_report(tmp_path, *removed, "space.optimizer.momentum.learning_rate=0.1", "training.epochs=1")
     assert "Learning rates" not in page.headings

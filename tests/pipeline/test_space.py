@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.search.grammar import Range, parse
+from pipeline.config.compose import configuration, configurations
+from pipeline.search.grammar import Choices, Range, parse
 from pipeline.search.grid import Grid
 from pipeline.search.space import Space
 
@@ -258,6 +259,7 @@ def test_a_space_can_be_given_on_the_command_line():
     rate = "space.optimizer.adam.learning_rate"
     few = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")]
     few += [f"~space.regularizer.{name}" for name in ("l1", "l2", "dropout", "weight_decay")]
+    few += ["~space.network"]
     assert composed_space(*few, f"{rate}=[1e-4,1e-2]").grid_size == 2
     ranged = composed_space(*few, f"~{rate}", f"+{rate}={{low:1e-4,high:1e-2,scale:log}}")
     assert ranged.per_network == {"optimizer.adam.learning_rate": Range(1e-4, 1e-2, scale="log")}
@@ -280,8 +282,37 @@ def test_a_space_can_be_given_on_the_command_line():
     overrides = dict(swept.covering_trials()[0].overrides)
     assert overrides["training.schedule"] == {"_target_": "nncore.schedules.cosine", "epochs": 30}
     assert overrides["training.regularizers.drop"] == {"_target_": "nncore.regularizers.dropout.dropout"}
-    second = composed_space("+space.reduce.n_components=[16,32]").covering_trials()[1]
+    second = composed_space("~space.network", "+space.reduce.n_components=[16,32]").covering_trials()[1]
     assert dict(second.other_parameters) == {"reduce.n_components": 32}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sizes"),
+    [
+        ((), ([64], [128])),
+        (("network.hidden=[32]",), None),
+        (("training.batch_size=16",), ([64], [128])),
+        (("experiment=iris",), None),  # it sets network.hidden
+        (("experiment=breast_cancer",), ([64], [128])),
+        (("space.network.hidden=[[8],[9]]",), ([8], [9])),
+        (("network.hidden=[32]", "space.network.hidden=[[8],[9]]"), ([8], [9])),
+        (("experiment=iris", "space.network.hidden=[[8],[9]]"), ([8], [9])),
+    ],
+)
+def test_a_setting_that_is_given_is_not_varied(overrides, sizes):
+    decisions = configuration(*overrides).settings.space.decisions
+    assert decisions.get("network.hidden") == (None if sizes is None else Choices(sizes))
+
+
+def test_a_command_line_wins_over_what_an_experiment_varies(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    varied = "{prepare: {scaling: [standard, robust]}, training: {batch_size: {low: 8, high: 64, integer: true}}}"
+    (tmp_path / "experiment" / "own.yaml").write_text(f"# @package _global_\nspace: {varied}\n")
+    line = (f"--config-dir={tmp_path}", "experiment=own")
+    (in_file,), (given,) = (configurations([*line, *more]) for more in ((), ("training.batch_size=16",)))
+    decisions = set(in_file.settings.space.decisions)
+    assert {"training.batch_size", "prepare.scaling", "network.hidden"} <= decisions
+    assert decisions - set(given.settings.space.decisions) == {"training.batch_size"}
 
 
 def test_an_end_of_a_range_can_be_changed_alone():

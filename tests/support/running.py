@@ -28,6 +28,7 @@ FEW = (  # 7 trials instead of 112
     *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")),
     "space.optimizer.adam.learning_rate=[0.003]",
     "baselines=none",
+    "~space.network",
 )
 MARK = "NNSWEEP_TESTS"  # environment variable of all processes that the tests start: the id of the pytest process
 os.environ[MARK] = str(os.getpid())

@@ -43,5 +43,5 @@ def settings(folder: Path, **arguments: str) -> list[str]:
     (folder / "snake" / "__init__.py").write_text(SOURCE)
     defaults = {"learning_rate": "[0.01,0.03,0.1,0.3]", "fatal_step": "0", "widest": "0", "megabytes": "0"} | arguments
     settings_of_venom = ",".join(f"{name}:{value}" for name, value in defaults.items())
-    removed = [f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop", "adam")]
+    removed = ["~space.network", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop", "adam"))]
     return [*removed, f"+space.optimizer.venom={{_target_:snake.venom,{settings_of_venom}}}", "allow=[snake]"]
