@@ -112,7 +112,7 @@ def below(*folders: str) -> set[str]:
         ("sqlalchemy", below("pipeline/tracking/")),
         ("fsspec", below("pipeline/data/")),
         ("pyarrow", below("pipeline/data/")),
-        ("pandas", below("pipeline/tracking/")),
+        ("pandas", below("pipeline/tracking/", "pipeline/interface/")),
         ("optuna", below("pipeline/search/")),
         ("scipy", below("pipeline/search/", "pipeline/engine/uncertainty/")),
         ("hydra", {"pipeline/config/compose.py", "pipeline/config/hydra_sources.py"}),

@@ -43,6 +43,7 @@ def examples(language: str) -> list[tuple[str, str]]:
 PYTHON = examples("python")
 LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code and not re.search("runs/|-> Metric", code)]
 (OWN_METRIC,) = [(name, code) for name, code in PYTHON if "-> Metric" in code]
+OF_A_SWEEP = [(name, code) for name, code in PYTHON if "from nnsweep" in code]
 OF_A_RUN = [(name, code) for name, code in PYTHON if "runs/" in code]
 
 
@@ -58,7 +59,7 @@ def test_the_readme_is_short():
 
 def test_every_python_example_is_of_a_known_kind():
     assert len(LEARNING) == 2
-    assert sorted([*LEARNING, *OF_A_RUN, OWN_METRIC]) == sorted(PYTHON)
+    assert sorted([*LEARNING, *OF_A_RUN, *OF_A_SWEEP, OWN_METRIC]) == sorted(PYTHON)
 
 
 def test_the_metric_of_a_package_ranks_the_trials_as_the_page_says(tmp_path):
@@ -90,6 +91,14 @@ def test_an_example_of_nncore_runs_and_learns(page, code, tmp_path):
     if page == "README.md":
         (stated,) = re.findall(r"prints `(.+) 0\.\d+\.\.\.`", text("README.md"))
         assert completed.stdout.startswith(f"{stated} ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "code"), OF_A_SWEEP, ids=[name for name, _ in OF_A_SWEEP])
+def test_an_example_that_sweeps_a_frame_runs(page, code, tmp_path):
+    printed = run_example(code, tmp_path)
+    assert "rank" in printed
+    assert len(printed.rpartition("[")[2].strip("]\n ").split()) == 5  # predictions
 
 
 @pytest.mark.slow

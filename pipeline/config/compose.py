@@ -13,7 +13,8 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,6 +31,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.basecontainer import BaseContainer  # private: holds the resolvers
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -49,6 +51,7 @@ from pipeline.config.hydra_sources import (
     check_hydra_part,
     check_overrides,
     read_folders_only,
+    sources_restored,
 )
 from pipeline.config.overrides import Assignment, readable
 from pipeline.config.references import check_references
@@ -58,6 +61,7 @@ from pipeline.data.targets import min_class_rows
 
 MISSING = re.compile("Could not delete from config. '(.+)' does not exist")  # in Hydra's words
 OWN_SPACE = re.compile(r"space\b(?!\.(recipes|blocks)\b)")  # a setting of a space without recipes
+_HYDRA = threading.RLock()  # Hydra, and the resolvers of OmegaConf, belong to the process
 
 
 def configurations(arguments: Sequence[str]) -> list[Configuration]:
@@ -120,7 +124,33 @@ def configuration(*overrides: str) -> Configuration:
     5
     """
     with _hydra():
-        return _job(*readable(with_files(overrides), _can_read))
+        return _job(*readable(with_files(overrides), _can_read))._replace(arguments=overrides)
+
+
+def reconfigured(plain: Mapping[str, Any], changes: Mapping[str, Any], arguments: Sequence[str]) -> Configuration:
+    """A configuration from the plain values of an earlier one, some of which are changed.
+
+    Parameters
+    ----------
+    plain : mapping
+        As the journal records them.
+    changes : mapping of str to plain value
+        By dotted name.
+    arguments : sequence of str
+        Of the command that does the same.
+
+    Raises
+    ------
+    SettingError
+        Naming the setting, its value, the rule and the cure.
+    """
+    changed = copy.deepcopy(dict(plain))
+    for name, value in changes.items():
+        *path, key = name.split(".")
+        functools.reduce(lambda node, part: node[part], path, changed)[key] = value
+    return _built(changed, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))._replace(
+        arguments=tuple(arguments)
+    )
 
 
 def source(overrides: Sequence[str]) -> Source:
@@ -132,7 +162,7 @@ def source(overrides: Sequence[str]) -> Source:
         config = _compose(
             *readable([*overrides, *(["data.target=[]"] if is_file and not has_target else [])], _can_read)
         )
-    built: Source = build_setting("data", _plain(config)["data"])
+        built: Source = build_setting("data", _plain(config)["data"])
     return built
 
 
@@ -179,17 +209,35 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 @contextmanager
 def _hydra(config_path: str | None = None, config_dir: str | None = None) -> Iterator[None]:
-    """Hydra, ready to compose from our folder (or `config_path`), and from the user's `config_dir`."""
-    OmegaConf.register_new_resolver("stem", _stem, replace=True)
-    OmegaConf.register_new_resolver("min_class_rows", min_class_rows, replace=True)
-    read_folders_only()
-    with hydra.initialize_config_dir(config_path or str(CONF), version_base="1.3"):
+    """Hydra, ready to compose from our folder (or `config_path`), and from the user's `config_dir`.
+
+    One thread uses it at a time. A program that uses Hydra and OmegaConf itself finds them as they were.
+    """
+    with _HYDRA, _hydra_restored(), hydra.initialize_config_dir(config_path or str(CONF), version_base="1.3"):
         if config_dir is not None:
             folder = check_folder("--config-dir", config_dir)
             loader: Any = GlobalHydra.instance().config_loader()
             loader.get_search_path().prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
             loader.repository.initialize_sources(loader.get_search_path())  # no public function takes a second folder
         yield
+
+
+@contextmanager
+def _hydra_restored() -> Iterator[None]:
+    """Hydra without a configuration, reading folders only, and our resolvers; all of it as before after the block."""
+    resolvers, instance = dict(BaseContainer._resolvers), GlobalHydra.instance()
+    before = instance.hydra
+    instance.clear()
+    OmegaConf.register_new_resolver("stem", _stem, replace=True)
+    OmegaConf.register_new_resolver("min_class_rows", min_class_rows, replace=True)
+    try:
+        with sources_restored():
+            read_folders_only()
+            yield
+    finally:
+        GlobalHydra.instance().hydra = before
+        BaseContainer._resolvers.clear()
+        BaseContainer._resolvers.update(resolvers)
 
 
 def _stem(path: str | Sequence[str]) -> str:
@@ -433,9 +481,13 @@ def _check_file(file: Path) -> None:
 
 
 def _checked(config: DictConfig) -> Configuration:
-    plain = _plain(config)
+    return _built(_plain(config), OmegaConf.to_yaml(config, resolve=True))
+
+
+def _built(plain: dict[str, Any], text: str) -> Configuration:
+    """Build the settings of plain values, and check what depends on several of them."""
     settings = build_settings(plain)
-    checked = Configuration(settings, plain, OmegaConf.to_yaml(config, resolve=True))
+    checked = Configuration(settings, plain, text)
     Variants(checked).check(None if settings.data.task == "auto" else settings.data.task)
     return checked
 

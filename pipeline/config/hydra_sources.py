@@ -8,7 +8,8 @@ folders, and its own part stays as it is.
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,19 @@ INSTEAD = {
 LARGEST_FILE = 4_000_000  # bytes of a configuration file
 MOST_VALUES = 100_000  # of a configuration file, counted where they are used
 LONGEST_WITH_REFERENCES = 100_000  # characters of a text, for each of which parsing takes half a kilobyte
+
+
+@contextmanager
+def sources_restored() -> Iterator[None]:
+    """Restore the kinds of sources that Hydra knows after the block."""
+    Plugins.instance()  # registers them, once in a process
+    types: dict[str, Any] = SourcesRegistry.instance().types
+    before = dict(types)
+    try:
+        yield
+    finally:
+        types.clear()
+        types.update(before)
 
 
 def read_folders_only() -> None:

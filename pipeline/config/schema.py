@@ -221,8 +221,11 @@ class Configuration(NamedTuple):
         The same as plain values: each trial replaces some of them, and the journal records them.
     text : str
         The same as YAML, for people and for the command that repeats the run.
+    arguments : tuple of str, optional
+        Of the command that repeats the run; by default those of this process.
     """
 
     settings: Settings
     plain: dict[str, Any]
     text: str
+    arguments: tuple[str, ...] | None = None

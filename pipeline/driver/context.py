@@ -14,7 +14,7 @@ from pipeline.config.variants import Variants
 from pipeline.console.output import Output
 from pipeline.engine.loop import Engine
 from pipeline.engine.slices.task import train_slice
-from pipeline.runs.folder import RunFolder
+from pipeline.runs.folder import RunFolder, command_line
 from pipeline.runs.resume import RunRequest
 from pipeline.stages.load import load_dataset, split_dataset
 from pipeline.stages.reduce import apply_reduction
@@ -52,6 +52,7 @@ def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]]
         config=configuration.plain,
         code_of=code_of,
         content_of_data=settings.data.content,
+        command=command_line(configuration.arguments),
     )
 
 

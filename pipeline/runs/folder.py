@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -89,7 +89,7 @@ class RunFolder:
             run_id=self.folder.name,
             version=__version__,
             code=request.code,
-            command=command_line(),
+            command=request.command,
             settings=masked(request.config),
             tracking=masked(tracking.describe(request.parent.parent)),
         )
@@ -180,9 +180,9 @@ def record_model(folder: Path, model: Mapping[str, str | None]) -> None:
         replace_file(path, json.dumps(summary, indent=1) + "\n")
 
 
-def command_line() -> str:
-    """What was typed, without passwords."""
-    return str(masked(shlex.join(["nnsweep", *sys.argv[1:]])))
+def command_line(arguments: Sequence[str] | None = None) -> str:
+    """The command with these arguments, or else what was typed, without passwords."""
+    return str(masked(shlex.join(["nnsweep", *(sys.argv[1:] if arguments is None else arguments)])))
 
 
 def _new_folder(parent: Path) -> Path:

@@ -56,6 +56,8 @@ class RunRequest:
         From such a configuration, the hash of the code that computes its results.
     content_of_data : callable
         Returns the hash of what the run would read, such as a file, or None if it is not known.
+    command : str, default ""
+        That repeats the run, for people.
     """
 
     parent: Path
@@ -65,6 +67,7 @@ class RunRequest:
     config: dict[str, Any]
     code_of: Callable[[dict[str, Any]], str]
     content_of_data: Callable[[], str | None]
+    command: str = ""
 
     @cached_property
     def content(self) -> str | None:
