@@ -62,7 +62,7 @@ def charts(browser: Browser, address: str) -> None:
 
 
 def report(browser: Browser, page: Path) -> None:
-    browser.driver.set_window_size(1040, 1290)
+    browser.driver.set_window_size(1040, 1520)
     browser.open(page.absolute().as_uri())
     browser.driver.execute_script(
         "document.documentElement.style.scrollbarWidth = 'none';"

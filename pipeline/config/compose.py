@@ -375,8 +375,9 @@ def _let_space_yield(config: DictConfig, names: Sequence[str], beside: Sequence[
     """
     in_space = [f"{name}." for name in beside if name.startswith("space.")]
     for name in names:
-        path = f"space.{name}."
-        swept: Any = OmegaConf.select(config, path[:-1]) if "." in name else None
+        path, swept = f"space.{name}.", config.space
+        for part in name.split("."):
+            swept = swept[part] if OmegaConf.is_dict(swept) and part in swept else None
         if any(other.startswith(path) or path.startswith(other) for other in in_space):
             continue
         if OmegaConf.is_list(swept) or (OmegaConf.is_dict(swept) and "low" in swept):

@@ -111,7 +111,7 @@ def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metr
             panel.interval(position, value["low"], value["high"], classes)
         text = f"{value['value']}: {notes[position]}, {span(_interval(value), places)}, {counted(value['n'], 'trial')}"
         panel.points([value["mean"]], [position], classes, style, [text])
-    caption = f"Main effect of the {name}, with 95 % intervals"
+    caption = f"Main effect of {name if '.' in name else f'the {name}'}, with 95 % intervals"
     return Picture(f"effect_of_{name}", caption, finding, panel.svg(finding), told=False)
 
 
