@@ -176,6 +176,7 @@ def conclusions(
         epochs=training.epochs,
         schedule=champion.parameters.get("training.schedule", training.schedule.short_name),
         regularizers=[regularizer.short_name for regularizer in training.regularizers.values()],
+        preset=settings.preset,
         dropped=getattr(settings.data, "drop", ()),
         balanced=getattr(settings.prepare, "class_weights", "none") != "none",
     )

@@ -29,6 +29,7 @@ IMPROVING = 0.01  # share by which the score still changed in the last tenth of 
 RARE = 0.05  # share of the rows of a class
 ENSEMBLE_BETTER = 0.05  # share by which the ensemble's validation loss is below the champion's
 UNIT_RANGE = ("momentum", "beta1", "beta2", "rho", "rate", "input_rate", "decay", "l1_ratio", "peak_at", "factor")
+SHORTER_PRESETS = ("quick", "good")
 PROPER = (LOSS, "log_loss", "accuracy")  # metrics of which a rare class makes up little
 CONSTANT = "always answering the "
 
@@ -68,6 +69,8 @@ class Facts:
         Names of the regularizers that every trial has in addition to its own.
     dropped : collection of str
         The columns that data.drop leaves out.
+    preset : str or None
+        Name of the preset.
     balanced : bool
         Whether all classes have the same total weight.
     """
@@ -88,6 +91,7 @@ class Facts:
     schedule: str = "constant"
     regularizers: Collection[str] = ()
     dropped: Collection[str] = ()
+    preset: str | None = None
     balanced: bool = False
 
 
@@ -127,10 +131,12 @@ def loses_to_baseline(facts: Facts) -> str:
     if not better or better.doubt:
         return ""
     if better.name == "constant":
-        cure = f"space=learning_rates {override('training.epochs', 2 * facts.epochs)}"
+        cure = f"preset=none space=learning_rates {override('training.epochs', 2 * facts.epochs)}"
         return (
             f"The networks have learned nothing that holds on new rows; try smaller steps and longer training: {cure}"
         )
+    if facts.preset in SHORTER_PRESETS:
+        return f"{_capital(better.label)} is better; try all recipes, with longer training: preset=best"
     if better.name == "linear":
         return f"A linear model is better; try networks without hidden layers: {override('network.hidden', [])}"
     cure = f"{override('network.hidden', [128, 64])} prepare.scaling=quantile"

@@ -67,8 +67,8 @@ def baselines(low=0.01, high=0.5, model=0.1021, **scores):
     }
 
 
-def beaten(low=-0.5, high=-0.01, **scores):
-    return facts(summary={"baselines": baselines(low, high, 0.5, **scores)})
+def beaten(low=-0.5, high=-0.01, preset=None, **scores):
+    return facts(summary={"baselines": baselines(low, high, 0.5, **scores)}, preset=preset)
 
 
 def diverged(n, rates=(0.1,)):
@@ -114,8 +114,10 @@ CASES = {  # by rule: where it fires, with the overrides; and where it does not,
     ],
     "loses_to_baseline": [
         (beaten(linear=0.49, constant=2.0), "network.hidden=[]"),
+        (beaten(linear=0.49, preset="quick"), "preset=best"),  # not the layers of all recipes
+        (beaten(linear=0.49, preset="best"), "network.hidden=[]"),
         (beaten(gradient_boosting=0.48, linear=0.49), "network.hidden=[128,64] prepare.scaling=quantile"),
-        (beaten(constant=0.49), "space=learning_rates training.epochs=100"),
+        (beaten(constant=0.49), "preset=none space=learning_rates training.epochs=100"),
         (beaten(linear=0.51), ""),
         (beaten(linear=0.49, high=0.01), ""),  # which may be chance
         (beaten(linear=0.49, low=None, high=None), ""),
