@@ -60,6 +60,7 @@ from pipeline.config.variants import Variants
 from pipeline.data.targets import min_class_rows
 
 MISSING = re.compile("Could not delete from config. '(.+)' does not exist")  # in Hydra's words
+OF_RECIPES = re.compile(r"\b(recipes|blocks)\.")  # an entry of one of them, such as space.blocks.linear.optimizer
 OWN_SPACE = re.compile(r"space\b(?!\.(recipes|blocks)\b)")  # a setting of a space without recipes
 _HYDRA = threading.RLock()  # Hydra, and the resolvers of OmegaConf, belong to the process
 
@@ -574,7 +575,8 @@ def _unknown(name: str, overrides: Sequence[str]) -> str:
     known = sorted({*_names(settings), *choices})
     if name in known:
         return f"{name} is a mapping; give its entries one by one, each as +{name}.entry=value"
-    return f"there is no setting {name}{_nearest(name, known)} (+{name}=... adds one to a mapping that takes any)"
+    near = known if OF_RECIPES.search(name) else [other for other in known if not OF_RECIPES.search(other)]
+    return f"there is no setting {name}{_nearest(name, near)} (+{name}=... adds one to a mapping that takes any)"
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

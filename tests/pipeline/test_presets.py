@@ -179,6 +179,14 @@ def test_members_and_adapters_that_do_not_fit_a_recipe_are_refused_with_a_cure_f
     compose("data=iris", "preset=best", override, cure)
 
 
+def test_a_misspelt_setting_is_not_taken_for_one_of_a_recipe_unless_it_names_recipes():
+    with pytest.raises(SettingError, match=r"no setting optimizer\.adam\.learning_rate") as error:
+        compose("data=iris", "preset=quick", "optimizer.adam.learning_rate=0.1")
+    assert "space.blocks" not in str(error.value)
+    with pytest.raises(SettingError, match=r"did you mean space\.recipes\.small_pieces\.network\.hidden"):
+        compose("data=iris", "preset=quick", "space.recipes.small_piecs.network.hidden=[8]")
+
+
 @pytest.mark.slow
 def test_the_choice_is_printed_and_is_in_the_files_of_a_run_that_can_be_extended(table, tmp_path):
     few = ("training.epochs=1", "search.trials=0", "budget.trials=2", "tracking=none", "report=none", "baselines=none")
