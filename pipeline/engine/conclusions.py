@@ -111,6 +111,9 @@ def leak(facts: Facts) -> str:
     names = _suspects(facts, "leak")
     if not names:
         return ""
+    if len(names) > 1:
+        first = f"Look at columns {_listed(names)} first, each of which alone predicts the target: unless they are"
+        return f"{first} known before the target is, the scores are too good; leave them out: {_drop(facts, names)}"
     rule = "unless it is known before the target is, the scores are too good; leave it out"
     return f"Look at column {_listed(names)} first, which alone predicts the target: {rule}: {_drop(facts, names)}"
 

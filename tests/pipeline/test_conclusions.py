@@ -316,3 +316,9 @@ def test_the_overrides_that_a_run_prints_do_what_they_say(tmp_path):
     second = json.loads(path.read_text())
     assert second["best"]["validation"]["loss"]["mean"] < first["best"]["validation"]["loss"]["mean"]
     assert math.isfinite(second["best"]["test"]["log_loss"])
+
+
+def test_several_columns_that_predict_the_target_are_named_together():
+    first, *_ = advice(warned({"kind": "leak", "columns": ["u"]}, {"kind": "leak", "columns": ["v"]}))
+    assert first.startswith("Look at columns u, v first, each of which alone predicts the target: ")
+    assert advice(warned(LEAK))[0].startswith("Look at column a b first, which alone predicts the target: ")
