@@ -10,7 +10,7 @@ from running import FEW, run_here, run_sweep, slow_after_first
 from pipeline.components.errors import SettingError
 from pipeline.data.tabular_files import Csv
 
-ONLY_ADAM = tuple(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop"))
+ONLY_ADAM = ("~space.network", *(f"~space.optimizer.{name}" for name in ("sgd", "momentum", "rmsprop")))
 EXTENSIONS = {  # settings, and the total of network-epochs; before, there are 7 trials of 3 epochs
     "trials": ((*ONLY_ADAM, "space.optimizer.adam.learning_rate=[0.003,0.01]"), 14 * 3),
     "trials before the others": ((*ONLY_ADAM, "space.optimizer.adam.learning_rate=[0.001,0.003]"), 14 * 3),

@@ -134,7 +134,7 @@ def test_the_importances_sum_to_one_and_find_what_matters(digits):
 
     shares = importance.shares(run_contents(digits[0]))
     assert sum(shares.values()) == pytest.approx(1)
-    assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer"}
+    assert set(shares) == {"optimizer", "optimizer.learning_rate", "regularizer", "network.hidden"}
     assert shares["optimizer.learning_rate"] > shares["regularizer"]
 
 
