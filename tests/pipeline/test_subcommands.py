@@ -111,7 +111,7 @@ def test_runs_list_has_a_line_for_each(runs, capsys):
     for folder in run_folders(runs):
         summary = json.loads((folder / "summary.json").read_text())
         (line,) = (line for line in lines if folder.name in line)
-        assert f"log loss {summary['best']['test']['log_loss']:#.4g}" in line
+        assert f"log loss {summary['published']['test']['log_loss']:#.4g}" in line
         assert "finished" in line
 
 

@@ -286,7 +286,7 @@ BROKEN = {
     # the target
     "a target with one class": broken_csv(columns_with(buys=["yes"] * N), words=("'buys' has one class, yes",)),
     "a class with one row": broken_csv(
-        columns_with_value("buys", 5, "maybe"), "data.rare_classes=refuse", words=("'buys'", "class maybe", "3 rows")
+        columns_with_value("buys", 5, "maybe"), "data.rare_classes=refuse", words=("'buys'", "class maybe", "7 rows")
     ),
     "10,000 classes": broken_csv(
         {"a": list(range(20_000)), "buys": [f"c{i % 10_000}" for i in range(20_000)]},
