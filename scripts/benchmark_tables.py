@@ -15,6 +15,7 @@ most twice: judged.jsonl in the results folder says by which commits, and a thir
 
 Tables show means of the splits; ranks (1 is best) among the methods that have answered all tables, with 95 % intervals
 over resampled tables; and differences to one method (--against). Seconds are those of the process from start to end.
+Processor seconds of ours are known with --settings execution=local only: workers of Ray are not counted.
 """
 
 import json
@@ -138,7 +139,9 @@ def our_answer(settings: list[str], table: dict[str, Any], folder: Path) -> Resu
         if part and part.get("test")
     }
     sizes = {"trials": summary["trials"], "sweep_s": summary["timings"]["sweep_s"], "digest": summary["digest"]}
-    return {"wall_s": wall, "cpu_s": cpu, "predict_s": predict_wall, "others": others, "run": sizes}
+    whole = "execution=local" in settings  # workers of Ray are not among the processes that are waited for
+    cpu_s = cpu if whole else None
+    return {"wall_s": wall, "cpu_s": cpu_s, "predict_s": predict_wall, "others": others, "run": sizes}
 
 
 def written(name: str, table: dict[str, Any], split: int, arguments: Namespace) -> Path:
@@ -251,7 +254,7 @@ def read(results: Path, names: Iterable[str], splits: Iterable[int], others: boo
             parts |= {f", {name}": part for name, part in result.get("others", {}).items()}
         for suffix, part in parts.items():
             key = (result["table"], result["split"], result["method"] + suffix)
-            rows += [(*key, metric, value) for metric, value in part.items()]
+            rows += [(*key, metric, value) for metric, value in part.items() if value is not None]
     return pd.DataFrame(rows, columns=["table", "split", "method", "metric", "value"])
 
 
