@@ -560,7 +560,7 @@ def _picked(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     picks = [override for override in overrides if re.fullmatch(r"\w+=\w+", override)]
     try:
         config = hydra.compose("config", picks, return_hydra_config=True)
-    except HydraException:  # one of them is wrong, too
+    except (HydraException, ValueError):  # one of them is wrong, too
         config = hydra.compose("config", return_hydra_config=True)
     choices = dict(config.hydra.runtime.choices)
     with open_dict(config):

@@ -21,6 +21,7 @@ SWEEP = (
     "execution=local",
     "training.epochs=12",
     "~space.optimizer.rmsprop",
+    "~space.regularizer.dropout",
     "~space.regularizer.weight_decay",
     "space.regularizer.l1.strength=[0.0001]",
 )

@@ -35,7 +35,7 @@ def widths(folder):
 
 @pytest.mark.parametrize("n_per_gpu", nightly_after_first([1, 2]))
 def test_law_1_a_gpu_takes_wide_stacks_and_cores_narrow_ones_from_one_queue(n_per_gpu, standin, tmp_path):
-    larger = ("network.hidden=[128,64]",)  # two dozen of these networks fill a core
+    larger = ("network.hidden=[128,64]", "training.seeds=2")  # two dozen of these networks fill a core
     expected = run_sweep(tmp_path / "expected", *SETTINGS, *larger)
     (tmp_path / "here").mkdir()
     devices = (f"execution.cpus={n_per_gpu + 1}", "execution.gpus=1", f"execution.gpu_fraction={1 / n_per_gpu}")

@@ -128,6 +128,9 @@ def test_stacks_mix_optimizers_rates_and_penalties(main_job, slices):
     assert main_job.summary["work"]["slices"] == len(slices)
 
 
+SWEPT = ("optimizer", "regularizer", "network")  # columns of settings
+
+
 def read_leaderboard(main_job):
     with (main_job.run_folder / "leaderboard.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -143,7 +146,7 @@ def test_the_leaderboard_is_ranked_by_validation_loss(main_job):
     assert rows[0]["trial"] == best["trial"]
     assert losses[0] == best["validation"]["loss"]["mean"]
     assert float(rows[0]["validation/accuracy"]) == best["validation"]["accuracy"]["mean"]
-    assert len({tuple(v for k, v in row.items() if k.startswith(("optimizer", "regularizer"))) for row in rows}) == 112
+    assert len({tuple(v for k, v in row.items() if k.startswith(SWEPT)) for row in rows}) == 112
 
 
 def test_mlflow_has_one_parent_and_one_nested_run_per_trial(client, parent, children):
@@ -158,7 +161,7 @@ def test_mlflow_has_one_parent_and_one_nested_run_per_trial(client, parent, chil
 def test_mlflow_holds_each_trials_parameters_and_final_metrics(main_job, children):
     for row in read_leaderboard(main_job):
         run = children[row["trial"]]
-        expected = {k: v for k, v in row.items() if k.startswith(("optimizer", "regularizer")) and v}
+        expected = {k: v for k, v in row.items() if k.startswith(SWEPT) and v}
         assert run.data.params == expected
         for name in ("train/loss", "validation/loss", "validation/accuracy"):
             assert run.data.metrics[name.replace("/", "_")] == pytest.approx(float(row[name]), rel=1e-4)

@@ -68,7 +68,9 @@ def test_other_presets_are_the_quick_one_with_a_clock(preset, seconds):
 @pytest.mark.slow
 def test_the_clock_counts_from_the_command_and_leaves_time_for_the_model(table, tmp_path):
     summary = run_sweep(
-        tmp_path, f"{table}", "target=paid", "preset=good", "budget.seconds=10", "tracking=none", "report=none"
+        tmp_path,
+        f"{table}",
+        *("target=paid", "preset=good", "search.trials=100000", "budget.seconds=10", "tracking=none", "report=none"),
     )
     assert (summary["ended_by"], summary["status"]) == ("budget.seconds=10", "finished")
     assert summary["timings"]["sweep_s"] < 10

@@ -360,7 +360,7 @@ BROKEN = {
     "fewer rows than folds": broken_csv(
         valid_columns(12), "split=k_fold", "split.folds=11", words=("split.folds=11", "cannot be divided")
     ),
-    "too few rows": broken_csv(valid_columns(7), words=("split.validation", "does not fit")),
+    "too few rows": broken_csv(valid_columns(7), words=("split.test", "does not fit")),
     "a test file without a column": Broken(
         lambda folder: [
             (folder / "t.csv").write_text(as_csv(valid_columns())),
