@@ -292,6 +292,7 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
             raise SettingError(f"hydra.job.env_copy must stay as it is: leave {error} out") from None
         except RecursionError:
             raise SettingError("a setting is nested too deeply; give it in a file, with fewer levels") from None
+    _let_preset_yield(composed, overrides, name)
     for assignment in assignments:
         try:
             OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
@@ -358,6 +359,17 @@ def _beside_recipes(recipes: Any, names: Sequence[str], overrides: Sequence[str]
         f"as space.recipes.{next(iter(recipes))!s}; for a space without recipes give preset=none in place of "
         f"{' '.join(of_recipes) or 'the preset'}"
     )
+
+
+def _let_preset_yield(config: DictConfig, overrides: Sequence[str], name: str) -> None:
+    """Take what a preset sets for its own search out of another search that is named beside it."""
+    parsed = _parsed(overrides)
+    searches = [o.value() for o in parsed if o.key_or_group == "search" and not o.is_delete()]
+    presets = [o.value() for o in parsed if o.key_or_group == "preset" and not o.is_delete()]
+    if presets and presets[-1] not in ("none", "auto") and searches and searches[-1] != "portfolio":
+        of_search = re.compile(r"(search|experiment)\b")
+        kept = [text for text, part in zip(overrides, _targets(overrides), strict=True) if of_search.match(part)]
+        config.search = _merged(name, kept).search
 
 
 def _let_recipes_yield(config: DictConfig, names: Sequence[str]) -> None:

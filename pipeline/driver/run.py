@@ -235,8 +235,9 @@ def _select(context: RunContext, engine: Engine, assessor: TrialAssessor) -> Ran
             )
         if n_diverged < len(trials):
             raise SettingError(
-                f"budget.seconds={context.settings.budget.seconds}: no trial has a result, as {n_diverged} of "
-                f"{len(trials)} diverged and the others ran out of time; raise budget.seconds"
+                f"budget.seconds={context.settings.budget.seconds:g}: no trial has a result, as "
+                + (f"{n_diverged} of {len(trials)} diverged and the others" if n_diverged else f"all {len(trials)}")
+                + " ran out of time; raise budget.seconds"
             )
         raise SettingError(
             f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "

@@ -57,6 +57,14 @@ def test_the_quick_preset_takes_regressions_and_what_is_set_beside_it(tmp_path):
     assert summary["best"]["networks"] == 2
 
 
+def test_what_a_preset_sets_for_its_search_does_not_reach_another_search_named_beside_it():
+    settings = compose("preset=quick", "data=iris", "search=random")[0]
+    assert settings.search == compose("preset=none", "data=iris", "search=random")[0].search
+    assert settings.split.folds == 5  # the rest of the preset stays
+    assert compose("preset=quick", "data=iris", "search=random", "search.trials=7")[0].search.trials == 7
+    assert compose("preset=quick", "data=iris", "space=ranges", "search=grid")[0].split.folds == 5  # as the cure says
+
+
 @pytest.mark.parametrize(("preset", "seconds"), [("good", 120), ("best", 600)])
 def test_other_presets_are_the_quick_one_with_a_clock(preset, seconds):
     settings, quick = (compose(f"preset={name}", "data=iris")[0] for name in (preset, "quick"))
