@@ -31,8 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from benchmark_tables import ROOT, SPLITS, UNTRACKED, commit, interval, path_of, seconds_of, tables, written
+from choose_portfolio import candidates
 
 WHOLE = "nothing"  # the preset as it is
 METRICS = ("log_loss", "r2", "root_mean_squared_error")
@@ -271,12 +271,12 @@ def worth(results: pd.DataFrame) -> pd.DataFrame:
     return found[is_piece].dropna(subset="loss")
 
 
-def pairs(candidates: dict[str, Settings]) -> dict[str, list[tuple[str, str]]]:
+def pairs(recipes: dict[str, Settings]) -> dict[str, list[tuple[str, str]]]:
     """Recipes that differ in one piece.
 
     Parameters
     ----------
-    candidates : dict
+    recipes : dict
         As in candidates.yaml.
 
     Returns
@@ -286,14 +286,14 @@ def pairs(candidates: dict[str, Settings]) -> dict[str, list[tuple[str, str]]]:
         comes first in the file), and with something else. A learning rate goes with its optimizer.
     """
     found: dict[str, list[tuple[str, str]]] = {}
-    for pair in combinations(candidates, 2):
-        differing = {piece for name in pair for piece in candidates[name]}
-        differing = {piece for piece in differing if len({str(candidates[name].get(piece)) for name in pair}) == 2}
+    for pair in combinations(recipes, 2):
+        differing = {piece for name in pair for piece in recipes[name]}
+        differing = {piece for piece in differing if len({str(recipes[name].get(piece)) for name in pair}) == 2}
         differing -= {"rate"} if "optimizer" in differing else set()
         if len(differing) == 1:
             piece = differing.pop()
             plain = PLAIN.get(piece, "none")
-            values = {name: candidates[name].get(piece, plain) for name in pair}
+            values = {name: recipes[name].get(piece, plain) for name in pair}
             without, having = sorted(pair, key=lambda name: values[name] != plain)
             found.setdefault(f"{piece} {values[having]}, for {values[without]}", []).append((without, having))
     return found | NEARLY
@@ -301,7 +301,7 @@ def pairs(candidates: dict[str, Settings]) -> dict[str, list[tuple[str, str]]]:
 
 def worth_in_recipes(folder: Path) -> pd.DataFrame:
     """By how much pieces better single recipes: log loss and RMSE of validation rows in %, by table and piece."""
-    of_pieces = pairs(yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text()))
+    of_pieces = pairs(candidates())
     of_set, rows = tables("choose"), []
     for path in sorted(folder.glob("*.json")):
         errors, table = json.loads(path.read_text()), path.stem.rpartition(" ")[0]

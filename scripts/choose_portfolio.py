@@ -16,7 +16,6 @@ of training it. The cost is that of the arithmetic per row, plus a constant for 
 
 import csv
 import json
-import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -25,16 +24,28 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from benchmark_tables import ROOT, UNTRACKED, seconds_of, tables
 
-ROOT = Path(__file__).parents[1]
-SETTINGS = ("tracking=none", "report=none", "baselines=none", "resume=never", "cache=none", "output=quiet")
-SWEEP = ("execution=local", "search=grid", "reduce=none", "select.ensemble=0", "select.publish=champion")
+SWEEP = (
+    "execution=local",
+    "baselines=none",
+    "search=grid",
+    "reduce=none",
+    "select.ensemble=0",
+    "select.publish=champion",
+)
 LEARNING = ("training.epochs=48", "training.batch_size=auto", "prepare.min_frequency=3", "prepare.max_categories=200")
 KEPT = ("+regularizer@training.regularizers.keep_best=keep_best", "schedule@training.schedule=flat_cosine")
 FOLDS = {1000: 5, 2000: 3}  # by the largest number of rows; more rows: 2
 N_CHOSEN = 16
 SMALLEST_COST = 10_000  # weights
 AUTOENCODER_COST = 4.0  # it is a network of its own, which is trained before
+
+
+def candidates() -> dict[str, dict[str, Any]]:
+    """The recipes among which is chosen, by name, in their short form."""
+    short: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text())
+    return short
 
 
 def recipe(hidden: list[int], scaling: str, optimizer: str, rate: float, **given: Any) -> dict[str, Any]:
@@ -82,8 +93,7 @@ def recipe(hidden: list[int], scaling: str, optimizer: str, rate: float, **given
 
 def write_space(path: Path, classes: bool) -> None:
     """Write all candidates that fit the task as a file of conf/space."""
-    candidates = yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text())
-    fitting = {name: short for name, short in candidates.items() if not (classes and "target" in short)}
+    fitting = {name: short for name, short in candidates().items() if not (classes and "target" in short)}
     defaults = [
         {f"/reduce@recipes.{name}.reduce": short["reduce"]} for name, short in fitting.items() if "reduce" in short
     ]
@@ -105,10 +115,8 @@ def train(table: dict[str, Any], rows: Path) -> dict[str, float]:
         write_space(folder / "conf" / "space" / "candidates.yaml", table["classes"])
         command = [sys.executable, "-P", "-m", "pipeline", str(rows), f"target={table['target']}"]
         command += ["--config-dir", str(folder / "conf"), "space=candidates"]
-        command += [*SETTINGS, *SWEEP, *LEARNING, *KEPT, f"split.folds={folds}"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{rows}: {done.stdout[-500:]}{done.stderr[-3000:]}")
+        command += [*UNTRACKED, *SWEEP, *LEARNING, *KEPT, f"split.folds={folds}"]
+        seconds_of(command, folder)
         (path,) = folder.glob("runs/*/*/leaderboard.csv")
         metric = f"validation/{'log_loss' if table['classes'] else 'root_mean_squared_error'}"
         with path.open(newline="") as file:
@@ -117,14 +125,14 @@ def train(table: dict[str, Any], rows: Path) -> dict[str, float]:
 
 def train_all(folder: Path, names: list[str]) -> None:
     """Train on both splits of these tables, of all if there are no names."""
-    tables = yaml.safe_load((ROOT / "scripts" / "tables.yaml").read_text())["choose"]
+    of_set = tables("choose")
     results = folder / "candidates"
     results.mkdir(exist_ok=True)
     for split in (0, 1):
-        for name in names or tables:
+        for name in names or of_set:
             result = results / f"{name} {split}.json"
             if not result.exists():
-                errors = train(tables[name], folder / name / f"split {split}" / "train.csv")
+                errors = train(of_set[name], folder / name / f"split {split}" / "train.csv")
                 result.write_text(json.dumps(errors, indent=1))
                 print(name, split, flush=True)
 
@@ -153,8 +161,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
 
 def choose(folder: Path) -> None:
     """Print the recipes in the order in which they are chosen."""
-    candidates = yaml.safe_load((ROOT / "scripts" / "candidates.yaml").read_text())
-    by_table = scores(folder)
+    every, by_table = candidates(), scores(folder)
     reached = dict.fromkeys(by_table, 0.0)
 
     def with_it(name: str) -> dict[str, float]:
@@ -164,14 +171,14 @@ def choose(folder: Path) -> None:
     print(f"{len(by_table)} tables\nrecipe             cost  its own score  with those before")
     while len(chosen) < N_CHOSEN:
         before = fmean(reached.values())
-        gains = {n: (fmean(with_it(n).values()) - before) / cost(**s) for n, s in candidates.items() if n not in chosen}
+        gains = {n: (fmean(with_it(n).values()) - before) / cost(**s) for n, s in every.items() if n not in chosen}
         name = max(gains, key=lambda name: gains[name])
         chosen.append(name)
         reached = with_it(name)
         own = fmean(of.get(name, 0.0) for of in by_table.values())
-        print(f"{name:17} {cost(**candidates[name]):5.1f} {own:14.3f} {fmean(reached.values()):18.3f}")
+        print(f"{name:17} {cost(**every[name]):5.1f} {own:14.3f} {fmean(reached.values()):18.3f}")
 
 
 if __name__ == "__main__":
-    command, results, *tables = sys.argv[1:]
-    train_all(Path(results), tables) if command == "train" else choose(Path(results))
+    command, results, *names = sys.argv[1:]
+    train_all(Path(results), names) if command == "train" else choose(Path(results))

@@ -54,6 +54,13 @@ from pipeline.config.hydra_sources import (
     sources_restored,
 )
 from pipeline.config.overrides import Assignment, readable
+from pipeline.config.precedence import (
+    PLAIN_SPACE,
+    clash_with_recipes,
+    names_of_settings,
+    remove_from_recipes,
+    remove_from_space,
+)
 from pipeline.config.references import check_references
 from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
@@ -61,7 +68,6 @@ from pipeline.data.targets import min_class_rows
 
 MISSING = re.compile("Could not delete from config. '(.+)' does not exist")  # in Hydra's words
 OF_RECIPES = re.compile(r"\b(recipes|blocks)\.")  # an entry of one of them, such as space.blocks.linear.optimizer
-OWN_SPACE = re.compile(r"space\b(?!\.(recipes|blocks)\b)")  # a setting of a space without recipes
 _HYDRA = threading.RLock()  # Hydra, and the resolvers of OmegaConf, belong to the process
 
 
@@ -172,13 +178,20 @@ def _job(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name:
     try:
         return _checked(_compose(overrides, assignments, name))
     except SettingError as error:
-        try:
-            if not _default_preset(overrides, assignments, name):
-                raise error
-            _checked(_compose([*overrides, "preset=none"], assignments, name))
-        except SettingError:
-            raise error from None
+        if not _is_refused_for_default_preset(overrides, assignments, name):
+            raise
         raise SettingError(f"{error}; or give preset=none, as the default of a table is preset=quick") from None
+
+
+def _is_refused_for_default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> bool:
+    """Whether a configuration that is refused has a preset by default, and would be taken without it."""
+    try:
+        if len(_with_default_preset(overrides, assignments, name)) == len(overrides):
+            return False
+        _checked(_compose([*overrides, "preset=none"], assignments, name))
+    except SettingError:
+        return False
+    return True
 
 
 def jobs(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -263,7 +276,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         if options.cfg == "job" and not options.package:  # with what Hydra cannot read, and recipes as they are
             sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
             return
-        overrides = [*_without_null(overrides), *_default_preset(overrides, assignments, name)]
+        overrides = _with_default_preset(overrides, assignments, name)
         arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
@@ -277,7 +290,7 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
 
 def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
     """Compose. Where an override puts a list in place of a mapping, or the reverse, it replaces what is there."""
-    overrides = [*_without_null(overrides), *_default_preset(overrides, assignments, name)]
+    overrides = _with_default_preset(overrides, assignments, name)
     while True:
         try:
             composed = _merged(name, overrides)
@@ -292,26 +305,22 @@ def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), n
             raise SettingError(f"hydra.job.env_copy must stay as it is: leave {error} out") from None
         except RecursionError:
             raise SettingError("a setting is nested too deeply; give it in a file, with fewer levels") from None
-    _let_preset_yield(composed, overrides, name)
+    _without_search_of_preset(composed, overrides, name)
     for assignment in assignments:
         try:
             OmegaConf.update(composed, assignment.name, assignment.value, force_add=assignment.adds)
         except (ConfigKeyError, ConfigAttributeError, ConfigTypeError):
             raise SettingError(_unknown(assignment.name, overrides)) from None
     names = [*_targets(overrides), *(assignment.name for assignment in assignments)]
-    if problem := _beside_recipes(OmegaConf.select(composed, "space.recipes"), names, overrides):
+    if problem := clash_with_recipes(OmegaConf.select(composed, "space.recipes"), names, overrides):
         raise SettingError(problem)
-    _let_recipes_yield(composed, names)
     in_files = list(_names_in_files(overrides, name))
-    _let_space_yield(composed, names, beside=names)
-    _let_space_yield(composed, in_files, beside=[*names, *in_files])
+    with open_dict(composed):
+        remove_from_recipes(composed, names)
+        remove_from_space(composed, names, beside=names)
+        remove_from_space(composed, in_files, beside=[*names, *in_files])
     check_references(OmegaConf.to_container(composed))
     return composed
-
-
-def _without_null(overrides: Sequence[str]) -> list[str]:
-    """Hydra takes null for a folder's file from files only: on a command line it has another form."""
-    return ["preset=none" if override == "preset=null" else override for override in overrides]
 
 
 def _targets(overrides: Sequence[str]) -> list[str]:
@@ -319,25 +328,28 @@ def _targets(overrides: Sequence[str]) -> list[str]:
     return [override.package or override.key_or_group for override in _parsed(overrides)]
 
 
-def _default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> list[str]:
-    """The preset of data with a target column, unless the command line or a file of the user plans the sweep."""
-    parsed = _parsed(_without_null(overrides))
+def _with_default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> list[str]:
+    """The overrides, and the preset of data with a target column unless the command line or a file plans the sweep.
+
+    Hydra takes null for a folder's file from files only, so that preset=null has another form here.
+    """
+    overrides = ["preset=none" if override == "preset=null" else override for override in overrides]
+    parsed = _parsed(overrides)
     plans = ("experiment", "preset", "space", "search")
     targets = [*_targets(overrides), *(assignment.name for assignment in assignments)]
-    if any(o.key_or_group in plans for o in parsed) or any(OWN_SPACE.match(target) for target in targets):
-        return []
+    if any(o.key_or_group in plans for o in parsed) or any(PLAIN_SPACE.match(target) for target in targets):
+        return overrides
     data = [override for override, o in zip(overrides, parsed, strict=True) if o.key_or_group == "data"]
     if not data and name == "config" and _has_only_our_folder():
-        return []
+        return overrides
     read = _data_and_choices if _has_only_our_folder() else _data_and_choices.__wrapped__
     try:
         choices, has_target = read(name, *data)
-        if not has_target or choices.get("preset") != "auto":
-            return []
         usual, _ = read("config")
     except (HydraException, OmegaConfBaseException, ValueError):
-        return []  # composing all of it says what is wrong
-    return ["preset=quick"] if all(choices.get(group) == usual.get(group) for group in plans) else []
+        return overrides  # composing all of it says what is wrong
+    is_default = choices.get("preset") == "auto" and all(choices.get(group) == usual.get(group) for group in plans)
+    return [*overrides, "preset=quick"] if has_target and is_default else overrides
 
 
 @functools.lru_cache(maxsize=64)
@@ -348,21 +360,8 @@ def _data_and_choices(name: str, *overrides: str) -> tuple[dict[str, Any], bool]
     return dict(config.hydra.runtime.choices), OmegaConf.is_dict(data) and "target" in data.keys()  # noqa: SIM118
 
 
-def _beside_recipes(recipes: Any, names: Sequence[str], overrides: Sequence[str]) -> str:
-    """What is wrong if the names of settings contain one of a plain space, and the space has recipes; else ""."""
-    own = next((name for name in names if name != "space" and OWN_SPACE.match(name)), None)
-    if own is None or not isinstance(recipes, dict | DictConfig) or not recipes:
-        return ""
-    of_recipes = [override for override in overrides if re.match("(preset|space|search)=", override)]
-    return (
-        f"{own} is not a setting of this space: it has recipes, each with optimizers and regularizers of its own, such "
-        f"as space.recipes.{next(iter(recipes))!s}; for a space without recipes give preset=none in place of "
-        f"{' '.join(of_recipes) or 'the preset'}"
-    )
-
-
-def _let_preset_yield(config: DictConfig, overrides: Sequence[str], name: str) -> None:
-    """Take what a preset sets for its own search out of another search that is named beside it."""
+def _without_search_of_preset(config: DictConfig, overrides: Sequence[str], name: str) -> None:
+    """Take what a preset sets for its own search out of another search that is named beside the preset."""
     parsed = _parsed(overrides)
     searches = [o.value() for o in parsed if o.key_or_group == "search" and not o.is_delete()]
     presets = [o.value() for o in parsed if o.key_or_group == "preset" and not o.is_delete()]
@@ -370,31 +369,6 @@ def _let_preset_yield(config: DictConfig, overrides: Sequence[str], name: str) -
         of_search = re.compile(r"(search|experiment)\b")
         kept = [text for text, part in zip(overrides, _targets(overrides), strict=True) if of_search.match(part)]
         config.search = _merged(name, kept).search
-
-
-def _let_recipes_yield(config: DictConfig, names: Sequence[str]) -> None:
-    """Take out of recipes what the command line sets, so that it holds for all of them."""
-    recipes: Any = OmegaConf.select(config, "space.recipes")
-    for name, recipe in itertools.product(names, recipes.values() if OmegaConf.is_dict(recipes) else []):
-        part, *path = name.split(".")
-        if part in ("prepare", "reduce", "network", "training"):
-            _remove(recipe, [part, *path])
-
-
-def _let_space_yield(config: DictConfig, names: Sequence[str], beside: Sequence[str]) -> None:
-    """Take choices and ranges out of a space whose setting is given, so that it holds for all trials.
-
-    Those that are named as well, such as space.network.hidden, stay.
-    """
-    in_space = [f"{name}." for name in beside if name.startswith("space.")]
-    for name in names:
-        path, swept = f"space.{name}.", config.space
-        for part in name.split("."):
-            swept = swept[part] if OmegaConf.is_dict(swept) and part in swept else None
-        if any(other.startswith(path) or path.startswith(other) for other in in_space):
-            continue
-        if OmegaConf.is_list(swept) or (OmegaConf.is_dict(swept) and "low" in swept):
-            _remove(config.space, name.split("."))
 
 
 def _names_in_files(overrides: Sequence[str], name: str) -> Iterator[str]:
@@ -407,26 +381,8 @@ def _names_in_files(overrides: Sequence[str], name: str) -> Iterator[str]:
     loader: Any = GlobalHydra.instance().config_loader()
     for file in files:
         if loaded := loader.repository.load_config(file):
-            yield from _names_of_settings(OmegaConf.to_container(loaded.config))
-
-
-def _names_of_settings(node: Any, above: str = "") -> Iterator[str]:
-    """The dotted names of all settings in a mapping that are no mappings themselves."""
-    for key, inner in node.items():
-        if isinstance(inner, dict):
-            yield from _names_of_settings(inner, f"{above}{key}.")
-        else:
-            yield f"{above}{key}"
-
-
-def _remove(node: Any, path: Sequence[str]) -> None:
-    """Remove what is at a path, and mappings that are empty then."""
-    if OmegaConf.is_dict(node) and path[0] in node:
-        if path[1:]:
-            _remove(node[path[0]], path[1:])
-        if not path[1:] or node[path[0]] == {}:
-            with open_dict(node):
-                del node[path[0]]
+            settings: Any = OmegaConf.to_container(loaded.config)
+            yield from names_of_settings(settings)
 
 
 def _has_only_our_folder() -> bool:
@@ -533,9 +489,8 @@ def _can_read(override: str) -> bool:
 def _explanation(error: Exception, overrides: Sequence[str]) -> str:
     """One line on why the configuration cannot be composed; for a wrong name, with the nearest right one."""
     cause = error.__cause__
-    if problem := _beside_recipes(
-        _picked(overrides)[0].get("space", {}).get("recipes"), _targets(overrides), overrides
-    ):
+    recipes = _picked(overrides)[0].get("space", {}).get("recipes")
+    if problem := clash_with_recipes(recipes, _targets(overrides), overrides):
         return problem
     if missing := MISSING.search(str(error)):
         known = sorted(_names(_picked(overrides)[0]))

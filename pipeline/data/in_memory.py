@@ -60,7 +60,7 @@ def table_of(data: Any, y: Any = None, target: Sequence[str] | None = None) -> t
 
 
 def stored(table: pa.Table, folder: Path) -> Path:
-    """The Arrow file of a table in a folder, which is written unless it is there already."""
+    """Write a table into a folder, as an Arrow file that is named for its content; return the path."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{token_hex(8)}"
     try:
@@ -79,9 +79,8 @@ def _targets(y: Any, target: Sequence[str] | None) -> pa.Table:
     if hasattr(y, "columns") or isinstance(y, pa.Table | Mapping):
         targets = _table("y", y, "y")
     else:
-        shape = np.shape(y)
         values = np.asarray(y)
-        targets = _table("y", values[:, None] if len(shape) == 1 else values, "y")
+        targets = _table("y", values[:, None] if values.ndim == 1 else values, "y")
         own = getattr(y, "name", None)
         if targets.num_columns == 1:
             targets = targets.rename_columns([str(own) if own is not None else "y"])

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from pipeline.backends.base import Future
+from pipeline.config.variants import PARTS
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.engine.loop import Engine
@@ -65,14 +66,13 @@ class TrialAssessor:
         n_fitting = max(1, MAX_ANSWERS // sum(self._n_answers(network) for network in ranked[0].networks))
         self.trials, is_complete = best[:n_fitting], len(best) <= n_fitting
         self.answers = self._collected({trial.key: trial.networks for trial in self.trials})
-        designed, block = self._designed(), None
-        if {key: len(networks) for key, networks in designed.items()} != {t.key: len(t.networks) for t in self.trials}:
-            block = self._collected(designed) if designed else None
-            axes = axes_of([self._engine.records.trials[key] for key in designed])
-        else:
-            axes = axes_of(self.trials)
+        designed = self._designed()
+        sizes = {key: len(networks) for key, networks in designed.items()}
+        is_of_all = sizes == {trial.key: len(trial.networks) for trial in self.trials}
+        block = self._collected(designed) if designed and not is_of_all else None
+        axes = axes_of(self.trials if is_of_all else [self._engine.records.trials[key] for key in designed])
         arguments = (self._data.task, self._metrics.selected, is_complete, axes, block)
-        assessment: Assessment = self._context.executor.fetch(self._submit(assess, self.answers, *arguments))
+        assessment: Assessment = self._context.executor.fetch(self._context.submit(assess, self.answers, *arguments))
         return assessment
 
     def _designed(self) -> dict[str, tuple[NetworkRecord, ...]]:
@@ -82,9 +82,7 @@ class TrialAssessor:
         and as have answers that fit into memory.
         """
         records, epochs = self._engine.records, self._context.settings.training.epochs
-        keys = getattr(
-            self._context.variants.sampler, "designed_trials", ()
-        )  # a search of the user's own may have none
+        keys = getattr(self._context.variants.sampler, "designed_trials", ())  # a user's own search may lack them
         trials = [trial for trial in map(records.trials.get, keys) if trial and trial.rankable]
         trials = [trial for trial in trials if all(n.stopped or n.epochs_trained == epochs for n in trial.networks)]
         networks = min((trial.networks for trial in trials), key=len, default=())
@@ -115,7 +113,7 @@ class TrialAssessor:
                 networks.append(network)
         order, predictions = self._by_stack(validation_predictions, networks)
         in_order = [places[number] for number in order]
-        return self._submit(collect_answers, self._data.development, tuple(trials), in_order, *predictions)
+        return self._context.submit(collect_answers, self._data.development, tuple(trials), in_order, *predictions)
 
     def _by_stack(
         self, function: Callable[..., Any], networks: Sequence[NetworkRecord]
@@ -133,13 +131,8 @@ class TrialAssessor:
         for (stack, _), selectors in groups.items():
             trained = self._engine.networks[networks[min(selectors)].key]
             arguments = (trained.fold.data, trained.architecture, [*selectors.values()], stack)
-            results.append(self._submit(function, *arguments))
+            results.append(self._context.submit(function, *arguments))
         return list(chain(*groups.values())), results
-
-    def _submit(self, function: Any, *arguments: Any) -> Future:
-        options = self._context.settings.stages["evaluate"]
-        (future,) = self._context.executor.submit(function, *arguments, options=options)
-        return future
 
 
 def axes_of(trials: Sequence[TrialRecord]) -> dict[str, Axis]:
@@ -168,6 +161,6 @@ def _is_axis(name: str, trials: Sequence[TrialRecord]) -> bool:
     """Whether values of this hyperparameter can be compared."""
     if not all(name in trial.parameters for trial in trials):
         return False
-    if name.startswith(("prepare.", "reduce.", "network.", "training.")):
+    if name.partition(".")[0] in PARTS and "." in name:
         return len({str(trial.parameters[name]) for trial in trials}) > 1
     return name in ("optimizer", "regularizer")

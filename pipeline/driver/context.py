@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.backends.base import Executor
+from pipeline.backends.base import Executor, Future
 from pipeline.components.code_version import code_version
 from pipeline.components.errors import SettingError
 from pipeline.components.types import DataCard, DataWarning
@@ -75,6 +75,11 @@ class RunContext:
     def say(self, text: str) -> None:
         """Print a line."""
         self.output.say(text)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Call a function as a task of the stage evaluate, to which all belongs that follows the sweep."""
+        (future,) = self.executor.submit(function, *arguments, options=self.settings.stages["evaluate"])
+        return future
 
     def data_loaded(self, card: DataCard, content: str | None) -> None:
         """Show the data card, and write it to the run's folder and to the journal.

@@ -62,7 +62,6 @@ class Finalizer:
     ) -> None:
         self._context, self._data, self._engine, self._trainer = context, data, engine, trainer
         self._builder, self._assessor, self.metrics = builder, assessor, builder.metrics
-        self._options = context.settings.stages["evaluate"]
         self._models: dict[str, Future] = {}  # by key of the network
 
     def model(self, network: NetworkRecord) -> Future:
@@ -70,14 +69,14 @@ class Finalizer:
         if network.key not in self._models:
             stack, key = self._trainer.checkpoints.selected_weights(network.key)
             trained = self._engine.networks[network.key]
-            self._models[network.key] = self._submit(
+            self._models[network.key] = self._context.submit(
                 assemble, trained.fold.data, trained.architecture, NetworkSelector(key), stack
             )
         return self._models[network.key]
 
     def n_test_rows(self) -> int:
         """Return the number of test rows."""
-        return int(self._context.executor.fetch(self._submit(len, self._data.test)))
+        return int(self._context.executor.fetch(self._context.submit(len, self._data.test)))
 
     def models(self, ranking: Ranking) -> PublishedModel:
         """Make models of the champion, its bag and an ensemble, decide which is published, and test all of them.
@@ -119,7 +118,7 @@ class Finalizer:
         first = self._engine.networks[champion.networks[0].key]
         arguments = (first.fold.data, first.architecture, self._data.task, self.metrics.selected)
         select = self._context.settings.select
-        compared = self._submit(
+        compared = self._context.submit(
             compare_with_ensemble,
             self._assessor.answers,
             *arguments,
@@ -157,7 +156,7 @@ class Finalizer:
 
     def _network_scores(self, networks: Sequence[NetworkRecord], adjustment: Adjustment) -> list[dict[str, float]]:
         """The scores of networks on the test rows, each alone as a model with this adjustment."""
-        scores = [self._test(self._submit(adjusted, self.model(network), adjustment)) for network in networks]
+        scores = [self._test(self._context.submit(adjusted, self.model(network), adjustment)) for network in networks]
         return [self._context.executor.fetch(score) for score in scores]
 
     def _networks(self, counts: Mapping[Candidate, int]) -> dict[str, int]:
@@ -172,13 +171,13 @@ class Finalizer:
     def _mean_model(self, counts: Mapping[str, int]) -> Future:
         """The model of one network, or the mean of several."""
         models = [self.model(self._engine.records.networks[key]) for key in counts]
-        return models[0] if len(models) == 1 else self._submit(build_ensemble, [*counts.values()], *models)
+        return models[0] if len(models) == 1 else self._context.submit(build_ensemble, [*counts.values()], *models)
 
     def _finished(self, counts: dict[str, int], adjustment: Adjustment) -> FinishedModel:
-        model = self._submit(adjusted, self._mean_model(counts), adjustment)
+        model = self._context.submit(adjusted, self._mean_model(counts), adjustment)
         test = self._context.executor.fetch(self._test(model))
         intervals = self._context.executor.fetch(
-            self._submit(evaluate_intervals, model, self._data.test, self._data.task)
+            self._context.submit(evaluate_intervals, model, self._data.test, self._data.task)
         )
         return FinishedModel(counts, model, adjustment, test, intervals)
 
@@ -205,7 +204,7 @@ class Finalizer:
         first = self._engine.networks[self._assessor.trials[position].networks[0].key]
         arguments = (first.fold.data, first.architecture, self._data.development, settings.select, reasons, counts)
         adjustment: Adjustment = self._context.executor.fetch(
-            self._submit(fit_to_answers, self._assessor.answers, *arguments)
+            self._context.submit(fit_to_answers, self._assessor.answers, *arguments)
         )
         return adjustment
 
@@ -218,11 +217,13 @@ class Finalizer:
         data, networks, model = self._data, self._engine.records.networks, published.chosen
         compared = published.compared.counts
         unseen = {key: count for key, count in compared.items() if networks[key].replicate.fold == 0}
-        unbiased = self._submit(adjusted, self._mean_model(unseen), model.adjustment)
-        columns = self._submit(describe_columns, unbiased, data.development, 0, data.task, self.metrics.selected)
-        wrong = self._submit(mistakes, model.model, data.test)
+        unbiased = self._context.submit(adjusted, self._mean_model(unseen), model.adjustment)
+        columns = self._context.submit(
+            describe_columns, unbiased, data.development, 0, data.task, self.metrics.selected
+        )
+        wrong = self._context.submit(mistakes, model.model, data.test)
         view = self._engine.networks[next(iter(model.counts))].fold.data
-        diagnosis = self._context.executor.fetch(self._submit(diagnose, model.model, view, data.test))
+        diagnosis = self._context.executor.fetch(self._context.submit(diagnose, model.model, view, data.test))
         diagnosis["calibration"] = model.adjustment.reliability
         diagnosis |= self._optional("columns", columns) | self._optional("mistakes", wrong)
         run_folder = self._context.run_folder
@@ -244,7 +245,7 @@ class Finalizer:
     def publish(self, model: Future) -> dict[str, str | None]:
         """Write the model into the run's folder; return the paths of its folder and of its ONNX file."""
         fetch, folder = self._context.executor.fetch, self._context.run_folder.folder
-        example = fetch(self._submit(example_rows, self._data.development))
+        example = fetch(self._context.submit(example_rows, self._data.development))
         return {"path": str(publish(fetch(model), example, folder)), "onnx": self._write_onnx(model)}
 
     def _write_onnx(self, model: Future) -> str | None:
@@ -254,15 +255,13 @@ class Finalizer:
         if not self._context.settings.onnx:
             return None
         try:
-            path.write_bytes(self._context.executor.fetch(self._submit(onnx_file, model, self._data.development)))
+            path.write_bytes(
+                self._context.executor.fetch(self._context.submit(onnx_file, model, self._data.development))
+            )
         except Exception as error:
             self._context.output.say(f"warning: there is no model.onnx ({' '.join(str(error).split())})")
             return None
         return str(path)
 
     def _test(self, model: Future) -> Future:
-        return self._submit(evaluate, model, self._data.test, self._data.task)
-
-    def _submit(self, function: Any, *arguments: Any) -> Future:
-        (future,) = self._context.executor.submit(function, *arguments, options=self._options)
-        return future
+        return self._context.submit(evaluate, model, self._data.test, self._data.task)

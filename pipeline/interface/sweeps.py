@@ -87,7 +87,10 @@ def sweep(
     began = time.monotonic()
     with in_words_of_python():
         request = _request(data, y, target, runs, preset, space, seconds, cpus, name, overrides)
-    return _run(request, began)
+    with _working(request.table):
+        from pipeline.config.compose import configuration  # not before: Hydra and the driver take time to load
+
+        return _swept(configuration(*request.overrides), began)
 
 
 def plan(
@@ -184,13 +187,6 @@ def extended(folder: Path, changes: Mapping[str, Any]) -> None:
             if argument.partition("=")[0] not in ("run", *changes)
         ]
         _swept(reconfigured(session["settings"], settings, [*given, *arguments]), began)
-
-
-def _run(request: _Request, began: float) -> SweepResult:
-    with _working(request.table):
-        from pipeline.config.compose import configuration  # not before: Hydra and the driver take time to load
-
-        return _swept(configuration(*request.overrides), began)
 
 
 def _swept(composed: Any, began: float) -> SweepResult:

@@ -94,8 +94,10 @@ def assess(
 
 def _effects(scores: Scores | None, axes: Mapping[str, Axis]) -> dict[str, list[Effect]]:
     """The effects that are known. If only the best trials were scored, how often a value is among them is no design."""
-    known = {name: axis for name, axis in axes.items() if scores and len(axis.values) == len(scores.means)}
-    effects = {name: main_effects(scores, axis.values, axis.contexts) for name, axis in known.items() if scores}
+    if scores is None:
+        return {}
+    whole = {name: axis for name, axis in axes.items() if len(axis.values) == len(scores.means)}
+    effects = {name: main_effects(scores, axis.values, axis.contexts) for name, axis in whole.items()}
     return {name: effect for name, effect in effects.items() if effect}
 
 
