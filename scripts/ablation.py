@@ -40,7 +40,6 @@ FACTORS = ("biases", "normalisation", "scaling_layer", "embedding", "activation"
 TITLES = {"loss": "loss, %", "log_loss": "log loss, %", "root_mean_squared_error": "RMSE, %", "r2": "R2, hundredths"}
 PLAIN = {"scaling": "standard", "optimizer": "adamw", "dropout": 0.15}  # in candidates.yaml; others: none
 NEARLY = {"members 8 of [64, 64], for one of [128, 128]": [("medium_pieces", "members_standard")]}
-SEARCH = ("recipes", "keep", "trials", "teraflops")  # settings of search=portfolio that presets have
 Settings = dict[str, Any]
 
 
@@ -92,7 +91,7 @@ def variants(config: Settings) -> dict[str, Variant]:
         out = [f"~space.{part}.{name}" for part in space for name in names if name in space[part]]
         return [*out, f"search.recipes={len(recipes) - len(names)}"] if names else []
 
-    grid = ["space=optimizers_by_regularization", "search=grid", *(f"~search.{name}" for name in SEARCH)]
+    grid = ["space=optimizers_by_regularization", "search=grid"]
     every = {
         WHOLE: Variant([]),
         "calibration": Variant(["select.calibrate=never"], "classes", extends=True),

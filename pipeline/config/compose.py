@@ -368,7 +368,10 @@ def _without_search_of_preset(config: DictConfig, overrides: Sequence[str], name
     if presets and presets[-1] not in ("none", "auto") and searches and searches[-1] != "portfolio":
         of_search = re.compile(r"(search|experiment)\b")
         kept = [text for text, part in zip(overrides, _targets(overrides), strict=True) if of_search.match(part)]
-        config.search = _merged(name, kept).search
+        try:
+            config.search = _merged(name, kept).search
+        except HydraException as error:  # a setting that only the preset's search has
+            raise SettingError(_explanation(error, kept)) from None
 
 
 def _names_in_files(overrides: Sequence[str], name: str) -> Iterator[str]:

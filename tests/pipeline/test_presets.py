@@ -63,6 +63,9 @@ def test_what_a_preset_sets_for_its_search_does_not_reach_another_search_named_b
     assert settings.split.folds == 5  # the rest of the preset stays
     assert compose("preset=quick", "data=iris", "search=random", "search.trials=7")[0].search.trials == 7
     assert compose("preset=quick", "data=iris", "space=ranges", "search=grid")[0].split.folds == 5  # as the cure says
+    for override, words in (("search.keep=3", "no setting search.keep"), ("~search.keep", "no setting search.keep to")):
+        with pytest.raises(SettingError, match=words):
+            compose("preset=quick", "data=iris", "search=random", override)
 
 
 @pytest.mark.parametrize(("preset", "seconds"), [("good", 120), ("best", 600)])
