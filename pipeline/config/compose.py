@@ -66,6 +66,8 @@ from pipeline.config.schema import Configuration
 from pipeline.config.variants import Variants
 from pipeline.data.targets import min_class_rows
 
+DEFAULT_PRESET = "quick"  # of data with a target column
+PLANS = ("experiment", "space", "search")  # folders: a file of one of them plans the sweep, in place of that preset
 MISSING = re.compile("Could not delete from config. '(.+)' does not exist")  # in Hydra's words
 OF_RECIPES = re.compile(r"\b(recipes|blocks)\.")  # an entry of one of them, such as space.blocks.linear.optimizer
 _HYDRA = threading.RLock()  # Hydra, and the resolvers of OmegaConf, belong to the process
@@ -166,29 +168,29 @@ def source(overrides: Sequence[str]) -> Source:
     is_file = any(override in ("data=csv", "data=parquet", "data=arrow", "data=excel") for override in overrides)
     has_target = any(override.startswith("data.target=") for override in overrides)
     with _hydra():
-        config = _compose(
-            *readable([*overrides, *(["data.target=[]"] if is_file and not has_target else [])], _can_read)
-        )
+        target = ["data.target=[]"] if is_file and not has_target else []
+        given, assignments = readable([*overrides, *target], _can_read)
+        config = _compose(_with_preset(given, None), assignments)
         built: Source = build_setting("data", _plain(config)["data"])
     return built
 
 
 def _job(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> Configuration:
     """Compose and check one configuration; an error that only a preset by default makes names the way without it."""
+    plans = _plans(overrides, assignments, name)
     try:
-        return _checked(_compose(overrides, assignments, name))
+        checked = _checked(_compose(_with_preset(overrides, plans), assignments, name))
     except SettingError as error:
-        if not _is_refused_for_default_preset(overrides, assignments, name):
+        if plans != [] or not _is_taken_without_preset(overrides, assignments, name):
             raise
-        raise SettingError(f"{error}; or give preset=none, as the default of a table is preset=quick") from None
+        default = f"the default of a table is preset={DEFAULT_PRESET}"
+        raise SettingError(f"{error}; or give preset=none, as {default}") from None
+    return checked._replace(note_on_preset=_note_on_preset(plans or []))
 
 
-def _is_refused_for_default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> bool:
-    """Whether a configuration that is refused has a preset by default, and would be taken without it."""
+def _is_taken_without_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> bool:
     try:
-        if len(_with_default_preset(overrides, assignments, name)) == len(overrides):
-            return False
-        _checked(_compose([*overrides, "preset=none"], assignments, name))
+        _checked(_compose(_with_preset([*overrides, "preset=none"], None), assignments, name))
     except SettingError:
         return False
     return True
@@ -272,11 +274,11 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
     if not options.shell_completion:
         overrides, assignments = readable(options.overrides, _can_read)
         name = options.config_name or "config"
-        composed = _compose(overrides, assignments, name)
+        overrides = _with_preset(overrides, _plans(overrides, assignments, name))
+        composed = _compose([*overrides], assignments, name)
         if options.cfg == "job" and not options.package:  # with what Hydra cannot read, and recipes as they are
             sys.stdout.write(OmegaConf.to_yaml(composed, resolve=options.resolve))
             return
-        overrides = _with_default_preset(overrides, assignments, name)
         arguments = [*(argument for argument in arguments if argument not in options.overrides), *overrides]
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, and we print one line
@@ -288,9 +290,8 @@ def _show(options: argparse.Namespace, arguments: Sequence[str]) -> None:
         raise SettingError(_words(error)) from None
 
 
-def _compose(overrides: Sequence[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
+def _compose(overrides: list[str], assignments: Sequence[Assignment] = (), name: str = "config") -> DictConfig:
     """Compose. Where an override puts a list in place of a mapping, or the reverse, it replaces what is there."""
-    overrides = _with_default_preset(overrides, assignments, name)
     while True:
         try:
             composed = _merged(name, overrides)
@@ -328,28 +329,56 @@ def _targets(overrides: Sequence[str]) -> list[str]:
     return [override.package or override.key_or_group for override in _parsed(overrides)]
 
 
-def _with_default_preset(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> list[str]:
-    """The overrides, and the preset of data with a target column unless the command line or a file plans the sweep.
+def _with_preset(overrides: Sequence[str], plans: list[str] | None) -> list[str]:
+    """The overrides, and the preset of data that has one by default if nothing else plans the sweep; see `_plans`.
 
     Hydra takes null for a folder's file from files only, so that preset=null has another form here.
     """
     overrides = ["preset=none" if override == "preset=null" else override for override in overrides]
+    overrides = [override for override in overrides if override != "preset=auto"]
+    return [*overrides, f"preset={DEFAULT_PRESET}"] if plans == [] else overrides
+
+
+def _plans(overrides: Sequence[str], assignments: Sequence[Assignment], name: str) -> list[str] | None:
+    """What plans the sweep in place of the preset that the data has by default, such as "space=ranges".
+
+    None if the data has no preset by default, or if the command line names a preset.
+    """
     parsed = _parsed(overrides)
-    plans = ("experiment", "preset", "space", "search")
-    targets = [*_targets(overrides), *(assignment.name for assignment in assignments)]
-    if any(o.key_or_group in plans for o in parsed) or any(PLAIN_SPACE.match(target) for target in targets):
-        return overrides
+    if any(o.key_or_group == "preset" and o.value() != "auto" for o in parsed):
+        return None
     data = [override for override, o in zip(overrides, parsed, strict=True) if o.key_or_group == "data"]
     if not data and name == "config" and _has_only_our_folder():
-        return overrides
+        return None
     read = _data_and_choices if _has_only_our_folder() else _data_and_choices.__wrapped__
     try:
         choices, has_target = read(name, *data)
         usual, _ = read("config")
     except (HydraException, OmegaConfBaseException, ValueError):
-        return overrides  # composing all of it says what is wrong
-    is_default = choices.get("preset") == "auto" and all(choices.get(group) == usual.get(group) for group in plans)
-    return [*overrides, "preset=quick"] if has_target and is_default else overrides
+        return None  # composing all of it says what is wrong
+    if not has_target or choices.get("preset") != "auto":
+        return None
+    targets = zip(overrides, parsed, _targets(overrides), strict=True)
+    return [
+        *(text for text, o, target in targets if o.key_or_group in PLANS or PLAIN_SPACE.match(target)),
+        *(assignment.name for assignment in assignments if PLAIN_SPACE.match(assignment.name)),
+        *(f"{group}={choices.get(group)}" for group in PLANS if choices.get(group) != usual.get(group)),
+    ]
+
+
+def _note_on_preset(plans: list[str]) -> str:
+    """Why these leave the preset of a table out, and what keeps it; "" if there are none."""
+    if not plans:
+        return ""
+    first, chosen = plans[0], {plan.lstrip("~+").partition("=")[0] for plan in plans}
+    default = f"the default of a table is preset={DEFAULT_PRESET}"
+    if not chosen & {*PLANS}:
+        return (
+            f"none, as {first} is a setting of a space without recipes; {default}, which stays if a recipe's setting "
+            "is given instead, such as space.recipes.small_quantile.optimizer.adam.learning_rate=0.003"
+        )
+    search = " search=grid" if "space" in chosen and "search" not in chosen else ""
+    return f"none, as {first} is given; {default}, whose other settings stay with preset={DEFAULT_PRESET}{search}"
 
 
 @functools.lru_cache(maxsize=64)

@@ -223,9 +223,13 @@ class Configuration(NamedTuple):
         The same as YAML, for people and for the command that repeats the run.
     arguments : tuple of str, optional
         Of the command that repeats the run; by default those of this process.
+    note_on_preset : str, optional
+        Why a table does not have the preset that it has by default, and what keeps that preset; "" if it has it, or if
+        no preset was asked for.
     """
 
     settings: Settings
     plain: dict[str, Any]
     text: str
     arguments: tuple[str, ...] | None = None
+    note_on_preset: str = ""

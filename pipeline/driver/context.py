@@ -56,10 +56,13 @@ def run_request(configuration: Configuration, code_of: Callable[[dict[str, Any]]
     )
 
 
-def say_preset(settings: Settings, output: Output) -> None:
-    """Print the preset that the settings come from, which may have been chosen by default."""
-    if settings.preset:
-        output.say(f"{'preset':<10} {settings.preset}, for any table; preset=none: optimizers x regularizers only")
+def say_preset(configuration: Configuration, output: Output) -> None:
+    """Print the preset that the settings come from, maybe by default, or why a table does not have that default."""
+    note = configuration.note_on_preset
+    if preset := configuration.settings.preset:
+        note = f"{preset}, for any table; preset=none: optimizers x regularizers only"
+    if note:
+        output.say(f"{'preset':<10} {note}")
 
 
 @dataclass(frozen=True)

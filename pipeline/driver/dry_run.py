@@ -58,7 +58,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
     stages = StageTimer(output, began)
     with settings.execution.start() as executor:
         stages.stage_finished("startup")
-        say_preset(settings, output)
+        say_preset(configuration, output)
         data = DataPipeline(settings, executor, stages)
         data.load_and_split()
         variants.check(data.task)

@@ -80,7 +80,8 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
         try:
             with run_folder.ending(), ThreadPoolExecutor(1) as thread:
                 with settings.execution.start() as executor, run_folder.failing():
-                    _run_stages(RunContext(settings, executor, run_folder, output, Variants(configuration)), warning)
+                    context = RunContext(settings, executor, run_folder, output, Variants(configuration))
+                    _run_stages(context, configuration, warning)
                     report = thread.submit(settings.report.write, run_folder.folder)  # while the executor stops
                 _report_written(report.result, run_folder, output)
         finally:
@@ -91,7 +92,7 @@ def run(configuration: Configuration, output: Output, began: float) -> dict[str,
     return run_folder.summary
 
 
-def _run_stages(context: RunContext, warning: str) -> None:
+def _run_stages(context: RunContext, configuration: Configuration, warning: str) -> None:
     """All stages in their order; the warning is of the tracking store."""
     run_folder, output = context.run_folder, context.output
     output.begin(run_folder.folder)
@@ -105,7 +106,7 @@ def _run_stages(context: RunContext, warning: str) -> None:
     if run_folder.resumed:
         output.say(f"run {run_folder.folder.name} is resumed")
     output.stage("startup", run_folder.time("startup"))
-    say_preset(context.settings, output)
+    say_preset(configuration, output)
     run_folder.summary["preset"] = context.settings.preset
     data = DataPipeline(context.settings, context.executor, context)
     context.settings.report.load()  # while the workers load the data, this process would only wait

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import yaml
 from running import compose, run_here, run_sweep
 
 from pipeline.components.errors import SettingError
-from pipeline.config.compose import configurations
+from pipeline.config.compose import configuration, configurations
+from pipeline.driver.context import say_preset
 from pipeline.search.recipes import Recipes
 
 SMALL = ("preset=quick", "training.epochs=3", "search.trials=2", "search.first_rows=20", "tracking=none", "report=none")
@@ -104,6 +106,7 @@ TABLE = ("data=csv", "data.path=x.csv", "data.target=y")
         ((*TABLE, "search.trials=4", "split.folds=3", "+data.kinds.size=[S,M]"), "quick"),
         (("data=openml", "data.id=3"), "quick"),
         ((*TABLE, "preset=best"), "best"),
+        ((*TABLE, "preset=auto"), "quick"),
         ((*TABLE, "preset=none"), None),
         ((*TABLE, "preset=null"), None),
         ((*TABLE, "search=random", "space=ranges"), None),
@@ -123,6 +126,40 @@ def test_a_table_has_the_quick_preset_unless_the_command_plans_the_sweep(overrid
     assert isinstance(settings.space, Recipes) == (preset is not None)
 
 
+@pytest.mark.parametrize(
+    ("override", "reason", "cure"),
+    [
+        ("search=random", "search=random is given", "preset=quick"),
+        ("space=learning_rates", "space=learning_rates is given", "preset=quick search=grid"),
+        ("space.optimizer.adam.learning_rate=0.01", None, None),
+        ("~space.optimizer.adam", None, None),
+        ("preset=none", "", ""),
+        ("preset=auto", "", ""),
+        ("search.trials=3", "", ""),
+    ],
+)
+def test_a_table_without_its_default_preset_says_which_setting_leaves_it_out_and_what_keeps_it(
+    override, reason, cure, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
+    composed, lines = configuration(*TABLE, override), []
+    say_preset(composed, SimpleNamespace(say=lines.append))
+    assert len(lines) == 1 or override == "preset=none"
+    note = composed.note_on_preset
+    if reason == "":
+        assert note == ""
+    elif reason:
+        assert note.startswith(f"none, as {reason}; ")
+        assert note.endswith(f" stay with {cure}")
+        assert compose(*TABLE, override, *cure.split())[0].preset == "quick"
+    else:
+        assert note.startswith(f"none, as {override} is a setting of a space without recipes; ")
+        kept = note.partition("such as ")[2]
+        settings, _ = compose(*TABLE, kept)
+        assert (settings.preset, type(settings.space)) == ("quick", Recipes)
+
+
 def test_a_file_of_the_user_and_a_multirun_have_the_preset_of_their_data(tmp_path):
     (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
     table = f"data: {{path: {tmp_path}/x.csv, target: y}}"
@@ -137,6 +174,8 @@ def test_a_file_of_the_user_and_a_multirun_have_the_preset_of_their_data(tmp_pat
     assert presets("--config-name=mine") == ["quick"]
     assert presets("--config-name=mine", "preset=null") == [None]
     assert presets("--config-name=own") == [None]
+    (own,) = configurations([f"--config-dir={tmp_path}", "--config-name=own"])
+    assert own.note_on_preset.startswith("none, as space=learning_rates is given; ")
     table_or_iris = ("-m", "data=csv,iris", f"++data.path={tmp_path}/x.csv", "++data.target=y")
     with pytest.raises(SettingError, match="data"):  # bundled data has no path
         presets(*table_or_iris)
