@@ -57,7 +57,8 @@ class Pace:
 def describe(progress: SweepProgress) -> str:
     """One line: finished trials, rate, time left, best trial so far."""
     results = progress.results
-    left = "nothing to train" if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
+    nothing = "nothing to train" if results.epochs_trained or not progress.epochs_left else "nothing was trained"
+    left = nothing if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
     parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{progress.rate:.0f} network-epochs/s", left]
     if results.best:
         metric, value = results.ranking_metric, results.best.mean[results.metric]

@@ -188,7 +188,7 @@ def planned_rungs(
     if pruned := records.to_retrain():
         yield from train(pruned)
     sweep.n_costly = rungs.n_costly
-    check_trained(records, settings.budget)
+    check_trained(records, rungs.used_up)
 
 
 def _continued(network: TrialNetwork, record: NetworkRecord, until: int) -> TrialNetwork:

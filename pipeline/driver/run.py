@@ -7,11 +7,11 @@ trials; see `pipeline.engine.publication`.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
-from math import isnan
+from math import ceil, isnan
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
@@ -21,7 +21,7 @@ from nncore.kernels.compiled import is_disabled
 from pipeline.backends.base import Executor, Future, TaskOptions
 from pipeline.components.errors import MEMORY_CURES, SettingError, type_and_message
 from pipeline.components.scores import headline
-from pipeline.config.schema import Configuration, StageName
+from pipeline.config.schema import Configuration, Settings, StageName
 from pipeline.config.variants import Variants
 from pipeline.console.leaderboard import write_leaderboard
 from pipeline.console.output import Output
@@ -40,6 +40,7 @@ from pipeline.driver.summary import (
     ended_message,
     repeated_message,
     sweep_summary,
+    uncompared_message,
     work_summary,
 )
 from pipeline.engine.loop import Engine
@@ -47,8 +48,10 @@ from pipeline.engine.ranking import Ranking, ranked
 from pipeline.engine.slices.checkpoints import CheckpointStore
 from pipeline.engine.slices.trainer import RungTrainer, SweepContext
 from pipeline.runs.folder import RunFolder
+from pipeline.runs.records import TrialRecord
 from pipeline.runs.resume import known_networks
 
+LEAST_SECONDS, TIMES_THE_SECONDS = 30, 5  # what is advised, where a budget of seconds was too small for any trial
 FINAL_SECONDS, FINAL_SHARE = 5.0, 0.2  # of a budget of seconds, that are kept for what follows the sweep
 
 
@@ -227,29 +230,41 @@ def _select(context: RunContext, engine: Engine, assessor: TrialAssessor) -> Ran
         write_leaderboard(path, None, trials)
         run_folder.write_summary()
         _report_written(lambda: context.settings.report.write(run_folder.folder), run_folder, context.output)
-        n_diverged = sum(trial.diverged for trial in trials)
-        failed = [trial.reason for trial in trials if trial.failed]
-        if failed:
-            raise SettingError(
-                f"no trial has a result: of {len(trials)} trials {len(failed)} failed, the first of them {failed[0]}; "
-                f"where memory is the reason, {MEMORY_CURES}"
-            )
-        if n_diverged < len(trials):
-            raise SettingError(
-                f"budget.seconds={context.settings.budget.seconds:g}: no trial has a result, as "
-                + (f"{n_diverged} of {len(trials)} diverged and the others" if n_diverged else f"all {len(trials)}")
-                + " ran out of time; raise budget.seconds"
-            )
-        raise SettingError(
-            f"training.loss_limit={context.settings.training.loss_limit:g}: all {len(trials)} trials diverged "
-            "(leaderboard.csv says in which epoch); choose smaller learning rates"
-        )
+        raise _no_result(context.settings, trials, run_folder.elapsed_seconds + run_folder.history.elapsed_seconds)
     ranking = ranked(engine.records, context.settings.select, assessor.assess(best), engine.n_parameters)
     write_leaderboard(path, ranking, trials, run_folder.summary["headline"])
     baselines = run_folder.summary["baselines"] or {}
     context.output.leaderboard(ranking, len(trials), baselines, run_folder.summary["headline"])
+    effects = run_folder.summary["effects"] = effects_summary(ranking)
+    uncompared = uncompared_message(context.variants.sampler, engine.ended_by, effects)
+    run_folder.summary["effects_missing"] = uncompared
+    if uncompared:
+        context.output.say(uncompared)
     run_folder.time("select")
     return ranking
+
+
+def _no_result(settings: Settings, trials: Sequence[TrialRecord], seconds: float) -> SettingError:
+    """Why no trial can be ranked, after so many seconds, and what to do about it."""
+    n_diverged, failed = sum(trial.diverged for trial in trials), [trial.reason for trial in trials if trial.failed]
+    if failed:
+        return SettingError(
+            f"no trial has a result: of {len(trials)} trials {len(failed)} failed, the first of them {failed[0]}; "
+            f"where memory is the reason, {MEMORY_CURES}"
+        )
+    limit = settings.budget.seconds
+    if limit is not None and n_diverged < len(trials):
+        others = f"{n_diverged} of {len(trials)} diverged and the others" if n_diverged else f"all {len(trials)}"
+        enough = 10 * ceil(max(LEAST_SECONDS, 2 * limit, TIMES_THE_SECONDS * seconds) / 10)
+        return SettingError(
+            f"budget.seconds={limit:g}: no trial has a result, as {others} ran out of time, which counts from the "
+            f"command on, with start, reading and preparation; give budget.seconds={enough}, or budget.seconds=null "
+            "for no limit"
+        )
+    return SettingError(
+        f"training.loss_limit={settings.training.loss_limit:g}: all {len(trials)} trials diverged "
+        "(leaderboard.csv says in which epoch); choose smaller learning rates"
+    )
 
 
 def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> Future:
@@ -260,7 +275,6 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     best = run_folder.summary["best"] = best_summary(ranking, tests)
     best["n_test_rows"] = finalizer.n_test_rows()
     best["test_intervals"] = published.models["champion"].test_intervals
-    run_folder.summary["effects"] = effects_summary(ranking)
     run_folder.summary |= published.summary(finalizer.metrics.ranking)
     run_folder.time("evaluate")
     run_folder.summary["model"] |= finalizer.publish(published.chosen.model)

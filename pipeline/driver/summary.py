@@ -46,6 +46,18 @@ def ended_message(ended_by: str | None) -> str:
     return f"the search ended because {ended_by} is used up" if ended_by else ""
 
 
+def uncompared_message(sampler: Sampler, ended_by: str | None, effects: Mapping[str, Any] | None) -> str | None:
+    """Why there are no main effects if a budget ended the search before it compared by design; else None."""
+    if ended_by is None or effects or not getattr(sampler, "comparison_pending", False):  # a user's own may lack it
+        return None
+    name, _, value = ended_by.partition("=")
+    larger = 2 * float(value)
+    return (
+        f"optimizers and regularizers were not compared around the best recipe, as {ended_by} ended the sweep before; "
+        f"a larger budget leaves room for that, such as {name}={int(larger) if larger.is_integer() else larger}"
+    )
+
+
 def repeated_message(sampler: Sampler) -> str:
     """What people should know of trials that a search suggests more than once; "" if there are none."""
     n = getattr(sampler, "n_repeated", 0)  # a search of the user's own may not count them

@@ -258,7 +258,7 @@ class Engine:
             self._write_finished(request.trial.key for request in requests)
         self._catch_up(report)
         self._trainer.checkpoints.delete_unused()
-        check_trained(self.records, self._budget)
+        check_trained(self.records, self._rungs.used_up)
 
     @property
     def n_costly(self) -> int:
@@ -394,17 +394,10 @@ def copied_network_hash(network: TrialNetwork, parent: NetworkRecord, epoch: int
     return copied
 
 
-def check_trained(records: SweepRecords, budget: Budget) -> None:
-    """Raise SettingError if the budget ended before any network was trained."""
-    if any(network.epochs_trained for network in records.networks.values()):
-        return
-    for name, value in (
-        ("network_epochs", budget.network_epochs),
-        ("teraflops", budget.teraflops),
-        ("seconds", budget.seconds),
-    ):
-        if value is not None:
-            raise SettingError(f"budget.{name}={value:g} is used up before any trial was trained; increase it")
+def check_trained(records: SweepRecords, used_up: str) -> None:
+    """Raise SettingError if a budget, such as "budget.teraflops=1", was used up before any network was trained."""
+    if used_up and not any(network.epochs_trained for network in records.networks.values()):
+        raise SettingError(f"{used_up} is used up before any trial was trained; increase it")
 
 
 def _missing(state: str) -> SettingError:

@@ -59,6 +59,8 @@ def effects(contents: RunContents) -> Section | None:
         if name in ("optimizer", "regularizer") or "." in name
         if len(values or []) > 1
     ]
+    if missing := contents.summary.get("effects_missing"):
+        section.parts.append(Paragraph(f"{sentence(missing)}."))
     if pictures:
         section.parts += [Paragraph(picture.finding) for picture in pictures]
         text = (
@@ -75,8 +77,9 @@ def effects(contents: RunContents) -> Section | None:
     names = [{row[axis] for row in contents.ranked_rows} for axis in ("optimizer", "regularizer")]
     if max(map(len, names)) > 1:
         pictures.append(_heat_map(contents, _pairs(contents), known.get("around")))
-    section.parts.append(Pictures(pictures))
-    return section if pictures else None
+    if pictures:
+        section.parts.append(Pictures(pictures))
+    return section if section.parts else None
 
 
 def _effect(contents: RunContents, name: str, values: list[dict[str, Any]], metric: str | None) -> Picture:

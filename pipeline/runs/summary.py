@@ -61,6 +61,8 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         baselines : what simple models score on the same split, by name: constant, linear, gradient_boosting.
         effects : by optimizer and by regularizer, how good its trials are, as main effects with intervals, best first;
             of a block within a larger search also around what, and its trials; None where they cannot be compared.
+        effects_missing : which budget ended the search before it compared optimizers and regularizers, and which would
+            not, in a sentence; None if none did.
         importance : of the ten most important columns: column, mean, low, high, metric.
         verdict : what the run came to, in a sentence.
         advice : what to try next, as sentences that end with overrides.
@@ -94,6 +96,7 @@ def empty_summary(run_id: str) -> dict[str, Any]:
         "threshold": None,
         "intervals": None,
         "effects": None,
+        "effects_missing": None,
         "verdict": None,
         "advice": None,
         "data_warnings": [],

@@ -48,10 +48,13 @@ class Sampler(Protocol):
     designed_trials : tuple of str
         Keys of the trials, among those asked for up to now, that make a designed comparison: which they are does not
         depend on their scores, and all are trained on the same rows. () if there are none.
+    comparison_pending : bool
+        Whether optimizers and regularizers are still to be compared by design, by trials that come later.
     """
 
     n_repeated: int
     designed_trials: tuple[str, ...]
+    comparison_pending: bool
 
     def ask(self) -> list[TrainRequest]:
         """The requests of the current rung, which do not depend on each other; [] at the end of the search.
@@ -106,6 +109,7 @@ class SingleRungSampler:
         self._requests = [TrainRequest(trial, epochs) for trial in distinct(trials)]
         self.n_repeated = len(trials) - len(self._requests)
         self.designed_trials = tuple(request.trial.key for request in self._requests)
+        self.comparison_pending = False
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""

@@ -140,6 +140,7 @@ class HalvingSampler:
         self._brackets, self.n_repeated = brackets, n_repeated
         self._rung = 0
         self.designed_trials: tuple[str, ...] = ()  # which are trained to the end depends on their scores
+        self.comparison_pending = False
 
     def ask(self) -> list[TrainRequest]:
         """See `Sampler`."""

@@ -143,6 +143,7 @@ class OptunaSampler:
         self._requests: list[TrainRequest] = []
         self._n_asked = self.n_repeated = 0
         self.designed_trials: tuple[str, ...] = ()  # most are chosen by the scores of those before
+        self.comparison_pending = False
         self._worst = [-inf] * n_objectives  # by objective, of trials that did not diverge
 
     def ask(self) -> list[TrainRequest]:

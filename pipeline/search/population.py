@@ -69,6 +69,7 @@ class PopulationSampler:
         self._until = settings.every
         self.n_repeated = 0  # equal members differ as soon as one of them is changed
         self.designed_trials: tuple[str, ...] = ()  # their settings depend on scores
+        self.comparison_pending = False
         self._decided: list[Decided] = [{} for _ in range(settings.size)]
         self._requests = [
             self._request(number, RandomSuggester(generator(settings.seed, "search", number, 0)), None)

@@ -97,6 +97,8 @@ class PortfolioSampler:
         See `Sampler`.
     designed_trials : tuple of str
         See `Sampler`: those of the block, which are trained on the first folds; some of them later on all.
+    comparison_pending : bool
+        See `Sampler`: whether the block is still to be trained.
     """
 
     def __init__(self, settings: Portfolio, space: Recipes, epochs: int) -> None:
@@ -106,6 +108,7 @@ class PortfolioSampler:
         self._scores: dict[str, float] = {}  # by key, of the trial's latest rung
         self.n_repeated = 0
         self.designed_trials: tuple[str, ...] = ()
+        self.comparison_pending = bool(space.blocks)
         self._rungs = self._plan()
         self._requests = next(self._rungs, [])
 
@@ -127,6 +130,7 @@ class PortfolioSampler:
             return
         block = self._block(tried[0])
         yield self._on_first_folds([*tried, *block])
+        self.comparison_pending = False
         best, worst = self._scores[tried[0].key], self._scores[tried[: settings.keep][-1].key]
         better = [trial for trial in self._best(block) if self._scores[trial.key] < best]
         kept = [*tried[: settings.keep], *better[: settings.keep]]

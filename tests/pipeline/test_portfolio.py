@@ -85,12 +85,14 @@ def test_the_optimizers_and_regularizers_of_the_best_recipe_are_compared_on_the_
     space = recipes(4, 16, blocks={"of 16": BLOCK, "of 4": BLOCK})
     sampler = portfolio(trials=trials).begin(space, 9, 1)
     assert sampler.designed_trials == ()
+    assert sampler.comparison_pending
     block = run(sampler, by_width)[2][2:]  # the first two are the recipes
     chosen = [(t.optimizer_name, t.regularizer_name, t.parameters.get("regularizer.strength")) for t, _, _ in block]
     regularizers = [("none", None), ("l2", 0.1), ("l2", 0.2)]
     assert chosen == [(name, *regularizer) for name in ("adam", "sgd") for regularizer in regularizers]
     assert {(width_of(trial), trial.parameters["recipe"], *how) for trial, *how in block} == {(16, "of 16", 7, 9)}
     assert sampler.designed_trials == tuple(trial.key for trial, _, _ in block)
+    assert not sampler.comparison_pending
     assert len(set(sampler.designed_trials)) == 6
 
 

@@ -276,3 +276,19 @@ def test_recipes_with_transformed_targets_are_tried_where_there_are_values_and_l
         tried = {row["recipe"] for row in csv.DictReader(file)}
     assert ("members_yeo_johnson" in tried) == (target != "kind")
     assert len(tried) == 15 + (target != "kind")
+
+
+@pytest.mark.slow
+def test_a_budget_that_ends_before_the_block_says_so_in_terminal_summary_and_report(table, tmp_path):
+    command = (str(table), "target=paid", "preset=quick", "training.epochs=2", "execution=local", "tracking=none")
+    run = run_here(tmp_path, *command, "budget.trials=8", "baselines=none")
+    sentence = "were not compared around the best recipe, as budget.trials=8 ended the sweep before"
+    assert f"{sentence}; a larger budget leaves room for that, such as budget.trials=16" in run.stdout
+    (folder,) = tmp_path.glob("runs/loans/*/")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["effects"] is None
+    assert sentence in summary["effects_missing"]
+    assert sentence in (folder / "report.html").read_text()
+    longer = run_here(tmp_path, *command, "budget.trials=17", "baselines=none", "run=last")
+    assert "not compared" not in longer.stdout
+    assert "best optimizer around the recipe" in longer.stdout

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -141,10 +142,25 @@ def test_a_portfolio_trains_the_best_on_all_folds_and_ranks_these_first(tmp_path
     assert summary["trials"]["stopped"] == len(few)
 
 
-@pytest.mark.parametrize("budget", ["network_epochs=2", "seconds=0.0001"])
-def test_a_budget_that_is_too_small_for_any_trial_is_named(budget, tmp_path):
-    with pytest.raises(SettingError, match=f"^budget.{budget} is used up before any trial was trained; increase it"):
-        run_sweep(tmp_path, *IRIS, f"budget.{budget}")
+@pytest.mark.parametrize("others", [(), ("budget.seconds=3600", "budget.teraflops=1")])
+def test_a_budget_that_is_too_small_for_any_trial_is_named(others, tmp_path):
+    words = "^budget.network_epochs=2 is used up before any trial was trained; increase it"
+    with pytest.raises(SettingError, match=words):
+        run_sweep(tmp_path, *IRIS, "budget.network_epochs=2", *others)
+
+
+def test_a_clock_that_ends_before_any_trial_is_named_with_a_value_that_suffices_and_leaves_a_whole_folder(tmp_path):
+    settings = (*IRIS, "budget.network_epochs=9999", "report=page")
+    with pytest.raises(SettingError, match=r"^budget\.seconds=0\.0001: no trial has a result, .* time") as error:
+        run_sweep(tmp_path, *settings, "budget.seconds=0.0001")
+    (folder,) = tmp_path.glob("*/*/")
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["status"], summary["ended_by"], summary["best"]) == ("failed", "budget.seconds=0.0001", None)
+    assert (folder / "report.html").exists()
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        assert {row["rank"] for row in csv.DictReader(file)} == {""}
+    cure = re.search(r"give (budget\.seconds=\d+), or budget\.seconds=null ", str(error.value))[1]
+    assert run_sweep(tmp_path / "cured", *settings, cure)["published"]["kind"]
 
 
 def test_a_budget_of_arithmetic_counts_the_matrix_products_of_a_plan(tmp_path):
