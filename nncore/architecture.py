@@ -8,7 +8,7 @@ buffer, while each layer still has its W and b.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod, sqrt
@@ -39,6 +39,7 @@ PARAMETERS = (
     *(("input_scale",), ("embedding",), ("category",), ("alpha",)),
 )
 NOT_TRAINED = (("mean", "variance"), ("embedding_bins",))
+NUMBERS_IN_CACHE = 1 << 17  # outputs of a layer in a batch: so many, and what is computed from them, stay in the cache
 OMIT_DEFAULT = {"omit_default": True}  # metadata of fields that are left out of a fingerprint where they have no effect
 
 
@@ -326,8 +327,24 @@ class Architecture:
         for index, (inputs, outputs) in enumerate(pairwise(self.sizes)):
             n_factors = inputs * self._has_array(index, "r") + outputs * self._has_array(index, "s")
             is_common = n_factors > 0 and not self._is_of_members(index, "W")
-            multiplies.append(is_common and inputs * outputs <= self.batch_size * n_factors)
+            n_weights = inputs * outputs * (1 + self._has_array(index, "s"))  # with s they are multiplied twice
+            multiplies.append(is_common and n_weights <= self.batch_size * n_factors)
         return tuple(multiplies)
+
+    @cached_property
+    def parts_of_members(self) -> tuple[tuple[slice, "Architecture"], ...]:
+        """Parts of the members whose gradients are computed one after the other, so that they stay in a core's cache.
+
+        Each part is some members, at least two, and the architecture of a network that has just these. There is a
+        single part if members are few or small, and if they share hidden layers, which are faster as one product.
+        """
+        size = max(2, NUMBERS_IN_CACHE // (self.batch_size * max(self.sizes[1:])))
+        n_parts = self.members // size if self.adapters in ("full", "packed") else 1
+        if n_parts <= 1:
+            return ((slice(0, self.members), self),)
+        ends = [part * self.members // n_parts for part in range(n_parts + 1)]
+        of_size = {size: replace(self, members=size) for size in {stop - start for start, stop in pairwise(ends)}}
+        return tuple((slice(start, stop), of_size[stop - start]) for start, stop in pairwise(ends))
 
     @cached_property
     def n_matrix_weights(self) -> int:

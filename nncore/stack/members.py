@@ -5,19 +5,19 @@ share W, a layer is one product with all of these rows. Where each member has it
 activation, these are computed as for K k networks, in the same memory: (K k, N, O).
 
 A member's factors r and s multiply rows or weights, ((x r) W) s = x (r W s), whichever are fewer numbers in a batch
-(Architecture.multiplies_weights).
+(Architecture.multiplies_weights). Training computes large members that share no hidden bias a few at a time
+(Architecture.parts_of_members).
 """
 
 import numpy as np
 
-from nncore.architecture import Architecture, LayerView
+from nncore.architecture import NUMBERS_IN_CACHE, Architecture, LayerView
 from nncore.kernels import dense
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.losses import Loss, mixture_logits, moments
 
 VECTORS = ("b", "scale", "shift", "mean", "variance", "alpha")  # what each member may have of its own, beside W, r, s
-NUMBERS_IN_CACHE = 1 << 17  # of the derivatives by members' weights, computed for some members at a time
 
 
 def inputs_and_weights(
@@ -232,6 +232,12 @@ def rows_like(W: Array, rows: Array) -> Array:
     if rows.ndim == W.ndim and (W.ndim == 4 or len(rows) == len(W)):
         return rows
     return rows.reshape(*W.shape[:-2], -1, rows.shape[-1])
+
+
+def of_part(view: LayerView, part: slice) -> LayerView:
+    """Return a layer's view of some members: a part of what each member has of its own, and all that they share."""
+    arrays = {name: getattr(view, name) for name in ("W", "r", "s", *VECTORS)}
+    return view._replace(**{name: array[:, part] for name, array in arrays.items() if array.ndim == 4})
 
 
 def by_member(architecture: Architecture, index: int, x: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nncore.architecture import Architecture, LayerView, layer_views
+from nncore.architecture import NUMBERS_IN_CACHE, Architecture, LayerView, layer_views
 from nncore.kernels.backend import Array
 from nncore.kernels.workspace import Workspace
 from nncore.random_streams import RandomStreams
@@ -15,7 +15,6 @@ from nncore.stack.data import Rows
 from nncore.stack.hooks import DropoutHooks
 from nncore.stack.state import Stack
 
-NUMBERS_IN_CACHE = 1 << 17  # outputs of a layer in a batch: so many, and what is computed from them, stay in the cache
 MOST_NETWORKS = 16  # of a part; networks so small that more would fit are faster all at once
 
 

@@ -133,9 +133,21 @@ def forward(
     input_cache : InputCache
         Of the input layer, for the backward pass.
     """
+    x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
+    z, caches = _forward_layers(layers, architecture, x, workspace, hooks)
+    return z, caches, input_cache
+
+
+def _forward_layers(
+    layers: Sequence[LayerView],
+    architecture: Architecture,
+    x: Array,
+    workspace: Workspace,
+    hooks: DropoutHooks | None,
+) -> tuple[Array, list[ForwardCache]]:
+    """`forward` without the input layer: x enters the first layer."""
     activations, normalisations, *_ = architecture.functions
     caches = []
-    x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
     for index, view in enumerate(layers):
         x_in, W = x, view.W
         if architecture.members > 1:
@@ -152,7 +164,7 @@ def forward(
         out = _output(architecture, index, len(W), x, y, workspace)
         caches.append(ForwardCache(x, x_in, W, product, n, f, slope, out, norm_cache))
         x = out
-    return x, caches, input_cache
+    return x, caches
 
 
 def backward(
@@ -187,6 +199,22 @@ def backward(
     The chain rule, from the last layer to the first: dn = dy f'(n); dz follows from dn by the normalisation; then
     dW = x^T dz, db = sum dz, and dy = dz W^T for the layer before (+ dy past a residual layer).
     """
+    dx = _backward_layers(layers, gradients, architecture, caches, dy, workspace, hooks)
+    if architecture.has_input_layer:
+        dx = members.sum_over_members(architecture, dx) if architecture.members > 1 else dx
+        input_layer.backward(layers[0], gradients[0], architecture, input_cache, dx, workspace)
+
+
+def _backward_layers(
+    layers: Sequence[LayerView],
+    gradients: Sequence[LayerView],
+    architecture: Architecture,
+    caches: list[ForwardCache],
+    dy: Array,
+    workspace: Workspace,
+    hooks: DropoutHooks | None,
+) -> Array:
+    """`backward` without the input layer; returns the derivative by what entered the first layer, if it is needed."""
     has_members = architecture.members > 1
     multiplies_rows = bool(layers[0].r.size) and not architecture.multiplies_weights[0]
     needs_first_dx = architecture.has_input_layer or multiplies_rows
@@ -211,9 +239,7 @@ def backward(
             if has_members:
                 members.inputs_backward(architecture, index, view, gradients_of_layer, cache.x, dx, workspace)
             dy = np.add(dx, skip_dy, out=dx) if layer.residual else dx
-    if architecture.has_input_layer:
-        dy = members.sum_over_members(architecture, dy) if has_members else dy
-        input_layer.backward(layers[0], gradients[0], architecture, input_cache, dy, workspace)
+    return dy
 
 
 def _dz(
@@ -276,12 +302,49 @@ def gradient(
     array (K,)
         The loss, a mean over the rows, without penalties.
     """
+    if len(architecture.parts_of_members) > 1 and hooks is None and type(x) is np.ndarray:
+        return _gradient_in_parts(layers, gradients, architecture, x, t, workspace, weights)
     z, caches, input_cache = forward(layers, architecture, x, workspace, hooks)
     loss, dz = mean_gradient(architecture.functions.loss, *members.of_each_member(architecture, z, t, weights))
     if architecture.members > 1:
         dz /= architecture.members
     backward(layers, gradients, architecture, caches, input_cache, dz, workspace, hooks)
     return members.mean_of_members(architecture, loss)
+
+
+def _gradient_in_parts(
+    layers: Sequence[LayerView],
+    gradients: Sequence[LayerView],
+    architecture: Architecture,
+    x: Array,
+    t: Array,
+    workspace: Workspace,
+    weights: Array | None,
+) -> Array:
+    """`gradient` of networks with members, for some members at a time; what all members share gets the sum."""
+    x, input_cache = input_layer.forward(layers[0], architecture, x, workspace)
+    loss, dx = [], np.zeros(1)
+    for part, some in architecture.parts_of_members:
+        own, d = ([members.of_part(view, part) for view in views] for views in (layers, gradients))
+        if part.start > 0:
+            d = [
+                view._replace(W=workspace(("part of dW", index), view.W)) if view.W.ndim == 3 else view
+                for index, view in enumerate(d)
+            ]
+        z, caches = _forward_layers(own, some, x, workspace, None)
+        of_members, dz = mean_gradient(some.functions.loss, *members.of_each_member(some, z, t, weights))
+        dz /= architecture.members
+        dx_of_part = _backward_layers(own, d, some, caches, dz, workspace, None)
+        loss.append(of_members.reshape(-1, some.members))
+        if architecture.has_input_layer:
+            summed = members.sum_over_members(some, dx_of_part)
+            dx = summed if part.start == 0 else np.add(dx, summed, out=dx)
+        for view, of_part in zip(gradients, d, strict=True):
+            if part.start > 0 and view.W.ndim == 3:
+                view.W[...] += of_part.W
+    if architecture.has_input_layer:
+        input_layer.backward(layers[0], gradients[0], architecture, input_cache, dx, workspace)
+    return np.concatenate(loss, axis=1).mean(axis=1)
 
 
 def mean_loss(

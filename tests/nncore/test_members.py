@@ -257,3 +257,31 @@ def test_tied_layers_have_no_members():
     layers = (Layer(3, RELU), Layer(5, tied_to=0))
     with pytest.raises(ValueError, match="members must be 1 for tied layers, but is 2"):
         Architecture(5, layers, SQUARED, members=2, adapters="mini")
+
+
+@pytest.mark.parametrize("adapters", ["full", "packed"])
+def test_gradient_of_members_in_parts_is_that_of_all_at_once(adapters):
+    """With batches of 256 rows, two and three of five members are computed at a time; otherwise all five."""
+    sizes, columns = (
+        (6, 300, 200, 2),
+        {"n_numeric": 3, "scaling_layer": True, "embedding": Component("nncore.embeddings.pbld")},
+    )
+    settings = {"members": 5, "adapters": adapters, "normalisation": NORMALISATIONS[0], "dtype": "float64", **columns}
+    in_parts, whole = (make_architecture(sizes, PARAMETRIC, batch_size=size, **settings) for size in (256, 4))
+    assert [part for part, _ in in_parts.parts_of_members] == [slice(0, 2), slice(2, 5)]
+    assert len(whole.parts_of_members) == 1
+    rows, results = make_data(whole, 8, weighted=True).train, []
+    for architecture in (in_parts, whole):
+        parameters = np.stack([initial_parameters(architecture, seed) for seed in range(2)])
+        layers, g = layer_views(parameters, architecture), np.full((2, architecture.n_parameters), np.nan)
+        arrays = (
+            layer_views(g, architecture),
+            architecture,
+            rows.x[None],
+            rows.t[None],
+            Workspace(),
+            rows.weights[None],
+        )
+        results.append((gradient(layers, *arrays), g, parameters))
+    for of_parts, of_whole in zip(*results, strict=True):
+        np.testing.assert_allclose(of_parts, of_whole, rtol=1e-9, atol=1e-14)
