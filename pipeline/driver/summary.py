@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.components.types import DataCard
 from pipeline.config.schema import Settings
 from pipeline.engine.conclusions import Facts, advice, verdict
-from pipeline.engine.ranking import Ranking, around, tie_sentence
+from pipeline.engine.ranking import Ranking, around, count_ties, tie_sentence
 from pipeline.engine.records import SweepRecords, digest
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.engine.uncertainty.correction import METHOD
@@ -101,7 +101,8 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         "test": tests[0],
         "networks": len(champion.networks),
         "test_networks": means_and_deviations(tests),
-        "tied": sum(ranking.tied) if ranking.tied else None,
+        "tied": count_ties(ranking.tied)[0] if ranking.tied else None,
+        "compared": count_ties(ranking.tied)[1] if ranking.tied else None,
         "tied_sentence": tie_sentence(ranking),
         "estimand": assessment.estimand,
         "n_rows": assessment.n_rows,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pipeline.components.overrides import override
 from pipeline.components.scores import LOSS, greater_is_better, in_words, label, number, present, unit
 from pipeline.components.types import DataCard
+from pipeline.engine.ranking import count_ties
 from pipeline.runs.records import TrialRecord
 from pipeline.runs.summary import model_scores
 from pipeline.search.grammar import Choices, Range
@@ -46,8 +47,8 @@ class Facts:
         Describes the data.
     ranked : sequence of TrialRecord
         The trials that have a result, best first.
-    tied : sequence of bool or None
-        Which of them cannot be told apart from the best.
+    tied : sequence of (bool or None) or None
+        Which of them cannot be told apart from the best; None where they were not compared with it.
     diverged : sequence of TrialRecord
         The trials that diverged.
     champion : TrialRecord
@@ -78,7 +79,7 @@ class Facts:
     summary: Mapping[str, Any]
     card: DataCard
     ranked: Sequence[TrialRecord]
-    tied: Sequence[bool] | None
+    tied: Sequence[bool | None] | None
     diverged: Sequence[TrialRecord]
     champion: TrialRecord
     decisions: Mapping[str, Choices | Range]
@@ -171,9 +172,11 @@ def few_rows(facts: Facts) -> str:
 
 def no_winner(facts: Facts) -> str:
     """Most of the trials cannot be told apart from the best."""
-    if not facts.tied or len(facts.tied) < 5 or sum(facts.tied) <= TIED * len(facts.tied):
+    n_tied, n_compared = count_ties(facts.tied or [])
+    if n_compared < 5 or n_tied <= TIED * n_compared:
         return ""
-    share = f"{sum(facts.tied)} of {len(facts.tied)} trials cannot be told apart from the best"
+    trials = "trials" if n_compared == len(facts.ranked) else "compared trials"
+    share = f"{n_tied} of {n_compared} {trials} cannot be told apart from the best"
     if facts.n_folds == 1 and facts.can_fold:
         return f"{share}; compare them on more rows: split.folds=5"
     if facts.n_seeds < 3:
@@ -426,7 +429,7 @@ def _is_certain(facts: Facts, is_other: Callable[[Any], bool], decision: str) ->
     for rank, trial in enumerate(facts.ranked):
         value = _value(decision, trial.parameters)
         if value is not None and is_other(value):
-            return trial is not facts.champion and not (facts.tied and facts.tied[rank])
+            return trial is not facts.champion and (not facts.tied or facts.tied[rank] is False)
     return False
 
 

@@ -26,8 +26,9 @@ class Ranking:
     estimates : list of dict of str to Estimate
         By trial and metric, such as "validation/loss": the mean over the trial's networks, and its 95 % confidence
         interval where one is known.
-    tied : list of bool or None
-        Which trials cannot be told apart from the best; None if nothing can be said.
+    tied : list of (bool or None) or None
+        Which trials cannot be told apart from the best; None if nothing can be said, and for trials that were not
+        compared with it, such as those that were trained for fewer epochs or on fewer folds.
     front : list of bool or None
         Which trials are on the Pareto front; None with one objective.
     champion : TrialRecord
@@ -41,7 +42,7 @@ class Ranking:
     metric: str
     trials: list[TrialRecord]
     estimates: list[dict[str, Estimate]]
-    tied: list[bool] | None
+    tied: list[bool | None] | None
     front: list[bool] | None
     champion: TrialRecord
     assessment: Assessment
@@ -69,9 +70,10 @@ def ranked(
     """
     trials = records.ranking()
     numbers = {key: number for number, key in enumerate(assessment.trials)}
-    ties = None
+    ties: list[bool | None] | None = None
     if assessment.comparison:
-        ties = [trial.key in numbers and bool(assessment.comparison.tied[numbers[trial.key]]) for trial in trials]
+        compared = dict(zip(assessment.trials, map(bool, assessment.comparison.tied), strict=False))
+        ties = [compared.get(trial.key) for trial in trials]
     champion = trials[0]
     if select.simplest and ties:
         candidates = [rank for rank, is_tied in enumerate(ties) if is_tied]
@@ -99,13 +101,21 @@ def ranked(
     return Ranking(records.metric, trials, estimates, ties, front, champion, assessment, len(records.replicates))
 
 
+def count_ties(tied: Sequence[bool | None]) -> tuple[int, int]:
+    """How many trials cannot be told apart from the best, and how many were compared with it, itself among both."""
+    return sum(is_tied is True for is_tied in tied), sum(is_tied is not None for is_tied in tied)
+
+
 def tie_sentence(ranking: Ranking) -> str | None:
     """Which trials cannot be told apart from the best, and what that means; None if nothing can be said."""
     comparison, n_rows = ranking.assessment.comparison, ranking.assessment.n_rows
-    if comparison is None:
+    if comparison is None or ranking.tied is None:
         return None
-    n, n_tied = len(ranking.assessment.trials), int(comparison.tied.sum())
+    n_tied, n = count_ties(ranking.tied)
     how = f"(5 % level, paired on {n_rows:,} rows, corrected for the number of trials)"
+    if n_others := len(ranking.tied) - n:
+        trials = "1 other trial was" if n_others == 1 else f"{n_others:,} other trials were"
+        how += f"; {trials} not compared: trained for fewer epochs or on fewer folds, or too far behind"
     if comparison.kind == "settings":
         return f"{n_tied:,} of {n:,} settings cannot be told apart from the best {how}"
     sentence = f"{n_tied:,} of {n:,} networks cannot be told apart from the best {how}"

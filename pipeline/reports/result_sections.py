@@ -219,7 +219,8 @@ def leaderboard(contents: RunContents, n_rows: int) -> Section:
     settings = any(trial.labels[2] for trial in contents.trials.values())
     section = Section("Leaderboard", [_table_of_best(contents)])
     if n_tied := sum(row.get("tied") == "True" for row in contents.leaderboard):
-        trials = f"{counted(n_tied, 'trial')} of {len(contents.ranked_rows):,}"
+        n_compared = sum(row.get("tied") in ("True", "False") for row in contents.leaderboard)
+        trials = f"{counted(n_tied, 'trial')} of the {n_compared:,} that were compared with it"
         section.parts.append(Paragraph(f"{EQUAL} cannot be told apart from the best: {trials}.", quiet=True))
     if n := sum(_is_partial(contents, row) for row in contents.ranked_rows):
         text = f"{counted(n, 'trial')} of fewer folds come last, as they were scored on fewer rows."

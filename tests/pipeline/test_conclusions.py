@@ -138,6 +138,8 @@ CASES = {  # by rule: where it fires, with the overrides; and where it does not,
         (tied(5, n_seeds=1), "training.seeds=3"),
         (tied(5, n_seeds=1, n_folds=1), "split.folds=5"),
         (tied(4), ""),
+        (facts(tied=[True] * 3 + [False] * 2 + [None] * 3), "select.simplest=true"),  # 3 of 5 that were compared
+        (facts(tied=[True] * 4 + [None] * 4), ""),
         (facts(tied=None), ""),
     ],
     "at_the_edge": [

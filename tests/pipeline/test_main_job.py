@@ -76,8 +76,8 @@ def test_the_summary_has_the_documented_keys(main_job):
     assert summary["status"] == "finished"
     assert summary["trials"] == summary["networks"] == counts
     assert set(summary["best"]) == {
-        "trial", "parameters", "validation", "test", "networks", "test_networks", "tied", "tied_sentence", "n_rows",
-        "n_test_rows", "estimand", "corrected", "test_intervals",
+        "trial", "parameters", "validation", "test", "networks", "test_networks", "tied", "compared", "tied_sentence",
+        "n_rows", "n_test_rows", "estimand", "corrected", "test_intervals",
     }  # fmt: skip
     assert set(summary["work"]) == {
         "slices",

@@ -138,6 +138,12 @@ def test_a_portfolio_trains_the_best_on_all_folds_and_ranks_these_first(tmp_path
     cause = "the search left it out, without 4 of its 6 networks"
     assert {row["status"].partition(": ")[2] for row in few} == {cause}
     assert "0000" in {row["trial"] for row in few}
+    compared = [row for row in rows if row["tied"]]
+    assert {len(losses[row["trial"]]) for row in compared} == {6}
+    best, n_tied = summary["best"], sum(row["tied"] == "True" for row in compared)
+    assert (best["tied"], best["compared"]) == (n_tied, len(compared))
+    assert best["tied_sentence"].startswith(f"{n_tied} of {len(compared)} settings ")
+    assert f"; {len(rows) - len(compared)} other trials were not compared: " in best["tied_sentence"]
     assert summary["best"]["networks"] == 6
     assert summary["trials"]["stopped"] == len(few)
 
