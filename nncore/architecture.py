@@ -40,6 +40,7 @@ PARAMETERS = (
 )
 NOT_TRAINED = (("mean", "variance"), ("embedding_bins",))
 NUMBERS_IN_CACHE = 1 << 17  # outputs of a layer in a batch: so many, and what is computed from them, stay in the cache
+MOST_MEMBERS = 4  # of a part; members so small that more would fit are faster all at once
 OMIT_DEFAULT = {"omit_default": True}  # metadata of fields that are left out of a fingerprint where they have no effect
 
 
@@ -339,7 +340,8 @@ class Architecture:
         single part if members are few or small, and if they share hidden layers, which are faster as one product.
         """
         size = max(2, NUMBERS_IN_CACHE // (self.batch_size * max(self.sizes[1:])))
-        n_parts = self.members // size if self.adapters in ("full", "packed") else 1
+        in_parts = self.adapters in ("full", "packed") and size <= MOST_MEMBERS
+        n_parts = self.members // size if in_parts else 1
         if n_parts <= 1:
             return ((slice(0, self.members), self),)
         ends = [part * self.members // n_parts for part in range(n_parts + 1)]
