@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.components.scores import number
-from pipeline.console.progress import Pace, SweepProgress, describe, duration
+from pipeline.console.progress import Pace, SweepProgress, describe, duration, pace
 from pipeline.runs.records import TrialRecord
 
 TOP, RUNGS, OPTIMIZERS = 6, 3, 6  # so many lines at most
@@ -65,7 +65,7 @@ def _pace(progress: SweepProgress) -> Text:
     trials = progress.results.trials.values()
     diverged = sum(trial.diverged for trial in trials)
     parts = [f"{progress.results.n_finished} of {len(trials)} trials finished", f"{diverged} diverged"]
-    parts += [f"{progress.busy} of {progress.workers} workers busy", f"{progress.rate:,.0f} network-epochs/s"]
+    parts += [f"{progress.busy} of {progress.workers} workers busy", f"{pace(progress.rate)} network-epochs/s"]
     return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
@@ -106,7 +106,7 @@ def _optimizers(progress: SweepProgress, trained: Iterable[TrialRecord]) -> Tabl
             sum(trial.diverged for trial in groups[name]),
         )
         score = number(results.ranking_metric.name, best[name], 4) if name in best else ""
-        table.add_row(name, str(len(groups[name])), str(finished), str(diverged), f"{rate:,.0f}", score)
+        table.add_row(name, str(len(groups[name])), str(finished), str(diverged), pace(rate), score)
     if len(order) > OPTIMIZERS:
         table.add_row(f"and {len(order) - OPTIMIZERS} more")
     return table

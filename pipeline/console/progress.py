@@ -59,11 +59,16 @@ def describe(progress: SweepProgress) -> str:
     results = progress.results
     nothing = "nothing to train" if results.epochs_trained or not progress.epochs_left else "nothing was trained"
     left = nothing if progress.seconds_left is None else f"{duration(progress.seconds_left)} left"
-    parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{progress.rate:.0f} network-epochs/s", left]
+    parts = [f"{results.n_finished} of {len(results.trials)} trials", f"{pace(progress.rate)} network-epochs/s", left]
     if results.best:
         metric, value = results.ranking_metric, results.best.mean[results.metric]
         parts.append(f"best validation {metric.label} {number(metric.name, value, 4)} ({results.best.label})")
     return ", ".join(parts)
+
+
+def pace(rate: float) -> str:
+    """Network-epochs per second, with two digits if they are few."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -5,15 +5,18 @@ the epochs that were selected for the networks of its trial. Everything else, su
 is as it was. Refitted networks have keys of their own, whose fold is the one after the last.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from pipeline.console.progress import Pace, duration
 from pipeline.driver.context import RunContext
 from pipeline.driver.data_pipeline import DataPipeline
 from pipeline.driver.networks import NetworkBuilder
 from pipeline.engine.loop import Engine
 from pipeline.engine.packing.planner import TrialNetwork
+from pipeline.engine.records import SweepRecords
 from pipeline.engine.slices.trainer import RungTrainer
 from pipeline.runs.records import Replicate, TrialRecord, trial_of
 
@@ -93,10 +96,23 @@ def refit(
         for key, network in networks.items()
         if not records.networks[key].available_at(network.until)
     ]
-    trainer.without_deadline().train(untrained, lambda keys: None)
+    trainer.without_deadline().train(untrained, _announcer(context, records))
     if diverged := [key for key in networks if records.networks[key].diverged]:
         raise ArithmeticError(f"network {diverged[0]} diverged")
     return refitted
+
+
+def _announcer(context: RunContext, records: SweepRecords) -> Callable[[list[str]], None]:
+    """What says, after a slice, how far the present rung is."""
+    start, interval = time.monotonic(), Pace(2.0)
+
+    def announce(_: list[str]) -> None:
+        rung = records.rungs[-1]
+        if rung.epochs_left and (trained := rung.epochs - rung.epochs_left) and interval.due():
+            left = duration((time.monotonic() - start) / trained * rung.epochs_left)
+            context.say(f"refit: {trained} of {rung.epochs} network-epochs, {left} left")
+
+    return announce
 
 
 def mean_epoch(trial: TrialRecord) -> int:

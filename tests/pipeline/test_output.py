@@ -55,7 +55,7 @@ def test_the_live_table_shows_rungs_trials_optimizers_and_workers():
     text = render(SweepProgress(sample_records(), 2.0, 4, 3))
     assert re.search(r"rung 1  9 networks to epoch 1 +━+ +100%", text)
     assert re.search(r"rung 2  3 networks to epoch 3 +━+╸ +33% +1 s left", text)  # 9 epochs in 2 s, 4 to come
-    assert "6 of 9 trials finished, 0 diverged, 3 of 4 workers busy, 4 network-epochs/s" in text
+    assert "6 of 9 trials finished, 0 diverged, 3 of 4 workers busy, 4.5 network-epochs/s" in text
     best = text.splitlines()[text.splitlines().index(next(x for x in text.splitlines() if "best so far" in x)) + 1]
     assert best.split()[0] == "0000"
     assert best.split()[-2:] == ["1.000", "1"]
@@ -87,7 +87,7 @@ def test_the_plain_progress_prints_a_line_at_intervals_and_at_the_end():
     assert len(lines) == 1
     progress.close(SweepProgress(sample_records(), 2.0, 4, 0))
     assert len(lines) == 2
-    assert lines[-1].startswith("sweep: 6 of 9 trials, 4 network-epochs/s, 1 s left, best validation loss ")
+    assert lines[-1].startswith("sweep: 6 of 9 trials, 4.5 network-epochs/s, 1 s left, best validation loss ")
 
 
 def test_showing_progress_takes_a_small_share_of_the_time(monkeypatch):

@@ -1,6 +1,7 @@
 """Which model is published: champion, bag or ensemble, or networks that are trained anew on all rows."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -239,11 +240,14 @@ def test_refitted_networks_are_prepared_and_trained_by_all_development_rows_for_
 
 
 def test_law_1_a_refit_has_the_same_bits_however_it_is_packed_and_law_5_after_an_interruption(
-    table, refitted, tmp_path
+    table, refitted, tmp_path, capsys
 ):
     _, summary = refitted
     settings = (*table, "select.publish=bag", "select.refit=true", "training.seeds=2")
-    narrow = run_sweep(tmp_path / "narrow", *settings, "stacks.width=1", "stacks.slice_seconds=0.001")
+    narrow = run_sweep(tmp_path / "narrow", *settings, "stacks.width=1", "stacks.slice_seconds=0.001", "output=plain")
+    (n_epochs,) = summary["published"]["refit"]["epochs"].values()
+    shown = re.search(r"refit: (\d+) of (\d+) network-epochs, \d+ s left", capsys.readouterr().out)
+    assert 0 < int(shown[1]) < int(shown[2]) == 6 * n_epochs
     run_sweep(tmp_path / "cut", *settings, "stacks.slice_seconds=0.001")
     (run,) = (tmp_path / "cut" / "t").iterdir()
     lines = (run / JOURNAL).read_text().splitlines(keepends=True)

@@ -20,7 +20,7 @@ from pipeline.components import code_version
 from pipeline.components.interrupts import NUMBERS
 from pipeline.config.compose import configuration
 from pipeline.config.schema import Configuration, Settings
-from pipeline.console.output import QuietOutput
+from pipeline.console.output import output_of
 from pipeline.driver.run import run
 from pipeline.search.trial import Trial
 
@@ -32,7 +32,7 @@ FEW = (  # 7 trials instead of 112
 )
 MARK = "NNSWEEP_TESTS"  # environment variable of all processes that the tests start: the id of the pytest process
 os.environ[MARK] = str(os.getpid())
-QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local", "baselines=none")
+QUICK = ("training.epochs=3", "output=quiet", "tracking=none", "report=none", "execution=local", "baselines=none")
 
 
 def slow_after_first(values: Iterable[Any]) -> list[Any]:
@@ -72,7 +72,7 @@ def requested_trials(settings: Settings) -> list[Trial]:
 
 def run_pipeline(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
     """Run the pipeline in this process and return its summary."""
-    return run(Configuration(settings, config, ""), QuietOutput(), time.monotonic())
+    return run(Configuration(settings, config, ""), output_of(settings.output), time.monotonic())
 
 
 def run_sweep(folder: Path, *overrides: str) -> dict[str, Any]:
