@@ -83,7 +83,7 @@ def show_plan(configuration: Configuration, output: Output, began: float) -> dic
         "upstream_computed": data.n_computed,
         "upstream_cached": data.n_cached,
         "upstream_seconds": stages.upstream_seconds,
-        "worker_bytes": max((probed.stack_bytes for probed in probes), default=0),
+        "worker_bytes": sweep.worker_bytes,
         "view_bytes": max((probed.view_bytes for probed in probes), default=0),
         "flops": sweep.flops,
         "workers": workers,
@@ -219,6 +219,8 @@ class SweepPlan:
     ----------
     n_costly : int
         Trials that the search leaves out because they take too much arithmetic.
+    worker_bytes : int
+        The most memory that a worker needs to train one of the stacks, as the scheduler estimates it.
     probes : dict
         By architecture, sizes of the data and width of a stack, what a few training steps of it have taken.
     """
@@ -231,6 +233,7 @@ class SweepPlan:
     flops: int = 0
     seconds: float = 0.0
     n_costly: int = 0
+    worker_bytes: int = 0
     probes: dict[object, Probed] = field(default_factory=dict)
 
     def add(self, networks: Sequence[TrialNetwork], settings: Settings, executor: Executor) -> None:
@@ -239,6 +242,7 @@ class SweepPlan:
         workers = needs.workers(executor.workers)
         planned = needs.narrowed(plan(networks, executor.workers, packing))
         stacks = [self._timed(stack, settings, executor) for stack in planned]
+        self.worker_bytes = max([self.worker_bytes, *map(needs.stack_bytes, planned)])
         seconds, n_slices = simulate(stacks, workers, packing.slice_seconds)
         self.rungs += 1
         self.stacks += len(stacks)
@@ -305,7 +309,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
         f"network-epochs, {figures['rungs']} rungs, {figures['stacks']} stacks, {figures['slices']} slices{known}",
         f"upstream   {figures['upstream_computed']} stage results computed just now, {figures['upstream_cached']} "
         f"found in the cache, {figures['upstream_seconds']:.1f} s",
-        f"memory     about {figures['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, plus "
+        f"memory     at most about {figures['worker_bytes'] / MEGABYTE:.0f} MB per worker for the widest stack, plus "
         f"{figures['view_bytes'] / MEGABYTE:.0f} MB of data shared by all",
         f"arithmetic {figures['flops'] / TERA:.3g} TFLOP in matrix products",
         f"sweep      about {figures['sweep_seconds']:.1f} s on {figures['workers']} workers, if nothing stops early"

