@@ -36,7 +36,7 @@ from pipeline.runs.journal import last_session, process_at_work
 from pipeline.runs.names import run_folders
 from pipeline.runs.replay import salvaged
 from pipeline.runs.resume import flat
-from pipeline.runs.summary import empty_summary, model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, empty_summary, model_scores
 
 BEST = 10  # trials that are shown
 ID_LENGTH = 20  # characters of a run's id, which can be copied as one word
@@ -68,13 +68,14 @@ def _list(runs: Path) -> None:
     for folder in folders:
         summary = _summary(folder)
         best, names = summary["best"], summary.get("headline")
+        test = model_scores(summary).test if best else {}
         table.add_row(
             folder.name,
             folder.parent.name,
             summary["status"],
             f"{summary['trials']['planned']:,}",
             in_words({name: value["mean"] for name, value in best["validation"].items()}, names) if best else "",
-            in_words(model_scores(summary).test, names) if best else "",
+            NO_TEST_ROWS if best and not test else in_words(test, names),
             _number(summary["timings"]["total_s"], ".1f"),
         )
     plain_console().print(table, crop=False)
@@ -90,7 +91,8 @@ def _show(folder: Path) -> None:
         lines["champion"] = f"trial {best['trial']}: {parameters}"
         lines["validation"] = in_words({name: value["mean"] for name, value in best["validation"].items()}, names)
         model = model_scores(summary)
-        lines["test"] = in_words(model.test, names) + ("" if model.label == "champion" else f" ({model.label})")
+        test = in_words(model.test, names) + ("" if model.label == "champion" else f" ({model.label})")
+        lines["test"] = test if model.test else NO_TEST_ROWS
     if uri := summary["model"].get("uri"):  # which older versions of nnsweep did not write
         lines["model"] = uri
     timings = {name.removesuffix("_s"): value for name, value in summary["timings"].items() if value is not None}

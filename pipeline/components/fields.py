@@ -11,6 +11,7 @@ PositiveInt = Annotated[int, Strict(), Field(gt=0)]
 NonNegativeInt = Annotated[int, Strict(), Field(ge=0)]
 PositiveFloat = Annotated[float, Strict(), Field(gt=0)]
 Share = Annotated[float, Strict(), Field(gt=0, lt=1)]
+ShareOrZero = Annotated[float, Strict(), Field(ge=0, lt=1)]
 OutputMode = Literal["auto", "live", "plain", "quiet", "json"]  # what is printed during a run
 
 

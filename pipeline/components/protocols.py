@@ -54,7 +54,7 @@ class Splitter(Protocol):
     """Divides rows into training, validation and test rows."""
 
     def __call__(self, dataset: Dataset) -> tuple[Development, RawRows]:
-        """Return the development rows with their folds, and separately the test rows."""
+        """Return the development rows with their folds, and separately the test rows, of which there may be none."""
 
 
 @runtime_checkable

@@ -163,10 +163,13 @@ class SplitReport(NamedTuple):
     ----------
     n_validation : tuple of int
         Validation rows of each fold.
+    n_test : int
+        Test rows; 0 if there are none.
     warnings : tuple of DataWarning
     """
 
     n_validation: tuple[int, ...]
+    n_test: int
     warnings: tuple[DataWarning, ...]
 
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.components.scores import LOSS, in_words, label, number
+from pipeline.components.scores import in_words, label, number
 from pipeline.console.baselines import baseline_lines
 from pipeline.console.columns import columns_line
+from pipeline.engine.conclusions import corrected_in_words
 from pipeline.runs.names import run_folders
-from pipeline.runs.summary import model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, model_scores
 from pipeline.tracking.view import view_address
 
 
@@ -24,19 +25,30 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
     best = summary["best"]
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     parameters = ", ".join(f"{name}={value}" for name, value in best["parameters"].items())
-    n, model = best["networks"], model_scores(summary)
+    n = best["networks"]
     mean = f" (mean of {n} networks)" if n > 1 else ""
     names = summary["headline"]
     lines = {"verdict": summary["verdict"]} if summary["verdict"] else {}
     lines |= {"champion": f"trial {best['trial']}: {parameters}", "validation": in_words(validation, names) + mean}
-    if corrected := best["corrected"]:
-        is_log_loss = corrected["metric"] == LOSS and "log_loss" in names
-        metric = "log_loss" if is_log_loss else corrected["metric"]
-        ends = {} if corrected["low"] is None else {metric: (corrected["low"], corrected["high"])}
-        shown = in_words({metric: corrected["value"]}, intervals=ends)
-        lines["corrected"] = f"{shown} for having been the best of {corrected['trials']:,}"
+    if corrected := corrected_in_words(best, names):
+        lines["corrected"] = corrected
     if published := summary["published"]:
         lines["published"] = published["reason"].removeprefix("Published is ")
+    lines |= _test_lines(summary) if best["test"] else {"test": NO_TEST_ROWS}
+    lines |= baseline_lines(summary)
+    if line := columns_line(summary):
+        lines["columns"] = line
+    lines |= _adjustment_lines(summary)
+    for position, warning in enumerate(summary["data_warnings"], start=1):
+        lines[f"warning {position}"] = warning.partition("; ")[0]
+    lines["folder"] = str(folder)
+    return lines
+
+
+def _test_lines(summary: dict[str, Any]) -> dict[str, str]:
+    """What the published model scores on the test rows, and what could have been published instead."""
+    best, names, model = summary["best"], summary["headline"], model_scores(summary)
+    n, published, lines = best["networks"], summary["published"], {}
     one, refit = f" (the first of {n} networks)" if n > 1 else "", (published or {}).get("refit")
     who = f" ({model.label}, trained anew on all rows)" if refit else f" ({model.label})"
     lines["test"] = in_words(model.test, names) + (one if model.label == "champion" and not refit else who)
@@ -51,13 +63,6 @@ def champion_lines(summary: dict[str, Any], folder: Path) -> dict[str, str]:
         if (other := summary[kind]) and not model.label.startswith(kind):
             who = f"{len(other['networks'])} network{'s' if len(other['networks']) > 1 else ''}"
             lines[kind] = f"test {in_words(other['test'], names)} ({who})"
-    lines |= baseline_lines(summary)
-    if line := columns_line(summary):
-        lines["columns"] = line
-    lines |= _adjustment_lines(summary)
-    for position, warning in enumerate(summary["data_warnings"], start=1):
-        lines[f"warning {position}"] = warning.partition("; ")[0]
-    lines["folder"] = str(folder)
     return lines
 
 

@@ -137,7 +137,8 @@ class QuietOutput:
     def champion(self, summary: dict[str, Any], folder: Path) -> None:
         """See Output."""
         lines = champion_lines(summary, folder)
-        self._line = f"{lines['champion']}; test {lines['test']}; {lines['folder']}"
+        scores = f"test {lines['test']}" if summary["best"]["test"] else f"validation {lines['validation']}"
+        self._line = f"{lines['champion']}; {scores}; {lines['folder']}"
 
     def end(self, summary: dict[str, Any], view_command: str | None) -> None:
         """See Output."""

@@ -56,6 +56,8 @@ class BaselineRuns:
     ) -> dict[BaselineName, dict[str, Any]]:
         """Score those that are finished on the test rows, and add these scores and how they compare with the model's.
 
+        Without test rows nothing is added.
+
         Parameters
         ----------
         finished : dict
@@ -66,7 +68,7 @@ class BaselineRuns:
             The metric by which trials are ranked; None for the loss.
         """
         data, executor, options = self._data, self._context.executor, self._context.settings.stages["baselines"]
-        for name, baseline in finished.items():
+        for name, baseline in finished.items() if data.n_test else ():
             hashes = [self._content_hash(name, score_baseline, part) for part in ("scores", "predictions")]
             arguments = (self._fits[name][1], data.test_rows, data.task)
             scores, predictions = data.graph.call("baselines", hashes, score_baseline, *arguments)

@@ -59,6 +59,8 @@ class DataPipeline:
         "classification", "regression" or "multilabel".
     n_validation : tuple of int
         Validation rows of each fold.
+    n_test : int
+        Test rows; 0 if there are none.
     graph : StageGraph
         All calls of stages; it exists from the beginning.
     development_rows, test_rows : StageResult
@@ -100,7 +102,7 @@ class DataPipeline:
         self.development_rows, self.test_rows, split_report = self.graph.call(
             "split", hashes, split_dataset, settings.split, self._dataset, self._dropped
         )
-        self.n_validation, warnings = self._value("split", split_report)
+        self.n_validation, self.n_test, warnings = self._value("split", split_report)
         self._warn(warnings)
         self._dataset.future = None  # frees the data set, which may be large
 

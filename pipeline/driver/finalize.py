@@ -74,10 +74,6 @@ class Finalizer:
             )
         return self._models[network.key]
 
-    def n_test_rows(self) -> int:
-        """Return the number of test rows."""
-        return int(self._context.executor.fetch(self._context.submit(len, self._data.test)))
-
     def models(self, ranking: Ranking) -> PublishedModel:
         """Make models of the champion, its bag and an ensemble, decide which is published, and test all of them.
 
@@ -106,7 +102,7 @@ class Finalizer:
             counts = {refitted.keys[key]: count for key, count in networks[decided.kind].items()}
             model = self._finished(counts, adjustment)
             scores = self._network_scores([self._engine.records.networks[key] for key in counts], adjustment)
-            anew = RefittedModel(model, refitted, dict(zip(counts, scores, strict=True)))
+            anew = RefittedModel(model, refitted, dict(zip(counts, scores, strict=True)) if scores else None)
         return PublishedModel(decided, models, comparison, anew)
 
     def _compared(self, champion: TrialRecord) -> ModelComparison:
@@ -151,11 +147,17 @@ class Finalizer:
             return None
 
     def test_scores(self, champion: TrialRecord, finished: FinishedModel) -> list[dict[str, float]]:
-        """Return the scores of each of the champion's networks on the test rows; the first is the finished model."""
-        return [finished.test, *self._network_scores(champion.networks[1:], finished.adjustment)]
+        """Return the scores of each of the champion's networks on the test rows; the first is the finished model.
+
+        They are empty if there are no test rows.
+        """
+        own = [] if finished.test is None else [finished.test]
+        return own + self._network_scores(champion.networks[1:], finished.adjustment)
 
     def _network_scores(self, networks: Sequence[NetworkRecord], adjustment: Adjustment) -> list[dict[str, float]]:
-        """The scores of networks on the test rows, each alone as a model with this adjustment."""
+        """The scores of networks on the test rows, if there are any, each alone as a model with this adjustment."""
+        if not self._data.n_test:
+            return []
         scores = [self._test(self._context.submit(adjusted, self.model(network), adjustment)) for network in networks]
         return [self._context.executor.fetch(score) for score in scores]
 
@@ -175,6 +177,8 @@ class Finalizer:
 
     def _finished(self, counts: dict[str, int], adjustment: Adjustment) -> FinishedModel:
         model = self._context.submit(adjusted, self._mean_model(counts), adjustment)
+        if not self._data.n_test:
+            return FinishedModel(counts, model, adjustment, None, None)
         test = self._context.executor.fetch(self._test(model))
         intervals = self._context.executor.fetch(
             self._context.submit(evaluate_intervals, model, self._data.test, self._data.task)
@@ -212,7 +216,7 @@ class Finalizer:
         """Write what the report shows of the published model into the run's folder.
 
         Which columns matter is measured on the validation rows of the first fold, with those of its networks that were
-        not trained on these rows.
+        not trained on these rows. Where the model is wrong is measured on the test rows, if there are any.
         """
         data, networks, model = self._data, self._engine.records.networks, published.chosen
         compared = published.compared.counts
@@ -221,11 +225,14 @@ class Finalizer:
         columns = self._context.submit(
             describe_columns, unbiased, data.development, 0, data.task, self.metrics.selected
         )
-        wrong = self._context.submit(mistakes, model.model, data.test)
+        parts = {"columns": columns}
+        if data.n_test:
+            parts["mistakes"] = self._context.submit(mistakes, model.model, data.test)
         view = self._engine.networks[next(iter(model.counts))].fold.data
         diagnosis = self._context.executor.fetch(self._context.submit(diagnose, model.model, view, data.test))
         diagnosis["calibration"] = model.adjustment.reliability
-        diagnosis |= self._optional("columns", columns) | self._optional("mistakes", wrong)
+        for name, part in parts.items():
+            diagnosis |= self._optional(name, part)
         run_folder = self._context.run_folder
         (run_folder.folder / "diagnosis.json").write_text(json.dumps(diagnosis), encoding="utf-8")
         if "columns" in diagnosis:

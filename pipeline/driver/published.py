@@ -23,15 +23,15 @@ class FinishedModel:
         By key, how often each network is in the mean; a single one is the model itself.
     model : Future of a Model or an Ensemble
     adjustment : Adjustment
-    test, test_intervals : dict
-        Its scores on the test rows, and their 95 % intervals.
+    test, test_intervals : dict or None
+        Its scores on the test rows, and their 95 % intervals; None if there are no test rows.
     """
 
     counts: dict[str, int]
     model: Future
     adjustment: Adjustment
-    test: dict[str, float]
-    test_intervals: dict[str, list[float]]
+    test: dict[str, float] | None
+    test_intervals: dict[str, list[float]] | None
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -47,18 +47,19 @@ class RefittedModel(NamedTuple):
     ----------
     model : FinishedModel
     refitted : Refitted
-    tests : dict of str to dict of str to float
-        By key of each network, what it scores alone on the test rows.
+    tests : dict of str to dict of str to float, or None
+        By key of each network, what it scores alone on the test rows; None if there are none.
     """
 
     model: FinishedModel
     refitted: Refitted
-    tests: dict[str, dict[str, float]]
+    tests: dict[str, dict[str, float]] | None
 
     @property
     def summary(self) -> dict[str, Any]:
         """Its part of the summary."""
-        scores = {"test_networks": means_and_deviations([*self.tests.values()]), "test_by_network": self.tests}
+        means = means_and_deviations([*self.tests.values()]) if self.tests else None
+        scores = {"test_networks": means, "test_by_network": self.tests}
         return {"epochs": self.refitted.epochs, **scores}
 
 

@@ -129,7 +129,7 @@ def _run_stages(context: RunContext, configuration: Configuration, warning: str)
     assessor = TrialAssessor(context, data, engine, trainer, metrics)
     ranking = _select(context, engine, assessor)
     finalizer = Finalizer(context, data, engine, trainer, builder, assessor)
-    model = _evaluate_and_publish(context, finalizer, trainer, ranking)
+    model = _evaluate_and_publish(context, finalizer, trainer, ranking, data.n_test)
     baselines.tested(run_folder.summary["baselines"] or {}, model, metrics.selected)
     run_folder.summary |= conclusions(
         context.settings, data.card, data.n_folds, engine.records, ranking, run_folder.summary
@@ -267,13 +267,15 @@ def _no_result(settings: Settings, trials: Sequence[TrialRecord], seconds: float
     )
 
 
-def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking) -> Future:
+def _evaluate_and_publish(
+    context: RunContext, finalizer: Finalizer, trainer: RungTrainer, ranking: Ranking, n_test: int
+) -> Future:
     """Score the champion, its bag and the ensemble on the test rows, once; publish one of them, which is returned."""
     champion, run_folder = ranking.champion, context.run_folder
     published = finalizer.models(ranking)
     tests = finalizer.test_scores(champion, published.models["champion"])
     best = run_folder.summary["best"] = best_summary(ranking, tests)
-    best["n_test_rows"] = finalizer.n_test_rows()
+    best["n_test_rows"] = n_test
     best["test_intervals"] = published.models["champion"].test_intervals
     run_folder.summary |= published.summary(finalizer.metrics.ranking)
     run_folder.time("evaluate")
@@ -282,9 +284,9 @@ def _evaluate_and_publish(context: RunContext, finalizer: Finalizer, trainer: Ru
     if best["networks"] > 1:
         deviations = {f"{name}_std": value["std"] for name, value in best["validation"].items()}
         validation |= {name: std for name, std in deviations.items() if std is not None}
-    test = dict(published.chosen.test)
+    test = dict(published.chosen.test or {})
     for kind, model in published.others.items():
-        test |= {f"{kind}_{name}": value for name, value in model.test.items()}
+        test |= {f"{kind}_{name}": value for name, value in (model.test or {}).items()}
     trainer.checkpoints.close(context.settings.stacks.keep_gigabytes)
     run_folder.journal.append("champion", label=champion.label, validation=validation, test=test)
     finalizer.diagnose(published)

@@ -79,7 +79,8 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
     ----------
     ranking : Ranking
     tests : list of dict
-        By network of the champion, its metrics on the test rows. The first network is the model.
+        By network of the champion, its metrics on the test rows. The first network is the model. Empty if there are no
+        test rows.
     """
     champion, assessment = ranking.champion, ranking.assessment
     std, estimates = champion.std, ranking.estimates[ranking.trials.index(champion)]
@@ -98,9 +99,9 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         "trial": champion.key,
         "parameters": champion.parameters,
         "validation": scores,
-        "test": tests[0],
+        "test": tests[0] if tests else None,
         "networks": len(champion.networks),
-        "test_networks": means_and_deviations(tests),
+        "test_networks": means_and_deviations(tests) if tests else None,
         "tied": count_ties(ranking.tied)[0] if ranking.tied else None,
         "compared": count_ties(ranking.tied)[1] if ranking.tied else None,
         "tied_sentence": tie_sentence(ranking),

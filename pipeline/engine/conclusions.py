@@ -15,7 +15,7 @@ from pipeline.components.scores import LOSS, greater_is_better, in_words, label,
 from pipeline.components.types import DataCard
 from pipeline.engine.ranking import count_ties
 from pipeline.runs.records import TrialRecord
-from pipeline.runs.summary import model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, model_scores
 from pipeline.search.grammar import Choices, Range
 
 MOST = 3  # sentences of advice
@@ -259,7 +259,7 @@ def ensemble_is_better(facts: Facts) -> str:
     """The ensemble is clearly better than the champion, and is not the model."""
     ensemble, test = facts.summary["ensemble"], facts.summary["best"]["test"]
     first = facts.champion.networks[0].final_metrics.get("validation/loss", math.nan)
-    if not ensemble or facts.summary["published"]["kind"] != "champion" or len(ensemble["networks"]) < 2:
+    if not ensemble or facts.summary["published"]["kind"] != "champion" or len(ensemble["networks"]) < 2 or not test:
         return ""
     own, loss = ensemble["validation"]["loss"], ensemble["test"].get(LOSS, math.inf)
     if not own <= (1 - ENSEMBLE_BETTER) * first or loss >= test.get(LOSS, -math.inf):
@@ -296,6 +296,8 @@ RULES: tuple[Callable[[Facts], str], ...] = (  # the most important first
 def verdict(summary: Mapping[str, Any], labels: Sequence[str], targets: Sequence[str]) -> str:
     """What a run came to: which setting, how good its model is on the test rows, and what simple models are there.
 
+    Without test rows it is how good the setting is on the validation rows, also corrected for having been chosen.
+
     Parameters
     ----------
     summary : mapping
@@ -310,30 +312,68 @@ def verdict(summary: Mapping[str, Any], labels: Sequence[str], targets: Sequence
     str
         One sentence; one more before it if a baseline is better than the model.
     """
-    best, (test, intervals, model) = summary["best"], model_scores(summary)
-    first, *others = present(summary.get("headline") or [LOSS], test)[:2] or [next(iter(test))]
+    best, (scores, intervals, model) = summary["best"], model_scores(summary)
+    part, n_rows, more = "test", best.get("n_test_rows"), []
+    if not scores:
+        part, n_rows, model, more = "validation", best["n_rows"], "champion", _without_test_rows(summary)
+        scores = {name: value["mean"] for name, value in best["validation"].items()}
+        known = {name: (value["low"], value["high"]) for name, value in best["validation"].items()}
+        intervals = {name: [low, high] for name, (low, high) in known.items() if low is not None and high is not None}
+    first, *others = present(summary.get("headline") or [LOSS], scores)[:2] or [next(iter(scores))]
     picked = " with ".join(text for text in labels[:2] if text not in ("", "none"))
     picked += "".join(f" ({text})" for text in labels[2:] if text)
-    n_test = best.get("n_test_rows")
-    sentence = f"Validation picked {picked}; on {f'{n_test:,}' if n_test else 'the'} test rows "
+    sentence = f"Validation picked {picked}; on {f'{n_rows:,}' if n_rows else 'the'} {part} rows "
     sentence += f"its {label(first)} is " if model == "champion" else f"the {label(first)} of the published {model} is "
-    sentence += in_words(test, [first], intervals).removeprefix(f"{label(first)} ")
+    sentence += in_words(scores, [first], intervals).removeprefix(f"{label(first)} ")
     if len(targets) == 1 and unit(first) == "target":
         sentence += f" in the unit of {targets[0]}"
-    sentence += "".join(f", {in_words(test, [name])}" for name in others)
+    sentence += "".join(f", {in_words(scores, [name])}" for name in others)
     simple = [
-        f"{CONSTANT if name == 'constant' else ''}{baseline['label']} {number(first, baseline['test'][first])}"
+        f"{CONSTANT if name == 'constant' else ''}{baseline['label']} {number(first, baseline[part][first])}"
         for name, baseline in (summary.get("baselines") or {}).items()
-        if first in (baseline["test"] or {})
+        if first in (baseline[part] or {})
     ]
-    if simple:
-        sentence += f"; for comparison: {', '.join(simple)}"
+    more += [f"for comparison: {', '.join(simple)}"] if simple else []
+    more += [f"there are {NO_TEST_ROWS}"] if part == "validation" else []
+    sentence = "; ".join([sentence, *more])
     better = beaten_by(summary)
     if not better:
         return f"{sentence}."
-    scores = f"{number(better.metric, better.score)} against {number(better.metric, better.own)}"
-    better_model = f"{_capital(better.label)} scores better on the test rows, {better.metric_label} {scores}"
+    compared = f"{number(better.metric, better.score)} against {number(better.metric, better.own)}"
+    better_model = f"{_capital(better.label)} scores better on the test rows, {better.metric_label} {compared}"
     return f"{better_model}{f'; {better.doubt}' if better.doubt else ''}. {sentence}."
+
+
+def _without_test_rows(summary: Mapping[str, Any]) -> list[str]:
+    """Validation scores without the advantage of the choice: the corrected one, and that of the published model."""
+    published, headline = summary["published"], summary.get("headline") or [LOSS]
+    corrected = corrected_in_words(summary["best"], headline)
+    known = {name: value for name, value in published["scores"][published["kind"]].items() if value is not None}
+    shown = in_words(known, present(headline, known)[:1])
+    sentences = [f"corrected, {corrected}"] if corrected else []
+    if shown:
+        sentences.append(f"the published {published['label']} has {shown} on rows that nothing was fitted to")
+    return sentences
+
+
+def corrected_in_words(best: Mapping[str, Any], headline: Sequence[str]) -> str:
+    """The champion's score, corrected for having been chosen, as text; "" if it is not known.
+
+    Parameters
+    ----------
+    best : mapping
+        The champion, as in the summary.
+    headline : sequence of str
+        Names of the scores that people look at first.
+    """
+    corrected = best["corrected"]
+    if not corrected:
+        return ""
+    is_log_loss = corrected["metric"] == LOSS and "log_loss" in headline
+    metric = "log_loss" if is_log_loss else corrected["metric"]
+    ends = {} if corrected["low"] is None else {metric: (corrected["low"], corrected["high"])}
+    shown = in_words({metric: corrected["value"]}, intervals=ends)
+    return f"{shown} for having been the best of {corrected['trials']:,}"
 
 
 class ComparedBaseline(NamedTuple):

@@ -13,7 +13,7 @@ from pipeline.runs.journal import not_in_use
 from pipeline.runs.names import has_trained
 from pipeline.runs.records import NetworkRecord, TrialRecord
 from pipeline.runs.replay import replayed
-from pipeline.runs.summary import empty_summary, model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, empty_summary, model_scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,7 +215,8 @@ class SweepResult:
         if best:
             lines["best"] = ", ".join([f"trial {best['trial']}", *(f"{k}={v}" for k, v in best["parameters"].items())])
             model = model_scores(summary)
-            lines["test"] = f"{in_words(model.test, summary.get('headline'))} ({model.label})"
+            test = f"{in_words(model.test, summary.get('headline'))} ({model.label})"
+            lines["test"] = test if model.test else NO_TEST_ROWS
         counts = ", ".join(f"{count:,} {name}" for name, count in summary["trials"].items() if count)
         lines["run"] = f"{self.folder.name}, {summary['status']}{', trials: ' if counts else ''}{counts}"
         return lines | {"folder": str(self.folder)}

@@ -21,6 +21,7 @@ from pipeline.reports.svg import (
 )
 from pipeline.reports.sweep_sections import ROW, bars
 from pipeline.reports.words import counted, decimals, first_of, listed, number, sentence, short, value_text
+from pipeline.runs.summary import NO_TEST_ROWS
 
 MOST_NUMBERS = 14  # classes up to which cells have numbers, and the axes names
 MOST_CLASSES = 60  # of a confusion matrix; more are a table
@@ -110,6 +111,8 @@ def _most_varied(outputs: dict[str, list[float]]) -> dict[str, list[float]]:
 def mistakes(contents: RunContents) -> Section | None:
     """Where the model is wrong: by class, by category, by tenth of the target, and its worst rows."""
     section, test = Section("Where it is wrong"), contents.diagnosis.get("test")
+    if (contents.summary["best"] or {}).get("n_test_rows") == 0:
+        section.parts.append(Paragraph(f"This is measured on test rows, and there are {NO_TEST_ROWS}."))
     known = contents.diagnosis.get("mistakes") or {}
     if test and test["labels"] is not None:
         section.parts += _confusion(test)

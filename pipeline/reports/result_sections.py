@@ -7,7 +7,7 @@ from pipeline.components.scores import LOSS
 from pipeline.reports.contents import RunContents
 from pipeline.reports.parts import Code, Details, Items, Paragraph, ReportTable, Section
 from pipeline.reports.words import counted, decimals, first_of, listed, noise_of, number, span, value_text
-from pipeline.runs.summary import model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, model_scores
 
 BEST = 10  # trials that the page shows at once
 MOST_METRICS = 3  # that the leaderboard of the best shows
@@ -63,7 +63,7 @@ def result(contents: RunContents) -> Section:
 
 def _score_tables(contents: RunContents, best: dict[str, Any]) -> Iterator[ReportTable | Details]:
     """The scores to read first, and all others in a table that unfolds."""
-    known = dict.fromkeys([*best["test"], *best["validation"]])
+    known = dict.fromkeys([*(best["test"] or {}), *best["validation"]])
     names = contents.headline(known)[:MOST_METRICS]
     yield _score_table(contents, best, names, "Scores, with 95 % intervals")
     if others := [name for name in known if name not in names]:
@@ -85,11 +85,11 @@ def _score_table(contents: RunContents, best: dict[str, Any], names: Sequence[st
         for name in names
     }
 
-    def row(label: str, values: Mapping[str, float | None], ends: Mapping[str, Any]) -> list[str]:
+    def row(label: str, values: Mapping[str, float | None] | None, ends: Mapping[str, Any]) -> list[str]:
         cells = [label]
         for name in names:
             interval = span(ends.get(name), places[name])
-            cells.append(number(values.get(name), places[name]) + (f" ({interval})" if interval else ""))
+            cells.append(number((values or {}).get(name), places[name]) + (f" ({interval})" if interval else ""))
         return cells
 
     rows = [row("validation", {name: score["mean"] for name, score in validation.items()},
@@ -135,6 +135,11 @@ def _explanations(contents: RunContents, best: dict[str, Any]) -> Iterator[str]:
             f"{contents.label(contents.metric)} is {number(corrected['value'], places)} instead of "
             f"{number(corrected['raw'], places)} ({corrected.get('method') or 'bootstrap'}). What an adaptive search "
             "and the choice of the epoch add is not corrected."
+        )
+    if best.get("n_test_rows") == 0:
+        yield (
+            f"There are {NO_TEST_ROWS}. The scores are those of the validation rows by which the trial and its epochs "
+            "were chosen, so that they are somewhat too good; the corrected score allows for the choice among trials."
         )
     if text := best.get("tied_sentence"):
         yield f"{str(text).rstrip('.')}."

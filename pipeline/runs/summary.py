@@ -21,8 +21,14 @@ TIMINGS = (
 WORK = ("slices", "stacks", "widest_stack", "cached_stages", "retried_slices", "resumed_networks", "driver_cpu_s")
 
 
+NO_TEST_ROWS = "no test rows (split.test=0)"  # what stands in the place of test scores
+
+
 class ModelScores(NamedTuple):
-    """What the published model scores on the test rows, with intervals, and what it is: "champion", "bag of ..."."""
+    """What the published model scores on the test rows, with intervals, and what it is: "champion", "bag of ...".
+
+    There are no scores if there are no test rows.
+    """
 
     test: dict[str, float]
     intervals: dict[str, list[float]]
@@ -35,7 +41,7 @@ def model_scores(summary: Mapping[str, Any]) -> ModelScores:
     Summaries of older versions say nothing of what is published: then they are those of the champion.
     """
     shown = summary.get("published") or summary["best"] | {"label": "champion"}
-    return ModelScores(shown["test"], shown.get("test_intervals") or {}, shown["label"])
+    return ModelScores(shown["test"] or {}, shown.get("test_intervals") or {}, shown["label"])
 
 
 def empty_summary(run_id: str) -> dict[str, Any]:

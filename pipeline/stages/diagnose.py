@@ -35,14 +35,16 @@ def diagnose(model: Model | Ensemble, view: PreparedView, test: RawRows) -> Diag
     view : PreparedView
         What its first network was trained on.
     test : RawRows
+        May be empty.
 
     Returns
     -------
     dict
-        "test", "reduction" and "norms".
+        "test" (None without test rows), "reduction" and "norms".
     """
+    tested = _classes if isinstance(model.target_decoder, ClassDecoder) else _values
     return {
-        "test": _classes(model, test) if isinstance(model.target_decoder, ClassDecoder) else _values(model, test),
+        "test": tested(model, test) if len(test) else None,
         "reduction": _reduction(view, test),
         "norms": _norms(model.models[0] if isinstance(model, Ensemble) else model, view.data.train),
     }
@@ -103,7 +105,9 @@ def _reduction(view: PreparedView, test: RawRows) -> Diagnosis:
             share = transform.explained_variance / (transform.total_variance or 1.0)
             shown |= {"kind": "pca", "explained": share.tolist()}
         else:
-            shown |= {"kind": "autoencoder", "pairs": _pairs(transform, view.preprocessing(test.x[:N_EXAMPLES]))}
+            shown["kind"] = "autoencoder"
+            if len(test):
+                shown["pairs"] = _pairs(transform, view.preprocessing(test.x[:N_EXAMPLES]))
     return shown
 
 

@@ -19,4 +19,5 @@ def split_dataset(
     """Split the rows; return the development rows, the test rows and the report. `dropped`: see `data_warnings`."""
     development, test = splitter(dataset)
     warnings = data_warnings(dataset, development, test, isinstance(splitter, Holdout), dropped)
-    return development, test, SplitReport(tuple(len(fold.validation) for fold in development.folds), warnings)
+    n_validation = tuple(len(fold.validation) for fold in development.folds)
+    return development, test, SplitReport(n_validation, len(test), warnings)

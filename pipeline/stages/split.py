@@ -1,7 +1,7 @@
 """Split: which rows are for training, for validation and for the final test.
 
-A source with an official test part keeps it; of other sources a share of the rows is held out. All draws come from
-generator(seed, "split"), so the parts are the same on every machine.
+A source with an official test part keeps it; of other sources a share of the rows is held out, or none. All draws come
+from generator(seed, "split"), so the parts are the same on every machine.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from nncore.kernels.backend import Array
 from nncore.random_streams import generator
 from pipeline.components.errors import SettingError
-from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt, Share
+from pipeline.components.fields import STRICT, NonNegativeInt, PositiveInt, Share, ShareOrZero
 from pipeline.components.types import Dataset, Development, Fold, RawRows
 from pipeline.stages.strata import strata
 
@@ -33,8 +33,9 @@ class Split:
 
     Parameters
     ----------
-    test : float, in (0, 1)
-        Share of the rows for the final test; without effect if the source has an official test part.
+    test : float, in [0, 1)
+        Share of the rows for the final test; 0: no test rows, all rows are development rows. Without effect if the
+        source has an official test part.
     validation : float, in (0, 1)
         Share of all rows (without those of an official test part) for validation, if folds is 1.
     folds : int, >= 1
@@ -48,7 +49,7 @@ class Split:
         If validation and test leave no training rows.
     """
 
-    test: Share
+    test: ShareOrZero
     validation: Share
     folds: PositiveInt
     seed: NonNegativeInt
@@ -67,6 +68,7 @@ class Split:
         development : Development
             The rows for training and validation, with their folds.
         test : RawRows
+            Empty if there are no test rows.
 
         Raises
         ------
@@ -77,12 +79,10 @@ class Split:
         rows = np.arange(len(dataset.rows))
         try:
             self._check_groups(dataset.groups)
-            if dataset.test is None:
-                rows, held_out = self._hold_out(dataset, rows, self.test, draws[0])
-                test = dataset.rows.take(np.sort(held_out))
-            else:
-                test = dataset.test
-            rows = np.sort(rows)
+            held_out = rows[:0]
+            if dataset.test is None and self.test > 0:
+                rows, held_out = map(np.sort, self._hold_out(dataset, rows, self.test, draws[0]))
+            test = dataset.rows.take(held_out) if dataset.test is None else dataset.test
             seeds = draws[1 : 1 + self._n_divisions]
             folds = [Fold(*map(np.sort, fold)) for seed in seeds for fold in self._folds(dataset, rows, seed)]
         except ValueError as error:
@@ -134,7 +134,7 @@ class Split:
 
     def _check_parts(self, development: Development, test: RawRows, is_official: bool) -> None:
         """Check that training covers every class, and that no part is empty, constant or without weight."""
-        parts = {"the test part": test}
+        parts = {"the test part": test} if is_official or self.test > 0 else {}
         for number in range(len(development.folds)):
             name = f" of fold {number + 1}" if len(development.folds) > 1 else ""
             train, validation = development.part(number)

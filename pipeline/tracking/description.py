@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.components.scores import in_words, label
-from pipeline.runs.summary import model_scores
+from pipeline.runs.summary import NO_TEST_ROWS, model_scores
 
 BEST = 10  # trials in the table
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -85,7 +85,7 @@ def _score_lines(summary: Mapping[str, Any]) -> list[str]:
     best, names, model = summary["best"], summary.get("headline"), model_scores(summary)
     validation = {name: value["mean"] for name, value in best["validation"].items()}
     scores = {"validation": in_words(validation, names)}
-    scores["test"] = in_words(model.test, names, model.intervals)
+    scores["test"] = in_words(model.test, names, model.intervals) if model.test else NO_TEST_ROWS
     others = {"champion": best} | {
         f"{kind} of {len(summary[kind]['networks'])} network{'s' if len(summary[kind]['networks']) > 1 else ''}": (
             summary[kind]
@@ -94,7 +94,7 @@ def _score_lines(summary: Mapping[str, Any]) -> list[str]:
         if summary.get(kind)
     }
     for label_of_other, other in others.items():
-        if label_of_other != model.label:
+        if label_of_other != model.label and other["test"]:
             scores[f"{label_of_other}, test"] = in_words(other["test"], names, other.get("test_intervals"))
     for baseline in (summary.get("baselines") or {}).values():
         if baseline["test"]:

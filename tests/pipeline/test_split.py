@@ -76,7 +76,7 @@ def error_message(call, *arguments):
 
 @pytest.mark.parametrize(("cls", "kind"), list(itertools.product(EVERY, KINDS)))
 @settings(max_examples=12, deadline=None)
-@given(n=st.integers(50, 150), seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.15, 0.2, 0.3]))
+@given(n=st.integers(50, 150), seed=st.integers(0, 2**32), share=st.sampled_from([0.0, 0.1, 0.15, 0.2, 0.3]))
 def test_every_row_is_in_one_part_and_parts_have_the_requested_sizes(cls, kind, n, seed, share):
     dataset = data_for(cls, kind, n, weighted=True)
     try:
@@ -297,7 +297,8 @@ def test_a_part_whose_targets_are_equal_is_refused(part, rows):
         ("k_fold", "folds=0", "split.folds = 0"),
         ("repeated_k_fold", "repeats=51", "repeats must be at most 50, but is 51"),
         ("holdout", "validation=0.8", "validation + test must be below 1"),
-        ("holdout", "test=0", "split.test"),
+        ("holdout", "test=-0.1", "split.test"),
+        ("holdout", "test=1", "split.test"),
     ],
 )
 def test_settings_that_fit_no_data_are_refused_at_once(split, setting, expected):
