@@ -173,6 +173,16 @@ def test_law_1_holds_for_networks_with_members(adapters, normalisation, dtype):
     assert_independent_of_packing(architecture, mixed_networks(), size=4)
 
 
+@pytest.mark.parametrize("adapters", ["full", "packed"])
+def test_law_1_holds_when_gradients_are_computed_for_some_members_at_a_time(adapters):
+    """As for large members, but not for a network in a stack with others that drop units."""
+    architecture = make_architecture((5, 300, 3), members=4, adapters=adapters, batch_size=256)
+    assert len(architecture.parts_of_members) == 2
+    networks = mixed_networks(seeds=(3,))
+    assert any("dropout" in regularizer.name for network in networks for regularizer in network.regularizers)
+    assert_independent_of_packing(architecture, networks, make_data(architecture, n_train=300), epochs=2)
+
+
 @pytest.mark.slow
 @both_types
 @pytest.mark.parametrize("tied", [False, True])
