@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline import InvalidSettingError as InvalidSettingError
+    from pipeline import SweepClassifier as SweepClassifier
     from pipeline import SweepModel as SweepModel
+    from pipeline import SweepRegressor as SweepRegressor
     from pipeline import SweepResult as SweepResult
     from pipeline import __version__ as __version__
     from pipeline import load_run as load_run

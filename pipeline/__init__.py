@@ -11,6 +11,8 @@ from pipeline.components.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from pipeline.interface.errors import InvalidSettingError as InvalidSettingError
+    from pipeline.interface.estimators import SweepClassifier as SweepClassifier
+    from pipeline.interface.estimators import SweepRegressor as SweepRegressor
     from pipeline.interface.model import SweepModel as SweepModel
     from pipeline.interface.result import SweepResult as SweepResult
     from pipeline.interface.sweeps import load_run as load_run
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 _MODULES = {  # of each public name
     "InvalidSettingError": "pipeline.interface.errors",
+    "SweepClassifier": "pipeline.interface.estimators",
     "SweepModel": "pipeline.interface.model",
+    "SweepRegressor": "pipeline.interface.estimators",
     "SweepResult": "pipeline.interface.result",
     "load_run": "pipeline.interface.sweeps",
     "plan": "pipeline.interface.sweeps",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.components.errors import SettingError
 from pipeline.components.file_words import names_file
@@ -15,6 +15,9 @@ from pipeline.interface.exclusive import exclusive
 from pipeline.interface.result import SweepResult
 from pipeline.runs.journal import last_session
 from pipeline.runs.names import named_run, run_folders
+
+if TYPE_CHECKING:
+    from pipeline.console.output import Output
 
 DEFAULTS = {"execution": "local", "tracking": "none", "report": "none"}
 TABLES = "tables"  # the folder of tables in memory, below that of the runs
@@ -84,13 +87,18 @@ def sweep(
     What is printed follows output=...: lines by default, overrides=["output=quiet"] for the result only. MLflow records
     the run with overrides=["tracking=mlflow"]. Ctrl-C ends the sweep; the same call resumes it.
     """
+    return swept(data, y, target, runs, preset, space, seconds, cpus, name, overrides)
+
+
+def swept(*arguments: Any, output: "Output | None" = None) -> SweepResult:
+    """The result of a sweep with these arguments of `_request`; what is printed follows the settings by default."""
     began = time.monotonic()
     with in_words_of_python():
-        request = _request(data, y, target, runs, preset, space, seconds, cpus, name, overrides)
+        request = _request(*arguments)
     with _working(request.table):
         from pipeline.config.compose import configuration  # not before: Hydra and the driver take time to load
 
-        return _swept(configuration(*request.overrides), began)
+        return _swept(configuration(*request.overrides), began, output)
 
 
 def plan(
@@ -189,14 +197,14 @@ def extended(folder: Path, changes: Mapping[str, Any]) -> None:
         _swept(reconfigured(session["settings"], settings, [*given, *arguments]), began)
 
 
-def _swept(composed: Any, began: float) -> SweepResult:
+def _swept(composed: Any, began: float, output: "Output | None" = None) -> SweepResult:
     """Do the run of a configuration."""
     from pipeline.console.output import output_of
     from pipeline.driver.run import run
 
     settings = composed.settings
     folder = settings.runs.absolute() / settings.name  # the current folder may be another one afterwards
-    return SweepResult(folder / run(composed, output_of(settings.output), began)["run_id"])
+    return SweepResult(folder / run(composed, output or output_of(settings.output), began)["run_id"])
 
 
 @contextmanager

@@ -270,6 +270,28 @@ class Grouped(Holdout):
 
 
 @dataclass(frozen=True, config=STRICT)
+class Predefined(Holdout):
+    """Each value of the column data.group is a fold: the rows that have it are its validation part.
+
+    As scikit-learn's PredefinedSplit. Test rows are drawn at random before, if split.test asks for some.
+    """
+
+    def _divide(self, dataset: Dataset, rows: Array, seed: int) -> Iterator[tuple[Array, Array]]:
+        assert dataset.groups is not None  # see _check_groups
+        names, numbers = np.unique(dataset.groups[rows], return_inverse=True)
+        if len(names) != self.folds:
+            raise ValueError(f"data.group has {len(names)} values in these rows; give split.folds={len(names)}")
+        for number in range(self.folds):
+            yield np.flatnonzero(numbers != number), np.flatnonzero(numbers == number)
+
+    def _check_groups(self, groups: Array | None) -> None:
+        if groups is None:
+            raise ValueError("split=predefined needs data.group, the column that names a row's fold")
+        if self.folds < 2:
+            raise ValueError("split=predefined needs split.folds, how many values data.group has")
+
+
+@dataclass(frozen=True, config=STRICT)
 class TimeSplit(Split):
     """Train on the earliest rows, validate on later ones, test on the last.
 

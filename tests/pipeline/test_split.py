@@ -13,7 +13,7 @@ from running import compose
 from nncore.inference.table import matrix_table
 from pipeline.components.errors import SettingError
 from pipeline.components.types import Dataset, RawRows
-from pipeline.stages.split import Grouped, Holdout, Stratified, TimeSplit
+from pipeline.stages.split import Grouped, Holdout, Predefined, Stratified, TimeSplit
 
 KFold = partial(Stratified)  # always with several folds, the others with one
 EVERY = (Holdout, Stratified, Grouped, TimeSplit, KFold)
@@ -303,3 +303,22 @@ def test_a_part_whose_targets_are_equal_is_refused(part, rows):
 )
 def test_settings_that_fit_no_data_are_refused_at_once(split, setting, expected):
     assert expected in error_message(compose, f"split={split}", f"split.{setting}")
+
+
+def test_predefined_folds_are_the_values_of_the_column():
+    groups = np.array(["b", "a", "c"])[np.arange(60) % 3]
+    settings = {"validation": 0.2, "repeats": 1, "seed": 3}
+    dataset = make_dataset(targets("numbers", 60), groups=groups)
+    development, test = Predefined(test=0, folds=3, **settings)(dataset)
+    assert len(test) == 0
+    for fold, name in zip(development.folds, "abc", strict=True):
+        assert set(groups[fold.validation]) == {name}
+        np.testing.assert_array_equal(np.sort([*fold.train, *fold.validation]), np.arange(60))
+    development, test = Predefined(test=0.2, folds=3, **settings)(dataset)
+    assert (len(development.rows), len(test)) == (48, 12)
+    with pytest.raises(SettingError, match=r"give split\.folds=3"):
+        Predefined(test=0, folds=4, **settings)(dataset)
+    with pytest.raises(SettingError, match=r"needs split\.folds"):
+        Predefined(test=0, folds=1, **settings)(dataset)
+    with pytest.raises(SettingError, match=r"needs data\.group"):
+        Predefined(test=0, folds=3, **settings)(make_dataset(targets("numbers", 60)))
