@@ -160,6 +160,7 @@ def test_a_table_without_its_default_preset_says_which_setting_leaves_it_out_and
         assert (settings.preset, type(settings.space)) == ("quick", Recipes)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_user_and_a_multirun_have_the_preset_of_their_data(tmp_path):
     (tmp_path / "x.csv").write_text("a,y\n1,2.5\n2,3.5\n3,4\n")
     table = f"data: {{path: {tmp_path}/x.csv, target: y}}"

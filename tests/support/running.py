@@ -32,7 +32,7 @@ FEW = (  # 7 trials instead of 112
 )
 MARK = "NNSWEEP_TESTS"  # environment variable of all processes that the tests start: the id of the pytest process
 os.environ[MARK] = str(os.getpid())
-QUICK = ("training.epochs=3", "output=quiet", "tracking=none", "report=none", "execution=local", "baselines=none")
+QUICK = ("training.epochs=3", "tracking=none", "report=none", "execution=local", "baselines=none")
 
 
 def slow_after_first(values: Iterable[Any]) -> list[Any]:
@@ -77,7 +77,7 @@ def run_pipeline(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:
 
 def run_sweep(folder: Path, *overrides: str) -> dict[str, Any]:
     """Run a short local sweep in this process and return its summary."""
-    return run_pipeline(*compose(*QUICK, f"runs={folder}", *overrides))
+    return run_pipeline(*compose(*QUICK, "output=quiet", f"runs={folder}", *overrides))
 
 
 def run_command(folder: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
