@@ -43,7 +43,8 @@ def examples(language: str) -> list[tuple[str, str]]:
 PYTHON = examples("python")
 LEARNING = [(name, code) for name, code in PYTHON if "from nncore" in code and not re.search("runs/|-> Metric", code)]
 (OWN_METRIC,) = [(name, code) for name, code in PYTHON if "-> Metric" in code]
-OF_A_SWEEP = [(name, code) for name, code in PYTHON if "from nnsweep" in code]
+OF_A_SWEEP = [(name, code) for name, code in PYTHON if "from nnsweep import sweep" in code]
+OF_ESTIMATORS = [(name, code) for name, code in PYTHON if "SweepClassifier(" in code]
 OF_A_RUN = [(name, code) for name, code in PYTHON if "runs/" in code]
 
 
@@ -59,7 +60,7 @@ def test_the_readme_is_short():
 
 def test_every_python_example_is_of_a_known_kind():
     assert len(LEARNING) == 2
-    assert sorted([*LEARNING, *OF_A_RUN, *OF_A_SWEEP, OWN_METRIC]) == sorted(PYTHON)
+    assert sorted([*LEARNING, *OF_A_RUN, *OF_A_SWEEP, *OF_ESTIMATORS, OWN_METRIC]) == sorted(PYTHON)
 
 
 def test_the_metric_of_a_package_ranks_the_trials_as_the_page_says(tmp_path):
@@ -98,6 +99,14 @@ def test_an_example_of_nncore_runs_and_learns(page, code, tmp_path):
 def test_an_example_that_sweeps_a_frame_runs(page, code, tmp_path):
     printed = run_example(code, tmp_path)
     assert "rank" in printed
+    assert len(printed.rpartition("[")[2].strip("]\n ").split()) == 5  # predictions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "code"), OF_ESTIMATORS, ids=[name for name, _ in OF_ESTIMATORS])
+def test_an_example_of_an_estimator_runs(page, code, tmp_path):
+    printed = run_example(code, tmp_path)
+    assert "optimizer.learning_rate" in printed
     assert len(printed.rpartition("[")[2].strip("]\n ").split()) == 5  # predictions
 
 
