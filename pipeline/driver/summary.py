@@ -83,6 +83,7 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         test rows.
     """
     champion, assessment = ranking.champion, ranking.assessment
+    n_tied, n_compared = count_ties(ranking.tied) if ranking.tied else (None, None)
     std, estimates = champion.std, ranking.estimates[ranking.trials.index(champion)]
     scores = {
         name.removeprefix("validation/"): {
@@ -102,8 +103,8 @@ def best_summary(ranking: Ranking, tests: list[dict[str, float]]) -> dict[str, A
         "test": tests[0] if tests else None,
         "networks": len(champion.networks),
         "test_networks": means_and_deviations(tests) if tests else None,
-        "tied": count_ties(ranking.tied)[0] if ranking.tied else None,
-        "compared": count_ties(ranking.tied)[1] if ranking.tied else None,
+        "tied": n_tied,
+        "compared": n_compared,
         "tied_sentence": tie_sentence(ranking),
         "estimand": assessment.estimand,
         "n_rows": assessment.n_rows,

@@ -82,10 +82,21 @@ class SweepEstimator(BaseEstimator):  # type: ignore[misc]
             frame = frame.assign(**{weight: _check_sample_weight(sample_weight, frame, ensure_non_negative=True)})
             frame, y = frame[frame[weight] > 0], y[frame[weight] > 0]
             overrides.append(f"data.weight={weight}")
-        data = frame.assign(**{target: y}), None, [target]
         with TemporaryDirectory(prefix="nnsweep-") as temporary:
-            settings = self.preset, self.space, self.seconds, self.n_jobs, None, [*overrides, *self.overrides]
-            self._keep(swept(*data, self.runs or temporary, *settings, output=SilentOutput()))
+            result = swept(
+                output=SilentOutput(),
+                data=frame.assign(**{target: y}),
+                y=None,
+                target=[target],
+                runs=self.runs or temporary,
+                preset=self.preset,
+                space=self.space,
+                seconds=self.seconds,
+                cpus=self.n_jobs,
+                name=None,
+                overrides=[*overrides, *self.overrides],
+            )
+            self._keep(result)
         return self
 
     def _keep(self, result: SweepResult) -> None:
@@ -113,10 +124,10 @@ class SweepEstimator(BaseEstimator):  # type: ignore[misc]
         state = self.random_state
         return int(state) if isinstance(state, int | np.integer) else check_random_state(state).randint(LARGEST_SEED)
 
-    def _columns(self, X: Any) -> dict[str, Array]:
-        """What the model predicts of rows."""
+    def _rows(self, X: Any) -> pd.DataFrame:
+        """The rows to predict, of a fitted estimator."""
         check_is_fitted(self)
-        return self.best_estimator_.network.predict_columns(self._frame(X, reset=False))
+        return self._frame(X, reset=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """The model as the bytes of its files, of which none is code."""
@@ -129,8 +140,8 @@ class SweepEstimator(BaseEstimator):  # type: ignore[misc]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state, files = {**state}, state.get("_model_files")
-        state.pop("_model_files", None)
+        state = dict(state)
+        files = state.pop("_model_files", None)
         super().__setstate__(state)
         if files is not None:
             with TemporaryDirectory(prefix="nnsweep-") as temporary:
@@ -234,13 +245,13 @@ class SweepClassifier(ClassifierMixin, SweepEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Predict the label of each row (N,)."""
-        codes = self._columns(X)["prediction"].astype(int)
-        return self.classes_[codes]
+        rows = self._rows(X)
+        return self.classes_[self.best_estimator_.predict(rows).astype(int)]
 
     def predict_proba(self, X: Any) -> Array:
         """Predict the probability of each class (N, C), in the order of `classes_`."""
-        columns = self._columns(X)
-        return np.stack([values for name, values in columns.items() if name.startswith("probability_")], axis=1)
+        rows = self._rows(X)
+        return self.best_estimator_.predict_proba(rows)
 
 
 class SweepRegressor(RegressorMixin, SweepEstimator):  # type: ignore[misc]
@@ -297,7 +308,8 @@ class SweepRegressor(RegressorMixin, SweepEstimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> Array:
         """Predict the value of each row (N,)."""
-        return self._columns(X)["prediction"]
+        rows = self._rows(X)
+        return self.best_estimator_.predict(rows)
 
 
 def cv_results(history: RunHistory, summary: dict[str, Any]) -> dict[str, Any]:

@@ -87,14 +87,25 @@ def sweep(
     What is printed follows output=...: lines by default, overrides=["output=quiet"] for the result only. MLflow records
     the run with overrides=["tracking=mlflow"]. Ctrl-C ends the sweep; the same call resumes it.
     """
-    return swept(data, y, target, runs, preset, space, seconds, cpus, name, overrides)
+    return swept(
+        data=data,
+        y=y,
+        target=target,
+        runs=runs,
+        preset=preset,
+        space=space,
+        seconds=seconds,
+        cpus=cpus,
+        name=name,
+        overrides=overrides,
+    )
 
 
-def swept(*arguments: Any, output: "Output | None" = None) -> SweepResult:
-    """The result of a sweep with these arguments of `_request`; what is printed follows the settings by default."""
+def swept(output: "Output | None" = None, **arguments: Any) -> SweepResult:
+    """The result of a sweep with the arguments of `sweep`; what is printed follows the settings by default."""
     began = time.monotonic()
     with in_words_of_python():
-        request = _request(*arguments)
+        request = _request(**arguments)
     with _working(request.table):
         from pipeline.config.compose import configuration  # not before: Hydra and the driver take time to load
 
