@@ -317,8 +317,11 @@ def verdict(summary: Mapping[str, Any], labels: Sequence[str], targets: Sequence
     if not scores:
         part, n_rows, model, more = "validation", best["n_rows"], "champion", _without_test_rows(summary)
         scores = {name: value["mean"] for name, value in best["validation"].items()}
-        known = {name: (value["low"], value["high"]) for name, value in best["validation"].items()}
-        intervals = {name: [low, high] for name, (low, high) in known.items() if low is not None and high is not None}
+        intervals = {
+            name: [value["low"], value["high"]]
+            for name, value in best["validation"].items()
+            if value["low"] is not None and value["high"] is not None
+        }
     first, *others = present(summary.get("headline") or [LOSS], scores)[:2] or [next(iter(scores))]
     picked = " with ".join(text for text in labels[:2] if text not in ("", "none"))
     picked += "".join(f" ({text})" for text in labels[2:] if text)
